@@ -1,0 +1,196 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Decoder fills structs from YAML nodes strictly and collects every problem: unknown keys (with a suggestion), duplicate keys and
+// values of the wrong type. The configuration package uses it too, so that every file people write is read by one rule.
+type Decoder struct{ errs []error }
+
+// NewDecoder returns a decoder without problems.
+func NewDecoder() *Decoder { return new(Decoder) }
+
+// Add records a problem.
+func (d *Decoder) Add(e *Error) { d.errs = append(d.errs, e) }
+
+// Err joins the problems recorded, nil when there are none.
+func (d *Decoder) Err() error { return errors.Join(d.errs...) }
+
+// Decode fills the struct that into points to from a mapping node. Keys match the yaml tags.
+func (d *Decoder) Decode(n *yaml.Node, into any) { d.mapping("", n, reflect.ValueOf(into).Elem()) }
+
+func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return
+	}
+	if n.Kind != yaml.MappingNode {
+		d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be a mapping (key: value)"})
+		return
+	}
+	fields := map[string]reflect.Value{}
+	var known []string
+	for i := range v.NumField() {
+		key, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("yaml"), ",")
+		if key != "" && key != "-" {
+			fields[key] = v.Field(i)
+			known = append(known, key)
+		}
+	}
+	seen := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, val := n.Content[i], n.Content[i+1]
+		at := k.Value
+		if path != "" {
+			at = path + "." + k.Value
+		}
+		if line, dup := seen[k.Value]; dup {
+			d.Add(&Error{Path: at, Line: k.Line, Msg: fmt.Sprintf("duplicate key, first on line %d: remove one", line)})
+			continue
+		}
+		seen[k.Value] = k.Line
+		f, ok := fields[k.Value]
+		if !ok {
+			d.Add(&Error{Path: at, Line: k.Line, Msg: "unknown key" + suggest(k.Value, known)})
+			continue
+		}
+		d.value(at, val, f)
+	}
+}
+
+var unmarshaler = reflect.TypeFor[yaml.Unmarshaler]()
+
+func (d *Decoder) value(path string, n *yaml.Node, v reflect.Value) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	if reflect.PointerTo(v.Type()).Implements(unmarshaler) {
+		if err := v.Addr().Interface().(yaml.Unmarshaler).UnmarshalYAML(n); err != nil {
+			d.Add(&Error{Path: path, Line: n.Line, Msg: err.Error()})
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.mapping(path, n, v)
+	case reflect.Pointer:
+		if n.Tag == "!!null" {
+			return
+		}
+		p := reflect.New(v.Type().Elem())
+		d.value(path, n, p.Elem())
+		v.Set(p)
+	case reflect.Slice, reflect.Array:
+		if n.Kind != yaml.SequenceNode {
+			d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be a list"})
+			return
+		}
+		if v.Kind() == reflect.Array && len(n.Content) != v.Len() {
+			d.Add(&Error{Path: path, Line: n.Line, Msg: fmt.Sprintf("must have %d elements, has %d", v.Len(), len(n.Content))})
+			return
+		}
+		if v.Kind() == reflect.Slice {
+			v.Set(reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content)))
+		}
+		for i, c := range n.Content {
+			d.value(fmt.Sprintf("%s[%d]", path, i), c, v.Index(i))
+		}
+	case reflect.Map:
+		if n.Kind != yaml.MappingNode {
+			d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be a mapping (key: value)"})
+			return
+		}
+		v.Set(reflect.MakeMap(v.Type()))
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			e := reflect.New(v.Type().Elem()).Elem()
+			d.value(path+"."+n.Content[i].Value, n.Content[i+1], e)
+			v.SetMapIndex(reflect.ValueOf(n.Content[i].Value).Convert(v.Type().Key()), e)
+		}
+	default:
+		if n.Kind != yaml.ScalarNode {
+			d.Add(&Error{Path: path, Line: n.Line, Msg: "must be a single value, not a list or mapping"})
+			return
+		}
+		if err := n.Decode(v.Addr().Interface()); err != nil {
+			d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be " + kindName(v.Kind())})
+		}
+	}
+}
+
+func kindName(k reflect.Kind) string {
+	switch k {
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float32, reflect.Float64:
+		return "a number"
+	case reflect.String:
+		return "text"
+	default:
+		return "a whole number"
+	}
+}
+
+func suggest(key string, known []string) string {
+	best, dist := "", len(key)/2+1
+	for _, k := range known {
+		if n := editDistance(key, k); n < dist {
+			best, dist = k, n
+		}
+	}
+	if best != "" {
+		return fmt.Sprintf(": did you mean %q?", best)
+	}
+	sort.Strings(known)
+	return ": known keys are " + strings.Join(known, ", ")
+}
+
+// editDistance is Levenshtein's.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diag := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diag
+			if a[i] != b[j] {
+				cost++
+			}
+			diag = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}
+
+// lineOf finds the line of a dotted path such as "inputs[2].range", or of its nearest parent.
+func lineOf(n *yaml.Node, path string) int {
+	line := n.Line
+	for part := range strings.SplitSeq(path, ".") {
+		key, rest, _ := strings.Cut(part, "[")
+		var child *yaml.Node
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				child, line = n.Content[i+1], n.Content[i].Line
+			}
+		}
+		if child == nil {
+			return line
+		}
+		n = child
+		if idx, err := strconv.Atoi(strings.TrimSuffix(rest, "]")); err == nil && n.Kind == yaml.SequenceNode && idx < len(n.Content) {
+			n = n.Content[idx]
+			line = n.Line
+		}
+	}
+	return line
+}

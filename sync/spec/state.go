@@ -1,0 +1,123 @@
+package spec
+
+// Phase is where a device is with one assigned artifact.
+type Phase string
+
+// The phases of an assignment on a device. Desired state uses only Shadow and Active.
+const (
+	PhaseAssigned    Phase = "assigned"
+	PhaseDownloading Phase = "downloading"
+	PhaseVerifying   Phase = "verifying"
+	PhaseShadow      Phase = "shadow"    // predicts beside the incumbent, output discarded
+	PhaseProbation   Phase = "probation" // active, the previous model runs beside it
+	PhaseActive      Phase = "active"
+	PhaseReverted    Phase = "reverted" // was active, the device went back on its own or on command
+	PhaseVetoed      Phase = "vetoed"   // the device refused to activate it after its trial
+	PhaseFailed      Phase = "failed"   // could not be downloaded, verified or loaded
+)
+
+// Final reports whether the device will do nothing more about the assignment without a new generation.
+func (p Phase) Final() bool {
+	return p == PhaseActive || p == PhaseReverted || p == PhaseVetoed || p == PhaseFailed
+}
+
+// Desired is what the hub wants of a device. A document with a smaller Generation than one already accepted is ignored.
+type Desired struct {
+	Device     string `json:"device"`
+	Generation uint64 `json:"generation"`
+	// Assignments by task name. A task without one keeps what it has.
+	Assignments map[string]Assignment `json:"assignments,omitempty"`
+	// Tombstones are digests of artifacts that must not run; an active one is reverted.
+	Tombstones []string `json:"tombstones,omitempty"`
+	// Suspect stops every push to a device that may be a clone (see wire.HelloReply).
+	Suspect bool `json:"suspect,omitempty"`
+}
+
+// Assignment asks a device to bring one artifact to a phase for one task.
+type Assignment struct {
+	Generation uint64 `json:"generation"` // the device ignores an assignment older than the newest it has seen for the task
+	Digest     string `json:"digest"`     // SHA-256 of the artifact, 64 hexadecimal digits
+	Version    string `json:"version"`    // for people, for example "pm25-next-hour@3"
+	Target     string `json:"target"`     // path of the TUF target that signs it, "models/<task>/<digest>.skerry"
+	Size       int64  `json:"size"`       // bytes
+	Phase      Phase  `json:"phase"`      // PhaseShadow or PhaseActive
+	Rollout    string `json:"rollout"`
+	Trial      Trial  `json:"trial"`
+}
+
+// Trial bounds what a device demands of a candidate before and after it activates it.
+type Trial struct {
+	MinShadow     int     `json:"min_shadow"`     // labelled rows in shadow before activation; warm-up from the cache counts
+	Probation     int     `json:"probation"`      // labelled rows on probation
+	MaxRegression float64 `json:"max_regression"` // candidate's mean loss may exceed the incumbent's by this fraction
+	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
+}
+
+// Reported is the state a device publishes whenever it changes and at least every 30 s while connected.
+type Reported struct {
+	Device     string                  `json:"device"`
+	Site       string                  `json:"site"`
+	Version    string                  `json:"version"` // of the agent program
+	Run        string                  `json:"run"`
+	Generation uint64                  `json:"generation"` // newest desired generation accepted
+	Time       int64                   `json:"time"`       // microseconds, device clock
+	Class      string                  `json:"class"`      // device class, for example "linux/amd64"
+	Cohort     string                  `json:"cohort,omitempty"`
+	Tasks      map[string]ReportedTask `json:"tasks"`
+	Outbox     ReportedOutbox          `json:"outbox"`
+	Health     string                  `json:"health"` // "ok" or "degraded"
+	Reasons    []string                `json:"reasons,omitempty"`
+}
+
+// ReportedOutbox says how much waits on the device.
+type ReportedOutbox struct {
+	PendingRecords int64   `json:"pending_records"`
+	PendingBytes   int64   `json:"pending_bytes"`
+	CapBytes       int64   `json:"cap_bytes"`
+	BytesPerDay    float64 `json:"bytes_per_day"`
+	OfflineDays    float64 `json:"offline_days"` // how long the device can stay offline at this rate, -1 when unknown
+}
+
+// ReportedTask is the state of one task.
+type ReportedTask struct {
+	Kind        string  `json:"kind"`
+	Spec        string  `json:"spec"`      // the task file, as YAML
+	SpecHash    string  `json:"spec_hash"` // SHA-256 of it
+	Watermark   int64   `json:"watermark"` // microseconds of event time
+	Rows        int64   `json:"rows"`
+	Labels      int64   `json:"labels"`
+	Drifts      int64   `json:"drifts"`
+	Champion    string  `json:"champion"` // digest of the active model, "" while on baselines
+	Version     string  `json:"version"`
+	MAE         float64 `json:"mae"`             // trailing prequential error of what was published (log loss for classification)
+	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
+	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
+	// Assignment tells how far the newest assignment has come.
+	Assignment *ReportedAssignment `json:"assignment,omitempty"`
+}
+
+// ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on the same labelled rows, each loss
+// scaled by the trailing scale of the target's change and clipped to [0, 4].
+type ReportedAssignment struct {
+	Generation uint64 `json:"generation"`
+	Rollout    string `json:"rollout"`
+	Digest     string `json:"digest"`
+	Phase      Phase  `json:"phase"`
+	Reason     string `json:"reason,omitempty"` // why vetoed, reverted or failed
+	Stats      Paired `json:"stats"`
+}
+
+// Paired is what a trial has measured so far, in a form that adds up over devices.
+type Paired struct {
+	Rows         int64   `json:"rows"`          // predictions made by the candidate
+	Labelled     int64   `json:"labelled"`      // rows with both losses
+	Warm         int64   `json:"warm"`          // of these, rows from the local cache
+	SumIncumbent float64 `json:"sum_incumbent"` // sum of the incumbent's losses
+	SumCandidate float64 `json:"sum_candidate"`
+	SumDiff      float64 `json:"sum_diff"`  // sum of candidate - incumbent
+	SumDiff2     float64 `json:"sum_diff2"` // sum of its squares
+	NonFinite    int64   `json:"non_finite"`
+	Panics       int64   `json:"panics"`
+	LatencyP99US float64 `json:"latency_p99_us"`
+	Disagreement float64 `json:"disagreement"` // mean |candidate - incumbent| in units of the scale
+}

@@ -1,0 +1,462 @@
+package spec
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Limits of a task file.
+const (
+	MaxTaskBytes  = 256 << 10 // a task file
+	MaxInputs     = 256       // series of a task
+	MaxCategories = 256       // categories of an input
+	MaxHorizon    = 366 * 24 * time.Hour
+)
+
+// Kind is what a task predicts.
+type Kind string
+
+// The kinds of tasks.
+const (
+	KindForecast       Kind = "forecast"       // the target series, horizon ahead of the row
+	KindRegression     Kind = "regression"     // a number that becomes known later
+	KindClassification Kind = "classification" // a class that becomes known later
+)
+
+// Task says what is predicted, from which series and how. It is written by people; see configs/tasks for commented samples.
+type Task struct {
+	Name     string     `yaml:"task"`
+	Kind     Kind       `yaml:"kind"`
+	Target   Target     `yaml:"target"`
+	Inputs   []Input    `yaml:"inputs"`
+	Time     TimeSource `yaml:"time"`
+	Rows     Rows       `yaml:"rows"`
+	Publish  Publish    `yaml:"publish"`
+	Adapt    Adapt      `yaml:"adapt"`
+	Interval float64    `yaml:"interval"` // nominal coverage of the prediction interval, 0.5 to 0.999; default 0.9
+	Sync     SyncPolicy `yaml:"sync"`
+	Budget   Budget     `yaml:"budget"`
+	Source   string     `yaml:"-"` // the file's text
+	Hash     string     `yaml:"-"` // SHA-256 of Source
+	Path     string     `yaml:"-"` // where it was read from, for messages
+}
+
+// Target is the series to predict. For a forecast it is one of the inputs and Horizon is how far ahead. Otherwise labels arrive by message on Topic and are
+// matched to the row of the same event time.
+type Target struct {
+	Series     string   `yaml:"series"`
+	Horizon    Duration `yaml:"horizon,omitempty"`
+	Tolerance  Duration `yaml:"tolerance,omitempty"` // how far a label's time may lie from the row's due time; default half the horizon, 1 s without one
+	Topic      string   `yaml:"topic,omitempty"`
+	Path       string   `yaml:"path,omitempty"`
+	Categories []string `yaml:"categories,omitempty"` // classes of a classification task
+}
+
+// Input is one series read from MQTT.
+type Input struct {
+	Series     string     `yaml:"series"`
+	Topic      string     `yaml:"topic"`
+	Path       string     `yaml:"path,omitempty"` // JSON path ("$.a.b", "$.list[0].x"); empty: the payload is the bare value
+	Unit       string     `yaml:"unit,omitempty"`
+	Range      *[2]number `yaml:"range,omitempty"` // values outside are stored, flagged and treated as missing
+	Categories []string   `yaml:"categories,omitempty"`
+	Sync       string     `yaml:"sync,omitempty"` // rows | none; default rows
+}
+
+type number = float64
+
+// TimeSource says where the event time of a payload stands.
+type TimeSource struct {
+	Path      string   `yaml:"path,omitempty"`   // JSON path; empty: arrival time
+	Format    string   `yaml:"format,omitempty"` // rfc3339 | unix | unix_ms | unix_us; default rfc3339
+	MaxFuture Duration `yaml:"max_future,omitempty"`
+}
+
+// Rows says when readings become a row.
+type Rows struct {
+	On       string   `yaml:"on,omitempty"`    // a row at every reading of this series
+	Every    Duration `yaml:"every,omitempty"` // or at every multiple of this
+	MaxAge   Duration `yaml:"max_age,omitempty"`
+	Lateness Duration `yaml:"lateness,omitempty"`
+	Idle     Duration `yaml:"idle,omitempty"` // wall time without readings after which rows that are due fire
+}
+
+// Publish says where predictions go. {device} and {task} are replaced.
+type Publish struct {
+	Topic       string   `yaml:"topic,omitempty"`
+	Retain      *bool    `yaml:"retain,omitempty"`
+	MinInterval Duration `yaml:"min_interval,omitempty"`
+}
+
+// Adapt controls what the device learns by itself.
+type Adapt struct {
+	Enabled *bool   `yaml:"enabled,omitempty"`
+	Share   float64 `yaml:"share,omitempty"` // fixed-share rate of the mixture, 0 to 0.2; default 0.01
+}
+
+// SyncPolicy says what is sent to the hub.
+type SyncPolicy struct {
+	Readings    string `yaml:"readings,omitempty"`    // all | none
+	Predictions string `yaml:"predictions,omitempty"` // a percentage, "10%"
+}
+
+// Budget bounds a model for this task.
+type Budget struct {
+	Latency Duration `yaml:"latency,omitempty"`
+	Size    Bytes    `yaml:"size,omitempty"`
+}
+
+// Duration is a time.Duration written as "90s", "1h" or "3d".
+type Duration time.Duration
+
+// Std returns d as a time.Duration.
+func (d Duration) Std() time.Duration { return time.Duration(d) }
+
+// Micros returns d in microseconds.
+func (d Duration) Micros() int64 { return time.Duration(d).Microseconds() }
+
+// MarshalYAML writes the duration as people write it.
+func (d Duration) MarshalYAML() (any, error) { return time.Duration(d).String(), nil }
+
+// UnmarshalYAML reads "1h30m", and "3d" for days.
+func (d *Duration) UnmarshalYAML(n *yaml.Node) error {
+	v, err := ParseDuration(n.Value)
+	*d = Duration(v)
+	return err
+}
+
+// ParseDuration reads a Go duration or a number of days ("3d").
+func ParseDuration(s string) (time.Duration, error) {
+	if days, ok := strings.CutSuffix(s, "d"); ok {
+		f, err := strconv.ParseFloat(days, 64)
+		if err == nil && f >= 0 && f <= 36500 {
+			return time.Duration(f * float64(24*time.Hour)), nil
+		}
+	}
+	v, err := time.ParseDuration(s)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a duration: write for example 90s, 5m, 1h or 3d", s)
+	}
+	if v < 0 {
+		return 0, fmt.Errorf("%q is negative", s)
+	}
+	return v, nil
+}
+
+// Bytes is a size written as "4MB" or "512KiB".
+type Bytes int64
+
+// UnmarshalYAML reads a number with an optional unit.
+func (b *Bytes) UnmarshalYAML(n *yaml.Node) error {
+	v, err := ParseBytes(n.Value)
+	*b = Bytes(v)
+	return err
+}
+
+// ParseBytes reads a size such as "512", "64MiB" or "4MB".
+func ParseBytes(s string) (int64, error) {
+	units := []struct {
+		suffix string
+		factor float64
+	}{{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"B", 1}, {"", 1}}
+	for _, u := range units {
+		if num, ok := strings.CutSuffix(s, u.suffix); ok {
+			f, err := strconv.ParseFloat(strings.TrimSpace(num), 64)
+			if err == nil && f >= 0 && f*u.factor < 1<<62 {
+				return int64(f * u.factor), nil
+			}
+		}
+	}
+	return 0, fmt.Errorf("%q is not a size: write for example 512KiB or 4MB", s)
+}
+
+// Horizon returns how far ahead a forecast looks, zero for other kinds.
+func (t *Task) Horizon() time.Duration { return t.Target.Horizon.Std() }
+
+// Adapts reports whether local learning is on (the default).
+func (t *Task) Adapts() bool { return t.Adapt.Enabled == nil || *t.Adapt.Enabled }
+
+// Retains reports whether predictions are published with MQTT's retain flag (the default).
+func (t *Task) Retains() bool { return t.Publish.Retain == nil || *t.Publish.Retain }
+
+// PredictionShare returns the sampled share of predictions to sync, 0 to 1.
+func (t *Task) PredictionShare() float64 {
+	p, _ := parsePercent(t.Sync.Predictions)
+	return p
+}
+
+// PublishTopic returns the topic of predictions on a device.
+func (t *Task) PublishTopic(device string) string {
+	return strings.NewReplacer("{device}", device, "{task}", t.Name).Replace(t.Publish.Topic)
+}
+
+// TargetIndex returns the position of the target among the inputs, or -1.
+func (t *Task) TargetIndex() int {
+	for i := range t.Inputs {
+		if t.Inputs[i].Series == t.Target.Series {
+			return i
+		}
+	}
+	return -1
+}
+
+// Error is one problem of a document.
+type Error struct {
+	Path  string // dotted path of the key as it was typed, "inputs[2].range"
+	Line  int    // 0 when unknown
+	Value string // the offending value, "" when there is none
+	Msg   string // what is allowed, what to do
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString(e.Path)
+	if e.Line > 0 {
+		fmt.Fprintf(&b, " (line %d)", e.Line)
+	}
+	b.WriteString(": ")
+	if e.Value != "" {
+		v := e.Value
+		if len(v) > 80 {
+			v = v[:80] + "…"
+		}
+		fmt.Fprintf(&b, "%q: ", v)
+	}
+	b.WriteString(e.Msg)
+	return b.String()
+}
+
+var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
+
+// ValidName reports whether s can name a task, device or site: it becomes a subject token, a topic level and a file name.
+func ValidName(s string) bool { return namePattern.MatchString(s) }
+
+const nameRule = "must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit"
+
+var seriesPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}$`)
+
+// ParseTask reads a task file. The error joins every problem found; each is an *Error. name is used in messages only.
+func ParseTask(name string, r io.Reader) (*Task, error) {
+	text, err := io.ReadAll(io.LimitReader(r, MaxTaskBytes+1))
+	if err != nil {
+		return nil, fmt.Errorf("read task %s: %w", name, err)
+	}
+	if len(text) > MaxTaskBytes {
+		return nil, fmt.Errorf("read task %s: larger than %d bytes", name, MaxTaskBytes)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return nil, fmt.Errorf("read task %s: %w", name, err)
+	}
+	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+		return nil, fmt.Errorf("read task %s: must be a YAML mapping that starts with \"task: <name>\"", name)
+	}
+	t := &Task{Path: name, Source: string(text)}
+	d := NewDecoder()
+	d.Decode(root.Content[0], t)
+	sum := sha256.Sum256(text)
+	t.Hash = hex.EncodeToString(sum[:])
+	if d.Err() == nil {
+		t.defaults()
+		t.check(d, root.Content[0])
+	}
+	if err := d.Err(); err != nil {
+		return nil, fmt.Errorf("task file %s: %w", name, err)
+	}
+	return t, nil
+}
+
+func (t *Task) defaults() {
+	def := func(d *Duration, v time.Duration) {
+		if *d == 0 {
+			*d = Duration(v)
+		}
+	}
+	if t.Kind == "" {
+		t.Kind = KindForecast
+	}
+	if t.Interval == 0 {
+		t.Interval = 0.9
+	}
+	if t.Time.Format == "" {
+		t.Time.Format = "rfc3339"
+	}
+	def(&t.Time.MaxFuture, 5*time.Minute)
+	def(&t.Rows.MaxAge, 3*time.Hour)
+	def(&t.Rows.Idle, 2*time.Second)
+	if t.Horizon() > 0 {
+		def(&t.Target.Tolerance, t.Horizon()/2)
+	}
+	def(&t.Target.Tolerance, time.Second)
+	if t.Publish.Topic == "" {
+		t.Publish.Topic = "skerry/{device}/{task}/prediction"
+	}
+	if t.Adapt.Share == 0 {
+		t.Adapt.Share = 0.01
+	}
+	if t.Sync.Readings == "" {
+		t.Sync.Readings = "all"
+	}
+	if t.Sync.Predictions == "" {
+		t.Sync.Predictions = "100%"
+	}
+	def(&t.Budget.Latency, time.Millisecond)
+	if t.Budget.Size == 0 {
+		t.Budget.Size = 4e6
+	}
+	if t.Rows.On == "" && t.Rows.Every == 0 && t.Kind == KindForecast {
+		t.Rows.On = t.Target.Series
+	}
+}
+
+func (t *Task) check(d *Decoder, root *yaml.Node) {
+	bad := func(path, value, msg string) {
+		d.Add(&Error{Path: path, Line: lineOf(root, path), Value: value, Msg: msg})
+	}
+	if !ValidName(t.Name) {
+		bad("task", t.Name, nameRule)
+	}
+	switch t.Kind {
+	case KindForecast:
+		if t.Horizon() <= 0 || t.Horizon() > MaxHorizon {
+			bad("target.horizon", t.Horizon().String(), "a forecast needs a horizon above 0 and at most 366 days")
+		}
+		if t.TargetIndex() < 0 {
+			bad("target.series", t.Target.Series, "a forecast's target must be one of the inputs")
+		}
+	case KindRegression, KindClassification:
+		if t.Target.Topic == "" {
+			bad("target.topic", "", "labels of a "+string(t.Kind)+" task arrive by message: name their topic")
+		}
+		if t.Horizon() != 0 {
+			bad("target.horizon", t.Horizon().String(), "only a forecast has a horizon")
+		}
+		if t.Kind == KindClassification && len(t.Target.Categories) < 2 {
+			bad("target.categories", "", "a classification task needs its classes, at least two")
+		}
+	default:
+		bad("kind", string(t.Kind), "must be forecast, regression or classification")
+	}
+	if t.Target.Topic != "" {
+		checkFilter(bad, "target.topic", t.Target.Topic)
+	}
+	if !seriesPattern.MatchString(t.Target.Series) {
+		bad("target.series", t.Target.Series, "must be 1 to 127 letters, digits or _.:- and start with a letter or digit")
+	}
+	if n := len(t.Inputs); n == 0 || n > MaxInputs {
+		bad("inputs", strconv.Itoa(n)+" inputs", fmt.Sprintf("must be 1 to %d", MaxInputs))
+	}
+	seen := map[string]int{}
+	for i, in := range t.Inputs {
+		at := fmt.Sprintf("inputs[%d]", i)
+		if !seriesPattern.MatchString(in.Series) {
+			bad(at+".series", in.Series, "must be 1 to 127 letters, digits or _.:- and start with a letter or digit")
+		}
+		if j, dup := seen[in.Series]; dup {
+			bad(at+".series", in.Series, fmt.Sprintf("already defined by inputs[%d]", j))
+		}
+		seen[in.Series] = i
+		if in.Topic == "" {
+			bad(at+".topic", "", "name the MQTT topic the series arrives on")
+		} else {
+			checkFilter(bad, at+".topic", in.Topic)
+		}
+		if in.Range != nil && !(in.Range[0] < in.Range[1]) {
+			bad(at+".range", fmt.Sprint(*in.Range), "must be [low, high] with low < high")
+		}
+		if len(in.Categories) > MaxCategories {
+			bad(at+".categories", strconv.Itoa(len(in.Categories)), fmt.Sprintf("at most %d", MaxCategories))
+		}
+		if in.Sync != "" && in.Sync != "rows" && in.Sync != "none" {
+			bad(at+".sync", in.Sync, "must be rows or none")
+		}
+		if err := CheckPath(in.Path); err != nil {
+			bad(at+".path", in.Path, err.Error())
+		}
+	}
+	for path, p := range map[string]string{"time.path": t.Time.Path, "target.path": t.Target.Path} {
+		if err := CheckPath(p); err != nil {
+			bad(path, p, err.Error())
+		}
+	}
+	switch t.Time.Format {
+	case "rfc3339", "unix", "unix_ms", "unix_us":
+	default:
+		bad("time.format", t.Time.Format, "must be rfc3339, unix, unix_ms or unix_us")
+	}
+	switch {
+	case t.Rows.On != "" && t.Rows.Every != 0:
+		bad("rows", t.Rows.On, "rows fire on a series or on a cadence, not both: remove rows.on or rows.every")
+	case t.Rows.On == "" && t.Rows.Every == 0:
+		bad("rows", "", "say when a row fires: rows.on: <series> or rows.every: <duration>")
+	case t.Rows.On != "" && seen[t.Rows.On] == 0 && (len(t.Inputs) == 0 || t.Inputs[0].Series != t.Rows.On):
+		bad("rows.on", t.Rows.On, "must be one of the inputs")
+	case t.Rows.Every != 0 && t.Rows.Every.Std() < time.Millisecond:
+		bad("rows.every", t.Rows.Every.Std().String(), "must be at least 1ms")
+	}
+	if t.Interval < 0.5 || t.Interval > 0.999 {
+		bad("interval", fmt.Sprint(t.Interval), "must be 0.5 to 0.999")
+	}
+	if t.Adapt.Share < 0 || t.Adapt.Share > 0.2 {
+		bad("adapt.share", fmt.Sprint(t.Adapt.Share), "must be 0 to 0.2")
+	}
+	if t.Sync.Readings != "all" && t.Sync.Readings != "none" {
+		bad("sync.readings", t.Sync.Readings, "must be all or none")
+	}
+	if _, err := parsePercent(t.Sync.Predictions); err != nil {
+		bad("sync.predictions", t.Sync.Predictions, err.Error())
+	}
+	if strings.ContainsAny(t.Publish.Topic, "+#\x00") || t.Publish.Topic == "" {
+		bad("publish.topic", t.Publish.Topic, "must be a topic without the wildcards + and #")
+	}
+}
+
+func checkFilter(bad func(path, value, msg string), path, topic string) {
+	if err := CheckFilter(topic); err != nil {
+		bad(path, topic, err.Error())
+	}
+}
+
+// CheckFilter reports what is wrong with an MQTT topic filter, nil when it can be subscribed to.
+func CheckFilter(topic string) error {
+	if topic == "" || len(topic) > 1024 || strings.ContainsRune(topic, 0) {
+		return errors.New("a topic filter has 1 to 1024 characters and no NUL")
+	}
+	levels := strings.Split(topic, "/")
+	for i, l := range levels {
+		if strings.Contains(l, "#") && (l != "#" || i != len(levels)-1) {
+			return errors.New("# stands alone and last")
+		}
+		if strings.Contains(l, "+") && l != "+" {
+			return errors.New("+ stands alone between slashes")
+		}
+	}
+	return nil
+}
+
+func parsePercent(s string) (float64, error) {
+	f, err := strconv.ParseFloat(strings.TrimSuffix(s, "%"), 64)
+	if err != nil || !strings.HasSuffix(s, "%") || !(f >= 0 && f <= 100) {
+		return 0, errors.New("must be a percentage from 0% to 100%")
+	}
+	return f / 100, nil
+}
+
+var pathPattern = regexp.MustCompile(`^\$(\.[A-Za-z0-9_][A-Za-z0-9_-]*|\['[^']+'\]|\[\d{1,4}\]|\[\*\])*$`)
+
+// CheckPath reports what is wrong with a JSON path, nil when it can be used. Empty is allowed.
+func CheckPath(p string) error {
+	if p == "" || pathPattern.MatchString(p) {
+		return nil
+	}
+	return errors.New("must be a path such as $.pm25, $.values[0].x, $['odd name'] or $[*].v")
+}

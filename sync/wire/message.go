@@ -1,0 +1,117 @@
+package wire
+
+// Subjects of the protocol. Site and device are single lower-case subject tokens.
+//
+//	edge.<site>.<device>.tel.live   readings, labels, predictions, host telemetry created since this connection
+//	edge.<site>.<device>.tel.back   the same, created before
+//	edge.<site>.<device>.evt        alarms and events
+//	edge.<site>.<device>.state      reported state (JSON, see spec.Reported)
+//	svc.hello.<device>              request: Hello, reply: HelloReply
+//	applied.<device>                Applied, published by the hub after it applied chunks
+//	desired.<device>                spec.Desired, republished from the key-value bucket "desired"
+const (
+	StreamTelemetry = "TEL"
+	StreamEvents    = "EVT"
+	StreamState     = "STATE"
+	BucketDesired   = "desired"
+)
+
+// SubjectLive returns the subject of live telemetry.
+func SubjectLive(site, device string) string { return "edge." + site + "." + device + ".tel.live" }
+
+// SubjectBack returns the subject of backfilled telemetry.
+func SubjectBack(site, device string) string { return "edge." + site + "." + device + ".tel.back" }
+
+// SubjectEvents returns the subject of alarms and events.
+func SubjectEvents(site, device string) string { return "edge." + site + "." + device + ".evt" }
+
+// SubjectState returns the subject of reported state.
+func SubjectState(site, device string) string { return "edge." + site + "." + device + ".state" }
+
+// SubjectHello returns the subject of the hello request.
+func SubjectHello(device string) string { return "svc.hello." + device }
+
+// SubjectApplied returns the subject on which the hub tells a device what it applied.
+func SubjectApplied(device string) string { return "applied." + device }
+
+// SubjectDesired returns the subject on which desired state is republished.
+func SubjectDesired(device string) string { return "desired." + device }
+
+// SubjectDesiredGet returns the direct-get subject that reads a device's desired state from its bucket.
+func SubjectDesiredGet(device string) string {
+	return "$JS.API.DIRECT.GET.KV_" + BucketDesired + ".$KV." + BucketDesired + "." + device
+}
+
+// InboxPrefix returns the device's private reply prefix.
+func InboxPrefix(device string) string { return "_INBOX_" + device }
+
+// Range is an inclusive range of sequence numbers.
+type Range struct {
+	From uint64 `json:"from"`
+	To   uint64 `json:"to"`
+}
+
+// RunInfo is one link of a device's run chain.
+type RunInfo struct {
+	Run       Run              `json:"run"`
+	Prev      Run              `json:"prev"`
+	BootID    string           `json:"boot_id"`
+	StartedAt int64            `json:"started_at"` // microseconds, by the device's own clock
+	ClockOK   bool             `json:"clock_ok"`
+	Last      map[Class]uint64 `json:"last"` // last sequence number stored per class
+}
+
+// Hello is what an agent says after it connected: who it is and what it holds.
+type Hello struct {
+	Device      string    `json:"device"`
+	Fingerprint string    `json:"fingerprint"`
+	JoinCounter uint64    `json:"join_counter"`
+	Version     string    `json:"version"`
+	Runs        []RunInfo `json:"runs"` // every run of which something is still held, oldest first, and the current one
+}
+
+// HelloReply answers a Hello with everything the hub has applied of the runs named.
+type HelloReply struct {
+	Error    string  `json:"error,omitempty"`
+	Suspect  bool    `json:"suspect,omitempty"` // clone or restore suspected: telemetry goes on, pushes stop
+	HubTime  int64   `json:"hub_time"`          // microseconds
+	Applied  Applied `json:"applied"`
+	BackedUp Applied `json:"backed_up"`
+}
+
+// Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent knew of the runs and classes named.
+type Applied struct {
+	Sets []AppliedSet `json:"sets"`
+}
+
+// AppliedSet is the ledger of one (run, class): everything from 1 to Mark, and Ranges above it.
+type AppliedSet struct {
+	Run    Run     `json:"run"`
+	Class  Class   `json:"class"`
+	Mark   uint64  `json:"mark"`
+	Ranges []Range `json:"ranges,omitempty"`
+}
+
+// Gap declares that the records From..To of a class will never arrive and why. Series holds what is known of the dropped values.
+// It travels as an event of kind GapKind whose detail is this document.
+type Gap struct {
+	Run    Run                  `json:"run"`
+	Class  Class                `json:"class"`
+	From   uint64               `json:"from"`
+	To     uint64               `json:"to"`
+	Reason string               `json:"reason"` // "cap", "enospc", "damage"
+	Series map[string]GapSeries `json:"series,omitempty"`
+}
+
+// GapSeries aggregates the dropped readings of one series.
+type GapSeries struct {
+	Count    int64   `json:"count"`
+	FromTime int64   `json:"from_time"`
+	ToTime   int64   `json:"to_time"`
+	Min      float64 `json:"min"`
+	Max      float64 `json:"max"`
+	Mean     float64 `json:"mean"`
+}
+
+// GapKind is the kind of the event that carries a Gap.
+const GapKind = "gap"

@@ -1,0 +1,179 @@
+package wire
+
+import (
+	"encoding/hex"
+	"fmt"
+)
+
+// Class is the kind of a record and its priority: a smaller class is more important. It never changes meaning.
+type Class uint8
+
+// The classes in order of priority. A record is never dropped while one of a larger class remains.
+const (
+	ClassAlarm Class = iota + 1
+	ClassEvent
+	ClassLabel
+	ClassReading
+	ClassPrediction
+	ClassHost
+)
+
+// Classes lists every class, most important first.
+var Classes = [...]Class{ClassAlarm, ClassEvent, ClassLabel, ClassReading, ClassPrediction, ClassHost}
+
+var classNames = [...]string{"", "alarm", "event", "label", "reading", "prediction", "host"}
+
+// String returns the class's name as it appears in files, metrics and messages.
+func (c Class) String() string {
+	if c.Valid() {
+		return classNames[c]
+	}
+	return fmt.Sprintf("class(%d)", uint8(c))
+}
+
+// Valid reports whether c is one of the known classes.
+func (c Class) Valid() bool { return c >= ClassAlarm && c <= ClassHost }
+
+// ParseClass is the inverse of String.
+func ParseClass(s string) (Class, error) {
+	for _, c := range Classes {
+		if classNames[c] == s {
+			return c, nil
+		}
+	}
+	return 0, fmt.Errorf("class %q: must be one of %v", s, classNames[1:])
+}
+
+// MarshalText writes the class's name.
+func (c Class) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// UnmarshalText reads the class's name.
+func (c *Class) UnmarshalText(b []byte) (err error) { *c, err = ParseClass(string(b)); return err }
+
+// Run identifies one start of the agent process: 128 random bits, stored before the first hello.
+type Run [16]byte
+
+// String returns the run as 32 lower-case hexadecimal digits.
+func (r Run) String() string { return hex.EncodeToString(r[:]) }
+
+// MarshalText writes the hexadecimal form.
+func (r Run) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads the hexadecimal form.
+func (r *Run) UnmarshalText(b []byte) error {
+	p, err := ParseRun(string(b))
+	if err == nil {
+		*r = p
+	}
+	return err
+}
+
+// ParseRun reads the hexadecimal form of a run.
+func ParseRun(s string) (r Run, err error) {
+	if len(s) != 2*len(r) {
+		return r, fmt.Errorf("run %q: must be %d hexadecimal digits", s, 2*len(r))
+	}
+	if _, err := hex.Decode(r[:], []byte(s)); err != nil {
+		return r, fmt.Errorf("run %q: %w", s, err)
+	}
+	return r, nil
+}
+
+// Flags describe a reading beyond its value.
+type Flags uint32
+
+const (
+	// FlagFirst marks the first reading of a message: readings up to the next one so marked were offered to the
+	// engine together, so that a replay sees the same batches.
+	FlagFirst Flags = 1 << iota
+	// FlagLate marks a reading behind the watermark; it was stored and did not change any row.
+	FlagLate
+	// FlagFuture marks a reading further ahead of the clock than max_future; it did not move the watermark.
+	FlagFuture
+	// FlagRange marks a value outside the declared range; the engine saw it as missing.
+	FlagRange
+	// FlagConflict marks a reading that repeats a (series, event time) with another value.
+	FlagConflict
+	// FlagArrival marks an event time that is the time of arrival because the payload had none.
+	FlagArrival
+	// FlagDup marks a message the broker delivered with MQTT's DUP flag.
+	FlagDup
+	// FlagNoClock marks an event or arrival time taken while the device's clock was not trusted.
+	FlagNoClock
+	// FlagNotFinite marks a NaN or infinite value; the engine saw it as missing.
+	FlagNotFinite
+)
+
+// Reading is one value of one series at one event time (microseconds since the Unix epoch, UTC).
+// Mono is nanoseconds of monotonic time since the run started, at acceptance.
+type Reading struct {
+	Series string
+	Time   int64
+	Value  float64
+	Mono   int64
+	Flags  Flags
+}
+
+// Label is a matured prediction: what was said about Row, and what turned out to be true at At (both microseconds of event
+// time). Champion and Candidate are the raw models' predictions of the target (NaN where there was none).
+type Label struct {
+	Task                   string
+	Row, At                int64
+	Truth                  float64
+	Predicted              float64
+	Lower, Upper           float64
+	Persistence            float64
+	Champion, Candidate    float64
+	ChampionID, ShadowID   string // artifact digests, "" where there was none
+	BaselineLo, BaselineHi float64
+}
+
+// Prediction is what the task said at row time Row about instant For. Model is the champion's digest or "" while the task runs on its baselines.
+type Prediction struct {
+	Task         string
+	Row, For     int64
+	Value        float64
+	Lower, Upper float64
+	Model        string
+}
+
+// Event is something that happened: drift, model changes, damage, trouble. Detail is a JSON object.
+// It serves the alarm class as well.
+type Event struct {
+	Time   int64
+	Kind   string
+	Task   string
+	Detail string
+}
+
+// Host is one sample of host telemetry, for example ("cpu_percent", 12.5).
+type Host struct {
+	Time   int64
+	Metric string
+	Value  float64
+}
+
+// Records is the content of one chunk: exactly the slice that belongs to the chunk's class is non-empty.
+type Records struct {
+	Readings    []Reading
+	Labels      []Label
+	Predictions []Prediction
+	Events      []Event
+	Hosts       []Host
+}
+
+// Len returns the number of records of the class.
+func (r *Records) Len(c Class) int {
+	switch c {
+	case ClassReading:
+		return len(r.Readings)
+	case ClassLabel:
+		return len(r.Labels)
+	case ClassPrediction:
+		return len(r.Predictions)
+	case ClassHost:
+		return len(r.Hosts)
+	default:
+		return len(r.Events)
+	}
+}
