@@ -1,0 +1,226 @@
+package bus_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nkeys"
+
+	"skerry.dev/hub/bus"
+	"skerry.dev/sync/wire"
+)
+
+func open(t *testing.T, dir string) *bus.Bus {
+	t.Helper()
+	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Listen: "127.0.0.1:-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { b.Close() })
+	return b
+}
+
+type device struct {
+	nc   *nats.Conn
+	errs chan error
+	pub  string
+}
+
+func connect(t *testing.T, b *bus.Bus, kp nkeys.KeyPair, name string) (*device, error) {
+	t.Helper()
+	pub, err := kp.PublicKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := b.SignDevice(pub, name, "north", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &device{errs: make(chan error, 64), pub: pub}
+	d.nc, err = nats.Connect(b.URLs()[0], nats.CustomInboxPrefix(wire.InboxPrefix(name)), nats.MaxReconnects(0),
+		nats.UserJWT(func() (string, error) { return token, nil }, func(n []byte) ([]byte, error) { return kp.Sign(n) }),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { d.errs <- err }))
+	if err == nil {
+		t.Cleanup(d.nc.Close)
+	}
+	return d, err
+}
+
+func newKey(t *testing.T) nkeys.KeyPair {
+	t.Helper()
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kp
+}
+
+// denied reports whether the server refused what was just sent.
+func (d *device) denied(t *testing.T) bool {
+	t.Helper()
+	if err := d.nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case err := <-d.errs:
+		if !errors.Is(err, nats.ErrPermissionViolation) {
+			t.Fatalf("unexpected error %v", err)
+		}
+		return true
+	case <-time.After(50 * time.Millisecond):
+		return false
+	}
+}
+
+func TestSubjectMatrix(t *testing.T) {
+	b := open(t, t.TempDir())
+	d, err := connect(t, b, newKey(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub := map[string]bool{
+		wire.SubjectLive("north", "a"): true, wire.SubjectBack("north", "a"): true, wire.SubjectEvents("north", "a"): true,
+		wire.SubjectState("north", "a"): true, wire.SubjectHello("a"): true, wire.SubjectDesiredGet("a"): true, "svc.blob.a": true,
+		wire.SubjectLive("north", "b"): false, wire.SubjectLive("south", "a"): false, wire.SubjectHello("b"): false,
+		wire.SubjectDesiredGet("b"): false, "$KV.desired.a": false, "desired.a": false, "applied.a": false, "applied.b": false,
+		"$JS.API.STREAM.INFO.TEL": false, "$JS.API.STREAM.DELETE.TEL": false, "$JS.API.STREAM.PURGE.TEL": false, "$JS.API.CONSUMER.CREATE.TEL": false,
+		"$JS.ACK.TEL.x": false, "$SYS.REQ.SERVER.PING": false, "train.jobs.fit": false, "edge.north.b.state": false, "_INBOX_b.x": false,
+		"_INBOX.x": false, "svc.hello.a.b": false,
+	}
+	for subject, want := range pub {
+		if err := d.nc.Publish(subject, []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
+		if got := !d.denied(t); got != want {
+			t.Errorf("publish %s allowed = %v, want %v", subject, got, want)
+		}
+	}
+	sub := map[string]bool{
+		wire.InboxPrefix("a") + ".x": true, wire.InboxPrefix("a") + ".>": true, "desired.a": true, "applied.a": true,
+		">": false, "*": false, "*.a": false, "desired.b": false, "desired.*": false, "applied.>": false, "applied.b": false, "edge.>": false,
+		"edge.north.a.>": false, "edge.north.b.tel.live": false, "$SYS.>": false, "$JS.API.>": false, "$JS.EVENT.>": false, "$KV.desired.a": false,
+		"_INBOX.>": false, "_INBOX_b.>": false, "svc.hello.a": false, "svc.>": false,
+	}
+	for subject, want := range sub {
+		for _, queue := range []string{"", "q"} {
+			var err error
+			if queue == "" {
+				_, err = d.nc.SubscribeSync(subject)
+			} else {
+				_, err = d.nc.QueueSubscribeSync(subject, queue)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := !d.denied(t); got != want {
+				t.Errorf("subscribe %s queue %q allowed = %v, want %v", subject, queue, got, want)
+			}
+		}
+	}
+}
+
+func TestDesiredReachesDevice(t *testing.T) {
+	b := open(t, t.TempDir())
+	d, err := connect(t, b, newKey(t), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := d.nc.SubscribeSync(wire.SubjectDesired("a"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.nc.Flush()
+	if _, err := b.Desired.Put(t.Context(), "a", []byte(`{"generation":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := s.NextMsg(2 * time.Second)
+	if err != nil || string(m.Data) != `{"generation":1}` {
+		t.Fatalf("republished desired = %v, %v", m, err)
+	}
+	m, err = d.nc.Request(wire.SubjectDesiredGet("a"), nil, 2*time.Second)
+	if err != nil || string(m.Data) != `{"generation":1}` {
+		t.Fatalf("direct get = %v, %v", m, err)
+	}
+}
+
+func TestRevokeClosesLiveConnection(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	links := make(chan bool, 8)
+	if err := b.OnLink(func(device string, up bool) { links <- up }); err != nil {
+		t.Fatal(err)
+	}
+	kp := newKey(t)
+	d, err := connect(t, b, kp, "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := func(want bool) {
+		t.Helper()
+		select {
+		case got := <-links:
+			if got != want {
+				t.Fatalf("link = %v, want %v", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("no link event, want %v", want)
+		}
+	}
+	next(true)
+	token, _ := b.SignDevice(d.pub, "a", "north", time.Hour)
+	if dev, _, err := b.CheckDevice(token); err != nil || dev != "a" {
+		t.Fatalf("CheckDevice = %q, %v", dev, err)
+	}
+	if err := b.Revoke(d.pub); err != nil {
+		t.Fatal(err)
+	}
+	next(false)
+	if _, _, err := b.CheckDevice(token); !errors.Is(err, bus.ErrRevoked) {
+		t.Fatalf("CheckDevice after revocation = %v, want ErrRevoked", err)
+	}
+	if _, err := connect(t, b, kp, "a"); err == nil {
+		t.Fatal("a revoked credential connects")
+	}
+	b.Close()
+	b2 := open(t, dir)
+	if _, _, err := b2.CheckDevice(token); !errors.Is(err, bus.ErrRevoked) {
+		t.Fatalf("after a restart CheckDevice = %v, want ErrRevoked", err)
+	}
+}
+
+func TestKeysArePrivate(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	files, err := filepath.Glob(filepath.Join(dir, "keys", "*"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("keys = %v, %v", files, err)
+	}
+	for _, f := range files {
+		st, err := os.Stat(f)
+		if err != nil || st.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %v, %v; want 0600", f, st.Mode(), err)
+		}
+	}
+}
+
+func TestStreamsSurviveRestart(t *testing.T) {
+	dir := t.TempDir()
+	b := open(t, dir)
+	if _, err := b.JS.Publish(context.Background(), wire.SubjectEvents("north", "a"), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	b = open(t, dir)
+	s, err := b.JS.Stream(t.Context(), wire.StreamEvents)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Msgs; n != 1 {
+		t.Fatalf("%d messages after a restart, want 1", n)
+	}
+}

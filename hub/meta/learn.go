@@ -1,0 +1,379 @@
+package meta
+
+import (
+	"context"
+	"errors"
+)
+
+// Event is something a device or the hub noticed. ID is "<device>/<run>/<class>/<seq>" for a device's own, unique text otherwise.
+type Event struct {
+	ID         string `json:"id"`
+	Device     string `json:"device"`
+	Class      int64  `json:"class"`
+	Time       int64  `json:"time"`
+	Kind       string `json:"kind"`
+	Task       string `json:"task"`
+	Detail     string `json:"detail"` // JSON object
+	ReceivedAt int64  `json:"received_at"`
+}
+
+const eventCols = "id, device, class, time, kind, task, detail, received_at"
+
+func (e *Event) dest() []any {
+	return []any{&e.ID, &e.Device, &e.Class, &e.Time, &e.Kind, &e.Task, &e.Detail, &e.ReceivedAt}
+}
+
+// InsertEvent stores an event; a repeat is ignored.
+func (q *Queries) InsertEvent(ctx context.Context, e Event) error {
+	_, err := insert(ctx, q, "event", eventCols, "ON CONFLICT DO NOTHING", &e)
+	return err
+}
+
+// EventFilter selects events; zero fields do not restrict.
+type EventFilter struct {
+	Device, Task, Kind string
+	Class              int64
+	Since              int64 // received at or after, microseconds
+	Before             int64 // received before, for paging backwards
+	Limit              int
+}
+
+// Events lists events, the last received first.
+func (q *Queries) Events(ctx context.Context, f EventFilter) ([]Event, error) {
+	if f.Before == 0 {
+		f.Before = 1<<63 - 1
+	}
+	return many[Event](ctx, q, "SELECT "+eventCols+` FROM event WHERE received_at >= $1 AND received_at < $2 AND ($3 = '' OR device = $3)
+		AND ($4 = '' OR task = $4) AND ($5 = '' OR kind = $5) AND ($6 = 0 OR class = $6) ORDER BY received_at DESC, id DESC LIMIT $7`,
+		f.Since, f.Before, f.Device, f.Task, f.Kind, f.Class, orAll(f.Limit))
+}
+
+// Task is a task as devices last reported it. Spec is the task file.
+type Task struct {
+	Name      string `json:"name"`
+	Kind      string `json:"kind"`
+	Spec      string `json:"spec"`
+	Hash      string `json:"hash"`
+	FirstSeen int64  `json:"first_seen"`
+	LastSeen  int64  `json:"last_seen"`
+}
+
+const taskCols = "name, kind, spec, hash, first_seen, last_seen"
+
+func (t *Task) dest() []any {
+	return []any{&t.Name, &t.Kind, &t.Spec, &t.Hash, &t.FirstSeen, &t.LastSeen}
+}
+
+// PutTask stores the task and that the device runs it.
+func (q *Queries) PutTask(ctx context.Context, t Task, device string) error {
+	if _, err := insert(ctx, q, "task", taskCols, `ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, spec = excluded.spec,
+		hash = excluded.hash, last_seen = excluded.last_seen`, &t); err != nil {
+		return err
+	}
+	_, err := q.exec(ctx, `INSERT INTO task_device (task, device, hash, last_seen) VALUES ($1, $2, $3, $4)
+		ON CONFLICT (task, device) DO UPDATE SET hash = excluded.hash, last_seen = excluded.last_seen`, t.Name, device, t.Hash, t.LastSeen)
+	return err
+}
+
+// Task returns a task or ErrNotFound.
+func (q *Queries) Task(ctx context.Context, name string) (Task, error) {
+	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1", name)
+}
+
+// Tasks lists every task.
+func (q *Queries) Tasks(ctx context.Context) ([]Task, error) {
+	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task ORDER BY name")
+}
+
+// TaskDevices lists the devices that run a task.
+func (q *Queries) TaskDevices(ctx context.Context, task string) ([]string, error) {
+	rows, err := many[textRow](ctx, q, "SELECT device FROM task_device WHERE task = $1 ORDER BY device", task)
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = r.s
+	}
+	return out, err
+}
+
+// LabelPoint is a matured prediction for charts and error series.
+type LabelPoint struct {
+	Task        string `json:"task"`
+	Device      string `json:"device"`
+	RowTime     int64  `json:"row_time"`
+	At          int64  `json:"at"`
+	Truth       Float  `json:"truth"`
+	Predicted   Float  `json:"predicted"`
+	Lower       Float  `json:"lower"`
+	Upper       Float  `json:"upper"`
+	Persistence Float  `json:"persistence"`
+	Champion    Float  `json:"champion"`
+	Candidate   Float  `json:"candidate"`
+	ChampionID  string `json:"champion_id"`
+	CandidateID string `json:"candidate_id"`
+	ReceivedAt  int64  `json:"received_at"`
+}
+
+const labelCols = "task, device, row_time, at, truth, predicted, lower_bound, upper_bound, persistence, champion, candidate, champion_id, candidate_id, received_at"
+
+func (l *LabelPoint) dest() []any {
+	return []any{&l.Task, &l.Device, &l.RowTime, &l.At, &l.Truth, &l.Predicted, &l.Lower, &l.Upper, &l.Persistence,
+		&l.Champion, &l.Candidate, &l.ChampionID, &l.CandidateID, &l.ReceivedAt}
+}
+
+// InsertLabelPoint stores a matured prediction; a repeat is ignored.
+func (q *Queries) InsertLabelPoint(ctx context.Context, l LabelPoint) error {
+	_, err := insert(ctx, q, "label_point", labelCols, "ON CONFLICT DO NOTHING", &l)
+	return err
+}
+
+// LabelPoints returns the newest limit points of a task (and device unless "") with row times in [from, to], oldest first.
+func (q *Queries) LabelPoints(ctx context.Context, task, device string, from, to int64, limit int) ([]LabelPoint, error) {
+	return many[LabelPoint](ctx, q, "SELECT "+labelCols+" FROM (SELECT "+labelCols+` FROM label_point WHERE task = $1 AND ($2 = '' OR device = $2)
+		AND row_time >= $3 AND row_time <= $4 ORDER BY row_time DESC LIMIT $5) AS newest ORDER BY row_time, device`, task, device, from, to, orAll(limit))
+}
+
+// CountLabels counts the points of a task received after a time.
+func (q *Queries) CountLabels(ctx context.Context, task string, since int64) (int64, error) {
+	return q.int64(ctx, "SELECT COUNT(*) FROM label_point WHERE task = $1 AND received_at > $2", task, since)
+}
+
+// PruneLabelPoints deletes points received before a time.
+func (q *Queries) PruneLabelPoints(ctx context.Context, before int64) (int64, error) {
+	return q.exec(ctx, "DELETE FROM label_point WHERE received_at < $1", before)
+}
+
+// Dataset is a snapshot of training rows.
+type Dataset struct {
+	ID        string `json:"id"`
+	Task      string `json:"task"`
+	Digest    string `json:"digest"`
+	Rows      int64  `json:"rows"`
+	FromTime  int64  `json:"from_time"`
+	ToTime    int64  `json:"to_time"`
+	Detail    string `json:"detail"` // JSON
+	CreatedAt int64  `json:"created_at"`
+}
+
+const datasetCols = "id, task, digest, rows, from_time, to_time, detail, created_at"
+
+func (d *Dataset) dest() []any {
+	return []any{&d.ID, &d.Task, &d.Digest, &d.Rows, &d.FromTime, &d.ToTime, &d.Detail, &d.CreatedAt}
+}
+
+// InsertDataset stores a data set's description.
+func (q *Queries) InsertDataset(ctx context.Context, d Dataset) error {
+	_, err := insert(ctx, q, "dataset", datasetCols, "", &d)
+	return err
+}
+
+// Dataset returns one or ErrNotFound.
+func (q *Queries) Dataset(ctx context.Context, id string) (Dataset, error) {
+	return one[Dataset](ctx, q, "SELECT "+datasetCols+" FROM dataset WHERE id = $1", id)
+}
+
+// Job is a piece of work for a worker. Spec and Result are JSON; the states are the caller's.
+type Job struct {
+	ID         string `json:"id"`
+	Kind       string `json:"kind"`
+	Task       string `json:"task"`
+	State      string `json:"state"`
+	Spec       string `json:"spec"`
+	Result     string `json:"result"`
+	Error      string `json:"error"`
+	CreatedBy  string `json:"created_by"`
+	CreatedAt  int64  `json:"created_at"`
+	StartedAt  int64  `json:"started_at"`
+	FinishedAt int64  `json:"finished_at"`
+}
+
+const jobCols = "id, kind, task, state, spec, result, error, created_by, created_at, started_at, finished_at"
+
+func (j *Job) dest() []any {
+	return []any{&j.ID, &j.Kind, &j.Task, &j.State, &j.Spec, &j.Result, &j.Error, &j.CreatedBy, &j.CreatedAt, &j.StartedAt, &j.FinishedAt}
+}
+
+// PutJob inserts or replaces a job.
+func (q *Queries) PutJob(ctx context.Context, j Job) error {
+	_, err := insert(ctx, q, "job", jobCols, `ON CONFLICT (id) DO UPDATE SET state = excluded.state, spec = excluded.spec, result = excluded.result,
+		error = excluded.error, started_at = excluded.started_at, finished_at = excluded.finished_at`, &j)
+	return err
+}
+
+// Job returns one or ErrNotFound.
+func (q *Queries) Job(ctx context.Context, id string) (Job, error) {
+	return one[Job](ctx, q, "SELECT "+jobCols+" FROM job WHERE id = $1", id)
+}
+
+// Jobs lists jobs, newest first; empty task or state do not restrict.
+func (q *Queries) Jobs(ctx context.Context, task, state string, limit int) ([]Job, error) {
+	return many[Job](ctx, q, "SELECT "+jobCols+" FROM job WHERE ($1 = '' OR task = $1) AND ($2 = '' OR state = $2) ORDER BY created_at DESC, id DESC LIMIT $3",
+		task, state, orAll(limit))
+}
+
+// Model is a registered artifact. Metrics and Lineage are JSON objects.
+type Model struct {
+	Digest       string `json:"digest"`
+	Task         string `json:"task"`
+	Version      int64  `json:"version"`
+	Kind         string `json:"kind"`
+	State        string `json:"state"`
+	Size         int64  `json:"size"`
+	Target       string `json:"target"`
+	Metrics      string `json:"metrics"`
+	Lineage      string `json:"lineage"`
+	CreatedBy    string `json:"created_by"`
+	CreatedAt    int64  `json:"created_at"`
+	TombstonedAt int64  `json:"tombstoned_at"`
+	Tombstone    string `json:"tombstone"` // why
+}
+
+const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone"
+
+func (m *Model) dest() []any {
+	return []any{&m.Digest, &m.Task, &m.Version, &m.Kind, &m.State, &m.Size, &m.Target, &m.Metrics, &m.Lineage, &m.CreatedBy,
+		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone}
+}
+
+// InsertModel stores a model under the next version number of its task and returns the stored row.
+func (q *Queries) InsertModel(ctx context.Context, m Model) (Model, error) {
+	v, err := q.int64(ctx, "SELECT COALESCE(MAX(version), 0) + 1 FROM model WHERE task = $1", m.Task)
+	if err != nil {
+		return m, err
+	}
+	m.Version = v
+	_, err = insert(ctx, q, "model", modelCols, "", &m)
+	return m, err
+}
+
+// Model returns a model by digest or ErrNotFound.
+func (q *Queries) Model(ctx context.Context, digest string) (Model, error) {
+	return one[Model](ctx, q, "SELECT "+modelCols+" FROM model WHERE digest = $1", digest)
+}
+
+// ModelVersion returns a task's model by version number or ErrNotFound.
+func (q *Queries) ModelVersion(ctx context.Context, task string, version int64) (Model, error) {
+	return one[Model](ctx, q, "SELECT "+modelCols+" FROM model WHERE task = $1 AND version = $2", task, version)
+}
+
+// Models lists models, newest first; task "" means all.
+func (q *Queries) Models(ctx context.Context, task string, limit int) ([]Model, error) {
+	return many[Model](ctx, q, "SELECT "+modelCols+" FROM model WHERE ($1 = '' OR task = $1) ORDER BY created_at DESC, task, version DESC LIMIT $2", task, orAll(limit))
+}
+
+// UpdateModel replaces a model's state and metrics.
+func (q *Queries) UpdateModel(ctx context.Context, digest, state, metrics string) error {
+	return must(q.exec(ctx, "UPDATE model SET state = $2, metrics = $3 WHERE digest = $1", digest, state, metrics))
+}
+
+// TombstoneModel marks a model as never to run again. It fails with ErrNotFound when it is unknown or already marked.
+func (q *Queries) TombstoneModel(ctx context.Context, digest, reason string, at int64) error {
+	return must(q.exec(ctx, "UPDATE model SET tombstoned_at = $2, tombstone = $3, state = 'tombstoned' WHERE digest = $1 AND tombstoned_at = 0", digest, at, reason))
+}
+
+// Tombstones lists the digests that must not run, of one task or ("") of all.
+func (q *Queries) Tombstones(ctx context.Context, task string) ([]string, error) {
+	rows, err := many[textRow](ctx, q, "SELECT digest FROM model WHERE tombstoned_at > 0 AND ($1 = '' OR task = $1) ORDER BY tombstoned_at", task)
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = r.s
+	}
+	return out, err
+}
+
+// Champion is the model a cohort's devices should run; cohort "" is the default.
+type Champion struct {
+	Task   string `json:"task"`
+	Cohort string `json:"cohort"`
+	Digest string `json:"digest"`
+	Since  int64  `json:"since"`
+}
+
+func (c *Champion) dest() []any { return []any{&c.Task, &c.Cohort, &c.Digest, &c.Since} }
+
+// SetChampion makes a model the champion of a task and cohort.
+func (q *Queries) SetChampion(ctx context.Context, c Champion) error {
+	_, err := insert(ctx, q, "champion", "task, cohort, digest, since", `ON CONFLICT (task, cohort) DO UPDATE SET digest = excluded.digest, since = excluded.since`, &c)
+	return err
+}
+
+// Champion returns the champion of a cohort, or the task's default when the cohort has none, or ErrNotFound.
+func (q *Queries) Champion(ctx context.Context, task, cohort string) (Champion, error) {
+	c, err := one[Champion](ctx, q, "SELECT task, cohort, digest, since FROM champion WHERE task = $1 AND cohort = $2", task, cohort)
+	if errors.Is(err, ErrNotFound) && cohort != "" {
+		return q.Champion(ctx, task, "")
+	}
+	return c, err
+}
+
+// Champions lists all champions.
+func (q *Queries) Champions(ctx context.Context) ([]Champion, error) {
+	return many[Champion](ctx, q, "SELECT task, cohort, digest, since FROM champion ORDER BY task, cohort")
+}
+
+// Rollout is the stored form of a rollout. Spec and Status are JSON documents of the rollout package.
+type Rollout struct {
+	ID        string `json:"id"`
+	Task      string `json:"task"`
+	Digest    string `json:"digest"`
+	State     string `json:"state"`
+	Stage     int64  `json:"stage"`
+	Spec      string `json:"spec"`
+	Status    string `json:"status"`
+	CreatedBy string `json:"created_by"`
+	CreatedAt int64  `json:"created_at"`
+	UpdatedAt int64  `json:"updated_at"`
+}
+
+const rolloutCols = "id, task, digest, state, stage, spec, status, created_by, created_at, updated_at"
+
+func (r *Rollout) dest() []any {
+	return []any{&r.ID, &r.Task, &r.Digest, &r.State, &r.Stage, &r.Spec, &r.Status, &r.CreatedBy, &r.CreatedAt, &r.UpdatedAt}
+}
+
+// PutRollout inserts or replaces a rollout.
+func (q *Queries) PutRollout(ctx context.Context, r Rollout) error {
+	_, err := insert(ctx, q, "rollout", rolloutCols, `ON CONFLICT (id) DO UPDATE SET state = excluded.state, stage = excluded.stage, spec = excluded.spec,
+		status = excluded.status, updated_at = excluded.updated_at`, &r)
+	return err
+}
+
+// Rollout returns one or ErrNotFound.
+func (q *Queries) Rollout(ctx context.Context, id string) (Rollout, error) {
+	return one[Rollout](ctx, q, "SELECT "+rolloutCols+" FROM rollout WHERE id = $1", id)
+}
+
+// Rollouts lists rollouts, newest first; empty task or state do not restrict.
+func (q *Queries) Rollouts(ctx context.Context, task, state string, limit int) ([]Rollout, error) {
+	return many[Rollout](ctx, q, "SELECT "+rolloutCols+" FROM rollout WHERE ($1 = '' OR task = $1) AND ($2 = '' OR state = $2) ORDER BY created_at DESC, id DESC LIMIT $3",
+		task, state, orAll(limit))
+}
+
+// RolloutDevice is a device's part in a rollout. Stats is JSON (spec.Paired).
+type RolloutDevice struct {
+	Rollout    string `json:"rollout"`
+	Device     string `json:"device"`
+	Stage      int64  `json:"stage"`
+	Generation int64  `json:"generation"`
+	Phase      string `json:"phase"`
+	Reason     string `json:"reason"`
+	Stats      string `json:"stats"`
+	UpdatedAt  int64  `json:"updated_at"`
+}
+
+const rolloutDeviceCols = "rollout, device, stage, generation, phase, reason, stats, updated_at"
+
+func (r *RolloutDevice) dest() []any {
+	return []any{&r.Rollout, &r.Device, &r.Stage, &r.Generation, &r.Phase, &r.Reason, &r.Stats, &r.UpdatedAt}
+}
+
+// PutRolloutDevice inserts or replaces a device's part in a rollout.
+func (q *Queries) PutRolloutDevice(ctx context.Context, r RolloutDevice) error {
+	_, err := insert(ctx, q, "rollout_device", rolloutDeviceCols, `ON CONFLICT (rollout, device) DO UPDATE SET stage = excluded.stage,
+		generation = excluded.generation, phase = excluded.phase, reason = excluded.reason, stats = excluded.stats, updated_at = excluded.updated_at`, &r)
+	return err
+}
+
+// RolloutDevices lists the devices of a rollout.
+func (q *Queries) RolloutDevices(ctx context.Context, rollout string) ([]RolloutDevice, error) {
+	return many[RolloutDevice](ctx, q, "SELECT "+rolloutDeviceCols+" FROM rollout_device WHERE rollout = $1 ORDER BY stage, device", rollout)
+}

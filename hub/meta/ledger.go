@@ -1,0 +1,351 @@
+package meta
+
+import (
+	"context"
+	"errors"
+)
+
+// Run is one link of a device's run chain; Ordinal numbers the runs of a device from 1 in the order the hub learned of them.
+type Run struct {
+	Device    string `json:"device"`
+	Run       string `json:"run"`
+	Prev      string `json:"prev"`
+	Ordinal   int64  `json:"ordinal"`
+	BootID    string `json:"boot_id"`
+	StartedAt int64  `json:"started_at"`
+	ClockOK   bool   `json:"clock_ok"`
+	FirstSeen int64  `json:"first_seen"`
+}
+
+const runCols = "device, run, prev, ordinal, boot_id, started_at, clock_ok, first_seen"
+
+func (r *Run) dest() []any {
+	return []any{&r.Device, &r.Run, &r.Prev, &r.Ordinal, &r.BootID, &r.StartedAt, &r.ClockOK, &r.FirstSeen}
+}
+
+// Run returns one run of a device or ErrNotFound.
+func (q *Queries) Run(ctx context.Context, device, run string) (Run, error) {
+	return one[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 AND run = $2", device, run)
+}
+
+// Runs returns the run chain of a device.
+func (q *Queries) Runs(ctx context.Context, device string) ([]Run, error) {
+	return many[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 ORDER BY ordinal", device)
+}
+
+// PutRun stores a run, giving it the next ordinal when it is new and keeping its ordinal otherwise. It returns the stored row.
+func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
+	old, err := q.Run(ctx, r.Device, r.Run)
+	switch {
+	case err == nil:
+		r.Ordinal, r.FirstSeen = old.Ordinal, old.FirstSeen
+		_, err = q.exec(ctx, "UPDATE run SET prev = $3, boot_id = $4, started_at = $5, clock_ok = $6 WHERE device = $1 AND run = $2",
+			r.Device, r.Run, r.Prev, r.BootID, r.StartedAt, r.ClockOK)
+		return r, err
+	case !errors.Is(err, ErrNotFound):
+		return r, err
+	}
+	if r.Ordinal, err = q.int64(ctx, "SELECT COALESCE(MAX(ordinal), 0) + 1 FROM run WHERE device = $1", r.Device); err != nil {
+		return r, err
+	}
+	_, err = insert(ctx, q, "run", runCols, "", &r)
+	return r, err
+}
+
+// Kinds of ledger intervals.
+const (
+	Stored   = 0 // data
+	Declared = 1 // a gap: will never arrive
+)
+
+// Interval is one row of the ledger.
+type Interval struct {
+	Device    string
+	Run       string
+	Class     int64
+	Kind      int64
+	From, To  int64 // inclusive
+	SHA256    string
+	AppliedAt int64
+}
+
+const intervalCols = "device, run, class, kind, from_seq, to_seq, sha256, applied_at"
+
+func (i *Interval) dest() []any {
+	return []any{&i.Device, &i.Run, &i.Class, &i.Kind, &i.From, &i.To, &i.SHA256, &i.AppliedAt}
+}
+
+// Overlap returns the stored interval with the largest numbers that shares a sequence number with [from, to], or ErrNotFound.
+// Stored intervals are disjoint, so nothing overlaps when the last one that starts at or before to ends before from.
+func (q *Queries) Overlap(ctx context.Context, device, run string, class, from, to int64) (Interval, error) {
+	i, err := one[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0
+		AND from_seq <= $4 ORDER BY from_seq DESC LIMIT 1`, device, run, class, to)
+	if err == nil && i.To < from {
+		return i, ErrNotFound
+	}
+	return i, err
+}
+
+// InsertInterval adds an interval to the ledger. A gap that starts where an older gap starts replaces it when it is longer.
+func (q *Queries) InsertInterval(ctx context.Context, i Interval) error {
+	suffix := ""
+	if i.Kind == Declared {
+		suffix = `ON CONFLICT (device, run, class, kind, from_seq) DO UPDATE SET to_seq = excluded.to_seq WHERE excluded.to_seq > ledger.to_seq`
+	}
+	_, err := insert(ctx, q, "ledger", intervalCols, suffix, &i)
+	return err
+}
+
+// Intervals returns the ledger of one run of a device in order of class and sequence number.
+func (q *Queries) Intervals(ctx context.Context, device, run string) ([]Interval, error) {
+	return many[Interval](ctx, q, "SELECT "+intervalCols+" FROM ledger WHERE device = $1 AND run = $2 ORDER BY class, from_seq", device, run)
+}
+
+// MergeIntervals joins neighbouring stored intervals applied before the given time into one row without a hash, and returns how many
+// rows that saved. A repeat inside a merged interval is ignored without comparing its hash.
+func (q *Queries) MergeIntervals(ctx context.Context, before int64) (int, error) {
+	rows, err := many[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE kind = 0 AND applied_at < $1
+		ORDER BY device, run, class, from_seq`, before)
+	if err != nil {
+		return 0, err
+	}
+	saved := 0
+	for start := 0; start < len(rows); {
+		head, end := rows[start], start+1
+		for end < len(rows) && rows[end].Device == head.Device && rows[end].Run == head.Run && rows[end].Class == head.Class && rows[end].From == rows[end-1].To+1 {
+			end++
+		}
+		if end-start > 1 {
+			last := rows[end-1]
+			if _, err := q.exec(ctx, `DELETE FROM ledger WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0 AND from_seq > $4 AND from_seq <= $5`,
+				head.Device, head.Run, head.Class, head.From, last.From); err != nil {
+				return 0, err
+			}
+			if _, err := q.exec(ctx, `UPDATE ledger SET to_seq = $5, sha256 = '' WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0 AND from_seq = $4`,
+				head.Device, head.Run, head.Class, head.From, last.To); err != nil {
+				return 0, err
+			}
+			saved += end - start - 1
+		}
+		start = end
+	}
+	return saved, nil
+}
+
+// Staged is a chunk that waits to be moved to the lake.
+type Staged struct {
+	Device     string
+	Run        string
+	Class      int64
+	From       int64
+	Count      int64
+	RunOrdinal int64
+	Site       string
+	Bytes      []byte
+	StagedAt   int64
+}
+
+const stagedCols = "device, run, class, from_seq, count, run_ordinal, site, bytes, staged_at"
+
+func (s *Staged) dest() []any {
+	return []any{&s.Device, &s.Run, &s.Class, &s.From, &s.Count, &s.RunOrdinal, &s.Site, &s.Bytes, &s.StagedAt}
+}
+
+// InsertStaged stores a chunk.
+func (q *Queries) InsertStaged(ctx context.Context, s Staged) error {
+	_, err := insert(ctx, q, "staging", stagedCols, "", &s)
+	return err
+}
+
+// StagedGroup sums up the staged chunks of one class and site.
+type StagedGroup struct {
+	Class  int64
+	Site   string
+	Chunks int64
+	Bytes  int64
+	Oldest int64
+}
+
+func (g *StagedGroup) dest() []any { return []any{&g.Class, &g.Site, &g.Chunks, &g.Bytes, &g.Oldest} }
+
+// StagedGroups says what waits in staging.
+func (q *Queries) StagedGroups(ctx context.Context) ([]StagedGroup, error) {
+	return many[StagedGroup](ctx, q, `SELECT class, site, COUNT(*), CAST(SUM(LENGTH(bytes)) AS BIGINT), MIN(staged_at) FROM staging
+		GROUP BY class, site ORDER BY class, site`)
+}
+
+// StagedChunks returns the oldest staged chunks of a class and site in order of device, run and sequence number.
+func (q *Queries) StagedChunks(ctx context.Context, class int64, site string, limit int) ([]Staged, error) {
+	return many[Staged](ctx, q, "SELECT "+stagedCols+` FROM (SELECT * FROM staging WHERE class = $1 AND site = $2 ORDER BY staged_at LIMIT $3) AS oldest
+		ORDER BY device, run_ordinal, from_seq`, class, site, limit)
+}
+
+// DeviceStaged returns the staged chunks of a device and class in order of run and sequence number.
+func (q *Queries) DeviceStaged(ctx context.Context, device string, class int64) ([]Staged, error) {
+	return many[Staged](ctx, q, "SELECT "+stagedCols+" FROM staging WHERE device = $1 AND class = $2 ORDER BY run_ordinal, from_seq", device, class)
+}
+
+// DeleteStaged removes one chunk. It fails with ErrNotFound when somebody else has moved it.
+func (q *Queries) DeleteStaged(ctx context.Context, s Staged) error {
+	return must(q.exec(ctx, "DELETE FROM staging WHERE device = $1 AND run = $2 AND class = $3 AND from_seq = $4", s.Device, s.Run, s.Class, s.From))
+}
+
+// Gap is a declared loss.
+type Gap struct {
+	Device     string `json:"device"`
+	Run        string `json:"run"`
+	Class      int64  `json:"class"`
+	From       int64  `json:"from"`
+	To         int64  `json:"to"`
+	Reason     string `json:"reason"`
+	Series     string `json:"series"` // JSON: wire.GapSeries by series
+	DeclaredAt int64  `json:"declared_at"`
+}
+
+const gapCols = "device, run, class, from_seq, to_seq, reason, series, declared_at"
+
+func (g *Gap) dest() []any {
+	return []any{&g.Device, &g.Run, &g.Class, &g.From, &g.To, &g.Reason, &g.Series, &g.DeclaredAt}
+}
+
+// InsertGap records a declared loss; a repeat is ignored.
+func (q *Queries) InsertGap(ctx context.Context, g Gap) error {
+	_, err := insert(ctx, q, "gap", gapCols, "ON CONFLICT DO NOTHING", &g)
+	return err
+}
+
+// Gaps lists declared losses, newest first; device "" means all.
+func (q *Queries) Gaps(ctx context.Context, device string, limit int) ([]Gap, error) {
+	return many[Gap](ctx, q, "SELECT "+gapCols+" FROM gap WHERE ($1 = '' OR device = $1) ORDER BY declared_at DESC, from_seq DESC LIMIT $2", device, orAll(limit))
+}
+
+// Conflict is a chunk that claims sequence numbers stored with other contents. Its bytes are kept.
+type Conflict struct {
+	SHA256       string `json:"sha256"`
+	Device       string `json:"device"`
+	Run          string `json:"run"`
+	Class        int64  `json:"class"`
+	From         int64  `json:"from"`
+	To           int64  `json:"to"`
+	StoredFrom   int64  `json:"stored_from"`
+	StoredTo     int64  `json:"stored_to"`
+	StoredSHA256 string `json:"stored_sha256"`
+	Bytes        []byte `json:"-"`
+	SeenAt       int64  `json:"seen_at"`
+}
+
+const conflictCols = "sha256, device, run, class, from_seq, to_seq, stored_from, stored_to, stored_sha256, bytes, seen_at"
+
+func (c *Conflict) dest() []any {
+	return []any{&c.SHA256, &c.Device, &c.Run, &c.Class, &c.From, &c.To, &c.StoredFrom, &c.StoredTo, &c.StoredSHA256, &c.Bytes, &c.SeenAt}
+}
+
+// InsertConflict keeps a conflicting chunk. It reports whether it is new.
+func (q *Queries) InsertConflict(ctx context.Context, c Conflict) (bool, error) {
+	n, err := insert(ctx, q, "conflict", conflictCols, "ON CONFLICT DO NOTHING", &c)
+	return n > 0, err
+}
+
+// Conflicts lists conflicting chunks, newest first; device "" means all.
+func (q *Queries) Conflicts(ctx context.Context, device string, limit int) ([]Conflict, error) {
+	return many[Conflict](ctx, q, "SELECT "+conflictCols+" FROM conflict WHERE ($1 = '' OR device = $1) ORDER BY seen_at DESC LIMIT $2", device, orAll(limit))
+}
+
+// Quarantined is a message that could not be read as what its subject promises.
+type Quarantined struct {
+	SHA256  string `json:"sha256"`
+	Subject string `json:"subject"`
+	Reason  string `json:"reason"`
+	Bytes   []byte `json:"-"`
+	SeenAt  int64  `json:"seen_at"`
+}
+
+func (r *Quarantined) dest() []any {
+	return []any{&r.SHA256, &r.Subject, &r.Reason, &r.Bytes, &r.SeenAt}
+}
+
+// InsertQuarantined keeps an unreadable message. It reports whether it is new.
+func (q *Queries) InsertQuarantined(ctx context.Context, r Quarantined) (bool, error) {
+	n, err := insert(ctx, q, "quarantine", "sha256, subject, reason, bytes, seen_at", "ON CONFLICT DO NOTHING", &r)
+	return n > 0, err
+}
+
+// QuarantinedMessages lists unreadable messages, newest first.
+func (q *Queries) QuarantinedMessages(ctx context.Context, limit int) ([]Quarantined, error) {
+	return many[Quarantined](ctx, q, "SELECT sha256, subject, reason, bytes, seen_at FROM quarantine ORDER BY seen_at DESC LIMIT $1", orAll(limit))
+}
+
+// LakeFile is one immutable Parquet file.
+type LakeFile struct {
+	Path      string `json:"path"`
+	Class     int64  `json:"class"`
+	Date      string `json:"date"`
+	Site      string `json:"site"`
+	Rows      int64  `json:"rows"`
+	Bytes     int64  `json:"bytes"`
+	CreatedAt int64  `json:"created_at"`
+}
+
+const lakeFileCols = "path, class, date, site, rows, bytes, created_at"
+
+func (f *LakeFile) dest() []any {
+	return []any{&f.Path, &f.Class, &f.Date, &f.Site, &f.Rows, &f.Bytes, &f.CreatedAt}
+}
+
+// LakePart says what a lake file holds of one device. Rows of a part are ordered by (run ordinal, seq) from (MinOrdinal, MinSeq) on.
+type LakePart struct {
+	Path       string
+	Device     string
+	Class      int64
+	Rows       int64
+	MinTime    int64
+	MaxTime    int64
+	MinOrdinal int64
+	MinSeq     int64
+}
+
+const lakePartCols = "path, device, class, rows, min_time, max_time, min_ordinal, min_seq"
+
+func (p *LakePart) dest() []any {
+	return []any{&p.Path, &p.Device, &p.Class, &p.Rows, &p.MinTime, &p.MaxTime, &p.MinOrdinal, &p.MinSeq}
+}
+
+// InsertLakeFile adds a file and its parts to the manifest. A file already there is left alone.
+func (q *Queries) InsertLakeFile(ctx context.Context, f LakeFile, parts []LakePart) error {
+	n, err := insert(ctx, q, "lake_file", lakeFileCols, "ON CONFLICT DO NOTHING", &f)
+	if err != nil || n == 0 {
+		return err
+	}
+	for _, p := range parts {
+		if _, err := insert(ctx, q, "lake_part", lakePartCols, "", &p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// LakeFiles lists the manifest of a class, 0 for all.
+func (q *Queries) LakeFiles(ctx context.Context, class int64) ([]LakeFile, error) {
+	return many[LakeFile](ctx, q, "SELECT "+lakeFileCols+" FROM lake_file WHERE ($1 = 0 OR class = $1) ORDER BY path", class)
+}
+
+// LakeParts returns the parts of a device and class whose event times meet [from, to], in order of their first key.
+func (q *Queries) LakeParts(ctx context.Context, device string, class, from, to int64) ([]LakePart, error) {
+	return many[LakePart](ctx, q, "SELECT "+lakePartCols+` FROM lake_part WHERE device = $1 AND class = $2 AND min_time <= $4 AND max_time >= $3
+		ORDER BY min_ordinal, min_seq`, device, class, from, to)
+}
+
+// DataDevices lists the devices that have records of a class in lake or staging.
+func (q *Queries) DataDevices(ctx context.Context, class int64) ([]string, error) {
+	rows, err := many[textRow](ctx, q, `SELECT device FROM lake_part WHERE class = $1 UNION SELECT device FROM staging WHERE class = $1 ORDER BY 1`, class)
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = r.s
+	}
+	return out, err
+}
+
+// textRow is a row of one text column.
+type textRow struct{ s string }
+
+func (n *textRow) dest() []any { return []any{&n.s} }

@@ -1,0 +1,301 @@
+package meta
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+	_ "modernc.org/sqlite" // driver "sqlite"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// ErrNotFound is returned when a row that was asked for by its key does not exist.
+var ErrNotFound = errors.New("not found")
+
+// Options says where the database is.
+type Options struct {
+	// URL is postgres://…, or a path or sqlite:// URL of a SQLite file. Empty: hub.db below Dir.
+	URL string
+	// Dir is the hub's data directory.
+	Dir string
+}
+
+// Store is an open database. Safe for concurrent use.
+type Store struct {
+	w, r     *sql.DB
+	postgres bool
+}
+
+// Open connects and migrates the schema to the version this program knows.
+func Open(ctx context.Context, opts Options) (*Store, error) {
+	s := &Store{postgres: strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")}
+	var err error
+	if s.postgres {
+		if s.w, err = sql.Open("pgx", opts.URL); err == nil {
+			s.w.SetMaxOpenConns(16)
+			s.r = s.w
+		}
+	} else {
+		err = s.openSQLite(opts)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("migrate database: %w", err), s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) openSQLite(opts Options) (err error) {
+	path := strings.TrimPrefix(opts.URL, "sqlite://")
+	if path == "" {
+		path = filepath.Join(opts.Dir, "hub.db")
+	}
+	// Pragmas stand in the DSN because every pooled connection needs them. synchronous(2) is FULL.
+	dsn := func(extra ...string) string {
+		q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(2)", "foreign_keys(1)", "cache_size(-16384)"}}
+		for i := 0; i+1 < len(extra); i += 2 {
+			q.Add(extra[i], extra[i+1])
+		}
+		return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+	}
+	if s.w, err = sql.Open("sqlite", dsn("_txlock", "immediate")); err != nil {
+		return err
+	}
+	s.w.SetMaxOpenConns(1)
+	if s.r, err = sql.Open("sqlite", dsn("_pragma", "query_only(1)")); err != nil {
+		return errors.Join(err, s.w.Close())
+	}
+	s.r.SetMaxOpenConns(8)
+	s.r.SetMaxIdleConns(8)
+	return nil
+}
+
+func (s *Store) migrate(ctx context.Context) error {
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	dialect := goose.DialectSQLite3
+	var opts []goose.ProviderOption
+	if s.postgres {
+		dialect = goose.DialectPostgres
+		locker, err := lock.NewPostgresSessionLocker() // several hubs may start at once
+		if err != nil {
+			return err
+		}
+		opts = append(opts, goose.WithSessionLocker(locker))
+	}
+	p, err := goose.NewProvider(dialect, s.w, dir, opts...)
+	if err != nil {
+		return err
+	}
+	_, err = p.Up(ctx)
+	return err
+}
+
+// Close releases the connections. It is idempotent.
+func (s *Store) Close() error {
+	err := s.w.Close()
+	if s.r != s.w {
+		err = errors.Join(err, s.r.Close())
+	}
+	return err
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error { return s.r.PingContext(ctx) }
+
+// Dialect is "sqlite" or "postgres".
+func (s *Store) Dialect() string {
+	if s.postgres {
+		return "postgres"
+	}
+	return "sqlite"
+}
+
+// Read returns queries outside a transaction. Methods that write must not be called on it.
+func (s *Store) Read() *Queries { return &Queries{db: s.r} }
+
+// View runs fn over one snapshot of the database.
+func (s *Store) View(ctx context.Context, fn func(*Queries) error) error {
+	return run(ctx, s.r, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, !s.postgres, fn)
+}
+
+// Tx runs fn in one transaction and commits it when fn returns nil. When the returned error is not nil nothing was stored, except that
+// an error of the commit itself leaves the outcome unknown: repeat only what is idempotent.
+func (s *Store) Tx(ctx context.Context, fn func(*Queries) error) error {
+	return run(ctx, s.w, nil, true, fn)
+}
+
+func run(ctx context.Context, db *sql.DB, opts *sql.TxOptions, plain bool, fn func(*Queries) error) error {
+	if plain {
+		opts = nil
+	}
+	tx, err := db.BeginTx(ctx, opts)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // no effect after a commit
+	if err := fn(&Queries{db: tx}); err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// Backup writes a consistent copy of a SQLite database to path, which must not exist. On PostgreSQL it fails: use pg_dump.
+func (s *Store) Backup(ctx context.Context, path string) error {
+	if s.postgres {
+		return errors.New("back up database: PostgreSQL is backed up by pg_dump")
+	}
+	_, err := s.w.ExecContext(ctx, "VACUUM INTO $1", path)
+	return err
+}
+
+// dbtx is what *sql.DB and *sql.Tx share.
+type dbtx interface {
+	ExecContext(context.Context, string, ...any) (sql.Result, error)
+	QueryContext(context.Context, string, ...any) (*sql.Rows, error)
+}
+
+// Queries are the typed statements over one connection pool or transaction.
+type Queries struct{ db dbtx }
+
+// row is a struct that knows its columns: dest lists pointers to its fields in the order of the column list.
+type row[T any] interface {
+	*T
+	dest() []any
+}
+
+func many[T any, P row[T]](ctx context.Context, q *Queries, query string, args ...any) ([]T, error) {
+	rows, err := q.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := []T{}
+	for rows.Next() {
+		var v T
+		if err := rows.Scan(P(&v).dest()...); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+func one[T any, P row[T]](ctx context.Context, q *Queries, query string, args ...any) (T, error) {
+	all, err := many[T, P](ctx, q, query, args...)
+	var zero T
+	if err != nil {
+		return zero, err
+	}
+	if len(all) == 0 {
+		return zero, ErrNotFound
+	}
+	return all[0], nil
+}
+
+func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := q.db.ExecContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// must turns "no row changed" into ErrNotFound.
+func must(n int64, err error) error {
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// insert writes v's columns into a table; suffix is appended, for example an ON CONFLICT clause.
+func insert[T any, P row[T]](ctx context.Context, q *Queries, table, cols, suffix string, v P) (int64, error) {
+	args := v.dest()
+	var b strings.Builder
+	fmt.Fprintf(&b, "INSERT INTO %s (%s) VALUES (", table, cols)
+	for i := range args {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		fmt.Fprintf(&b, "$%d", i+1)
+	}
+	b.WriteString(") ")
+	b.WriteString(suffix)
+	return q.exec(ctx, b.String(), args...)
+}
+
+func (q *Queries) int64(ctx context.Context, query string, args ...any) (v int64, err error) {
+	rows, err := q.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		return 0, errors.Join(ErrNotFound, rows.Err())
+	}
+	return v, rows.Scan(&v)
+}
+
+// Now is the time as it is stored: microseconds since the Unix epoch.
+func Now() int64 { return time.Now().UnixMicro() }
+
+// Float is a float64 whose NaN is NULL in SQL and null in JSON.
+type Float float64
+
+// Scan reads NULL as NaN.
+func (f *Float) Scan(src any) error {
+	var n sql.NullFloat64
+	if err := n.Scan(src); err != nil {
+		return err
+	}
+	*f = Float(n.Float64)
+	if !n.Valid {
+		*f = Float(math.NaN())
+	}
+	return nil
+}
+
+// Value writes NaN as NULL.
+func (f Float) Value() (driver.Value, error) {
+	if math.IsNaN(float64(f)) {
+		return nil, nil
+	}
+	return float64(f), nil
+}
+
+// MarshalJSON writes NaN and infinities as null: JSON has no other word for them.
+func (f Float) MarshalJSON() ([]byte, error) {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(f))
+}
+
+// UnmarshalJSON reads null as NaN.
+func (f *Float) UnmarshalJSON(b []byte) error {
+	if string(b) == "null" {
+		*f = Float(math.NaN())
+		return nil
+	}
+	return json.Unmarshal(b, (*float64)(f))
+}
