@@ -1,0 +1,179 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/feature"
+)
+
+// Kind is what the engine predicts.
+type Kind uint8
+
+// The kinds. A Forecast predicts one of its input series Horizon ahead and labels itself. A Regression (and a two-class Classification, whose value is the probability of
+// class 1) predicts a quantity whose truth arrives later as a label for the row's time.
+const (
+	Forecast Kind = iota
+	Regression
+	Classification
+)
+
+// Series is one input of the task.
+type Series struct {
+	Name       string
+	Unit       string
+	Min, Max   float64  // declared range; NaN when open
+	Categories []string // values are indices into it; empty for numbers
+}
+
+// Config fixes a task. The zero values of optional fields mean their defaults.
+type Config struct {
+	Task      string
+	Kind      Kind
+	Series    []Series
+	Target    int   // index of the target among Series for a forecast; -1 otherwise
+	Horizon   int64 // microseconds, > 0 for a forecast
+	Tolerance int64 // how far before its due time a truth may lie (forecast), or how far a label's time may lie from the row's, microseconds
+	On        int   // a row fires at every reading of this series; -1 with Every
+	Every     int64 // or at every multiple of this, microseconds
+	MaxAge    int64 // older inputs are missing, microseconds
+	Lateness  int64 // the watermark stays this far behind the newest reading, microseconds
+	Level     float64
+	Adapt     bool
+	Share     float64
+}
+
+// Limits and constants of the engine.
+const (
+	HistoryRows = feature.MaxLookback // rows kept for features and for the trial of a candidate
+	MaxPending  = 4096                // predictions that wait for their label; the oldest is given up beyond
+
+	maxLoss       = 4.0 // clip of a scaled loss
+	scoreWindow   = 500 // conformal scores and persistence errors
+	trailRows     = 500 // memory of the trailing metrics
+	inputWindow   = 128 // rows compared with the reference for input drift
+	inputEvery    = 64  // rows between comparisons
+	inputDistance = 0.35
+)
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if len(c.Series) == 0 {
+		bad("engine: no series")
+	}
+	if c.Kind == Forecast && (c.Target < 0 || c.Target >= len(c.Series) || c.Horizon <= 0) {
+		bad("engine: a forecast needs a target among its %d series (is %d) and a positive horizon (is %d)", len(c.Series), c.Target, c.Horizon)
+	}
+	if (c.On >= 0) == (c.Every > 0) || c.On >= len(c.Series) {
+		bad("engine: rows fire on a series or on a cadence: on %d, every %d", c.On, c.Every)
+	}
+	if !(c.Level > 0 && c.Level < 1) {
+		bad("engine: interval level %v is not in (0, 1)", c.Level)
+	}
+	if c.Share < 0 || c.Share > 0.5 || c.MaxAge < 0 || c.Lateness < 0 || c.Tolerance < 0 {
+		bad("engine: a negative or too large setting: share %v, max age %d, lateness %d, tolerance %d", c.Share, c.MaxAge, c.Lateness, c.Tolerance)
+	}
+	return errors.Join(errs...)
+}
+
+// Inputs describes the series as a pipeline names them.
+func (c *Config) Inputs() []feature.Input {
+	in := make([]feature.Input, len(c.Series))
+	for i, s := range c.Series {
+		in[i] = feature.Input{Name: s.Name, Unit: s.Unit, Categories: s.Categories}
+		if !math.IsNaN(s.Min) && !math.IsNaN(s.Max) {
+			in[i].Min, in[i].Max = s.Min, s.Max
+		}
+	}
+	return in
+}
+
+// Reading is a value of one of the task's series. A NaN value is a reading that says "missing". Series LabelSeries marks a label of a task that is
+// not a forecast: Time is the row's time and Value the truth.
+type Reading struct {
+	Series int
+	Time   int64
+	Value  float64
+}
+
+// LabelSeries is the series number of labels that arrive by message.
+const LabelSeries = -1
+
+// Model predicts the target from the newest rows. For a forecast all three numbers are changes against the target's value at the row. lower and upper
+// may be NaN. It must not keep h.
+type Model interface {
+	Predict(h *feature.History, back int) (point, lower, upper float64, err error)
+}
+
+// Reference is what a model knows of one input series in its training data: sorted quantile points.
+type Reference struct {
+	Points []float64
+}
+
+// Loaded is a model with its name and the reference statistics of its inputs (one per series, or nil).
+type Loaded struct {
+	ID        string // digest of the artifact
+	Model     Model
+	Reference []Reference
+}
+
+// Row is a joined row as it fired.
+type Row struct {
+	Time   int64
+	Values []float64 // in the order of Config.Series; belongs to the engine until the next call
+}
+
+// Prediction is what the task says about Row.Time + Horizon.
+type Prediction struct {
+	Row, For     int64
+	Value        float64 // NaN when nothing can be said (no target value at the row)
+	Lower, Upper float64
+	Persistence  float64 // the last value
+	Champion     string  // "" while the task runs on its baselines
+}
+
+// Label is a matured prediction.
+type Label struct {
+	Row, At                int64
+	Truth                  float64
+	Predicted              float64
+	Lower, Upper           float64
+	Persistence            float64
+	Champion, Shadow       float64 // raw predictions of the models, NaN when absent
+	ChampionID, ShadowID   string
+	BaselineLo, BaselineHi float64 // trailing quantiles of the persistence error around the last value
+}
+
+// EventKind names what happened.
+type EventKind string
+
+// The kinds of events an engine reports.
+const (
+	EventDrift      EventKind = "drift"       // the champion's (or, without one, the published) scaled error changed its distribution
+	EventInputDrift EventKind = "input_drift" // an input series left the distribution the champion was trained on
+	EventGivenUp    EventKind = "given_up"    // a prediction never got its label and was dropped
+)
+
+// Event is something the engine noticed.
+type Event struct {
+	Kind     EventKind
+	Time     int64
+	Detector string  // "adwin", "page_hinkley", "ks"
+	Series   string  // the input series of EventInputDrift
+	Value    float64 // mean scaled error, or the distance
+}
+
+// Output is what one call produced. The slices belong to the engine and are overwritten by the next call.
+type Output struct {
+	Rows        []Row
+	Predictions []Prediction
+	Labels      []Label
+	Events      []Event
+	Late        int // readings behind the watermark in this call
+}
+
+func (o *Output) reset() {
+	o.Rows, o.Predictions, o.Labels, o.Events, o.Late = o.Rows[:0], o.Predictions[:0], o.Labels[:0], o.Events[:0], 0
+}

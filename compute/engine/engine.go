@@ -1,0 +1,605 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/conformal"
+	"skerry.dev/compute/drift"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/metric"
+	"skerry.dev/compute/mixture"
+	"skerry.dev/compute/online"
+)
+
+// The experts of the mixture.
+const (
+	expertModel     = iota // the hub's model
+	expertCorrected        // the hub's model plus a local correction
+	expertLocal            // the local learner
+	expertLast             // the last value (forecast) or the trailing mean of the labels
+	experts
+)
+
+// ExpertNames name the experts in the order of Status.Weights.
+var ExpertNames = [experts]string{"model", "model+corrector", "local", "last"}
+
+// firstPrior are the weights before a model arrived, modelPrior those at its activation.
+var (
+	firstPrior = []float64{0.25, 0.25, 0.1, 0.4}
+	modelPrior = []float64{0.45, 0.45, 0.05, 0.05}
+)
+
+// Engine is one task.
+type Engine struct {
+	cfg  Config
+	join *joiner
+	hist *feature.History
+	out  Output
+
+	champion, shadow slot
+	previous         bool // the shadow is the previous champion, on probation watch
+	trial            Paired
+	epoch            int64 // grows with every change of the slots, so that pendings know which pair they belong to
+
+	mix       *mixture.FixedShare
+	local     *online.Linear
+	corrector *online.Linear
+	interval  *conformal.Adaptive
+	persist   *conformal.Window // errors of the last value, in units of the target
+	scale     metric.Trail      // mean |change| (forecast) or mean absolute deviation of the truth
+	level     metric.Trail      // mean truth, the baseline of a regression
+	adwin     *drift.ADWIN
+	ph        *drift.PageHinkley
+
+	pend    pendings
+	x       []float64 // scratch: inputs of the local learners
+	experts []float64
+	losses  []float64
+	sample  []float64
+	alarmed []bool // per series: input drift reported and not yet over
+
+	stats Stats
+	mae   metric.Trail
+	base  metric.Trail
+	cover metric.Trail
+}
+
+// slot holds a model.
+type slot struct {
+	Loaded
+	use bool
+}
+
+// Stats count since the engine began.
+type Stats struct {
+	Rows, Predictions, Labels, Late, Drifts, InputDrifts, GivenUp, NonFinite int64
+}
+
+// Status is a snapshot for people and for reported state.
+type Status struct {
+	Stats
+	Watermark       int64 // microseconds, math.MinInt64 before the first reading
+	Champion        string
+	Shadow          string
+	Weights         [experts]float64
+	MAE, MAELast    float64 // trailing errors of what was published and of the last value
+	Coverage        float64 // trailing coverage
+	Scale           float64
+	PendingLabels   int
+	CoverageNominal float64
+}
+
+// Paired compares two models on the same labelled rows; losses are scaled and clipped to [0, 4].
+type Paired struct {
+	Rows, Labelled, Warm                          int64
+	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
+	NonFinite                                     int64
+	SumDisagreement                               float64
+}
+
+func (p *Paired) add(incumbent, candidate float64) {
+	p.Labelled++
+	p.SumIncumbent += incumbent
+	p.SumCandidate += candidate
+	d := candidate - incumbent
+	p.SumDiff += d
+	p.SumDiff2 += float64(d * d)
+}
+
+// New returns an engine that has seen nothing.
+func New(cfg Config) (*Engine, error) {
+	if cfg.Level == 0 {
+		cfg.Level = 0.9
+	}
+	if cfg.Share == 0 {
+		cfg.Share = 0.01
+	}
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	d := localInputs(&cfg)
+	e := &Engine{
+		cfg:       cfg,
+		hist:      feature.NewHistory(len(cfg.Series), HistoryRows),
+		mix:       mixture.New(experts, 2, cfg.Share, firstPrior),
+		local:     online.NewLinear(d, 0, 0),
+		corrector: online.NewLinear(d+1, 0.01, 1),
+		interval:  conformal.NewAdaptive(cfg.Level, 0.01, scoreWindow),
+		persist:   conformal.NewWindow(scoreWindow),
+		scale:     metric.Trail{N: trailRows},
+		level:     metric.Trail{N: trailRows},
+		adwin:     drift.NewADWIN(),
+		ph:        newErrorPageHinkley(),
+		x:         make([]float64, d+1),
+		experts:   make([]float64, experts),
+		losses:    make([]float64, experts),
+		sample:    make([]float64, 0, inputWindow),
+		alarmed:   make([]bool, len(cfg.Series)),
+		mae:       metric.Trail{N: trailRows},
+		base:      metric.Trail{N: trailRows},
+		cover:     metric.Trail{N: trailRows},
+	}
+	e.join = newJoiner(&e.cfg)
+	e.pend.init(d + 1)
+	return e, nil
+}
+
+// newErrorPageHinkley suits scaled errors in [0, 1] whose mean lies near 0.2: a rise of the mean by a quarter of the scale is found within about a hundred rows.
+func newErrorPageHinkley() *drift.PageHinkley {
+	p := drift.NewPageHinkley()
+	p.Delta, p.Threshold = 0.05, 15
+	return p
+}
+
+// Config returns the engine's configuration.
+func (e *Engine) Config() *Config { return &e.cfg }
+
+// History returns the newest rows. It belongs to the engine.
+func (e *Engine) History() *feature.History { return e.hist }
+
+// Ingest offers the readings of one message and returns what followed. Readings of the message belong together: rows fire after all of them.
+// The output is valid until the next call.
+func (e *Engine) Ingest(readings []Reading) *Output {
+	e.out.reset()
+	for _, r := range readings {
+		if r.Series == LabelSeries {
+			e.label(r.Time, r.Value)
+			continue
+		}
+		if e.join.add(r) {
+			e.out.Late++
+			e.stats.Late++
+		}
+	}
+	e.advance(e.join.watermark())
+	return &e.out
+}
+
+// Idle fires the rows that are due up to now (event time, microseconds) although no reading moved the watermark there: live readings have stopped. Rows never go
+// back, so readings older than a row fired this way are late.
+func (e *Engine) Idle(now int64) *Output {
+	e.out.reset()
+	if e.join.started && now > e.join.newest {
+		e.join.newest = now
+		e.advance(e.join.watermark())
+	} else if e.join.started {
+		e.advance(min(now, e.join.newest))
+	}
+	return &e.out
+}
+
+// advance walks event time up to limit: at each instant labels first, then the row.
+func (e *Engine) advance(limit int64) {
+	for {
+		t, ok := e.join.next(limit)
+		if !ok {
+			break
+		}
+		e.mature(t)
+		e.row(t)
+	}
+	e.mature(limit)
+}
+
+// mature scores the forecasts that are due at or before t.
+func (e *Engine) mature(t int64) {
+	if e.cfg.Kind != Forecast {
+		return
+	}
+	for e.pend.n > 0 && e.pend.at(0).due <= t {
+		p := e.pend.at(0)
+		if v, ok := e.join.truthAt(p.due, e.cfg.Tolerance); ok {
+			e.learn(p, v, p.due)
+		} else {
+			e.stats.GivenUp++
+		}
+		e.pend.pop()
+	}
+	oldest := t
+	if e.pend.n > 0 {
+		oldest = min(oldest, e.pend.at(0).due)
+	}
+	e.join.forgetTruth(oldest)
+}
+
+// label matches a truth that arrived by message to the prediction of the same row time.
+func (e *Engine) label(row int64, truth float64) {
+	if truth != truth {
+		return
+	}
+	best, dist := -1, e.cfg.Tolerance
+	for i := range e.pend.n {
+		if d := abs(e.pend.at(i).row - row); d <= dist && !e.pend.at(i).done {
+			best, dist = i, d
+		}
+	}
+	if best < 0 {
+		e.stats.GivenUp++
+		return
+	}
+	p := e.pend.at(best)
+	e.learn(p, truth, row)
+	p.done = true
+	for e.pend.n > 0 && e.pend.at(0).done {
+		e.pend.pop()
+	}
+}
+
+func abs(v int64) int64 {
+	if v < 0 {
+		return -v
+	}
+	return v
+}
+
+// row joins the row at t, stores it and predicts it.
+func (e *Engine) row(t int64) {
+	values := e.join.fire(t)
+	e.hist.Push(t, values)
+	e.stats.Rows++
+	e.out.Rows = append(e.out.Rows, Row{Time: t, Values: e.hist.Row(0)})
+	if e.stats.Rows%inputEvery == 0 {
+		e.inputDrift(t)
+	}
+	e.predict(t)
+}
+
+// origin is what forecasts are changes against, NaN when the row has no target.
+func (e *Engine) origin(back int) float64 {
+	if e.cfg.Kind != Forecast {
+		return 0
+	}
+	return e.hist.Row(back)[e.cfg.Target]
+}
+
+func (e *Engine) last(back int) float64 {
+	if e.cfg.Kind == Forecast {
+		return e.hist.Row(back)[e.cfg.Target]
+	}
+	if e.level.Count() == 0 {
+		return math.NaN()
+	}
+	return e.level.Mean()
+}
+
+// raw asks a slot for its prediction of the row back rows ago, in units of the target. A non-finite answer counts and is NaN.
+func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
+	nan := math.NaN()
+	if !s.use {
+		return nan, nan, nan, false
+	}
+	origin := e.origin(back)
+	if origin != origin {
+		return nan, nan, nan, false
+	}
+	p, lo, hi, err := s.Model.Predict(e.hist, back)
+	p, lo, hi = p+origin, lo+origin, hi+origin
+	if err != nil || math.IsNaN(p) || math.IsInf(p, 0) {
+		return nan, nan, nan, true
+	}
+	return p, lo, hi, false
+}
+
+func (e *Engine) unit() float64 { return max(e.scale.Mean(), 1e-9) }
+
+func (e *Engine) predict(t int64) {
+	champ, lo, hi, bad := e.raw(&e.champion, 0)
+	if bad {
+		e.stats.NonFinite++
+	}
+	shadow, _, _, shadowBad := e.raw(&e.shadow, 0)
+	if e.shadow.use {
+		e.trial.Rows++
+		if (shadowBad && !e.previous) || (bad && e.previous) {
+			e.trial.NonFinite++
+		}
+		if d := math.Abs(shadow - champ); d == d {
+			e.trial.SumDisagreement += min(d/e.unit(), maxLoss)
+		}
+	}
+	last := e.last(0)
+	origin := e.origin(0)
+	e.localRow(0)
+	nan := math.NaN()
+	e.experts[expertModel], e.experts[expertCorrected], e.experts[expertLocal], e.experts[expertLast] = champ, nan, nan, last
+	d := len(e.x) - 1
+	if e.cfg.Adapt && origin == origin {
+		if base := e.localBase(origin, last); base == base {
+			e.experts[expertLocal] = base + float64(e.local.Predict(e.x[:d])*e.unit())
+		}
+		if champ == champ {
+			e.x[d] = (champ - origin) / e.unit()
+			e.experts[expertCorrected] = champ + float64(e.corrector.Predict(e.x)*e.unit())
+		}
+	}
+	value := e.mix.Predict(e.experts)
+	if !e.cfg.Adapt && champ == champ {
+		value = champ
+	}
+	if e.cfg.Kind == Classification {
+		value = min(max(value, 0), 1)
+	}
+	below, above := e.halves(champ, lo, hi)
+	k := e.interval.Factor(1)
+	pr := Prediction{Row: t, For: t + e.cfg.Horizon, Value: value, Lower: value - float64(k*below), Upper: value + float64(k*above), Persistence: last, Champion: e.champion.ID}
+	if e.cfg.Kind == Classification {
+		pr.Lower, pr.Upper = max(pr.Lower, 0), min(pr.Upper, 1)
+	} else if e.cfg.Target >= 0 { // a physical range bounds the interval too
+		if s := e.cfg.Series[e.cfg.Target]; s.Min == s.Min {
+			pr.Lower = max(pr.Lower, s.Min)
+		}
+	}
+	e.out.Predictions = append(e.out.Predictions, pr)
+	e.stats.Predictions++
+	if value != value && e.cfg.Kind == Forecast {
+		return // without a target value there is nothing a label could teach
+	}
+	if e.pend.n == MaxPending {
+		e.pend.pop()
+		e.stats.GivenUp++
+		e.out.Events = append(e.out.Events, Event{Kind: EventGivenUp, Time: t, Value: MaxPending})
+	}
+	p := e.pend.push()
+	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
+	copy(p.experts[:], e.experts)
+	p.value, p.lower, p.upper, p.below, p.above = value, pr.Lower, pr.Upper, below, above
+	p.origin, p.last, p.shadow, p.shadowBad = origin, last, shadow, shadowBad
+	p.baseLo, p.baseHi = last+e.persist.Quantile((1-e.cfg.Level)/2), last+e.persist.Quantile((1+e.cfg.Level)/2)
+	copy(p.x, e.x)
+}
+
+// localBase is what the local learner corrects: the last value.
+func (e *Engine) localBase(origin, last float64) float64 {
+	if e.cfg.Kind == Forecast {
+		return origin
+	}
+	return last
+}
+
+// halves returns the half-widths that the conformal factor multiplies: the model's own quantiles where it has them, else a local scale of the recent movement.
+func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
+	unit := e.unit()
+	if p == p && lo == lo && hi == hi {
+		floor := 0.02 * unit
+		return max(p-lo, floor), max(hi-p, floor)
+	}
+	s := unit
+	if e.cfg.Kind == Forecast { // errors are larger where the target has moved much lately
+		var move, n float64
+		for b := 0; b+1 < min(e.hist.Len(), 7); b++ {
+			if d := math.Abs(e.hist.Row(b)[e.cfg.Target] - e.hist.Row(b + 1)[e.cfg.Target]); d == d {
+				move += d
+				n++
+			}
+		}
+		if n > 0 {
+			s = float64(0.3*unit) + float64(0.7*move/n)
+		}
+	}
+	return 2 * s, 2 * s
+}
+
+// learn scores a matured prediction and updates everything that learns, from the values stored with it.
+func (e *Engine) learn(p *pending, truth float64, at int64) {
+	unit := e.unit()
+	loss := func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) } // NaN stays NaN
+
+	e.out.Labels = append(e.out.Labels, Label{Row: p.row, At: at, Truth: truth, Predicted: p.value, Lower: p.lower, Upper: p.upper,
+		Persistence: p.last, Champion: p.experts[expertModel], Shadow: p.shadow, ChampionID: e.idAt(p, &e.champion), ShadowID: e.idAt(p, &e.shadow),
+		BaselineLo: p.baseLo, BaselineHi: p.baseHi})
+	e.stats.Labels++
+	e.mae.Add(math.Abs(truth - p.value))
+	e.base.Add(math.Abs(truth - p.last))
+	if p.value == p.value {
+		e.issued(p, truth)
+	}
+
+	for i, v := range p.experts {
+		e.losses[i] = loss(v) / maxLoss
+		if v != v {
+			e.losses[i] = math.NaN()
+		}
+	}
+	e.mix.Update(e.losses)
+	e.persist.Add(truth - p.last)
+
+	d := len(p.x) - 1
+	if e.cfg.Adapt {
+		if base := e.localBase(p.origin, p.last); base == base && unit > 1e-9 {
+			e.local.Learn(p.x[:d], (truth-base)/unit)
+		}
+		if p.epoch == e.epoch || !e.champion.use {
+			if m := p.experts[expertModel]; m == m {
+				e.corrector.Learn(p.x, (truth-m)/unit)
+			}
+		}
+	}
+	if p.epoch == e.epoch && e.shadow.use {
+		e.pair(p, truth, loss)
+	}
+	e.errorDrift(p, at, loss)
+	if e.cfg.Kind == Forecast {
+		e.scale.Add(math.Abs(truth - p.origin))
+	} else {
+		e.level.Add(truth)
+		e.scale.Add(math.Abs(truth - e.level.Mean()))
+	}
+}
+
+// issued scores the interval of a prediction.
+func (e *Engine) issued(p *pending, truth float64) {
+	covered := truth >= p.lower && truth <= p.upper
+	if covered {
+		e.cover.Add(1)
+	} else {
+		e.cover.Add(0)
+	}
+	score := (truth - p.value) / p.above
+	if truth < p.value {
+		score = (p.value - truth) / p.below
+	}
+	e.interval.Update(score, covered)
+}
+
+// idAt returns the slot's name if it held the same model when p was made.
+func (e *Engine) idAt(p *pending, s *slot) string {
+	if p.epoch == e.epoch && s.use {
+		return s.ID
+	}
+	return ""
+}
+
+// pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared with the champion (or, without one, with the last value); on probation
+// the champion is the candidate and the previous model, kept in the shadow slot, the incumbent.
+func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
+	candidate, incumbent := p.shadow, p.experts[expertModel]
+	if e.previous {
+		candidate, incumbent = incumbent, candidate
+	}
+	if incumbent != incumbent {
+		incumbent = p.last
+	}
+	if candidate != candidate {
+		if !p.shadowBad && !e.previous {
+			return
+		}
+		e.trial.add(loss(incumbent), maxLoss)
+		return
+	}
+	e.trial.add(loss(incumbent), loss(candidate))
+}
+
+func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
+	v := p.experts[expertModel]
+	if v != v {
+		v = p.value
+	}
+	if v != v {
+		return
+	}
+	x := loss(v) / maxLoss
+	adwin, ph := e.adwin.Update(x), e.ph.Update(x)
+	if adwin {
+		e.event(Event{Kind: EventDrift, Time: at, Detector: "adwin", Value: e.adwin.Mean()})
+	}
+	if ph {
+		e.event(Event{Kind: EventDrift, Time: at, Detector: "page_hinkley", Value: x})
+	}
+}
+
+func (e *Engine) event(ev Event) {
+	if ev.Kind == EventDrift {
+		e.stats.Drifts++
+	} else {
+		e.stats.InputDrifts++
+	}
+	e.out.Events = append(e.out.Events, ev)
+}
+
+// inputDrift compares the newest rows with the champion's reference. Readings that follow each other depend on each other, so the p-value of the test would
+// alarm all the time; a distance is reported only when it is large as well, once until it has halved.
+func (e *Engine) inputDrift(t int64) {
+	if !e.champion.use || e.hist.Len() < inputWindow {
+		return
+	}
+	for i := range e.champion.Reference {
+		ref := e.champion.Reference[i].Points
+		e.sample = e.sample[:0]
+		for b := range inputWindow {
+			if v := e.hist.Row(b)[i]; v == v {
+				e.sample = append(e.sample, v)
+			}
+		}
+		if len(e.sample) < inputWindow/2 || len(ref) == 0 {
+			continue
+		}
+		d := drift.KolmogorovSmirnov(ref, e.sample)
+		critical := drift.CriticalDistance(len(ref), len(e.sample), 0.001/float64(len(e.cfg.Series)))
+		switch limit := max(critical, inputDistance); {
+		case d > limit && !e.alarmed[i]:
+			e.alarmed[i] = true
+			e.event(Event{Kind: EventInputDrift, Time: t, Detector: "ks", Series: e.cfg.Series[i].Name, Value: d})
+		case d < limit/2:
+			e.alarmed[i] = false
+		}
+	}
+}
+
+// localInputs is the number of inputs of the local learner: per numeric series its value and its last change, the target's change before that, and the time of day.
+func localInputs(c *Config) int {
+	n := 3
+	for _, s := range c.Series {
+		if len(s.Categories) == 0 {
+			n += 2
+		}
+	}
+	return n
+}
+
+// localRow fills the scratch row of the local learners for the row back rows ago; its last entry belongs to the corrector.
+func (e *Engine) localRow(back int) {
+	row := e.hist.Row(back)
+	k := 0
+	var prev, prev2 []float64
+	if back+1 < e.hist.Len() {
+		prev = e.hist.Row(back + 1)
+	}
+	if back+2 < e.hist.Len() {
+		prev2 = e.hist.Row(back + 2)
+	}
+	nan := math.NaN()
+	for i := range e.cfg.Series {
+		if len(e.cfg.Series[i].Categories) > 0 {
+			continue
+		}
+		e.x[k], e.x[k+1] = row[i], nan
+		if prev != nil {
+			e.x[k+1] = row[i] - prev[i]
+		}
+		k += 2
+	}
+	e.x[k] = nan
+	if prev2 != nil && e.cfg.Target >= 0 {
+		e.x[k] = prev[e.cfg.Target] - prev2[e.cfg.Target]
+	}
+	e.x[k+1], e.x[k+2] = feature.TimeOfDay(e.hist.Time(back))
+	e.x[len(e.x)-1] = 0
+}
+
+// Status returns the engine's state for people.
+func (e *Engine) Status() Status {
+	s := Status{Stats: e.stats, Watermark: e.join.watermark(), MAE: e.mae.Mean(), MAELast: e.base.Mean(), Coverage: e.cover.Mean(),
+		Scale: e.scale.Mean(), PendingLabels: e.pend.n, CoverageNominal: e.cfg.Level}
+	if e.champion.use {
+		s.Champion = e.champion.ID
+	}
+	if e.shadow.use && !e.previous {
+		s.Shadow = e.shadow.ID
+	}
+	copy(s.Weights[:], e.mix.Weights())
+	return s
+}
+
+// String names the task.
+func (e *Engine) String() string { return fmt.Sprintf("engine(%s)", e.cfg.Task) }

@@ -1,0 +1,448 @@
+package engine
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/metric"
+)
+
+const hour = int64(3600 * 1_000_000)
+
+func airConfig() Config {
+	nan := math.NaN()
+	var series []Series
+	for _, n := range []string{"pm25", "pm10", "so2", "no2", "co", "o3", "temp", "pres", "dewp", "rain", "wspm"} {
+		series = append(series, Series{Name: n, Min: nan, Max: nan})
+	}
+	series[0].Min, series[0].Max = 0, 1500
+	return Config{Task: "pm25", Kind: Forecast, Series: series, Target: 0, Horizon: hour, Tolerance: hour / 2, On: 0, MaxAge: 3 * hour, Level: 0.9, Adapt: true}
+}
+
+// batches are the messages of a stream.
+type batches [][]Reading
+
+// synthetic makes a stream with the same shape as the real one: a daily cycle, a random walk and missing values.
+func synthetic(n int, seed uint64) batches {
+	rng := rand.New(rand.NewPCG(seed, 7))
+	level := 50.0
+	var out batches
+	for i := range n {
+		t := int64(i) * hour
+		level = max(5, level+rng.NormFloat64()*5+3*math.Sin(float64(i)/24*2*math.Pi))
+		var b []Reading
+		for s := range 11 {
+			v := level*float64(s+1)/3 + rng.NormFloat64()
+			if s == 0 {
+				v = math.Round(level)
+			}
+			if rng.Float64() < 0.03 {
+				continue
+			}
+			b = append(b, Reading{s, t, v})
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+func station(t *testing.T, name string) batches {
+	t.Helper()
+	dir := os.Getenv("SKERRY_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	f, err := os.Open(filepath.Join(dir, "fleet", "beijing_air_"+name+".csv.gz"))
+	if err != nil {
+		t.Skipf("no station data at %s: set SKERRY_DATA to the shared data folder", dir)
+	}
+	defer f.Close()
+	zr, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(zr).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cols := []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15}
+	var out batches
+	for _, r := range rows[1:] {
+		var d [4]int
+		for i := range d {
+			d[i], _ = strconv.Atoi(r[i])
+		}
+		at := time.Date(d[0], time.Month(d[1]), d[2], d[3], 0, 0, 0, time.UTC).UnixMicro()
+		var b []Reading
+		for s, c := range cols {
+			if v, err := strconv.ParseFloat(r[c], 64); err == nil {
+				b = append(b, Reading{s, at, v})
+			}
+		}
+		out = append(out, b)
+	}
+	return out
+}
+
+// halfway is a model that expects half of the last change to go on; its quantiles are a fixed band.
+type halfway struct{ bias float64 }
+
+func (m halfway) Predict(h *feature.History, back int) (float64, float64, float64, error) {
+	if back+1 >= h.Len() {
+		return m.bias, m.bias - 10, m.bias + 10, nil
+	}
+	d := m.bias + 0.3*(h.Row(back)[0]-h.Row(back + 1)[0])
+	return d, d - 10, d + 10, nil
+}
+
+func mustNew(t *testing.T, c Config) *Engine {
+	t.Helper()
+	e, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// trace renders an output exactly, bits included.
+func trace(o *Output) string {
+	var b bytes.Buffer
+	for _, p := range o.Predictions {
+		fmt.Fprintf(&b, "p %d %d %x %x %x %s\n", p.Row, p.For, math.Float64bits(p.Value), math.Float64bits(p.Lower), math.Float64bits(p.Upper), p.Champion)
+	}
+	for _, l := range o.Labels {
+		fmt.Fprintf(&b, "l %d %x %x %x\n", l.Row, math.Float64bits(l.Truth), math.Float64bits(l.Predicted), math.Float64bits(l.BaselineHi))
+	}
+	for _, e := range o.Events {
+		fmt.Fprintf(&b, "e %s %s %d %x\n", e.Kind, e.Detector, e.Time, math.Float64bits(e.Value))
+	}
+	return b.String()
+}
+
+// TestResumeIsExact cuts a run at many points, restores from the snapshot and demands the same bits for the rest, with models coming and going.
+func TestResumeIsExact(t *testing.T) {
+	stream := synthetic(900, 1)
+	resolve := func(id string) (Loaded, error) {
+		switch id {
+		case "a":
+			return Loaded{ID: "a", Model: halfway{0.2}, Reference: make([]Reference, 11)}, nil
+		case "b":
+			return Loaded{ID: "b", Model: halfway{-0.1}}, nil
+		}
+		return Loaded{}, fmt.Errorf("unknown model %q", id)
+	}
+	control := func(e *Engine, i int) {
+		var err error
+		switch i {
+		case 300:
+			m, _ := resolve("a")
+			err = e.Shadow(m)
+		case 350:
+			err = e.Activate("a")
+		case 420:
+			e.Settle()
+		case 500:
+			m, _ := resolve("b")
+			err = e.Shadow(m)
+		case 560:
+			err = e.Activate("b")
+		case 600:
+			err = e.Revert()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	whole := mustNew(t, airConfig())
+	var want []string
+	snaps := map[int][]byte{}
+	for i, b := range stream {
+		if i%37 == 0 {
+			snaps[i] = whole.Save(nil)
+		}
+		control(whole, i)
+		want = append(want, trace(whole.Ingest(b)))
+	}
+	for at, snap := range snaps {
+		e := mustNew(t, airConfig())
+		if err := e.Load(snap, resolve); err != nil {
+			t.Fatalf("load at %d: %v", at, err)
+		}
+		if !bytes.Equal(e.Save(nil), snap) {
+			t.Fatalf("snapshot at %d changes when loaded and saved", at)
+		}
+		for i := at; i < len(stream); i++ {
+			control(e, i)
+			if got := trace(e.Ingest(stream[i])); got != want[i] {
+				t.Fatalf("resumed at %d, message %d:\n-want %s\n+got %s", at, i, want[i], got)
+			}
+		}
+	}
+}
+
+// TestCorruptSnapshot holds that a damaged snapshot is refused or loads, and never panics.
+func TestCorruptSnapshot(t *testing.T) {
+	e := mustNew(t, airConfig())
+	for _, b := range synthetic(100, 3) {
+		e.Ingest(b)
+	}
+	snap := e.Save(nil)
+	none := func(string) (Loaded, error) { return Loaded{}, fmt.Errorf("no models here") }
+	for n := 0; n < len(snap); n += 97 {
+		if err := mustNew(t, airConfig()).Load(snap[:n], none); err == nil {
+			t.Errorf("a snapshot cut to %d of %d bytes loads", n, len(snap))
+		}
+	}
+	rng := rand.New(rand.NewPCG(5, 5))
+	for range 2000 {
+		bad := slices.Clone(snap)
+		bad[rng.IntN(len(bad))] ^= byte(1 << rng.IntN(8))
+		fresh := mustNew(t, airConfig())
+		if fresh.Load(bad, none) == nil {
+			for _, b := range synthetic(5, 4) {
+				fresh.Ingest(b)
+			}
+		}
+	}
+}
+
+// TestOrderWithinAMessage holds that the readings of one message are one instant.
+func TestOrderWithinAMessage(t *testing.T) {
+	stream := synthetic(200, 2)
+	a, b := mustNew(t, airConfig()), mustNew(t, airConfig())
+	for i, m := range stream {
+		back := slices.Clone(m)
+		slices.Reverse(back)
+		if x, y := trace(a.Ingest(m)), trace(b.Ingest(back)); x != y {
+			t.Fatalf("message %d: order of readings changes the output", i)
+		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	nan := math.NaN()
+	cfg := Config{Task: "j", Kind: Forecast, Series: []Series{{Name: "y", Min: nan, Max: nan}, {Name: "x", Min: nan, Max: nan}}, Target: 0, Horizon: 10, Tolerance: 4, On: 0, MaxAge: 15, Level: 0.9}
+	type row struct {
+		t    int64
+		y, x float64
+	}
+	tests := map[string]struct {
+		lateness int64
+		every    int64
+		in       [][]Reading
+		want     []row
+	}{
+		"as of":             {in: [][]Reading{{{1, 5, 7}}, {{0, 10, 1}}, {{0, 20, 2}}}, want: []row{{10, 1, 7}, {20, 2, 7}}},
+		"too old":           {in: [][]Reading{{{1, 5, 7}}, {{0, 30, 1}}}, want: []row{{30, 1, nan}}},
+		"late for its row":  {in: [][]Reading{{{0, 10, 1}}, {{1, 9, 7}}, {{0, 20, 2}}}, want: []row{{10, 1, nan}, {20, 2, 7}}},
+		"lateness waits":    {lateness: 5, in: [][]Reading{{{0, 10, 1}}, {{1, 9, 7}}, {{0, 20, 2}}, {{1, 26, 8}}}, want: []row{{10, 1, 7}, {20, 2, 7}}},
+		"late target":       {in: [][]Reading{{{0, 10, 1}}, {{0, 20, 2}}, {{0, 15, 9}}, {{0, 30, 3}}}, want: []row{{10, 1, nan}, {20, 2, nan}, {30, 3, nan}}},
+		"cadence":           {every: 10, in: [][]Reading{{{0, 10, 1}, {1, 10, 7}}, {{0, 31, 2}}}, want: []row{{10, 1, 7}, {20, 1, 7}, {30, nan, nan}}},
+		"missing on series": {in: [][]Reading{{{0, 10, nan}}, {{0, 20, 2}}}, want: []row{{20, 2, nan}}},
+	}
+	for name, tt := range tests {
+		c := cfg
+		c.Lateness = tt.lateness
+		if tt.every > 0 {
+			c.On, c.Every = -1, tt.every
+		}
+		e := mustNew(t, c)
+		var got []row
+		for _, m := range tt.in {
+			for _, r := range e.Ingest(m).Rows {
+				got = append(got, row{r.Time, r.Values[0], r.Values[1]})
+			}
+		}
+		if fmt.Sprint(got) != fmt.Sprint(tt.want) {
+			t.Errorf("%s: rows %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// TestSelfLabel holds that a label is the value read at the due time, within the tolerance, and that a missing one is no label.
+func TestSelfLabel(t *testing.T) {
+	nan := math.NaN()
+	cfg := Config{Task: "l", Kind: Forecast, Series: []Series{{Name: "y", Min: nan, Max: nan}}, Horizon: 10, Tolerance: 4, On: 0, MaxAge: 15, Level: 0.9}
+	e := mustNew(t, cfg)
+	labels := map[int64]float64{}
+	for _, r := range []Reading{{0, 10, 1}, {0, 20, 2}, {0, 27, 3}, {0, 40, 4}, {0, 50, nan}, {0, 60, 6}, {0, 75, 7}} {
+		for _, l := range e.Ingest([]Reading{r}).Labels {
+			labels[l.Row] = l.Truth
+		}
+	}
+	// 10→20 exact; 20→30 takes 27 (3 before); 27→37 finds 27 (10 before, too old); 40→50 is missing; 60→70 finds 60, too old.
+	if want := map[int64]float64{10: 2, 20: 3}; fmt.Sprint(labels) != fmt.Sprint(want) {
+		t.Errorf("labels %v, want %v", labels, want)
+	}
+	if e.Status().GivenUp != 3 {
+		t.Errorf("given up %d, want 3", e.Status().GivenUp)
+	}
+}
+
+// TestDelayedLabels drives a regression whose labels arrive by message, out of order.
+func TestDelayedLabels(t *testing.T) {
+	nan := math.NaN()
+	e := mustNew(t, Config{Task: "r", Kind: Regression, Series: []Series{{Name: "x", Min: nan, Max: nan}}, Target: -1, On: 0, MaxAge: 100, Tolerance: 1, Level: 0.9, Adapt: true})
+	var got []int64
+	for i := int64(0); i < 50; i++ {
+		e.Ingest([]Reading{{0, i * 10, float64(i % 7)}})
+		if i%2 == 1 {
+			o := e.Ingest([]Reading{{LabelSeries, i * 10, float64(i%7) * 2}, {LabelSeries, (i-1)*10 + 1, float64((i-1)%7) * 2}})
+			for _, l := range o.Labels {
+				got = append(got, l.Row)
+			}
+		}
+	}
+	if len(got) == 0 || got[0] != 10 {
+		t.Fatalf("labels for rows %v, want 10 first, then 0", got)
+	}
+	if s := e.Status(); s.Labels < 45 {
+		t.Errorf("%d labels of 50: a regression predicts from the first label on", s.Labels)
+	}
+}
+
+func TestTrialAndProbation(t *testing.T) {
+	e := mustNew(t, airConfig())
+	stream := synthetic(600, 9)
+	good, bad := Loaded{ID: "good", Model: halfway{}}, Loaded{ID: "bad", Model: halfway{30}}
+	for _, b := range stream[:300] {
+		e.Ingest(b)
+	}
+	if err := e.Activate("good"); err == nil {
+		t.Error("a model that is not in shadow can be activated")
+	}
+	if err := e.Shadow(bad); err != nil {
+		t.Fatal(err)
+	}
+	p, probation, ok := e.Trial()
+	if !ok || probation || p.Warm < 150 || p.SumDiff <= 0 {
+		t.Errorf("warm trial of a bad model: %+v probation %v ok %v", p, probation, ok)
+	}
+	if err := e.Shadow(good); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Activate("good"); err != nil {
+		t.Fatal(err)
+	}
+	e.Settle()
+	if err := e.Shadow(bad); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Activate("bad"); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range stream[300:360] {
+		e.Ingest(b)
+	}
+	if p, probation, ok = e.Trial(); !ok || !probation || p.SumDiff <= 0 || p.Labelled < 40 {
+		t.Errorf("probation of a bad model: %+v probation %v ok %v", p, probation, ok)
+	}
+	if err := e.Revert(); err != nil || e.Champion() != "good" || e.ShadowID() != "" {
+		t.Errorf("revert: %v, champion %q, shadow %q", err, e.Champion(), e.ShadowID())
+	}
+	e.Reset()
+	if e.Champion() != "" {
+		t.Error("reset keeps a champion")
+	}
+}
+
+// TestNaNModelIsCounted holds that a model without answers never reaches the output.
+func TestNaNModelIsCounted(t *testing.T) {
+	e := mustNew(t, airConfig())
+	stream := synthetic(300, 11)
+	if err := e.Install(Loaded{ID: "nan", Model: halfway{math.NaN()}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range stream {
+		for _, p := range e.Ingest(b).Predictions {
+			if p.Value != p.Value {
+				t.Fatalf("prediction at %d is NaN", p.Row)
+			}
+		}
+	}
+	if e.Status().NonFinite == 0 {
+		t.Error("non-finite answers were not counted")
+	}
+}
+
+func TestIngestDoesNotAllocate(t *testing.T) {
+	e := mustNew(t, airConfig())
+	stream := synthetic(4000, 13)
+	for _, b := range stream[:3000] {
+		e.Ingest(b)
+	}
+	i := 3000
+	if n := testing.AllocsPerRun(900, func() { e.Ingest(stream[i]); i++ }); n > 0.1 {
+		t.Errorf("Ingest allocates %v times per message in the steady state", n)
+	}
+}
+
+// TestStations runs the baselines over real data: the published value is not worse than the last value, and the interval keeps its coverage.
+func TestStations(t *testing.T) {
+	for _, name := range []string{"gucheng", "dingling"} {
+		e := mustNew(t, airConfig())
+		var mae, last, cover, score, base float64
+		var n, drifts int
+		for _, b := range station(t, name) {
+			o := e.Ingest(b)
+			for _, l := range o.Labels {
+				if e.Status().Labels < 1000 {
+					continue
+				}
+				n++
+				mae += math.Abs(l.Truth - l.Predicted)
+				last += math.Abs(l.Truth - l.Persistence)
+				if l.Truth >= l.Lower && l.Truth <= l.Upper {
+					cover++
+				}
+				score += metric.IntervalScore(l.Lower, l.Upper, l.Truth, 0.9)
+				base += metric.IntervalScore(l.BaselineLo, l.BaselineHi, l.Truth, 0.9)
+			}
+			drifts += len(o.Events)
+		}
+		k := float64(n)
+		t.Logf("%s: %d labels, mae %.3f, last value %.3f (%.4f), coverage %.4f, interval score %.2f, trailing quantiles %.2f, events %d, weights %.2f",
+			name, n, mae/k, last/k, mae/last, cover/k, score/k, base/k, drifts, e.Status().Weights)
+		if mae > last*1.005 {
+			t.Errorf("%s: mae %.3f, last value %.3f", name, mae/k, last/k)
+		}
+		if c := cover / k; c < 0.88 || c > 0.92 {
+			t.Errorf("%s: coverage %.3f, want 0.9", name, c)
+		}
+		if score > base {
+			t.Errorf("%s: interval score %.2f, trailing quantiles %.2f", name, score/k, base/k)
+		}
+	}
+}
+
+func BenchmarkIngest(b *testing.B) {
+	e, err := New(airConfig())
+	if err != nil {
+		b.Fatal(err)
+	}
+	stream := synthetic(20000, 17)
+	for _, m := range stream[:2000] {
+		e.Ingest(m)
+	}
+	b.ReportAllocs()
+	i := 2000
+	for b.Loop() {
+		m := stream[i%len(stream)]
+		for k := range m {
+			m[k].Time += int64(len(stream)) * hour // keep event time running when the stream wraps
+		}
+		e.Ingest(m)
+		i++
+	}
+}

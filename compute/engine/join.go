@@ -1,0 +1,177 @@
+package engine
+
+import (
+	"math"
+	"slices"
+
+	"skerry.dev/compute/state"
+)
+
+// point is a value at a time.
+type point struct {
+	t int64
+	v float64
+}
+
+// joiner turns readings into rows in event-time order. Per series it keeps the newest value at or before the last fired row and everything after it.
+type joiner struct {
+	cfg      *Config
+	series   [][]point // sorted by time
+	due      []int64   // instants of rows that wait for the watermark, sorted (rows on a series)
+	newest   int64     // largest event time seen
+	fired    int64     // time of the last row
+	started  bool
+	truth    []point // readings of a forecast's target that labels may still need, sorted
+	rowBuf   []float64
+	anyFired bool
+}
+
+func newJoiner(cfg *Config) *joiner {
+	return &joiner{cfg: cfg, series: make([][]point, len(cfg.Series)), rowBuf: make([]float64, len(cfg.Series))}
+}
+
+// watermark is the event time up to which rows are complete.
+func (j *joiner) watermark() int64 {
+	if !j.started {
+		return math.MinInt64
+	}
+	return j.newest - j.cfg.Lateness
+}
+
+// add takes one reading and reports whether it came behind the watermark.
+func (j *joiner) add(r Reading) (late bool) {
+	late = j.started && r.Time < j.watermark()
+	if !j.started || r.Time > j.newest {
+		if !j.started && j.cfg.Every > 0 {
+			j.fired = floorTo(r.Time-1, j.cfg.Every) // the first row is the first multiple not before the first reading
+			j.anyFired = true
+		}
+		j.newest, j.started = r.Time, true
+	}
+	j.series[r.Series] = insert(j.series[r.Series], point{r.Time, r.Value})
+	if r.Series == j.cfg.Target && j.cfg.Kind == Forecast {
+		j.truth = insert(j.truth, point{r.Time, r.Value})
+	}
+	if r.Series == j.cfg.On && !late && (!j.anyFired || r.Time > j.fired) && r.Value == r.Value {
+		if i, dup := slices.BinarySearch(j.due, r.Time); !dup {
+			j.due = slices.Insert(j.due, i, r.Time)
+		}
+	}
+	return late
+}
+
+func floorTo(t, step int64) int64 {
+	r := t % step
+	if r < 0 {
+		r += step
+	}
+	return t - r
+}
+
+// insert keeps s sorted by time; a second value at the same time is ignored, as the gate before the engine flags it. Readings come nearly in
+// order, so it searches from the end.
+func insert(s []point, p point) []point {
+	i := len(s)
+	for i > 0 && s[i-1].t > p.t {
+		i--
+	}
+	if i > 0 && s[i-1].t == p.t {
+		return s
+	}
+	return slices.Insert(s, i, p)
+}
+
+// next returns the time of the next row that is due at or before limit.
+func (j *joiner) next(limit int64) (int64, bool) {
+	if j.cfg.Every > 0 {
+		t := j.fired + j.cfg.Every
+		if !j.anyFired || t > limit {
+			return 0, false
+		}
+		return t, true
+	}
+	if len(j.due) == 0 || j.due[0] > limit {
+		return 0, false
+	}
+	return j.due[0], true
+}
+
+// fire joins the row at t: for each series its newest value not younger than t and not older than MaxAge, else NaN.
+func (j *joiner) fire(t int64) []float64 {
+	for i, s := range j.series {
+		j.rowBuf[i] = math.NaN()
+		k := len(s)
+		for k > 0 && s[k-1].t > t {
+			k--
+		}
+		if k > 0 && t-s[k-1].t <= j.cfg.MaxAge {
+			j.rowBuf[i] = s[k-1].v
+		}
+		if k > 1 { // only the newest at or before t can serve later rows
+			j.series[i] = slices.Delete(s, 0, k-1)
+		}
+	}
+	j.fired, j.anyFired = t, true
+	if len(j.due) > 0 && j.due[0] <= t {
+		j.due = slices.Delete(j.due, 0, 1)
+	}
+	return j.rowBuf
+}
+
+// truthAt returns the target's value that held at t, if it was read within tolerance before t. A reading that says "missing" is no truth.
+func (j *joiner) truthAt(t, tolerance int64) (float64, bool) {
+	for i := len(j.truth) - 1; i >= 0; i-- {
+		if p := j.truth[i]; p.t <= t {
+			return p.v, t-p.t <= tolerance && p.v == p.v
+		}
+	}
+	return math.NaN(), false
+}
+
+// forgetTruth drops target readings that no label due at or after t can need.
+func (j *joiner) forgetTruth(t int64) {
+	k := 0
+	for k < len(j.truth) && j.truth[k].t < t-j.cfg.Tolerance {
+		k++
+	}
+	if k > 0 {
+		j.truth = slices.Delete(j.truth, 0, k)
+	}
+}
+
+func (j *joiner) save(w *state.Writer) {
+	w.Int(j.newest)
+	w.Int(j.fired)
+	w.Bool(j.started)
+	w.Bool(j.anyFired)
+	w.Ints(j.due)
+	savePoints(w, j.truth)
+	for _, s := range j.series {
+		savePoints(w, s)
+	}
+}
+
+func (j *joiner) load(r *state.Reader) {
+	j.newest, j.fired, j.started, j.anyFired = r.Int(), r.Int(), r.Bool(), r.Bool()
+	j.due = r.Ints()
+	j.truth = loadPoints(r)
+	for i := range j.series {
+		j.series[i] = loadPoints(r)
+	}
+}
+
+func savePoints(w *state.Writer, s []point) {
+	w.Int(int64(len(s)))
+	for _, p := range s {
+		w.Int(p.t)
+		w.Float(p.v)
+	}
+}
+
+func loadPoints(r *state.Reader) []point {
+	s := make([]point, r.Len(16))
+	for i := range s {
+		s[i] = point{r.Int(), r.Float()}
+	}
+	return s
+}

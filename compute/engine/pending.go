@@ -1,0 +1,90 @@
+package engine
+
+import "skerry.dev/compute/state"
+
+// pending is a prediction that waits for its label, with everything learning needs later.
+type pending struct {
+	row, due            int64
+	epoch               int64
+	done                bool
+	shadowBad           bool
+	experts             [experts]float64
+	value, lower, upper float64
+	below, above        float64 // half-widths before the conformal factor
+	origin, last        float64
+	shadow              float64
+	baseLo, baseHi      float64
+	x                   []float64 // inputs of the local learners
+}
+
+// pendings is a queue that reuses its entries.
+type pendings struct {
+	buf     []pending
+	head, n int
+	width   int
+}
+
+func (q *pendings) init(width int) { q.width = width }
+
+func (q *pendings) at(i int) *pending { return &q.buf[(q.head+i)%len(q.buf)] }
+
+func (q *pendings) push() *pending {
+	if q.n == len(q.buf) {
+		grown := make([]pending, max(4, 2*len(q.buf)))
+		for i := range q.n {
+			grown[i] = *q.at(i)
+		}
+		for i := q.n; i < len(grown); i++ {
+			grown[i].x = make([]float64, q.width)
+		}
+		q.buf, q.head = grown, 0
+	}
+	q.n++
+	return q.at(q.n - 1)
+}
+
+func (q *pendings) pop() {
+	q.head = (q.head + 1) % len(q.buf)
+	q.n--
+}
+
+func (p *pending) floats() []*float64 {
+	f := []*float64{&p.value, &p.lower, &p.upper, &p.below, &p.above, &p.origin, &p.last, &p.shadow, &p.baseLo, &p.baseHi}
+	for i := range p.experts {
+		f = append(f, &p.experts[i])
+	}
+	return f
+}
+
+func (q *pendings) save(w *state.Writer) {
+	w.Int(int64(q.n))
+	for i := range q.n {
+		p := q.at(i)
+		w.Int(p.row)
+		w.Int(p.due)
+		w.Int(p.epoch)
+		w.Bool(p.done)
+		w.Bool(p.shadowBad)
+		for _, f := range p.floats() {
+			w.Float(*f)
+		}
+		w.Floats(p.x)
+	}
+}
+
+func (q *pendings) load(r *state.Reader) {
+	n := r.Len(8 * (5 + 10 + experts + 1 + q.width))
+	if n > MaxPending {
+		r.Fail()
+		return
+	}
+	q.buf, q.head, q.n = nil, 0, 0
+	for range n {
+		p := q.push()
+		p.row, p.due, p.epoch, p.done, p.shadowBad = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
+		for _, f := range p.floats() {
+			*f = r.Float()
+		}
+		r.FloatsInto(p.x)
+	}
+}

@@ -1,0 +1,299 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/state"
+)
+
+// warmRows is how many of the newest rows a model is tried on when it arrives; the rows before them feed its look-back.
+const warmRows = HistoryRows - 64
+
+// Shadow puts a candidate beside the champion and tries it at once on the rows in the history whose truth is known. It replaces an earlier candidate, and it ends a
+// probation: the previous champion is gone then.
+func (e *Engine) Shadow(m Loaded) error {
+	if m.Model == nil || m.ID == "" {
+		return errors.New("engine: shadow: no model")
+	}
+	e.epoch++
+	e.shadow, e.previous, e.trial = slot{m, true}, false, Paired{}
+	e.eachKnown(func(back int, truth float64) {
+		c, _, _, bad := e.raw(&e.shadow, back)
+		if bad {
+			e.trial.NonFinite++
+			return
+		}
+		inc, _, _, _ := e.raw(&e.champion, back)
+		if inc != inc {
+			inc = e.last(back)
+		}
+		if c == c && inc == inc {
+			unit := e.unit()
+			e.trial.Warm++
+			e.trial.add(min(math.Abs(truth-inc)/unit, maxLoss), min(math.Abs(truth-c)/unit, maxLoss))
+		}
+	})
+	return nil
+}
+
+// eachKnown calls f, oldest first, for the newest rows of a forecast whose truth lies in the history.
+func (e *Engine) eachKnown(f func(back int, truth float64)) {
+	if e.cfg.Kind != Forecast {
+		return
+	}
+	for back := min(e.hist.Len(), warmRows) - 1; back > 0; back-- {
+		due := e.hist.Time(back) + e.cfg.Horizon
+		for b := back - 1; b >= 0; b-- {
+			t := e.hist.Time(b)
+			if t > due {
+				break
+			}
+			if due-t <= e.cfg.Tolerance && (b == 0 || e.hist.Time(b-1) > due) {
+				if y := e.hist.Row(b)[e.cfg.Target]; y == y {
+					f(back, y)
+				}
+				break
+			}
+		}
+	}
+}
+
+// Activate makes the candidate with this ID the champion. The previous champion stays beside it, so that Revert can bring it back, until Settle. The corrector and the
+// interval start from the new model's errors on the rows in the history.
+func (e *Engine) Activate(id string) error {
+	if !e.shadow.use || e.previous || e.shadow.ID != id {
+		return fmt.Errorf("engine: activate %s: it is not in shadow", short(id))
+	}
+	e.epoch++
+	e.champion, e.shadow = e.shadow, e.champion
+	e.previous, e.trial = true, Paired{}
+	e.warm()
+	return nil
+}
+
+// Revert undoes an Activate that has not been settled. Without a previous champion the task falls back to its baselines.
+func (e *Engine) Revert() error {
+	if !e.previous {
+		return errors.New("engine: revert: there is no activation to undo")
+	}
+	e.epoch++
+	e.champion, e.shadow = e.shadow, slot{}
+	e.previous, e.trial = false, Paired{}
+	e.warm()
+	return nil
+}
+
+// Settle ends a probation or withdraws a candidate: the shadow slot becomes empty.
+func (e *Engine) Settle() {
+	e.epoch++
+	e.shadow, e.previous, e.trial = slot{}, false, Paired{}
+}
+
+// Reset drops the champion as well: the task falls back to its baselines.
+func (e *Engine) Reset() {
+	e.Settle()
+	e.champion = slot{}
+	e.warm()
+}
+
+// Install makes m the champion without a trial, as at a restart or when the previous model must come back after its slot was settled.
+func (e *Engine) Install(m Loaded) error {
+	if m.Model == nil || m.ID == "" {
+		return errors.New("engine: install: no model")
+	}
+	e.Settle()
+	e.champion = slot{m, true}
+	e.warm()
+	return nil
+}
+
+// warm prepares what depends on the champion: mixture weights, the corrector and the conformal scores.
+func (e *Engine) warm() {
+	e.corrector.Reset()
+	clear(e.alarmed)
+	if !e.champion.use {
+		e.mix.Reset(firstPrior)
+		return
+	}
+	e.mix.Reset(modelPrior)
+	var scores []float64
+	d := len(e.x) - 1
+	e.eachKnown(func(back int, truth float64) {
+		p, lo, hi, bad := e.raw(&e.champion, back)
+		if bad || p != p {
+			return
+		}
+		e.localRow(back)
+		e.x[d] = (p - e.origin(back)) / e.unit()
+		if e.cfg.Adapt {
+			e.corrector.Learn(e.x, (truth-p)/e.unit())
+		}
+		below, above := e.halves(p, lo, hi)
+		if truth < p {
+			scores = append(scores, (p-truth)/below)
+		} else {
+			scores = append(scores, (truth-p)/above)
+		}
+	})
+	if len(scores) >= 50 {
+		e.interval.Warm(scores)
+	}
+}
+
+// Trial returns what the running trial or probation has measured; ok is false when none runs. On probation the champion counts as the candidate.
+func (e *Engine) Trial() (p Paired, probation, ok bool) {
+	return e.trial, e.previous, e.shadow.use || e.previous
+}
+
+// Champion and ShadowID return the digests in the slots, "" when empty.
+func (e *Engine) Champion() string {
+	if e.champion.use {
+		return e.champion.ID
+	}
+	return ""
+}
+
+// ShadowID returns the digest in the shadow slot, be it a candidate or the previous champion.
+func (e *Engine) ShadowID() string {
+	if e.shadow.use {
+		return e.shadow.ID
+	}
+	return ""
+}
+
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
+
+const snapshotVersion = 1
+
+// Save appends the whole state to b.
+func (e *Engine) Save(b []byte) []byte {
+	w := state.Writer{B: b}
+	w.Int(snapshotVersion)
+	w.String(e.Champion())
+	w.String(e.ShadowID())
+	w.Bool(e.previous)
+	w.Int(e.epoch)
+	for _, v := range e.trial.ints() {
+		w.Int(*v)
+	}
+	for _, v := range e.trial.floats() {
+		w.Float(*v)
+	}
+	e.join.save(&w)
+	w.B = e.hist.AppendBinary(w.B)
+	e.pend.save(&w)
+	e.mix.Save(&w)
+	e.local.Save(&w)
+	e.corrector.Save(&w)
+	e.interval.Save(&w)
+	e.persist.Save(&w)
+	for _, t := range e.trails() {
+		t.Save(&w)
+	}
+	e.adwin.Save(&w)
+	e.ph.Save(&w)
+	for _, a := range e.alarmed {
+		w.Bool(a)
+	}
+	for _, v := range e.stats.ints() {
+		w.Int(*v)
+	}
+	return w.B
+}
+
+// Load restores a state saved by an engine with the same configuration. resolve finds the models named in it. After an error the engine must not be used.
+func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
+	r := &state.Reader{B: b}
+	if v := r.Int(); v != snapshotVersion {
+		return fmt.Errorf("engine: snapshot version %d, this program reads %d", v, snapshotVersion)
+	}
+	for _, s := range []*slot{&e.champion, &e.shadow} {
+		*s = slot{}
+		if id := r.String(); id != "" && r.Err() == nil {
+			m, err := resolve(id)
+			if err != nil {
+				return fmt.Errorf("engine: snapshot names model %s: %w", short(id), err)
+			}
+			*s = slot{m, true}
+		}
+	}
+	e.previous, e.epoch = r.Bool(), r.Int()
+	for _, v := range e.trial.ints() {
+		*v = r.Int()
+	}
+	for _, v := range e.trial.floats() {
+		*v = r.Float()
+	}
+	e.join.load(r)
+	if r.Err() != nil {
+		return fmt.Errorf("engine: %w", r.Err())
+	}
+	rest, err := e.hist.DecodeBinary(r.B)
+	if err != nil {
+		return err
+	}
+	r.B = rest
+	e.pend.load(r)
+	e.mix.Load(r)
+	e.local.Load(r)
+	e.corrector.Load(r)
+	e.interval.Load(r)
+	e.persist.Load(r)
+	for _, t := range e.trails() {
+		t.Load(r)
+	}
+	e.adwin.Load(r)
+	e.ph.Load(r)
+	for i := range e.alarmed {
+		e.alarmed[i] = r.Bool()
+	}
+	for _, v := range e.stats.ints() {
+		*v = r.Int()
+	}
+	if r.Err() == nil && len(r.B) != 0 {
+		r.Fail()
+	}
+	if r.Err() != nil {
+		return fmt.Errorf("engine: %w", r.Err())
+	}
+	return nil
+}
+
+// ModelsOf returns the digests a snapshot needs, without loading it.
+func ModelsOf(b []byte) []string {
+	r := &state.Reader{B: b}
+	r.Int()
+	var ids []string
+	for range 2 {
+		if id := r.String(); id != "" && r.Err() == nil {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (p *Paired) ints() []*int64 { return []*int64{&p.Rows, &p.Labelled, &p.Warm, &p.NonFinite} }
+
+func (p *Paired) floats() []*float64 {
+	return []*float64{&p.SumIncumbent, &p.SumCandidate, &p.SumDiff, &p.SumDiff2, &p.SumDisagreement}
+}
+
+func (s *Stats) ints() []*int64 {
+	return []*int64{&s.Rows, &s.Predictions, &s.Labels, &s.Late, &s.Drifts, &s.InputDrifts, &s.GivenUp, &s.NonFinite}
+}
+
+type saver interface {
+	Save(*state.Writer)
+	Load(*state.Reader)
+}
+
+func (e *Engine) trails() []saver {
+	return []saver{&e.scale, &e.level, &e.mae, &e.base, &e.cover}
+}

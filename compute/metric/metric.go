@@ -1,0 +1,49 @@
+// Package metric scores predictions on a stream: totals for a report and an exponentially weighted trail for a gauge.
+package metric
+
+import "skerry.dev/compute/state"
+
+// Trail is an exponentially weighted mean that starts as a plain mean, so that it is unbiased from the first value. Use a Trail with N set, for example
+// Trail{N: 500}: the weight of a value falls to 1/e after N more.
+type Trail struct {
+	N     float64
+	n     float64
+	value float64
+}
+
+// Add takes a value; NaN is ignored.
+func (t *Trail) Add(x float64) {
+	if x != x {
+		return
+	}
+	t.n++
+	t.value += (x - t.value) / min(t.n, max(t.N, 1))
+}
+
+// Mean returns the trail, 0 before the first value.
+func (t *Trail) Mean() float64 { return t.value }
+
+// Count returns the number of values taken.
+func (t *Trail) Count() int64 { return int64(t.n) }
+
+// Save appends the state to a snapshot.
+func (t *Trail) Save(w *state.Writer) {
+	w.Float(t.n)
+	w.Float(t.value)
+}
+
+// Load restores it.
+func (t *Trail) Load(r *state.Reader) { t.n, t.value = r.Float(), r.Float() }
+
+// IntervalScore is the negatively oriented score of an interval [lo, hi] at nominal coverage level for the truth y: its width plus 2/(1-level) times the
+// distance by which y lies outside. After Gneiting and Raftery, JASA 102 (2007), eq. 43.
+func IntervalScore(lo, hi, y, level float64) float64 {
+	s := hi - lo
+	if y < lo {
+		s += 2 / (1 - level) * (lo - y)
+	}
+	if y > hi {
+		s += 2 / (1 - level) * (y - hi)
+	}
+	return s
+}
