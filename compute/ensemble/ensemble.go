@@ -1,0 +1,332 @@
+package ensemble
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// Link turns the summed scores into the outputs.
+type Link uint8
+
+// The links.
+const (
+	Identity Link = iota // outputs are the sums
+	Logistic             // each output is 1/(1+exp(-sum))
+	Softmax              // outputs are positive and add up to 1; needs at least two
+)
+
+// Limits of an ensemble.
+const (
+	MaxInputs  = 4096
+	MaxOutputs = 256
+	MaxTrees   = 100_000
+	MaxNodes   = 1 << 22
+)
+
+// Node is one node of a tree as a trainer describes it. A leaf has Left and Right 0 and carries Value, or Values when the ensemble's leaves
+// are vectors. An inner node sends x[Feature] <= Threshold to Left, more to Right and NaN to Left when MissingLeft is set; with Categories not nil
+// it sends whole numbers whose bit is set to Left, every other number to Right.
+type Node struct {
+	Feature     int
+	Threshold   float64
+	MissingLeft bool
+	Categories  *[4]uint64 // bit c of word c/64 stands for category c, 0 to 255
+	Left, Right int        // indices into the tree's nodes
+	Value       float64
+	Values      []float64
+}
+
+// Tree is a list of nodes; the first is the root.
+type Tree []Node
+
+// node is the packed form. left is the index of the first child, whose sibling follows it; 0 marks a leaf, and bits then holds the value or, with vector leaves, the
+// position of the values. An inner node's bits hold the threshold or the position of the category set.
+type node struct {
+	bits    uint64
+	left    uint32
+	feature uint16
+	flags   uint16
+}
+
+const (
+	flagMissingLeft = 1 << iota
+	flagCategories
+)
+
+// Ensemble is a packed set of trees. Tree t adds to output t mod Outputs, or to all of them when its leaves are vectors.
+type Ensemble struct {
+	inputs, outputs int
+	link            Link
+	vector          bool
+	base            []float64
+	roots           []uint32
+	nodes           []node
+	sets            [][4]uint64
+	values          []float64
+}
+
+// ErrShape says that an input or output slice has the wrong length.
+var ErrShape = errors.New("ensemble: wrong number of inputs or outputs")
+
+// New packs trees. base has one score per output. With vector set every leaf carries Values, one per output; otherwise Value, and the number of trees is a
+// multiple of the number of outputs. The trees are not kept.
+func New(inputs int, link Link, base []float64, vector bool, trees []Tree) (*Ensemble, error) {
+	e := &Ensemble{inputs: inputs, outputs: len(base), link: link, vector: vector, base: append([]float64(nil), base...)}
+	for i, t := range trees {
+		if err := e.pack(t); err != nil {
+			return nil, fmt.Errorf("ensemble: tree %d: %w", i, err)
+		}
+	}
+	if err := e.check(); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// pack lays a tree out breadth first.
+func (e *Ensemble) pack(t Tree) error {
+	if len(t) == 0 || len(e.nodes)+len(t) > MaxNodes {
+		return fmt.Errorf("%d nodes in it and %d before it", len(t), len(e.nodes))
+	}
+	first := len(e.nodes)
+	e.roots = append(e.roots, uint32(first))
+	order := make([]int, 1, len(t))
+	for at := 0; at < len(order); at++ {
+		n := &t[order[at]]
+		if n.Left == 0 && n.Right == 0 {
+			leaf, err := e.leaf(n)
+			if err != nil {
+				return err
+			}
+			e.nodes = append(e.nodes, leaf)
+			continue
+		}
+		if n.Left <= 0 || n.Right <= 0 || n.Left >= len(t) || n.Right >= len(t) || len(order)+2 > len(t) {
+			return errors.New("children do not form a tree")
+		}
+		if n.Feature < 0 || n.Feature >= e.inputs {
+			return fmt.Errorf("feature %d of %d", n.Feature, e.inputs)
+		}
+		p := node{bits: math.Float64bits(n.Threshold), left: uint32(first + len(order)), feature: uint16(n.Feature)}
+		if n.MissingLeft {
+			p.flags |= flagMissingLeft
+		}
+		if n.Categories != nil {
+			p.flags |= flagCategories
+			p.bits = uint64(len(e.sets))
+			e.sets = append(e.sets, *n.Categories)
+		}
+		e.nodes = append(e.nodes, p)
+		order = append(order, n.Left, n.Right)
+	}
+	if len(order) != len(t) {
+		return fmt.Errorf("%d of %d nodes have no parent", len(t)-len(order), len(t))
+	}
+	return nil
+}
+
+func (e *Ensemble) leaf(n *Node) (node, error) {
+	if !e.vector {
+		return node{bits: math.Float64bits(n.Value)}, nil
+	}
+	if len(n.Values) != e.outputs {
+		return node{}, fmt.Errorf("a leaf has %d values for %d outputs", len(n.Values), e.outputs)
+	}
+	e.values = append(e.values, n.Values...)
+	return node{bits: uint64(len(e.values) - e.outputs)}, nil
+}
+
+// check holds everything that PredictInto relies on.
+func (e *Ensemble) check() error {
+	switch {
+	case e.inputs < 1 || e.inputs > MaxInputs:
+		return fmt.Errorf("ensemble: %d inputs, must be 1 to %d", e.inputs, MaxInputs)
+	case e.outputs < 1 || e.outputs > MaxOutputs:
+		return fmt.Errorf("ensemble: %d outputs, must be 1 to %d", e.outputs, MaxOutputs)
+	case e.link > Softmax || (e.link == Softmax && e.outputs < 2):
+		return fmt.Errorf("ensemble: link %d with %d outputs", e.link, e.outputs)
+	case len(e.roots) > MaxTrees || len(e.nodes) > MaxNodes:
+		return fmt.Errorf("ensemble: %d trees and %d nodes, at most %d and %d", len(e.roots), len(e.nodes), MaxTrees, MaxNodes)
+	case !e.vector && len(e.roots)%e.outputs != 0:
+		return fmt.Errorf("ensemble: %d trees for %d outputs", len(e.roots), e.outputs)
+	case !finite(e.base) || !finite(e.values):
+		return errors.New("ensemble: a score is not finite")
+	}
+	for t, root := range e.roots {
+		end := len(e.nodes)
+		if t+1 < len(e.roots) {
+			end = int(min(e.roots[t+1], MaxNodes+1))
+		}
+		if root >= MaxNodes || end > len(e.nodes) || int(root) >= end || (t == 0 && root != 0) {
+			return fmt.Errorf("ensemble: tree %d is empty or out of order", t)
+		}
+		if err := e.checkTree(int(root), end); err != nil {
+			return fmt.Errorf("ensemble: tree %d: %w", t, err)
+		}
+	}
+	if len(e.roots) == 0 && len(e.nodes) > 0 {
+		return errors.New("ensemble: nodes without a tree")
+	}
+	return nil
+}
+
+// checkTree holds that the nodes from first to end are one breadth-first tree: the k-th inner node's children are the next two nodes not yet claimed.
+func (e *Ensemble) checkTree(first, end int) error {
+	next := first + 1
+	for i := first; i < end; i++ {
+		if i >= next {
+			return errors.New("a node has no parent")
+		}
+		n := &e.nodes[i]
+		if n.left == 0 {
+			if e.vector && (n.bits > uint64(len(e.values)) || len(e.values)-int(n.bits) < e.outputs) {
+				return errors.New("a leaf points outside the values")
+			}
+			if !e.vector && !finite([]float64{math.Float64frombits(n.bits)}) {
+				return errors.New("a leaf is not finite")
+			}
+			if n.feature != 0 || n.flags != 0 {
+				return errors.New("a leaf has a feature")
+			}
+			continue
+		}
+		switch {
+		case int(n.left) != next || next+2 > end:
+			return errors.New("children do not follow breadth first")
+		case int(n.feature) >= e.inputs:
+			return fmt.Errorf("feature %d of %d", n.feature, e.inputs)
+		case n.flags&^(flagMissingLeft|flagCategories) != 0:
+			return errors.New("unknown flags")
+		case n.flags&flagCategories != 0 && n.bits >= uint64(len(e.sets)):
+			return errors.New("a node points outside the category sets")
+		case n.flags&flagCategories == 0 && !finite([]float64{math.Float64frombits(n.bits)}):
+			return errors.New("a threshold is not finite")
+		}
+		next += 2
+	}
+	if next != end {
+		return errors.New("a node has no parent")
+	}
+	return nil
+}
+
+// Inputs returns the length of x.
+func (e *Ensemble) Inputs() int { return e.inputs }
+
+// Outputs returns the length of dst.
+func (e *Ensemble) Outputs() int { return e.outputs }
+
+// Trees returns the number of trees.
+func (e *Ensemble) Trees() int { return len(e.roots) }
+
+// Nodes returns the number of nodes in all trees.
+func (e *Ensemble) Nodes() int { return len(e.nodes) }
+
+// Link returns what is applied to the sums.
+func (e *Ensemble) Link() Link { return e.link }
+
+// PredictInto writes the outputs for x into dst. len(x) is Inputs, missing values NaN; len(dst) is Outputs; otherwise it returns ErrShape. It does not allocate and is
+// safe for concurrent use. Its cost is one step per level of every tree.
+func (e *Ensemble) PredictInto(dst, x []float64) error {
+	if len(x) != e.inputs || len(dst) != e.outputs {
+		return ErrShape
+	}
+	copy(dst, e.base)
+	switch {
+	case e.vector:
+		for _, root := range e.roots {
+			v := e.values[e.walk(root, x):]
+			for k := range dst {
+				dst[k] += v[k]
+			}
+		}
+	case e.outputs == 1:
+		dst[0] = e.sum(dst[0], x)
+	default:
+		k := 0
+		for _, root := range e.roots {
+			dst[k] += math.Float64frombits(e.walk(root, x))
+			if k++; k == len(dst) {
+				k = 0
+			}
+		}
+	}
+	e.link.apply(dst)
+	return nil
+}
+
+// lanes is how many trees are walked at once: the loads of one hide the latency of the others.
+const lanes = 8
+
+// sum adds the trees' leaves to s in tree order.
+func (e *Ensemble) sum(s float64, x []float64) float64 {
+	roots := e.roots
+	for len(roots) >= lanes {
+		var at [lanes]*node
+		for i := range at {
+			at[i] = &e.nodes[roots[i]]
+		}
+		for busy := true; busy; {
+			busy = false
+			for i, n := range &at {
+				if n.left != 0 {
+					at[i], busy = e.step(n, x), true
+				}
+			}
+		}
+		for _, n := range &at {
+			s += math.Float64frombits(n.bits)
+		}
+		roots = roots[lanes:]
+	}
+	for _, root := range roots {
+		s += math.Float64frombits(e.walk(root, x))
+	}
+	return s
+}
+
+// walk returns the bits of the leaf that x reaches.
+func (e *Ensemble) walk(root uint32, x []float64) uint64 {
+	n := &e.nodes[root]
+	for n.left != 0 {
+		n = e.step(n, x)
+	}
+	return n.bits
+}
+
+func (e *Ensemble) step(n *node, x []float64) *node {
+	v := x[n.feature]
+	left := v <= math.Float64frombits(n.bits)
+	if n.flags != 0 {
+		left = e.rare(n, v)
+	}
+	next := n.left
+	if !left {
+		next++
+	}
+	return &e.nodes[next]
+}
+
+// rare decides the nodes that are not a plain comparison.
+func (e *Ensemble) rare(n *node, v float64) bool {
+	switch {
+	case v != v:
+		return n.flags&flagMissingLeft != 0
+	case n.flags&flagCategories == 0:
+		return v <= math.Float64frombits(n.bits)
+	case v < 0 || v > 255 || v != math.Trunc(v):
+		return false
+	}
+	c := uint8(v)
+	return e.sets[n.bits][c/64]>>(c%64)&1 != 0
+}
+
+func finite(v []float64) bool {
+	for _, x := range v {
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return false
+		}
+	}
+	return true
+}
