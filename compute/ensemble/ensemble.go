@@ -252,7 +252,7 @@ func (e *Ensemble) PredictInto(dst, x []float64) error {
 			}
 		}
 	}
-	e.link.apply(dst)
+	e.link.Apply(dst)
 	return nil
 }
 

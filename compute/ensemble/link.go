@@ -2,7 +2,8 @@ package ensemble
 
 import "math"
 
-func (l Link) apply(dst []float64) {
+// Apply turns sums into outputs, in place.
+func (l Link) Apply(dst []float64) {
 	switch l {
 	case Logistic:
 		for k, s := range dst {
