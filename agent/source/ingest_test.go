@@ -1,0 +1,101 @@
+package source
+
+import (
+	"bytes"
+	"compress/gzip"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestIngest(t *testing.T) {
+	s := &sink{auto: true}
+	in := NewIngest(airPlan(t), s, IngestOptions{MaxPayload: 1000, Wait: 50 * time.Millisecond})
+	mux := http.NewServeMux()
+	mux.Handle("POST /v1/ingest/{topic...}", in)
+	srv := httptest.NewServer(mux)
+	defer srv.Close()
+	tests := []struct {
+		topic, body string
+		status      int
+	}{
+		{"air/s1/reading", `{"pm25":3,"ts":"2026-05-01T12:00:00Z"}`, 204},
+		{"home/door/state", `1`, 204},
+		{"air/s1/reading", `{"pm25":`, 400},
+		{"air/s1/reading", `{"pm25":"3"}`, 400},
+		{"air/s1/reading", `{}`, 400},
+		{"air/s1/other", `{}`, 404},
+		{"air/s1/reading", `"` + strings.Repeat("x", 1000) + `"`, 413},
+	}
+	for _, tt := range tests {
+		res, err := http.Post(srv.URL+"/v1/ingest/"+tt.topic, "application/json", strings.NewReader(tt.body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != tt.status {
+			t.Errorf("POST %s %.30s = %d, want %d", tt.topic, tt.body, res.StatusCode, tt.status)
+		}
+	}
+	if msgs := s.wait(t, 2); len(msgs) != 2 || msgs[1].Readings[0].Time != msgs[1].Arrival {
+		t.Errorf("the sink received %+v, want two messages, the second with its arrival time", msgs)
+	}
+	s.mu.Lock()
+	s.auto = false
+	s.mu.Unlock()
+	res, err := http.Post(srv.URL+"/v1/ingest/home/door/state", "", strings.NewReader("1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	if res.StatusCode != 503 {
+		t.Errorf("readings that do not become durable answer %d, want 503", res.StatusCode)
+	}
+}
+
+func TestFile(t *testing.T) {
+	const text = "year,month,day,hour,PM2.5,TEMP,wd,station\n2013,3,1,0,4,-0.7,N,x\n2013,3,1,1,,NA,,x\n2013,3,1,2,8,,S,x\n"
+	var z bytes.Buffer
+	zw := gzip.NewWriter(&z)
+	zw.Write([]byte(text))
+	zw.Close()
+	path := filepath.Join(t.TempDir(), "air.csv.gz")
+	if err := os.WriteFile(path, z.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, s := airPlan(t), &sink{}
+	n, err := File(t.Context(), path, p, FileOptions{}, s)
+	if err != nil || n != 2 {
+		t.Fatalf("File = %d, %v, want 2 messages", n, err)
+	}
+	if got, want := show(p, s.msgs[0].Readings), "pm25=4@1362096000000000 temp=-0.7@1362096000000000 wd=0@1362096000000000"; got != want {
+		t.Errorf("first line = %q, want %q", got, want)
+	}
+	if got, want := show(p, s.msgs[1].Readings), "pm25=8@1362103200000000 wd=2@1362103200000000"; got != want {
+		t.Errorf("third line = %q, want %q", got, want)
+	}
+
+	for text, want := range map[string]string{
+		"ts,pm25\n2013-03-01T00:00:00Z,x\n":        "line 2: column \"pm25\"",
+		"ts,pm25\nyesterday,1\n":                   "line 2: time",
+		"ts,dust\n2013-03-01T00:00:00Z,1\n":        "none of the columns",
+		"when,pm25\n2013-03-01T00:00:00Z,1\n":      "no time column",
+		"ts,wd\n2013-03-01T00:00:00Z,NNW\n":        "categories N, E, S, W",
+		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":    "not a finite number",
+		"ts,pm25\n2013-03-01T00:00:00Z,1\n1,2,3\n": "wrong number of fields",
+	} {
+		if _, err := ReadCSV(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadCSV(%q) = %v, want %q", text, err, want)
+		}
+	}
+	s.msgs = nil
+	_, err = ReadCSV(t.Context(), "f", strings.NewReader("when,dust\n1777629600,5\n"), p,
+		FileOptions{Time: "when", Format: "unix", Columns: map[string]string{"dust": "pm25"}}, s)
+	if err != nil || show(p, s.msgs[0].Readings) != "pm25=5@1777629600000000" {
+		t.Errorf("mapped column = %v, %v", s.msgs, err)
+	}
+}

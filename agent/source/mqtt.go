@@ -1,0 +1,502 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/eclipse/paho.mqtt.golang/packets"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type mqttPacket = packets.ControlPacket
+
+// Message is one payload's readings, in arrival order. Readings belong to the caller of the Sink and are valid until Message returns.
+type Message struct {
+	Plan     *Plan  // what Reading.Series refers to
+	Topic    string // or the path of a file
+	Arrival  int64  // microseconds since the Unix epoch, by the device's clock
+	ClockOK  bool   // the device's clock is trusted
+	Dup      bool   // the broker has sent the message before
+	Readings []Reading
+	// Ack says that the readings are durable. It must be called once for every message, from any goroutine and in any order: PUBACKs are
+	// sent in the order of arrival (MQTT 3.1.1 [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does nothing:
+	// the broker sends the message again.
+	Ack func()
+}
+
+// Sink takes messages that hold at least one reading. It may be called from several goroutines (MQTT, HTTP). It may block: the broker then waits
+// as well. An error ends the source.
+type Sink interface {
+	Message(ctx context.Context, m Message) error
+}
+
+// Flusher is implemented by sinks that hold messages back. Flush is called once when the source stops, after the last Message and before it
+// disconnects: what becomes durable and is acknowledged in it is not sent again at the next start.
+type Flusher interface{ Flush() }
+
+// Options of a Client. Zero values take the defaults.
+type Options struct {
+	Broker   string // URL, "tcp://127.0.0.1:1883"
+	Device   string // for the status topic skerry/<device>/status
+	ClientID string // fixed over restarts; the broker keeps the session under it. Default "skerry-" + Device
+	Username string
+	Password string
+	TLS      *tls.Config // for tls:// brokers; nil: the system's roots
+
+	QoS            byte          // of the subscriptions, 0 or 1. Default 1; 0 loses readings whenever the agent or the link is down
+	NoQoS1         bool          // subscribe with QoS 0
+	KeepAlive      time.Duration // default 30 s
+	ConnectTimeout time.Duration // default 10 s
+	MaxBackoff     time.Duration // longest wait between two attempts to connect, default 30 s
+	MaxPayload     int           // bytes, default 256 KiB
+	MaxQueued      int           // messages received and not yet taken by the sink, default 10,000; above it the connection is not read
+	MaxPublish     int           // messages waiting to be published, default 1,024
+
+	// Clock returns the time in microseconds and whether it is trusted. Default: the system's, trusted.
+	Clock func() (int64, bool)
+	Log   *slog.Logger
+	// Metrics receives the source's metrics; nil: they are counted and not exported.
+	Metrics prometheus.Registerer
+}
+
+func (o *Options) defaults() {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	num := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	if o.ClientID == "" {
+		o.ClientID = "skerry-" + o.Device
+	}
+	if o.QoS = 1; o.NoQoS1 {
+		o.QoS = 0
+	}
+	def(&o.KeepAlive, 30*time.Second)
+	def(&o.ConnectTimeout, 10*time.Second)
+	def(&o.MaxBackoff, 30*time.Second)
+	num(&o.MaxPayload, 256<<10)
+	num(&o.MaxQueued, 10_000)
+	num(&o.MaxPublish, 1024)
+	if o.Clock == nil {
+		o.Clock = func() (int64, bool) { return time.Now().UnixMicro(), true }
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Client is the agent's one connection to the MQTT broker.
+type Client struct {
+	opts Options
+	url  *url.URL
+	m    *metrics
+	log  *complaints
+	cli  mqtt.Client
+	out  *outgoing
+
+	lost chan error // one value per connection that ended
+	acks acks
+
+	mu        sync.Mutex // guards plan, refused
+	plan      *Plan
+	refused   []string // filters the broker did not accept
+	replan    chan struct{}
+	connected atomic.Bool
+
+	inMu   sync.Mutex // guards queue
+	inCond *sync.Cond
+	queue  []inbound
+	closed bool
+}
+
+type inbound struct {
+	msg     mqtt.Message
+	arrival int64
+	clockOK bool
+}
+
+// New checks the options and returns a client that is not connected; [Client.Run] connects.
+func New(plan *Plan, opts Options) (*Client, error) {
+	opts.defaults()
+	u, err := url.Parse(opts.Broker)
+	if err != nil {
+		return nil, fmt.Errorf("broker address %q: %w", opts.Broker, err)
+	}
+	switch u.Scheme {
+	case "tcp", "mqtt", "tls", "ssl", "mqtts", "unix":
+	default:
+		return nil, schemeError(u.Scheme)
+	}
+	c := &Client{opts: opts, url: u, plan: plan, m: newMetrics(opts.Metrics), lost: make(chan error, 1), replan: make(chan struct{}, 1)}
+	c.log = &complaints{log: opts.Log, every: time.Minute}
+	c.inCond = sync.NewCond(&c.inMu)
+	c.out = newOutgoing(opts.MaxPublish, c.m)
+	c.cli = mqtt.NewClient(c.pahoOptions())
+	return c, nil
+}
+
+func (c *Client) statusTopic() string { return "skerry/" + c.opts.Device + "/status" }
+
+func (c *Client) pahoOptions() *mqtt.ClientOptions {
+	o := mqtt.NewClientOptions()
+	o.AddBroker(c.opts.Broker)
+	o.SetClientID(c.opts.ClientID)
+	o.SetUsername(c.opts.Username)
+	o.SetPassword(c.opts.Password)
+	o.SetCleanSession(false)
+	o.SetProtocolVersion(4)
+	o.SetAutoAckDisabled(true)
+	o.SetOrderMatters(true)
+	o.SetStore(noStore{})
+	// Run reconnects: it knows the back-off, what to log once and when to stop.
+	o.SetAutoReconnect(false)
+	o.SetConnectRetry(false)
+	o.SetKeepAlive(c.opts.KeepAlive)
+	o.SetPingTimeout(c.opts.ConnectTimeout)
+	o.SetConnectTimeout(c.opts.ConnectTimeout)
+	o.SetWriteTimeout(c.opts.ConnectTimeout)
+	o.SetBinaryWill(c.statusTopic(), []byte("offline"), 1, true)
+	o.SetDefaultPublishHandler(c.receive)
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+		c.connected.Store(false)
+		select {
+		case c.lost <- err:
+		default:
+		}
+	})
+	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one byte above the limit shows that it is too long.
+	limit := c.opts.MaxPayload + 65535 + 4 + 1
+	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+		return dialBroker(c.url, c.opts.TLS, c.opts.ConnectTimeout, limit)
+	})
+	return o
+}
+
+// Connected reports whether the broker is connected now.
+func (c *Client) Connected() bool { return c.connected.Load() }
+
+// Refused returns the topic filters that the broker did not accept at the last subscription.
+func (c *Client) Refused() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string(nil), c.refused...)
+}
+
+// Replace makes p the plan from the next message on and adjusts the subscriptions. No message is lost: filters of both plans stay subscribed
+// until the new ones are.
+func (c *Client) Replace(p *Plan) {
+	c.mu.Lock()
+	c.plan = p
+	c.mu.Unlock()
+	select {
+	case c.replan <- struct{}{}:
+	default:
+	}
+}
+
+// Publish hands a payload to the broker, in order, without waiting. While the broker is away the last payload of each topic is kept; when more
+// than MaxPublish topics wait the oldest is dropped and counted. After a reconnect the last payload of each topic is sent again, because the
+// end of the old connection may have swallowed it. The payload must not be changed afterwards.
+func (c *Client) Publish(topic string, payload []byte, retain bool) {
+	c.out.add(topic, payload, retain)
+}
+
+// receive runs on paho's goroutine. It must not wait for the sink: paho reads ping replies behind the same queue.
+func (c *Client) receive(_ mqtt.Client, msg mqtt.Message) {
+	now, ok := c.opts.Clock()
+	c.inMu.Lock()
+	defer c.inMu.Unlock()
+	for len(c.queue) >= c.opts.MaxQueued && !c.closed {
+		c.inCond.Wait() // the limit protects memory: the broker is not read until the sink has caught up
+	}
+	if c.closed {
+		return
+	}
+	c.queue = append(c.queue, inbound{msg, now, ok})
+	c.inCond.Broadcast()
+}
+
+// take waits for messages and swaps the queue with the empty one given.
+func (c *Client) take(empty []inbound) []inbound {
+	c.inMu.Lock()
+	defer c.inMu.Unlock()
+	for len(c.queue) == 0 && !c.closed {
+		c.inCond.Wait()
+	}
+	if c.closed {
+		return nil
+	}
+	full := c.queue
+	c.queue = empty
+	c.inCond.Broadcast()
+	return full
+}
+
+func (c *Client) closeQueue() {
+	c.inMu.Lock()
+	c.closed = true
+	c.inCond.Broadcast()
+	c.inMu.Unlock()
+}
+
+// Run connects, reconnects and feeds the sink until ctx ends or the sink fails. It then publishes what waits (at most a second), says offline and
+// disconnects; messages without Ack come again with the next run. It may be called once.
+func (c *Client) Run(ctx context.Context, sink Sink) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	fed := make(chan struct{})
+	wg.Go(func() {
+		defer close(fed)
+		if err := c.feed(ctx, sink); err != nil {
+			cancel(err)
+		}
+	})
+	wg.Go(func() { c.out.run(c.send) })
+	c.connectLoop(ctx)
+	c.closeQueue()
+	<-fed
+	if f, ok := sink.(Flusher); ok {
+		f.Flush()
+	}
+	if c.connected.Load() {
+		c.out.drain(time.Second)
+		c.cli.Publish(c.statusTopic(), 1, true, "offline").WaitTimeout(time.Second)
+		c.cli.Disconnect(250)
+		c.connected.Store(false)
+	}
+	c.m.connected.Set(0)
+	c.out.close()
+	wg.Wait()
+	c.log.flush()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return nil
+}
+
+func (c *Client) connectLoop(ctx context.Context) {
+	failed := 0
+	for ctx.Err() == nil {
+		select { // a value left from the connection before belongs to it
+		case <-c.lost:
+		default:
+		}
+		token := c.cli.Connect()
+		select {
+		case <-token.Done():
+		case <-ctx.Done():
+			c.cli.Disconnect(0)
+			<-token.Done()
+			return
+		}
+		err := token.Error()
+		if err == nil {
+			err = c.online(ctx, failed)
+			failed = 0
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		c.connected.Store(false)
+		c.m.connected.Set(0)
+		c.out.setOnline(false)
+		failed++
+		wait := backoff(failed, c.opts.MaxBackoff)
+		if failed == 1 {
+			c.opts.Log.Warn("broker not connected", "broker", c.opts.Broker, "err", err, "retry_ms", wait.Milliseconds())
+		} else {
+			c.log.warn("connect", "broker not connected", "broker", c.opts.Broker, "err", err, "attempt", failed, "retry_ms", wait.Milliseconds())
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// online subscribes, serves one connection and returns why it ended.
+func (c *Client) online(ctx context.Context, failed int) error {
+	c.m.connects.Inc()
+	subscribed, err := c.subscribe(nil)
+	if err != nil {
+		c.cli.Disconnect(0)
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	c.cli.Publish(c.statusTopic(), 1, true, "online")
+	c.connected.Store(true)
+	c.m.connected.Set(1)
+	c.out.setOnline(true)
+	c.opts.Log.Info("broker connected", "broker", c.opts.Broker, "client_id", c.opts.ClientID, "failed_attempts", failed)
+	for {
+		select {
+		case err := <-c.lost:
+			return fmt.Errorf("connection lost: %w", err)
+		case <-c.replan:
+			if subscribed, err = c.subscribe(subscribed); err != nil {
+				c.opts.Log.Error("subscribe to changed task files failed", "err", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// subscribe subscribes to the plan's filters and afterwards drops those of have that are gone.
+func (c *Client) subscribe(have []string) ([]string, error) {
+	c.mu.Lock()
+	filters := c.plan.Filters()
+	c.mu.Unlock()
+	var refused []string
+	if len(filters) > 0 {
+		subs := make(map[string]byte, len(filters))
+		for _, f := range filters {
+			subs[f] = c.opts.QoS
+		}
+		token := c.cli.SubscribeMultiple(subs, nil)
+		if !token.WaitTimeout(c.opts.ConnectTimeout) {
+			return have, errors.New("no answer from the broker")
+		}
+		if err := token.Error(); err != nil {
+			return have, err
+		}
+		for f, code := range token.(*mqtt.SubscribeToken).Result() {
+			if code > 2 {
+				refused = append(refused, f)
+				c.opts.Log.Error("broker refused a subscription: check its access rules for this client", "filter", f, "client_id", c.opts.ClientID)
+			}
+		}
+	}
+	c.mu.Lock()
+	c.refused = refused
+	c.mu.Unlock()
+	var gone []string
+	for _, f := range have {
+		if !contains(filters, f) {
+			gone = append(gone, f)
+		}
+	}
+	if len(gone) > 0 {
+		c.cli.Unsubscribe(gone...).WaitTimeout(c.opts.ConnectTimeout)
+	}
+	return filters, nil
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// backoff doubles from half a second to limit, with a jitter of half of it so that a site's agents do not return together.
+func backoff(attempt int, limit time.Duration) time.Duration {
+	d := min(500*time.Millisecond<<min(attempt-1, 16), limit)
+	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
+}
+
+// feed decodes what was received and hands it to the sink.
+func (c *Client) feed(ctx context.Context, sink Sink) error {
+	var dec *Decoder
+	var batch []inbound
+	for {
+		clear(batch)
+		if batch = c.take(batch[:0]); batch == nil {
+			return nil
+		}
+		for i := range batch {
+			c.mu.Lock()
+			plan := c.plan
+			c.mu.Unlock()
+			if dec == nil || dec.plan != plan {
+				dec = NewDecoder(plan, c.opts.MaxPayload)
+			}
+			in := &batch[i]
+			m := Message{Plan: plan, Topic: in.msg.Topic(), Arrival: in.arrival, ClockOK: in.clockOK, Dup: in.msg.Duplicate(), Ack: c.acks.add(in.msg.Ack)}
+			m.Readings = account(c.m, c.log, dec, m.Topic, in.msg.Payload(), m.Arrival)
+			if len(m.Readings) == 0 {
+				m.Ack() // nothing to store, and it will not become better by being sent again
+				continue
+			}
+			if err := sink.Message(ctx, m); err != nil {
+				if ctx.Err() != nil {
+					return nil
+				}
+				return err
+			}
+		}
+	}
+}
+
+// acks sends acknowledgements in the order in which their messages arrived.
+type acks struct {
+	mu    sync.Mutex
+	queue []*ack
+}
+
+type ack struct {
+	send func()
+	done bool
+}
+
+func (a *acks) add(send func()) func() {
+	e := &ack{send: send}
+	a.mu.Lock()
+	a.queue = append(a.queue, e)
+	a.mu.Unlock()
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		e.done = true
+		for len(a.queue) > 0 && a.queue[0].done {
+			a.queue[0].send()
+			a.queue = a.queue[1:]
+		}
+	}
+}
+
+// account returns the readings of a payload and counts and reports everything else in it.
+func account(m *metrics, log *complaints, dec *Decoder, topic string, payload []byte, arrival int64) []Reading {
+	m.messages.Inc()
+	out, err := dec.Decode(topic, payload)
+	if err != nil {
+		de := err.(*DecodeError)
+		m.errors.WithLabelValues(string(de.Kind)).Inc()
+		log.warn(topic+"\x00"+string(de.Kind), "payload refused", "topic", topic, "kind", de.Kind, "err", err)
+		return nil
+	}
+	if !out.Known {
+		m.unknown.Inc()
+		log.warn("unknown", "message on a topic that no task reads", "topic", topic)
+		return nil
+	}
+	m.missing.Add(float64(out.Missing))
+	for _, p := range out.Problems {
+		m.errors.WithLabelValues(string(p.Kind)).Inc()
+		log.warn(topic+"\x00"+string(p.Kind), "reading refused", "topic", topic, "kind", p.Kind, "err", p)
+	}
+	for i := range out.Readings {
+		if !out.Readings[i].HasTime {
+			out.Readings[i].Time = arrival
+		}
+	}
+	m.readings.Add(float64(len(out.Readings)))
+	return out.Readings
+}

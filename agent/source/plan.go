@@ -1,0 +1,316 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"skerry.dev/sync/spec"
+)
+
+// Series is one named series of the device: every input of every task, and every target whose labels arrive by message.
+type Series struct {
+	Name       string
+	Topic      string // MQTT topic filter
+	Path       string // JSON path; empty: the payload is the bare value
+	Unit       string
+	Range      *[2]float64
+	Categories []string
+	TimePath   string // JSON path of the event time; empty: arrival time
+	TimeFormat string
+	Sync       bool     // readings are sent to the hub
+	Tasks      []string // names of the tasks that use it
+	file       string   // the first task file that declares it, for messages
+}
+
+// Plan is what the device listens to, compiled from its task files. It is immutable and safe for concurrent use.
+type Plan struct {
+	series  []Series
+	index   map[string]int
+	filters []string // every distinct topic filter of the series
+	cover   []string // the filters to subscribe to: none of them is covered by another
+}
+
+// Compile builds the plan of a device. A series may appear in several tasks when they agree on topic, path, range, categories and
+// event time; it is read once. The error joins every disagreement and names both files.
+func Compile(tasks []*spec.Task) (*Plan, error) {
+	p := &Plan{index: map[string]int{}}
+	var errs []error
+	for _, t := range tasks {
+		for i := range t.Inputs {
+			in := &t.Inputs[i]
+			errs = append(errs, p.add(t, Series{Name: in.Series, Topic: in.Topic, Path: in.Path, Unit: in.Unit, Range: in.Range,
+				Categories: in.Categories, Sync: in.Sync != "none" && t.Sync.Readings != "none"}))
+		}
+		if t.Target.Topic != "" {
+			errs = append(errs, p.add(t, Series{Name: t.Target.Series, Topic: t.Target.Topic, Path: t.Target.Path,
+				Categories: t.Target.Categories, Sync: t.Sync.Readings != "none"}))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("compile task files: %w", err)
+	}
+	for i := range p.series {
+		if f := p.series[i].Topic; !slices.Contains(p.filters, f) {
+			p.filters = append(p.filters, f)
+		}
+	}
+	for _, f := range p.filters {
+		if !slices.ContainsFunc(p.filters, func(g string) bool { return g != f && covers(g, f) }) {
+			p.cover = append(p.cover, f)
+		}
+	}
+	return p, nil
+}
+
+func (p *Plan) add(t *spec.Task, s Series) error {
+	s.file, s.Tasks = t.Path, []string{t.Name}
+	if s.Path != "" { // a bare value carries no time
+		s.TimePath, s.TimeFormat = t.Time.Path, t.Time.Format
+	}
+	if err := s.checkStars(); err != nil {
+		return err
+	}
+	i, known := p.index[s.Name]
+	if !known {
+		p.index[s.Name] = len(p.series)
+		p.series = append(p.series, s)
+		return nil
+	}
+	have := &p.series[i]
+	if what, a, b := have.disagreement(&s); what != "" {
+		return fmt.Errorf("series %q: %s declares %s %s and %s declares %s: give both the same, or rename one of them",
+			s.Name, have.file, what, a, s.file, b)
+	}
+	if !slices.Contains(have.Tasks, t.Name) {
+		have.Tasks = append(have.Tasks, t.Name)
+	}
+	have.Sync = have.Sync || s.Sync
+	if have.Unit == "" {
+		have.Unit = s.Unit
+	}
+	return nil
+}
+
+// disagreement returns the first property in which two declarations of one series differ, as both were written.
+func (s *Series) disagreement(o *Series) (what, a, b string) {
+	pairs := [...]struct{ what, a, b string }{
+		{"topic", s.Topic, o.Topic},
+		{"path", s.Path, o.Path},
+		{"range", rangeText(s.Range), rangeText(o.Range)},
+		{"categories", strings.Join(s.Categories, ","), strings.Join(o.Categories, ",")},
+		{"time.path", s.TimePath, o.TimePath},
+		{"time.format", s.TimeFormat, o.TimeFormat},
+	}
+	for _, p := range pairs {
+		if p.a != p.b {
+			return p.what, strconv.Quote(p.a), strconv.Quote(p.b)
+		}
+	}
+	if s.Unit != "" && o.Unit != "" && s.Unit != o.Unit {
+		return "unit", strconv.Quote(s.Unit), strconv.Quote(o.Unit)
+	}
+	return "", "", ""
+}
+
+func rangeText(r *[2]float64) string {
+	if r == nil {
+		return "none"
+	}
+	return fmt.Sprintf("[%g, %g]", r[0], r[1])
+}
+
+// checkStars holds the rule for arrays of readings: a path has at most one [*], and value and time stand in the same array.
+func (s *Series) checkStars() error {
+	head, _, starred := strings.Cut(s.Path, "[*]")
+	if strings.Count(s.Path, "[*]") > 1 || strings.Count(s.TimePath, "[*]") > 1 {
+		return fmt.Errorf("series %q in %s: a path has at most one [*]", s.Name, s.file)
+	}
+	timeHead, _, timeStarred := strings.Cut(s.TimePath, "[*]")
+	switch {
+	case starred && (!timeStarred || timeHead != head):
+		return fmt.Errorf("series %q in %s: path %q reads an array, so time.path must stand in it, for example %q, not %q",
+			s.Name, s.file, s.Path, head+"[*].ts", s.TimePath)
+	case !starred && timeStarred:
+		return fmt.Errorf("series %q in %s: time.path %q reads an array, path %q does not", s.Name, s.file, s.TimePath, s.Path)
+	}
+	return nil
+}
+
+// Series returns the device's series; their positions are the indices in [Reading]. The caller must not change it.
+func (p *Plan) Series() []Series { return p.series }
+
+// Index returns the position of a series by name.
+func (p *Plan) Index(name string) (int, bool) {
+	i, ok := p.index[name]
+	return i, ok
+}
+
+// Filters returns the topic filters to subscribe to, without those that another one covers.
+func (p *Plan) Filters() []string { return p.cover }
+
+// covers reports whether every topic that matches filter f also matches filter g.
+func covers(g, f string) bool {
+	gs, fs := strings.Split(g, "/"), strings.Split(f, "/")
+	for i, l := range gs {
+		if l == "#" {
+			return true
+		}
+		if i >= len(fs) || fs[i] == "#" || (l != "+" && l != fs[i]) {
+			return false
+		}
+	}
+	return len(gs) == len(fs)
+}
+
+// Match reports whether an MQTT topic matches a filter (MQTT 3.1.1 §4.7). A wildcard at the start does not match topics that begin with $.
+func Match(filter, topic string) bool {
+	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+		return false
+	}
+	for {
+		f, fRest, fMore := strings.Cut(filter, "/")
+		if f == "#" {
+			return true
+		}
+		l, tRest, tMore := strings.Cut(topic, "/")
+		if f != "+" && f != l {
+			return false
+		}
+		if !fMore || !tMore {
+			return fMore == tMore || (fMore && fRest == "#")
+		}
+		filter, topic = fRest, tRest
+	}
+}
+
+// node is one step of the tree of all paths that are wanted of a topic's payload.
+type node struct {
+	fields []edge
+	items  []edge // array elements by index
+	each   *node  // [*]
+	want   []int  // slots that end here
+}
+
+type edge struct {
+	name  string
+	index int
+	next  *node
+}
+
+// slot is one value to capture: a series, or a time that series share.
+type slot struct {
+	path    string
+	series  int // -1 for a time
+	format  string
+	time    int // slot of the series' time, -1 when it has none
+	starred bool
+}
+
+// topicPlan is what to extract from the payloads of one concrete topic.
+type topicPlan struct {
+	slots []slot
+	root  *node // nil when every series of the topic is a bare value
+	bare  []int // series whose value is the whole payload
+}
+
+func (p *Plan) topic(topic string) *topicPlan {
+	tp := &topicPlan{}
+	for i := range p.series {
+		s := &p.series[i]
+		if !Match(s.Topic, topic) {
+			continue
+		}
+		if s.Path == "" {
+			tp.bare = append(tp.bare, i)
+			continue
+		}
+		t := -1
+		if s.TimePath != "" {
+			t = slices.IndexFunc(tp.slots, func(o slot) bool { return o.series < 0 && o.path == s.TimePath && o.format == s.TimeFormat })
+			if t < 0 {
+				t = tp.insert(slot{path: s.TimePath, series: -1, format: s.TimeFormat, time: -1})
+			}
+		}
+		tp.insert(slot{path: s.Path, series: i, time: t})
+	}
+	if len(tp.slots) == 0 && len(tp.bare) == 0 {
+		return nil
+	}
+	return tp
+}
+
+func (tp *topicPlan) insert(s slot) int {
+	if tp.root == nil {
+		tp.root = &node{}
+	}
+	s.starred = strings.Contains(s.path, "[*]")
+	id := len(tp.slots)
+	tp.slots = append(tp.slots, s)
+	n := tp.root
+	for _, st := range splitPath(s.path) {
+		n = n.child(st)
+	}
+	n.want = append(n.want, id)
+	return id
+}
+
+func (n *node) child(st step) *node {
+	switch {
+	case st.each:
+		if n.each == nil {
+			n.each = &node{}
+		}
+		return n.each
+	case st.index >= 0:
+		for _, e := range n.items {
+			if e.index == st.index {
+				return e.next
+			}
+		}
+		n.items = append(n.items, edge{index: st.index, next: &node{}})
+		return n.items[len(n.items)-1].next
+	default:
+		for _, e := range n.fields {
+			if e.name == st.name {
+				return e.next
+			}
+		}
+		n.fields = append(n.fields, edge{name: st.name, next: &node{}})
+		return n.fields[len(n.fields)-1].next
+	}
+}
+
+type step struct {
+	name  string
+	index int // -1 for a name
+	each  bool
+}
+
+// splitPath cuts a path that spec.CheckPath has accepted into its steps.
+func splitPath(path string) []step {
+	var steps []step
+	rest := strings.TrimPrefix(path, "$")
+	for rest != "" {
+		switch {
+		case strings.HasPrefix(rest, "[*]"):
+			steps, rest = append(steps, step{index: -1, each: true}), rest[3:]
+		case strings.HasPrefix(rest, "['"):
+			end := strings.Index(rest, "']")
+			steps, rest = append(steps, step{name: rest[2:end], index: -1}), rest[end+2:]
+		case strings.HasPrefix(rest, "["):
+			end := strings.IndexByte(rest, ']')
+			i, _ := strconv.Atoi(rest[1:end])
+			steps, rest = append(steps, step{index: i}), rest[end+1:]
+		default: // .name
+			name := rest[1:]
+			if end := strings.IndexAny(name, ".["); end >= 0 {
+				name = name[:end]
+			}
+			steps, rest = append(steps, step{name: name, index: -1}), rest[1+len(name):]
+		}
+	}
+	return steps
+}
