@@ -1,0 +1,534 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+	"golang.org/x/time/rate"
+
+	"skerry.dev/hub/bus"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/identity"
+	"skerry.dev/sync/spec"
+)
+
+var (
+	// ErrToken is the one answer to every enrolment token that cannot be used, whatever the reason.
+	ErrToken = errors.New("the enrolment token is not valid: ask for a new one")
+	// ErrRate is returned when a source tries too often.
+	ErrRate = errors.New("too many tries: wait a minute")
+	// ErrRenew is the one answer to every renewal that does not prove the bound key.
+	ErrRenew = errors.New("renewal refused: enrol again")
+	// ErrExists is returned for a token of a device that is enrolled and not revoked.
+	ErrExists = errors.New("the device is enrolled: revoke it before it gets a new key")
+	// ErrUnchanged is returned by an update function of UpdateDesired that changed nothing; nothing is stored then.
+	ErrUnchanged = errors.New("unchanged")
+)
+
+// Options configure enrolment.
+type Options struct {
+	// CredentialTTL is the life of a device's NATS credential. Default 24 h.
+	CredentialTTL time.Duration
+	// TokenTTL is the life of an enrolment token. Default 1 h.
+	TokenTTL time.Duration
+	// TriesPerMinute bounds enrolment and renewal requests of one source address. Default 10.
+	TriesPerMinute int
+	// TrustRoot returns 1.root.json, the trust anchor handed out at enrolment.
+	TrustRoot func() ([]byte, error)
+	// Log receives link trouble. nil: nowhere.
+	Log *slog.Logger
+}
+
+// Fleet is safe for concurrent use.
+type Fleet struct {
+	db   *meta.Store
+	bus  *bus.Bus
+	opts Options
+
+	mu     sync.Mutex // guards tries, nonces and links
+	tries  map[string]*rate.Limiter
+	nonces map[string]time.Time
+	links  []meta.LinkEvent
+	wake   chan struct{}
+
+	write sync.Mutex // orders writes of desired state: SQL, then bucket
+}
+
+// New returns a fleet that does not follow links before Run.
+func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
+	if opts.CredentialTTL <= 0 {
+		opts.CredentialTTL = 24 * time.Hour
+	}
+	if opts.TokenTTL <= 0 {
+		opts.TokenTTL = time.Hour
+	}
+	if opts.TriesPerMinute <= 0 {
+		opts.TriesPerMinute = 10
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Fleet{db: db, bus: b, opts: opts, tries: map[string]*rate.Limiter{}, nonces: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+}
+
+// maxSources bounds the memory that strangers can make the rate limiter use.
+const maxSources = 10_000
+
+func (f *Fleet) allow(source string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	l := f.tries[source]
+	if l == nil {
+		if len(f.tries) >= maxSources {
+			clear(f.tries) // forgets the count of every source, which costs an attacker more than it gains
+		}
+		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(f.opts.TriesPerMinute)), f.opts.TriesPerMinute)
+		f.tries[source] = l
+	}
+	if !l.Allow() {
+		return ErrRate
+	}
+	return nil
+}
+
+func hashSecret(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:])
+}
+
+// CreateToken makes a one-time token; the secret is returned once and only its hash stored. ttl 0 means the default.
+func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort string, ttl time.Duration) (secret string, t meta.EnrollToken, err error) {
+	for what, name := range map[string]string{"device": device, "site": site} {
+		if !spec.ValidName(name) {
+			return "", t, fmt.Errorf("%s name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", what, name)
+		}
+	}
+	if cohort != "" && !spec.ValidName(cohort) {
+		return "", t, fmt.Errorf("cohort name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", cohort)
+	}
+	if ttl <= 0 || ttl > 30*24*time.Hour {
+		ttl = f.opts.TokenTTL
+	}
+	secret = "ske_" + rand.Text() // 130 random bits
+	now := time.Now()
+	t = meta.EnrollToken{ID: rand.Text(), Hash: hashSecret(secret), Device: device, Site: site, Cohort: cohort, CreatedBy: actor,
+		CreatedAt: now.UnixMicro(), ExpiresAt: now.Add(ttl).UnixMicro()}
+	err = f.db.Tx(ctx, func(q *meta.Queries) error {
+		d, err := q.Device(ctx, device)
+		switch {
+		case err == nil && d.RevokedAt == 0:
+			return fmt.Errorf("device %q: %w", device, ErrExists)
+		case err != nil && !errors.Is(err, meta.ErrNotFound):
+			return err
+		}
+		if err := q.InsertEnrollToken(ctx, t); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "enroll_token.create", device, "site="+site+" cohort="+cohort)
+	})
+	return secret, t, err
+}
+
+// Enroll binds a key to the device of a token and returns its first credential. source is the caller's address, for the rate limit.
+func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequest) (identity.EnrollReply, error) {
+	var reply identity.EnrollReply
+	if err := f.allow(source); err != nil {
+		return reply, err
+	}
+	if !nkeys.IsValidPublicUserKey(r.PublicKey) || len(r.Fingerprint) > 128 || len(r.Class) > 64 || len(r.Version) > 64 {
+		return reply, ErrToken
+	}
+	var dev meta.Device
+	err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		t, err := q.EnrollTokenByHash(ctx, hashSecret(r.Token))
+		if errors.Is(err, meta.ErrNotFound) {
+			return ErrToken
+		}
+		if err != nil {
+			return err
+		}
+		now := meta.Now()
+		again := t.UsedAt > 0 && t.UsedBy == r.PublicKey // the reply to the first try was lost
+		if t.RevokedAt > 0 || t.ExpiresAt < now || (t.UsedAt > 0 && !again) {
+			return ErrToken
+		}
+		dev, err = bind(ctx, q, t, r, again, now)
+		return err
+	})
+	if err != nil {
+		return reply, err
+	}
+	reply = identity.EnrollReply{Device: dev.Name, Site: dev.Site, Cohort: dev.Cohort, NATS: f.bus.URLs(), Artifacts: identity.PathArtifact, Join: uint64(dev.JoinCounter)}
+	if f.opts.TrustRoot != nil {
+		if reply.TUFRoot, err = f.opts.TrustRoot(); err != nil {
+			return reply, err
+		}
+	}
+	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	return reply, err
+}
+
+func bind(ctx context.Context, q *meta.Queries, t meta.EnrollToken, r identity.EnrollRequest, again bool, now int64) (meta.Device, error) {
+	dev, err := q.Device(ctx, t.Device)
+	known := err == nil
+	switch {
+	case err != nil && !errors.Is(err, meta.ErrNotFound):
+		return dev, err
+	case again && known && dev.PublicKey == r.PublicKey && dev.RevokedAt == 0:
+		return dev, nil
+	case again:
+		return dev, ErrToken // the device was revoked, deleted or given to another key since
+	case known && dev.RevokedAt == 0:
+		return dev, ErrToken
+	}
+	if other, err := q.DeviceByKey(ctx, r.PublicKey); err == nil && other.Name != t.Device {
+		return dev, ErrToken // one key is one device
+	} else if err != nil && !errors.Is(err, meta.ErrNotFound) {
+		return dev, err
+	}
+	created := now
+	if known {
+		created = dev.CreatedAt
+	}
+	dev = meta.Device{Name: t.Device, Site: t.Site, Cohort: t.Cohort, PublicKey: r.PublicKey, Fingerprint: r.Fingerprint, Class: r.Class,
+		Version: r.Version, JoinCounter: 1, CreatedAt: created, SeenAt: now}
+	if known {
+		err = q.UpdateDevice(ctx, dev)
+	} else {
+		err = q.InsertDevice(ctx, dev)
+	}
+	if err != nil {
+		return dev, err
+	}
+	if err := q.UseEnrollToken(ctx, t.ID, r.PublicKey, now); err != nil {
+		return dev, err
+	}
+	return dev, q.Audit(ctx, "device/"+t.Device, "device.enroll", t.Device, "key="+r.PublicKey)
+}
+
+const nonceTTL = time.Minute
+
+// Nonce makes a challenge for a renewal, good for a minute and one use.
+func (f *Fleet) Nonce(source string) (identity.NonceReply, error) {
+	if err := f.allow(source); err != nil {
+		return identity.NonceReply{}, err
+	}
+	n := rand.Text()
+	now := time.Now()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.nonces) >= maxSources {
+		for k, at := range f.nonces {
+			if now.Sub(at) > nonceTTL {
+				delete(f.nonces, k)
+			}
+		}
+		if len(f.nonces) >= maxSources {
+			return identity.NonceReply{}, ErrRate
+		}
+	}
+	f.nonces[n] = now
+	return identity.NonceReply{Nonce: n}, nil
+}
+
+func (f *Fleet) useNonce(n string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	at, ok := f.nonces[n]
+	delete(f.nonces, n)
+	return ok && time.Since(at) <= nonceTTL
+}
+
+// Renew checks a signed nonce and returns the next credential. The join counter grows by one with each renewal; the number before it is accepted
+// too, because a reply may have been lost. An older one means two copies of the key exist: the device becomes suspect and goes on.
+func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewRequest) (identity.RenewReply, error) {
+	var reply identity.RenewReply
+	if err := f.allow(source); err != nil {
+		return reply, err
+	}
+	if !f.useNonce(r.Nonce) {
+		return reply, ErrRenew
+	}
+	var dev meta.Device
+	suspect := ""
+	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		dev, err = q.Device(ctx, r.Device)
+		if errors.Is(err, meta.ErrNotFound) {
+			return ErrRenew
+		}
+		if err != nil {
+			return err
+		}
+		key, err := nkeys.FromPublicKey(dev.PublicKey)
+		if err != nil {
+			return err
+		}
+		if dev.RevokedAt > 0 || key.Verify(renewText(r), r.Signature) != nil {
+			return ErrRenew
+		}
+		switch n := int64(r.Join); {
+		case n >= dev.JoinCounter: // ahead: this hub was restored from a backup
+			dev.JoinCounter = n + 1
+		case n < dev.JoinCounter-1 && dev.Suspect == "":
+			dev.Suspect = fmt.Sprintf("renewal with join counter %d, the device has confirmed %d", n, dev.JoinCounter)
+			suspect = dev.Suspect
+		}
+		dev.SeenAt = meta.Now()
+		return q.UpdateDevice(ctx, dev)
+	})
+	if err != nil {
+		return reply, err
+	}
+	if suspect != "" {
+		f.Suspect(ctx, dev.Name, suspect)
+	}
+	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
+	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	return reply, err
+}
+
+func renewText(r identity.RenewRequest) []byte {
+	return fmt.Appendf(nil, "skerry-renew\n%s\n%s\n%d", r.Device, r.Nonce, r.Join)
+}
+
+// Suspect stops pushes to a device that may be a copy. Its row is already marked.
+func (f *Fleet) Suspect(ctx context.Context, device, reason string) {
+	f.opts.Log.Warn("device is suspect of being a clone or a restored copy", "device", device, "reason", reason)
+	if _, err := f.UpdateDesired(ctx, device, func(d *spec.Desired) error { d.Suspect = true; return nil }); err != nil {
+		f.opts.Log.Error("stopping pushes to a suspect device failed", "device", device, "err", err)
+	}
+}
+
+// ClearSuspect is the operator's decision that a device is the only one of its name.
+func (f *Fleet) ClearSuspect(ctx context.Context, actor, device string) error {
+	err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		d, err := q.Device(ctx, device)
+		if err != nil {
+			return err
+		}
+		d.Suspect = ""
+		return errors.Join(q.UpdateDevice(ctx, d), q.Audit(ctx, actor, "device.clear_suspect", device, ""))
+	})
+	if err != nil {
+		return fmt.Errorf("clear suspicion of device %q: %w", device, err)
+	}
+	_, err = f.UpdateDesired(ctx, device, func(d *spec.Desired) error {
+		if !d.Suspect {
+			return ErrUnchanged
+		}
+		d.Suspect = false
+		return nil
+	})
+	return err
+}
+
+// Revoke voids a device's credential and closes its connection. It may enrol again with a new token.
+func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
+	var key string
+	err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		d, err := q.Device(ctx, device)
+		if err != nil {
+			return err
+		}
+		key = d.PublicKey
+		d.RevokedAt = meta.Now()
+		return errors.Join(q.UpdateDevice(ctx, d), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
+	})
+	if err == nil {
+		err = f.bus.Revoke(key)
+	}
+	if err != nil {
+		return fmt.Errorf("revoke device %q: %w", device, err)
+	}
+	return nil
+}
+
+// Delete revokes a device and forgets its state. Its data stays.
+func (f *Fleet) Delete(ctx context.Context, actor, device string) error {
+	if err := f.Revoke(ctx, actor, device); err != nil {
+		return err
+	}
+	f.write.Lock()
+	defer f.write.Unlock()
+	if err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		return errors.Join(q.DeleteDevice(ctx, device), q.Audit(ctx, actor, "device.delete", device, ""))
+	}); err != nil {
+		return fmt.Errorf("delete device %q: %w", device, err)
+	}
+	if err := f.bus.Desired.Delete(ctx, device); err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("delete desired state of device %q: %w", device, err)
+	}
+	return nil
+}
+
+// Desired returns what the hub wants of a device; a device nobody wants anything of has generation 0.
+func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error) {
+	d := spec.Desired{Device: device, Assignments: map[string]spec.Assignment{}}
+	doc, err := f.db.Read().Desired(ctx, device)
+	if errors.Is(err, meta.ErrNotFound) {
+		return d, nil
+	}
+	if err != nil {
+		return d, err
+	}
+	return d, json.Unmarshal([]byte(doc.Document), &d)
+}
+
+// UpdateDesired changes the desired state of a device. fn sees the current document with the generation it will have; an assignment it
+// changes must get that generation. Updates of one fleet are serialised.
+func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
+	f.write.Lock()
+	defer f.write.Unlock()
+	var d spec.Desired
+	var b []byte
+	err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		if _, err := q.Device(ctx, device); err != nil {
+			return err
+		}
+		d = spec.Desired{Device: device}
+		doc, err := q.Desired(ctx, device)
+		if err == nil {
+			err = json.Unmarshal([]byte(doc.Document), &d)
+		} else if errors.Is(err, meta.ErrNotFound) {
+			err = nil
+		}
+		if err != nil {
+			return err
+		}
+		if d.Assignments == nil {
+			d.Assignments = map[string]spec.Assignment{}
+		}
+		d.Generation++
+		if err := fn(&d); err != nil {
+			return err
+		}
+		if b, err = json.Marshal(d); err != nil {
+			return err
+		}
+		return q.PutDesired(ctx, meta.Document{Device: device, Generation: int64(d.Generation), Document: string(b), At: meta.Now()})
+	})
+	if errors.Is(err, ErrUnchanged) {
+		d.Generation--
+		return d, nil
+	}
+	if err != nil {
+		return d, fmt.Errorf("update desired state of device %q: %w", device, err)
+	}
+	if _, err := f.bus.Desired.Put(ctx, device, b); err != nil {
+		return d, fmt.Errorf("publish desired state of device %q: %w", device, err)
+	}
+	return d, nil
+}
+
+// Tombstone tells every device that an artifact must not run.
+func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
+	devices, err := f.db.Read().Devices(ctx, "", "", 0)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range devices {
+		_, err := f.UpdateDesired(ctx, d.Name, func(doc *spec.Desired) error {
+			for _, t := range doc.Tombstones {
+				if t == digest {
+					return ErrUnchanged
+				}
+			}
+			doc.Tombstones = append(doc.Tombstones, digest)
+			return nil
+		})
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// Reported returns what a device last said of itself and when (microseconds), or meta.ErrNotFound.
+func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int64, error) {
+	var r spec.Reported
+	doc, err := f.db.Read().Reported(ctx, device)
+	if err != nil {
+		return r, 0, err
+	}
+	return r, doc.At, json.Unmarshal([]byte(doc.Document), &r)
+}
+
+// Run publishes desired state that a crash kept back and follows the links of devices until ctx ends.
+func (f *Fleet) Run(ctx context.Context) error {
+	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx) }); err != nil {
+		return err
+	}
+	if err := f.republish(ctx); err != nil {
+		return fmt.Errorf("publish desired state: %w", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-f.wake:
+		}
+		f.mu.Lock()
+		events := f.links
+		f.links = nil
+		f.mu.Unlock()
+		err := f.db.Tx(ctx, func(q *meta.Queries) error {
+			for _, e := range events {
+				err := q.SetConnected(ctx, e.Device, e.Connected, e.At)
+				if errors.Is(err, meta.ErrNotFound) {
+					continue // deleted while it was connected
+				}
+				if err = errors.Join(err, q.InsertLinkEvent(ctx, e)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil && ctx.Err() == nil {
+			f.opts.Log.Error("recording links failed", "err", err)
+		}
+	}
+}
+
+// Watch subscribes to the links of devices. Call it after the bus opened and before devices may connect.
+func (f *Fleet) Watch() error {
+	return f.bus.OnLink(func(device string, up bool) {
+		f.mu.Lock()
+		f.links = append(f.links, meta.LinkEvent{ID: rand.Text(), Device: device, At: meta.Now(), Connected: up})
+		f.mu.Unlock()
+		select {
+		case f.wake <- struct{}{}:
+		default:
+		}
+	})
+}
+
+func (f *Fleet) republish(ctx context.Context) error {
+	f.write.Lock()
+	defer f.write.Unlock()
+	docs, err := f.db.Read().AllDesired(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range docs {
+		e, err := f.bus.Desired.Get(ctx, d.Device)
+		if err == nil && string(e.Value()) == d.Document {
+			continue
+		}
+		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return err
+		}
+		if _, err := f.bus.Desired.Put(ctx, d.Device, []byte(d.Document)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
