@@ -58,3 +58,6 @@ func sinTurn(x float64) float64 {
 	}
 	return sign * float64(a*p)
 }
+
+// TimeOfDay returns sine and cosine of the time of day (UTC), for learners that build their own inputs.
+func TimeOfDay(t int64) (sin, cos float64) { return calendar(OpDaySin, t), calendar(OpDayCos, t) }

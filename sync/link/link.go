@@ -1,0 +1,427 @@
+// Package link connects a device's outbox with the hub over NATS.
+//
+// It keeps one connection, says hello on every connect, learns what the hub has applied, and then sends chunks: the live lane first, backfill within a byte rate beside it.
+// A JetStream acknowledgement moves the send cursor only; chunks are released by the hub's applied messages. Desired state is read once after the hello and
+// then arrives as a push.
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.etcd.io/bbolt"
+	"golang.org/x/time/rate"
+
+	"skerry.dev/sync/outbox"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// Options of a link. Device, Site and NATS are required.
+type Options struct {
+	Device, Site string
+	// NATS returns the server addresses and the credentials; it is asked at every attempt to connect.
+	NATS func() (urls []string, opts []nats.Option, err error)
+	// Hello fills in what the device says of itself; Device and Runs are set by the link.
+	Hello func() wire.Hello
+	// Desired is called with every desired state received, in order, from one goroutine.
+	Desired func(spec.Desired)
+	// Status is called when the link comes up or goes down.
+	Status func(up bool)
+	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held back for it.
+	BackfillBytes int
+	// InFlight bounds the unacknowledged chunks per lane. Default 16.
+	InFlight int
+	// HelloTimeout bounds one hello. Default 5 s.
+	HelloTimeout time.Duration
+	Log          *slog.Logger // nil: discard
+}
+
+// Link is one device's connection. Use New, then Run.
+type Link struct {
+	opts    Options
+	box     *outbox.Outbox
+	db      *bbolt.DB
+	log     *slog.Logger
+	limiter *rate.Limiter
+
+	up        atomic.Bool
+	suspect   atomic.Bool
+	lastError atomic.Pointer[string]
+	sent      atomic.Int64
+	rewound   atomic.Int64
+	offset    atomic.Int64 // hub time - device time at the last hello, microseconds
+	state     chan []byte
+	conn      atomic.Pointer[nats.Conn]
+}
+
+// New returns a link that sends box's chunks, which are read from db.
+func New(box *outbox.Outbox, db *bbolt.DB, opts Options) *Link {
+	if opts.BackfillBytes == 0 {
+		opts.BackfillBytes = 2 << 20
+	}
+	if opts.InFlight == 0 {
+		opts.InFlight = 16
+	}
+	if opts.HelloTimeout == 0 {
+		opts.HelloTimeout = 5 * time.Second
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Link{opts: opts, box: box, db: db, log: opts.Log, state: make(chan []byte, 1),
+		limiter: rate.NewLimiter(rate.Limit(opts.BackfillBytes), max(opts.BackfillBytes, wire.MaxChunkBytes))}
+}
+
+// Up reports whether the hub has answered a hello on the present connection.
+func (l *Link) Up() bool { return l.up.Load() }
+
+// Suspect reports whether the hub holds this device for a clone.
+func (l *Link) Suspect() bool { return l.suspect.Load() }
+
+// Sent counts chunks the broker acknowledged, Rewound those that had to be sent again because nobody applied them.
+func (l *Link) Sent() (sent, rewound int64) { return l.sent.Load(), l.rewound.Load() }
+
+// LastError returns why the link is down, "" when it is up or was never tried.
+func (l *Link) LastError() string {
+	if p := l.lastError.Load(); p != nil && !l.Up() {
+		return *p
+	}
+	return ""
+}
+
+func (l *Link) fail(err error) {
+	s := err.Error()
+	l.lastError.Store(&s)
+}
+
+// PublishState offers a reported state; only the newest waits for the link.
+func (l *Link) PublishState(doc []byte) {
+	for {
+		select {
+		case l.state <- doc:
+			return
+		default:
+		}
+		select {
+		case <-l.state:
+		default:
+		}
+	}
+}
+
+// Run connects and works until ctx ends. It reconnects by itself with growing, jittered pauses; an unreachable hub is not an error.
+func (l *Link) Run(ctx context.Context) error {
+	pause := 200 * time.Millisecond
+	warned := false
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := l.session(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err != nil {
+			l.fail(err)
+			if !warned {
+				l.log.Warn("hub link down", "err", err)
+				warned = true
+			}
+		}
+		if time.Since(began) > 10*time.Second {
+			pause, warned = 200*time.Millisecond, false
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(jitter(pause)):
+		}
+		pause = min(2*pause, 30*time.Second)
+	}
+	return nil
+}
+
+func jitter(d time.Duration) time.Duration {
+	return d/2 + time.Duration(time.Now().UnixNano()%int64(d/2+1))
+}
+
+// session is one connection from hello to its loss.
+func (l *Link) session(ctx context.Context) error {
+	urls, creds, err := l.opts.NATS()
+	if err != nil {
+		return err
+	}
+	if len(urls) == 0 {
+		return errors.New("no hub address: enrol the device first")
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	o := nats.GetDefaultOptions()
+	o.Servers = urls
+	for _, f := range append([]nats.Option{
+		nats.Name("skerry-agent " + l.opts.Device),
+		nats.CustomInboxPrefix(wire.InboxPrefix(l.opts.Device)),
+		nats.NoReconnect(), // every connection starts with a hello, so it is this loop that reconnects
+		nats.Timeout(5 * time.Second),
+		nats.PingInterval(5 * time.Second),
+		nats.MaxPingsOutstanding(2),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err == nil {
+				err = errors.New("the hub closed the connection")
+			}
+			cancel(err)
+		}),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.log.Warn("hub link error", "err", err) }),
+	}, creds...) {
+		if err := f(&o); err != nil {
+			return err
+		}
+	}
+	conn, err := o.Connect()
+	if err != nil {
+		return fmt.Errorf("connect to hub: %w", err)
+	}
+	defer conn.Close()
+	l.conn.Store(conn)
+
+	desired := make(chan *nats.Msg, 64)
+	sub, err := conn.ChanSubscribe(wire.SubjectDesired(l.opts.Device), desired)
+	if err != nil {
+		return err
+	}
+	defer sub.Unsubscribe()
+	applied, err := conn.Subscribe(wire.SubjectApplied(l.opts.Device), func(m *nats.Msg) { l.applied(m.Data) })
+	if err != nil {
+		return err
+	}
+	defer applied.Unsubscribe()
+
+	if err := l.hello(ctx, conn); err != nil {
+		return err
+	}
+	l.box.Online(true)
+	l.up.Store(true)
+	l.notify(true)
+	l.log.Info("hub link up", "url", conn.ConnectedUrlRedacted())
+	defer func() {
+		l.up.Store(false)
+		l.box.Online(false)
+		l.notify(false)
+	}()
+	return l.work(ctx, conn, desired)
+}
+
+func (l *Link) notify(up bool) {
+	if l.opts.Status != nil {
+		l.opts.Status(up)
+	}
+}
+
+// hello introduces the device and takes over what the hub has applied.
+func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
+	var h wire.Hello
+	if l.opts.Hello != nil {
+		h = l.opts.Hello()
+	}
+	h.Device, h.Runs = l.opts.Device, l.box.Chain()
+	body, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, l.opts.HelloTimeout)
+	defer cancel()
+	m, err := conn.RequestWithContext(ctx, wire.SubjectHello(l.opts.Device), body)
+	if err != nil {
+		return fmt.Errorf("hello: %w", err)
+	}
+	var r wire.HelloReply
+	if err := json.Unmarshal(m.Data, &r); err != nil {
+		return fmt.Errorf("hello: reply: %w", err)
+	}
+	if r.Error != "" {
+		return fmt.Errorf("hello: the hub says: %s", r.Error)
+	}
+	l.suspect.Store(r.Suspect)
+	l.offset.Store(r.HubTime - time.Now().UnixMicro())
+	l.box.Applied(r.Applied)
+	return nil
+}
+
+func (l *Link) applied(data []byte) {
+	var a wire.Applied
+	if err := json.Unmarshal(data, &a); err != nil {
+		l.log.Warn("applied message refused", "err", err)
+		return
+	}
+	l.box.Applied(a)
+}
+
+// work sends until the connection is lost.
+func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.Msg) error {
+	js, err := jetstream.New(conn)
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	wg.Go(func() { l.receive(ctx, conn, desired) })
+	lanes := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
+	for lane, wake := range lanes {
+		wg.Go(func() {
+			if err := l.send(ctx, js, outbox.Lane(lane), wake); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	kick := func() {
+		for _, w := range lanes {
+			select {
+			case w <- struct{}{}:
+			default:
+			}
+		}
+	}
+	rewind := time.NewTicker(5 * time.Second)
+	defer rewind.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-l.box.Wake():
+			kick()
+		case <-rewind.C:
+			if n := l.box.Rewind(); n > 0 {
+				l.rewound.Add(int64(n))
+				l.log.Warn("chunks sent and not applied in time, sending again", "chunks", n)
+			}
+			kick()
+		case doc := <-l.state:
+			if err := conn.Publish(wire.SubjectState(l.opts.Site, l.opts.Device), doc); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// receive reads desired state once and then follows it.
+func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats.Msg) {
+	if l.opts.Desired == nil {
+		return
+	}
+	take := func(data []byte) {
+		var d spec.Desired
+		if err := json.Unmarshal(data, &d); err != nil {
+			l.log.Warn("desired state refused", "err", err)
+			return
+		}
+		if d.Device != l.opts.Device {
+			l.log.Warn("desired state is for another device", "device", d.Device)
+			return
+		}
+		l.opts.Desired(d)
+	}
+	first, cancel := context.WithTimeout(ctx, l.opts.HelloTimeout)
+	m, err := conn.RequestWithContext(first, wire.SubjectDesiredGet(l.opts.Device), nil)
+	cancel()
+	switch {
+	case err == nil && m.Header.Get("Status") == "":
+		take(m.Data)
+	case err == nil: // 404: the hub wants nothing yet
+	case ctx.Err() == nil:
+		l.log.Warn("desired state not read", "err", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-pushes:
+			take(m.Data)
+		}
+	}
+}
+
+// send empties one lane whenever it is woken. It returns an error when the broker refuses everything, so that the session ends and begins anew.
+func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lane, wake <-chan struct{}) error {
+	slots := make(chan struct{}, l.opts.InFlight)
+	var failures atomic.Int64
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for {
+		for ctx.Err() == nil {
+			ref, ok := l.box.Next(lane)
+			if !ok {
+				break
+			}
+			if lane == outbox.Backfill {
+				if err := l.limiter.WaitN(ctx, ref.Bytes); err != nil {
+					l.box.Failed(ref)
+					return nil
+				}
+			}
+			chunk, err := l.box.Read(l.db, ref)
+			if err != nil { // swept or dropped meanwhile
+				l.box.Sent(ref)
+				continue
+			}
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				l.box.Failed(ref)
+				return nil
+			}
+			msg := &nats.Msg{Subject: l.subject(lane, ref.Class), Data: chunk, Header: nats.Header{}}
+			msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s.%d.%d", ref.Run, ref.Class, ref.Range.From))
+			wg.Go(func() {
+				defer func() { <-slots }()
+				pctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+				defer cancel()
+				if _, err := js.PublishMsg(pctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
+					l.box.Failed(ref)
+					if ctx.Err() == nil && failures.Add(1) == 1 {
+						l.log.Warn("chunk not taken by the hub", "err", err, "class", ref.Class.String(), "bytes", ref.Bytes)
+					}
+					return
+				}
+				failures.Store(0)
+				l.sent.Add(1)
+				l.box.Sent(ref)
+			})
+			if failures.Load() > 0 { // the stream is full or the hub is overloaded: pause instead of spinning
+				select {
+				case <-ctx.Done():
+				case <-time.After(time.Second):
+				}
+				if failures.Load() > 20 {
+					return errors.New("the hub takes no telemetry")
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-wake:
+		}
+	}
+}
+
+func (l *Link) subject(lane outbox.Lane, c wire.Class) string {
+	switch {
+	case c <= wire.ClassEvent:
+		return wire.SubjectEvents(l.opts.Site, l.opts.Device)
+	case lane == outbox.Live:
+		return wire.SubjectLive(l.opts.Site, l.opts.Device)
+	default:
+		return wire.SubjectBack(l.opts.Site, l.opts.Device)
+	}
+}
+
+// ClockOffset returns hub time minus device time at the last hello, zero before the first.
+func (l *Link) ClockOffset() time.Duration { return time.Duration(l.offset.Load()) * time.Microsecond }

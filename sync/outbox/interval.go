@@ -1,0 +1,58 @@
+package outbox
+
+import (
+	"slices"
+
+	"skerry.dev/sync/wire"
+)
+
+// Set is a set of sequence numbers as disjoint, sorted, non-adjacent ranges.
+type Set []wire.Range
+
+// Add includes r.
+func (s *Set) Add(r wire.Range) {
+	if r.From > r.To {
+		return
+	}
+	i, _ := slices.BinarySearchFunc(*s, r.From, func(x wire.Range, from uint64) int {
+		switch {
+		case x.To+1 < from:
+			return -1
+		case x.From > from:
+			return 1
+		}
+		return 0
+	})
+	j := i
+	for j < len(*s) && (*s)[j].From <= r.To+1 {
+		r.From, r.To = min(r.From, (*s)[j].From), max(r.To, (*s)[j].To)
+		j++
+	}
+	*s = slices.Replace(*s, i, j, r)
+}
+
+// Contains reports whether all of r is in the set.
+func (s Set) Contains(r wire.Range) bool {
+	for _, x := range s {
+		if x.From <= r.From && r.To <= x.To {
+			return true
+		}
+	}
+	return false
+}
+
+// Mark is the largest n such that 1..n are all in the set, 0 when 1 is not.
+func (s Set) Mark() uint64 {
+	if len(s) > 0 && s[0].From <= 1 {
+		return s[0].To
+	}
+	return 0
+}
+
+// Count returns how many numbers are in the set.
+func (s Set) Count() (n uint64) {
+	for _, x := range s {
+		n += x.To - x.From + 1
+	}
+	return n
+}

@@ -1,0 +1,206 @@
+package outbox
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"skerry.dev/sync/wire"
+)
+
+// Online says that the link is up (true, after the hello was answered) or down. What is stored while it is up travels in the live lane; when it goes down everything
+// not yet applied becomes backfill and will be sent again.
+func (o *Outbox) Online(up bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.online = up
+	o.each(func(e *entry) {
+		e.live, e.sent, e.inflight = false, false, false
+	})
+	o.signal()
+}
+
+func (o *Outbox) each(f func(*entry)) {
+	for _, s := range o.runs {
+		for c := range s.classes {
+			for _, e := range s.classes[c] {
+				f(e)
+			}
+		}
+	}
+}
+
+// Next returns the next chunk of the lane to send and marks it as in flight; call Sent or Failed with it. In the live lane the oldest of the most important class comes
+// first, in backfill the newest of the most important class, so that what matters now arrives first.
+func (o *Outbox) Next(l Lane) (Ref, bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range wire.Classes {
+		if l == Live {
+			for _, s := range o.runs {
+				for _, e := range s.classes[c] {
+					if e.live && e.waiting() {
+						e.inflight = true
+						return e.Ref, true
+					}
+				}
+			}
+			continue
+		}
+		for i := len(o.runs) - 1; i >= 0; i-- {
+			es := o.runs[i].classes[c]
+			for j := len(es) - 1; j >= 0; j-- {
+				if e := es[j]; !e.live && e.waiting() {
+					e.inflight = true
+					return e.Ref, true
+				}
+			}
+		}
+	}
+	return Ref{}, false
+}
+
+func (e *entry) waiting() bool { return !e.applied && !e.sent && !e.inflight }
+
+// Sent records that the broker has taken the chunk. It is not progress: only Applied is.
+func (o *Outbox) Sent(r Ref) { o.mark(r, true) }
+
+// Failed puts the chunk back in its lane.
+func (o *Outbox) Failed(r Ref) { o.mark(r, false) }
+
+func (o *Outbox) mark(r Ref, sent bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e := o.find(r); e != nil {
+		e.inflight, e.sent, e.sentAt = false, sent, o.now()
+	}
+}
+
+func (o *Outbox) find(r Ref) *entry {
+	for _, s := range o.runs {
+		if s.Run != r.Run {
+			continue
+		}
+		es := s.classes[r.Class]
+		i, ok := slices.BinarySearchFunc(es, r.Range.From, func(e *entry, from uint64) int { return cmp.Compare(e.Range.From, from) })
+		if ok && es[i].Range == r.Range {
+			return es[i]
+		}
+	}
+	return nil
+}
+
+// Rewind puts chunks back that were sent longer than Options.Resend ago and never applied, and returns how many.
+func (o *Outbox) Rewind() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	limit := o.now().Add(-o.opts.Resend)
+	o.each(func(e *entry) {
+		if e.sent && !e.applied && e.sentAt.Before(limit) {
+			e.sent = false
+			n++
+		}
+	})
+	if n > 0 {
+		o.signal()
+	}
+	return n
+}
+
+// Applied takes what the hub says it has. For the runs and classes named it replaces what was known: a chunk that is in the tail here and missing there is pending
+// again.
+func (o *Outbox) Applied(a wire.Applied) (released int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, set := range a.Sets {
+		if !set.Class.Valid() {
+			continue
+		}
+		var have Set
+		have.Add(wire.Range{From: 1, To: set.Mark})
+		for _, r := range set.Ranges {
+			have.Add(r)
+		}
+		for _, s := range o.runs {
+			if s.Run != set.Run {
+				continue
+			}
+			for _, e := range s.classes[set.Class] {
+				in := have.Contains(e.Range)
+				switch {
+				case in && !e.applied:
+					e.applied, e.sent = true, true
+					o.tail += int64(e.Bytes)
+					o.pending -= e.records()
+					released += e.records()
+				case !in && e.applied:
+					e.applied, e.sent, e.live = false, false, false
+					o.tail -= int64(e.Bytes)
+					o.pending += e.records()
+					o.signal()
+				}
+			}
+		}
+	}
+	return released
+}
+
+// Chain returns the runs of which something is held, oldest first, the current one last.
+func (o *Outbox) Chain() []wire.RunInfo {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []wire.RunInfo
+	for _, s := range o.runs {
+		info := wire.RunInfo{Run: s.Run, Prev: s.Prev, BootID: s.BootID, StartedAt: s.StartedAt, ClockOK: s.ClockOK, Last: map[wire.Class]uint64{}}
+		for _, c := range wire.Classes {
+			if s.last[c] > 0 {
+				info.Last[c] = s.last[c]
+			}
+		}
+		out = append(out, info)
+	}
+	return out
+}
+
+// Stats describe the queue.
+type Stats struct {
+	PendingRecords, PendingBytes int64
+	TailBytes                    int64
+	CapBytes                     int64
+	Dropped                      int64   // records dropped under pressure since Open
+	BytesPerDay                  float64 // recent growth
+	OfflineDays                  float64 // how long the device can stay offline at this rate; -1 when unknown
+}
+
+// Stats returns the queue's numbers.
+func (o *Outbox) Stats() Stats {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	s := Stats{PendingRecords: o.pending, PendingBytes: o.bytes - o.tail, TailBytes: o.tail, CapBytes: o.opts.MaxBytes, Dropped: o.dropped, OfflineDays: -1}
+	if n := len(o.added); n > 1 {
+		if span := o.added[n-1].at.Sub(o.added[0].at); span > time.Second {
+			s.BytesPerDay = float64(o.added[n-1].bytes-o.added[0].bytes) / span.Hours() * 24
+		}
+	}
+	if s.BytesPerDay > 0 {
+		s.OfflineDays = float64(s.CapBytes-s.PendingBytes) / s.BytesPerDay
+	}
+	return s
+}
+
+// rate remembers the growth of the last hours, at most one sample a minute after the first few.
+func (o *Outbox) rate(bytes int64) {
+	const keep = 360
+	at, total := o.now(), bytes
+	if n := len(o.added); n > 0 {
+		total += o.added[n-1].bytes
+		if n > 2 && at.Sub(o.added[n-2].at) < time.Minute {
+			o.added[n-1] = sample{at, total}
+			return
+		}
+	}
+	if len(o.added) == keep {
+		o.added = o.added[1:]
+	}
+	o.added = append(o.added, sample{at, total})
+}
