@@ -1,0 +1,138 @@
+package configs
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"skerry.dev/sync/spec"
+)
+
+func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
+	check := func(file string, got, want any, settings []Setting, err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for _, s := range settings {
+			if s.Origin == "default" {
+				t.Errorf("%s lacks the key %s", file, s.Key)
+			}
+		}
+		for i, w := range leavesOf("", reflect.ValueOf(want).Elem()) {
+			if settings[i].Value != w.text() {
+				t.Errorf("%s: %s is %s, the default is %s", file, w.key, settings[i].Value, w.text())
+			}
+		}
+	}
+	a, sa, err := Agent(Sources{File: "agent.yaml"})
+	check("agent.yaml", a, defaultAgent(), sa, err)
+	h, sh, err := Hub(Sources{File: "hub.yaml"})
+	check("hub.yaml", h, defaultHub(), sh, err)
+	m, sm, err := ML(Sources{File: "ml_config.yml"})
+	check("ml_config.yml", m, defaultML(), sm, err)
+	n, sn, err := Monitoring(Sources{File: "monitoring_config.yml"})
+	check("monitoring_config.yml", n, defaultMonitoring(), sn, err)
+}
+
+func TestSampleTasks(t *testing.T) {
+	files, err := filepath.Glob("tasks/*.yaml")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no sample tasks", err)
+	}
+	for _, name := range files {
+		f, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		task, err := spec.ParseTask(name, f)
+		f.Close()
+		if err != nil {
+			t.Error(err)
+		} else if task.Name+".yaml" != filepath.Base(name) {
+			t.Errorf("%s holds task %q: name the file after the task", name, task.Name)
+		}
+	}
+}
+
+func TestEnvExampleIsKnown(t *testing.T) {
+	text, err := os.ReadFile(".env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var environ []string
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+			environ = append(environ, line)
+		}
+	}
+	if _, _, err := Agent(Sources{Environ: environ}); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := Hub(Sources{Environ: environ}); err != nil {
+		t.Error(err)
+	}
+}
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "agent.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLayers(t *testing.T) {
+	path := write(t, "mqtt:\n  broker: tcp://file:1\n  username: file\n  client_id: file\nlog: {level: warn}\n")
+	c, settings, err := Agent(Sources{File: path, Environ: []string{"SKERRY_MQTT_USERNAME=env", "SKERRY_MQTT_CLIENT_ID=env", "ML_LOG_LEVEL=debug", "SKERRY_MQTT_QOS=", "HOME=/"},
+		Flags: map[string]string{"mqtt.client_id": "flag"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.MQTT.Broker != "tcp://file:1" || c.MQTT.Username != "env" || c.MQTT.ClientID != "flag" || c.Log.Level != "debug" || c.MQTT.QoS != 1 {
+		t.Errorf("layers gave %+v, %+v", c.MQTT, c.Log)
+	}
+	want := map[string]string{"mqtt.broker": path + ":2", "mqtt.username": "env SKERRY_MQTT_USERNAME", "mqtt.client_id": "flag", "log.level": "env ML_LOG_LEVEL", "mqtt.qos": "default"}
+	for _, s := range settings {
+		if o, ok := want[s.Key]; ok && s.Origin != o {
+			t.Errorf("origin of %s = %q, want %q", s.Key, s.Origin, o)
+		}
+	}
+}
+
+func TestEveryProblemAtOnce(t *testing.T) {
+	path := write(t, "mqtt:\n  brokr: tcp://x\n  qos: high\n  keep_alive: soon\nlog:\n  level: info\n  level: warn\n")
+	_, _, err := Agent(Sources{File: path, Environ: []string{"SKERRY_MQTT_BROKERS=x", "ML_LEVEL=x"}, Flags: map[string]string{"mqtt.nope": "1"}})
+	for _, want := range []string{`did you mean "broker"`, "line 2", "mqtt.qos", "line 3", "mqtt.keep_alive", "duplicate key", `did you mean "SKERRY_MQTT_BROKER"`, "ML_LEVEL", "mqtt.nope"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+	path = write(t, "state_dir: \"\"\nmqtt: {broker: \"http://x\", qos: 2}\nhttp:\n  listen: nowhere\nlog: {format: xml}\n")
+	_, _, err = Agent(Sources{File: path, Environ: []string{"SKERRY_CACHE_MAX_BYTES=1"}})
+	for _, want := range []string{"state_dir", "mqtt.broker", "mqtt.qos", "http.listen (line 4)", "log.format", "env SKERRY_CACHE_MAX_BYTES: cache.max_bytes"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error lacks %q:\n%v", want, err)
+		}
+	}
+}
+
+func TestSecretsAreMasked(t *testing.T) {
+	_, settings, err := Hub(Sources{Environ: []string{"JWT_SECRET=0123456789012345678901234567890123456789", "DATABASE_URL=postgres://u:hunter2@db/x?password=hunter2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range settings {
+		if strings.Contains(s.Value, "0123456789") || strings.Contains(s.Value, "hunter2") {
+			t.Errorf("%s shows its secret: %s", s.Key, s.Value)
+		}
+	}
+	_, _, err = Hub(Sources{Environ: []string{"JWT_SECRET=hunter2"}})
+	if err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("a short secret = %v, want an error that does not show it", err)
+	}
+}

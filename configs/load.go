@@ -1,0 +1,355 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"reflect"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"skerry.dev/sync/spec"
+)
+
+// maxFileBytes bounds a configuration file.
+const maxFileBytes = 1 << 20
+
+// Sources says where the values of a configuration come from.
+type Sources struct {
+	File    string            // path of the YAML file, "" for none
+	Environ []string          // "NAME=value", os.Environ() in a program
+	Flags   map[string]string // dotted key to value
+}
+
+// Setting is one effective value and where it came from.
+type Setting struct {
+	Key    string // dotted path
+	Value  string // as it would be written in the file; masked when it is a secret
+	Origin string // "default", "agent.yaml:12", "env SKERRY_MQTT_BROKER", "flag"
+	Env    string // the environment variable that sets it
+}
+
+// config is what a section of settings offers: defaults are set before anything is read, check reports every value that is not allowed.
+type config interface{ check(report) }
+
+// report adds a problem of the value at a dotted path.
+type report func(path, msg string)
+
+// Agent loads agent.yaml. The settings explain every key, in the order of the file.
+func Agent(src Sources) (*AgentConfig, []Setting, error) { return load(defaultAgent(), src) }
+
+// Hub loads hub.yaml.
+func Hub(src Sources) (*HubConfig, []Setting, error) { return load(defaultHub(), src) }
+
+// ML loads ml_config.yml.
+func ML(src Sources) (*MLConfig, []Setting, error) { return load(defaultML(), src) }
+
+// Monitoring loads monitoring_config.yml.
+func Monitoring(src Sources) (*MonitoringConfig, []Setting, error) {
+	return load(defaultMonitoring(), src)
+}
+
+func load[T config](cfg T, src Sources) (T, []Setting, error) {
+	var none T
+	leaves := leavesOf("", reflect.ValueOf(cfg).Elem())
+	origin := map[string]string{}
+	lines := map[string]int{}
+	var errs []error
+	if src.File != "" {
+		errs = append(errs, fromFile(cfg, src.File, origin, lines))
+	}
+	errs = append(errs, fromEnviron(cfg, leaves, src.Environ, origin))
+	errs = append(errs, fromFlags(cfg, leaves, src.Flags, origin))
+	if errors.Join(errs...) == nil {
+		byKey := map[string]leaf{}
+		for _, l := range leaves {
+			byKey[l.key] = l
+		}
+		cfg.check(func(path, msg string) {
+			e := &spec.Error{Path: path, Line: lines[path], Msg: msg}
+			if l := byKey[path]; l.value.IsValid() {
+				e.Value = l.text()
+			}
+			where := src.File
+			if o := origin[path]; o != "" && e.Line == 0 {
+				where = o
+			}
+			if where == "" {
+				errs = append(errs, e)
+				return
+			}
+			errs = append(errs, fmt.Errorf("%s: %w", where, e))
+		})
+	}
+	if err := errors.Join(errs...); err != nil {
+		return none, nil, fmt.Errorf("load configuration: %w", err)
+	}
+	settings := make([]Setting, len(leaves))
+	for i, l := range leaves {
+		settings[i] = Setting{Key: l.key, Value: l.text(), Origin: origin[l.key], Env: l.envs[0]}
+		if settings[i].Origin == "" {
+			settings[i].Origin = "default"
+		}
+	}
+	return cfg, settings, nil
+}
+
+func fromFile(cfg any, path string, origin map[string]string, lines map[string]int) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open configuration: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(text) > maxFileBytes {
+		return fmt.Errorf("read %s: larger than %d bytes", path, maxFileBytes)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(text, &root); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	if len(root.Content) == 0 {
+		return nil // nothing but comments
+	}
+	d := spec.NewDecoder()
+	d.Decode(root.Content[0], cfg)
+	note("", root.Content[0], func(key string, line int) {
+		origin[key] = fmt.Sprintf("%s:%d", path, line)
+		lines[key] = line
+	})
+	if err := d.Err(); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
+	return nil
+}
+
+// note calls f for every key of a mapping, with its dotted path and line.
+func note(path string, n *yaml.Node, f func(key string, line int)) {
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		key := join(path, n.Content[i].Value)
+		f(key, n.Content[i].Line)
+		note(key, n.Content[i+1], f)
+	}
+}
+
+func join(path, key string) string {
+	if path == "" {
+		return key
+	}
+	return path + "." + key
+}
+
+func fromEnviron(cfg any, leaves []leaf, environ []string, origin map[string]string) error {
+	var errs []error
+	mine := map[string]string{}
+	for _, l := range leaves {
+		for _, e := range l.envs {
+			mine[e] = l.key
+		}
+	}
+	for _, kv := range environ {
+		name, value, _ := strings.Cut(kv, "=")
+		key, ok := mine[name]
+		switch {
+		case ok && value == "":
+			// An empty variable is how a shell or a compose file says "not set".
+		case ok:
+			if err := set(cfg, leaves, key, value); err != nil {
+				errs = append(errs, fmt.Errorf("environment %s: %w", name, err))
+			}
+			origin[key] = "env " + name
+		case (strings.HasPrefix(name, "SKERRY_") || strings.HasPrefix(name, "ML_")) && !knownEnv(name):
+			errs = append(errs, fmt.Errorf("environment %s: no key has this variable%s", name, nearest(name, allEnvs())))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func fromFlags(cfg any, leaves []leaf, flags map[string]string, origin map[string]string) error {
+	var errs []error
+	keys := make([]string, 0, len(flags))
+	for k := range flags {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	for _, k := range keys {
+		if err := set(cfg, leaves, k, flags[k]); err != nil {
+			errs = append(errs, fmt.Errorf("flag: %w", err))
+		}
+		origin[k] = "flag"
+	}
+	return errors.Join(errs...)
+}
+
+// set reads a value for one key by the same rules as the file. Lists are separated by commas.
+func set(cfg any, leaves []leaf, key, value string) error {
+	var at *leaf
+	names := make([]string, len(leaves))
+	for i := range leaves {
+		names[i] = leaves[i].key
+		if leaves[i].key == key {
+			at = &leaves[i]
+		}
+	}
+	if at == nil {
+		return &spec.Error{Path: key, Msg: "unknown key" + nearest(key, names)}
+	}
+	n := &yaml.Node{Kind: yaml.ScalarNode, Value: value}
+	if at.value.Kind() == reflect.Slice {
+		n = &yaml.Node{Kind: yaml.SequenceNode}
+		for part := range strings.SplitSeq(value, ",") {
+			if part = strings.TrimSpace(part); part != "" {
+				n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: part})
+			}
+		}
+	}
+	parts := strings.Split(key, ".")
+	for i := len(parts) - 1; i >= 0; i-- {
+		n = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: parts[i]}, n}}
+	}
+	d := spec.NewDecoder()
+	d.Decode(n, cfg)
+	return d.Err()
+}
+
+// leaf is one key of a configuration.
+type leaf struct {
+	key    string
+	envs   []string // the first is SKERRY_…
+	secret bool
+	value  reflect.Value
+}
+
+func leavesOf(path string, v reflect.Value) []leaf {
+	var out []leaf
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key := join(path, f.Tag.Get("yaml"))
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, leavesOf(key, v.Field(i))...)
+			continue
+		}
+		l := leaf{key: key, value: v.Field(i), secret: f.Tag.Get("secret") == "true",
+			envs: []string{"SKERRY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))}}
+		if e := f.Tag.Get("env"); e != "" {
+			l.envs = append(l.envs, strings.Split(e, ",")...)
+		}
+		out = append(out, l)
+	}
+	return out
+}
+
+// text writes a value as the file would, with secrets and passwords in URLs masked.
+func (l leaf) text() string {
+	if l.secret {
+		if l.value.IsZero() {
+			return ""
+		}
+		return "********"
+	}
+	switch v := l.value.Interface().(type) {
+	case spec.Duration:
+		return shortDuration(v.Std())
+	case spec.Bytes:
+		return strconv.FormatInt(int64(v), 10)
+	case []string:
+		masked := make([]string, len(v))
+		for i, s := range v {
+			masked[i] = maskURL(s)
+		}
+		return "[" + strings.Join(masked, ", ") + "]"
+	case []spec.Duration:
+		parts := make([]string, len(v))
+		for i, d := range v {
+			parts[i] = shortDuration(d.Std())
+		}
+		return "[" + strings.Join(parts, ", ") + "]"
+	case []int:
+		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
+	case string:
+		return maskURL(v)
+	default:
+		return fmt.Sprint(v)
+	}
+}
+
+// shortDuration writes 1h and 30s instead of 1h0m0s and 30s.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
+func maskURL(s string) string {
+	if !strings.Contains(s, "://") {
+		return s
+	}
+	u, err := url.Parse(s)
+	if err != nil {
+		return "********" // what cannot be read cannot be shown to be free of a password
+	}
+	q := u.Query()
+	for _, name := range []string{"password", "sslpassword", "secret", "token"} {
+		if q.Has(name) {
+			q.Set(name, "xxxxx")
+			u.RawQuery = q.Encode()
+		}
+	}
+	return u.Redacted()
+}
+
+// allEnvs returns every environment variable of agent and hub: both may run with one environment.
+func allEnvs() []string {
+	var out []string
+	for _, c := range []config{defaultAgent(), defaultHub(), defaultML(), defaultMonitoring()} {
+		for _, l := range leavesOf("", reflect.ValueOf(c).Elem()) {
+			out = append(out, l.envs...)
+		}
+	}
+	return append(out, "SKERRY_CONFIG")
+}
+
+func knownEnv(name string) bool {
+	for _, e := range allEnvs() {
+		if e == name {
+			return true
+		}
+	}
+	return false
+}
+
+// nearest suggests the known name that shares the longest beginning and end with the given one.
+func nearest(name string, known []string) string {
+	best, score := "", 0
+	for _, k := range known {
+		n := 0
+		for n < len(k) && n < len(name) && k[n] == name[n] {
+			n++
+		}
+		m := 0
+		for m < len(k)-n && m < len(name)-n && k[len(k)-1-m] == name[len(name)-1-m] {
+			m++
+		}
+		if n+m > score {
+			best, score = k, n+m
+		}
+	}
+	if 2*score < len(name) {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %q?", best)
+}

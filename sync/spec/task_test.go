@@ -1,0 +1,123 @@
+package spec
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+const sample = `
+task: pm25-next-hour
+target: {series: pm25, horizon: 1h}
+inputs:
+  - {series: pm25, topic: air/+/reading, path: $.pm25, range: [0, 1500]}
+  - {series: wd, topic: air/+/reading, path: "$['wind dir']", categories: [N, E, S, W]}
+time: {path: $.ts}
+sync: {predictions: 10%}
+budget: {size: 512KiB}
+`
+
+func TestParseTask(t *testing.T) {
+	task, err := ParseTask("air.yaml", strings.NewReader(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if task.Kind != KindForecast || task.Horizon() != time.Hour || task.Rows.On != "pm25" || task.Interval != 0.9 || task.Target.Tolerance.Std() != 30*time.Minute {
+		t.Errorf("defaults: %+v", task)
+	}
+	if task.PredictionShare() != 0.1 || task.Budget.Size != 512<<10 || !task.Retains() || !task.Adapts() || task.TargetIndex() != 0 {
+		t.Errorf("values: %+v", task)
+	}
+	if got := task.PublishTopic("dev1"); got != "skerry/dev1/pm25-next-hour/prediction" {
+		t.Errorf("PublishTopic = %q", got)
+	}
+	if len(task.Hash) != 64 || task.Source != sample {
+		t.Error("the task keeps its text and hash")
+	}
+}
+
+func TestParseTaskReportsEveryProblem(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       []string
+	}{
+		{"unknown, duplicate and mistyped keys", "task: a\ntaks: b\ntarget: {series: x, horizon: soon}\ninputs: x\ntask: c\n",
+			[]string{`taks (line 2): unknown key: did you mean "task"`, "target.horizon (line 3)", "inputs (line 4)", "must be a list", "line 5", "duplicate key, first on line 1"}},
+		{"values out of range", "task: A b\ntarget: {series: y, horizon: 1h}\ninputs:\n  - {series: x, topic: a/#/b, path: x, range: [2, 1]}\n  - {series: x, topic: a+/b}\ninterval: 2\nrows: {on: z}\n",
+			[]string{"task (line 1)", "must be one of the inputs", "inputs[0].topic", "# stands alone", "inputs[0].path", "inputs[0].range (line 4)", "already defined by inputs[0]", "+ stands alone", "interval", "rows.on"}},
+		{"a classification needs classes and labels", "task: c\nkind: classification\ntarget: {series: y}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
+			[]string{"target.topic", "target.categories"}},
+		{"no rows", "task: r\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\n", []string{"say when a row fires"}},
+		{"not a mapping", "- a\n", []string{"must be a YAML mapping"}},
+		{"empty", "", []string{"must be a YAML mapping"}},
+		{"too large", strings.Repeat("#", MaxTaskBytes+1), []string{"larger than"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := ParseTask("f.yaml", strings.NewReader(tt.text))
+			if err == nil {
+				t.Fatal("accepted")
+			}
+			for _, w := range append(tt.want, "f.yaml") {
+				if !strings.Contains(err.Error(), w) {
+					t.Errorf("error lacks %q:\n%v", w, err)
+				}
+			}
+		})
+	}
+	_, err := ParseTask("f.yaml", strings.NewReader("task: A\ntarget: {series: x, horizon: 1h}\ninputs: [{series: x, topic: a}]\n"))
+	if e, ok := errors.AsType[*Error](err); !ok || e.Path != "task" || e.Line != 1 || e.Value != "A" {
+		t.Errorf("error is not an *Error with path, line and value: %#v", err)
+	}
+}
+
+func TestParseDuration(t *testing.T) {
+	for s, want := range map[string]time.Duration{"90s": 90 * time.Second, "3d": 72 * time.Hour, "0.5d": 12 * time.Hour, "0s": 0} {
+		if got, err := ParseDuration(s); err != nil || got != want {
+			t.Errorf("ParseDuration(%q) = %v, %v, want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "5", "-1s", "-1d", "soon", "1e9d"} {
+		if _, err := ParseDuration(s); err == nil {
+			t.Errorf("ParseDuration(%q) was accepted", s)
+		}
+	}
+}
+
+func TestParseBytes(t *testing.T) {
+	for s, want := range map[string]int64{"512": 512, "64MiB": 64 << 20, "4MB": 4e6, "1.5 KiB": 1536, "7B": 7} {
+		if got, err := ParseBytes(s); err != nil || got != want {
+			t.Errorf("ParseBytes(%q) = %v, %v, want %v", s, got, err, want)
+		}
+	}
+	for _, s := range []string{"", "-1", "4 apples", "1e30", "MB"} {
+		if _, err := ParseBytes(s); err == nil {
+			t.Errorf("ParseBytes(%q) was accepted", s)
+		}
+	}
+}
+
+func TestCheckPath(t *testing.T) {
+	for _, p := range []string{"", "$", "$.a", "$.a.b_c[0]", "$['odd name'][*].v", "$[*]"} {
+		if err := CheckPath(p); err != nil {
+			t.Errorf("CheckPath(%q) = %v", p, err)
+		}
+	}
+	for _, p := range []string{"a", ".a", "$.", "$[", "$[a]", "$['a]", "$..a", "$.a b"} {
+		if CheckPath(p) == nil {
+			t.Errorf("CheckPath(%q) was accepted", p)
+		}
+	}
+}
+
+func FuzzParseTask(f *testing.F) {
+	f.Add(sample)
+	f.Add("task: a\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\nrows: {every: 10s}\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		task, err := ParseTask("f", strings.NewReader(text))
+		if err == nil && (!ValidName(task.Name) || len(task.Inputs) == 0 || task.PublishTopic("d") == "") {
+			t.Fatalf("accepted %q as %+v", text, task)
+		}
+	})
+}
