@@ -1,0 +1,213 @@
+// Package blob stores immutable bytes under keys: a folder by default, any S3 store by URL.
+//
+// Artifacts are content-addressed (sha256/<aa>/<hex>); names live in the database only. On a folder every object is written beside its place and
+// renamed, so that a reader never sees half of one.
+package blob
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"gocloud.dev/blob"
+	"gocloud.dev/blob/fileblob"
+	_ "gocloud.dev/blob/s3blob" // s3:// URLs
+	"gocloud.dev/gcerrors"
+)
+
+// ErrNotFound is returned for a key that holds nothing.
+var ErrNotFound = errors.New("blob not found")
+
+// Store is an open bucket. Safe for concurrent use.
+type Store struct{ b *blob.Bucket }
+
+// Open opens the part named sub of the store at rawURL: "s3://bucket?region=…" (objects get the prefix "<sub>/"), or "file:///dir" or a plain path, or
+// "" for dir; then sub is a folder.
+func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
+	if path, ok := strings.CutPrefix(rawURL, "file://"); ok {
+		rawURL = path
+	}
+	if !strings.Contains(rawURL, "://") {
+		if rawURL != "" {
+			dir = rawURL
+		}
+		path := filepath.Join(dir, sub)
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			return nil, fmt.Errorf("open blob store: %w", err)
+		}
+		b, err := fileblob.OpenBucket(path, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+		if err != nil {
+			return nil, fmt.Errorf("open blob store %s: %w", path, err)
+		}
+		return &Store{b}, nil
+	}
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("open blob store: %w", err)
+	}
+	if q := u.Query(); q.Has("endpoint") && !q.Has("request_checksum_calculation") {
+		q.Set("request_checksum_calculation", "when_required") // checksum trailers break other S3 stores
+		u.RawQuery = q.Encode()
+	}
+	b, err := blob.OpenBucket(ctx, u.String())
+	if err != nil {
+		return nil, fmt.Errorf("open blob store %s://%s: %w", u.Scheme, u.Host, err)
+	}
+	return &Store{blob.PrefixedBucket(b, sub+"/")}, nil
+}
+
+// Close releases the store.
+func (s *Store) Close() error { return s.b.Close() }
+
+// Key returns where the artifact with a digest lies.
+func Key(digest string) string { return "sha256/" + digest[:2] + "/" + digest }
+
+// Put writes an object unless the key exists; what is there is then taken for the same content.
+func (s *Store) Put(ctx context.Context, key string, data []byte) error {
+	if ok, err := s.b.Exists(ctx, key); err != nil || ok {
+		return wrap("put", key, err)
+	}
+	return wrap("put", key, s.b.WriteAll(ctx, key, data, nil))
+}
+
+// PutContent stores data under its digest and returns the digest.
+func (s *Store) PutContent(ctx context.Context, data []byte) (string, error) {
+	sum := sha256.Sum256(data)
+	digest := hex.EncodeToString(sum[:])
+	return digest, s.Put(ctx, Key(digest), data)
+}
+
+// Get reads an object.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	b, err := s.b.ReadAll(ctx, key)
+	return b, wrap("get", key, err)
+}
+
+// Delete removes an object; removing nothing is no error.
+func (s *Store) Delete(ctx context.Context, key string) error {
+	err := s.b.Delete(ctx, key)
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return nil
+	}
+	return wrap("delete", key, err)
+}
+
+// List calls fn for every key below prefix.
+func (s *Store) List(ctx context.Context, prefix string, fn func(key string, size int64, modified time.Time) error) error {
+	it := s.b.List(&blob.ListOptions{Prefix: prefix})
+	for {
+		o, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return wrap("list", prefix, err)
+		}
+		if err := fn(o.Key, o.Size, o.ModTime); err != nil {
+			return err
+		}
+	}
+}
+
+func wrap(verb, key string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return fmt.Errorf("%s blob %q: %w", verb, key, ErrNotFound)
+	}
+	return fmt.Errorf("%s blob %q: %w", verb, key, err)
+}
+
+// Object is an open object. ReadAt is safe for concurrent use, the rest is not.
+type Object struct {
+	Size     int64
+	Modified time.Time
+
+	ctx context.Context // bounds every read; an Object lives within one call
+	s   *Store
+	key string
+	r   *blob.Reader
+	pos int64
+}
+
+// Open opens an object for reading. ctx bounds its whole use.
+func (s *Store) Open(ctx context.Context, key string) (*Object, error) {
+	a, err := s.b.Attributes(ctx, key)
+	if err != nil {
+		return nil, wrap("open", key, err)
+	}
+	return &Object{Size: a.Size, Modified: a.ModTime, ctx: ctx, s: s, key: key}, nil
+}
+
+// Read reads on from the current position.
+func (o *Object) Read(p []byte) (int, error) {
+	if o.pos >= o.Size {
+		return 0, io.EOF
+	}
+	if o.r == nil {
+		r, err := o.s.b.NewRangeReader(o.ctx, o.key, o.pos, -1, nil)
+		if err != nil {
+			return 0, wrap("read", o.key, err)
+		}
+		o.r = r
+	}
+	n, err := o.r.Read(p)
+	o.pos += int64(n)
+	return n, err
+}
+
+// Seek moves the position.
+func (o *Object) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += o.pos
+	case io.SeekEnd:
+		offset += o.Size
+	}
+	if offset < 0 {
+		return 0, fmt.Errorf("seek blob %q: negative position", o.key)
+	}
+	if offset != o.pos {
+		o.pos = offset
+		return offset, o.drop()
+	}
+	return offset, nil
+}
+
+// ReadAt reads a range.
+func (o *Object) ReadAt(p []byte, off int64) (int, error) {
+	if off >= o.Size {
+		return 0, io.EOF
+	}
+	r, err := o.s.b.NewRangeReader(o.ctx, o.key, off, int64(len(p)), nil)
+	if err != nil {
+		return 0, wrap("read", o.key, err)
+	}
+	defer r.Close()
+	n, err := io.ReadFull(r, p)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = io.EOF
+	}
+	return n, err
+}
+
+func (o *Object) drop() error {
+	if o.r == nil {
+		return nil
+	}
+	err := o.r.Close()
+	o.r = nil
+	return err
+}
+
+// Close releases the object.
+func (o *Object) Close() error { return o.drop() }

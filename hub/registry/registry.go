@@ -1,0 +1,208 @@
+// Package registry holds the models: immutable artifacts by digest, a version number per task (task@3), lineage, the champion of each task and
+// tombstones of what must never run again.
+//
+// Registering stores the bytes, then the row, then signs the artifact for devices; Repair finishes what a crash left unsigned.
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"skerry.dev/hub/blob"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/trust/signing"
+)
+
+// MaxBytes bounds an artifact.
+const MaxBytes = 64 << 20
+
+// States of a model. A tombstoned model has the state "tombstoned".
+const (
+	StateCandidate = "candidate"
+	StateChampion  = "champion"
+	StateRetired   = "retired"
+)
+
+// ErrTombstoned is returned where a model is needed that must not run again.
+var ErrTombstoned = errors.New("the model is tombstoned")
+
+// Registry is safe for concurrent use.
+type Registry struct {
+	db    *meta.Store
+	blobs *blob.Store
+	sign  *signing.Repository
+}
+
+// New returns a registry over its stores.
+func New(db *meta.Store, blobs *blob.Store, sign *signing.Repository) *Registry {
+	return &Registry{db: db, blobs: blobs, sign: sign}
+}
+
+// Info describes an artifact at registration. Metrics and Lineage are stored as JSON.
+type Info struct {
+	Task, Kind string
+	Metrics    any
+	Lineage    any
+	CreatedBy  string
+}
+
+// Register stores an artifact under the next version of its task and signs it. The same bytes again return the model that is already there.
+func (r *Registry) Register(ctx context.Context, data []byte, in Info) (meta.Model, error) {
+	var m meta.Model
+	if !spec.ValidName(in.Task) {
+		return m, fmt.Errorf("register model: task name %q is not valid", in.Task)
+	}
+	if len(data) == 0 || len(data) > MaxBytes {
+		return m, fmt.Errorf("register model of task %q: %d bytes, must be 1 to %d", in.Task, len(data), MaxBytes)
+	}
+	metrics, err := document(in.Metrics)
+	if err != nil {
+		return m, fmt.Errorf("register model of task %q: metrics: %w", in.Task, err)
+	}
+	lineage, err := document(in.Lineage)
+	if err != nil {
+		return m, fmt.Errorf("register model of task %q: lineage: %w", in.Task, err)
+	}
+	digest, err := r.blobs.PutContent(ctx, data)
+	if err != nil {
+		return m, fmt.Errorf("register model of task %q: %w", in.Task, err)
+	}
+	err = r.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		m, err = q.Model(ctx, digest)
+		if err == nil && m.Task != in.Task {
+			return fmt.Errorf("the artifact belongs to task %q", m.Task)
+		}
+		if !errors.Is(err, meta.ErrNotFound) {
+			return err
+		}
+		m, err = q.InsertModel(ctx, meta.Model{Digest: digest, Task: in.Task, Kind: in.Kind, State: StateCandidate, Size: int64(len(data)),
+			Target: Target(in.Task, digest), Metrics: metrics, Lineage: lineage, CreatedBy: in.CreatedBy, CreatedAt: meta.Now()})
+		if err != nil {
+			return err
+		}
+		return q.Audit(ctx, in.CreatedBy, "model.register", Name(m), "sha256:"+digest)
+	})
+	if err != nil {
+		return m, fmt.Errorf("register model of task %q: %w", in.Task, err)
+	}
+	if m.TombstonedAt > 0 {
+		return m, fmt.Errorf("register model of task %q: %w", in.Task, ErrTombstoned)
+	}
+	return m, r.signModel(m)
+}
+
+func document(v any) (string, error) {
+	if v == nil {
+		return "{}", nil
+	}
+	b, err := json.Marshal(v)
+	return string(b), err
+}
+
+func (r *Registry) signModel(m meta.Model) error {
+	return r.sign.SignModel(m.Target, m.Size, m.Digest, map[string]any{"task": m.Task, "version": m.Version, "kind": m.Kind, "seq": m.CreatedAt})
+}
+
+// Target is the path under which an artifact is signed.
+func Target(task, digest string) string { return "models/" + task + "/" + digest + ".skerry" }
+
+// Name is what people call a model: "pm25-next-hour@3".
+func Name(m meta.Model) string { return fmt.Sprintf("%s@%d", m.Task, m.Version) }
+
+// Repair signs models that a crash left unsigned and stops signing tombstoned ones.
+func (r *Registry) Repair(ctx context.Context) error {
+	models, err := r.db.Read().Models(ctx, "", 400)
+	if err != nil {
+		return err
+	}
+	for _, m := range models {
+		switch signed := r.sign.Signed(m.Target); {
+		case m.TombstonedAt == 0 && !signed:
+			err = r.signModel(m)
+		case m.TombstonedAt > 0 && signed:
+			err = r.sign.Remove(m.Target)
+		}
+		if err != nil {
+			return fmt.Errorf("repair signatures: %w", err)
+		}
+	}
+	return nil
+}
+
+var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Open opens an artifact for reading by range. Tombstoned artifacts stay readable: an administrator may look at them.
+func (r *Registry) Open(ctx context.Context, digest string) (*blob.Object, error) {
+	if !digestPattern.MatchString(digest) {
+		return nil, fmt.Errorf("artifact %q: %w", digest, blob.ErrNotFound)
+	}
+	return r.blobs.Open(ctx, blob.Key(digest))
+}
+
+// Load reads a whole artifact.
+func (r *Registry) Load(ctx context.Context, digest string) ([]byte, error) {
+	if !digestPattern.MatchString(digest) {
+		return nil, fmt.Errorf("artifact %q: %w", digest, blob.ErrNotFound)
+	}
+	return r.blobs.Get(ctx, blob.Key(digest))
+}
+
+// Promote makes a model the champion of a task's cohort ("" is the default).
+func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) error {
+	err := r.db.Tx(ctx, func(q *meta.Queries) error {
+		m, err := q.Model(ctx, digest)
+		if err != nil {
+			return err
+		}
+		if m.TombstonedAt > 0 {
+			return ErrTombstoned
+		}
+		if old, err := q.Champion(ctx, m.Task, cohort); err == nil && old.Digest != digest && old.Cohort == cohort {
+			o, err := q.Model(ctx, old.Digest)
+			if err != nil {
+				return err
+			}
+			if o.TombstonedAt == 0 {
+				if err := q.UpdateModel(ctx, o.Digest, StateRetired, o.Metrics); err != nil {
+					return err
+				}
+			}
+		}
+		if err := q.SetChampion(ctx, meta.Champion{Task: m.Task, Cohort: cohort, Digest: digest, Since: meta.Now()}); err != nil {
+			return err
+		}
+		if err := q.UpdateModel(ctx, digest, StateChampion, m.Metrics); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "model.promote", Name(m), "cohort="+cohort)
+	})
+	if err != nil {
+		return fmt.Errorf("promote model %s: %w", digest, err)
+	}
+	return nil
+}
+
+// Tombstone marks a model as never to run again and stops signing it. Telling the devices is the caller's part (fleet.Tombstone).
+func (r *Registry) Tombstone(ctx context.Context, actor, digest, reason string) error {
+	var m meta.Model
+	err := r.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		if m, err = q.Model(ctx, digest); err != nil || m.TombstonedAt > 0 {
+			return err
+		}
+		if err := q.TombstoneModel(ctx, digest, reason, meta.Now()); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "model.tombstone", Name(m), reason)
+	})
+	if err == nil {
+		err = r.sign.Remove(m.Target)
+	}
+	if err != nil {
+		return fmt.Errorf("tombstone model %s: %w", digest, err)
+	}
+	return nil
+}
