@@ -43,6 +43,7 @@ const (
 var (
 	bucketOutbox = []byte("outbox") // run → class → first sequence number → chunk
 	bucketRuns   = []byte("runs")   // ordinal → runRecord
+	bucketTotals = []byte("totals") // class → records ever stored
 )
 
 // runRecord is the durable part of a run.
@@ -84,16 +85,18 @@ type Outbox struct {
 	opts Options
 	now  func() time.Time
 
-	mu      sync.Mutex // guards everything below
-	runs    []*runState
-	cur     *runState
-	bytes   int64 // all chunks
-	tail    int64 // applied chunks
-	pending int64 // records not applied
-	online  bool
-	wake    chan struct{}
-	dropped int64 // records dropped under pressure, since Open
-	added   []sample
+	mu         sync.Mutex // guards everything below
+	runs       []*runState
+	cur        *runState
+	bytes      int64 // all chunks
+	tail       int64 // applied chunks
+	pending    int64 // records not applied
+	online     bool
+	wake       chan struct{}
+	dropped    int64 // records dropped under pressure, since Open
+	configured int64 // MaxBytes while a full disk has lowered it, else 0
+	added      []sample
+	totals     [8]uint64 // records ever stored, by class
 }
 
 type sample struct {
@@ -127,6 +130,15 @@ func (o *Outbox) begin(tx *bbolt.Tx) error {
 	chunks, err := tx.CreateBucketIfNotExists(bucketOutbox)
 	if err != nil {
 		return err
+	}
+	totals, err := tx.CreateBucketIfNotExists(bucketTotals)
+	if err != nil {
+		return err
+	}
+	for _, c := range wire.Classes {
+		if v := totals.Get([]byte{byte(c)}); len(v) == 8 {
+			o.totals[c] = binary.BigEndian.Uint64(v)
+		}
 	}
 	next := uint64(1)
 	var prev wire.Run
@@ -239,6 +251,7 @@ type Added struct {
 	dropped []*entry
 	swept   []*entry
 	last    [8]uint64
+	totals  [8]uint64
 }
 
 // Append stores the records as chunks of the current run and makes room for them if need be. It must be followed by Committed after the transaction has been
@@ -246,7 +259,7 @@ type Added struct {
 func (o *Outbox) Append(tx *bbolt.Tx, b *Batch) (*Added, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	a := &Added{last: o.cur.last}
+	a := &Added{last: o.cur.last, totals: o.totals}
 	if err := o.sweep(tx, a); err != nil {
 		return nil, err
 	}
@@ -257,6 +270,15 @@ func (o *Outbox) Append(tx *bbolt.Tx, b *Batch) (*Added, error) {
 	}
 	if err := o.makeRoom(tx, a); err != nil {
 		return nil, err
+	}
+	totals := tx.Bucket(bucketTotals)
+	for _, c := range wire.Classes {
+		if n := a.last[c] - o.cur.last[c]; n > 0 {
+			a.totals[c] += n
+			if err := totals.Put([]byte{byte(c)}, key(a.totals[c])); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return a, nil
 }
@@ -336,7 +358,7 @@ func take(r *wire.Records, c wire.Class, n int) (part wire.Records) {
 func (o *Outbox) Committed(a *Added) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.cur.last = a.last
+	o.cur.last, o.totals = a.last, a.totals
 	var bytes int64
 	for _, e := range a.entries {
 		e.live = o.online

@@ -134,7 +134,7 @@ func (o *Outbox) Applied(a wire.Applied) (released int64) {
 					o.pending -= e.records()
 					released += e.records()
 				case !in && e.applied:
-					e.applied, e.sent, e.live = false, false, false
+					e.applied, e.sent, e.inflight, e.live = false, false, false, false
 					o.tail -= int64(e.Bytes)
 					o.pending += e.records()
 					o.signal()
@@ -167,9 +167,10 @@ type Stats struct {
 	PendingRecords, PendingBytes int64
 	TailBytes                    int64
 	CapBytes                     int64
-	Dropped                      int64   // records dropped under pressure since Open
-	BytesPerDay                  float64 // recent growth
-	OfflineDays                  float64 // how long the device can stay offline at this rate; -1 when unknown
+	Dropped                      int64                 // records dropped under pressure since Open
+	BytesPerDay                  float64               // recent growth
+	OfflineDays                  float64               // how long the device can stay offline at this rate; -1 when unknown
+	Stored                       map[wire.Class]uint64 // records ever stored on this device, over all runs
 }
 
 // Stats returns the queue's numbers.
@@ -177,6 +178,10 @@ func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s := Stats{PendingRecords: o.pending, PendingBytes: o.bytes - o.tail, TailBytes: o.tail, CapBytes: o.opts.MaxBytes, Dropped: o.dropped, OfflineDays: -1}
+	s.Stored = map[wire.Class]uint64{}
+	for _, c := range wire.Classes {
+		s.Stored[c] = o.totals[c]
+	}
 	if n := len(o.added); n > 1 {
 		if span := o.added[n-1].at.Sub(o.added[0].at); span > time.Second {
 			s.BytesPerDay = float64(o.added[n-1].bytes-o.added[0].bytes) / span.Hours() * 24
@@ -203,4 +208,24 @@ func (o *Outbox) rate(bytes int64) {
 		o.added = o.added[1:]
 	}
 	o.added = append(o.added, sample{at, total})
+}
+
+// Shrink lowers the cap to a fraction of what is stored now, so that the next Append makes room: the disk is full although the cap is not reached. The configured cap
+// returns with Restore.
+func (o *Outbox) Shrink(fraction float64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.configured == 0 {
+		o.configured = o.opts.MaxBytes
+	}
+	o.opts.MaxBytes = max(int64(float64(o.bytes)*fraction), 1<<20)
+}
+
+// Restore sets the cap back to what was configured.
+func (o *Outbox) Restore() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.configured != 0 {
+		o.opts.MaxBytes, o.configured = o.configured, 0
+	}
 }

@@ -1,0 +1,436 @@
+// Package cache is the agent's one bbolt file: the outbox, the journal of engine inputs and the snapshots of learned state.
+//
+// [Store.Commit] writes everything that belongs to one group of messages in one transaction: outbox chunks, one journal entry and, when due, snapshots that name the journal position
+// they contain. After a crash the newest snapshots plus the journal entries behind them rebuild the engines exactly.
+//
+// A damaged file is noticed at Open, salvaged as far as its chunks can be read, kept aside and reported; the agent starts in any case.
+package cache
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"skerry.dev/sync/outbox"
+	"skerry.dev/sync/wire"
+)
+
+// FileName is the database's name in the state directory.
+const FileName = "skerry.db"
+
+var (
+	bucketJournal   = []byte("journal")   // position → entry
+	bucketSnapshots = []byte("snapshots") // name → position, hash, blob
+	bucketSeries    = []byte("series")    // series name → stable number
+)
+
+// Options of a store.
+type Options struct {
+	Dir    string
+	Outbox outbox.Options
+	// Check inspects a file that was not closed cleanly, in a way that survives a crash of the check itself (a child process). nil: CheckFile in this process.
+	Check func(path string) error
+	// Salvage copies what can be read of a damaged file into a new one, in the same way. nil: SalvageFile in this process.
+	Salvage func(from, to string) error
+	Log     *slog.Logger
+}
+
+// Store is the open cache. Commit and the readers are for one goroutine; the outbox has its own rules.
+type Store struct {
+	db     *bbolt.DB
+	box    *outbox.Outbox
+	dir    string
+	damage string
+}
+
+// Open opens or creates the cache in opts.Dir.
+func Open(opts Options) (*Store, error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Check == nil {
+		opts.Check = CheckFile
+	}
+	if opts.Salvage == nil {
+		opts.Salvage = SalvageFile
+	}
+	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	path := filepath.Join(opts.Dir, FileName)
+	s := &Store{dir: opts.Dir}
+	if err := s.repair(path, opts); err != nil {
+		return nil, err
+	}
+	db, err := open(path, false)
+	if err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", path, err)
+	}
+	err = db.Update(func(tx *bbolt.Tx) error {
+		for _, b := range [][]byte{bucketJournal, bucketSnapshots, bucketSeries} {
+			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		s.box, err = outbox.Open(db, opts.Outbox)
+	}
+	if err != nil {
+		db.Close()
+		return nil, fmt.Errorf("open cache %s: %w", path, err)
+	}
+	s.db = db
+	return s, nil
+}
+
+func open(path string, readOnly bool) (*bbolt.DB, error) {
+	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly})
+}
+
+// cleanMark exists while the file was closed cleanly.
+func (s *Store) cleanMark() string { return filepath.Join(s.dir, FileName+".clean") }
+
+// repair checks a file that was not closed cleanly and replaces it by what can be saved if it is damaged.
+func (s *Store) repair(path string, opts Options) error {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	clean := os.Remove(s.cleanMark()) == nil
+	if clean {
+		return nil
+	}
+	problem := opts.Check(path)
+	if problem == nil {
+		return nil
+	}
+	aside := s.asideName(path)
+	opts.Log.Error("cache is damaged: saving what can be read", "err", problem, "kept_as", aside)
+	fresh := path + ".salvage"
+	os.Remove(fresh)
+	if err := opts.Salvage(path, fresh); err != nil {
+		opts.Log.Error("salvage ended early", "err", err)
+	}
+	if err := os.Rename(path, aside); err != nil {
+		return fmt.Errorf("set damaged cache aside: %w", err)
+	}
+	if CheckFile(fresh) == nil {
+		if err := os.Rename(fresh, path); err != nil {
+			return fmt.Errorf("install salvaged cache: %w", err)
+		}
+	} else {
+		os.Remove(fresh)
+	}
+	s.damage = problem.Error()
+	return nil
+}
+
+// asideName returns a free name for a damaged file; two are kept.
+func (s *Store) asideName(path string) string {
+	a, b := path+".corrupt-1", path+".corrupt-2"
+	if _, err := os.Stat(a); errors.Is(err, os.ErrNotExist) {
+		return a
+	}
+	os.Rename(b, a)
+	return b
+}
+
+// Damage tells what was found wrong at Open, "" when nothing.
+func (s *Store) Damage() string { return s.damage }
+
+// Outbox returns the outbox.
+func (s *Store) Outbox() *outbox.Outbox { return s.box }
+
+// DB returns the database, for reading chunks.
+func (s *Store) DB() *bbolt.DB { return s.db }
+
+// Snapshot is one engine's (or the gate's) state.
+type Snapshot struct {
+	Name     string // task name, or a name with a leading dot for the runtime's own state
+	Hash     string // of what the state was made for; another hash makes it useless
+	Position uint64 // last journal entry it contains
+	Data     []byte
+}
+
+// Commit is what one transaction stores.
+type Commit struct {
+	Batch     outbox.Batch
+	Position  uint64 // of Journal
+	Journal   []byte // the inputs, nil when there were none
+	Snapshots []Snapshot
+	Forget    []string // snapshots of tasks that are gone
+	Series    map[string]uint32
+}
+
+// Commit stores c. A nil error means that it is durable. See Survivable for errors.
+func (s *Store) Commit(c *Commit) error {
+	var added *outbox.Added
+	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
+		if added, err = s.box.Append(tx, &c.Batch); err != nil {
+			return err
+		}
+		if err := s.putSeries(tx, c.Series); err != nil {
+			return err
+		}
+		journal := tx.Bucket(bucketJournal)
+		journal.FillPercent = 0.9
+		if c.Journal != nil {
+			if err := journal.Put(binary.BigEndian.AppendUint64(nil, c.Position), c.Journal); err != nil {
+				return err
+			}
+		}
+		snaps := tx.Bucket(bucketSnapshots)
+		for _, name := range c.Forget {
+			if err := snaps.Delete([]byte(name)); err != nil {
+				return err
+			}
+		}
+		for _, sn := range c.Snapshots {
+			v, err := sn.encode()
+			if err != nil {
+				return err
+			}
+			if err := snaps.Put([]byte(sn.Name), v); err != nil {
+				return err
+			}
+		}
+		if len(c.Snapshots) > 0 {
+			return trim(journal, snaps)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	s.box.Committed(added)
+	return nil
+}
+
+func (s *Store) putSeries(tx *bbolt.Tx, ids map[string]uint32) error {
+	b := tx.Bucket(bucketSeries)
+	for name, id := range ids {
+		if err := b.Put([]byte(name), binary.BigEndian.AppendUint32(nil, id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trim deletes the journal entries that every snapshot contains.
+func trim(journal, snaps *bbolt.Bucket) error {
+	oldest := ^uint64(0)
+	err := snaps.ForEach(func(_, v []byte) error {
+		sn, err := decodeSnapshot("", v)
+		oldest = min(oldest, sn.Position)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	c := journal.Cursor()
+	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.Next() {
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type snapshotHead struct {
+	Hash     string `json:"hash"`
+	Position uint64 `json:"position"`
+}
+
+func (sn *Snapshot) encode() ([]byte, error) {
+	head, err := json.Marshal(snapshotHead{sn.Hash, sn.Position})
+	if err != nil {
+		return nil, err
+	}
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(head)))
+	b = append(b, head...)
+	return append(b, sn.Data...), nil
+}
+
+func decodeSnapshot(name string, v []byte) (Snapshot, error) {
+	var head snapshotHead
+	if len(v) < 4 || uint64(len(v)-4) < uint64(binary.BigEndian.Uint32(v)) {
+		return Snapshot{}, fmt.Errorf("snapshot %q ends early", name)
+	}
+	n := 4 + int(binary.BigEndian.Uint32(v))
+	if err := json.Unmarshal(v[4:n], &head); err != nil {
+		return Snapshot{}, fmt.Errorf("snapshot %q: %w", name, err)
+	}
+	return Snapshot{Name: name, Hash: head.Hash, Position: head.Position, Data: slices.Clone(v[n:])}, nil
+}
+
+// Snapshots returns all snapshots by name.
+func (s *Store) Snapshots() (map[string]Snapshot, error) {
+	out := map[string]Snapshot{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
+			sn, err := decodeSnapshot(string(k), v)
+			if err == nil {
+				out[sn.Name] = sn
+			}
+			return err
+		})
+	})
+	return out, err
+}
+
+// Journal calls f with every entry in order.
+func (s *Store) Journal(f func(position uint64, entry []byte) error) error {
+	return s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketJournal).ForEach(func(k, v []byte) error { return f(binary.BigEndian.Uint64(k), v) })
+	})
+}
+
+// Series returns the stable numbers of series names.
+func (s *Store) Series() (map[string]uint32, error) {
+	out := map[string]uint32{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketSeries).ForEach(func(k, v []byte) error {
+			if len(v) != 4 {
+				return fmt.Errorf("series %q has a bad number", k)
+			}
+			out[string(k)] = binary.BigEndian.Uint32(v)
+			return nil
+		})
+	})
+	return out, err
+}
+
+// Close closes the file and marks it as clean. It may be called twice.
+func (s *Store) Close() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	if err == nil {
+		err = os.WriteFile(s.cleanMark(), nil, 0o600)
+	}
+	return err
+}
+
+// Trouble says what can be done after a failed commit.
+type Trouble uint8
+
+// The kinds of trouble.
+const (
+	Unknown  Trouble = iota // the state on disk is unknown: stop; the next start is a new run
+	Full                    // the disk or the file's cap is full: prune and try again
+	ReadOnly                // the file system became read-only: go on predicting, acknowledge nothing
+)
+
+// Classify decides what a failed commit means.
+func Classify(err error) Trouble {
+	switch {
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, berrors.ErrMaxSizeReached):
+		return Full
+	case errors.Is(err, syscall.EROFS):
+		return ReadOnly
+	}
+	return Unknown
+}
+
+// CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. A badly damaged file can crash the process, so the agent runs it
+// in a child.
+func CheckFile(path string) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	db, err := open(path, true)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		for err := range tx.Check() {
+			return err
+		}
+		return walk(tx, func(_ [][]byte, _, v []byte, chunk bool) error {
+			if chunk {
+				_, _, err := wire.Decode(v)
+				return err
+			}
+			return nil
+		})
+	})
+}
+
+// SalvageFile copies every key and value that can still be read into a new file, leaving out chunks that fail their checksum, all snapshots and the journal: learned state
+// that may be damaged is worth less than none.
+func SalvageFile(from, to string) (err error) {
+	src, err := open(from, true)
+	if err != nil {
+		return err
+	}
+	defer src.Close()
+	dst, err := open(to, false)
+	if err != nil {
+		return err
+	}
+	defer dst.Close()
+	put := func(path [][]byte, k, v []byte) error {
+		return dst.Update(func(tx *bbolt.Tx) error {
+			b, err := tx.CreateBucketIfNotExists(path[0])
+			for _, p := range path[1:] {
+				if err == nil {
+					b, err = b.CreateBucketIfNotExists(p)
+				}
+			}
+			if err != nil {
+				return err
+			}
+			return b.Put(k, v)
+		})
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	return src.View(func(tx *bbolt.Tx) error {
+		return walk(tx, func(path [][]byte, k, v []byte, chunk bool) error {
+			if chunk {
+				if _, _, err := wire.Decode(v); err != nil {
+					return nil
+				}
+			} else if name := string(path[0]); name == string(bucketSnapshots) || name == string(bucketJournal) {
+				return nil
+			}
+			return put(path, slices.Clone(k), slices.Clone(v))
+		})
+	})
+}
+
+// walk visits every value; chunk tells values of the outbox.
+func walk(tx *bbolt.Tx, f func(path [][]byte, k, v []byte, chunk bool) error) error {
+	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return walkBucket([][]byte{slices.Clone(name)}, b, f) })
+}
+
+func walkBucket(path [][]byte, b *bbolt.Bucket, f func(path [][]byte, k, v []byte, chunk bool) error) error {
+	return b.ForEach(func(k, v []byte) error {
+		if v == nil {
+			if sub := b.Bucket(k); sub != nil {
+				return walkBucket(append(slices.Clone(path), slices.Clone(k)), sub, f)
+			}
+			return nil
+		}
+		return f(path, k, v, len(path) == 3)
+	})
+}

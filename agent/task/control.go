@@ -1,0 +1,192 @@
+package task
+
+import (
+	"context"
+	"fmt"
+	"sort"
+
+	"skerry.dev/agent/source"
+	"skerry.dev/compute/engine"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// apply changes a task's models. Live and replayed controls take the same way.
+func (r *Runtime) apply(t *running, o op, digest string) error {
+	switch o {
+	case opShadow, opInstall:
+		m, err := r.opts.Models(digest)
+		if err != nil {
+			return err
+		}
+		if o == opShadow {
+			return t.engine.Shadow(m)
+		}
+		return t.engine.Install(m)
+	case opActivate:
+		return t.engine.Activate(digest)
+	case opRevert:
+		return t.engine.Revert()
+	case opSettle:
+		t.engine.Settle()
+		return nil
+	case opReset:
+		t.engine.Reset()
+		return nil
+	}
+	return fmt.Errorf("unknown control %d", o)
+}
+
+func (r *Runtime) control(ctx context.Context, task string, o op, digest string) error {
+	return r.durably(ctx, func(c *sealed) error {
+		t := r.task(task)
+		if t == nil {
+			return fmt.Errorf("no task %q on this device", task)
+		}
+		if err := r.apply(t, o, digest); err != nil {
+			return err
+		}
+		c.Journal = appendControl(c.Journal, o, task, digest)
+		r.event("model", task, watermark(t.engine), map[string]any{"op": opNames[o], "digest": digest, "champion": t.engine.Champion()})
+		return nil
+	})
+}
+
+var opNames = map[op]string{opShadow: "shadow", opActivate: "activate", opRevert: "revert", opSettle: "settle", opInstall: "install", opReset: "reset"}
+
+func watermark(e *engine.Engine) int64 { return max(e.Status().Watermark, 0) }
+
+func (r *Runtime) task(name string) *running {
+	for _, t := range r.tasks {
+		if t.spec.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// Shadow puts an artifact beside the champion of a task. Like all controls it returns once the change is durable.
+func (r *Runtime) Shadow(ctx context.Context, task, digest string) error {
+	return r.control(ctx, task, opShadow, digest)
+}
+
+// Activate makes the artifact in shadow the champion; the previous one stays beside it until Settle or Revert.
+func (r *Runtime) Activate(ctx context.Context, task, digest string) error {
+	return r.control(ctx, task, opActivate, digest)
+}
+
+// Revert undoes the last Activate.
+func (r *Runtime) Revert(ctx context.Context, task string) error {
+	return r.control(ctx, task, opRevert, "")
+}
+
+// Settle empties the shadow slot.
+func (r *Runtime) Settle(ctx context.Context, task string) error {
+	return r.control(ctx, task, opSettle, "")
+}
+
+// Install makes an artifact the champion without a trial.
+func (r *Runtime) Install(ctx context.Context, task, digest string) error {
+	return r.control(ctx, task, opInstall, digest)
+}
+
+// Reset sends a task back to its baselines.
+func (r *Runtime) Reset(ctx context.Context, task string) error {
+	return r.control(ctx, task, opReset, "")
+}
+
+// Event stores an event of the device, for example of the updater.
+func (r *Runtime) Event(ctx context.Context, kind, task string, at int64, detail map[string]any) error {
+	return r.call(ctx, func() { r.event(kind, task, at, detail) })
+}
+
+// Alarm stores an alarm.
+func (r *Runtime) Alarm(ctx context.Context, kind, task string, detail map[string]any) error {
+	return r.call(ctx, func() { r.alarm(kind, task, detail) })
+}
+
+// Hosts stores samples of host telemetry.
+func (r *Runtime) Hosts(ctx context.Context, hs []wire.Host) error {
+	return r.call(ctx, func() {
+		r.open.Batch.Hosts = append(r.open.Batch.Hosts, hs...)
+		r.open.records += len(hs)
+		r.open.touch()
+	})
+}
+
+// Slots is what a task has loaded.
+type Slots struct {
+	Champion, Shadow string
+	Probation        bool
+	Paired           engine.Paired
+	Running          bool // a trial or a probation runs
+}
+
+// Slots returns the models of a task and how the running trial stands.
+func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
+	cerr := r.call(ctx, func() {
+		t := r.task(task)
+		if t == nil {
+			err = fmt.Errorf("no task %q on this device", task)
+			return
+		}
+		s.Champion, s.Shadow = t.engine.Champion(), t.engine.ShadowID()
+		s.Paired, s.Probation, s.Running = t.engine.Trial()
+	})
+	if cerr != nil {
+		return s, cerr
+	}
+	return s, err
+}
+
+// Replace takes over changed task files without losing a reading. A task whose file changed starts anew; the others go on. A failure leaves everything as it was.
+func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan) error {
+	return r.durably(ctx, func(c *sealed) error {
+		var next []*running
+		old := map[string]*running{}
+		for _, t := range r.tasks {
+			old[t.spec.Name] = t
+		}
+		for _, t := range tasks {
+			if run := old[t.Name]; run != nil && run.spec.Hash == t.Hash {
+				next = append(next, run)
+				delete(old, t.Name)
+				continue
+			}
+			run, err := newRunning(t, r.opts.Device)
+			if err != nil {
+				return err
+			}
+			next = append(next, run)
+		}
+		for name := range old {
+			if !contains(tasks, name) {
+				c.Forget = append(c.Forget, name)
+			}
+		}
+		sort.Strings(c.Forget)
+		r.tasks = next
+		r.plans = nil
+		r.route(plan)
+		c.touch()
+		return nil
+	})
+}
+
+func contains(tasks []*spec.Task, name string) bool {
+	for _, t := range tasks {
+		if t.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Version tells the runtime by which name people know a digest.
+func (r *Runtime) Version(ctx context.Context, task, digest, version string) error {
+	return r.call(ctx, func() {
+		if t := r.task(task); t != nil {
+			t.versions[digest] = version
+		}
+	})
+}

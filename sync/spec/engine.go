@@ -1,0 +1,48 @@
+package spec
+
+import (
+	"math"
+
+	"skerry.dev/compute/engine"
+)
+
+// Engine returns the engine configuration of the task. Agent, replay and hub use the same one, so that a row means the same everywhere.
+func (t *Task) Engine() engine.Config {
+	c := engine.Config{
+		Task: t.Name, Target: -1, Horizon: t.Target.Horizon.Micros(), Tolerance: t.Target.Tolerance.Micros(), On: -1, Every: t.Rows.Every.Micros(),
+		MaxAge: t.Rows.MaxAge.Micros(), Lateness: t.Rows.Lateness.Micros(), Level: t.Interval, Adapt: t.Adapts(), Share: t.Adapt.Share,
+	}
+	switch t.Kind {
+	case KindRegression:
+		c.Kind = engine.Regression
+	case KindClassification:
+		c.Kind = engine.Classification
+	default:
+		c.Kind, c.Target = engine.Forecast, t.TargetIndex()
+	}
+	for i, in := range t.Inputs {
+		s := engine.Series{Name: in.Series, Unit: in.Unit, Min: math.NaN(), Max: math.NaN(), Categories: in.Categories}
+		if in.Range != nil {
+			s.Min, s.Max = in.Range[0], in.Range[1]
+		}
+		if in.Series == t.Rows.On {
+			c.On = i
+		}
+		c.Series = append(c.Series, s)
+	}
+	return c
+}
+
+// EngineSeries returns the engine's number of a series name: an input's position, engine.LabelSeries for labels that arrive by message, and false when the task does not
+// use the series.
+func (t *Task) EngineSeries(name string) (int, bool) {
+	for i := range t.Inputs {
+		if t.Inputs[i].Series == name {
+			return i, true
+		}
+	}
+	if t.Target.Topic != "" && t.Target.Series == name {
+		return engine.LabelSeries, true
+	}
+	return 0, false
+}
