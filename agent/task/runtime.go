@@ -370,6 +370,7 @@ func (r *Runtime) durably(ctx context.Context, f func(*sealed) error) error {
 	stored := make(chan struct{})
 	var ferr error
 	err := r.call(ctx, func() {
+		r.drain(ctx) // what was handed over before comes before
 		if ferr = f(r.open); ferr != nil {
 			return
 		}
@@ -386,6 +387,18 @@ func (r *Runtime) durably(ctx context.Context, f func(*sealed) error) error {
 		return ctx.Err()
 	case <-r.done:
 		return errors.New("the runtime has stopped")
+	}
+}
+
+// drain handles the messages that wait.
+func (r *Runtime) drain(ctx context.Context) {
+	for {
+		select {
+		case in := <-r.in:
+			r.message(ctx, in)
+		default:
+			return
+		}
 	}
 }
 

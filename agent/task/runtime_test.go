@@ -1,0 +1,417 @@
+package task
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"skerry.dev/agent/cache"
+	"skerry.dev/agent/source"
+	"skerry.dev/compute/engine"
+	"skerry.dev/compute/feature"
+	"skerry.dev/sync/outbox"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+const taskYAML = `
+task: level
+kind: forecast
+target: {series: y, horizon: 1h}
+inputs:
+  - {series: y, topic: s/a, path: $.y, range: [0, 1000]}
+  - {series: x, topic: s/a, path: $.x}
+time: {path: $.ts, format: unix}
+rows: {on: y, max_age: 3h}
+`
+
+func parse(t *testing.T, text string) *spec.Task {
+	t.Helper()
+	task, err := spec.ParseTask("test.yaml", strings.NewReader(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// drifting is a model for the tests: the change it expects is its bias plus a part of the last change.
+type drifting struct{ bias float64 }
+
+func (m drifting) Predict(h *feature.History, back int) (float64, float64, float64, error) {
+	d := m.bias
+	if back+1 < h.Len() {
+		d += 0.3 * (h.Row(back)[0] - h.Row(back + 1)[0])
+	}
+	return d, d - 5, d + 5, nil
+}
+
+func models(id string) (engine.Loaded, error) {
+	switch id {
+	case "a":
+		return engine.Loaded{ID: "a", Model: drifting{0.1}}, nil
+	case "b":
+		return engine.Loaded{ID: "b", Model: drifting{-0.1}}, nil
+	}
+	return engine.Loaded{}, fmt.Errorf("no model %q", id)
+}
+
+// rig is a runtime with a recorder.
+type rig struct {
+	*Runtime
+	store  *cache.Store
+	plan   *source.Plan
+	mu     sync.Mutex
+	said   []string
+	acked  int
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+func start(t *testing.T, dir string, change func(*Options)) *rig {
+	t.Helper()
+	st, err := cache.Open(cache.Options{Dir: dir, Outbox: outbox.Options{Device: "dev"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	task := parse(t, taskYAML)
+	plan, err := source.Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &rig{store: st, plan: plan, ended: make(chan error, 1)}
+	opts := Options{Device: "dev", Store: st, Tasks: []*spec.Task{task}, Plan: plan, Models: models, SnapshotRows: 40, MaxDelay: 20 * time.Millisecond,
+		Publish: func(topic string, payload []byte, _ bool) {
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			g.said = append(g.said, topic+" "+string(payload))
+		}}
+	if change != nil {
+		change(&opts)
+	}
+	g.Runtime, err = Open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	go func() { g.ended <- g.Run(ctx) }()
+	t.Cleanup(func() { g.stop(t); st.Close() })
+	return g
+}
+
+func (g *rig) stop(t *testing.T) {
+	if g.cancel == nil {
+		return
+	}
+	g.cancel()
+	if err := <-g.ended; err != nil {
+		t.Errorf("Run = %v", err)
+	}
+	g.cancel = nil
+}
+
+func (g *rig) output() []string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.said)
+}
+
+// message sends readings of y and x at hour i.
+func (g *rig) message(t *testing.T, i int, y, x float64) {
+	t.Helper()
+	at := int64(i) * 3600 * 1e6
+	ys, _ := g.plan.Index("y")
+	xs, _ := g.plan.Index("x")
+	m := source.Message{Plan: g.plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true,
+		Readings: []source.Reading{{Series: ys, Time: at, HasTime: true, Value: y}, {Series: xs, Time: at, HasTime: true, Value: x}},
+		Ack:      func() { g.mu.Lock(); g.acked++; g.mu.Unlock() }}
+	if err := g.Message(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func values(n int) (ys, xs []float64) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	y := 50.0
+	for range n {
+		y = math.Max(1, y+rng.NormFloat64()*4)
+		ys, xs = append(ys, math.Round(y*10)/10), append(xs, math.Round(rng.Float64()*100)/10)
+	}
+	return ys, xs
+}
+
+// copyState copies the store's file as a crash would leave it: without any of the shutdown.
+func copyState(t *testing.T, from string) string {
+	t.Helper()
+	to := t.TempDir()
+	b, err := os.ReadFile(filepath.Join(from, cache.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(to, cache.FileName), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestCrashIsInvisible copies the state directory at random moments of a run with model changes, restarts from the copy, redelivers what was not acknowledged, and demands that every later
+// prediction equals the undisturbed run's, byte for byte, and that each reading is in the outbox once.
+func TestCrashIsInvisible(t *testing.T) {
+	ys, xs := values(400)
+	control := func(g *rig, i int) {
+		ctx := context.Background()
+		var err error
+		switch i {
+		case 100:
+			err = g.Shadow(ctx, "level", "a")
+		case 130:
+			err = g.Activate(ctx, "level", "a")
+		case 170:
+			err = g.Settle(ctx, "level")
+		case 250:
+			err = errors.Join(g.Shadow(ctx, "level", "b"), g.Activate(ctx, "level", "b"))
+		case 270:
+			err = g.Revert(ctx, "level")
+		}
+		if err != nil {
+			t.Fatalf("step %d: %v", i, err)
+		}
+	}
+	dir := t.TempDir()
+	whole := start(t, dir, nil)
+	type crash struct {
+		dir   string
+		acked int
+		step  int
+	}
+	var crashes []crash
+	rng := rand.New(rand.NewPCG(8, 8))
+	for i := range ys {
+		control(whole, i)
+		whole.message(t, i, ys[i], xs[i])
+		if rng.IntN(25) == 0 {
+			whole.mu.Lock()
+			acked := whole.acked
+			whole.mu.Unlock()
+			// bbolt's file is copied while it is not being written: inside a read transaction.
+			var c crash
+			tx, err := whole.store.DB().Begin(false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			c = crash{t.TempDir(), acked, i}
+			err = tx.CopyFile(filepath.Join(c.dir, cache.FileName), 0o600)
+			tx.Rollback()
+			if err != nil {
+				t.Fatal(err)
+			}
+			crashes = append(crashes, c)
+		}
+	}
+	whole.Flush()
+	whole.stop(t)
+	want := whole.output()
+	if len(want) != len(ys) {
+		t.Fatalf("%d predictions of %d rows", len(want), len(ys))
+	}
+	if len(crashes) < 5 {
+		t.Fatalf("only %d crashes", len(crashes))
+	}
+	for _, c := range crashes {
+		g := start(t, c.dir, nil)
+		for i := c.acked; i < len(ys); i++ { // the broker redelivers everything that was not acknowledged
+			if i > c.step { // controls of messages before the crash were durable when they returned
+				control(g, i)
+			}
+			g.message(t, i, ys[i], xs[i])
+		}
+		g.Flush()
+		got := g.output()
+		g.stop(t)
+		tail := want[len(want)-len(got):]
+		if !slices.Equal(got, tail) {
+			for k := range got {
+				if got[k] != tail[k] {
+					t.Fatalf("crash at %d: prediction %d of %d:\n-want %s\n+got  %s", c.step, k, len(got), tail[k], got[k])
+				}
+			}
+		}
+		checkOutbox(t, g, len(ys))
+	}
+}
+
+// checkOutbox counts every stored reading once.
+func checkOutbox(t *testing.T, g *rig, rows int) {
+	t.Helper()
+	seen := map[string]int{}
+	o := g.store.Outbox()
+	o.Online(true)
+	for {
+		r, ok := o.Next(outbox.Backfill)
+		if !ok {
+			break
+		}
+		raw, err := o.Read(g.store.DB(), r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rec, err := wire.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range rec.Readings {
+			seen[fmt.Sprint(x.Series, x.Time)]++
+		}
+	}
+	if len(seen) != 2*rows {
+		t.Errorf("%d readings stored, want %d", len(seen), 2*rows)
+	}
+	for k, n := range seen {
+		if n != 1 {
+			t.Errorf("reading %s stored %d times", k, n)
+		}
+	}
+}
+
+func TestAckOnlyAfterCommit(t *testing.T) {
+	dir := t.TempDir()
+	g := start(t, dir, func(o *Options) { o.MaxDelay = time.Hour })
+	for i := range 15 {
+		g.message(t, i, float64(i), 1)
+	}
+	time.Sleep(50 * time.Millisecond)
+	g.mu.Lock()
+	early := g.acked
+	g.mu.Unlock()
+	if early != 0 {
+		t.Fatalf("%d messages acknowledged while the commit is open", early)
+	}
+	g.message(t, 15, 3, 1) // the sixteenth owed acknowledgement seals the commit
+	for range 100 {
+		g.mu.Lock()
+		n := g.acked
+		g.mu.Unlock()
+		if n == 16 {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Error("the commit of 16 messages was not acknowledged")
+}
+
+func TestRepeatsConflictsAndRanges(t *testing.T) {
+	g := start(t, t.TempDir(), nil)
+	for i := range 30 {
+		g.message(t, i, 10, 1)
+	}
+	g.message(t, 29, 10, 1)   // a redelivery
+	g.message(t, 29, 11, 1)   // another value for the same time
+	g.message(t, 30, 5000, 1) // outside the range
+	g.Flush()
+	flags := map[wire.Flags]int{}
+	n := 0
+	o := g.store.Outbox()
+	o.Online(true)
+	for {
+		r, ok := o.Next(outbox.Backfill)
+		if !ok {
+			break
+		}
+		raw, _ := o.Read(g.store.DB(), r)
+		_, rec, err := wire.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range rec.Readings {
+			n++
+			flags[x.Flags&(wire.FlagConflict|wire.FlagRange)]++
+		}
+	}
+	if n != 60+1+2 || flags[wire.FlagConflict] != 1 || flags[wire.FlagRange] != 1 {
+		t.Errorf("%d readings, flags %v; want 63 with one conflict and one out of range", n, flags)
+	}
+	for _, s := range g.output() {
+		if strings.Contains(s, "5000") {
+			t.Errorf("a value outside the range reached a prediction: %s", s)
+		}
+	}
+}
+
+func TestReplaceKeepsTheOthers(t *testing.T) {
+	g := start(t, t.TempDir(), nil)
+	for i := range 50 {
+		g.message(t, i, float64(10+i%5), 1)
+	}
+	second := parse(t, strings.Replace(taskYAML, "task: level", "task: other", 1))
+	first := parse(t, taskYAML)
+	plan, err := source.Compile([]*spec.Task{first, second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Replace(context.Background(), []*spec.Task{first, second}, plan); err != nil {
+		t.Fatal(err)
+	}
+	g.plan = plan
+	for i := 50; i < 80; i++ {
+		g.message(t, i, float64(10+i%5), 1)
+	}
+	g.Flush()
+	time.Sleep(600 * time.Millisecond)
+	st := g.Status()
+	if len(st.Tasks) != 2 || st.Tasks[0].Engine.Rows != 80 || st.Tasks[1].Engine.Rows != 30 {
+		t.Errorf("rows %d and %d, want 80 and 30", st.Tasks[0].Engine.Rows, st.Tasks[1].Engine.Rows)
+	}
+}
+
+func TestPublishedDocument(t *testing.T) {
+	g := start(t, t.TempDir(), nil)
+	for i := range 60 {
+		g.message(t, i, float64(10+i%7), 1)
+	}
+	g.Flush()
+	out := g.output()
+	topic, body, _ := strings.Cut(out[len(out)-1], " ")
+	var doc struct {
+		TS, For, Task, Model string
+		Value, Lo, Hi        float64
+		HorizonS             float64 `json:"horizon_s"`
+		Baseline             bool
+	}
+	if err := json.Unmarshal([]byte(body), &doc); err != nil {
+		t.Fatal(err)
+	}
+	if topic != "skerry/dev/level/prediction" || doc.TS != "1970-01-03T11:00:00Z" || doc.For != "1970-01-03T12:00:00Z" || doc.HorizonS != 3600 || !doc.Baseline || doc.Model != "baseline" {
+		t.Errorf("published %s on %s", body, topic)
+	}
+	if !(doc.Lo < doc.Value && doc.Value < doc.Hi) {
+		t.Errorf("interval [%v, %v] around %v", doc.Lo, doc.Hi, doc.Value)
+	}
+}
+
+func FuzzJournal(f *testing.F) {
+	f.Add(appendControl(appendIdle(appendMessage(nil, []input{{series: 1, time: 5, value: 2}}), 7), opShadow, "t", "d"))
+	f.Fuzz(func(t *testing.T, b []byte) { _ = eachItem(b, func(*item) error { return nil }) })
+}
+
+func TestHistogram(t *testing.T) {
+	var h Histogram
+	for i := 1; i <= 1000; i++ {
+		h.Add(time.Duration(i) * time.Microsecond)
+	}
+	if p := h.Quantile(0.5); math.Abs(p-500) > 40 {
+		t.Errorf("median %v µs, want about 500", p)
+	}
+	if p := h.Quantile(0.99); math.Abs(p-990) > 80 {
+		t.Errorf("p99 %v µs, want about 990", p)
+	}
+}
