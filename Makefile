@@ -1,0 +1,53 @@
+# Skerry. `make help` lists the targets.
+GO       ?= go
+BIN      ?= bin
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X skerry.dev/configs.Version=$(VERSION)
+GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+# -race needs a C compiler; without one the tests run plainly.
+RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
+NPM      := $(shell command -v npm 2>/dev/null)
+
+.PHONY: help build web run test lint layers cross bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
+
+build: web ## build skerry-agent, skerry-hub and the demonstration into bin/
+	$(GOBUILD) -o $(BIN)/ ./agent/cmd/skerry-agent ./hub/cmd/skerry-hub ./test/demo
+
+web: ## build the web UI with npm, where npm is there and the sources changed
+ifneq ($(NPM),)
+	@if [ -f hub/web/ui/package-lock.json ]; then $(MAKE) --no-print-directory hub/web/dist/index.html; fi
+else
+	@echo "npm is not installed: the hub will show a placeholder page instead of its web UI"
+endif
+
+hub/web/dist/index.html: $(shell find hub/web/ui -type f -not -path '*/node_modules/*' 2>/dev/null)
+	cd hub/web/ui && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run build --silent
+	@touch $@
+
+run: build ## the demonstration: a hub, four agents, years of real readings (ONCE=1 ends by itself)
+	$(BIN)/demo $(if $(ONCE),--once) $(DEMO_FLAGS)
+
+test: ## run every test and print the coverage of compute and sync
+	$(GO) test $(RACE) -timeout 20m -coverpkg=./compute/...,./sync/... -coverprofile=coverage.out ./... 
+	@$(GO) run ./test/coverage -min 80 coverage.out ./compute ./sync
+
+lint: ## gofmt, vet, staticcheck, package comments
+	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+layers: ## check who may import whom, and that every package says what it is
+	$(GO) test -count=1 ./test/layers
+
+cross: ## build the agent for every platform it supports
+	@for p in linux/amd64 linux/arm64 linux/arm linux/386 windows/amd64 darwin/arm64; do \
+	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GOBUILD) -o /dev/null ./agent/cmd/skerry-agent || exit 1; done
+
+bench: ## run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean: ## remove what was built
+	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html
