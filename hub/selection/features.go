@@ -1,0 +1,242 @@
+package selection
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/binned"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/gbdt"
+)
+
+const (
+	maxCandidates = 1500 // columns generated
+	maxFeatures   = 56   // columns kept: more cost latency on the device and hardly help
+	pruneRows     = 10_000
+	pruneRounds   = 50
+	maxOneHot     = 32 // categories that get a column
+)
+
+// Steps are multiples of the row distance.
+var (
+	lagSteps    = []int64{1, 2, 3, 6, 12, 24, 48, 168}
+	windowSteps = []int64{3, 6, 12, 24, 48}
+)
+
+const dayUS = int64(24 * time.Hour / time.Microsecond)
+
+// generator lists candidate columns, the most promising families first, so that a cap cuts the least.
+type generator struct {
+	p    *Problem
+	dist int64
+	cols []feature.Column
+	seen map[string]bool
+}
+
+// candidates returns the pipeline of every feature worth trying.
+func candidates(p *Problem, dist int64) *feature.Pipeline {
+	g := &generator{p: p, dist: dist, seen: map[string]bool{}}
+	order := make([]int, 0, len(p.Inputs)) // the target first
+	if p.Kind == artifact.KindForecast {
+		order = append(order, p.TargetIndex)
+	}
+	for i := range p.Inputs {
+		if p.Kind != artifact.KindForecast || i != p.TargetIndex {
+			order = append(order, i)
+		}
+	}
+	missing := missingShares(p)
+	for _, i := range order {
+		g.plain(i, missing[i])
+	}
+	g.calendar()
+	for _, i := range order {
+		if len(p.Inputs[i].Categories) == 0 {
+			g.lags(i)
+		}
+	}
+	for _, i := range order {
+		if len(p.Inputs[i].Categories) == 0 {
+			g.windows(i)
+		}
+	}
+	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS}
+	pipe.Rows = lookback(pipe, dist)
+	return pipe
+}
+
+// lookback returns how many rows the columns need when rows keep their usual distance, with a little slack.
+func lookback(p *feature.Pipeline, dist int64) int {
+	var longest int64
+	for _, c := range p.Columns {
+		longest = max(longest, c.Lag, c.Window)
+	}
+	return int(min(longest/dist+4, feature.MaxLookback))
+}
+
+func missingShares(p *Problem) []float64 {
+	share, n := make([]float64, len(p.Inputs)), 0.0
+	for i := range p.Devices {
+		for _, row := range p.Devices[i].Values {
+			n++
+			for j, v := range row {
+				if v != v {
+					share[j]++
+				}
+			}
+		}
+	}
+	for j := range share {
+		share[j] /= max(n, 1)
+	}
+	return share
+}
+
+func (g *generator) add(c feature.Column) {
+	if len(g.cols) < maxCandidates && !g.seen[c.Name] {
+		g.seen[c.Name] = true
+		g.cols = append(g.cols, c)
+	}
+}
+
+func (g *generator) plain(i int, missing float64) {
+	in := &g.p.Inputs[i]
+	if len(in.Categories) == 0 {
+		g.add(feature.Column{Name: in.Name, Op: feature.OpValue, Series: i})
+	}
+	for c := range in.Categories[:min(len(in.Categories), maxOneHot)] {
+		g.add(feature.Column{Name: fmt.Sprintf("%s_is_%s", in.Name, in.Categories[c]), Op: feature.OpOneHot, Series: i, Category: float64(c)})
+	}
+	if missing > 0.01 && missing < 0.99 {
+		g.add(feature.Column{Name: in.Name + "_missing", Op: feature.OpMissing, Series: i})
+	}
+}
+
+// calendar adds the cycles that the data cover at least twice.
+func (g *generator) calendar() {
+	first, last := span(g.p)
+	for _, c := range []struct {
+		length   int64
+		sin, cos feature.Op
+	}{
+		{dayUS, feature.OpDaySin, feature.OpDayCos}, {7 * dayUS, feature.OpWeekSin, feature.OpWeekCos},
+		{365 * dayUS, feature.OpYearSin, feature.OpYearCos},
+	} {
+		if last-first >= 2*c.length && g.dist <= c.length/2 {
+			g.add(feature.Column{Name: string(c.sin), Op: c.sin})
+			g.add(feature.Column{Name: string(c.cos), Op: c.cos})
+		}
+	}
+}
+
+func span(p *Problem) (first, last int64) {
+	found := false
+	for i := range p.Devices {
+		t := p.Devices[i].Times
+		if len(t) == 0 {
+			continue
+		}
+		if !found {
+			first, last, found = t[0], t[len(t)-1], true
+		}
+		first, last = min(first, t[0]), max(last, t[len(t)-1])
+	}
+	return first, last
+}
+
+// lags looks half a row distance to both sides of each step, so that rows may come a little early or late: the pipeline's tolerance is one distance.
+func (g *generator) lags(i int) {
+	name, target := g.p.Inputs[i].Name, g.p.Kind == artifact.KindForecast && i == g.p.TargetIndex
+	at := func(lag int64) {
+		if lag/g.dist+4 > feature.MaxLookback || lag < g.dist {
+			return
+		}
+		label := name + "_%s_" + duration(lag)
+		g.add(feature.Column{Name: fmt.Sprintf(label, "diff"), Op: feature.OpDiff, Series: i, Lag: lag - g.dist/2})
+		g.add(feature.Column{Name: fmt.Sprintf(label, "lag"), Op: feature.OpLag, Series: i, Lag: lag - g.dist/2})
+	}
+	for _, k := range lagSteps {
+		if target || k <= 24 {
+			at(k * g.dist)
+		}
+	}
+	if target {
+		at(dayUS - g.p.HorizonUS) // the instant to be predicted, a day and a week before
+		at(7*dayUS - g.p.HorizonUS)
+	}
+}
+
+// windows ends half a row distance early for the same reason.
+func (g *generator) windows(i int) {
+	name := g.p.Inputs[i].Name
+	for _, k := range windowSteps {
+		for _, op := range []feature.Op{feature.OpMean, feature.OpStd, feature.OpMin, feature.OpMax} {
+			g.add(feature.Column{Name: fmt.Sprintf("%s_%s_%s", name, op, duration(k*g.dist)), Op: op, Series: i, Window: k*g.dist - g.dist/2})
+		}
+	}
+}
+
+func duration(us int64) string { return (time.Duration(us) * time.Microsecond).String() }
+
+// prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most from.
+func prune(ctx context.Context, p *Problem, pipe *feature.Pipeline, rows []place, dist int64, threads int) (*feature.Pipeline, error) {
+	step := max(1, len(rows)/pruneRows)
+	var sample []place
+	for i := 0; i < len(rows); i += step {
+		sample = append(sample, rows[i])
+	}
+	x, err := compute(p, pipe, sample, threads)
+	if err != nil {
+		return nil, err
+	}
+	m, err := binned.Fit(x, pipe.Width(), 63, threads)
+	if err != nil {
+		return nil, err
+	}
+	bins, err := m.Apply(x, threads)
+	if err != nil {
+		return nil, err
+	}
+	params := gbdt.Params{Objective: gbdt.Absolute, Rounds: pruneRounds, Leaves: 15, FeatureFraction: 0.3, Seed: p.Seed, Threads: threads}
+	if p.Kind == artifact.KindClassification {
+		params.Objective, params.Classes = gbdt.Softmax, len(p.Classes)
+		params.Rounds = max(10, pruneRounds/len(p.Classes))
+	}
+	y := make([]float64, len(sample))
+	for i, r := range sample {
+		y[i] = r.y
+	}
+	model, err := gbdt.Train(ctx, gbdt.Data{X: bins, Y: y}, params)
+	if err != nil {
+		return nil, err
+	}
+	order := make([]int, pipe.Width())
+	for j := range order {
+		order[j] = j
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		switch ia, ib := model.Importance[a], model.Importance[b]; {
+		case ia > ib:
+			return -1
+		case ia < ib:
+			return 1
+		}
+		return 0
+	})
+	keep := order[:min(maxFeatures, len(order))]
+	keep = slices.DeleteFunc(keep, func(j int) bool { return j != 0 && model.Importance[j] == 0 })
+	slices.Sort(keep)
+	kept := *pipe
+	kept.Columns = nil
+	for _, j := range keep {
+		kept.Columns = append(kept.Columns, pipe.Columns[j])
+	}
+	if len(kept.Columns) == 0 {
+		kept.Columns = pipe.Columns[:1]
+	}
+	kept.Rows = lookback(&kept, dist)
+	return &kept, nil
+}

@@ -1,0 +1,234 @@
+package selection
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/linear"
+	"skerry.dev/compute/neural"
+)
+
+const (
+	referencePoints   = 256
+	calibrationScores = 201
+	vectorTail        = 16
+)
+
+// finish trains the winner on every search row, adds the interval's models, and scores the whole on the holdout.
+func (s *search) finish(ctx context.Context) (*Result, error) {
+	best := &s.board[0]
+	a := &artifact.Artifact{Manifest: s.manifest(best), Models: map[artifact.Role]artifact.Predictor{}}
+	s.progress("refit", len(s.board))
+	// A model that loses to the baseline is not shipped: the constant is.
+	if best.Relative < 1 {
+		l := learnerOf(best.config.learner)
+		j := job{config: best.config, train: rowRange(0, s.t.search, 1), rounds: grownRounds(best.rounds, best.rows, s.t.search),
+			bytes: s.share(artifact.Point), seed: s.p.Seed}
+		m, _, err := l.fit(ctx, s.t, j)
+		if err != nil {
+			return nil, fmt.Errorf("refit %s: %w", best.key(), err)
+		}
+		a.Models[artifact.Point] = m
+		if l.scaled {
+			if err := s.t.useScaled(); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		a.Models[artifact.Point] = s.t.baseline(s.t.search)
+		a.Manifest.Learner, a.Manifest.Params = "constant", nil
+	}
+	a.Pipeline = s.t.pipe
+	if s.p.Kind != artifact.KindClassification {
+		s.progress("interval", len(s.board))
+		if err := s.interval(ctx, a); err != nil {
+			return nil, err
+		}
+	}
+	s.progress("holdout", len(s.board))
+	return s.pack(a)
+}
+
+// useScaled makes the scaled columns the table's own, for the models of the interval: all models of an artifact share its pipeline.
+func (t *table) useScaled() error {
+	pipe := *t.pipe
+	pipe.Columns = t.steps
+	t.pipe, t.x = &pipe, t.scaled
+	var err error
+	t.bins, err = t.bin(t.x)
+	return err
+}
+
+// interval trains the quantile models. Their rounds are found on the last fold.
+func (s *search) interval(ctx context.Context, a *artifact.Artifact) error {
+	folds := s.t.windows()
+	last := folds[len(folds)-1]
+	c := config{"gbdt", map[string]float64{"rate": 0.1, "leaves": 15, "min_rows": 50, "features": 0.5, "rows": 0.7, "l2": 1}}
+	for role, alpha := range map[artifact.Role]float64{artifact.Lower: (1 - s.p.Level) / 2, artifact.Upper: (1 + s.p.Level) / 2} {
+		// Rounds come from every second row: the curve is flat near its best.
+		j := job{config: c, train: rowRange(0, last.train, 2), valid: rowRange(last.from, last.to, 2), alpha: alpha, bytes: s.share(role), seed: s.p.Seed}
+		_, rounds, err := fitGBDT(ctx, s.t, j)
+		if err != nil {
+			return fmt.Errorf("fit %s model: %w", role, err)
+		}
+		j.rounds = grownRounds(rounds, len(j.train), s.t.search)
+		j.train, j.valid = rowRange(0, s.t.search, 1), nil
+		m, _, err := fitGBDT(ctx, s.t, j)
+		if err != nil {
+			return fmt.Errorf("fit %s model: %w", role, err)
+		}
+		a.Models[role] = m
+	}
+	return nil
+}
+
+func (s *search) manifest(best *trial) artifact.Manifest {
+	t := s.t
+	m := artifact.Manifest{Task: s.p.Task, Kind: s.p.Kind, HorizonUS: s.p.HorizonUS, Inputs: s.p.Inputs, Learner: best.Learner,
+		Output: artifact.Output{Series: s.p.TargetName, Input: -1, Classes: s.p.Classes}, Params: map[string]string{},
+		Seed: s.p.Seed, Rows: int64(t.search), TrainFrom: t.rows[0].time, TrainTo: t.rows[t.search-1].time,
+		Budget: artifact.Budget{LatencyUS: s.p.BudgetLatency.Microseconds(), Bytes: s.p.BudgetBytes}, CreatedFrom: s.p.Lineage,
+		Champion: s.p.Champion, MinAgentVersion: s.p.MinAgentVersion}
+	if s.p.Kind == artifact.KindForecast {
+		m.Output.Input, m.Output.Unit = s.p.TargetIndex, s.p.Inputs[s.p.TargetIndex].Unit
+	} else {
+		m.HorizonUS = 0
+	}
+	for k, v := range best.Params {
+		m.Params[k] = strconv.FormatFloat(v, 'g', -1, 64)
+	}
+	return m
+}
+
+// pack scores the artifact, completes it and encodes it.
+func (s *search) pack(a *artifact.Artifact) (*Result, error) {
+	t := s.t
+	hold, scores, err := t.score(a)
+	if err != nil {
+		return nil, err
+	}
+	a.Manifest.Metrics = hold.metrics(s.p.Kind)
+	a.Manifest.Metrics["validation"] = s.board[0].Score
+	a.Manifest.Metrics["validation_relative"] = s.board[0].Relative
+	for k, v := range a.Manifest.Metrics {
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			delete(a.Manifest.Metrics, k)
+		}
+	}
+	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: thin(scores, calibrationScores)}
+	a.Reference = s.p.reference(t.rows[t.search-1].time)
+	if err := s.vectors(a); err != nil {
+		return nil, err
+	}
+	b, err := artifact.Encode(a)
+	if err != nil {
+		return nil, err
+	}
+	d, err := artifact.DecodeBytes(b)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.SelfTest(); err != nil {
+		return nil, err
+	}
+	r := &Result{Artifact: d, Bytes: b, Holdout: hold, Features: t.pipe.Names(), Trials: len(s.board)}
+	for i := range s.board {
+		r.Leaderboard = append(r.Leaderboard, s.board[i].Entry)
+	}
+	r.Run = PastRun{Meta: metaFeatures(t), Learner: s.board[0].Learner, Params: s.board[0].Params, Relative: s.board[0].Relative}
+	return r, nil
+}
+
+// thin returns n values of v evenly spread over its order, or all when there are no more; sorted.
+func thin(v []float64, n int) []float64 {
+	v = slices.DeleteFunc(slices.Clone(v), func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
+	slices.Sort(v)
+	if len(v) <= n {
+		return v
+	}
+	out := make([]float64, n)
+	for i := range out {
+		out[i] = v[i*(len(v)-1)/(n-1)]
+	}
+	return out
+}
+
+// reference describes the inputs over the rows up to a time, labelled or not.
+func (p *Problem) reference(upTo int64) []artifact.Reference {
+	out := make([]artifact.Reference, len(p.Inputs))
+	for j := range out {
+		var v []float64
+		var n float64
+		for i := range p.Devices {
+			s := &p.Devices[i]
+			for k, row := range s.Values {
+				if s.Times[k] > upTo {
+					break
+				}
+				if n++; row[j] == row[j] {
+					v = append(v, row[j])
+				}
+			}
+		}
+		out[j] = artifact.Reference{Missing: (n - float64(len(v))) / max(n, 1), Quantiles: thin(v, referencePoints)}
+	}
+	return out
+}
+
+// vectors records what the models say about the newest rows of the device that has most of them.
+func (s *search) vectors(a *artifact.Artifact) error {
+	longest := &s.p.Devices[0]
+	for i := range s.p.Devices {
+		if len(s.p.Devices[i].Times) > len(longest.Times) {
+			longest = &s.p.Devices[i]
+		}
+	}
+	n := min(len(longest.Times), a.Pipeline.Rows+vectorTail, artifact.MaxVectorBytes/8/len(s.p.Inputs))
+	times := longest.Times[len(longest.Times)-n:]
+	var values []float64
+	for _, row := range longest.Values[len(longest.Values)-n:] {
+		values = append(values, row...)
+	}
+	var err error
+	a.Vectors, err = artifact.MakeVectors(a, times, values, min(vectorTail, n))
+	return err
+}
+
+// size returns the bytes of a model.
+func size(m artifact.Predictor) int {
+	switch m := m.(type) {
+	case *ensemble.Ensemble:
+		return m.Size()
+	case *neural.Network:
+		return m.Size()
+	case *linear.Model:
+		return m.Size()
+	}
+	return 0
+}
+
+// cost estimates a prediction's time on a small device from counts alone, so that the choice does not depend on the load of this machine: a tree takes about
+// 60 ns there, a weight 1 ns, a row of a window 4 ns.
+func cost(pipe *feature.Pipeline, m artifact.Predictor) time.Duration {
+	ns := 0.0
+	for _, c := range pipe.Columns {
+		ns += 10
+		if c.Window > 0 {
+			ns += 4 * float64(pipe.Rows)
+		}
+	}
+	switch m := m.(type) {
+	case *ensemble.Ensemble:
+		ns += 60 * float64(m.Trees())
+	default:
+		ns += float64(size(m)) / 8
+	}
+	return time.Duration(ns)
+}

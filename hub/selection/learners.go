@@ -1,0 +1,123 @@
+package selection
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/gbdt"
+)
+
+// config is a learner with its settings.
+type config struct {
+	learner string
+	params  map[string]float64
+}
+
+func (c config) key() string {
+	s := c.learner
+	for _, k := range slices.Sorted(maps.Keys(c.params)) {
+		s += fmt.Sprintf(" %s=%s", k, strconv.FormatFloat(c.params[k], 'g', -1, 64))
+	}
+	return s
+}
+
+// job is one training: rows to learn from, rows to stop early by (may be none), and how many rounds when there are none.
+type job struct {
+	config
+	train, valid []int32
+	rounds       int
+	alpha        float64 // quantile to predict instead of the point; 0 for the point
+	bytes        int64   // the model should not be larger
+	seed         uint64
+}
+
+// learner trains one kind of model. scaled says which matrix it wants.
+type learner struct {
+	name   string
+	scaled bool
+	fit    func(ctx context.Context, t *table, j job) (m artifact.Predictor, rounds int, err error)
+	// first are the settings tried before any random ones; draw makes a random one.
+	first []map[string]float64
+	draw  func(rng *rand.Rand) map[string]float64
+}
+
+// learners in the order in which they are tried.
+var learners = []learner{gbdtLearner}
+
+// Learners lists what Options.Learners may name.
+func Learners() []string {
+	var names []string
+	for _, l := range learners {
+		names = append(names, l.name)
+	}
+	return names
+}
+
+func learnerOf(name string) *learner {
+	for i := range learners {
+		if learners[i].name == name {
+			return &learners[i]
+		}
+	}
+	return nil
+}
+
+var gbdtLearner = learner{
+	name: "gbdt",
+	fit:  fitGBDT,
+	first: []map[string]float64{
+		{"rate": 0.1, "leaves": 31, "min_rows": 40, "features": 0.7, "rows": 0.8, "l2": 1},
+		{"rate": 0.06, "leaves": 31, "min_rows": 100, "features": 0.5, "rows": 0.7, "l2": 5},
+		{"rate": 0.1, "leaves": 15, "min_rows": 40, "features": 0.6, "rows": 0.8, "l2": 1},
+	},
+	draw: func(rng *rand.Rand) map[string]float64 {
+		return map[string]float64{
+			"rate":     []float64{0.05, 0.07, 0.1, 0.15}[rng.IntN(4)],
+			"leaves":   []float64{7, 15, 31, 47}[rng.IntN(4)],
+			"min_rows": []float64{10, 20, 50, 100, 200}[rng.IntN(5)],
+			"features": []float64{0.3, 0.5, 0.7, 1}[rng.IntN(4)],
+			"rows":     []float64{0.6, 0.8, 1}[rng.IntN(3)],
+			"l2":       []float64{0, 1, 5, 20}[rng.IntN(4)],
+		}
+	},
+}
+
+const (
+	maxRounds = 300
+	patience  = 20
+)
+
+func fitGBDT(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+	outputs := 1
+	p := gbdt.Params{Objective: gbdt.Absolute, LearningRate: j.params["rate"], Leaves: int(j.params["leaves"]), MinRows: int(j.params["min_rows"]),
+		FeatureFraction: j.params["features"], RowFraction: j.params["rows"], L2: j.params["l2"], EarlyStop: patience, Seed: j.seed, Threads: t.threads}
+	switch {
+	case j.alpha != 0:
+		p.Objective, p.Alpha = gbdt.Quantile, j.alpha
+	case t.p.Kind == artifact.KindClassification && len(t.p.Classes) == 2:
+		p.Objective = gbdt.Logistic
+	case t.p.Kind == artifact.KindClassification:
+		p.Objective, p.Classes, outputs = gbdt.Softmax, len(t.p.Classes), len(t.p.Classes)
+	}
+	// A tree takes 16 bytes for each of its nodes, twice its leaves.
+	p.Rounds = max(10, min(maxRounds, int(j.bytes)/(32*p.Leaves*outputs)))
+	if len(j.valid) == 0 {
+		p.Rounds = max(1, min(p.Rounds, j.rounds))
+	}
+	m, err := gbdt.Train(ctx, gbdt.Data{X: t.bins, Y: t.y, Train: j.train, Valid: j.valid}, p)
+	if err != nil {
+		return nil, 0, err
+	}
+	return m.Ensemble, m.Rounds, nil
+}
+
+// grownRounds corrects a number of rounds found on part of the rows for more rows: more data bear a little more detail.
+func grownRounds(rounds int, from, to int) int {
+	return int(math.Round(float64(rounds) * min(1.2, math.Pow(float64(to)/float64(max(from, 1)), 0.3))))
+}

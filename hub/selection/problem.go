@@ -1,0 +1,193 @@
+package selection
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/feature"
+)
+
+// Series holds the rows of one device in time order, as the engine joined them.
+type Series struct {
+	Device   string
+	Times    []int64     // event time, microseconds; ascending
+	Values   [][]float64 // one value per input, missing = NaN
+	Target   []float64   // the truth of each row: y(t+h) for a forecast, the value or the class index otherwise; NaN when unlabelled
+	Baseline []float64   // y(t) for a forecast; nil or NaN otherwise
+}
+
+// Problem is what to learn.
+type Problem struct {
+	Task        string
+	Kind        string // artifact.KindForecast, KindRegression or KindClassification
+	Inputs      []feature.Input
+	TargetIndex int      // position of a forecast's target among the inputs; ignored otherwise
+	TargetName  string   // series to predict; "" means the input at TargetIndex
+	Classes     []string // of a classification
+	HorizonUS   int64    // of a forecast
+	OffsetUS    int64    // local time less UTC, for features of the time of day
+	Devices     []Series
+	Level       float64 // nominal coverage of the interval; default 0.9
+
+	BudgetLatency time.Duration // of one prediction on the device; 0 is no limit
+	BudgetBytes   int64         // of the artifact; default 4 MB
+	Seed          uint64
+
+	Lineage         []string // ids that the artifact is made from
+	Champion        string   // digest of the artifact in force, for the manifest
+	MinAgentVersion string
+}
+
+// Options say how much effort to spend.
+type Options struct {
+	Trials     int           // settings to try; default 12
+	TimeBudget time.Duration // no further trial starts after half of it; default 60 s, or none when Trials is set
+	Threads    int           // default 2
+	Learners   []string      // of Learners(); nil means all
+	Prior      []PastRun     // earlier runs: what won on similar data is tried first
+	Progress   func(Progress)
+}
+
+// Progress tells how far a run has come.
+type Progress struct {
+	Stage   string  // features, search, refit, interval or holdout
+	Done    int     // trials finished
+	Trials  int     // trials planned
+	Best    float64 // best validation score so far, relative to the baseline; NaN when there is none
+	Learner string  // of the best
+}
+
+// Entry is one line of the leaderboard.
+type Entry struct {
+	Learner    string             `json:"learner"`
+	Params     map[string]float64 `json:"params,omitempty"`
+	Score      float64            `json:"score"`      // validation loss: mean absolute error, or log loss
+	Relative   float64            `json:"relative"`   // the same over the baseline's
+	Folds      int                `json:"folds"`      // 1: dropped after the first round
+	Seconds    float64            `json:"seconds"`    // spent on it
+	LatencyUS  float64            `json:"latency_us"` // measured, of the model alone, here
+	Bytes      int64              `json:"bytes"`
+	OverBudget bool               `json:"over_budget,omitempty"`
+}
+
+// Holdout is how the artifact did on rows that the search never saw. Figures that do not apply are 0.
+type Holdout struct {
+	Rows          int     `json:"rows"`
+	MAE           float64 `json:"mae"`
+	RMSE          float64 `json:"rmse"`
+	MAEBaseline   float64 `json:"mae_persistence"` // of the last value (forecast) or the training median (regression; Evaluate: the mean so far)
+	Coverage      float64 `json:"coverage"`        // of the quantile models' interval, before the device calibrates it
+	IntervalScore float64 `json:"interval_score"`
+	LogLoss       float64 `json:"log_loss"` // classification, and of the class shares for the baseline
+	LogLossPrior  float64 `json:"log_loss_prior"`
+	Accuracy      float64 `json:"accuracy"`
+}
+
+// Result is what a run found.
+type Result struct {
+	Artifact    *artifact.Artifact // decoded from Bytes; passed its self-test
+	Bytes       []byte
+	Leaderboard []Entry // best first
+	Holdout     Holdout
+	Run         PastRun // to be stored and offered as a prior later
+	Features    []string
+	Trials      int
+}
+
+// ErrTooFewRows says that there are not enough labelled rows to learn from and to judge by.
+var ErrTooFewRows = errors.New("too few labelled rows")
+
+// minRows is the least number of labelled rows: below it a holdout says nothing.
+const minRows = 200
+
+func (p *Problem) defaults() {
+	if p.Level == 0 {
+		p.Level = 0.9
+	}
+	if p.BudgetBytes == 0 {
+		p.BudgetBytes = 4e6
+	}
+	if p.Kind == artifact.KindForecast && p.TargetName == "" && p.TargetIndex >= 0 && p.TargetIndex < len(p.Inputs) {
+		p.TargetName = p.Inputs[p.TargetIndex].Name
+	}
+}
+
+func (p *Problem) check() error {
+	switch {
+	case p.Task == "" || len(p.Inputs) == 0:
+		return errors.New("selection: a problem needs a task and inputs")
+	case p.Kind == artifact.KindForecast && (p.HorizonUS <= 0 || p.TargetIndex < 0 || p.TargetIndex >= len(p.Inputs)):
+		return fmt.Errorf("selection: forecast of input %d of %d, %d µs ahead", p.TargetIndex, len(p.Inputs), p.HorizonUS)
+	case p.Kind == artifact.KindClassification && len(p.Classes) < 2:
+		return errors.New("selection: a classification needs at least two classes")
+	case p.Kind != artifact.KindForecast && p.Kind != artifact.KindRegression && p.Kind != artifact.KindClassification:
+		return fmt.Errorf("selection: kind %q", p.Kind)
+	case !(p.Level > 0 && p.Level < 1):
+		return fmt.Errorf("selection: level %v", p.Level)
+	}
+	for i := range p.Devices {
+		if err := p.checkSeries(&p.Devices[i]); err != nil {
+			return fmt.Errorf("selection: device %q: %w", p.Devices[i].Device, err)
+		}
+	}
+	return nil
+}
+
+func (p *Problem) checkSeries(s *Series) error {
+	n := len(s.Times)
+	if len(s.Values) != n || len(s.Target) != n || (s.Baseline != nil && len(s.Baseline) != n) {
+		return fmt.Errorf("%d times, %d rows, %d targets, %d baselines", n, len(s.Values), len(s.Target), len(s.Baseline))
+	}
+	if p.Kind == artifact.KindForecast && s.Baseline == nil && n > 0 {
+		return errors.New("a forecast needs baselines")
+	}
+	if !slices.IsSorted(s.Times) {
+		return errors.New("times go back")
+	}
+	for i, row := range s.Values {
+		if len(row) != len(p.Inputs) {
+			return fmt.Errorf("row %d has %d values for %d inputs", i, len(row), len(p.Inputs))
+		}
+		if y := s.Target[i]; p.Kind == artifact.KindClassification && y == y && !(y >= 0 && y < float64(len(p.Classes)) && y == math.Trunc(y)) {
+			return fmt.Errorf("row %d has class %v of %d", i, y, len(p.Classes))
+		}
+	}
+	return nil
+}
+
+// labelled reports whether a row can be learned from.
+func (p *Problem) labelled(s *Series, i int) bool {
+	if math.IsNaN(s.Target[i]) || math.IsInf(s.Target[i], 0) {
+		return false
+	}
+	return p.Kind != artifact.KindForecast || !(math.IsNaN(s.Baseline[i]) || math.IsInf(s.Baseline[i], 0))
+}
+
+// base returns what a prediction is added to: y(t) for a forecast, else 0.
+func (p *Problem) base(s *Series, i int) float64 {
+	if p.Kind == artifact.KindForecast {
+		return s.Baseline[i]
+	}
+	return 0
+}
+
+// rowDistance returns the median time between the rows of a device, in microseconds; at least 1.
+func (p *Problem) rowDistance() int64 {
+	var d []int64
+	for i := range p.Devices {
+		for k := 1; k < len(p.Devices[i].Times); k++ {
+			if gap := p.Devices[i].Times[k] - p.Devices[i].Times[k-1]; gap > 0 {
+				d = append(d, gap)
+			}
+		}
+	}
+	if len(d) == 0 {
+		return 1
+	}
+	slices.Sort(d)
+	return d[len(d)/2]
+}
