@@ -311,11 +311,9 @@ func (b *Bus) Revoke(publicKey string) error {
 func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 	type message struct {
 		Client struct {
-			ID      uint64 `json:"id"`
-			User    string `json:"user"`
-			NameTag string `json:"name_tag"`
-			Issuer  string `json:"issuer_key"`
-			JWT     string `json:"jwt"`
+			ID     uint64 `json:"id"`
+			Issuer string `json:"issuer_key"`
+			JWT    string `json:"jwt"`
 		} `json:"client"`
 	}
 	signer, err := b.keys.signers[RoleDevice].PublicKey()
@@ -325,10 +323,14 @@ func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 	open := map[string]map[uint64]bool{}
 	handle := func(m *nats.Msg) {
 		var msg message
-		if json.Unmarshal(m.Data, &msg) != nil || msg.Client.Issuer != signer || msg.Client.NameTag == "" {
+		if json.Unmarshal(m.Data, &msg) != nil || msg.Client.Issuer != signer {
 			return
 		}
-		dev := msg.Client.NameTag
+		claims, err := jwt.DecodeUserClaims(msg.Client.JWT)
+		if err != nil {
+			return
+		}
+		dev := claims.Name // the event's name tag is the account's
 		if strings.HasSuffix(m.Subject, ".CONNECT") {
 			if open[dev] == nil {
 				open[dev] = map[uint64]bool{}

@@ -152,7 +152,7 @@ func TestRevokeClosesLiveConnection(t *testing.T) {
 	dir := t.TempDir()
 	b := open(t, dir)
 	links := make(chan bool, 8)
-	if err := b.OnLink(func(device string, up bool) { links <- up }); err != nil {
+	if err := b.OnLink(func(device string, up bool) { links <- up && device == "a" }); err != nil {
 		t.Fatal(err)
 	}
 	kp := newKey(t)

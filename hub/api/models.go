@@ -1,0 +1,188 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/identity"
+)
+
+// model is a model with its documents as JSON.
+type model struct {
+	Digest       string          `json:"digest"`
+	Name         string          `json:"name" doc:"task@version"`
+	Task         string          `json:"task"`
+	Version      int64           `json:"version"`
+	Kind         string          `json:"kind"`
+	State        string          `json:"state"`
+	Size         int64           `json:"size"`
+	Target       string          `json:"target"`
+	Metrics      json.RawMessage `json:"metrics"`
+	Lineage      json.RawMessage `json:"lineage"`
+	CreatedBy    string          `json:"created_by"`
+	CreatedAt    int64           `json:"created_at"`
+	TombstonedAt int64           `json:"tombstoned_at"`
+	Tombstone    string          `json:"tombstone"`
+}
+
+func view(m meta.Model) model {
+	return model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
+		m.CreatedBy, m.CreatedAt, m.TombstonedAt, m.Tombstone}
+}
+
+type modelsIn struct {
+	Task  string `query:"task" maxLength:"63"`
+	Limit int    `query:"limit" minimum:"1" maximum:"1000" default:"100"`
+}
+
+type digestIn struct {
+	Digest string `path:"digest" pattern:"^[0-9a-f]{64}$"`
+}
+
+type uploadIn struct {
+	Task    string `query:"task" maxLength:"63" doc:"task the artifact is for; must agree with the artifact"`
+	Kind    string `query:"kind" maxLength:"32"`
+	Source  string `query:"source" maxLength:"200" doc:"where it comes from, for its lineage"`
+	RawBody []byte `contentType:"application/octet-stream"`
+}
+
+type tombstoneIn struct {
+	Digest string `path:"digest" pattern:"^[0-9a-f]{64}$"`
+	Body   struct {
+		Reason string `json:"reason" minLength:"1" maxLength:"500"`
+	}
+}
+
+type lineageOut struct {
+	Model   model         `json:"model"`
+	Dataset *meta.Dataset `json:"dataset,omitempty"`
+	Job     *meta.Job     `json:"job,omitempty"`
+	Parents []model       `json:"parents" doc:"the models it came from, nearest first"`
+}
+
+func (s *Server) modelRoutes() {
+	Register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"), func(ctx context.Context, in *modelsIn) (*list[model], error) {
+		rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
+		out := make([]model, len(rows))
+		for i, m := range rows {
+			out[i] = view(m)
+		}
+		return items(out, err)
+	})
+	Register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"), func(ctx context.Context, in *digestIn) (*body[model], error) {
+		m, err := s.DB.Read().Model(ctx, in.Digest)
+		return reply(view(m), err)
+	})
+	Register(s, Viewer, op("GET", "/v1/models/{digest}/lineage", "model-lineage", "models", "What a model came from"), s.lineage)
+	upload := op("POST", "/v1/models", "upload-model", "models", "Import an artifact")
+	upload.MaxBodyBytes, upload.DefaultStatus = registry.MaxBytes, http.StatusCreated
+	Register(s, Engineer, upload, s.upload)
+	Register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"), func(ctx context.Context, in *tombstoneIn) (*none, error) {
+		if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
+			return nil, err
+		}
+		return nil, s.Fleet.Tombstone(ctx, in.Digest)
+	})
+	s.route(Device, "GET", identity.PathArtifact+"{digest}", s.artifact)
+	s.route(Anyone, "GET", identity.PathTUF+"{file}", s.tuf)
+}
+
+// route adds a plain handler with a row in the authorisation table.
+func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
+	s.mu.Lock()
+	s.table = append(s.table, Row{method, path, role})
+	s.mu.Unlock()
+	s.mux.Handle(method+" "+path, s.Guard(role, h))
+	s.huma.OpenAPI().AddOperation(&huma.Operation{Method: method, Path: path, OperationID: strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-"),
+		Tags: []string{"agent"}, Description: "Needs the role " + role.String() + ".", Responses: map[string]*huma.Response{"200": {Description: "the bytes"}}})
+}
+
+func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], error) {
+	q := s.DB.Read()
+	m, err := q.Model(ctx, in.Digest)
+	if err != nil {
+		return nil, err
+	}
+	out := lineageOut{Model: view(m), Parents: []model{}}
+	type links struct {
+		Parent  string `json:"parent"`
+		Dataset string `json:"dataset"`
+		Job     string `json:"job"`
+	}
+	var l links
+	_ = json.Unmarshal([]byte(m.Lineage), &l) // a lineage of another form has no links to follow
+	if d, err := q.Dataset(ctx, l.Dataset); err == nil {
+		out.Dataset = &d
+	}
+	if j, err := q.Job(ctx, l.Job); err == nil {
+		out.Job = &j
+	}
+	for n := 0; l.Parent != "" && n < 100; n++ {
+		p, err := q.Model(ctx, l.Parent)
+		if errors.Is(err, meta.ErrNotFound) {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		out.Parents = append(out.Parents, view(p))
+		l = links{}
+		_ = json.Unmarshal([]byte(p.Lineage), &l)
+	}
+	return reply(out, nil)
+}
+
+func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[model], error) {
+	info := registry.Info{Task: in.Task, Kind: in.Kind, CreatedBy: actor(ctx), Lineage: map[string]string{"source": in.Source, "trigger": "import"}}
+	if s.opts.Inspect != nil {
+		task, kind, metrics, err := s.opts.Inspect(in.RawBody)
+		if err != nil {
+			return nil, bad("the artifact cannot be read: %v", err)
+		}
+		if in.Task != "" && in.Task != task {
+			return nil, bad("the artifact is for task %q, not %q", task, in.Task)
+		}
+		info.Task, info.Kind, info.Metrics = task, kind, metrics
+	}
+	m, err := s.Registry.Register(ctx, in.RawBody, info)
+	return reply(view(m), err)
+}
+
+// artifact serves an artifact by range, under the digest alone or as "sha256:<digest>".
+func (s *Server) artifact(w http.ResponseWriter, r *http.Request) {
+	digest := strings.TrimPrefix(r.PathValue("digest"), "sha256:")
+	o, err := s.Registry.Open(r.Context(), digest)
+	if err != nil {
+		s.plainError(w, r, err)
+		return
+	}
+	defer o.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("ETag", `"`+digest+`"`)
+	w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
+	http.ServeContent(w, r, "", o.Modified, o)
+}
+
+func (s *Server) tuf(w http.ResponseWriter, r *http.Request) {
+	b, err := s.Trust.Fetch(r.Context(), r.PathValue("file"))
+	if err != nil {
+		s.plainError(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(b) // the client may be gone
+}
+
+func (s *Server) plainError(w http.ResponseWriter, r *http.Request, err error) {
+	if e, ok := errors.AsType[*Error](s.fail(r.Context(), err)); ok {
+		writeError(w, e.status, e.Detail.Code, e.Detail.Message)
+	}
+}

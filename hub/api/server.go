@@ -1,0 +1,307 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/time/rate"
+
+	"skerry.dev/hub/bus"
+	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/lake"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/trust/signing"
+)
+
+// Options configure the interface.
+type Options struct {
+	// Version is reported by /health and the OpenAPI document.
+	Version string
+	// Secret signs login tokens. Empty: a random one kept in KeyDir.
+	Secret string
+	// KeyDir is where a generated secret is kept.
+	KeyDir string
+	// LoginTTL is the life of a login. Default 8 h.
+	LoginTTL time.Duration
+	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload is taken as described by the caller.
+	Inspect func(data []byte) (task, kind string, metrics any, err error)
+	// Gatherer is what /metrics shows. nil: nothing.
+	Gatherer prometheus.Gatherer
+	// Log receives failures of the hub's own. nil: nowhere.
+	Log *slog.Logger
+}
+
+// Parts are what the interface shows and changes.
+type Parts struct {
+	DB       *meta.Store
+	Bus      *bus.Bus
+	Fleet    *fleet.Fleet
+	Registry *registry.Registry
+	Lake     *lake.Lake
+	Trust    *signing.Repository
+}
+
+// Server is the interface. Safe for concurrent use once serving.
+type Server struct {
+	Parts
+	opts   Options
+	mux    *http.ServeMux
+	huma   huma.API
+	auth   auth
+	checks map[string]func(context.Context) error
+
+	mu    sync.Mutex // guards table and tries
+	table []Row
+	tries map[string]*rate.Limiter
+}
+
+// Row is one line of the authorisation table.
+type Row struct {
+	Method, Path string
+	Role         Role
+}
+
+// New makes the interface with every route of the hub's core.
+func New(p Parts, opts Options) (*Server, error) {
+	if opts.LoginTTL <= 0 {
+		opts.LoginTTL = 8 * time.Hour
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	secret, err := loadSecret(opts)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Parts: p, opts: opts, mux: http.NewServeMux(), tries: map[string]*rate.Limiter{}, checks: map[string]func(context.Context) error{}}
+	s.auth = auth{db: p.DB, bus: p.Bus, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
+	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
+	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
+	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}}
+	cfg.DefaultFormat = "application/json"
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Components.Schemas = huma.NewMapRegistry("#/components/schemas/", schemaName)
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer"}}
+	s.huma = humago.New(s.mux, cfg)
+	s.huma.UseMiddleware(s.identify)
+	s.checks["database"] = p.DB.Ping
+	s.checks["nats"] = func(context.Context) error { return p.Bus.Err() }
+	s.plain()
+	s.accessRoutes()
+	s.deviceRoutes()
+	s.dataRoutes()
+	s.modelRoutes()
+	return s, nil
+}
+
+// schemaName names a type in the OpenAPI document. Types of other packages carry their package, so that equal names do not meet.
+func schemaName(t reflect.Type, hint string) string {
+	name := huma.DefaultSchemaNamer(t, hint)
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
+		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
+	}
+	return name
+}
+
+func loadSecret(opts Options) ([]byte, error) {
+	if opts.Secret != "" {
+		if len(opts.Secret) < 32 {
+			return nil, errors.New("JWT_SECRET: must have at least 32 characters")
+		}
+		return []byte(opts.Secret), nil
+	}
+	if opts.KeyDir == "" {
+		return nil, errors.New("api: neither a secret nor a key directory is given")
+	}
+	file := filepath.Join(opts.KeyDir, "jwt-secret")
+	b, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		b = make([]byte, 32)
+		rand.Read(b) // never fails
+		b = []byte(hex.EncodeToString(b))
+		err = errors.Join(os.MkdirAll(opts.KeyDir, 0o700), os.WriteFile(file, b, 0o600))
+	}
+	return b, err
+}
+
+// Huma is the API that operations are registered on.
+func (s *Server) Huma() huma.API { return s.huma }
+
+// Mux is the router, for handlers that are no operations (the web UI, the Open Inference Protocol). Guard them with Guard.
+func (s *Server) Mux() *http.ServeMux { return s.mux }
+
+// AddCheck adds a line to /health/detailed; a failing one makes /ready fail. Call it before serving.
+func (s *Server) AddCheck(name string, fn func(context.Context) error) { s.checks[name] = fn }
+
+// Table is the authorisation table in order of path and method.
+func (s *Server) Table() []Row {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t := slices.Clone(s.table)
+	slices.SortFunc(t, func(a, b Row) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
+	return t
+}
+
+// Register adds an operation that needs a role. The body limit is 1 MiB unless the operation sets one.
+func Register[I, O any](s *Server, role Role, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
+	op.Middlewares = append(huma.Middlewares{Require(role)}, op.Middlewares...)
+	if role != Anyone {
+		op.Security = []map[string][]string{{"bearer": {}}}
+	}
+	if op.Metadata == nil {
+		op.Metadata = map[string]any{}
+	}
+	op.Metadata["role"] = role
+	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the role " + role.String() + ".")
+	s.mu.Lock()
+	s.table = append(s.table, Row{op.Method, op.Path, role})
+	s.mu.Unlock()
+	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
+		out, err := handler(ctx, in)
+		if err != nil {
+			return nil, s.fail(ctx, err)
+		}
+		if out == nil {
+			out = new(O)
+		}
+		return out, nil
+	})
+}
+
+// op is short for an operation of the core.
+func op(method, path, id, tag, summary string) huma.Operation {
+	return huma.Operation{Method: method, Path: path, OperationID: id, Tags: []string{tag}, Summary: summary}
+}
+
+// plain adds the routes that are no operations.
+func (s *Server) plain() {
+	text := func(status int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = w.Write([]byte(body + "\n")) // the client may be gone
+		}
+	}
+	s.mux.HandleFunc("GET /alive", text(http.StatusOK, `{"status":"ok"}`))
+	s.mux.HandleFunc("GET /health", text(http.StatusOK, `{"status":"ok","version":"`+s.opts.Version+`"}`))
+	s.mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
+		for _, c := range s.health(r.Context()) {
+			if c.Error != "" {
+				text(http.StatusServiceUnavailable, `{"status":"not ready"}`)(w, r)
+				return
+			}
+		}
+		text(http.StatusOK, `{"status":"ready"}`)(w, r)
+	})
+	s.mux.HandleFunc("GET /docs", docs)
+	if s.opts.Gatherer != nil {
+		s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}))
+	}
+	Register(s, Viewer, op("GET", "/health/detailed", "health-detailed", "health", "State of every part"), func(ctx context.Context, _ *struct{}) (*healthOut, error) {
+		o := &healthOut{}
+		o.Body.Status, o.Body.Version, o.Body.Checks = "ok", s.opts.Version, s.health(ctx)
+		for _, c := range o.Body.Checks {
+			if c.Error != "" {
+				o.Body.Status = "degraded"
+			}
+		}
+		return o, nil
+	})
+}
+
+type healthOut struct {
+	Body struct {
+		Status  string           `json:"status" enum:"ok,degraded"`
+		Version string           `json:"version"`
+		Checks  map[string]check `json:"checks"`
+	}
+}
+
+type check struct {
+	Status  string  `json:"status" enum:"ok,failed"`
+	Error   string  `json:"error,omitempty"`
+	Seconds float64 `json:"seconds"`
+}
+
+func (s *Server) health(ctx context.Context) map[string]check {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	out := map[string]check{}
+	for name, fn := range s.checks {
+		start := time.Now()
+		c := check{Status: "ok"}
+		if err := fn(ctx); err != nil {
+			c = check{Status: "failed", Error: err.Error()}
+		}
+		c.Seconds = time.Since(start).Seconds()
+		out[name] = c
+	}
+	return out
+}
+
+// Handler is the whole interface.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Referrer-Policy", "no-referrer")
+		defer func() {
+			v := recover()
+			if v == http.ErrAbortHandler {
+				panic(v) // breaks the connection off, so that a cut answer does not look complete
+			}
+			if v != nil {
+				s.opts.Log.Error("request panicked", "path", r.URL.Path, "panic", v)
+				writeError(w, http.StatusInternalServerError, "internal", "the hub made a mistake; its log has the details")
+			}
+		}()
+		if _, pattern := s.mux.Handler(r); pattern == "" {
+			writeError(w, http.StatusNotFound, "not_found", "no such path or method: "+r.Method+" "+r.URL.Path)
+			return
+		}
+		s.mux.ServeHTTP(w, r)
+	})
+}
+
+// Serve answers on a listener until ctx ends, then lets running requests finish for ten seconds.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	done := make(chan error, 1)
+	go func() { done <- srv.Serve(l) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	err := srv.Shutdown(grace)
+	if err != nil {
+		err = errors.Join(err, srv.Close())
+	}
+	<-done
+	return err
+}

@@ -1,0 +1,281 @@
+package lake
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skerry.dev/hub/blob"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/wire"
+)
+
+// Options tune the compactor. The zero value is a sensible default.
+type Options struct {
+	// Every is how often the compactor looks. Default 1 min.
+	Every time.Duration
+	// MaxAge is how long a chunk may wait in staging. Default 15 min.
+	MaxAge time.Duration
+	// MinBytes moves the chunks of a class and site as soon as they have this many bytes. Default 4 MiB.
+	MinBytes int64
+	// BatchChunks bounds the chunks of one move, and with them the memory. Default 2000.
+	BatchChunks int
+	// LedgerAge is how long the ledger keeps the hash of every chunk before it merges neighbours. Default 7 days.
+	LedgerAge time.Duration
+	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them. Default 90 days.
+	LabelAge time.Duration
+	// Registerer receives the metrics. nil: none are exported.
+	Registerer prometheus.Registerer
+	// Log is where trouble goes. nil: nowhere.
+	Log *slog.Logger
+	// Step is called before each step of a move, for tests that crash there. nil: nothing.
+	Step func(name string) error
+}
+
+// Lake is safe for concurrent use.
+type Lake struct {
+	db    *meta.Store
+	blobs *blob.Store
+	opts  Options
+	moved prometheus.Counter
+	mu    sync.Mutex // one compaction at a time
+}
+
+// New returns a lake whose compactor does not run yet.
+func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d <= 0 {
+			*d = v
+		}
+	}
+	def(&opts.Every, time.Minute)
+	def(&opts.MaxAge, 15*time.Minute)
+	def(&opts.LedgerAge, 7*24*time.Hour)
+	def(&opts.LabelAge, 90*24*time.Hour)
+	if opts.MinBytes <= 0 {
+		opts.MinBytes = 4 << 20
+	}
+	if opts.BatchChunks <= 0 {
+		opts.BatchChunks = 2000
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Step == nil {
+		opts.Step = func(string) error { return nil }
+	}
+	l := &Lake{db: db, blobs: blobs, opts: opts, moved: prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_lake_chunks_moved_total", Help: "Chunks moved from staging to the lake."})}
+	if opts.Registerer != nil {
+		opts.Registerer.MustRegister(l.moved)
+	}
+	return l
+}
+
+// Run removes orphans, then compacts until ctx ends.
+func (l *Lake) Run(ctx context.Context) error {
+	if err := l.Sweep(ctx, 0); err != nil && ctx.Err() == nil {
+		l.opts.Log.Error("removing orphaned files failed", "err", err)
+	}
+	t := time.NewTicker(l.opts.Every)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		if _, err := l.Compact(ctx, false); err != nil && ctx.Err() == nil {
+			l.opts.Log.Error("compaction failed, it will be tried again", "err", err)
+		}
+		if err := l.tidy(ctx); err != nil && ctx.Err() == nil {
+			l.opts.Log.Error("tidying the ledger failed", "err", err)
+		}
+	}
+}
+
+func (l *Lake) tidy(ctx context.Context) error {
+	now := time.Now()
+	return l.db.Tx(ctx, func(q *meta.Queries) error {
+		if _, err := q.MergeIntervals(ctx, now.Add(-l.opts.LedgerAge).UnixMicro()); err != nil {
+			return err
+		}
+		_, err := q.PruneLabelPoints(ctx, now.Add(-l.opts.LabelAge).UnixMicro())
+		return err
+	})
+}
+
+// Sweep removes files that the manifest does not know and that are older than age: what a crash left.
+func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	files, err := l.db.Read().LakeFiles(ctx, 0)
+	if err != nil {
+		return err
+	}
+	known := make(map[string]bool, len(files))
+	for _, f := range files {
+		known[f.Path] = true
+	}
+	return l.blobs.List(ctx, "", func(key string, _ int64, modified time.Time) error {
+		if known[key] || time.Since(modified) < age {
+			return nil
+		}
+		return l.blobs.Delete(ctx, key)
+	})
+}
+
+// Compact moves staged chunks that are old or many enough, or all of them when force is set. It returns how many it moved.
+func (l *Lake) Compact(ctx context.Context, force bool) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	groups, err := l.db.Read().StagedGroups(ctx)
+	if err != nil {
+		return 0, err
+	}
+	total := 0
+	for _, g := range groups {
+		due := force || g.Bytes >= l.opts.MinBytes || time.Since(time.UnixMicro(g.Oldest)) >= l.opts.MaxAge
+		for left := g.Chunks; due && left > 0; {
+			n, err := l.move(ctx, g.Class, g.Site)
+			total += n
+			l.moved.Add(float64(n))
+			if err != nil {
+				return total, fmt.Errorf("compact class %s of site %q: %w", wire.Class(g.Class), g.Site, err)
+			}
+			if n == 0 {
+				break
+			}
+			left -= int64(n)
+		}
+	}
+	return total, nil
+}
+
+func (l *Lake) move(ctx context.Context, class int64, site string) (int, error) {
+	chunks, err := l.db.Read().StagedChunks(ctx, class, site, l.opts.BatchChunks)
+	if err != nil || len(chunks) == 0 {
+		return 0, err
+	}
+	switch wire.Class(class) {
+	case wire.ClassReading:
+		return moveRows(ctx, l, chunks, readingRows)
+	case wire.ClassLabel:
+		return moveRows(ctx, l, chunks, labelRows)
+	case wire.ClassPrediction:
+		return moveRows(ctx, l, chunks, predictionRows)
+	case wire.ClassHost:
+		return moveRows(ctx, l, chunks, hostRows)
+	default:
+		return moveRows(ctx, l, chunks, eventRows)
+	}
+}
+
+// file is a Parquet file in memory with its manifest.
+type file struct {
+	data  []byte
+	row   meta.LakeFile
+	parts []meta.LakePart
+}
+
+func moveRows[T any, P row[T]](ctx context.Context, l *Lake, chunks []meta.Staged, rows func(place, *wire.Records) []T) (int, error) {
+	byDate := map[string][]T{}
+	for _, c := range chunks {
+		_, recs, err := wire.Decode(c.Bytes)
+		if err != nil {
+			return 0, fmt.Errorf("chunk %s/%s/%d: %w", c.Device, c.Run, c.From, err)
+		}
+		for _, r := range rows(at(c), recs) {
+			_, _, t := P(&r).head()
+			date := time.UnixMicro(t).UTC().Format(time.DateOnly)
+			byDate[date] = append(byDate[date], r)
+		}
+	}
+	var files []file
+	for date, rs := range byDate {
+		f, err := build[T, P](wire.Class(chunks[0].Class), date, chunks[0].Site, rs)
+		if err != nil {
+			return 0, err
+		}
+		files = append(files, f)
+	}
+	slices.SortFunc(files, func(a, b file) int { return bytes.Compare([]byte(a.row.Path), []byte(b.row.Path)) })
+	for _, f := range files {
+		if err := l.opts.Step("write"); err != nil {
+			return 0, err
+		}
+		if err := l.blobs.Put(ctx, f.row.Path, f.data); err != nil {
+			return 0, err
+		}
+	}
+	if err := l.opts.Step("commit"); err != nil {
+		return 0, err
+	}
+	err := l.db.Tx(ctx, func(q *meta.Queries) error {
+		for _, f := range files {
+			if err := q.InsertLakeFile(ctx, f.row, f.parts); err != nil {
+				return err
+			}
+		}
+		for _, c := range chunks {
+			if err := q.DeleteStaged(ctx, c); err != nil {
+				return err // somebody else moved it: nothing of this move may count
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(chunks), l.opts.Step("done")
+}
+
+func build[T any, P row[T]](class wire.Class, date, site string, rows []T) (file, error) {
+	slices.SortStableFunc(rows, func(a, b T) int {
+		da, ka, _ := P(&a).head()
+		db, kb, _ := P(&b).head()
+		switch {
+		case da != db:
+			return bytes.Compare([]byte(da), []byte(db))
+		case ka.less(kb):
+			return -1
+		case kb.less(ka):
+			return 1
+		}
+		return 0
+	})
+	var buf bytes.Buffer
+	w := parquet.NewGenericWriter[T](&buf, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("skerry", "1", ""))
+	_, err := w.Write(rows)
+	if err = errors.Join(err, w.Close()); err != nil {
+		return file{}, fmt.Errorf("encode parquet: %w", err)
+	}
+	sum := sha256.Sum256(buf.Bytes())
+	f := file{data: buf.Bytes()}
+	f.row = meta.LakeFile{Path: fmt.Sprintf("%s/date=%s/site=%s/%s.parquet", class, date, site, hex.EncodeToString(sum[:16])), Class: int64(class), Date: date, Site: site,
+		Rows: int64(len(rows)), Bytes: int64(buf.Len()), CreatedAt: meta.Now()}
+	for i := range rows {
+		dev, key, t := P(&rows[i]).head()
+		n := len(f.parts)
+		if n == 0 || f.parts[n-1].Device != dev {
+			f.parts = append(f.parts, meta.LakePart{Path: f.row.Path, Device: dev, Class: int64(class), MinTime: math.MaxInt64, MaxTime: math.MinInt64,
+				MinOrdinal: key.Ordinal, MinSeq: key.Seq})
+			n++
+		}
+		p := &f.parts[n-1]
+		p.Rows++
+		p.MinTime, p.MaxTime = min(p.MinTime, t), max(p.MaxTime, t)
+	}
+	return f, nil
+}

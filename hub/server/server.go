@@ -1,0 +1,258 @@
+// Package server wires the whole hub: Open acquires everything, Run serves until its context ends, Close releases. The command and the tests use it
+// alike.
+//
+// Other packages join by the fields of [Hub] before Run: hooks on Ingest, routes on API, background work with Go.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"skerry.dev/hub/api"
+	"skerry.dev/hub/blob"
+	"skerry.dev/hub/bus"
+	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/ingest"
+	"skerry.dev/hub/lake"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/trust/signing"
+)
+
+// Options configure a hub. The zero value with a DataDir is a single machine on loopback.
+type Options struct {
+	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/, keys/.
+	DataDir string `yaml:"data_dir"`
+	// Listen is the address of the REST API. Default 127.0.0.1:8000.
+	Listen string `yaml:"listen"`
+	// NATSListen is the address for devices. Default 127.0.0.1:4222.
+	NATSListen string `yaml:"nats_listen"`
+	// AdvertiseNATS are the URLs that devices are told. Default: the address listened on.
+	AdvertiseNATS []string `yaml:"advertise_nats"`
+	// TLSCert and TLSKey are PEM files for NATS. Empty: plain TCP, for loopback or behind a TLS proxy.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+	// DatabaseURL is postgres://… or a path of a SQLite file. Default: hub.db in DataDir.
+	DatabaseURL string `yaml:"database_url"`
+	// BlobURL is s3://… or a folder. Default: DataDir.
+	BlobURL string `yaml:"blob_url"`
+	// JWTSecret signs logins, at least 32 characters. Default: generated and kept below keys/.
+	JWTSecret string `yaml:"jwt_secret"`
+	// AdminPassword is given to the user admin on the first start. Default: generated and shown once.
+	AdminPassword string `yaml:"-"`
+	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk. Defaults 8 GiB, 1 GiB, 256 MiB.
+	TelemetryBytes int64 `yaml:"telemetry_bytes"`
+	EventBytes     int64 `yaml:"event_bytes"`
+	StateBytes     int64 `yaml:"state_bytes"`
+	// CompactEvery and CompactAge tune the lake: how often it looks, how long a chunk may wait. Defaults 1 min, 15 min.
+	CompactEvery time.Duration `yaml:"compact_every"`
+	CompactAge   time.Duration `yaml:"compact_age"`
+	// LabelAge is how long matured predictions stay in SQL for charts. Default 90 days.
+	LabelAge time.Duration `yaml:"label_age"`
+	// CredentialTTL is the life of a device's NATS credential. Default 24 h.
+	CredentialTTL time.Duration `yaml:"credential_ttl"`
+	// Version is shown by /health.
+	Version string `yaml:"-"`
+	// Inspect reads an uploaded artifact; see api.Options.
+	Inspect func(data []byte) (task, kind string, metrics any, err error) `yaml:"-"`
+	// Log receives everything. nil: nothing.
+	Log *slog.Logger `yaml:"-"`
+}
+
+// Hub is an open hub.
+type Hub struct {
+	DB       *meta.Store
+	Bus      *bus.Bus
+	Blobs    *blob.Store
+	Trust    *signing.Repository
+	Registry *registry.Registry
+	Fleet    *fleet.Fleet
+	Ingest   *ingest.Ingester
+	Lake     *lake.Lake
+	API      *api.Server
+	Metrics  *prometheus.Registry
+	Log      *slog.Logger
+	// NewAdminPassword is the password of the user admin when this start created it, "" otherwise. Show it once.
+	NewAdminPassword string
+
+	opts      Options
+	lakeBlobs *blob.Store
+	listener  net.Listener
+	tasks     []func(context.Context) error
+	closed    bool
+}
+
+// Open creates or opens the hub's data, starts NATS and listens. Nothing is served before Run.
+func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
+	if opts.DataDir == "" {
+		return nil, errors.New("open hub: data_dir is not set")
+	}
+	if opts.Listen == "" {
+		opts.Listen = "127.0.0.1:8000"
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Version == "" {
+		opts.Version = "dev"
+	}
+	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
+		return nil, fmt.Errorf("open hub: %w", err)
+	}
+	h := &Hub{opts: opts, Log: opts.Log, Metrics: prometheus.NewRegistry()}
+	h.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("open hub: %w", errors.Join(err, h.Close()))
+		}
+	}()
+	if h.DB, err = meta.Open(ctx, meta.Options{URL: opts.DatabaseURL, Dir: opts.DataDir}); err != nil {
+		return nil, err
+	}
+	if h.Blobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "blobs"); err != nil {
+		return nil, err
+	}
+	if h.lakeBlobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "lake"); err != nil {
+		return nil, err
+	}
+	keys := filepath.Join(opts.DataDir, "keys")
+	if h.Trust, err = signing.Open(signing.Options{Keys: keys, Dir: filepath.Join(opts.DataDir, "tuf")}); err != nil {
+		return nil, err
+	}
+	h.Registry = registry.New(h.DB, h.Blobs, h.Trust)
+	if err := h.Registry.Repair(ctx); err != nil {
+		return nil, err
+	}
+	if h.Bus, err = bus.Open(ctx, bus.Options{Dir: opts.DataDir, Listen: opts.NATSListen, Advertise: opts.AdvertiseNATS, TLSCert: opts.TLSCert, TLSKey: opts.TLSKey,
+		TelemetryBytes: opts.TelemetryBytes, EventBytes: opts.EventBytes, StateBytes: opts.StateBytes, Log: opts.Log}); err != nil {
+		return nil, err
+	}
+	h.Fleet = fleet.New(h.DB, h.Bus, fleet.Options{CredentialTTL: opts.CredentialTTL, TrustRoot: h.Trust.Root, Log: opts.Log})
+	if err := h.Fleet.Watch(); err != nil {
+		return nil, err
+	}
+	h.Ingest = ingest.New(h.DB, h.Bus, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
+	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
+	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{Every: opts.CompactEvery, MaxAge: opts.CompactAge, LabelAge: opts.LabelAge, Registerer: h.Metrics, Log: opts.Log})
+	if h.API, err = api.New(api.Parts{DB: h.DB, Bus: h.Bus, Fleet: h.Fleet, Registry: h.Registry, Lake: h.Lake, Trust: h.Trust},
+		api.Options{Version: opts.Version, Secret: opts.JWTSecret, KeyDir: keys, Inspect: opts.Inspect, Gatherer: h.Metrics, Log: opts.Log}); err != nil {
+		return nil, err
+	}
+	if err := h.firstAdmin(ctx); err != nil {
+		return nil, err
+	}
+	if h.listener, err = net.Listen("tcp", opts.Listen); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// firstAdmin creates the user admin on the first start. There is no default password.
+func (h *Hub) firstAdmin(ctx context.Context) error {
+	users, err := h.DB.Read().Accounts(ctx)
+	if err != nil || len(users) > 0 {
+		return err
+	}
+	password := h.opts.AdminPassword
+	if password == "" {
+		password = strings.ToLower(rand.Text())
+	}
+	if err := api.CreateAccount(ctx, h.DB, "hub", "admin", "admin", password); err != nil {
+		return fmt.Errorf("create the first user: %w", err)
+	}
+	h.NewAdminPassword = password
+	return nil
+}
+
+// Go adds background work that Run starts and waits for. Call it before Run.
+func (h *Hub) Go(fn func(context.Context) error) { h.tasks = append(h.tasks, fn) }
+
+// URL is the address of the REST API.
+func (h *Hub) URL() string { return "http://" + h.listener.Addr().String() }
+
+// Run serves until ctx ends or a part fails, and returns when everything it started has stopped.
+func (h *Hub) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return h.Fleet.Run(ctx) })
+	g.Go(func() error { return h.Ingest.Run(ctx) })
+	g.Go(func() error { return h.Lake.Run(ctx) })
+	g.Go(func() error {
+		return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
+	})
+	g.Go(func() error { return h.API.Serve(ctx, h.listener) })
+	g.Go(func() error { return h.guard(ctx) })
+	for _, fn := range h.tasks {
+		g.Go(func() error { return fn(ctx) })
+	}
+	h.Log.Info("hub is up", "url", h.URL(), "nats", h.Bus.URLs(), "database", h.DB.Dialect(), "data_dir", h.opts.DataDir)
+	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("run hub: %w", err)
+	}
+	return nil
+}
+
+// guard starts JetStream again after it stopped itself, which it does on a full disk.
+func (h *Hub) guard(ctx context.Context) error {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	down := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		err := h.Bus.Err()
+		switch {
+		case err == nil && down:
+			h.Log.Info("message bus recovered")
+			down = false
+		case err != nil:
+			if !down {
+				h.Log.Error("message bus is down", "err", err)
+			}
+			down = true
+			if err := h.Bus.Reopen(); err != nil {
+				h.Log.Warn("starting JetStream again failed", "err", err)
+			}
+		}
+	}
+}
+
+// Close releases everything. It is idempotent; call it after Run has returned.
+func (h *Hub) Close() error {
+	if h.closed {
+		return nil
+	}
+	h.closed = true
+	var errs []error
+	if h.listener != nil {
+		if err := h.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if h.Bus != nil {
+		errs = append(errs, h.Bus.Close())
+	}
+	for _, b := range []*blob.Store{h.Blobs, h.lakeBlobs} {
+		if b != nil {
+			errs = append(errs, b.Close())
+		}
+	}
+	if h.DB != nil {
+		errs = append(errs, h.DB.Close())
+	}
+	return errors.Join(errs...)
+}
