@@ -1,0 +1,597 @@
+package rollout
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/spec"
+)
+
+// Controller drives the rollouts. Use New, then Run; the methods are safe for concurrent use.
+type Controller struct {
+	db       *meta.Store
+	fleet    *fleet.Fleet
+	registry *registry.Registry
+	log      *slog.Logger
+	wake     chan struct{}
+	mu       sync.Mutex // serialises decisions and commands
+}
+
+// New returns a controller that does nothing before Run.
+func New(db *meta.Store, f *fleet.Fleet, r *registry.Registry, log *slog.Logger) *Controller {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Controller{db: db, fleet: f, registry: r, log: log, wake: make(chan struct{}, 1)}
+}
+
+// Notify says that something changed, for example a device's reported state.
+func (c *Controller) Notify() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run advances the rollouts until ctx ends.
+func (c *Controller) Run(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		if err := c.stepAll(ctx); err != nil && ctx.Err() == nil {
+			c.log.Error("rollouts not advanced", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-c.wake:
+			select { // reports come in bursts
+			case <-ctx.Done():
+				return nil
+			case <-time.After(100 * time.Millisecond):
+			}
+		}
+	}
+}
+
+func (c *Controller) stepAll(ctx context.Context) error {
+	var errs []error
+	for _, state := range []State{Running, RollingBack} {
+		rs, err := c.db.Read().Rollouts(ctx, "", string(state), 0)
+		if err != nil {
+			return err
+		}
+		for _, r := range rs {
+			if err := c.step(ctx, r.ID); err != nil {
+				errs = append(errs, fmt.Errorf("rollout %s: %w", r.ID, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Rollout is a rollout with its documents decoded.
+type Rollout struct {
+	ID        string `json:"id"`
+	Task      string `json:"task"`
+	Model     string `json:"model"` // task@version
+	State     State  `json:"state"`
+	Spec      Spec   `json:"spec"`
+	Status    Status `json:"status"`
+	CreatedBy string `json:"created_by"`
+	CreatedAt int64  `json:"created_at"`
+	UpdatedAt int64  `json:"updated_at"`
+}
+
+// Part is a device's place in a rollout.
+type Part struct {
+	Device     string      `json:"device"`
+	Connected  bool        `json:"connected"`
+	Wanted     spec.Phase  `json:"wanted"`
+	Phase      spec.Phase  `json:"phase"`
+	Reason     string      `json:"reason,omitempty"`
+	Stats      spec.Paired `json:"stats"`
+	Previous   string      `json:"previous,omitempty"` // digest to go back to
+	AssignedAt int64       `json:"assigned_at"`
+}
+
+// memo is the JSON kept with a device's row.
+type memo struct {
+	Previous string      `json:"previous"`
+	Stats    spec.Paired `json:"stats"`
+}
+
+func (c *Controller) load(ctx context.Context, q *meta.Queries, id string) (*Rollout, error) {
+	row, err := q.Rollout(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("rollout %q: %w", id, err)
+	}
+	return c.decode(ctx, q, row)
+}
+
+func (c *Controller) decode(ctx context.Context, q *meta.Queries, row meta.Rollout) (*Rollout, error) {
+	r := &Rollout{ID: row.ID, Task: row.Task, State: State(row.State), CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
+	if err := errors.Join(json.Unmarshal([]byte(row.Spec), &r.Spec), json.Unmarshal([]byte(row.Status), &r.Status)); err != nil {
+		return nil, fmt.Errorf("rollout %q: %w", row.ID, err)
+	}
+	if m, err := q.Model(ctx, row.Digest); err == nil {
+		r.Model = registry.Name(m)
+	}
+	return r, nil
+}
+
+func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) error {
+	s, err1 := json.Marshal(r.Spec)
+	st, err2 := json.Marshal(r.Status)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	r.UpdatedAt = meta.Now()
+	return q.PutRollout(ctx, meta.Rollout{ID: r.ID, Task: r.Task, Digest: r.Spec.Digest, State: string(r.State), Stage: int64(r.Status.Stage), Spec: string(s), Status: string(st),
+		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt})
+}
+
+func (r *Rollout) note(state State, reason, actor string) {
+	r.State = state
+	r.Status.History = append(r.Status.History, Step{At: meta.Now(), State: state, Stage: r.Status.StageName, Reason: reason, Actor: actor})
+}
+
+// List returns rollouts, newest first.
+func (c *Controller) List(ctx context.Context, task, state string, limit int) ([]*Rollout, error) {
+	rows, err := c.db.Read().Rollouts(ctx, task, state, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := []*Rollout{}
+	for _, row := range rows {
+		r, err := c.decode(ctx, c.db.Read(), row)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// Get returns a rollout and its devices.
+func (c *Controller) Get(ctx context.Context, id string) (*Rollout, []Part, error) {
+	r, err := c.load(ctx, c.db.Read(), id)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := c.parts(ctx, r)
+	return r, parts, err
+}
+
+// ErrBusy is returned when a task has a rollout already.
+var ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
+
+// Create starts a rollout, or leaves it awaiting an approval.
+func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout, error) {
+	m, err := c.db.Read().Model(ctx, s.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", s.Digest, err)
+	}
+	if s.Task == "" {
+		s.Task = m.Task
+	}
+	if s.Task != m.Task {
+		return nil, fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)
+	}
+	if m.TombstonedAt != 0 {
+		return nil, fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
+	}
+	if err := s.Defaults(); err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old, err := c.List(ctx, s.Task, "", 50)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range old {
+		if !o.State.Final() {
+			return nil, fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
+		}
+	}
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, err
+	}
+	r := &Rollout{ID: "r-" + hex.EncodeToString(id[:]), Task: s.Task, Model: registry.Name(m), Spec: s, CreatedBy: actor, CreatedAt: meta.Now(),
+		Status: Status{StageName: ShadowStage, Step: "rolling", Since: meta.Now()}}
+	state := Running
+	if s.Approval {
+		state = Awaiting
+	}
+	r.note(state, "created", actor)
+	err = c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := c.save(ctx, q, r); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "rollout.create", r.ID, r.Model)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("rollout created", "rollout", r.ID, "model", r.Model, "state", string(r.State))
+	c.Notify()
+	return r, nil
+}
+
+// Command is what people can tell a rollout.
+type Command string
+
+// The commands.
+const (
+	Approve  Command = "approve"
+	Pause    Command = "pause"
+	Resume   Command = "resume"
+	Abort    Command = "abort"    // stop; devices that run the candidate keep it
+	Rollback Command = "rollback" // stop, tombstone the version and take it back everywhere
+	Skip     Command = "skip"     // enter the next stage although this one is not through
+	Retry    Command = "retry"    // order the failed devices again
+)
+
+// Do carries out a command.
+func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := c.load(ctx, c.db.Read(), id)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(allowed ...State) error {
+		if slices.Contains(allowed, r.State) {
+			return nil
+		}
+		return fmt.Errorf("rollout %s is %s: %s is possible only while it is %v", id, r.State, cmd, allowed)
+	}
+	if reason == "" {
+		reason = string(cmd)
+	}
+	switch cmd {
+	case Approve:
+		err = refuse(Awaiting, Draft)
+		r.Status.Since = meta.Now()
+		r.note(Running, reason, actor)
+	case Pause:
+		err = refuse(Running)
+		r.Status.Reason = reason
+		r.note(Paused, reason, actor)
+	case Resume:
+		err = refuse(Paused)
+		r.Status.Since, r.Status.Reason = meta.Now(), ""
+		r.note(Running, reason, actor)
+	case Abort:
+		err = refuse(Running, Paused, Awaiting, Draft)
+		r.Status.Reason = reason
+		r.note(Aborted, reason, actor)
+	case Rollback:
+		err = refuse(Running, Paused, Completed, Aborted)
+		r.Status.Reason = reason
+		r.note(RollingBack, reason, actor)
+	case Skip:
+		if err = refuse(Running, Paused); err == nil {
+			d := Decision{State: Running, Status: r.Status}
+			d.advance(&r.Spec, meta.Now())
+			r.Status = d.Status
+			r.note(d.State, reason, actor)
+		}
+	case Retry:
+		if err = refuse(Running, Paused); err == nil {
+			err = c.retry(ctx, r)
+			r.note(Running, reason, actor)
+		}
+	default:
+		err = fmt.Errorf("unknown command %q: one of approve, pause, resume, abort, rollback, skip, retry", cmd)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := c.save(ctx, q, r); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "rollout."+string(cmd), id, reason)
+	})
+	c.Notify()
+	return r, err
+}
+
+// retry forgets what failed devices said, so that they get a new generation.
+func (c *Controller) retry(ctx context.Context, r *Rollout) error {
+	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	return c.db.Tx(ctx, func(q *meta.Queries) error {
+		for _, row := range rows {
+			switch spec.Phase(row.Phase) {
+			case spec.PhaseFailed, spec.PhaseVetoed, spec.PhaseReverted:
+				row.Phase, row.Reason, row.Generation, row.Stage = "", "", 0, -1
+				if err := q.PutRolloutDevice(ctx, row); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+// parts joins the targets of a rollout with what they were told and what they say.
+func (c *Controller) parts(ctx context.Context, r *Rollout) ([]Part, error) {
+	q := c.db.Read()
+	names, err := q.TaskDevices(ctx, r.Task)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := q.RolloutDevices(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	told := map[string]meta.RolloutDevice{}
+	for _, row := range rows {
+		told[row.Device] = row
+	}
+	var out []Part
+	for _, name := range names {
+		if len(r.Spec.Devices) > 0 && !slices.Contains(r.Spec.Devices, name) {
+			continue
+		}
+		dev, err := q.Device(ctx, name)
+		if errors.Is(err, meta.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if dev.RevokedAt != 0 || dev.Suspect != "" || r.Spec.Cohort != "" && dev.Cohort != r.Spec.Cohort {
+			continue
+		}
+		p := Part{Device: name, Connected: dev.Connected}
+		row, ok := told[name]
+		if ok {
+			var m memo
+			if err := json.Unmarshal([]byte(row.Stats), &m); err != nil {
+				return nil, fmt.Errorf("device %q: %w", name, err)
+			}
+			p.Previous, p.Stats, p.AssignedAt = m.Previous, m.Stats, row.UpdatedAt
+			p.Phase, p.Reason = spec.Phase(row.Phase), row.Reason
+			p.Wanted = wanted(row.Stage)
+		}
+		rep, _, err := c.fleet.Reported(ctx, name)
+		if err != nil && !errors.Is(err, meta.ErrNotFound) {
+			return nil, err
+		}
+		task := rep.Tasks[r.Task]
+		if a := task.Assignment; a != nil && a.Rollout == r.ID && ok && a.Generation >= uint64(row.Generation) {
+			p.Phase, p.Reason, p.Stats = a.Phase, a.Reason, a.Stats
+		}
+		if !ok {
+			p.Previous = task.Champion
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// wanted translates the stage column: -1 nothing, 0 shadow, above active.
+func wanted(stage int64) spec.Phase {
+	switch {
+	case stage < 0:
+		return ""
+	case stage == 0:
+		return spec.PhaseShadow
+	default:
+		return spec.PhaseActive
+	}
+}
+
+func (c *Controller) step(ctx context.Context, id string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r, err := c.load(ctx, c.db.Read(), id)
+	if err != nil {
+		return err
+	}
+	parts, err := c.parts(ctx, r)
+	if err != nil {
+		return err
+	}
+	if r.State == RollingBack {
+		return c.takeBack(ctx, r, parts)
+	}
+	if r.State != Running {
+		return nil
+	}
+	views := make([]View, len(parts))
+	for i, p := range parts {
+		_, seen, err := c.fleet.Reported(ctx, p.Device)
+		if err != nil && !errors.Is(err, meta.ErrNotFound) {
+			return err
+		}
+		views[i] = View{Device: p.Device, Connected: p.Connected, Assigned: p.AssignedAt, Wanted: p.Wanted, Phase: p.Phase, Reason: p.Reason, Stats: p.Stats, SeenAt: seen}
+	}
+	before := r.Status
+	d := Decide(r.ID, &r.Spec, r.Status, views, meta.Now())
+	for _, o := range d.Orders {
+		if err := c.order(ctx, r, o, parts); err != nil {
+			return fmt.Errorf("device %q: %w", o.Device, err)
+		}
+	}
+	if err := c.remember(ctx, r, parts); err != nil {
+		return err
+	}
+	r.Status = d.Status
+	switch {
+	case d.State != Running:
+		r.note(d.State, d.Status.Reason, "hub")
+		c.log.Info("rollout", "rollout", r.ID, "model", r.Model, "state", string(d.State), "reason", d.Status.Reason)
+	case d.Status.Stage != before.Stage:
+		r.note(Running, "entered stage "+d.Status.StageName, "hub")
+		c.log.Info("rollout stage", "rollout", r.ID, "model", r.Model, "stage", d.Status.StageName)
+	case sameStatus(before, d.Status):
+		return nil
+	}
+	if err := c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) }); err != nil {
+		return err
+	}
+	if d.State == Completed {
+		if err := c.registry.Promote(ctx, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort); err != nil {
+			return err
+		}
+	}
+	if d.State != Running || d.Status.Stage != before.Stage {
+		c.Notify()
+	}
+	return nil
+}
+
+func sameStatus(a, b Status) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && string(x) == string(y)
+}
+
+// order tells one device.
+func (c *Controller) order(ctx context.Context, r *Rollout, o Order, parts []Part) error {
+	m, err := c.db.Read().Model(ctx, r.Spec.Digest)
+	if err != nil {
+		return err
+	}
+	doc, err := c.fleet.UpdateDesired(ctx, o.Device, func(d *spec.Desired) error {
+		if d.Assignments == nil {
+			d.Assignments = map[string]spec.Assignment{}
+		}
+		d.Assignments[r.Task] = spec.Assignment{Generation: d.Generation, Digest: r.Spec.Digest, Version: r.Model, Target: m.Target, Size: m.Size, Phase: o.Phase, Rollout: r.ID, Trial: r.Spec.trial()}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == o.Device })
+	p := &parts[i]
+	p.Wanted, p.AssignedAt = o.Phase, meta.Now()
+	stage := int64(0)
+	if o.Phase == spec.PhaseActive {
+		stage = 1
+	}
+	return c.put(ctx, r, p, stage, int64(doc.Generation), p.AssignedAt)
+}
+
+func (c *Controller) put(ctx context.Context, r *Rollout, p *Part, stage, generation, at int64) error {
+	stats, err := json.Marshal(memo{p.Previous, p.Stats})
+	if err != nil {
+		return err
+	}
+	return c.db.Tx(ctx, func(q *meta.Queries) error {
+		return q.PutRolloutDevice(ctx, meta.RolloutDevice{Rollout: r.ID, Device: p.Device, Stage: stage, Generation: generation, Phase: string(p.Phase), Reason: p.Reason, Stats: string(stats), UpdatedAt: at})
+	})
+}
+
+// remember stores what devices reported, so that it survives their next assignment.
+func (c *Controller) remember(ctx context.Context, r *Rollout, parts []Part) error {
+	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
+		if i < 0 || string(parts[i].Phase) == row.Phase && parts[i].Reason == row.Reason {
+			continue
+		}
+		if err := c.put(ctx, r, &parts[i], row.Stage, row.Generation, row.UpdatedAt); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBack tombstones the version and gives every device that was told of it its previous model under a newer generation.
+func (c *Controller) takeBack(ctx context.Context, r *Rollout, parts []Part) error {
+	reason := r.Status.Reason
+	if m, err := c.db.Read().Model(ctx, r.Spec.Digest); err == nil && m.TombstonedAt == 0 {
+		if err := c.registry.Tombstone(ctx, "rollout "+r.ID, r.Spec.Digest, reason); err != nil {
+			return err
+		}
+	}
+	if err := c.fleet.Tombstone(ctx, r.Spec.Digest); err != nil {
+		return err
+	}
+	for i := range parts {
+		p := &parts[i]
+		if p.AssignedAt == 0 {
+			continue
+		}
+		if err := c.giveBack(ctx, r, p); err != nil {
+			return fmt.Errorf("device %q: %w", p.Device, err)
+		}
+	}
+	if err := c.remember(ctx, r, parts); err != nil {
+		return err
+	}
+	r.note(RolledBack, reason, "hub")
+	c.log.Warn("rollout rolled back", "rollout", r.ID, "model", r.Model, "reason", reason)
+	if err := c.restoreChampion(ctx, r, parts); err != nil {
+		return err
+	}
+	return c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) })
+}
+
+func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
+	var prev meta.Model
+	var err error
+	if p.Previous != "" && p.Previous != r.Spec.Digest {
+		if prev, err = c.db.Read().Model(ctx, p.Previous); err != nil && !errors.Is(err, meta.ErrNotFound) {
+			return err
+		}
+	}
+	_, err = c.fleet.UpdateDesired(ctx, p.Device, func(d *spec.Desired) error {
+		if d.Assignments[r.Task].Digest != r.Spec.Digest {
+			return fleet.ErrUnchanged
+		}
+		delete(d.Assignments, r.Task)
+		if prev.Digest != "" && prev.TombstonedAt == 0 {
+			d.Assignments[r.Task] = spec.Assignment{Generation: d.Generation, Digest: prev.Digest, Version: registry.Name(prev), Target: prev.Target, Size: prev.Size, Phase: spec.PhaseActive, Rollout: r.ID, Trial: r.Spec.trial()}
+		}
+		return nil
+	})
+	if errors.Is(err, fleet.ErrUnchanged) {
+		return nil
+	}
+	return err
+}
+
+// restoreChampion makes the previous model the task's champion again when a completed rollout is taken back.
+func (c *Controller) restoreChampion(ctx context.Context, r *Rollout, parts []Part) error {
+	now, err := c.db.Read().Champion(ctx, r.Task, r.Spec.Cohort)
+	if errors.Is(err, meta.ErrNotFound) || err == nil && now.Digest != r.Spec.Digest {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.Previous == "" || p.Previous == r.Spec.Digest {
+			continue
+		}
+		if m, err := c.db.Read().Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 {
+			return c.registry.Promote(ctx, "rollout "+r.ID, m.Digest, r.Spec.Cohort)
+		}
+	}
+	return nil
+}

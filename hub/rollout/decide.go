@@ -1,0 +1,290 @@
+package rollout
+
+import (
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strings"
+
+	"skerry.dev/compute/sequential"
+	"skerry.dev/sync/spec"
+)
+
+// View is what the hub knows of one target device.
+type View struct {
+	Device    string
+	Connected bool
+	Assigned  int64 // when this rollout last assigned something to it, microseconds; 0 never
+	Wanted    spec.Phase
+	Phase     spec.Phase // as reported for this rollout, "" when nothing was
+	Reason    string
+	Stats     spec.Paired
+	SeenAt    int64 // newest report of any kind
+}
+
+// Order is what a device should be told.
+type Order struct {
+	Device string
+	Phase  spec.Phase
+}
+
+// Decision is the next step of a rollout.
+type Decision struct {
+	State  State
+	Status Status
+	Orders []Order
+	Fail   bool // the version must be tombstoned and taken back
+}
+
+// failed reports whether a device has said or shown that it will not run the candidate.
+func (v *View) failed(now, silent int64) (string, bool) {
+	switch v.Phase {
+	case spec.PhaseVetoed, spec.PhaseReverted, spec.PhaseFailed:
+		return fmt.Sprintf("%s %s: %s", v.Device, v.Phase, v.Reason), true
+	}
+	if v.Connected && v.Assigned > 0 && now-max(v.Assigned, v.SeenAt) > silent {
+		return fmt.Sprintf("%s is connected and silent", v.Device), true
+	}
+	return "", false
+}
+
+// Decide computes the next step of a running rollout from what is known. It has no side effects and depends on nothing else: devices are sorted by a hash
+// of the rollout's id, so the same devices are canaries at every call.
+func Decide(id string, s *Spec, st Status, devices []View, now int64) Decision {
+	d := Decision{State: Running, Status: st}
+	d.Status.Reason, d.Status.Verdict = "", ""
+	ordered := order(id, devices)
+	started := startedAt(s, st.Stage, ordered)
+	d.Status.Counts = count(s, ordered, started, now)
+	c := &d.Status.Counts
+
+	if len(ordered) == 0 {
+		d.Status.Reason = "no device runs the task yet"
+		return d
+	}
+	if why, bad := limits(s, ordered, started, now, st.Stage); bad {
+		d.Fail, d.State, d.Status.Reason, d.Status.Verdict = true, RollingBack, why, string(sequential.Fail)
+		return d
+	}
+
+	d.Orders = orders(st.Stage, ordered, started)
+	verdict, ready := judge(s, &d.Status, st.Stage, ordered, started)
+	d.Status.Verdict = string(verdict)
+	expired := now-st.Since > seconds(s.Deadline)
+	switch {
+	case verdict == sequential.Fail:
+		d.Fail, d.State = true, RollingBack
+		d.Status.Reason = fmt.Sprintf("the candidate is worse: mean loss difference at least %.4f, allowed %.4f", d.Status.Bound[0], allowed(s, d.Status.Pooled))
+	case !ready && expired:
+		d.State, d.Status.Reason = Paused, "inconclusive: the stage's deadline has passed"
+	case !ready:
+		d.Status.Step = "rolling"
+		if c.Waiting == 0 {
+			d.Status.Step = "soaking"
+		}
+	case float64(c.Unknown) > s.MaxUnknown*float64(c.Targets):
+		d.Status.Step = "soaking"
+		d.Status.Reason = fmt.Sprintf("%d of %d devices have no link", c.Unknown, c.Targets)
+		if expired {
+			d.State, d.Status.Reason = Paused, "inconclusive: "+d.Status.Reason
+		}
+	case verdict == sequential.Inconclusive:
+		d.Status.Step = "judging"
+		if expired || d.Status.Pooled.Labelled > int64(50*s.MinShadow*max(c.Targets-c.Unknown, 1)) {
+			d.State, d.Status.Reason = Paused, "inconclusive: the losses show neither better nor worse"
+		}
+	default:
+		d.advance(s, now)
+	}
+	return d
+}
+
+// advance enters the next stage or completes the rollout.
+func (d *Decision) advance(s *Spec, now int64) {
+	if d.Status.Stage == len(s.Stages) {
+		d.State, d.Status.Step = Completed, ""
+		return
+	}
+	d.Status.Stage++
+	d.Status.StageName = s.Stages[d.Status.Stage-1].Name
+	d.Status.Step, d.Status.Since = "rolling", now
+}
+
+// order sorts devices by a hash, those with a link first: a canary that cannot report is of no use.
+func order(id string, devices []View) []View {
+	out := slices.Clone(devices)
+	hash := func(v View) uint64 {
+		h := fnv.New64a()
+		h.Write([]byte(id + "/" + v.Device))
+		return h.Sum64()
+	}
+	slices.SortFunc(out, func(a, b View) int {
+		if x, y := a.Wanted == spec.PhaseActive, b.Wanted == spec.PhaseActive; x != y { // who has started stays started
+			if x {
+				return -1
+			}
+			return 1
+		}
+		if a.Connected != b.Connected {
+			if a.Connected {
+				return -1
+			}
+			return 1
+		}
+		if x, y := hash(a), hash(b); x != y {
+			if x < y {
+				return -1
+			}
+			return 1
+		}
+		return strings.Compare(a.Device, b.Device)
+	})
+	return out
+}
+
+// startedAt is how many devices may activate in a stage.
+func startedAt(s *Spec, stage int, devices []View) int {
+	if stage == 0 {
+		return 0
+	}
+	st := s.Stages[stage-1]
+	n := int(math.Ceil(st.Percent / 100 * float64(len(devices))))
+	return min(max(n, st.Count), len(devices))
+}
+
+func count(s *Spec, devices []View, started int, now int64) Counts {
+	c := Counts{Targets: len(devices), Started: started}
+	for i := range devices {
+		v := &devices[i]
+		_, bad := v.failed(now, seconds(s.Silent))
+		switch {
+		case bad:
+			c.Failed++
+		case v.Phase == spec.PhaseActive:
+			c.Active++
+		case v.Phase == spec.PhaseProbation:
+			c.Trial++
+		case v.Phase == spec.PhaseShadow:
+			c.Shadow++
+		case !v.Connected:
+			c.Unknown++
+		default:
+			c.Waiting++
+		}
+	}
+	return c
+}
+
+// limits are the gates that need no statistics.
+func limits(s *Spec, devices []View, started int, now int64, stage int) (string, bool) {
+	failures, tried := 0, 0
+	var first string
+	for i := range devices {
+		v := &devices[i]
+		if v.Stats.NonFinite > 0 {
+			return fmt.Sprintf("%s: %d predictions were not finite", v.Device, v.Stats.NonFinite), true
+		}
+		if v.Stats.Panics > 0 {
+			return fmt.Sprintf("%s: the model panicked %d times", v.Device, v.Stats.Panics), true
+		}
+		if v.Stats.LatencyP99US > s.MaxLatencyUS && v.Stats.Rows+v.Stats.Warm >= 20 {
+			return fmt.Sprintf("%s: p99 latency %.0f µs, allowed %.0f µs", v.Device, v.Stats.LatencyP99US, s.MaxLatencyUS), true
+		}
+		if v.Assigned > 0 {
+			tried++
+		}
+		if why, bad := v.failed(now, seconds(s.Silent)); bad {
+			failures++
+			if first == "" {
+				first = why
+			}
+		}
+	}
+	canary := stage <= 1 && len(s.Stages) > 1
+	if failures > 0 && (canary || float64(failures) > s.MaxFailed*float64(max(tried, 1))) {
+		return fmt.Sprintf("%d of %d devices failed; first: %s", failures, tried, first), true
+	}
+	return "", false
+}
+
+// orders brings every device to what the stage wants of it; it repeats nothing that was ordered before.
+func orders(stage int, devices []View, started int) (out []Order) {
+	for i, v := range devices {
+		want := spec.PhaseShadow
+		if i < started {
+			want = spec.PhaseActive
+		}
+		if v.Wanted != want && v.Wanted != spec.PhaseActive {
+			out = append(out, Order{v.Device, want})
+		}
+	}
+	return out
+}
+
+// judge pools the paired losses of the devices that matter to the stage. ready tells that every one of them that has a link has its labelled rows.
+func judge(s *Spec, st *Status, stage int, devices []View, started int) (sequential.Verdict, bool) {
+	st.Pooled = spec.Paired{}
+	ready, counted := true, 0
+	for i := range devices {
+		v := &devices[i]
+		if stage > 0 && i >= started {
+			continue
+		}
+		need := int64(s.MinShadow)
+		if stage > 0 {
+			need = int64(s.Probation)
+		}
+		settled := stage > 0 && v.Phase == spec.PhaseActive // has passed its own probation
+		there := settled || v.Stats.Labelled >= need && (stage == 0 && v.Phase == spec.PhaseShadow || stage > 0 && v.Phase == spec.PhaseProbation)
+		switch {
+		case there:
+			counted++
+			add(&st.Pooled, v.Stats)
+		case v.Connected:
+			ready = false
+			if v.Phase == spec.PhaseShadow || v.Phase == spec.PhaseProbation {
+				if stage == 0 || v.Phase == spec.PhaseProbation {
+					add(&st.Pooled, v.Stats)
+				}
+			}
+		}
+		if stage > 0 && stage == len(s.Stages) && v.Connected && v.Phase != spec.PhaseActive {
+			ready = false // the last stage is over when everybody who can is active
+		}
+	}
+	if counted == 0 {
+		ready = false
+	}
+	p := st.Pooled
+	n := float64(p.Labelled)
+	lo, hi := sequential.Bound(n, p.SumDiff, p.SumDiff2, s.Alpha, float64(s.MinShadow*max(counted, 1)))
+	st.Bound = [2]float64{finite(lo), finite(hi)}
+	verdict := sequential.NonInferior(n, p.SumIncumbent, p.SumDiff, p.SumDiff2, s.MaxRegression, s.Alpha, s.MinShadow)
+	if stage > 0 && ready && verdict == sequential.Inconclusive {
+		verdict = sequential.Pass // shadow has shown on everybody's rows that it is not worse; here nothing may contradict
+	}
+	return verdict, ready
+}
+
+func finite(v float64) float64 {
+	return min(max(v, -1e9), 1e9) // JSON has no infinity
+}
+
+func allowed(s *Spec, p spec.Paired) float64 {
+	return s.MaxRegression * p.SumIncumbent / float64(max(p.Labelled, 1))
+}
+
+func add(a *spec.Paired, b spec.Paired) {
+	a.Rows += b.Rows
+	a.Labelled += b.Labelled
+	a.Warm += b.Warm
+	a.SumIncumbent += b.SumIncumbent
+	a.SumCandidate += b.SumCandidate
+	a.SumDiff += b.SumDiff
+	a.SumDiff2 += b.SumDiff2
+	a.NonFinite += b.NonFinite
+	a.Panics += b.Panics
+	a.LatencyP99US = max(a.LatencyP99US, b.LatencyP99US)
+	a.Disagreement = max(a.Disagreement, b.Disagreement)
+}

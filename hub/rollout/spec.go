@@ -1,0 +1,166 @@
+package rollout
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"skerry.dev/sync/spec"
+)
+
+// State of a rollout.
+type State string
+
+// The states. Completed, RolledBack and Aborted are final.
+const (
+	Draft       State = "draft"
+	Awaiting    State = "awaiting_approval"
+	Running     State = "running"
+	Paused      State = "paused"
+	Completed   State = "completed"
+	RollingBack State = "rolling_back"
+	RolledBack  State = "rolled_back"
+	Aborted     State = "aborted"
+)
+
+// Final reports whether nothing more happens to the rollout by itself.
+func (s State) Final() bool { return s == Completed || s == RolledBack || s == Aborted }
+
+// Spec says how a model is rolled out. Zero fields take the defaults of Defaults.
+type Spec struct {
+	Task    string   `json:"task"`
+	Digest  string   `json:"digest"`
+	Cohort  string   `json:"cohort,omitempty" doc:"only devices of this cohort"`
+	Devices []string `json:"devices,omitempty" doc:"only these devices"`
+	Stages  []Stage  `json:"stages,omitempty" doc:"who may activate it, after the shadow stage that everybody runs; default canary (20 %, at least one) and all"`
+
+	MinShadow     int     `json:"min_shadow,omitempty" doc:"labelled rows a device needs in shadow, warm-up included; default 48"`
+	Probation     int     `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
+	MaxRegression float64 `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
+	Alpha         float64 `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
+	MaxLatencyUS  float64 `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
+	MaxFailed     float64 `json:"max_failed,omitempty" doc:"fraction of the started devices that may veto, revert or fail before the rollout is rolled back; the first in a canary is one too many; default 0.1"`
+	MaxUnknown    float64 `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
+	Silent        int64   `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; default 120"`
+	Deadline      int64   `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default 7 days"`
+	Approval      bool    `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
+}
+
+// Stage is a share of the targets that may activate the candidate.
+type Stage struct {
+	Name    string  `json:"name"`
+	Percent float64 `json:"percent,omitempty" doc:"of the targets, 0 to 100"`
+	Count   int     `json:"count,omitempty" doc:"at least so many devices"`
+}
+
+// ShadowStage is the name of stage 0.
+const ShadowStage = "shadow"
+
+// Defaults fills what is not set and checks the rest.
+func (s *Spec) Defaults() error {
+	if len(s.Stages) == 0 {
+		s.Stages = []Stage{{Name: "canary", Percent: 20, Count: 1}, {Name: "all", Percent: 100}}
+	}
+	def := func(p *int, v int) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	deff := func(p *float64, v float64) {
+		if *p == 0 {
+			*p = v
+		}
+	}
+	def(&s.MinShadow, 48)
+	def(&s.Probation, 48)
+	deff(&s.MaxRegression, 0.05)
+	deff(&s.Alpha, 0.05)
+	deff(&s.MaxLatencyUS, 1000)
+	deff(&s.MaxFailed, 0.1)
+	deff(&s.MaxUnknown, 0.5)
+	if s.Silent == 0 {
+		s.Silent = 120
+	}
+	if s.Deadline == 0 {
+		s.Deadline = 7 * 24 * 3600
+	}
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if s.Task == "" || len(s.Digest) != 64 {
+		bad("task %q, digest %q: a rollout needs a task and the digest of a registered model", s.Task, s.Digest)
+	}
+	if s.MinShadow < 2 || s.Probation < 2 {
+		bad("min_shadow %d, probation %d: at least 2 labelled rows", s.MinShadow, s.Probation)
+	}
+	for name, v := range map[string]float64{"max_regression": s.MaxRegression, "alpha": s.Alpha, "max_failed": s.MaxFailed, "max_unknown": s.MaxUnknown} {
+		if !(v > 0 && v < 1) {
+			bad("%s %v: must be above 0 and below 1", name, v)
+		}
+	}
+	last := 0.0
+	for i, st := range s.Stages {
+		if st.Name == "" || st.Name == ShadowStage {
+			bad("stages[%d].name %q: every stage needs a name of its own; shadow is stage 0 and always there", i, st.Name)
+		}
+		if st.Percent < last || st.Percent > 100 {
+			bad("stages[%d].percent %v: must grow from stage to stage up to 100", i, st.Percent)
+		}
+		last = st.Percent
+	}
+	if last != 100 {
+		bad("stages: the last one must be 100 percent, is %v", last)
+	}
+	return errors.Join(errs...)
+}
+
+// trial is what devices are told to demand themselves.
+func (s *Spec) trial() spec.Trial {
+	return spec.Trial{MinShadow: s.MinShadow, Probation: s.Probation, MaxRegression: s.MaxRegression, MaxLatencyUS: s.MaxLatencyUS}
+}
+
+// StageNames lists shadow and the stages.
+func (s *Spec) StageNames() []string {
+	names := []string{ShadowStage}
+	for _, st := range s.Stages {
+		names = append(names, st.Name)
+	}
+	return names
+}
+
+// Status is the moving part of a rollout.
+type Status struct {
+	Stage     int         `json:"stage"`
+	StageName string      `json:"stage_name"`
+	Step      string      `json:"step"`  // rolling, soaking or judging
+	Since     int64       `json:"since"` // start of the stage, microseconds of hub time
+	Reason    string      `json:"reason,omitempty"`
+	Verdict   string      `json:"verdict,omitempty"`
+	Counts    Counts      `json:"counts"`
+	Pooled    spec.Paired `json:"pooled"`
+	Bound     [2]float64  `json:"bound"` // of the mean loss difference, candidate minus incumbent
+	History   []Step      `json:"history,omitempty"`
+	PausedAs  string      `json:"paused_as,omitempty"`
+}
+
+// Step is one line of a rollout's history.
+type Step struct {
+	At     int64  `json:"at"`
+	State  State  `json:"state"`
+	Stage  string `json:"stage"`
+	Reason string `json:"reason,omitempty"`
+	Actor  string `json:"actor,omitempty"`
+}
+
+// Counts sort the targets of a rollout.
+type Counts struct {
+	Targets int `json:"targets"`
+	Started int `json:"started"` // may activate by the present stage
+	Waiting int `json:"waiting"` // with a link, not there yet
+	Shadow  int `json:"shadow"`
+	Trial   int `json:"probation"`
+	Active  int `json:"active"`
+	Failed  int `json:"failed"`  // vetoed, reverted, failed or silent
+	Unknown int `json:"unknown"` // without a link
+}
+
+func seconds(s int64) int64 { return s * int64(time.Second/time.Microsecond) }

@@ -1,0 +1,120 @@
+package training
+
+import "time"
+
+// Policy says when a task is trained. The zero value takes the defaults.
+type Policy struct {
+	// Disabled leaves training to commands (ENABLE_AUTO_RETRAINING=false).
+	Disabled bool `yaml:"disabled"`
+	// MinLabels is how many labels a first model needs, over all devices. Default 2000.
+	MinLabels int64 `yaml:"min_labels"`
+	// DriftEvents is how many drift events since the last training ask for a new one. Default 3.
+	DriftEvents int `yaml:"drift_events"`
+	// MinNewLabels is how many labels must have come since the last training before drift or the schedule may ask. Default 2000.
+	MinNewLabels int64 `yaml:"min_new_labels"`
+	// NewLabels asks for a training by itself. Default 0: never.
+	NewLabels int64 `yaml:"new_labels"`
+	// Cooldown is the event time between two trainings. Default 30 days.
+	Cooldown time.Duration `yaml:"cooldown"`
+	// Schedule asks for a training after so much event time. Default 0: never.
+	Schedule time.Duration `yaml:"schedule"`
+	// Threshold is the relative rise of the champion's loss over its held-out loss that asks for a training (retraining_threshold). Default 0.15.
+	Threshold float64 `yaml:"retraining_threshold"`
+	// TimeBudget bounds one model selection. Default 60 s. Trials, when set, bounds it by settings tried instead, which makes it reproducible.
+	TimeBudget time.Duration `yaml:"time_budget"`
+	Trials     int           `yaml:"trials"`
+	Threads    int           `yaml:"threads"`
+	// Learners to try; empty means all.
+	Learners []string `yaml:"learners"`
+	// NoRollout leaves a passed challenger in the registry instead of rolling it out.
+	NoRollout bool `yaml:"no_rollout"`
+}
+
+func (p *Policy) defaults() {
+	if p.MinLabels == 0 {
+		p.MinLabels = 2000
+	}
+	if p.DriftEvents == 0 {
+		p.DriftEvents = 3
+	}
+	if p.MinNewLabels == 0 {
+		p.MinNewLabels = 2000
+	}
+	if p.Cooldown == 0 {
+		p.Cooldown = 30 * 24 * time.Hour
+	}
+	if p.Threshold == 0 {
+		p.Threshold = 0.15
+	}
+	if p.TimeBudget == 0 && p.Trials == 0 {
+		p.TimeBudget = time.Minute
+	}
+	if p.Threads == 0 {
+		p.Threads = 2
+	}
+}
+
+// progressOf is what triggers look at, per task.
+type progressOf struct {
+	labels    int64 // since the hub began to count
+	newest    int64 // newest event time of a label, microseconds
+	drifts    int   // since the last training
+	driftFrom map[string]int
+	loss      lossTrail
+
+	trained    bool
+	labelsThen int64 // labels when the last training began
+	newestThen int64
+	heldOut    float64 // champion's held-out loss over persistence, 0 unknown
+	lossSince  bool
+}
+
+// lossTrail follows the champion's error relative to the last value's over the newest labels.
+type lossTrail struct{ model, base, n float64 }
+
+const trailLabels = 500
+
+func (l *lossTrail) add(model, base float64) {
+	if model != model || base != base {
+		return
+	}
+	l.n++
+	w := 1 / min(l.n, trailLabels)
+	l.model += (model - l.model) * w
+	l.base += (base - l.base) * w
+}
+
+// relative is the champion's error over the last value's, 0 before enough labels.
+func (l *lossTrail) relative() float64 {
+	if l.n < trailLabels || l.base <= 0 {
+		return 0
+	}
+	return l.model / l.base
+}
+
+// due decides whether a task must be trained and why.
+func (p *Policy) due(s *progressOf) (reason string, ok bool) {
+	if p.Disabled {
+		return "", false
+	}
+	if !s.trained {
+		return "labels: enough for a first model", s.labels >= p.MinLabels
+	}
+	fresh := s.labels - s.labelsThen
+	if s.newest-s.newestThen < p.Cooldown.Microseconds() {
+		return "", false
+	}
+	switch {
+	case p.NewLabels > 0 && fresh >= p.NewLabels:
+		return "labels: enough new ones", true
+	case fresh < p.MinNewLabels:
+		return "", false
+	case s.drifts >= p.DriftEvents:
+		return "drift: reported by devices", true
+	case s.heldOut > 0 && s.loss.relative() > s.heldOut*(1+p.Threshold):
+		return "drift: the champion's loss rose above its held-out loss", true
+	case p.Schedule > 0 && s.newest-s.newestThen >= p.Schedule.Microseconds():
+		return "schedule", true
+	}
+	return "", false
+}

@@ -1,0 +1,92 @@
+package training
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+
+	"skerry.dev/compute/engine"
+	"skerry.dev/hub/lake"
+	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// Rows replays a device's readings through the task's engine and returns its rows with their truths.
+func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selection.Series, error) {
+	out := selection.Series{Device: device}
+	cfg := t.Engine()
+	cfg.Adapt = false
+	e, err := engine.New(cfg)
+	if err != nil {
+		return out, err
+	}
+	index := map[int64]int{}
+	take := func(o *engine.Output) {
+		for _, r := range o.Rows {
+			index[r.Time] = len(out.Times)
+			out.Times = append(out.Times, r.Time)
+			out.Values = append(out.Values, slices.Clone(r.Values))
+			out.Target = append(out.Target, math.NaN())
+			base := math.NaN()
+			if cfg.Kind == engine.Forecast {
+				base = r.Values[cfg.Target]
+			}
+			out.Baseline = append(out.Baseline, base)
+		}
+		for _, l := range o.Labels {
+			if i, ok := index[l.Row]; ok {
+				out.Target[i] = l.Truth
+			}
+		}
+	}
+	names := make([]string, 0, len(t.Inputs)+1)
+	for _, in := range t.Inputs {
+		names = append(names, in.Series)
+	}
+	if !slices.Contains(names, t.Target.Series) {
+		names = append(names, t.Target.Series)
+	}
+	var batch []engine.Reading
+	for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
+		if err != nil {
+			return out, fmt.Errorf("read the lake: device %q: %w", device, err)
+		}
+		f := wire.Flags(r.Flags)
+		if f&wire.FlagFirst != 0 && len(batch) > 0 {
+			take(e.Ingest(batch))
+			batch = batch[:0]
+		}
+		k, ok := t.EngineSeries(r.Series)
+		if !ok || f&(wire.FlagFuture|wire.FlagConflict) != 0 {
+			continue
+		}
+		v := r.Value
+		if f&(wire.FlagRange|wire.FlagNotFinite) != 0 {
+			v = math.NaN()
+		}
+		batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
+	}
+	if len(batch) > 0 {
+		take(e.Ingest(batch))
+	}
+	return out, nil
+}
+
+// Problem builds the learning problem of a task over the devices that have readings.
+func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string) (selection.Problem, error) {
+	cfg := t.Engine()
+	p := selection.Problem{Task: t.Name, Kind: string(t.Kind), Inputs: cfg.Inputs(), TargetIndex: cfg.Target, TargetName: t.Target.Series, Classes: t.Target.Categories,
+		HorizonUS: cfg.Horizon, Level: t.Interval, BudgetLatency: t.Budget.Latency.Std(), BudgetBytes: int64(t.Budget.Size)}
+	for _, d := range devices {
+		s, err := Rows(ctx, l, t, d)
+		if err != nil {
+			return p, err
+		}
+		if len(s.Times) > 0 && slices.IsSorted(s.Times) {
+			p.Devices = append(p.Devices, s)
+		}
+	}
+	return p, nil
+}

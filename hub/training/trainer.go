@@ -1,0 +1,515 @@
+package training
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/sequential"
+	"skerry.dev/hub/lake"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// States of a job.
+const (
+	Queued  = "queued"
+	Started = "running"
+	Done    = "done"
+	Failed  = "failed"
+)
+
+// JobKind is the kind of training jobs in the job table.
+const JobKind = "train"
+
+// JobSpec is what a job was asked to do.
+type JobSpec struct {
+	Task    string `json:"task"`
+	Trigger string `json:"trigger"`
+	Lineage string `json:"lineage"`
+	Force   bool   `json:"force,omitempty"` // roll out even an inconclusive challenger, after an explicit command
+}
+
+// JobResult is what came out, and how far it is while it runs.
+type JobResult struct {
+	Stage       string             `json:"stage,omitempty"`
+	Done        int                `json:"done,omitempty"`
+	Trials      int                `json:"trials,omitempty"`
+	Rows        int                `json:"rows,omitempty"`
+	Digest      string             `json:"digest,omitempty"`
+	Model       string             `json:"model,omitempty"`
+	Learner     string             `json:"learner,omitempty"`
+	Holdout     *selection.Holdout `json:"holdout,omitempty"`
+	Leaderboard []selection.Entry  `json:"leaderboard,omitempty"`
+	Verdict     *selection.Verdict `json:"verdict,omitempty"`
+	Rollout     string             `json:"rollout,omitempty"`
+	Outcome     string             `json:"outcome,omitempty"` // what was done with the challenger and why
+	Seconds     float64            `json:"seconds,omitempty"`
+	Past        *selection.PastRun `json:"past,omitempty"`
+	Labels      int64              `json:"labels,omitempty"` // label count and newest event time when it began
+	Newest      int64              `json:"newest,omitempty"`
+}
+
+// Trainer owns triggers and the worker. Use New, wire Records to the ingest hook, then Run.
+type Trainer struct {
+	db       *meta.Store
+	lake     *lake.Lake
+	registry *registry.Registry
+	rollouts *rollout.Controller
+	policy   Policy
+	rollSpec rollout.Spec // template of automatic rollouts
+	log      *slog.Logger
+	wake     chan struct{}
+
+	mu    sync.Mutex // guards tasks and live
+	tasks map[string]*progressOf
+	live  map[string]*JobResult // running jobs
+}
+
+// New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are ignored.
+func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controller, p Policy, template rollout.Spec, log *slog.Logger) *Trainer {
+	p.defaults()
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Trainer{db: db, lake: l, registry: r, rollouts: c, policy: p, rollSpec: template, log: log, wake: make(chan struct{}, 1), tasks: map[string]*progressOf{}, live: map[string]*JobResult{}}
+}
+
+func (t *Trainer) progress(task string) *progressOf {
+	s := t.tasks[task]
+	if s == nil {
+		s = &progressOf{driftFrom: map[string]int{}}
+		t.tasks[task] = s
+	}
+	return s
+}
+
+// Records is the ingest hook: it counts labels and drift events.
+func (t *Trainer) Records(device string, h wire.Header, r *wire.Records) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range r.Labels {
+		l := &r.Labels[i]
+		s := t.progress(l.Task)
+		s.labels++
+		s.newest = max(s.newest, l.At)
+		if l.ChampionID != "" {
+			s.loss.add(math.Abs(l.Truth-l.Champion), math.Abs(l.Truth-l.Persistence))
+		}
+	}
+	if h.Class == wire.ClassEvent {
+		for i := range r.Events {
+			if e := &r.Events[i]; e.Kind == "drift" && e.Task != "" && strings.Contains(e.Detail, `"model"`) {
+				s := t.progress(e.Task)
+				if e.Time > s.newestThen { // late news of an older world ask for nothing
+					s.drifts++
+					s.driftFrom[device]++
+				}
+			}
+		}
+	}
+	if len(r.Labels)+len(r.Events) > 0 {
+		t.kick()
+	}
+}
+
+func (t *Trainer) kick() {
+	select {
+	case t.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run recovers what a restart interrupted, then watches triggers and works on jobs until ctx ends.
+func (t *Trainer) Run(ctx context.Context) error {
+	if err := t.recover(ctx); err != nil {
+		return fmt.Errorf("start training: %w", err)
+	}
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		if err := t.trigger(ctx); err != nil && ctx.Err() == nil {
+			t.log.Error("triggers not evaluated", "err", err)
+		}
+		job, ok, err := t.next(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			t.log.Error("no job taken", "err", err)
+		case ok:
+			t.work(ctx, job)
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
+		case <-t.wake:
+			select { // labels come in bursts
+			case <-ctx.Done():
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
+	}
+	return nil
+}
+
+// recover restores the trigger state from the jobs and queues what was running.
+func (t *Trainer) recover(ctx context.Context) error {
+	tasks, err := t.db.Read().Tasks(ctx)
+	if err != nil {
+		return err
+	}
+	t.mu.Lock()
+	for _, task := range tasks {
+		n, err := t.db.Read().CountLabels(ctx, task.Name, 0)
+		if err != nil {
+			t.mu.Unlock()
+			return err
+		}
+		t.progress(task.Name).labels += n
+	}
+	t.mu.Unlock()
+	jobs, err := t.db.Read().Jobs(ctx, "", "", 0)
+	if err != nil {
+		return err
+	}
+	for i := len(jobs) - 1; i >= 0; i-- {
+		j := jobs[i]
+		if j.Kind != JobKind {
+			continue
+		}
+		if j.State == Started {
+			j.State, j.StartedAt = Queued, 0
+			if err := t.put(ctx, j); err != nil {
+				return err
+			}
+		}
+		if j.State == Done || j.State == Failed {
+			var r JobResult
+			if json.Unmarshal([]byte(j.Result), &r) == nil {
+				t.mu.Lock()
+				t.progress(j.Task).began(&r)
+				t.mu.Unlock()
+			}
+		}
+	}
+	return nil
+}
+
+// began notes that a training has looked at everything so far.
+func (s *progressOf) began(r *JobResult) {
+	s.trained = true
+	s.labelsThen, s.newestThen = min(r.Labels, s.labels), r.Newest
+	s.drifts, s.driftFrom, s.loss = 0, map[string]int{}, lossTrail{}
+	if r.Holdout != nil && r.Holdout.MAEBaseline > 0 {
+		s.heldOut = r.Holdout.MAE / r.Holdout.MAEBaseline
+	}
+}
+
+func (t *Trainer) put(ctx context.Context, j meta.Job) error {
+	return t.db.Tx(ctx, func(q *meta.Queries) error { return q.PutJob(ctx, j) })
+}
+
+// trigger queues a job for every task that is due and has neither a job nor a rollout under way.
+func (t *Trainer) trigger(ctx context.Context) error {
+	t.mu.Lock()
+	due := map[string]string{}
+	for name, s := range t.tasks {
+		if reason, ok := t.policy.due(s); ok {
+			due[name] = reason
+		}
+	}
+	t.mu.Unlock()
+	for name, reason := range due {
+		busy, err := t.busy(ctx, name)
+		if err != nil {
+			return err
+		}
+		if busy {
+			continue
+		}
+		if _, err := t.db.Read().Task(ctx, name); err != nil {
+			continue // no device has reported the task file yet
+		}
+		if _, err := t.Queue(ctx, "trigger", JobSpec{Task: name, Trigger: reason}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Trainer) busy(ctx context.Context, task string) (bool, error) {
+	for _, state := range []string{Queued, Started} {
+		jobs, err := t.db.Read().Jobs(ctx, task, state, 1)
+		if err != nil || len(jobs) > 0 {
+			return true, err
+		}
+	}
+	rs, err := t.rollouts.List(ctx, task, "", 20)
+	if err != nil {
+		return true, err
+	}
+	return slices.ContainsFunc(rs, func(r *rollout.Rollout) bool { return !r.State.Final() && r.State != rollout.Paused }), nil
+}
+
+// Queue adds a job. The lineage id runs through everything that follows: data set, artifact, rollout.
+func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (meta.Job, error) {
+	if _, err := t.db.Read().Task(ctx, s.Task); err != nil {
+		return meta.Job{}, fmt.Errorf("task %q: %w", s.Task, err)
+	}
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return meta.Job{}, err
+	}
+	if s.Lineage == "" {
+		s.Lineage = "l-" + hex.EncodeToString(id[:])
+	}
+	body, err := json.Marshal(s)
+	if err != nil {
+		return meta.Job{}, err
+	}
+	j := meta.Job{ID: "j-" + hex.EncodeToString(id[:]), Kind: JobKind, Task: s.Task, State: Queued, Spec: string(body), Result: "{}", CreatedBy: actor, CreatedAt: meta.Now()}
+	err = t.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := q.PutJob(ctx, j); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "train", j.ID, string(body))
+	})
+	if err == nil {
+		t.log.Info("training queued", "job", j.ID, "task", s.Task, "trigger", s.Trigger)
+		t.kick()
+	}
+	return j, err
+}
+
+func (t *Trainer) next(ctx context.Context) (meta.Job, bool, error) {
+	jobs, err := t.db.Read().Jobs(ctx, "", Queued, 0)
+	if err != nil || len(jobs) == 0 {
+		return meta.Job{}, false, err
+	}
+	j := jobs[len(jobs)-1] // the list is newest first
+	j.State, j.StartedAt = Started, meta.Now()
+	return j, true, t.put(ctx, j)
+}
+
+// work runs one job and stores its outcome.
+func (t *Trainer) work(ctx context.Context, j meta.Job) {
+	var s JobSpec
+	res := &JobResult{Stage: "rows"}
+	t.mu.Lock()
+	t.live[j.ID] = res
+	p := t.progress(j.Task)
+	res.Labels, res.Newest = p.labels, p.newest
+	t.mu.Unlock()
+	began := time.Now()
+	err := json.Unmarshal([]byte(j.Spec), &s)
+	if err == nil {
+		err = t.train(ctx, j, s, res)
+	}
+	if ctx.Err() != nil {
+		return // the next start queues it again
+	}
+	t.mu.Lock()
+	res.Seconds = time.Since(began).Seconds()
+	res.Stage = ""
+	delete(t.live, j.ID)
+	t.progress(j.Task).began(res)
+	body, merr := json.Marshal(res)
+	t.mu.Unlock()
+	j.State, j.FinishedAt = Done, meta.Now()
+	if err = errors.Join(err, merr); err != nil {
+		j.State, j.Error = Failed, err.Error()
+		t.log.Error("training failed", "job", j.ID, "task", j.Task, "err", err)
+	}
+	j.Result = string(body)
+	if err := t.put(context.WithoutCancel(ctx), j); err != nil {
+		t.log.Error("training result not stored", "job", j.ID, "err", err)
+	}
+}
+
+func (t *Trainer) note(res *JobResult, f func(*JobResult)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(res)
+}
+
+// train selects a model, registers it, judges it and, when it passes, rolls it out.
+func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResult) error {
+	row, err := t.db.Read().Task(ctx, s.Task)
+	if err != nil {
+		return fmt.Errorf("task %q: %w", s.Task, err)
+	}
+	task, err := spec.ParseTask(s.Task, strings.NewReader(row.Spec))
+	if err != nil {
+		return err
+	}
+	devices, err := t.db.Read().TaskDevices(ctx, s.Task)
+	if err != nil {
+		return err
+	}
+	problem, err := Problem(ctx, t.lake, task, devices)
+	if err != nil {
+		return err
+	}
+	problem.Seed = 1
+	problem.Lineage = []string{s.Lineage, j.ID}
+	champion, digest, err := t.champion(ctx, s.Task)
+	if err != nil {
+		return err
+	}
+	problem.Champion = digest
+	prior, err := t.prior(ctx)
+	if err != nil {
+		return err
+	}
+	rows := 0
+	for i := range problem.Devices {
+		rows += len(problem.Devices[i].Times)
+	}
+	t.note(res, func(r *JobResult) { r.Rows = rows })
+	out, err := selection.Run(ctx, problem, selection.Options{Trials: t.policy.Trials, TimeBudget: t.policy.TimeBudget, Threads: t.policy.Threads, Learners: t.policy.Learners, Prior: prior,
+		Progress: func(p selection.Progress) {
+			t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
+		}})
+	if err != nil {
+		return err
+	}
+	t.note(res, func(r *JobResult) {
+		r.Holdout, r.Leaderboard, r.Past, r.Learner, r.Stage = &out.Holdout, out.Leaderboard, &out.Run, out.Artifact.Manifest.Learner, "judge"
+	})
+	verdict, err := selection.Judge(ctx, problem, champion, out.Artifact)
+	if err != nil {
+		return err
+	}
+	m, err := t.registry.Register(ctx, out.Bytes, registry.Info{Task: s.Task, Kind: out.Artifact.Manifest.Learner, Metrics: out.Holdout, CreatedBy: j.CreatedBy,
+		Lineage: map[string]any{"id": s.Lineage, "job": j.ID, "trigger": s.Trigger, "champion": digest, "rows": rows, "devices": devices,
+			"train_from": out.Artifact.Manifest.TrainFrom, "train_to": out.Artifact.Manifest.TrainTo, "verdict": verdict, "leaderboard": out.Leaderboard}})
+	if err != nil {
+		return err
+	}
+	t.note(res, func(r *JobResult) { r.Digest, r.Model, r.Verdict = m.Digest, registry.Name(m), &verdict })
+	return t.decide(ctx, j, s, res, m, verdict)
+}
+
+// decide rolls out a challenger that passed.
+func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobResult, m meta.Model, v selection.Verdict) error {
+	outcome := ""
+	switch {
+	case v.Outcome != sequential.Pass && !s.Force:
+		outcome = fmt.Sprintf("kept in the registry: %s against the champion (%s)", v.Outcome, v.Reason)
+	case t.policy.NoRollout:
+		outcome = "kept in the registry: automatic rollouts are off"
+	default:
+		sp := t.rollSpec
+		sp.Task, sp.Digest = s.Task, m.Digest
+		r, err := t.rollouts.Create(ctx, "training "+j.ID, sp)
+		if errors.Is(err, rollout.ErrBusy) {
+			outcome = "kept in the registry: " + err.Error()
+			break
+		}
+		if err != nil {
+			return err
+		}
+		outcome = "rollout created"
+		t.note(res, func(res *JobResult) { res.Rollout = r.ID })
+	}
+	t.note(res, func(r *JobResult) { r.Outcome = outcome })
+	t.log.Info("training done", "job", j.ID, "model", registry.Name(m), "outcome", outcome)
+	return nil
+}
+
+// champion loads the artifact in force, nil when there is none.
+func (t *Trainer) champion(ctx context.Context, task string) (*artifact.Artifact, string, error) {
+	c, err := t.db.Read().Champion(ctx, task, "")
+	if errors.Is(err, meta.ErrNotFound) {
+		return nil, "", nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	b, err := t.registry.Load(ctx, c.Digest)
+	if err != nil {
+		return nil, "", err
+	}
+	a, err := artifact.DecodeBytes(b)
+	return a, c.Digest, err
+}
+
+// prior collects what earlier runs of every task learned.
+func (t *Trainer) prior(ctx context.Context) ([]selection.PastRun, error) {
+	jobs, err := t.db.Read().Jobs(ctx, "", Done, 200)
+	if err != nil {
+		return nil, err
+	}
+	var out []selection.PastRun
+	for _, j := range jobs {
+		var r JobResult
+		if j.Kind == JobKind && json.Unmarshal([]byte(j.Result), &r) == nil && r.Past != nil {
+			out = append(out, *r.Past)
+		}
+	}
+	return out, nil
+}
+
+// Job is a job with its documents decoded and, while it runs, its progress.
+type Job struct {
+	ID         string    `json:"id"`
+	Task       string    `json:"task"`
+	State      string    `json:"state"`
+	Spec       JobSpec   `json:"spec"`
+	Result     JobResult `json:"result"`
+	Error      string    `json:"error,omitempty"`
+	CreatedBy  string    `json:"created_by"`
+	CreatedAt  int64     `json:"created_at"`
+	StartedAt  int64     `json:"started_at"`
+	FinishedAt int64     `json:"finished_at"`
+}
+
+// Jobs lists jobs, newest first; empty task or state do not restrict.
+func (t *Trainer) Jobs(ctx context.Context, task, state string, limit int) ([]Job, error) {
+	rows, err := t.db.Read().Jobs(ctx, task, state, limit)
+	if err != nil {
+		return nil, err
+	}
+	out := []Job{}
+	for _, j := range rows {
+		if j.Kind == JobKind {
+			out = append(out, t.decode(j))
+		}
+	}
+	return out, nil
+}
+
+// Job returns one job.
+func (t *Trainer) Job(ctx context.Context, id string) (Job, error) {
+	j, err := t.db.Read().Job(ctx, id)
+	if err != nil {
+		return Job{}, fmt.Errorf("job %q: %w", id, err)
+	}
+	return t.decode(j), nil
+}
+
+func (t *Trainer) decode(j meta.Job) Job {
+	out := Job{ID: j.ID, Task: j.Task, State: j.State, Error: j.Error, CreatedBy: j.CreatedBy, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, FinishedAt: j.FinishedAt}
+	_ = json.Unmarshal([]byte(j.Spec), &out.Spec) // written by this package
+	_ = json.Unmarshal([]byte(j.Result), &out.Result)
+	t.mu.Lock()
+	if live := t.live[j.ID]; live != nil {
+		out.Result = *live
+	}
+	t.mu.Unlock()
+	return out
+}
