@@ -24,6 +24,7 @@ var (
 // fetcher downloads one file to disk.
 type fetcher struct {
 	client  *http.Client
+	auth    func(*http.Request)
 	minRate int64 // bytes per second, averaged over window
 	window  time.Duration
 }
@@ -70,6 +71,9 @@ func (f *fetcher) get(ctx context.Context, url string, file *os.File, hash inter
 		return err
 	}
 	req.Header.Set("Accept-Encoding", "identity")
+	if f.auth != nil {
+		f.auth(req)
+	}
 	if have > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}

@@ -68,6 +68,7 @@ type Options struct {
 	Dir       string // of the artifacts and state.json
 	FloorFile string
 	URL       func(digest string) string // of an artifact
+	Authorize func(*http.Request)        // adds the device's credential to a download; nil: none
 	HTTP      *http.Client               // default: one without an overall timeout; the least rate bounds a download
 	MinRate   int64                      // bytes per second that a download must reach on average over Window, default 100
 	Window    time.Duration              // default 30 s
@@ -136,7 +137,7 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	m := &Manager{opts: opts, log: opts.Log, verifier: v, loader: l, engine: e, wake: make(chan struct{}, 1), jobs: map[string]*job{},
-		fetcher: fetcher{client: opts.HTTP, minRate: opts.MinRate, window: opts.Window}}
+		fetcher: fetcher{client: opts.HTTP, auth: opts.Authorize, minRate: opts.MinRate, window: opts.Window}}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open model slots: %w", err)
 	}

@@ -170,6 +170,10 @@ func newBench(t *testing.T) *bench {
 }
 
 func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer jwt" {
+		http.Error(w, "no credential", http.StatusUnauthorized)
+		return
+	}
 	for _, content := range b.signed.targets {
 		if strings.HasSuffix(r.URL.Path, digestOf(content)) {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
@@ -184,7 +188,7 @@ func (b *bench) start() {
 	b.t.Helper()
 	b.engine = &fakeEngine{champion: map[string]string{}, candidate: map[string]string{}}
 	m, err := Open(b.signed, fakeLoader{}, b.engine, Options{Dir: filepath.Join(b.dir, "slots"), FloorFile: filepath.Join(b.dir, "floors.json"),
-		URL: func(d string) string { return b.srv.URL + "/" + d }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000,
+		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000,
 		Events: func(e Event) { b.mu.Lock(); b.events = append(b.events, e); b.mu.Unlock() }})
 	if err != nil {
 		b.t.Fatal(err)

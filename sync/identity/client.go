@@ -211,6 +211,14 @@ func (id *Identity) Options() []nats.Option {
 	}
 }
 
+// Authorize adds the credential to a request to the hub. A request to anybody else is left alone.
+func (id *Identity) Authorize(r *http.Request) {
+	c := id.get()
+	if hub, err := url.Parse(c.Hub); err == nil && r.URL.Host == hub.Host && r.URL.Scheme == hub.Scheme {
+		r.Header.Set("Authorization", "Bearer "+c.JWT)
+	}
+}
+
 // Renew gets the next credential by signing a nonce with the device's key, and stores it before it is used.
 func (id *Identity) Renew(ctx context.Context) error {
 	cur := id.get()

@@ -109,6 +109,12 @@ func TestEnrolAndRenew(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	for url, want := range map[string]bool{h.URL + "/v1/artifacts/x": true, "http://elsewhere.invalid/": false} {
+		r := httptest.NewRequest("GET", url, nil)
+		if id.Authorize(r); (r.Header.Get("Authorization") != "") != want {
+			t.Errorf("Authorize of a request to %s set %q", url, r.Header.Get("Authorization"))
+		}
+	}
 	h.lose = 1
 	if err := id.Renew(t.Context()); err == nil {
 		t.Error("a lost nonce is not a renewal")
