@@ -145,7 +145,7 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[taskOut], error
 	var out taskOut
 	var err error
 	if out.Task, err = q.Task(ctx, in.Name); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("task %q: %w", in.Name, err)
 	}
 	if out.Devices, err = q.TaskDevices(ctx, in.Name); err != nil {
 		return nil, err

@@ -159,7 +159,7 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 	q := s.DB.Read()
 	d, err := q.Device(ctx, in.Name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("device %q: %w", in.Name, err)
 	}
 	var out DeviceDetail
 	r, at, err := s.Fleet.Reported(ctx, d.Name)

@@ -48,7 +48,9 @@ func init() {
 	// The framework's errors (validation, content type, sizes) take the same form as ours; these hooks are its only way.
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		for _, err := range errs {
-			if err != nil {
+			if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+				msg += "; " + strings.TrimSpace(d.Location+" "+d.Message) // not the value: it may be a password
+			} else if err != nil {
 				msg += "; " + err.Error()
 			}
 		}

@@ -1,0 +1,263 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/golang-jwt/jwt/v5"
+
+	"skerry.dev/hub/api"
+	"skerry.dev/hub/blob"
+	"skerry.dev/hub/bus"
+	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/lake"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/trust/signing"
+)
+
+const secret = "a secret of more than thirty-two characters"
+
+type fixture struct {
+	t   *testing.T
+	api *api.Server
+	db  *meta.Store
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	dir := t.TempDir()
+	check := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	db, err := meta.Open(t.Context(), meta.Options{Dir: dir})
+	check(err)
+	t.Cleanup(func() { db.Close() })
+	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Listen: "127.0.0.1:-1"})
+	check(err)
+	t.Cleanup(func() { b.Close() })
+	blobs, err := blob.Open(t.Context(), "", dir, "blobs")
+	check(err)
+	sign, err := signing.Open(signing.Options{Keys: dir + "/keys", Dir: dir + "/tuf"})
+	check(err)
+	s, err := api.New(api.Parts{DB: db, Bus: b, Fleet: fleet.New(db, b, fleet.Options{}), Registry: registry.New(db, blobs, sign), Lake: lake.New(db, blobs, lake.Options{}), Trust: sign},
+		api.Options{Secret: secret, Version: "1"})
+	check(err)
+	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {
+		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" password"))
+	}
+	return &fixture{t, s, db}
+}
+
+func (f *fixture) do(method, path, token, body string) (int, string) {
+	f.t.Helper()
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	w := httptest.NewRecorder()
+	f.api.Handler().ServeHTTP(w, r)
+	b, _ := io.ReadAll(w.Result().Body)
+	return w.Code, string(b)
+}
+
+func (f *fixture) login(user string) string {
+	f.t.Helper()
+	code, b := f.do("POST", "/v1/login", "", `{"user":"`+user+`","password":"`+user+` password"}`)
+	var out struct{ Token string }
+	if code != 200 || json.Unmarshal([]byte(b), &out) != nil {
+		f.t.Fatalf("login %s = %d %s", user, code, b)
+	}
+	return out.Token
+}
+
+// TestAuthorisation asks every route of the table as every role.
+func TestAuthorisation(t *testing.T) {
+	f := newFixture(t)
+	rank := map[string]api.Role{"": api.Anyone, "viewer": api.Viewer, "operator": api.Operator, "engineer": api.Engineer, "admin": api.Admin}
+	tokens := map[string]string{"": ""}
+	for name := range rank {
+		if name != "" {
+			tokens[name] = f.login(name)
+		}
+	}
+	table := f.api.Table()
+	for path, item := range f.api.Huma().OpenAPI().Paths {
+		for method, op := range map[string]*huma.Operation{"GET": item.Get, "POST": item.Post, "PUT": item.Put, "DELETE": item.Delete} {
+			if op == nil {
+				continue
+			}
+			found := false
+			for _, r := range table {
+				found = found || r.Method == method && r.Path == path
+			}
+			if !found {
+				t.Errorf("%s %s has no row in the authorisation table", method, path)
+			}
+		}
+	}
+	for _, r := range table {
+		path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{digest}", strings.Repeat("0", 64), "{file}", "9.root.json").Replace(r.Path)
+		for name, have := range rank {
+			code, _ := f.do(r.Method, path, tokens[name], "")
+			refused := code == http.StatusUnauthorized || code == http.StatusForbidden
+			want := have < r.Role
+			if r.Role == api.Device {
+				want = have == api.Anyone
+			}
+			if r.Role == api.Anyone {
+				continue // its own handler decides: a login or an enrolment may fail
+			}
+			if refused != want && !(r.Path == "/v1/users/{name}/password") {
+				t.Errorf("%s %s as %q = %d, refused = %v, want %v", r.Method, r.Path, name, code, refused, want)
+			}
+		}
+	}
+}
+
+func TestHostileTokens(t *testing.T) {
+	f := newFixture(t)
+	good := f.login("admin")
+	if code, _ := f.do("GET", "/v1/users", good, ""); code != 200 {
+		t.Fatalf("a good token = %d", code)
+	}
+	base := func() jwt.MapClaims {
+		c := jwt.MapClaims{}
+		if _, _, err := jwt.NewParser().ParseUnverified(good, c); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	signed := func(m jwt.SigningMethod, key any, change func(jwt.MapClaims)) string {
+		c := base()
+		change(c)
+		s, err := jwt.NewWithClaims(m, c).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	same := func(jwt.MapClaims) {}
+	parts := strings.Split(good, ".")
+	for name, token := range map[string]string{
+		"none":          signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
+		"other key":     signed(jwt.SigningMethodHS256, []byte("another secret that is long enough too"), same),
+		"HS512":         signed(jwt.SigningMethodHS512, []byte(secret), same),
+		"no expiry":     signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { delete(c, "exp") }),
+		"expired":       signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["exp"] = 1 }),
+		"future iat":    signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["iat"] = 1 << 40 }),
+		"other issuer":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["iss"] = "x" }),
+		"no audience":   signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { delete(c, "aud") }),
+		"unknown user":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["sub"] = "x" }),
+		"old password":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["pwd"] = 1 }),
+		"no signature":  parts[0] + "." + parts[1] + ".",
+		"two parts":     parts[0] + "." + parts[1],
+		"five parts":    good + ".x.y",
+		"trailing":      good + "A",
+		"huge":          strings.Repeat("a", 20_000),
+		"unknown token": "skt_AAAA",
+		"empty":         " ",
+	} {
+		if code, b := f.do("GET", "/v1/users", token, ""); code != http.StatusUnauthorized {
+			t.Errorf("%s = %d %s, want 401", name, code, b)
+		}
+	}
+	if err := api.SetPassword(context.Background(), f.db, "test", "admin", "a new password"); err != nil {
+		t.Fatal(err)
+	}
+	if code, _ := f.do("GET", "/v1/users", good, ""); code != http.StatusUnauthorized {
+		t.Errorf("after a new password the old login = %d, want 401", code)
+	}
+}
+
+func TestStrictBodies(t *testing.T) {
+	f := newFixture(t)
+	token := f.login("admin")
+	for name, body := range map[string]string{
+		"unknown key":  `{"device":"a","site":"b","role":"admin"}`,
+		"other case":   `{"Device":"a","site":"b"}`,
+		"repeated key": `{"device":"a","device":"c","site":"b"}`,
+		"wrong type":   `{"device":1,"site":"b"}`,
+		"null":         `{"device":null,"site":"b"}`,
+		"no JSON":      `{"device":`,
+		"trailing":     `{"device":"a","site":"b"}{}`,
+		"bad UTF-8":    "{\"device\":\"a\xff\",\"site\":\"b\"}",
+		"deep":         strings.Repeat("[", 9000) + strings.Repeat("]", 9000),
+		"bad name":     `{"device":"../etc","site":"b"}`,
+		"empty":        `{}`,
+		"an array":     `[]`,
+		"too long":     `{"device":"` + strings.Repeat("a", 2<<20) + `","site":"b"}`,
+	} {
+		code, b := f.do("POST", "/v1/enroll-tokens", token, body)
+		var e api.Error
+		if code < 400 || code >= 500 || json.Unmarshal([]byte(b), &e) != nil || e.Detail.Code == "" {
+			t.Errorf("%s = %d %.200s, want a 4xx with a code", name, code, b)
+		}
+	}
+	if code, b := f.do("POST", "/v1/login", "", `{"user":"x","password":"sesame","extra":1}`); code != 422 || strings.Contains(b, "sesame") {
+		t.Errorf("refused login = %d %s: must not echo the password", code, b)
+	}
+	if code, _ := f.do("GET", "/v1/devices?bogus=1", token, ""); code != 422 {
+		t.Errorf("unknown query parameter = %d, want 422", code)
+	}
+}
+
+func TestTokensAndUsers(t *testing.T) {
+	f := newFixture(t)
+	admin := f.login("admin")
+	code, b := f.do("POST", "/v1/tokens", admin, `{"name":"ci","role":"viewer"}`)
+	var tok struct{ ID, Token string }
+	if code != 201 || json.Unmarshal([]byte(b), &tok) != nil {
+		t.Fatalf("create token = %d %s", code, b)
+	}
+	if code, _ := f.do("GET", "/v1/devices", tok.Token, ""); code != 200 {
+		t.Errorf("API token = %d", code)
+	}
+	if code, b := f.do("GET", "/v1/tokens", admin, ""); code != 200 || strings.Contains(b, tok.Token) || strings.Contains(b, "hash") {
+		t.Errorf("list tokens = %d %s: must not hold secrets", code, b)
+	}
+	if code, _ := f.do("DELETE", "/v1/tokens/"+tok.ID, admin, ""); code != 204 {
+		t.Errorf("revoke = %d", code)
+	}
+	if code, _ := f.do("GET", "/v1/devices", tok.Token, ""); code != 401 {
+		t.Errorf("revoked token = %d, want 401", code)
+	}
+	viewer := f.login("viewer")
+	if code, _ := f.do("PUT", "/v1/users/admin/password", viewer, `{"password":"taken over now"}`); code != 403 {
+		t.Errorf("a viewer sets the admin's password: %d", code)
+	}
+	if code, b := f.do("PUT", "/v1/users/viewer/password", viewer, `{"password":"a new password","current":"viewer password"}`); code != 204 {
+		t.Errorf("own password = %d %s", code, b)
+	}
+	for range 12 {
+		code, _ = f.do("POST", "/v1/login", "", `{"user":"admin","password":"wrong"}`)
+	}
+	if code != 429 {
+		t.Errorf("the twelfth login = %d, want 429", code)
+	}
+}
+
+func TestDocsAreSelfContained(t *testing.T) {
+	f := newFixture(t)
+	code, b := f.do("GET", "/docs", "", "")
+	if code != 200 || strings.Contains(b, "http://") || strings.Contains(b, "https://") {
+		t.Errorf("/docs = %d, must not load from elsewhere", code)
+	}
+	code, b = f.do("GET", "/openapi.json", "", "")
+	var doc struct{ OpenAPI string }
+	if code != 200 || json.Unmarshal([]byte(b), &doc) != nil || !strings.HasPrefix(doc.OpenAPI, "3.1") {
+		t.Errorf("/openapi.json = %d %.100s", code, b)
+	}
+}

@@ -1,0 +1,59 @@
+// Command skerry-hub is the central program of Skerry: it serves the hub and administers it over its REST API.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the linker at release.
+var version = ""
+
+func programVersion() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "dev"
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := root().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "skerry-hub:", err)
+		if hint := new(hintError); errors.As(err, &hint) {
+			fmt.Fprintln(os.Stderr, "  "+hint.hint)
+		}
+		os.Exit(1)
+	}
+}
+
+// hintError carries what the user can do about an error.
+type hintError struct {
+	error
+	hint string
+}
+
+func (e *hintError) Unwrap() error { return e.error }
+
+func root() *cobra.Command {
+	c := &cobra.Command{Use: "skerry-hub", Short: "The hub of a Skerry fleet", SilenceUsage: true, SilenceErrors: true}
+	r := new(remote)
+	c.PersistentFlags().StringVar(&r.url, "hub", "", "address of the hub's API (default $SKERRY_HUB, the address of the last login, or http://127.0.0.1:8000)")
+	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
+	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
+		r.modelCommand(), r.dataCommand(), r.taskCommand(), &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
+			fmt.Fprintln(c.OutOrStdout(), programVersion())
+		}})
+	return c
+}
