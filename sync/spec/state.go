@@ -65,7 +65,8 @@ type Reported struct {
 	Cohort     string                  `json:"cohort,omitempty"`
 	Tasks      map[string]ReportedTask `json:"tasks"`
 	Outbox     ReportedOutbox          `json:"outbox"`
-	Health     string                  `json:"health"` // "ok" or "degraded"
+	Health     string                  `json:"health"`               // "ok" or "degraded"
+	LatencyUS  map[string]float64      `json:"latency_us,omitempty"` // quantiles of predictions since the process started, microseconds
 	Reasons    []string                `json:"reasons,omitempty"`
 }
 
@@ -76,6 +77,8 @@ type ReportedOutbox struct {
 	CapBytes       int64   `json:"cap_bytes"`
 	BytesPerDay    float64 `json:"bytes_per_day"`
 	OfflineDays    float64 `json:"offline_days"` // how long the device can stay offline at this rate, -1 when unknown
+	// Stored counts the records ever accepted on the device, by class.
+	Stored map[string]uint64 `json:"stored,omitempty"`
 }
 
 // ReportedTask is the state of one task.

@@ -240,6 +240,21 @@ var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 // ValidName reports whether s can name a task, device or site: it becomes a subject token, a topic level and a file name.
 func ValidName(s string) bool { return namePattern.MatchString(s) }
 
+// NameFrom makes a valid name of any text: what may not stand in a name becomes a dash.
+func NameFrom(s string) string {
+	b := []byte(strings.ToLower(s))
+	for i, c := range b {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '_') {
+			b[i] = '-'
+		}
+	}
+	name := strings.TrimLeft(string(b), "-_")
+	if name == "" {
+		return "device"
+	}
+	return name[:min(len(name), 63)]
+}
+
 const nameRule = "must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit"
 
 var seriesPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}$`)
