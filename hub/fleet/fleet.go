@@ -41,7 +41,7 @@ type Options struct {
 	CredentialTTL time.Duration
 	// TokenTTL is the life of an enrolment token. Default 1 h.
 	TokenTTL time.Duration
-	// TriesPerMinute bounds enrolment and renewal requests of one source address. Default 10.
+	// TriesPerMinute bounds enrolment and renewal requests of one source address; a success starts the count again. Default 10.
 	TriesPerMinute int
 	// TrustRoot returns 1.root.json, the trust anchor handed out at enrolment.
 	TrustRoot func() ([]byte, error)
@@ -99,6 +99,13 @@ func (f *Fleet) allow(source string) error {
 		return ErrRate
 	}
 	return nil
+}
+
+// forgive resets a source's count after a success: sites share addresses, and whoever succeeds is not guessing.
+func (f *Fleet) forgive(source string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.tries, source)
 }
 
 func hashSecret(s string) string {
@@ -168,6 +175,7 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 	if err != nil {
 		return reply, err
 	}
+	f.forgive(source)
 	reply = identity.EnrollReply{Device: dev.Name, Site: dev.Site, Cohort: dev.Cohort, NATS: f.bus.URLs(), Artifacts: identity.PathArtifact, Join: uint64(dev.JoinCounter)}
 	if f.opts.TrustRoot != nil {
 		if reply.TUFRoot, err = f.opts.TrustRoot(); err != nil {
@@ -289,6 +297,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	if err != nil {
 		return reply, err
 	}
+	f.forgive(source)
 	if suspect != "" {
 		f.Suspect(ctx, dev.Name, suspect)
 	}

@@ -375,7 +375,7 @@ func TestEnrolment(t *testing.T) {
 	for name, bad := range map[string]identity.EnrollRequest{
 		"another key":  {Token: token, PublicKey: otherPub},
 		"unknown":      {Token: "ske_x", PublicKey: otherPub},
-		"one bit off":  {Token: token[:len(token)-1] + "7", PublicKey: pub},
+		"one bit off":  {Token: token[:len(token)-1] + string(token[len(token)-1]^1), PublicKey: pub},
 		"not a key":    {Token: token, PublicKey: "UAAA"},
 		"second token": {Token: token + "A", PublicKey: pub},
 	} {
@@ -619,4 +619,52 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 	}); !errors.Is(err, meta.ErrNotFound) {
 		t.Errorf("an older generation is stored: %v", err)
 	}
+}
+
+// go test ./hub/server -run '^$' -bench Ingest -benchtime 20x
+func BenchmarkIngest(b *testing.B) {
+	opts := server.Options{DataDir: b.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}
+	h, err := server.Open(b.Context(), opts)
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	defer func() { cancel(); <-done; h.Close() }()
+	run, first := wire.Run{1}, uint64(1)
+	const chunks, size = 50, 500
+	for b.Loop() {
+		var futures []jetstream.PubAckFuture
+		for range chunks {
+			r := &wire.Records{}
+			for i := range size {
+				r.Readings = append(r.Readings, wire.Reading{Series: "pm25", Time: int64(first+uint64(i)) * 1e6, Value: float64(i) / 3})
+			}
+			c, err := wire.Encode(wire.Header{Device: "d", Run: run, Class: wire.ClassReading, First: first}, r)
+			if err != nil {
+				b.Fatal(err)
+			}
+			first += size
+			f, err := h.Bus.JS.PublishAsync(wire.SubjectLive("n", "d"), c)
+			if err != nil {
+				b.Fatal(err)
+			}
+			futures = append(futures, f)
+		}
+		for _, f := range futures {
+			<-f.Ok()
+		}
+		for {
+			a, err := h.Ingest.Applied(ctx, "d", run)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if a.Sets[wire.ClassReading-1].Mark == first-1 {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	b.ReportMetric(float64(chunks*size)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
