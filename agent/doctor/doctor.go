@@ -1,0 +1,328 @@
+package doctor
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"skerry.dev/agent/govern"
+	"skerry.dev/agent/source"
+	"skerry.dev/sync/identity"
+	"skerry.dev/sync/spec"
+)
+
+// Status is the outcome of a check.
+type Status string
+
+// The outcomes. Only Fail keeps the agent from doing its work.
+const (
+	OK   Status = "ok"
+	Warn Status = "warn"
+	Fail Status = "fail"
+)
+
+// Result is one line of the report.
+type Result struct {
+	Check  string `json:"check"`
+	Status Status `json:"status"`
+	Detail string `json:"detail"`
+	Action string `json:"action,omitempty"` // what to do; empty when all is well
+}
+
+// Options says where things are.
+type Options struct {
+	TaskDir      string
+	StateDir     string
+	IdentityDir  string
+	Broker       string
+	Username     string
+	Password     string
+	TLS          *tls.Config // for tls:// brokers
+	Device       string      // for the probe topic; empty: from the enrolment
+	CommitAcks   int         // PUBACKs the agent collects before it commits
+	HubURL       string      // overrides the enrolment's
+	HTTP         *http.Client
+	MinFreeBytes int64
+	MinFreeShare float64
+	Timeout      time.Duration // of one check, default 10 s
+}
+
+// Run makes every check, in the order of the report.
+func Run(ctx context.Context, o Options) []Result {
+	if o.Timeout == 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.HTTP == nil {
+		o.HTTP = &http.Client{Timeout: o.Timeout}
+	}
+	id, idErr := identity.Open(o.IdentityDir, identity.Options{HTTP: o.HTTP, Hub: o.HubURL})
+	if o.Device == "" && id != nil {
+		o.Device = id.Device()
+	}
+	var out []Result
+	for _, check := range []func(context.Context) []Result{
+		func(context.Context) []Result { return tasks(o.TaskDir) },
+		func(ctx context.Context) []Result { return broker(ctx, o) },
+		func(context.Context) []Result { return []Result{clock(time.Now())} },
+		func(context.Context) []Result { return disk(o) },
+		func(context.Context) []Result { return keys(id, idErr, time.Now()) },
+		func(ctx context.Context) []Result { return hub(ctx, o, id) },
+	} {
+		c, cancel := context.WithTimeout(ctx, o.Timeout)
+		out = append(out, check(c)...)
+		cancel()
+	}
+	return out
+}
+
+// Failed reports whether any check failed.
+func Failed(rs []Result) bool {
+	return slices.ContainsFunc(rs, func(r Result) bool { return r.Status == Fail })
+}
+
+// WriteTable writes the report for people.
+func WriteTable(w io.Writer, rs []Result) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range rs {
+		fmt.Fprintf(t, "%s\t%s\t%s\n", strings.ToUpper(string(r.Status)), r.Check, r.Detail)
+		if r.Action != "" {
+			fmt.Fprintf(t, "\t\t→ %s\n", r.Action)
+		}
+	}
+	return t.Flush()
+}
+
+// WriteJSON writes the report for programs.
+func WriteJSON(w io.Writer, rs []Result) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(struct {
+		OK      bool     `json:"ok"`
+		Results []Result `json:"results"`
+	}{!Failed(rs), rs})
+}
+
+// LoadTasks reads every task file of a directory (*.yaml, *.yml), in the order of their names. The error joins what is wrong with all of them.
+func LoadTasks(dir string) ([]*spec.Task, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("read task directory: %w", err)
+	}
+	var tasks []*spec.Task
+	var errs []error
+	named := map[string]string{}
+	for _, e := range entries {
+		name := e.Name()
+		if ext := filepath.Ext(name); e.IsDir() || strings.HasPrefix(name, ".") || (ext != ".yaml" && ext != ".yml") {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		f, err := os.Open(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("open task file: %w", err))
+			continue
+		}
+		t, err := spec.ParseTask(path, f)
+		f.Close()
+		switch {
+		case err != nil:
+			errs = append(errs, err)
+		case named[t.Name] != "":
+			errs = append(errs, fmt.Errorf("task %q is defined by both %s and %s: rename one", t.Name, named[t.Name], path))
+		default:
+			named[t.Name] = path
+			tasks = append(tasks, t)
+		}
+	}
+	return tasks, errors.Join(errs...)
+}
+
+func tasks(dir string) []Result {
+	ts, err := LoadTasks(dir)
+	if err == nil {
+		_, err = source.Compile(ts)
+	}
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return []Result{{"tasks", Fail, err.Error(), "create the directory (task_dir) and put a task file into it"}}
+	case err != nil:
+		return []Result{{"tasks", Fail, strings.ReplaceAll(err.Error(), "\n", "; "), "correct the task files; skerry-agent task check shows every problem"}}
+	case len(ts) == 0:
+		return []Result{{"tasks", Warn, "no task files in " + dir, "put a task file there: without one nothing is predicted"}}
+	}
+	names := make([]string, len(ts))
+	for i, t := range ts {
+		names[i] = t.Name
+	}
+	return []Result{{"tasks", OK, strings.Join(names, ", "), ""}}
+}
+
+// oldest is a time that a correct clock has passed.
+var oldest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func clock(now time.Time) Result {
+	if now.Before(oldest) {
+		return Result{"clock", Fail, "the clock says " + now.UTC().Format(time.RFC3339), "set it, or let it be set by NTP: certificates and event times depend on it"}
+	}
+	synced, known := clockSynced()
+	switch {
+	case !known:
+		return Result{"clock", OK, now.UTC().Format(time.RFC3339) + "; this system does not tell whether it is synchronised", ""}
+	case !synced:
+		return Result{"clock", Warn, now.UTC().Format(time.RFC3339) + ", not synchronised", "run an NTP client (systemd-timesyncd, chrony); until then times are marked as not trusted"}
+	}
+	return Result{"clock", OK, now.UTC().Format(time.RFC3339) + ", synchronised", ""}
+}
+
+// slowSync is what one fsync may take before commits of the agent are felt.
+const slowSync = 100 * time.Millisecond
+
+func disk(o Options) []Result {
+	if info, err := os.Stat(o.StateDir); err != nil || !info.IsDir() {
+		return []Result{{"disk", Fail, fmt.Sprintf("state directory %s is not there", o.StateDir), "start the installed service once, or create it for the agent's user, or set state_dir"}}
+	}
+	var out []Result
+	switch free, total, err := govern.Disk(o.StateDir); {
+	case err != nil:
+		out = append(out, Result{"disk space", Warn, err.Error(), ""})
+	default:
+		detail := fmt.Sprintf("%d MiB of %d MiB free at %s", free>>20, total>>20, o.StateDir)
+		if reason := govern.DiskReason(free, total, o.MinFreeBytes, o.MinFreeShare); reason != "" {
+			out = append(out, Result{"disk space", Warn, detail, "free some: " + reason})
+		} else {
+			out = append(out, Result{"disk space", OK, detail, ""})
+		}
+	}
+	median, longest, err := syncLatency(o.StateDir)
+	detail := fmt.Sprintf("fsync takes %s, at worst %s", median.Round(10*time.Microsecond), longest.Round(10*time.Microsecond))
+	switch {
+	case err != nil:
+		out = append(out, Result{"disk write", Fail, err.Error(), "let the agent's user write state_dir; remount the file system if it is read-only"})
+	case median > slowSync:
+		out = append(out, Result{"disk write", Warn, detail, "use a faster disk or card, or raise cache.commit_interval"})
+	default:
+		out = append(out, Result{"disk write", OK, detail, ""})
+	}
+	return out
+}
+
+// syncLatency measures write and fsync of 4 KiB, twenty times or for two seconds.
+func syncLatency(dir string) (median, longest time.Duration, err error) {
+	f, err := os.CreateTemp(dir, ".doctor-*")
+	if err != nil {
+		return 0, 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	block := make([]byte, 4096)
+	var took []time.Duration
+	for began := time.Now(); len(took) < 20 && time.Since(began) < 2*time.Second; {
+		start := time.Now()
+		if _, err = f.Write(block); err != nil {
+			return 0, 0, err
+		}
+		if err = f.Sync(); err != nil {
+			return 0, 0, err
+		}
+		took = append(took, time.Since(start))
+	}
+	slices.Sort(took)
+	return took[len(took)/2], took[len(took)-1], nil
+}
+
+func keys(id *identity.Identity, err error, now time.Time) []Result {
+	switch {
+	case errors.Is(err, identity.ErrNotEnrolled):
+		return []Result{{"keys", Warn, "not enrolled: the agent works alone", "skerry-agent enroll --hub <address> --token <token>"}}
+	case err != nil:
+		return []Result{{"keys", Fail, err.Error(), "correct what it says, or enrol again with a new token"}}
+	}
+	who := fmt.Sprintf("%s at %s", id.Device(), id.Site())
+	exp, ok := id.Expiry()
+	switch {
+	case !ok:
+		return []Result{{"keys", Warn, who + ", the credential does not say when it ends", "enrol again when the hub refuses it"}}
+	case now.After(exp):
+		return []Result{{"keys", Warn, fmt.Sprintf("%s, the credential ended %s ago", who, now.Sub(exp).Round(time.Minute)), "nothing if the box was offline: a running agent renews it when the hub can be reached"}}
+	}
+	return []Result{{"keys", OK, fmt.Sprintf("%s, credential for another %s", who, exp.Sub(now).Round(time.Minute)), ""}}
+}
+
+// maxSkew is the difference between the clocks of box and hub that is not worth a word.
+const maxSkew = 5 * time.Second
+
+func hub(ctx context.Context, o Options, id *identity.Identity) []Result {
+	base := o.HubURL
+	if base == "" && id != nil {
+		base = id.Hub()
+	}
+	if base == "" {
+		return []Result{{"hub", OK, "none configured: the agent works alone", ""}}
+	}
+	out := []Result{hubHealth(ctx, o, strings.TrimRight(base, "/"))}
+	if id == nil {
+		return out
+	}
+	return append(out, hubLink(ctx, o, id))
+}
+
+func hubHealth(ctx context.Context, o Options, base string) Result {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/health", nil)
+	if err != nil {
+		return Result{"hub", Fail, err.Error(), "correct hub.url"}
+	}
+	start := time.Now()
+	res, err := o.HTTP.Do(req)
+	if err != nil {
+		return Result{"hub", Warn, err.Error(), "check address, network and certificate; predictions go on without the hub, and nothing is lost until the cache is full"}
+	}
+	defer res.Body.Close()
+	took := time.Since(start)
+	detail := fmt.Sprintf("%s answers in %s", base, took.Round(10*time.Microsecond))
+	if res.StatusCode != http.StatusOK {
+		return Result{"hub", Warn, fmt.Sprintf("%s/health answers HTTP %d", base, res.StatusCode), "look at the hub"}
+	}
+	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
+		// The header has whole seconds and was written at some moment of the request.
+		if skew := start.Add(took / 2).Sub(at).Round(time.Second); skew.Abs() > maxSkew {
+			return Result{"hub", Warn, fmt.Sprintf("%s; this clock is %s off the hub's", detail, skew), "synchronise both clocks"}
+		}
+	}
+	return Result{"hub", OK, detail, ""}
+}
+
+func hubLink(ctx context.Context, o Options, id *identity.Identity) Result {
+	urls := id.NATS()
+	if len(urls) == 0 {
+		return Result{"hub link", Warn, "the enrolment names no server", "enrol again"}
+	}
+	timeout := o.Timeout
+	if d, ok := ctx.Deadline(); ok {
+		timeout = max(min(timeout, time.Until(d)), 100*time.Millisecond)
+	}
+	// The agent's own connection stays: a NATS server takes several of one user.
+	nc, err := nats.Connect(strings.Join(urls, ","), append(id.Options(), nats.Timeout(timeout), nats.MaxReconnects(0), nats.Name("skerry-agent doctor"))...)
+	switch {
+	case errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired):
+		return Result{"hub link", Fail, err.Error(), "the credential is refused: revoked at the hub, or expired while the box was away; start the agent to renew it, else enrol again"}
+	case err != nil:
+		return Result{"hub link", Warn, fmt.Sprintf("%s: %v", strings.Join(urls, ", "), err), "let the box reach this address and port (outgoing only)"}
+	}
+	defer nc.Close()
+	rtt, err := nc.RTT()
+	if err != nil {
+		return Result{"hub link", Warn, err.Error(), "look at the network"}
+	}
+	return Result{"hub link", OK, fmt.Sprintf("%s, round trip %s", nc.ConnectedUrlRedacted(), rtt.Round(10*time.Microsecond)), ""}
+}
