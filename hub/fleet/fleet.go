@@ -281,7 +281,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 		if err != nil {
 			return err
 		}
-		if dev.RevokedAt > 0 || key.Verify(renewText(r), r.Signature) != nil {
+		if dev.RevokedAt > 0 || key.Verify(identity.RenewText(r.Device, r.Nonce, r.Join), r.Signature) != nil {
 			return ErrRenew
 		}
 		switch n := int64(r.Join); {
@@ -304,10 +304,6 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
 	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
 	return reply, err
-}
-
-func renewText(r identity.RenewRequest) []byte {
-	return fmt.Appendf(nil, "skerry-renew\n%s\n%s\n%d", r.Device, r.Nonce, r.Join)
 }
 
 // Suspect stops pushes to a device that may be a copy. Its row is already marked.
