@@ -39,7 +39,7 @@ type Verifier interface {
 
 // Engine runs the models of the tasks. Calls for one task come one at a time.
 type Engine interface {
-	// Shadow runs m beside the task's champion, its output discarded, and starts its trial anew.
+	// Shadow runs m beside the task's champion, its output discarded. Its trial begins anew, unless the same digest is the shadow already.
 	Shadow(ctx context.Context, task string, m Model, digest string) error
 	// Activate makes the shadow of this digest the champion and keeps the champion before it running beside it, for Probation. Digest "" makes the baselines the champion.
 	Activate(ctx context.Context, task, digest string) error
@@ -51,6 +51,12 @@ type Engine interface {
 	Trial(task string) (spec.Paired, bool)
 	// Probation returns the same of the new champion (candidate) against the one before it (incumbent), since the activation.
 	Probation(task string) (spec.Paired, bool)
+}
+
+// Recoverer is implemented by engines that bring their models back by themselves after a start; Restore then leaves alone what already runs.
+type Recoverer interface {
+	// Running returns the digest of the champion ("" for the baselines), and of the model beside it: the shadow, or on probation the champion before ("" for none).
+	Running(task string) (champion, beside string)
 }
 
 // Event reports a step of an assignment.
@@ -144,40 +150,65 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 	if err := m.load(); err != nil {
 		return nil, err
 	}
-	m.sweep()
+	for _, s := range m.state.Tasks { // counted before anything is loaded that may kill the program
+		if s.Active != "" {
+			s.ActiveTried++
+		}
+		if s.Phase == spec.PhaseShadow {
+			s.Tried++
+		}
+	}
+	if err := m.save(); err != nil {
+		return nil, err
+	}
 	m.emit()
 	return m, nil
 }
 
-// Restore gives every task named its active model again, and what was on trial its trial. A model that three starts did not survive, or that does
-// not load, is given up for the one before it. Call [Manager.Confirm] once the program has run well.
+// Restore brings every task named to what was active, and what was on trial to its trial; what the engine has recovered by itself is left alone. A
+// model that three starts did not survive, or that does not load, is given up for the one before it. Call [Manager.Confirm] once the program has run well.
 func (m *Manager) Restore(ctx context.Context, tasks []string) error {
 	defer m.emit()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, task := range tasks {
 		s := m.state.Tasks[task]
+		champion, beside := "", ""
+		if r, ok := m.engine.(Recoverer); ok {
+			champion, beside = r.Running(task)
+		}
 		if s == nil {
+			if champion != "" { // the slots' state was lost, the engine's was not
+				m.state.Tasks[task] = &slot{Active: champion}
+			}
 			continue
 		}
-		if s.Active != "" {
-			if s.ActiveTried >= maxTries {
-				m.goBack(ctx, task, s, fmt.Sprintf("%d starts with it in a row did not last", s.ActiveTried))
-				continue
+		switch {
+		case s.Active != "" && s.ActiveTried > maxTries:
+			m.goBack(ctx, task, s, fmt.Sprintf("%d starts with it in a row did not last", maxTries))
+			continue
+		case s.Active == "" && champion != "":
+			if err := m.engine.Activate(ctx, task, ""); err != nil {
+				return fmt.Errorf("start task %q on its baselines: %w", task, err)
 			}
-			s.ActiveTried++
-			if err := m.save(); err != nil {
-				return err
-			}
+		case s.Active != "" && (champion != s.Active || (s.Phase == spec.PhaseProbation && beside != s.Previous)):
 			if err := m.restoreActive(ctx, task, s); err != nil {
 				m.goBack(ctx, task, s, "it does not load any more: "+err.Error())
 				continue
 			}
 		}
-		if s.Phase == spec.PhaseShadow { // its trial goes on; the statistics are the engine's
-			s.Phase = spec.PhaseVerifying
+		if s.Phase != spec.PhaseShadow {
+			continue
+		}
+		if s.Tried > maxTries {
+			m.drop(ctx, task, s.Assignment.Digest)
+			m.finish(task, s, spec.PhaseFailed, fmt.Sprintf("%d starts with it in shadow did not last", maxTries))
+		} else if beside != s.Assignment.Digest {
+			s.Phase = spec.PhaseVerifying // load it again
+			s.Tried--                     // which counts this start
 		}
 	}
+	m.sweep()
 	return m.save()
 }
 
@@ -213,6 +244,9 @@ func (m *Manager) Confirm() error {
 	for _, s := range m.state.Tasks {
 		changed = changed || s.ActiveTried != 0
 		s.ActiveTried = 0
+		if s.Phase == spec.PhaseShadow && s.Tried != 0 {
+			s.Tried, changed = 0, true
+		}
 	}
 	if !changed {
 		return nil
@@ -239,8 +273,18 @@ func (m *Manager) Reported(task string) *spec.ReportedAssignment {
 		Phase: s.Phase, Reason: s.Reason, Stats: s.Stats}
 }
 
-// Load opens an installed artifact, checks its digest and loads it.
-func (m *Manager) Load(digest string) (Model, error) { return m.open(digest) }
+// ErrGivenUp is returned by Load for a model that three starts in a row did not survive.
+var ErrGivenUp = errors.New("given up: starts with this model did not last")
+
+// Load opens an installed artifact, checks its digest and loads it. An engine that recovers by itself loads through it.
+func (m *Manager) Load(digest string) (Model, error) {
+	for _, s := range m.view.Load().tasks {
+		if (s.Active == digest && s.ActiveTried > maxTries) || (s.Phase == spec.PhaseShadow && s.Assignment.Digest == digest && s.Tried > maxTries) {
+			return nil, fmt.Errorf("load artifact %s: %w", digest, ErrGivenUp)
+		}
+	}
+	return m.open(digest)
+}
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
@@ -570,7 +614,6 @@ func (m *Manager) shadow(ctx context.Context, task string, s *slot) {
 		m.finish(task, s, spec.PhaseFailed, err.Error())
 		return
 	}
-	s.Tried = 0
 	m.phase(task, s, spec.PhaseShadow, "")
 	m.store(s)
 }

@@ -41,6 +41,12 @@ func (e *fakeEngine) do(op, task, digest string) {
 
 func short(d string) string { return d[:min(len(d), 6)] }
 
+func (e *fakeEngine) Running(task string) (string, string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.champion[task], e.candidate[task]
+}
+
 func (e *fakeEngine) Shadow(_ context.Context, task string, m Model, digest string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,8 +191,13 @@ func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
 
 // start opens the manager as a program start does.
 func (b *bench) start() {
-	b.t.Helper()
 	b.engine = &fakeEngine{champion: map[string]string{}, candidate: map[string]string{}}
+	b.startWith(b.engine)
+}
+
+// startWith starts with an engine that has recovered by itself.
+func (b *bench) startWith(e *fakeEngine) {
+	b.t.Helper()
 	m, err := Open(b.signed, fakeLoader{}, b.engine, Options{Dir: filepath.Join(b.dir, "slots"), FloorFile: filepath.Join(b.dir, "floors.json"),
 		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000,
 		Events: func(e Event) { b.mu.Lock(); b.events = append(b.events, e); b.mu.Unlock() }})
@@ -569,5 +580,85 @@ func TestLoadThatKillsTheProgram(t *testing.T) {
 	b.reach(spec.PhaseFailed, "did not finish")
 	if b.engine.candidate["t"] == a.Digest {
 		t.Error("it was loaded again")
+	}
+}
+
+func TestEngineThatRecoversByItself(t *testing.T) {
+	b := newBench(t)
+	one := b.activate(1, "model one")
+	two := b.assign(2, "model two", spec.PhaseShadow)
+	b.reach(spec.PhaseShadow, "")
+	b.stop()
+	b.engine.log = nil
+	b.startWith(b.engine)
+	b.reach(spec.PhaseShadow, "")
+	time.Sleep(20 * time.Millisecond)
+	b.stop()
+	if len(b.engine.log) > 0 {
+		t.Errorf("the engine runs what it should and was told %v", b.engine.log)
+	}
+	os.Remove(filepath.Join(b.dir, "slots", stateFile))
+	b.startWith(b.engine)
+	if d, _ := b.m.Active("t"); d != one.Digest {
+		t.Errorf("without slot state the active model is %q, want what the engine runs", short(d))
+	}
+	if _, err := b.m.Load(one.Digest); err != nil {
+		t.Errorf("its artifact: %v", err)
+	}
+	if _, err := os.Stat(b.m.artifactPath(two.Digest)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the artifact nobody needs is still there: %v", err)
+	}
+}
+
+// plainEngine hides Running: an engine that knows nothing after a start.
+type plainEngine struct{ Engine }
+
+func TestShadowThatKillsAPlainEngine(t *testing.T) {
+	b := newBench(t)
+	b.assign(1, "model", spec.PhaseShadow)
+	b.reach(spec.PhaseShadow, "")
+	b.stop()
+	for range 2 * maxTries {
+		m, err := Open(b.signed, fakeLoader{}, plainEngine{b.engine}, b.m.opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Restore(t.Context(), []string{"t"}); err != nil {
+			t.Fatal(err)
+		}
+		if m.Reported("t").Phase == spec.PhaseFailed {
+			return
+		}
+		m.mu.Lock()
+		m.shadow(t.Context(), "t", m.state.Tasks["t"])
+		m.mu.Unlock()
+	}
+	t.Errorf("after %d starts that did not last it is still loaded", 2*maxTries)
+}
+
+func TestShadowThatKillsTheProgram(t *testing.T) {
+	b := newBench(t)
+	a := b.assign(1, "model", spec.PhaseShadow)
+	b.reach(spec.PhaseShadow, "")
+	for range maxTries - 1 { // the first load was the first start with it
+		b.stop()
+		b.startWith(b.engine)
+		if _, err := b.m.Load(a.Digest); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.stop()
+	m, err := Open(b.signed, fakeLoader{}, b.engine, b.m.opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Load(a.Digest); !errors.Is(err, ErrGivenUp) {
+		t.Errorf("Load after %d starts that did not last = %v", maxTries, err)
+	}
+	if err := m.Restore(t.Context(), []string{"t"}); err != nil {
+		t.Fatal(err)
+	}
+	if r := m.Reported("t"); r.Phase != spec.PhaseFailed || !strings.Contains(r.Reason, "did not last") {
+		t.Errorf("reported %+v, want failed", r)
 	}
 }
