@@ -10,7 +10,10 @@ import (
 	"strconv"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/forest"
 	"skerry.dev/compute/gbdt"
+	"skerry.dev/compute/linear/linearfit"
+	"skerry.dev/compute/neural/neuralfit"
 )
 
 // config is a learner with its settings.
@@ -47,8 +50,8 @@ type learner struct {
 	draw  func(rng *rand.Rand) map[string]float64
 }
 
-// learners in the order in which they are tried.
-var learners = []learner{gbdtLearner}
+// learners by name, in the order in which they are tried.
+var learners = []learner{gbdtLearner, linearLearner, mlpLearner, forestLearner}
 
 // Learners lists what Options.Learners may name.
 func Learners() []string {
@@ -120,4 +123,71 @@ func fitGBDT(ctx context.Context, t *table, j job) (artifact.Predictor, int, err
 // grownRounds corrects a number of rounds found on part of the rows for more rows: more data bear a little more detail.
 func grownRounds(rounds int, from, to int) int {
 	return int(math.Round(float64(rounds) * min(1.2, math.Pow(float64(to)/float64(max(from, 1)), 0.3))))
+}
+
+var linearLearner = learner{
+	name:   "linear",
+	scaled: true,
+	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+		t.rescale()
+		p := linearfit.Params{Objective: linearfit.Quantile, Alpha: 0.5, L2: j.params["l2"], Iterations: 12}
+		if t.p.Kind == artifact.KindClassification {
+			p.Objective, p.Classes, p.Iterations = linearfit.Softmax, len(t.p.Classes), 100
+		}
+		m, err := linearfit.Train(ctx, linearfit.Data{X: t.scaled, Cols: t.pipe.Width(), Y: t.y, Rows: j.train}, p)
+		if err != nil {
+			return nil, 0, err
+		}
+		return m, 0, nil
+	},
+	first: []map[string]float64{{"l2": 1e-3}, {"l2": 0.1}},
+}
+
+var mlpLearner = learner{
+	name:   "mlp",
+	scaled: true,
+	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+		t.rescale()
+		h := int(j.params["hidden"])
+		p := neuralfit.Params{Objective: neuralfit.Quantile, Alpha: 0.5, Hidden: []int{h, max(h/2, 1)}, Epochs: mlpEpochs, Batch: 256, Patience: 4,
+			LearningRate: j.params["rate"], WeightDecay: j.params["decay"], Seed: j.seed}
+		if t.p.Kind == artifact.KindClassification {
+			p.Objective, p.Classes = neuralfit.Softmax, len(t.p.Classes)
+		}
+		if len(j.valid) == 0 {
+			p.Epochs = max(1, j.rounds)
+		}
+		m, err := neuralfit.Train(ctx, neuralfit.Data{X: t.scaled, Cols: t.pipe.Width(), Y: t.y, Train: j.train, Valid: j.valid}, p)
+		if err != nil {
+			return nil, 0, err
+		}
+		return m.Network, m.Epochs, nil
+	},
+	first: []map[string]float64{{"hidden": 32, "rate": 2e-3, "decay": 1e-2}, {"hidden": 64, "rate": 1e-3, "decay": 1e-2}},
+	draw: func(rng *rand.Rand) map[string]float64 {
+		return map[string]float64{"hidden": []float64{16, 32, 48, 64}[rng.IntN(4)], "rate": []float64{5e-4, 1e-3, 2e-3, 4e-3}[rng.IntN(4)],
+			"decay": []float64{1e-4, 1e-2, 0.1}[rng.IntN(3)]}
+	},
+}
+
+// mlpEpochs is few: the data of a fleet repeat themselves, and a step costs far more than one of boosting.
+const mlpEpochs = 16
+
+var forestLearner = learner{
+	name: "forest",
+	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+		p := forest.Params{Extra: j.params["extra"] == 1, Trees: int(j.params["trees"]), MinRows: int(j.params["min_rows"]), RowsShare: 0.5, Seed: j.seed, Threads: t.threads}
+		perNode := 16
+		if t.p.Kind == artifact.KindClassification {
+			p.Classes = len(t.p.Classes)
+			perNode += 4 * p.Classes // half of the nodes are leaves with a share for each class
+		}
+		p.Leaves = max(2, min(2048, int(j.bytes)/(2*perNode*max(p.Trees, 1))))
+		m, err := forest.Train(ctx, forest.Data{X: t.bins, Y: t.y, Train: j.train}, p)
+		if err != nil {
+			return nil, 0, err
+		}
+		return m.Ensemble, 0, nil
+	},
+	first: []map[string]float64{{"trees": 60, "min_rows": 5, "extra": 1}, {"trees": 40, "min_rows": 10}},
 }

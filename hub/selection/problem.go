@@ -44,7 +44,7 @@ type Problem struct {
 
 // Options say how much effort to spend.
 type Options struct {
-	Trials     int           // settings to try; default 12
+	Trials     int           // settings to try; default 9
 	TimeBudget time.Duration // no further trial starts after half of it; default 60 s, or none when Trials is set
 	Threads    int           // default 2
 	Learners   []string      // of Learners(); nil means all

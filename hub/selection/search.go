@@ -14,10 +14,10 @@ import (
 )
 
 const (
-	defaultTrials = 12
+	defaultTrials = 9
 	defaultBudget = 60 * time.Second
 	firstRows     = 12_000 // rows a candidate is first tried on
-	finalists     = 3      // candidates that see all folds
+	finalists     = 2      // candidates that see all folds
 )
 
 // search holds a run's progress.
