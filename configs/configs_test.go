@@ -1,11 +1,14 @@
 package configs
 
 import (
+	"encoding/pem"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"skerry.dev/sync/spec"
 )
@@ -134,5 +137,38 @@ func TestSecretsAreMasked(t *testing.T) {
 	_, _, err = Hub(Sources{Environ: []string{"JWT_SECRET=hunter2"}})
 	if err == nil || strings.Contains(err.Error(), "hunter2") {
 		t.Errorf("a short secret = %v, want an error that does not show it", err)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	srv := httptest.NewTLSServer(nil)
+	defer srv.Close()
+	dir := t.TempDir()
+	ca := filepath.Join(dir, "ca.pem")
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: srv.Certificate().Raw})
+	if err := os.WriteFile(ca, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	client, err := AgentHub{CAFile: ca}.Client(5 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := client.Get(srv.URL)
+	if err != nil {
+		t.Fatalf("with the hub's own authority: %v", err)
+	}
+	res.Body.Close()
+	if client, err = (AgentHub{}).Client(5 * time.Second); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Get(srv.URL); err == nil {
+		t.Error("a certificate of an unknown authority was accepted")
+	}
+	empty := filepath.Join(dir, "empty.pem")
+	os.WriteFile(empty, nil, 0o600)
+	for _, m := range []AgentMQTT{{CAFile: empty}, {CAFile: filepath.Join(dir, "gone")}, {CertFile: empty, KeyFile: empty}} {
+		if _, err := m.TLS(); err == nil || !strings.Contains(err.Error(), "mqtt.") {
+			t.Errorf("TLS of %+v = %v, want an error that names the key", m, err)
+		}
 	}
 }

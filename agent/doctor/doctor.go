@@ -9,7 +9,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -17,10 +16,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"skerry.dev/agent/device"
 	"skerry.dev/agent/govern"
-	"skerry.dev/agent/source"
 	"skerry.dev/sync/identity"
-	"skerry.dev/sync/spec"
 )
 
 // Status is the outcome of a check.
@@ -114,46 +112,8 @@ func WriteJSON(w io.Writer, rs []Result) error {
 	}{!Failed(rs), rs})
 }
 
-// LoadTasks reads every task file of a directory (*.yaml, *.yml), in the order of their names. The error joins what is wrong with all of them.
-func LoadTasks(dir string) ([]*spec.Task, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("read task directory: %w", err)
-	}
-	var tasks []*spec.Task
-	var errs []error
-	named := map[string]string{}
-	for _, e := range entries {
-		name := e.Name()
-		if ext := filepath.Ext(name); e.IsDir() || strings.HasPrefix(name, ".") || (ext != ".yaml" && ext != ".yml") {
-			continue
-		}
-		path := filepath.Join(dir, name)
-		f, err := os.Open(path)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("open task file: %w", err))
-			continue
-		}
-		t, err := spec.ParseTask(path, f)
-		f.Close()
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-		case named[t.Name] != "":
-			errs = append(errs, fmt.Errorf("task %q is defined by both %s and %s: rename one", t.Name, named[t.Name], path))
-		default:
-			named[t.Name] = path
-			tasks = append(tasks, t)
-		}
-	}
-	return tasks, errors.Join(errs...)
-}
-
 func tasks(dir string) []Result {
-	ts, err := LoadTasks(dir)
-	if err == nil {
-		_, err = source.Compile(ts)
-	}
+	ts, _, err := device.LoadTasks(dir)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []Result{{"tasks", Fail, err.Error(), "create the directory (task_dir) and put a task file into it"}}
