@@ -331,13 +331,11 @@ func (d *Device) Run(ctx context.Context) error {
 	start(&core, inner, "runtime", d.runtime.Run)
 	start(&edges, ctx, "http", d.server.Run)
 
-	d.bridge.setStarting(true)
 	names := make([]string, 0, len(d.Tasks()))
 	for _, t := range d.Tasks() {
 		names = append(names, t.Name)
 	}
 	err := d.manager.Restore(ctx, names)
-	d.bridge.setStarting(false)
 	if err == nil {
 		err = d.bridge.reconcile(ctx)
 	}

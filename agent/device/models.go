@@ -93,9 +93,8 @@ type bridge struct {
 	manager *update.Manager
 	tasks   func() []*spec.Task
 
-	mu       sync.Mutex // guards loaded and starting
-	loaded   map[string]*model
-	starting bool // the updater restores after a start: what the runtime has from its snapshots stays
+	mu     sync.Mutex // guards loaded
+	loaded map[string]*model
 }
 
 // model finds a loaded artifact or loads it from its slot.
@@ -173,8 +172,8 @@ func (b *bridge) Shadow(ctx context.Context, name string, v update.Model, digest
 	if err != nil {
 		return err
 	}
-	if s.Shadow == digest && !s.Probation || b.isStarting() && s.Champion == digest {
-		return nil // the snapshot brought it back, trial and all
+	if s.Shadow == digest && !s.Probation {
+		return nil // a snapshot brought it back, trial and all
 	}
 	return b.runtime.Shadow(ctx, name, digest)
 }
@@ -209,8 +208,6 @@ func (b *bridge) Restore(ctx context.Context, name string, v update.Model, diges
 		return err
 	case s.Champion == digest && !s.Probation:
 		return nil
-	case s.Probation && s.Shadow == digest && b.isStarting():
-		return nil // the updater rebuilds a probation that the snapshot already holds
 	case s.Probation && s.Shadow == digest:
 		return b.runtime.Revert(ctx, name)
 	}
@@ -277,16 +274,15 @@ func (b *bridge) paired(name string, probation bool) (spec.Paired, bool) {
 	return p, true
 }
 
-func (b *bridge) isStarting() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.starting
-}
-
-func (b *bridge) setStarting(v bool) {
-	b.mu.Lock()
-	b.starting = v
-	b.mu.Unlock()
+// Running implements update.Recoverer: the runtime has restored its models from its own snapshots.
+func (b *bridge) Running(name string) (champion, beside string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s, err := b.runtime.Slots(ctx, name)
+	if err != nil {
+		return "", ""
+	}
+	return s.Champion, s.Shadow
 }
 
 // reconcile brings the runtime's champions to what the updater holds active, after both have restored themselves.

@@ -10,6 +10,7 @@ import (
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 type enrollTokenIn struct {
@@ -57,6 +58,7 @@ type DeviceDetail struct {
 	Desired  spec.Desired          `json:"desired"`
 	Reported *spec.Reported        `json:"reported,omitempty"`
 	Why      map[string]Assignment `json:"why"`
+	Applied  map[string]int64      `json:"applied" doc:"records the ledger holds, by class"`
 }
 
 // Assignment says what a device should run for a task, what it runs, and why that is so.
@@ -179,6 +181,14 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 		return nil, err
 	}
 	out.Why = why(d, out.Desired, out.Reported)
+	counts, err := q.AppliedCounts(ctx, d.Name)
+	if err != nil {
+		return nil, err
+	}
+	out.Applied = map[string]int64{}
+	for c, n := range counts {
+		out.Applied[wire.Class(c).String()] = n
+	}
 	return reply(out, nil)
 }
 

@@ -349,3 +349,21 @@ func (q *Queries) DataDevices(ctx context.Context, class int64) ([]string, error
 type textRow struct{ s string }
 
 func (n *textRow) dest() []any { return []any{&n.s} }
+
+// classCount is a number of records of a class.
+type classCount struct{ class, n int64 }
+
+func (c *classCount) dest() []any { return []any{&c.class, &c.n} }
+
+// AppliedCounts returns how many records of each class the ledger holds of a device, over all its runs, declared gaps apart.
+func (q *Queries) AppliedCounts(ctx context.Context, device string) (map[int64]int64, error) {
+	rows, err := many[classCount](ctx, q, "SELECT class, CAST(SUM(to_seq - from_seq + 1) AS BIGINT) FROM ledger WHERE device = $1 AND kind = $2 GROUP BY class", device, Stored)
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[int64]int64, len(rows))
+	for _, r := range rows {
+		out[r.class] = r.n
+	}
+	return out, nil
+}

@@ -96,18 +96,23 @@ func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 }
 
 func serveCommand() *cobra.Command {
-	f := new(serveFlags)
+	f, learn := new(serveFlags), new(learnFlags)
 	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: cobra.NoArgs,
 		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nEnvironment: DATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, ML_LOG_LEVEL.",
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := learn.finish(); err != nil {
+				return err
+			}
 			h, err := f.open(c)
 			if err != nil {
 				return err
 			}
+			h.Learn(learn.policy, learn.rollout)
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
 	f.bind(c)
+	learn.bind(c)
 	return c
 }
 

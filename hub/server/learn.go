@@ -1,0 +1,27 @@
+package server
+
+import (
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/training"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// Learning are the parts that turn telemetry into models and bring them to devices.
+type Learning struct {
+	Rollouts *rollout.Controller
+	Trainer  *training.Trainer
+}
+
+// Learn adds training and rollouts to the hub. Call it between Open and Run. template gives the gates of automatic rollouts.
+func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
+	l := &Learning{Rollouts: rollout.New(h.DB, h.Fleet, h.Registry, h.Log)}
+	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)
+	h.Ingest.OnRecords(func(device string, head wire.Header, r *wire.Records) { l.Trainer.Records(device, head, r) })
+	h.Ingest.OnState(func(spec.Reported) { l.Rollouts.Notify() })
+	rollout.Routes(h.API, l.Rollouts)
+	training.Routes(h.API, l.Trainer)
+	h.Go(l.Rollouts.Run)
+	h.Go(l.Trainer.Run)
+	return l
+}

@@ -1,0 +1,209 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+const (
+	ahead     = 48 // event hours the driver may be ahead of the slowest station
+	killed    = 1  // station whose agent is killed
+	cutOff    = 2  // station that loses its link
+	inRollout = 24 // event hours between looks at a rollout under way
+)
+
+func randomPassword() string {
+	var b [12]byte
+	rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+func httpClient() http.Client { return http.Client{Timeout: 2 * time.Minute} }
+
+// links asks an agent which connections stand.
+func (a *agent) links(ctx context.Context) (map[string]bool, error) {
+	var out struct {
+		Links map[string]bool `json:"links"`
+	}
+	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+a.http+"/health/detailed", nil)
+	if err != nil {
+		return nil, err
+	}
+	c := http.Client{Timeout: 2 * time.Second}
+	resp, err := c.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	err = json.NewDecoder(resp.Body).Decode(&out)
+	return out.Links, err
+}
+
+// message renders one station-hour as its sensor would send it.
+func (h hour) message() []byte {
+	b := append([]byte(`{"ts":"`), h.at.Format(time.RFC3339)...)
+	b = append(b, '"')
+	for _, v := range h.values {
+		b = append(b, ',', '"')
+		b = append(b, v.series...)
+		b = append(b, '"', ':')
+		if v.text != "" {
+			b = strconv.AppendQuote(b, v.text)
+		} else {
+			b = strconv.AppendFloat(b, v.number, 'g', -1, 64)
+		}
+	}
+	return append(b, '}')
+}
+
+// replay publishes hour after hour of every station.
+func (d *demo) replay(ctx context.Context) error {
+	n := len(d.stations[0].hours)
+	kill, cut := int(d.killAt*float64(n)), int(d.cutFrom*float64(n))
+	for i := range n {
+		switch i {
+		case kill:
+			d.agents[killed].kill()
+			d.show.event("%s: agent killed with SIGKILL at %s", d.agents[killed].device, d.stations[0].hours[i].at.Format(time.DateOnly))
+			if err := d.agents[killed].start(); err != nil {
+				return err
+			}
+		case cut:
+			d.agents[cutOff].setCut(true)
+			d.show.event("%s: link to the hub cut for %d days of data from %s", d.agents[cutOff].device, d.cutFor/24, d.stations[0].hours[i].at.Format(time.DateOnly))
+		case cut + d.cutFor:
+			d.agents[cutOff].setCut(false)
+			d.show.event("%s: link restored", d.agents[cutOff].device)
+		}
+		if err := d.pace(ctx, i); err != nil {
+			return err
+		}
+		for k, s := range d.stations {
+			h := s.hours[i]
+			if len(h.values) == 0 {
+				continue
+			}
+			d.pub.Publish("air/"+s.name+"/reading", 1, false, h.message())
+			d.published[k]++
+		}
+	}
+	return nil
+}
+
+// pace waits until the slowest station is near enough, and while the hub trains or a stage is on its way.
+func (d *demo) pace(ctx context.Context, i int) error {
+	waited := time.Now()
+	for {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err, gone := d.hub.exited(); gone {
+			return fmt.Errorf("the hub ended: %v", err)
+		}
+		behind := d.behind(ctx, i, time.Since(waited))
+		if behind < 0 && !d.holds(i) {
+			return nil
+		}
+		if time.Since(waited) > 3*time.Minute {
+			return fmt.Errorf("event time stands still at hour %d (slowest station: %d)", i, behind)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// behind returns the station that is more than the allowed hours behind, -1 when there is none. Predictions tell how far a station is; where the target is missing for
+// long, the agent is asked for its watermark.
+func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
+	if i < ahead {
+		return -1
+	}
+	limit := d.stations[0].hours[i-ahead].at.Unix()
+	for k, sc := range d.scores {
+		if sc.progress() >= limit {
+			continue
+		}
+		if waited > 150*time.Millisecond {
+			if st, err := d.agents[k].state(ctx); err == nil && st.Tasks[task].Watermark/1e6 >= limit {
+				sc.mu.Lock()
+				sc.newest = max(sc.newest, st.Tasks[task].Watermark/1e6)
+				sc.mu.Unlock()
+				continue
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		return k
+	}
+	return -1
+}
+
+// holds reports whether event time must stand still: a training, or a stage whose devices are still on their way.
+func (d *demo) holds(i int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, j := range d.jobs {
+		if j.State == "running" || j.State == "queued" {
+			return true
+		}
+	}
+	for _, r := range d.rollouts {
+		if r.State != "running" {
+			continue
+		}
+		if r.Status.Step == "rolling" && r.Status.Counts.Waiting > 0 {
+			return true
+		}
+		if i%inRollout == 0 && d.show.lastLook() < int64(i) {
+			d.show.look(int64(i)) // let the watcher see what these hours have changed
+			d.mu.Unlock()
+			time.Sleep(150 * time.Millisecond)
+			d.mu.Lock()
+		}
+	}
+	return false
+}
+
+// settle waits until everything published is at the hub and no job or stage is under way.
+func (d *demo) settle(ctx context.Context) error {
+	d.show.event("all readings are published, waiting for the rest to arrive")
+	limit := time.Now().Add(2 * time.Minute)
+	want := d.stations[0].hours[len(d.stations[0].hours)-1].at.UnixMicro()
+	for time.Now().Before(limit) && ctx.Err() == nil {
+		waiting := ""
+		for k, a := range d.agents {
+			st, err := a.state(ctx)
+			switch {
+			case err != nil:
+				waiting = err.Error()
+			case st.Outbox.PendingRecords > 0:
+				waiting = fmt.Sprintf("%s holds %d records", a.device, st.Outbox.PendingRecords)
+			case d.lastValue(k) <= want && st.Tasks[task].Watermark < d.lastValue(k):
+				waiting = a.device + " has not read everything"
+			}
+		}
+		if waiting == "" && !d.holds(1) {
+			return nil
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return nil // the summary shows what is missing
+}
+
+// lastValue is the event time of a station's last message, microseconds.
+func (d *demo) lastValue(k int) int64 {
+	hs := d.stations[k].hours
+	for i := len(hs) - 1; i >= 0; i-- {
+		if len(hs[i].values) > 0 {
+			return hs[i].at.UnixMicro()
+		}
+	}
+	return 0
+}
