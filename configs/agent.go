@@ -49,6 +49,7 @@ type AgentHTTP struct {
 type AgentHub struct {
 	URL           string     `yaml:"url"`
 	CAFile        string     `yaml:"ca_file"`
+	NATSURLs      []string   `yaml:"nats_urls"`
 	BandwidthBack spec.Bytes `yaml:"bandwidth_back"`
 }
 
@@ -110,6 +111,11 @@ func (c *AgentConfig) check(bad report) {
 	if c.Hub.URL != "" {
 		if u, err := url.Parse(c.Hub.URL); err != nil || !oneOf(u.Scheme, "http", "https") || u.Host == "" {
 			bad("hub.url", "must be an address such as https://hub.example:8000")
+		}
+	}
+	for _, u := range c.Hub.NATSURLs {
+		if p, err := url.Parse(u); err != nil || !oneOf(p.Scheme, "nats", "tls", "ws", "wss") {
+			bad("hub.nats_urls", "each must be an address such as nats://relay.example:4222 or wss://relay.example:443")
 		}
 	}
 	size(bad, "hub.bandwidth_back", c.Hub.BandwidthBack, 1024, 1<<30)

@@ -235,8 +235,8 @@ func (d *Device) openEdges(plan *source.Plan) error {
 
 func (d *Device) natsOptions() ([]string, []nats.Option, error) {
 	urls := d.id.NATS()
-	if len(d.opts.NATS) > 0 {
-		urls = d.opts.NATS
+	if len(d.cfg.Hub.NATSURLs) > 0 {
+		urls = d.cfg.Hub.NATSURLs
 	}
 	return urls, d.id.Options(), nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -148,20 +147,6 @@ func values(n int) (ys, xs []float64) {
 		ys, xs = append(ys, math.Round(y*10)/10), append(xs, math.Round(rng.Float64()*100)/10)
 	}
 	return ys, xs
-}
-
-// copyState copies the store's file as a crash would leave it: without any of the shutdown.
-func copyState(t *testing.T, from string) string {
-	t.Helper()
-	to := t.TempDir()
-	b, err := os.ReadFile(filepath.Join(from, cache.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(to, cache.FileName), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return to
 }
 
 // TestCrashIsInvisible copies the state directory at random moments of a run with model changes, restarts from the copy, redelivers what was not acknowledged, and demands that every later

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/configs"
+	"skerry.dev/sync/identity"
+)
+
+func newEnrollCommand() *cobra.Command {
+	var hub, token string
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "enroll --hub <address> --token <token>",
+		Short: "Bind this device to a hub with a one-time token",
+		Long: `Bind this device to a hub with a one-time token.
+
+The device's key is made here and stays here; the hub learns the public half. Repeating the command with the same key and token is safe:
+an answer that was lost is given again. "--token -" reads the token from standard input, so that it does not show in the list of processes.`,
+		Example: "  skerry-agent enroll --hub https://hub.example:8000 --token -",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			if hub == "" {
+				hub = cfg.Hub.URL
+			}
+			if hub == "" {
+				return errors.New("name the hub: --hub https://hub.example:8000 (or hub.url)")
+			}
+			if token, err = readToken(cmd, token); err != nil {
+				return err
+			}
+			client, err := cfg.Hub.Client(15 * time.Second)
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			id, err := identity.Enroll(ctx, cfg.IdentityDir(), hub, token, identity.Options{HTTP: client, Version: configs.ProgramVersion(),
+				Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))})
+			if err != nil {
+				return err
+			}
+			if err := giveToOwner(cfg.StateDir, cfg.IdentityDir()); err != nil {
+				return fmt.Errorf("give the key to the service's user: %w", err)
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "enrolled as %s at %s; restart the agent to connect\n", id.Device(), id.Site())
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&hub, "hub", "", "address of the hub (default hub.url)")
+	cmd.Flags().StringVar(&token, "token", "", `one-time token made at the hub, "-" reads it from standard input`)
+	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to go on trying when the hub does not answer")
+	_ = cmd.MarkFlagRequired("token") // the flag is there: it was added above
+	return cmd
+}
+
+func readToken(cmd *cobra.Command, token string) (string, error) {
+	if token == "-" {
+		line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
+		if line == "" && err != nil {
+			return "", fmt.Errorf("read token from standard input: %w", err)
+		}
+		token = line
+	}
+	if token = strings.TrimSpace(token); token == "" {
+		return "", errors.New("the token is empty")
+	}
+	return token, nil
+}
+
+// giveToOwner makes what root created in the state directory the property of the directory's owner: the service's user could not read it otherwise.
+func giveToOwner(stateDir, dir string) error {
+	uid, gid, ok := ownerOf(stateDir)
+	if !ok || os.Geteuid() != 0 || uid == 0 {
+		return nil
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	errs := []error{os.Lchown(dir, uid, gid)}
+	for _, e := range entries {
+		errs = append(errs, os.Lchown(dir+string(os.PathSeparator)+e.Name(), uid, gid))
+	}
+	return errors.Join(errs...)
+}

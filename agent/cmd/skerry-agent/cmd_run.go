@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/agent/cache"
+	"skerry.dev/agent/device"
+	"skerry.dev/agent/service"
+	"skerry.dev/configs"
+)
+
+func newRunCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the agent until it is interrupted",
+		Long:  "Run the agent: read sensors, predict, adapt, keep what must not be lost, and sync with the hub when there is one.\n\nThe service runs this command; it may be run by hand as well.",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, _, err := loadConfig(cmd)
+			if err != nil {
+				return err
+			}
+			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			n := service.NewNotifier()
+			d, err := device.Open(device.Options{Config: cfg, Version: configs.ProgramVersion(), Log: log, Check: checkInChild, Salvage: salvageInChild,
+				Heartbeat: func() {
+					if err := n.Beat(time.Now()); err != nil {
+						log.Warn("watchdog not told", "err", err)
+					}
+				},
+				Ready: func() {
+					if err := n.Ready(); err != nil {
+						log.Warn("service manager not told", "err", err)
+					}
+				}})
+			if err != nil {
+				return err
+			}
+			return errors.Join(d.Run(ctx), d.Close())
+		},
+	}
+}
+
+// newLogger writes the program's log as configured.
+func newLogger(w io.Writer, c configs.Log) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.ToLower(c.Level))); err != nil {
+		level = slog.LevelInfo
+	}
+	o := &slog.HandlerOptions{Level: level}
+	if c.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
+
+// childLimit bounds the check of a cache, which reads the whole file.
+const childLimit = 2 * time.Minute
+
+// checkInChild looks at a cache file in a process of its own: a badly damaged one can crash whoever reads it.
+func checkInChild(path string) error { return inChild("cache-check", path) }
+
+func salvageInChild(from, to string) error { return inChild("cache-salvage", from, to) }
+
+func inChild(args ...string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), childLimit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, self, args...).CombinedOutput()
+	if err != nil {
+		text := strings.TrimSpace(string(out))
+		if i := strings.IndexByte(text, '\n'); i > 0 {
+			text = text[:i]
+		}
+		return fmt.Errorf("%w: %s", err, text)
+	}
+	return nil
+}
+
+// newCacheCommands are for the agent itself.
+func newCacheCommands() []*cobra.Command {
+	return []*cobra.Command{
+		{Use: "cache-check FILE", Short: "Read a whole cache file and report damage", Hidden: true, Args: cobra.ExactArgs(1),
+			RunE: func(_ *cobra.Command, args []string) error { return cache.CheckFile(args[0]) }},
+		{Use: "cache-salvage FROM TO", Short: "Copy what can be read of a damaged cache file", Hidden: true, Args: cobra.ExactArgs(2),
+			RunE: func(_ *cobra.Command, args []string) error { return cache.SalvageFile(args[0], args[1]) }},
+	}
+}
