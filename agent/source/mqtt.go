@@ -106,13 +106,11 @@ type Client struct {
 	url  *url.URL
 	m    *metrics
 	log  *complaints
-	cli  mqtt.Client
 	out  *outgoing
-
-	lost chan error // one value per connection that ended
 	acks acks
 
-	mu        sync.Mutex // guards plan, refused
+	mu        sync.Mutex  // guards cli, plan, refused
+	cli       mqtt.Client // of the present connection; nil before the first
 	plan      *Plan
 	refused   []string // filters the broker did not accept
 	replan    chan struct{}
@@ -142,17 +140,19 @@ func New(plan *Plan, opts Options) (*Client, error) {
 	default:
 		return nil, schemeError(u.Scheme)
 	}
-	c := &Client{opts: opts, url: u, plan: plan, m: newMetrics(opts.Metrics), lost: make(chan error, 1), replan: make(chan struct{}, 1)}
+	c := &Client{opts: opts, url: u, plan: plan, m: newMetrics(opts.Metrics), replan: make(chan struct{}, 1)}
 	c.log = &complaints{log: opts.Log, every: time.Minute}
 	c.inCond = sync.NewCond(&c.inMu)
 	c.out = newOutgoing(opts.MaxPublish, c.m)
-	c.cli = mqtt.NewClient(c.pahoOptions())
 	return c, nil
 }
 
 func (c *Client) statusTopic() string { return "skerry/" + c.opts.Device + "/status" }
 
-func (c *Client) pahoOptions() *mqtt.ClientOptions {
+// connection makes the client of one connection. paho warns against connecting a client again: parts of the old connection may still run.
+// Nothing has to survive in it, the session is the broker's. lost gets the reason when the connection ends.
+func (c *Client) connection() (cli mqtt.Client, lost chan error) {
+	lost = make(chan error, 1)
 	o := mqtt.NewClientOptions()
 	o.AddBroker(c.opts.Broker)
 	o.SetClientID(c.opts.ClientID)
@@ -172,19 +172,23 @@ func (c *Client) pahoOptions() *mqtt.ClientOptions {
 	o.SetWriteTimeout(c.opts.ConnectTimeout)
 	o.SetBinaryWill(c.statusTopic(), []byte("offline"), 1, true)
 	o.SetDefaultPublishHandler(c.receive)
-	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) {
-		c.connected.Store(false)
-		select {
-		case c.lost <- err:
-		default:
-		}
-	})
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err }) // called at most once
 	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one byte above the limit shows that it is too long.
 	limit := c.opts.MaxPayload + 65535 + 4 + 1
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 		return dialBroker(c.url, c.opts.TLS, c.opts.ConnectTimeout, limit)
 	})
-	return o
+	cli = mqtt.NewClient(o)
+	c.mu.Lock()
+	c.cli = cli
+	c.mu.Unlock()
+	return cli, lost
+}
+
+func (c *Client) current() mqtt.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cli
 }
 
 // Connected reports whether the broker is connected now.
@@ -276,8 +280,9 @@ func (c *Client) Run(ctx context.Context, sink Sink) error {
 	}
 	if c.connected.Load() {
 		c.out.drain(time.Second)
-		c.cli.Publish(c.statusTopic(), 1, true, "offline").WaitTimeout(time.Second)
-		c.cli.Disconnect(250)
+		cli := c.current()
+		cli.Publish(c.statusTopic(), 1, true, "offline").WaitTimeout(time.Second)
+		cli.Disconnect(250)
 		c.connected.Store(false)
 	}
 	c.m.connected.Set(0)
@@ -293,21 +298,18 @@ func (c *Client) Run(ctx context.Context, sink Sink) error {
 func (c *Client) connectLoop(ctx context.Context) {
 	failed := 0
 	for ctx.Err() == nil {
-		select { // a value left from the connection before belongs to it
-		case <-c.lost:
-		default:
-		}
-		token := c.cli.Connect()
+		cli, lost := c.connection()
+		token := cli.Connect()
 		select {
 		case <-token.Done():
 		case <-ctx.Done():
-			c.cli.Disconnect(0)
+			cli.Disconnect(0)
 			<-token.Done()
 			return
 		}
 		err := token.Error()
 		if err == nil {
-			err = c.online(ctx, failed)
+			err = c.online(ctx, cli, lost, failed)
 			failed = 0
 		}
 		if ctx.Err() != nil {
@@ -331,24 +333,24 @@ func (c *Client) connectLoop(ctx context.Context) {
 }
 
 // online subscribes, serves one connection and returns why it ended.
-func (c *Client) online(ctx context.Context, failed int) error {
+func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, failed int) error {
 	c.m.connects.Inc()
-	subscribed, err := c.subscribe(nil)
+	subscribed, err := c.subscribe(cli, nil)
 	if err != nil {
-		c.cli.Disconnect(0)
+		cli.Disconnect(0)
 		return fmt.Errorf("subscribe: %w", err)
 	}
-	c.cli.Publish(c.statusTopic(), 1, true, "online")
+	cli.Publish(c.statusTopic(), 1, true, "online")
 	c.connected.Store(true)
 	c.m.connected.Set(1)
 	c.out.setOnline(true)
 	c.opts.Log.Info("broker connected", "broker", c.opts.Broker, "client_id", c.opts.ClientID, "failed_attempts", failed)
 	for {
 		select {
-		case err := <-c.lost:
+		case err := <-lost:
 			return fmt.Errorf("connection lost: %w", err)
 		case <-c.replan:
-			if subscribed, err = c.subscribe(subscribed); err != nil {
+			if subscribed, err = c.subscribe(cli, subscribed); err != nil {
 				c.opts.Log.Error("subscribe to changed task files failed", "err", err)
 			}
 		case <-ctx.Done():
@@ -358,7 +360,7 @@ func (c *Client) online(ctx context.Context, failed int) error {
 }
 
 // subscribe subscribes to the plan's filters and afterwards drops those of have that are gone.
-func (c *Client) subscribe(have []string) ([]string, error) {
+func (c *Client) subscribe(cli mqtt.Client, have []string) ([]string, error) {
 	c.mu.Lock()
 	filters := c.plan.Filters()
 	c.mu.Unlock()
@@ -368,7 +370,7 @@ func (c *Client) subscribe(have []string) ([]string, error) {
 		for _, f := range filters {
 			subs[f] = c.opts.QoS
 		}
-		token := c.cli.SubscribeMultiple(subs, nil)
+		token := cli.SubscribeMultiple(subs, nil)
 		if !token.WaitTimeout(c.opts.ConnectTimeout) {
 			return have, errors.New("no answer from the broker")
 		}
@@ -392,7 +394,7 @@ func (c *Client) subscribe(have []string) ([]string, error) {
 		}
 	}
 	if len(gone) > 0 {
-		c.cli.Unsubscribe(gone...).WaitTimeout(c.opts.ConnectTimeout)
+		cli.Unsubscribe(gone...).WaitTimeout(c.opts.ConnectTimeout)
 	}
 	return filters, nil
 }

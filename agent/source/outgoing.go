@@ -123,7 +123,7 @@ func (o *outgoing) close() {
 
 // send publishes with QoS 0: ordered, never queued inside the client, never behind a newer value after a reconnect.
 func (c *Client) send(topic string, payload []byte, retain bool) bool {
-	token := c.cli.Publish(topic, 0, retain, payload)
+	token := c.current().Publish(topic, 0, retain, payload)
 	if !token.WaitTimeout(c.opts.ConnectTimeout) || token.Error() != nil {
 		return false
 	}
