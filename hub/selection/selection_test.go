@@ -39,6 +39,9 @@ func synthetic(devices, rows int) Problem {
 
 func run(t *testing.T, p Problem, o Options) *Result {
 	t.Helper()
+	if testing.Short() && o.Learners == nil {
+		o.Learners = []string{"gbdt", "linear"} // the others take minutes under the race detector
+	}
 	r, err := Run(context.Background(), p, o)
 	if err != nil {
 		t.Fatal(err)
@@ -47,11 +50,14 @@ func run(t *testing.T, p Problem, o Options) *Result {
 }
 
 func TestRunRepeatsForEveryThreadCount(t *testing.T) {
-	p := synthetic(2, 700)
-	for _, name := range Learners() {
+	p, names := synthetic(2, 600), Learners()
+	if testing.Short() {
+		names = names[:2]
+	}
+	for _, name := range names {
 		var want []byte
-		for _, threads := range []int{1, 2, 3} {
-			r := run(t, p, Options{Trials: 2, Threads: threads, Learners: []string{name}})
+		for _, threads := range []int{1, 3} {
+			r := run(t, p, Options{Trials: 1, Threads: threads, Learners: []string{name}})
 			if want == nil {
 				want = r.Bytes
 				t.Logf("%s: relative %.3f, holdout MAE %.3f of %.3f, coverage %.3f, %d bytes", name, r.Leaderboard[0].Relative, r.Holdout.MAE,
@@ -71,9 +77,9 @@ func TestRunRepeatsForEveryThreadCount(t *testing.T) {
 
 // TestHoldoutIsUntouched changes the newest rows' labels: nothing that is learned may change, only what is measured on them.
 func TestHoldoutIsUntouched(t *testing.T) {
-	p := synthetic(1, 800)
+	p := synthetic(1, 600)
 	a := run(t, p, Options{Trials: 2, Learners: []string{"gbdt"}})
-	for i := 800 * 85 / 100; i < 799; i++ {
+	for i := 600 * 85 / 100; i < 599; i++ {
 		p.Devices[0].Target[i] += 100
 	}
 	b := run(t, p, Options{Trials: 2, Learners: []string{"gbdt"}})
@@ -94,7 +100,7 @@ func TestHoldoutIsUntouched(t *testing.T) {
 }
 
 func TestRunClassifiesAndRegresses(t *testing.T) {
-	p := synthetic(1, 900)
+	p := synthetic(1, 600)
 	p.HorizonUS = 0
 	for _, kind := range []string{artifact.KindRegression, artifact.KindClassification} {
 		p.Kind = kind
@@ -168,7 +174,7 @@ func TestPriorGoesFirst(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	p := synthetic(2, 1500)
+	p := synthetic(2, 1000)
 	old := p.before(0.5)
 	good := run(t, old, Options{Trials: 1, Learners: []string{"gbdt"}}).Artifact
 	bad := *good
