@@ -320,7 +320,7 @@ func allEnvs() []string {
 			out = append(out, l.envs...)
 		}
 	}
-	return append(out, "SKERRY_CONFIG")
+	return append(out, "SKERRY_CONFIG", "SKERRY_DATA", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN") // of the command lines and the tests
 }
 
 func knownEnv(name string) bool {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +60,9 @@ type Device struct {
 	store *cache.Store
 	id    *identity.Identity // nil without an enrolment
 
+	web    *http.Client // for the hub
+	hubTLS *tls.Config  // nil: the system's roots
+
 	runtime *task.Runtime
 	manager *update.Manager
 	bridge  *bridge
@@ -90,6 +92,12 @@ func Open(opts Options) (d *Device, err error) {
 			d.Close()
 		}
 	}()
+	if d.web, err = d.cfg.Hub.Client(0); err != nil {
+		return nil, err
+	}
+	if d.hubTLS, err = d.cfg.Hub.TLS(); err != nil {
+		return nil, err
+	}
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
@@ -120,7 +128,7 @@ func Open(opts Options) (d *Device, err error) {
 
 // identify finds the device's name: that of the enrolment, else the host's.
 func (d *Device) identify() error {
-	id, err := identity.Open(d.cfg.IdentityDir(), identity.Options{HTTP: d.httpClient(), Version: d.opts.Version})
+	id, err := identity.Open(d.cfg.IdentityDir(), identity.Options{HTTP: d.web, Version: d.opts.Version})
 	switch {
 	case errors.Is(err, identity.ErrNotEnrolled):
 		host, _ := os.Hostname()
@@ -132,10 +140,6 @@ func (d *Device) identify() error {
 	}
 	d.id, d.name, d.site = id, id.Device(), id.Site()
 	return nil
-}
-
-func (d *Device) httpClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: 30 * time.Second}}
 }
 
 // hubURL is the configured address of the hub or the one of the enrolment.
@@ -156,7 +160,7 @@ func (d *Device) openUpdater() error {
 		v = verifier{c}
 	}
 	var err error
-	d.manager, err = update.Open(v, loader{}, d.bridge, update.Options{Dir: d.cfg.SlotDir(), FloorFile: d.cfg.FloorPath(), HTTP: d.httpClient(), Authorize: d.authorize,
+	d.manager, err = update.Open(v, loader{}, d.bridge, update.Options{Dir: d.cfg.SlotDir(), FloorFile: d.cfg.FloorPath(), HTTP: d.web, Authorize: d.authorize,
 		URL: func(digest string) string { return d.hubURL() + identity.PathArtifact + digest }, Events: d.updateEvent, Log: d.log, Tick: 250 * time.Millisecond})
 	return err
 }
@@ -190,7 +194,7 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	resp, err := d.httpClient().Do(req)
+	resp, err := d.web.Do(req)
 	if err != nil {
 		return nil, err
 	}
@@ -208,7 +212,7 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
 	m := d.cfg.MQTT
-	tlsConfig, err := brokerTLS(m)
+	tlsConfig, err := m.TLS()
 	if err != nil {
 		return err
 	}
@@ -219,7 +223,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 	}
 	var ingest http.Handler
 	if d.cfg.HTTP.Ingest {
-		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{MaxPayload: int(m.MaxPayload), Clock: clock, Log: d.log})
+		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{MaxPayload: int(m.MaxPayload), Clock: clock, Log: d.log, Metrics: d.metrics})
 		ingest = d.ingest
 	}
 	d.host = govern.New(govern.Options{Dir: d.cfg.StateDir, Interval: d.cfg.Govern.Interval.Std(), MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes), MinFreeShare: d.cfg.Govern.MinFreeShare,
@@ -238,7 +242,11 @@ func (d *Device) natsOptions() ([]string, []nats.Option, error) {
 	if len(d.cfg.Hub.NATSURLs) > 0 {
 		urls = d.cfg.Hub.NATSURLs
 	}
-	return urls, d.id.Options(), nil
+	opts := d.id.Options()
+	if d.hubTLS != nil {
+		opts = append(opts, nats.Secure(d.hubTLS))
+	}
+	return urls, opts, nil
 }
 
 func (d *Device) hello() wire.Hello {
@@ -616,32 +624,6 @@ func (d *Device) gauges() {
 		}
 		return 0
 	})
-}
-
-// brokerTLS reads the certificates of a tls:// broker; nil means the system's roots.
-func brokerTLS(m configs.AgentMQTT) (*tls.Config, error) {
-	if m.CAFile == "" && m.CertFile == "" {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if m.CAFile != "" {
-		pem, err := os.ReadFile(m.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("mqtt.ca_file: %w", err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("mqtt.ca_file: %s holds no certificate in PEM form", m.CAFile)
-		}
-	}
-	if m.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(m.CertFile, m.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("mqtt.cert_file: %w", err)
-		}
-		c.Certificates = []tls.Certificate{cert}
-	}
-	return c, nil
 }
 
 // bootID names the boot of the host, "" where it cannot be read.

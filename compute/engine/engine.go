@@ -309,7 +309,7 @@ func (e *Engine) predict(t int64) {
 		e.stats.NonFinite++
 	}
 	shadow, _, _, shadowBad := e.raw(&e.shadow, 0)
-	if e.shadow.use {
+	if e.shadow.use || e.previous {
 		e.trial.Rows++
 		if (shadowBad && !e.previous) || (bad && e.previous) {
 			e.trial.NonFinite++
@@ -435,7 +435,7 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 			}
 		}
 	}
-	if p.epoch == e.epoch && e.shadow.use {
+	if p.epoch == e.epoch && (e.shadow.use || e.previous) {
 		e.pair(p, truth, loss)
 	}
 	e.errorDrift(p, at, loss)
@@ -481,10 +481,9 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 		incumbent = p.last
 	}
 	if candidate != candidate {
-		if !p.shadowBad && !e.previous {
-			return
+		if p.shadowBad || e.previous { // no answer where one was due is the worst answer
+			e.trial.add(loss(incumbent), maxLoss)
 		}
-		e.trial.add(loss(incumbent), maxLoss)
 		return
 	}
 	e.trial.add(loss(incumbent), loss(candidate))

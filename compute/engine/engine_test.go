@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -354,6 +355,27 @@ func TestTrialAndProbation(t *testing.T) {
 	e.Reset()
 	if e.Champion() != "" {
 		t.Error("reset keeps a champion")
+	}
+}
+
+// TestFirstModelHasAProbation holds that a first model, which has no model before it, is paired with the last value.
+func TestFirstModelHasAProbation(t *testing.T) {
+	e := mustNew(t, airConfig())
+	stream := synthetic(400, 21)
+	for _, b := range stream[:300] {
+		e.Ingest(b)
+	}
+	if err := errors.Join(e.Shadow(Loaded{ID: "first", Model: halfway{}}), e.Activate("first")); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range stream[300:] {
+		e.Ingest(b)
+	}
+	if p, probation, ok := e.Trial(); !ok || !probation || p.Labelled < 80 || p.SumIncumbent == 0 {
+		t.Errorf("probation of a first model: %+v, probation %v, ok %v", p, probation, ok)
+	}
+	if err := e.Revert(); err != nil || e.Champion() != "" {
+		t.Errorf("revert of a first model: %v, champion %q, want the baselines", err, e.Champion())
 	}
 }
 

@@ -18,7 +18,16 @@ func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 	l := &Learning{Rollouts: rollout.New(h.DB, h.Fleet, h.Registry, h.Log)}
 	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)
 	h.Ingest.OnRecords(func(device string, head wire.Header, r *wire.Records) { l.Trainer.Records(device, head, r) })
-	h.Ingest.OnState(func(spec.Reported) { l.Rollouts.Notify() })
+	known := map[string]string{} // task files by hash; the hook runs in one goroutine
+	h.Ingest.OnState(func(r spec.Reported) {
+		for name, t := range r.Tasks {
+			if known[name] != t.SpecHash {
+				known[name] = t.SpecHash
+				l.Trainer.Task(t.Spec)
+			}
+		}
+		l.Rollouts.Notify()
+	})
 	rollout.Routes(h.API, l.Rollouts)
 	training.Routes(h.API, l.Trainer)
 	h.Go(l.Rollouts.Run)

@@ -57,6 +57,7 @@ func (p *Policy) defaults() {
 // progressOf is what triggers look at, per task.
 type progressOf struct {
 	labels    int64 // since the hub began to count
+	targets   int64 // readings of the target series; labels travel before readings, and a model needs both
 	newest    int64 // newest event time of a label, microseconds
 	drifts    int   // since the last training
 	driftFrom map[string]int
@@ -92,15 +93,18 @@ func (l *lossTrail) relative() float64 {
 	return l.model / l.base
 }
 
+// rows is how many labelled rows can be built at most from what has arrived.
+func (s *progressOf) rows() int64 { return min(s.labels, s.targets) }
+
 // due decides whether a task must be trained and why.
 func (p *Policy) due(s *progressOf) (reason string, ok bool) {
 	if p.Disabled {
 		return "", false
 	}
 	if !s.trained {
-		return "labels: enough for a first model", s.labels >= p.MinLabels
+		return "labels: enough for a first model", s.rows() >= p.MinLabels
 	}
-	fresh := s.labels - s.labelsThen
+	fresh := s.rows() - s.labelsThen
 	if s.newest-s.newestThen < p.Cooldown.Microseconds() {
 		return "", false
 	}

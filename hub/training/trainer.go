@@ -75,9 +75,10 @@ type Trainer struct {
 	log      *slog.Logger
 	wake     chan struct{}
 
-	mu    sync.Mutex // guards tasks and live
-	tasks map[string]*progressOf
-	live  map[string]*JobResult // running jobs
+	mu      sync.Mutex // guards tasks, targets and live
+	tasks   map[string]*progressOf
+	targets map[string][]string   // target series → tasks
+	live    map[string]*JobResult // running jobs
 }
 
 // New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are ignored.
@@ -86,7 +87,7 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Trainer{db: db, lake: l, registry: r, rollouts: c, policy: p, rollSpec: template, log: log, wake: make(chan struct{}, 1), tasks: map[string]*progressOf{}, live: map[string]*JobResult{}}
+	return &Trainer{db: db, lake: l, registry: r, rollouts: c, policy: p, rollSpec: template, log: log, wake: make(chan struct{}, 1), tasks: map[string]*progressOf{}, targets: map[string][]string{}, live: map[string]*JobResult{}}
 }
 
 func (t *Trainer) progress(task string) *progressOf {
@@ -111,6 +112,11 @@ func (t *Trainer) Records(device string, h wire.Header, r *wire.Records) {
 			s.loss.add(math.Abs(l.Truth-l.Champion), math.Abs(l.Truth-l.Persistence))
 		}
 	}
+	for i := range r.Readings {
+		for _, task := range t.targets[r.Readings[i].Series] {
+			t.progress(task).targets++
+		}
+	}
 	if h.Class == wire.ClassEvent {
 		for i := range r.Events {
 			if e := &r.Events[i]; e.Kind == "drift" && e.Task != "" && strings.Contains(e.Detail, `"model"`) {
@@ -122,8 +128,22 @@ func (t *Trainer) Records(device string, h wire.Header, r *wire.Records) {
 			}
 		}
 	}
-	if len(r.Labels)+len(r.Events) > 0 {
+	if len(r.Labels)+len(r.Events)+len(r.Readings) > 0 {
 		t.kick()
+	}
+}
+
+// Task is the hook for task files: it learns which series a task predicts.
+func (t *Trainer) Task(text string) {
+	task, err := spec.ParseTask("reported", strings.NewReader(text))
+	if err != nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !slices.Contains(t.targets[task.Target.Series], task.Name) {
+		t.targets[task.Target.Series] = append(t.targets[task.Target.Series], task.Name)
+		t.progress(task.Name).targets = t.progress(task.Name).labels // what came before is counted as if it had come together
 	}
 }
 
@@ -172,6 +192,9 @@ func (t *Trainer) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	for _, task := range tasks {
+		t.Task(task.Spec)
+	}
 	t.mu.Lock()
 	for _, task := range tasks {
 		n, err := t.db.Read().CountLabels(ctx, task.Name, 0)
@@ -180,6 +203,7 @@ func (t *Trainer) recover(ctx context.Context) error {
 			return err
 		}
 		t.progress(task.Name).labels += n
+		t.progress(task.Name).targets += n
 	}
 	t.mu.Unlock()
 	jobs, err := t.db.Read().Jobs(ctx, "", "", 0)
@@ -212,7 +236,7 @@ func (t *Trainer) recover(ctx context.Context) error {
 // began notes that a training has looked at everything so far.
 func (s *progressOf) began(r *JobResult) {
 	s.trained = true
-	s.labelsThen, s.newestThen = min(r.Labels, s.labels), r.Newest
+	s.labelsThen, s.newestThen = min(r.Labels, s.rows()), r.Newest
 	s.drifts, s.driftFrom, s.loss = 0, map[string]int{}, lossTrail{}
 	if r.Holdout != nil && r.Holdout.MAEBaseline > 0 {
 		s.heldOut = r.Holdout.MAE / r.Holdout.MAEBaseline
@@ -312,7 +336,7 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 	t.mu.Lock()
 	t.live[j.ID] = res
 	p := t.progress(j.Task)
-	res.Labels, res.Newest = p.labels, p.newest
+	res.Labels, res.Newest = p.rows(), p.newest
 	t.mu.Unlock()
 	began := time.Now()
 	err := json.Unmarshal([]byte(j.Spec), &s)

@@ -30,6 +30,14 @@ type station struct {
 	hours []hour
 }
 
+// readings counts the station's readings: one per series and event time.
+func (s *station) readings() (n int) {
+	for _, h := range s.hours {
+		n += len(h.values)
+	}
+	return n
+}
+
 // airSeries are the series of the air-quality files in the order of their columns.
 var airSeries = []struct {
 	column, series string

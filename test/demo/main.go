@@ -80,7 +80,8 @@ type demo struct {
 	mu        sync.Mutex // guards what the watcher writes and the replay reads
 	jobs      []job
 	rollouts  []rolloutView
-	published []int // messages per station
+	published []int         // messages per station
+	pending   map[int]int64 // records an agent holds for the hub
 }
 
 func run(ctx context.Context, s settings) error {
@@ -164,6 +165,7 @@ func (d *demo) load() error {
 		d.scores = append(d.scores, newScore(s))
 	}
 	d.published = make([]int, len(d.stations))
+	d.pending = map[int]int64{}
 	return nil
 }
 
@@ -267,10 +269,17 @@ func (d *demo) watch(ctx context.Context) {
 			d.jobs, d.rollouts = jobs, rolls
 			d.mu.Unlock()
 		}
+		for k, a := range d.agents {
+			if st, err := a.state(ctx); err == nil {
+				d.mu.Lock()
+				d.pending[k] = st.Outbox.PendingRecords
+				d.mu.Unlock()
+			}
+		}
 		d.show.update(d)
 		select {
 		case <-ctx.Done():
-		case <-time.After(250 * time.Millisecond):
+		case <-time.After(150 * time.Millisecond):
 		}
 	}
 }

@@ -13,6 +13,10 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
+// ackWait is how long this broker waits for an acknowledgement before it sends a message again; after a crash of the agent that is when the rest
+// arrives. (mosquitto sends at once when the client is back.)
+const ackWait = 3 * time.Second
+
 // startBroker runs an MQTT broker on loopback: nats-server's MQTT listener.
 func startBroker(dir string) (*server.Server, string, error) {
 	port, err := freePort()
@@ -20,7 +24,7 @@ func startBroker(dir string) (*server.Server, string, error) {
 		return nil, "", err
 	}
 	s, err := server.NewServer(&server.Options{ServerName: "demo-broker", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: filepath.Join(dir, "broker"), NoSigs: true, NoLog: true,
-		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port, MaxAckPending: 256}})
+		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port, MaxAckPending: 256, AckWait: ackWait}})
 	if err != nil {
 		return nil, "", err
 	}

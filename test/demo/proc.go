@@ -135,7 +135,7 @@ func newAgent(bin, dir, device, broker, natsAddr, hubAddr string) (*agent, error
 	if err := os.MkdirAll(filepath.Join(a.dir, "tasks"), 0o755); err != nil {
 		return nil, err
 	}
-	conf := fmt.Sprintf("state_dir: %s\ntask_dir: %s\nmqtt:\n  broker: %s\nhttp:\n  listen: %s\nhub:\n  nats_urls: [\"nats://%s\"]\n  bandwidth_back: 8MiB\nlog:\n  level: info\n",
+	conf := fmt.Sprintf("state_dir: %s\ntask_dir: %s\nmqtt:\n  broker: %s\nhttp:\n  listen: %s\nhub:\n  nats_urls: [\"nats://%s\"]\n  bandwidth_back: 8MiB\ncache:\n  commit_records: 450\n  commit_acks: 32\nlog:\n  level: info\n",
 		filepath.Join(a.dir, "state"), filepath.Join(a.dir, "tasks"), broker, a.http, a.link.addr())
 	if err := os.WriteFile(a.config(), []byte(conf), 0o644); err != nil {
 		return nil, err

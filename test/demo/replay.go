@@ -74,6 +74,9 @@ func (d *demo) replay(ctx context.Context) error {
 			if err := d.agents[killed].start(); err != nil {
 				return err
 			}
+			if err := d.caughtUp(ctx, killed, i); err != nil {
+				return err
+			}
 		case cut:
 			d.agents[cutOff].setCut(true)
 			d.show.event("%s: link to the hub cut for %d days of data from %s", d.agents[cutOff].device, d.cutFor/24, d.stations[0].hours[i].at.Format(time.DateOnly))
@@ -96,6 +99,27 @@ func (d *demo) replay(ctx context.Context) error {
 	return nil
 }
 
+// caughtUp waits until the restarted agent has read everything published so far. Only then does event time go on: this broker sends unacknowledged messages again after a
+// pause, and newer ones must not overtake them.
+func (d *demo) caughtUp(ctx context.Context, k, i int) error {
+	want := int64(0)
+	for j := i - 1; j >= 0 && want == 0; j-- {
+		if len(d.stations[k].hours[j].values) > 0 {
+			want = d.stations[k].hours[j].at.UnixMicro()
+		}
+	}
+	limit := time.Now().Add(30 * time.Second)
+	for time.Now().Before(limit) && ctx.Err() == nil {
+		st, err := d.agents[k].state(ctx)
+		if err == nil && st.Tasks[task].Watermark >= want {
+			d.show.event("%s: back, nothing missing", d.agents[k].device)
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return fmt.Errorf("%s has not caught up 30 s after its restart", d.agents[k].device)
+}
+
 // pace waits until the slowest station is near enough, and while the hub trains or a stage is on its way.
 func (d *demo) pace(ctx context.Context, i int) error {
 	waited := time.Now()
@@ -107,7 +131,7 @@ func (d *demo) pace(ctx context.Context, i int) error {
 			return fmt.Errorf("the hub ended: %v", err)
 		}
 		behind := d.behind(ctx, i, time.Since(waited))
-		if behind < 0 && !d.holds(i) {
+		if behind < 0 && !d.holds(i) && !d.backlog() {
 			return nil
 		}
 		if time.Since(waited) > 3*time.Minute {
@@ -142,6 +166,21 @@ func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 	return -1
 }
 
+// maxBacklog bounds what agents with a link may still hold, so that the hub's view of the world is not older than a few weeks of data.
+const maxBacklog = 6000
+
+// backlog reports whether the hub is too far behind.
+func (d *demo) backlog() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for k, n := range d.pending {
+		if k != cutOff && n > maxBacklog {
+			return true
+		}
+	}
+	return false
+}
+
 // holds reports whether event time must stand still: a training, or a stage whose devices are still on their way.
 func (d *demo) holds(i int) bool {
 	d.mu.Lock()
@@ -172,7 +211,6 @@ func (d *demo) holds(i int) bool {
 func (d *demo) settle(ctx context.Context) error {
 	d.show.event("all readings are published, waiting for the rest to arrive")
 	limit := time.Now().Add(2 * time.Minute)
-	want := d.stations[0].hours[len(d.stations[0].hours)-1].at.UnixMicro()
 	for time.Now().Before(limit) && ctx.Err() == nil {
 		waiting := ""
 		for k, a := range d.agents {
@@ -182,8 +220,8 @@ func (d *demo) settle(ctx context.Context) error {
 				waiting = err.Error()
 			case st.Outbox.PendingRecords > 0:
 				waiting = fmt.Sprintf("%s holds %d records", a.device, st.Outbox.PendingRecords)
-			case d.lastValue(k) <= want && st.Tasks[task].Watermark < d.lastValue(k):
-				waiting = a.device + " has not read everything"
+			case st.Outbox.Stored["reading"] < uint64(d.stations[k].readings()):
+				waiting = a.device + " has not stored everything"
 			}
 		}
 		if waiting == "" && !d.holds(1) {
@@ -195,15 +233,4 @@ func (d *demo) settle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return nil // the summary shows what is missing
-}
-
-// lastValue is the event time of a station's last message, microseconds.
-func (d *demo) lastValue(k int) int64 {
-	hs := d.stations[k].hours
-	for i := len(hs) - 1; i >= 0; i-- {
-		if len(hs[i].values) > 0 {
-			return hs[i].at.UnixMicro()
-		}
-	}
-	return 0
 }
