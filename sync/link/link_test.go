@@ -1,0 +1,356 @@
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.etcd.io/bbolt"
+
+	"skerry.dev/sync/outbox"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// fakeHub is a real NATS server with the hub's streams and a ledger in memory. It applies what arrives unless it is told to lose it.
+type fakeHub struct {
+	srv    *server.Server
+	nc     *nats.Conn
+	js     jetstream.JetStream
+	mu     sync.Mutex
+	ledger map[wire.Run]map[wire.Class]*outbox.Set
+	order  []wire.Header // in order of application
+	lane   []string
+	lose   int // chunks to take from the stream and forget
+	hellos int
+	refuse string
+}
+
+func startHub(t *testing.T, dir string, port int) *fakeHub {
+	t.Helper()
+	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go srv.Start()
+	if !srv.ReadyForConnections(10 * time.Second) {
+		t.Fatal("no NATS server")
+	}
+	h := &fakeHub{srv: srv, ledger: map[wire.Run]map[wire.Class]*outbox.Set{}}
+	if h.nc, err = nats.Connect(srv.ClientURL()); err != nil {
+		t.Fatal(err)
+	}
+	if h.js, err = jetstream.New(h.nc); err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	for name, subject := range map[string]string{wire.StreamTelemetry: "edge.*.*.tel.>", wire.StreamEvents: "edge.*.*.evt", wire.StreamState: "edge.*.*.state"} {
+		if _, err := h.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err = h.js.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{Bucket: wire.BucketDesired,
+		RePublish: &jetstream.RePublish{Source: "$KV.desired.*", Destination: "desired.{{wildcard(1)}}"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.nc.Subscribe("svc.hello.*", h.hello); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{"edge.*.*.tel.>", "edge.*.*.evt"} {
+		if _, err := h.nc.Subscribe(s, h.take); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return h
+}
+
+func (h *fakeHub) stop() {
+	h.nc.Close()
+	h.srv.Shutdown()
+	h.srv.WaitForShutdown()
+}
+
+func (h *fakeHub) hello(m *nats.Msg) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hellos++
+	body, _ := json.Marshal(wire.HelloReply{Error: h.refuse, HubTime: time.Now().UnixMicro(), Applied: h.applied()})
+	_ = m.Respond(body)
+}
+
+func (h *fakeHub) applied() (a wire.Applied) {
+	for run, classes := range h.ledger {
+		for c, s := range classes {
+			a.Sets = append(a.Sets, wire.AppliedSet{Run: run, Class: c, Mark: s.Mark(), Ranges: *s})
+		}
+	}
+	return a
+}
+
+func (h *fakeHub) take(m *nats.Msg) {
+	head, _, err := wire.Decode(m.Data)
+	if err != nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lose > 0 {
+		h.lose--
+		return
+	}
+	if h.ledger[head.Run] == nil {
+		h.ledger[head.Run] = map[wire.Class]*outbox.Set{}
+	}
+	if h.ledger[head.Run][head.Class] == nil {
+		h.ledger[head.Run][head.Class] = new(outbox.Set)
+	}
+	h.ledger[head.Run][head.Class].Add(wire.Range{From: head.First, To: head.Last()})
+	h.order, h.lane = append(h.order, head), append(h.lane, m.Subject)
+	body, _ := json.Marshal(h.applied())
+	_ = h.nc.Publish(wire.SubjectApplied(head.Device), body)
+}
+
+type deviceRig struct {
+	db      *bbolt.DB
+	box     *outbox.Outbox
+	link    *Link
+	mu      sync.Mutex
+	desired []uint64
+	next    int64
+}
+
+func newDevice(t *testing.T, url string, change func(*Options)) *deviceRig {
+	t.Helper()
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "d.db"), 0o600, &bbolt.Options{NoSync: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	box, err := outbox.Open(db, outbox.Options{Device: "dev", Resend: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &deviceRig{db: db, box: box}
+	opts := Options{Device: "dev", Site: "s1", NATS: func() ([]string, []nats.Option, error) { return []string{url}, nil, nil },
+		Desired: func(doc spec.Desired) { d.mu.Lock(); d.desired = append(d.desired, doc.Generation); d.mu.Unlock() }}
+	if change != nil {
+		change(&opts)
+	}
+	d.link = New(box, db, opts)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.link.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	})
+	return d
+}
+
+func (d *deviceRig) put(t *testing.T, n int) {
+	t.Helper()
+	b := new(outbox.Batch)
+	for range n {
+		d.next++
+		b.Readings = append(b.Readings, wire.Reading{Series: "s", Time: d.next, Value: 1})
+	}
+	b.Events = []wire.Event{{Kind: "note", Time: d.next}}
+	var a *outbox.Added
+	if err := d.db.Update(func(tx *bbolt.Tx) (err error) { a, err = d.box.Append(tx, b); return err }); err != nil {
+		t.Fatal(err)
+	}
+	d.box.Committed(a)
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for range 1500 {
+		if f() {
+			return
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	t.Fatalf("not within 15 s: %s", what)
+}
+
+func TestSendApplyRelease(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	d := newDevice(t, h.srv.ClientURL(), nil)
+	d.put(t, 700)
+	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 && d.link.Up() })
+	if off := d.link.ClockOffset(); off > time.Second || off < -time.Second {
+		t.Errorf("clock offset %v on one machine", off)
+	}
+	sent, _ := d.link.Sent()
+	if sent < 3 {
+		t.Errorf("%d chunks acknowledged, want at least 3", sent)
+	}
+	doc := []byte(`{"device":"dev"}`)
+	d.link.PublishState([]byte(`{"old":1}`))
+	d.link.PublishState(doc)
+	eventually(t, "state stored", func() bool {
+		s, err := h.js.Stream(t.Context(), wire.StreamState)
+		if err != nil {
+			return false
+		}
+		m, err := s.GetLastMsgForSubject(t.Context(), wire.SubjectState("s1", "dev"))
+		return err == nil && string(m.Data) == string(doc)
+	})
+}
+
+// TestTakenIsNotApplied lets the broker acknowledge chunks that nobody applies: they must come again.
+func TestTakenIsNotApplied(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	h.lose = 3
+	d := newDevice(t, h.srv.ClientURL(), nil)
+	d.put(t, 600)
+	eventually(t, "lost chunks sent again", func() bool { return d.box.Stats().PendingRecords == 0 })
+	if _, rewound := d.link.Sent(); rewound == 0 {
+		t.Error("nothing was sent again although three chunks were lost behind the acknowledgement")
+	}
+}
+
+// TestHubRestart keeps a device running over a hub that goes away and comes back with what it had.
+func TestHubRestart(t *testing.T) {
+	dir := t.TempDir()
+	h := startHub(t, dir, -1)
+	var mu sync.Mutex
+	url := h.srv.ClientURL()
+	d := newDevice(t, url, func(o *Options) {
+		o.NATS = func() ([]string, []nats.Option, error) { mu.Lock(); defer mu.Unlock(); return []string{url}, nil, nil }
+	})
+	d.put(t, 10)
+	eventually(t, "first records applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	ledger := h.ledger
+	h.stop()
+	eventually(t, "link down", func() bool { return !d.link.Up() })
+	d.put(t, 20)
+	again := startHub(t, dir, -1)
+	defer again.stop()
+	again.mu.Lock()
+	again.ledger = ledger
+	again.mu.Unlock()
+	mu.Lock()
+	url = again.srv.ClientURL()
+	mu.Unlock()
+	eventually(t, "the rest applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	again.mu.Lock()
+	defer again.mu.Unlock()
+	if set := again.ledger[d.box.Run()][wire.ClassReading]; set.Mark() != 30 || again.hellos == 0 {
+		t.Errorf("ledger %v after %d hellos, want 1..30", set, again.hellos)
+	}
+}
+
+func TestLiveOvertakesBackfill(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	d := newDevice(t, h.srv.ClientURL(), func(o *Options) {
+		o.BackfillBytes = 20_000 // a chunk or two a second
+		o.NATS = func() ([]string, []nats.Option, error) { return []string{h.srv.ClientURL()}, nil, nil }
+	})
+	eventually(t, "link up", d.link.Up)
+	h.mu.Lock()
+	h.refuse = "wait"
+	h.mu.Unlock()
+	_ = h.srv.DisconnectClientByID(clientOf(t, h, "skerry-agent dev"))
+	eventually(t, "link down", func() bool { return !d.link.Up() })
+	for range 400 {
+		d.put(t, 100)
+	}
+	h.mu.Lock()
+	h.refuse = ""
+	h.mu.Unlock()
+	eventually(t, "link up again", d.link.Up)
+	if d.link.LastError() != "" {
+		t.Errorf("LastError = %q on a link that is up", d.link.LastError())
+	}
+	d.put(t, 1)
+	last := uint64(d.next)
+	eventually(t, "the live reading applied", func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		for i, head := range h.order {
+			if head.Class == wire.ClassReading && head.Last() == last {
+				if h.lane[i] != wire.SubjectLive("s1", "dev") {
+					t.Errorf("the live reading came by %s", h.lane[i])
+				}
+				return true
+			}
+		}
+		return false
+	})
+	if p := d.box.Stats().PendingRecords; p < 5000 {
+		t.Errorf("only %d records of backlog left when the live reading arrived", p)
+	}
+}
+
+// clientOf finds a connection by name.
+func clientOf(t *testing.T, h *fakeHub, name string) uint64 {
+	t.Helper()
+	z, err := h.srv.Connz(&server.ConnzOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range z.Conns {
+		if c.Name == name {
+			return c.Cid
+		}
+	}
+	t.Fatalf("no connection named %q", name)
+	return 0
+}
+
+func TestDesiredIsReadAndFollowed(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	kv, err := h.js.KeyValue(t.Context(), wire.BucketDesired)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(g uint64, device string) {
+		body, _ := json.Marshal(spec.Desired{Device: device, Generation: g})
+		if _, err := kv.Put(t.Context(), "dev", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(3, "dev")
+	d := newDevice(t, h.srv.ClientURL(), nil)
+	has := func(want ...uint64) func() bool {
+		return func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if len(d.desired) < len(want) {
+				return false
+			}
+			for i, g := range want {
+				if d.desired[i] != g {
+					return false
+				}
+			}
+			return true
+		}
+	}
+	eventually(t, "first document", has(3))
+	put(99, "another") // not for this device
+	put(4, "dev")
+	eventually(t, "second document", has(3, 4))
+}
+
+func TestNoAddress(t *testing.T) {
+	d := newDevice(t, "", func(o *Options) { o.NATS = func() ([]string, []nats.Option, error) { return nil, nil, nil } })
+	eventually(t, "an explanation", func() bool { return d.link.LastError() != "" })
+	if d.link.Up() || d.link.Suspect() {
+		t.Error("a link without an address is up")
+	}
+}
