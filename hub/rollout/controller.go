@@ -290,6 +290,9 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 			d.advance(&r.Spec, meta.Now())
 			r.Status = d.Status
 			r.note(d.State, reason, actor)
+			if d.State == Completed {
+				err = c.finish(ctx, r)
+			}
 		}
 	case Retry:
 		if err = refuse(Running, Paused); err == nil {
@@ -312,20 +315,50 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 	return r, err
 }
 
+// finish orders the candidate on every target and makes it the champion, for a last stage that was skipped.
+func (c *Controller) finish(ctx context.Context, r *Rollout) error {
+	parts, err := c.parts(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.Wanted != spec.PhaseActive && !failedPhase(p.Phase) {
+			if err := c.order(ctx, r, Order{p.Device, spec.PhaseActive}, parts); err != nil {
+				return fmt.Errorf("device %q: %w", p.Device, err)
+			}
+		}
+	}
+	return c.registry.Promote(ctx, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
+}
+
+func failedPhase(p spec.Phase) bool {
+	return p == spec.PhaseFailed || p == spec.PhaseVetoed || p == spec.PhaseReverted
+}
+
 // retry forgets what failed devices said, so that they get a new generation.
 func (c *Controller) retry(ctx context.Context, r *Rollout) error {
+	parts, err := c.parts(ctx, r) // not the stored phases: a device may have failed while the rollout was paused
+	if err != nil {
+		return err
+	}
 	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
 	if err != nil {
 		return err
 	}
 	return c.db.Tx(ctx, func(q *meta.Queries) error {
 		for _, row := range rows {
-			switch spec.Phase(row.Phase) {
-			case spec.PhaseFailed, spec.PhaseVetoed, spec.PhaseReverted:
-				row.Phase, row.Reason, row.Generation, row.Stage = "", "", 0, -1
-				if err := q.PutRolloutDevice(ctx, row); err != nil {
-					return err
-				}
+			i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
+			if i < 0 || !failedPhase(parts[i].Phase) {
+				continue
+			}
+			stats, err := json.Marshal(memo{Previous: parts[i].Previous})
+			if err != nil {
+				return err
+			}
+			// What it reports of the old generation no longer counts, nor do the losses of that try.
+			row.Phase, row.Reason, row.Stats, row.Generation, row.Stage, row.UpdatedAt = "", "", string(stats), row.Generation+1, -1, meta.Now()
+			if err := q.PutRolloutDevice(ctx, row); err != nil {
+				return err
 			}
 		}
 		return nil
@@ -427,7 +460,7 @@ func (c *Controller) step(ctx context.Context, id string) error {
 		views[i] = View{Device: p.Device, Connected: p.Connected, Assigned: p.AssignedAt, Wanted: p.Wanted, Phase: p.Phase, Reason: p.Reason, Stats: p.Stats, SeenAt: seen}
 	}
 	before := r.Status
-	d := Decide(r.ID, &r.Spec, r.Status, views, meta.Now())
+	d := Decide(r.Spec.Digest, &r.Spec, r.Status, views, meta.Now())
 	for _, o := range d.Orders {
 		if err := c.order(ctx, r, o, parts); err != nil {
 			return fmt.Errorf("device %q: %w", o.Device, err)
@@ -447,13 +480,13 @@ func (c *Controller) step(ctx context.Context, id string) error {
 	case sameStatus(before, d.Status):
 		return nil
 	}
-	if err := c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) }); err != nil {
-		return err
-	}
-	if d.State == Completed {
+	if d.State == Completed { // before it is stored: a crash between the two repeats this step
 		if err := c.registry.Promote(ctx, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort); err != nil {
 			return err
 		}
+	}
+	if err := c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) }); err != nil {
+		return err
 	}
 	if d.State != Running || d.Status.Stage != before.Stage {
 		c.Notify()

@@ -50,11 +50,11 @@ func (v *View) failed(now, silent int64) (string, bool) {
 }
 
 // Decide computes the next step of a running rollout from what is known. It has no side effects and depends on nothing else: devices are sorted by a hash
-// of the rollout's id, so the same devices are canaries at every call.
-func Decide(id string, s *Spec, st Status, devices []View, now int64) Decision {
+// of seed and name, so the same devices are canaries at every call. The controller's seed is the model's digest: a dry run names the same devices.
+func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision {
 	d := Decision{State: Running, Status: st}
 	d.Status.Reason, d.Status.Verdict = "", ""
-	ordered := order(id, devices)
+	ordered := order(seed, devices)
 	started := startedAt(s, st.Stage, ordered)
 	d.Status.Counts = count(s, ordered, started, now)
 	c := &d.Status.Counts
@@ -69,7 +69,7 @@ func Decide(id string, s *Spec, st Status, devices []View, now int64) Decision {
 	}
 
 	d.Orders = orders(st.Stage, ordered, started)
-	verdict, ready := judge(s, &d.Status, st.Stage, ordered, started)
+	verdict, ready := judge(s, &d.Status, st.Stage, ordered, started, now)
 	d.Status.Verdict = string(verdict)
 	expired := now-st.Since > seconds(s.Deadline)
 	switch {
@@ -112,11 +112,11 @@ func (d *Decision) advance(s *Spec, now int64) {
 }
 
 // order sorts devices by a hash, those with a link first: a canary that cannot report is of no use.
-func order(id string, devices []View) []View {
+func order(seed string, devices []View) []View {
 	out := slices.Clone(devices)
 	hash := func(v View) uint64 {
 		h := fnv.New64a()
-		h.Write([]byte(id + "/" + v.Device))
+		h.Write([]byte(seed + "/" + v.Device))
 		return h.Sum64()
 	}
 	slices.SortFunc(out, func(a, b View) int {
@@ -201,7 +201,7 @@ func limits(s *Spec, devices []View, started int, now int64, stage int) (string,
 			}
 		}
 	}
-	canary := stage <= 1 && len(s.Stages) > 1
+	canary := stage == 1 && len(s.Stages) > 1 // in shadow nobody has started: one box with a full disk says nothing about the model
 	if failures > 0 && (canary || float64(failures) > s.MaxFailed*float64(max(tried, 1))) {
 		return fmt.Sprintf("%d of %d devices failed; first: %s", failures, tried, first), true
 	}
@@ -222,8 +222,9 @@ func orders(stage int, devices []View, started int) (out []Order) {
 	return out
 }
 
-// judge pools the paired losses of the devices that matter to the stage. ready tells that every one of them that has a link has its labelled rows.
-func judge(s *Spec, st *Status, stage int, devices []View, started int) (sequential.Verdict, bool) {
+// judge pools the paired losses of the devices that matter to the stage. ready tells that every one of them that has a link and has not failed has its labelled
+// rows; what failed devices measured counts, and how many may fail is for limits to say.
+func judge(s *Spec, st *Status, stage int, devices []View, started int, now int64) (sequential.Verdict, bool) {
 	st.Pooled = spec.Paired{}
 	ready, counted := true, 0
 	for i := range devices {
@@ -237,6 +238,10 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int) (sequent
 		}
 		settled := stage > 0 && v.Phase == spec.PhaseActive // has passed its own probation
 		there := settled || v.Stats.Labelled >= need && (stage == 0 && v.Phase == spec.PhaseShadow || stage > 0 && v.Phase == spec.PhaseProbation)
+		if _, bad := v.failed(now, seconds(s.Silent)); bad {
+			add(&st.Pooled, v.Stats)
+			continue
+		}
 		switch {
 		case there:
 			counted++
