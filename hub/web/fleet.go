@@ -1,0 +1,178 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"skerry.dev/hub/api"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/spec"
+)
+
+// Device is a device as a line of a table.
+type Device struct {
+	Name       string               `json:"name"`
+	Site       string               `json:"site"`
+	Cohort     string               `json:"cohort"`
+	Class      string               `json:"class"`
+	Version    string               `json:"version"`
+	Connected  bool                 `json:"connected"`
+	SeenAt     int64                `json:"seen_at" doc:"of its link, microseconds"`
+	ReportedAt int64                `json:"reported_at" doc:"of its newest report, microseconds; 0 never"`
+	Suspect    string               `json:"suspect" doc:"why it may be a clone"`
+	RevokedAt  int64                `json:"revoked_at"`
+	Health     string               `json:"health"`
+	Reasons    []string             `json:"reasons"`
+	Outbox     *spec.ReportedOutbox `json:"outbox,omitempty"`
+	Tasks      []DeviceTask         `json:"tasks"`
+}
+
+// DeviceTask is how a task does on a device.
+type DeviceTask struct {
+	Task     string     `json:"task"`
+	Kind     string     `json:"kind"`
+	Champion string     `json:"champion" doc:"digest of the active model, empty on baselines"`
+	Version  string     `json:"version"`
+	MAE      float64    `json:"mae"`
+	Baseline float64    `json:"mae_persistence"`
+	Coverage float64    `json:"coverage"`
+	Labels   int64      `json:"labels"`
+	Drifts   int64      `json:"drifts"`
+	Time     int64      `json:"watermark"`
+	Phase    spec.Phase `json:"phase" doc:"of the newest assignment, empty without one"`
+	Digest   string     `json:"digest" doc:"of the newest assignment"`
+	Reason   string     `json:"reason"`
+}
+
+// Task is a task with what its file says for people.
+type Task struct {
+	Name     string  `json:"name"`
+	Kind     string  `json:"kind"`
+	Target   string  `json:"target"`
+	Unit     string  `json:"unit"`
+	Horizon  float64 `json:"horizon_s" doc:"0 without one"`
+	Interval float64 `json:"interval" doc:"nominal coverage"`
+	Devices  int     `json:"devices"`
+	Champion string  `json:"champion" doc:"digest of the default champion"`
+	Model    string  `json:"model" doc:"task@version of it"`
+	Since    int64   `json:"since" doc:"when it became champion"`
+	LastSeen int64   `json:"last_seen"`
+}
+
+// Fleet is the whole fleet at a glance.
+type Fleet struct {
+	Time    int64    `json:"time" doc:"the hub's clock, microseconds"`
+	Devices []Device `json:"devices"`
+	Tasks   []Task   `json:"tasks"`
+	Alarms  int      `json:"alarms" doc:"received in the last 24 hours, at most 1000"`
+}
+
+type fleetOut struct{ Body Fleet }
+
+func fleetRoute(s *api.Server) {
+	op := huma.Operation{Method: "GET", Path: "/v1/fleet", OperationID: "fleet", Tags: []string{"devices"}, Summary: "Every device and task at a glance"}
+	api.Register(s, api.Viewer, op, func(ctx context.Context, _ *struct{}) (*fleetOut, error) {
+		f, err := overview(ctx, s.DB.Read())
+		return &fleetOut{f}, err
+	})
+}
+
+// overview reads each table once, whatever the number of devices.
+func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
+	f = Fleet{Time: meta.Now(), Devices: []Device{}, Tasks: []Task{}}
+	devices, err1 := q.Devices(ctx, "", "", 0)
+	documents, err2 := q.AllReported(ctx)
+	tasks, err3 := q.Tasks(ctx)
+	alarms, err4 := q.Events(ctx, meta.EventFilter{Class: 1, Since: f.Time - (24 * time.Hour).Microseconds(), Limit: 1000})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return f, err
+	}
+	f.Alarms = len(alarms)
+	reported := make(map[string]meta.Document, len(documents))
+	for _, d := range documents {
+		reported[d.Device] = d
+	}
+	for _, d := range devices {
+		line, err := device(d, reported[d.Name])
+		if err != nil {
+			return f, err
+		}
+		f.Devices = append(f.Devices, line)
+	}
+	for _, t := range tasks {
+		line, err := task(ctx, q, t)
+		if err != nil {
+			return f, err
+		}
+		f.Tasks = append(f.Tasks, line)
+	}
+	return f, nil
+}
+
+func device(d meta.Device, doc meta.Document) (Device, error) {
+	out := Device{Name: d.Name, Site: d.Site, Cohort: d.Cohort, Class: d.Class, Version: d.Version, Connected: d.Connected, SeenAt: d.SeenAt, Suspect: d.Suspect,
+		RevokedAt: d.RevokedAt, Health: "unknown", Reasons: []string{}, Tasks: []DeviceTask{}}
+	if doc.Document == "" {
+		return out, nil
+	}
+	var r spec.Reported
+	if err := json.Unmarshal([]byte(doc.Document), &r); err != nil {
+		return out, fmt.Errorf("reported state of device %q: %w", d.Name, err)
+	}
+	out.ReportedAt, out.Health, out.Outbox = doc.At, r.Health, &r.Outbox
+	out.Reasons = append(out.Reasons, r.Reasons...)
+	for _, name := range sortedKeys(r.Tasks) {
+		t := r.Tasks[name]
+		line := DeviceTask{Task: name, Kind: t.Kind, Champion: t.Champion, Version: t.Version, MAE: t.MAE, Baseline: t.MAEBaseline, Coverage: t.Coverage, Labels: t.Labels,
+			Drifts: t.Drifts, Time: t.Watermark}
+		if a := t.Assignment; a != nil {
+			line.Phase, line.Digest, line.Reason = a.Phase, a.Digest, a.Reason
+		}
+		out.Tasks = append(out.Tasks, line)
+	}
+	return out, nil
+}
+
+func task(ctx context.Context, q *meta.Queries, t meta.Task) (Task, error) {
+	out := Task{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen}
+	names, err := q.TaskDevices(ctx, t.Name)
+	if err != nil {
+		return out, err
+	}
+	out.Devices = len(names)
+	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil { // a newer agent's file may hold what this hub does not know
+		out.Target, out.Horizon, out.Interval = file.Target.Series, file.Target.Horizon.Std().Seconds(), file.Interval
+		for _, in := range file.Inputs {
+			if in.Series == file.Target.Series {
+				out.Unit = in.Unit
+			}
+		}
+	}
+	c, err := q.Champion(ctx, t.Name, "")
+	if errors.Is(err, meta.ErrNotFound) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Champion, out.Since = c.Digest, c.Since
+	m, err := q.Model(ctx, c.Digest)
+	if err != nil {
+		return out, err
+	}
+	out.Model = registry.Name(m)
+	return out, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	return slices.Sorted(maps.Keys(m))
+}

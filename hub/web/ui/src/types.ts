@@ -1,0 +1,326 @@
+// The hub's answers, as far as the UI reads them. Times are microseconds since 1970, UTC; 0 means never.
+
+export type Role = "viewer" | "operator" | "engineer" | "admin";
+export interface List<T> {
+  items: T[] | null;
+}
+export interface Login {
+  token: string;
+  expires_at: number;
+  role: Role;
+}
+export interface Me {
+  name: string;
+  role: Role;
+}
+
+export interface Outbox {
+  pending_records: number;
+  pending_bytes: number;
+  cap_bytes: number;
+  bytes_per_day: number;
+  offline_days: number;
+  stored?: Record<string, number>;
+}
+export interface FleetDeviceTask {
+  task: string;
+  kind: string;
+  champion: string;
+  version: string;
+  mae: number;
+  mae_persistence: number;
+  coverage: number;
+  labels: number;
+  drifts: number;
+  watermark: number;
+  phase: string;
+  digest: string;
+  reason: string;
+}
+export interface FleetDevice {
+  name: string;
+  site: string;
+  cohort: string;
+  class: string;
+  version: string;
+  connected: boolean;
+  seen_at: number;
+  reported_at: number;
+  suspect: string;
+  revoked_at: number;
+  health: string;
+  reasons: string[];
+  outbox?: Outbox;
+  tasks: FleetDeviceTask[];
+}
+export interface FleetTask {
+  name: string;
+  kind: string;
+  target: string;
+  unit: string;
+  horizon_s: number;
+  interval: number;
+  devices: number;
+  champion: string;
+  model: string;
+  since: number;
+  last_seen: number;
+}
+export interface Fleet {
+  time: number;
+  devices: FleetDevice[];
+  tasks: FleetTask[];
+  alarms: number;
+}
+
+export interface Paired {
+  rows: number;
+  labelled: number;
+  warm: number;
+  sum_incumbent: number;
+  sum_candidate: number;
+  sum_diff: number;
+  sum_diff2: number;
+  non_finite: number;
+  panics: number;
+  latency_p99_us: number;
+  disagreement: number;
+}
+export interface ReportedTask {
+  kind: string;
+  watermark: number;
+  rows: number;
+  labels: number;
+  drifts: number;
+  champion: string;
+  version: string;
+  mae: number;
+  mae_persistence: number;
+  coverage: number;
+  assignment?: { generation: number; rollout: string; digest: string; phase: string; reason?: string; stats: Paired };
+}
+export interface Reported {
+  version: string;
+  run: string;
+  generation: number;
+  time: number;
+  class: string;
+  cohort?: string;
+  tasks: Record<string, ReportedTask> | null;
+  outbox: Outbox;
+  health: string;
+  latency_us?: Record<string, number>;
+  reasons?: string[];
+}
+export interface DeviceDetail {
+  name: string;
+  site: string;
+  cohort: string;
+  fingerprint: string;
+  class: string;
+  version: string;
+  join_counter: number;
+  created_at: number;
+  seen_at: number;
+  connected: boolean;
+  suspect: string;
+  revoked_at: number;
+  health: string;
+  reasons?: string[];
+  reported_at: number;
+  runs: { run: string; ordinal: number; boot_id: string; started_at: number; first_seen: number }[] | null;
+  host: { metric: string; time: number; value: number | null }[] | null;
+  desired: {
+    generation: number;
+    suspect?: boolean;
+    assignments?: Record<string, { generation: number; digest: string; version: string; phase: string; rollout: string; trial: { min_shadow: number; probation: number } }>;
+  };
+  reported?: Reported;
+  why: Record<string, { desired: string; running: string; reason: string }>;
+  applied: Record<string, number>;
+}
+export interface Gap {
+  device: string;
+  run: string;
+  class: number;
+  from: number;
+  to: number;
+  reason: string;
+  declared_at: number;
+}
+
+export interface EventItem {
+  id: string;
+  device: string;
+  class: "alarm" | "event";
+  time: number;
+  kind: string;
+  task: string;
+  detail: unknown;
+  received_at: number;
+}
+
+export interface LabelPoint {
+  task: string;
+  device: string;
+  row_time: number;
+  at: number;
+  truth: number | null;
+  predicted: number | null;
+  lower: number | null;
+  upper: number | null;
+  persistence: number | null;
+}
+
+export interface Holdout {
+  rows?: number;
+  mae?: number;
+  rmse?: number;
+  mae_persistence?: number;
+  coverage?: number;
+  interval_score?: number;
+  log_loss?: number;
+  log_loss_prior?: number;
+  accuracy?: number;
+}
+export interface LeaderEntry {
+  learner: string;
+  params?: Record<string, number>;
+  score: number;
+  relative: number;
+  folds: number;
+  seconds: number;
+  latency_us: number;
+  bytes: number;
+  over_budget?: boolean;
+}
+export interface Verdict {
+  outcome: string;
+  champion: number;
+  challenger: number;
+  n: number;
+  rows: number;
+  lo: number;
+  hi: number;
+  reason: string;
+}
+export interface Lineage {
+  id?: string;
+  job?: string;
+  trigger?: string;
+  champion?: string;
+  rows?: number;
+  devices?: string[];
+  train_from?: number;
+  train_to?: number;
+  verdict?: Verdict;
+  leaderboard?: LeaderEntry[];
+  source?: string;
+}
+export interface Model {
+  digest: string;
+  name: string;
+  task: string;
+  version: number;
+  kind: string;
+  state: string;
+  size: number;
+  metrics: Holdout | null;
+  lineage: Lineage | null;
+  created_by: string;
+  created_at: number;
+  tombstoned_at: number;
+  tombstone: string;
+}
+
+export interface Counts {
+  targets: number;
+  started: number;
+  waiting: number;
+  shadow: number;
+  probation: number;
+  active: number;
+  failed: number;
+  unknown: number;
+}
+export interface RolloutSpec {
+  task: string;
+  digest: string;
+  cohort?: string;
+  devices?: string[];
+  stages?: { name: string; percent?: number; count?: number }[];
+  min_shadow?: number;
+  probation?: number;
+  max_regression?: number;
+  alpha?: number;
+  max_latency_us?: number;
+  max_failed?: number;
+  deadline_s?: number;
+  approval?: boolean;
+}
+export type RolloutState = "draft" | "awaiting_approval" | "running" | "paused" | "completed" | "rolling_back" | "rolled_back" | "aborted";
+export interface Rollout {
+  id: string;
+  task: string;
+  model: string;
+  state: RolloutState;
+  spec: RolloutSpec;
+  status: {
+    stage: number;
+    stage_name: string;
+    step: string;
+    since: number;
+    reason?: string;
+    verdict?: string;
+    counts: Counts;
+    pooled: Paired;
+    bound: [number, number];
+    history?: { at: number; state: RolloutState; stage: string; reason?: string; actor?: string }[];
+  };
+  created_by: string;
+  created_at: number;
+  updated_at: number;
+}
+export interface Part {
+  device: string;
+  connected: boolean;
+  wanted: string;
+  phase: string;
+  reason?: string;
+  stats: Paired;
+  assigned_at: number;
+}
+export type RolloutDetail = Rollout & { devices: Part[] | null };
+
+export interface Job {
+  id: string;
+  task: string;
+  state: "queued" | "running" | "done" | "failed";
+  spec: { task: string; trigger: string; lineage: string; force?: boolean };
+  result: {
+    stage?: string;
+    done?: number;
+    trials?: number;
+    rows?: number;
+    digest?: string;
+    model?: string;
+    learner?: string;
+    holdout?: Holdout;
+    leaderboard?: LeaderEntry[];
+    verdict?: Verdict;
+    rollout?: string;
+    outcome?: string;
+    seconds?: number;
+  };
+  error?: string;
+  created_by: string;
+  created_at: number;
+  started_at: number;
+  finished_at: number;
+}
+export interface EnrollToken {
+  token: string;
+  device: string;
+  site: string;
+  expires_at: number;
+}

@@ -1,0 +1,176 @@
+import { useState } from "react";
+import { call, may } from "../api";
+import { bytes, count, duration, num, offline, percent, words } from "../format";
+import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, PhaseBadge, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
+import { Head } from "../parts/page";
+import { link, usePoll, useSession } from "../poll";
+import type { DeviceDetail, EventItem, Fleet, Gap, List, ReportedTask } from "../types";
+import { baselineName, errorName, phaseOf, skill } from "../words";
+import { EventTable } from "./events";
+import { healthTone, LinkBadge } from "./fleet";
+
+const classes = ["", "alarm", "event", "label", "reading", "prediction", "host"];
+
+export function DeviceView({ name }: { name: string }) {
+  const { data: d, error, reload } = usePoll<DeviceDetail>(`/v1/devices/${encodeURIComponent(name)}`);
+  const fleet = usePoll<Fleet>("/v1/fleet", 10_000).data;
+  const events = usePoll<List<EventItem>>(`/v1/events?device=${encodeURIComponent(name)}&limit=50`, 4000).data?.items;
+  const gaps = usePoll<List<Gap>>(`/v1/gaps?device=${encodeURIComponent(name)}&limit=50`, 10_000).data?.items;
+  const me = useSession();
+  const [asked, setAsked] = useState<"revoke" | "clear">();
+  const operator = may(me?.role, "operator");
+  if (!d) {
+    return (
+      <>
+        <Head title={name} up={[link("fleet"), "Fleet"]} />
+        <Trouble error={error} stale={false} />
+        {!error && <Loading />}
+      </>
+    );
+  }
+  const r = d.reported;
+  const box = r?.outbox;
+  const tasks = Object.entries(r?.tasks ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  return (
+    <>
+      <Head title={d.name} up={[link("fleet"), "Fleet"]} badge={<><LinkBadge d={d} /> <Badge tone={healthTone(d.health)}>{d.health}</Badge></>}>
+        {operator && d.suspect && <button type="button" onClick={() => setAsked("clear")}>Clear suspicion…</button>}
+        {operator && !d.revoked_at && <button type="button" className="danger" onClick={() => setAsked("revoke")}>Revoke…</button>}
+      </Head>
+      <Trouble error={error} stale />
+      {d.suspect && <p className="trouble" role="alert">This device may be a clone: {d.suspect}. Telemetry goes on; nothing is pushed to it until an operator decides.</p>}
+      {d.health === "degraded" && (d.reasons?.length ?? 0) > 0 && <p className="notice warn">Degraded: {d.reasons!.join("; ")}</p>}
+      <Stats>
+        <Stat name="Last report" value={<Age us={d.reported_at} />} note={<>link seen <Age us={d.seen_at} /></>} />
+        <Stat name="Can stay offline" value={box ? offline(box.offline_days) : "–"} note={box ? `at ${bytes(box.bytes_per_day)} a day` : "not reported"} />
+        <Stat name="Waiting in the outbox" value={box ? count(box.pending_records) : "–"} note={box ? `${bytes(box.pending_bytes)} of ${bytes(box.cap_bytes)}` : "records"} />
+        <Stat name="Reading to prediction" value={latency(r?.latency_us?.["mqtt_to_prediction_p99"])} note={`99 of 100 are faster; the model alone ${latency(r?.latency_us?.["predict_p99"])}`} />
+      </Stats>
+
+      {tasks.map(([task, t]) => (
+        <TaskCard key={task} task={task} t={t} d={d} unit={fleet?.tasks.find((x) => x.name === task)?.unit ?? ""} />
+      ))}
+      {tasks.length === 0 && (
+        <Card><Empty title="This device has not reported a task"><p>Put a task file into the device's <code>tasks</code> folder and check it with</p><p><code>skerry-agent task check &lt;file&gt;</code></p></Empty></Card>
+      )}
+
+      <div className="cols">
+        <Card title="Records">
+          {box && box.cap_bytes > 0 && <Bar share={box.pending_bytes / box.cap_bytes} label="Outbox in use" tone={box.pending_bytes > 0.8 * box.cap_bytes ? "bad" : "info"} />}
+          <Table label="Records by class" head={["Class", ["Stored on the device", "n"], ["At the hub", "n"]]}>
+            {classes.slice(1).filter((c) => (box?.stored?.[c] ?? 0) > 0 || (d.applied[c] ?? 0) > 0).map((c) => (
+              <tr key={c}>
+                <th scope="row">{c}</th>
+                <td className="n">{count(box?.stored?.[c] ?? 0)}</td>
+                <td className="n">{count(d.applied[c] ?? 0)}</td>
+              </tr>
+            ))}
+          </Table>
+          {!gaps?.length ? (
+            <p className="mute below">No loss was declared: every record that was stored is at the hub or on its way.</p>
+          ) : (
+            <Table label="Declared losses" head={["Declared (UTC)", "Class", ["Records", "n"], "Reason"]}>
+              {gaps.map((g) => (
+                <tr key={`${g.run}/${g.class}/${g.from}`}>
+                  <td><Time us={g.declared_at} /></td>
+                  <td>{classes[g.class] ?? g.class}</td>
+                  <td className="n">{count(g.to - g.from + 1)}</td>
+                  <td>{words(g.reason)}</td>
+                </tr>
+              ))}
+            </Table>
+          )}
+        </Card>
+        <Card title="Device">
+          <Facts
+            items={[
+              ["Site", d.site],
+              ["Cohort", d.cohort || "–"],
+              ["Class", d.class || "–"],
+              ["Agent", r?.version || d.version || "–"],
+              ["Enrolled", <Time us={d.created_at} />],
+              ["Joins", String(d.join_counter)],
+              ["Orders", `${r?.generation ?? 0} of ${d.desired.generation} accepted`],
+              ["Runs", count(d.runs?.length ?? 0)],
+              ...(d.host ?? []).map((h) => hostFact(h.metric, h.value)),
+            ]}
+          />
+        </Card>
+      </div>
+      <Card title="Events and alarms" flush>{events ? <EventTable items={events} bare /> : <Loading />}</Card>
+      {asked && (
+        <Ask
+          title={asked === "revoke" ? `Revoke ${d.name}?` : `Is ${d.name} the only one of its name?`}
+          says={asked === "revoke" ? "Its credential is void at once and its connection is closed. It goes on predicting by itself; to come back it must enrol again." : "Pushes to it start again."}
+          action={asked === "revoke" ? "Revoke" : "Clear suspicion"}
+          danger={asked === "revoke"}
+          onClose={() => setAsked(undefined)}
+          onDo={async () => {
+            await call("POST", `/v1/devices/${encodeURIComponent(d.name)}/${asked === "revoke" ? "revoke" : "clear-suspect"}`);
+            reload();
+          }}
+        />
+      )}
+    </>
+  );
+}
+
+function latency(v: number | undefined): string {
+  return v === undefined || v === 0 ? "–" : v >= 1000 ? num(v / 1000, "ms") : num(v, "µs");
+}
+
+/** hostFact tells a metric's unit by the end of its name, as the agent names them. */
+function hostFact(metric: string, v: number | null): [string, string] {
+  const [, name = metric, unit = ""] = /^(.*?)_?(percent|bytes|celsius|seconds)?$/.exec(metric) ?? [];
+  const value = unit === "bytes" ? bytes(v) : unit === "seconds" ? duration(v) : num(v, unit === "percent" ? "%" : unit === "celsius" ? "°C" : "");
+  return [cap(words(name)), value];
+}
+
+/** TaskCard shows how a task does on this device and how far its newest assignment has come. */
+function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: DeviceDetail; unit: string }) {
+  const a = t.assignment;
+  const why = d.why[task];
+  const trial = d.desired.assignments?.[task]?.trial;
+  const s = a?.stats;
+  const need = a?.phase === "shadow" ? trial?.min_shadow : trial?.probation;
+  return (
+    <Card title={<TaskLink name={task} />} aside={<span className="mute">data up to <Time us={t.watermark} seconds={false} /></span>}>
+      <Stats>
+        <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={t.champion ? why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered" : "no model yet: it predicts by its baselines"} />
+        <Stat name={cap(errorName(t.kind))} value={t.labels ? num(t.mae, unit) : "–"} note={t.labels ? <>{baselineName(t.kind)} {num(t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
+        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note="of truths inside the interval" />
+        <Stat name="Rows" value={count(t.rows)} note={`${count(t.labels)} with truth`} />
+        <Stat name="Drifts" value={count(t.drifts)} note="since the task began" />
+      </Stats>
+      {(a || why) && (
+        <div className="assignment">
+          <h3>Assignment {a && <PhaseBadge phase={a.phase} />}</h3>
+          <p>{a ? `${cap(phaseOf(a.phase).text)}.` : ""} {why?.reason && why.reason !== a?.phase && <span className="mute">{cap(why.reason)}.</span>}</p>
+          {a && s && (
+            <>
+              {need && (a.phase === "shadow" || a.phase === "probation") ? (
+                <div className="trial">
+                  <Bar share={s.labelled / need} label="Labelled rows of the trial" />
+                  <small>{count(Math.min(s.labelled, need))} of {count(need)} labelled rows, {count(s.warm)} of them from the local cache</small>
+                </div>
+              ) : null}
+              <Facts
+                items={[
+                  ["Model", <ModelLink digest={a.digest} name={d.desired.assignments?.[task]?.version} />],
+                  ["Rollout", a.rollout ? <a href={link("rollout", a.rollout)}>{a.rollout}</a> : "–"],
+                  ["Rows", `${count(s.rows)} live, ${count(s.labelled)} labelled`],
+                  ["Loss", s.labelled ? `${num(s.sum_candidate / s.labelled)} against ${num(s.sum_incumbent / s.labelled)}` : "–"],
+                  ["Latency, p99", s.latency_p99_us ? num(s.latency_p99_us, "µs") : "–"],
+                  ["Disagreement", num(s.disagreement)],
+                  ["Not finite, panics", `${count(s.non_finite)}, ${count(s.panics)}`],
+                ]}
+              />
+            </>
+          )}
+        </div>
+      )}
+    </Card>
+  );
+}
+
+export const cap = (s: string) => s.charAt(0).toUpperCase() + s.slice(1);
