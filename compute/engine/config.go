@@ -50,6 +50,7 @@ const (
 	MaxPending  = 4096                // predictions that wait for their label; the oldest is given up beyond
 
 	maxLoss       = 4.0 // clip of a scaled loss
+	minScale      = 5   // labels before an interval without a model's quantiles is issued
 	scoreWindow   = 500 // conformal scores and persistence errors
 	trailRows     = 500 // memory of the trailing metrics
 	inputWindow   = 128 // rows compared with the reference for input drift
@@ -129,7 +130,7 @@ type Row struct {
 type Prediction struct {
 	Row, For     int64
 	Value        float64 // NaN when nothing can be said (no target value at the row)
-	Lower, Upper float64
+	Lower, Upper float64 // NaN while nothing is known about the errors
 	Persistence  float64 // the last value
 	Champion     string  // "" while the task runs on its baselines
 }

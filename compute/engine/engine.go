@@ -337,19 +337,11 @@ func (e *Engine) predict(t int64) {
 	if !e.cfg.Adapt && champ == champ {
 		value = champ
 	}
-	if e.cfg.Kind == Classification {
-		value = min(max(value, 0), 1)
-	}
+	value = e.physical(value)
 	below, above := e.halves(champ, lo, hi)
 	k := e.interval.Factor(1)
 	pr := Prediction{Row: t, For: t + e.cfg.Horizon, Value: value, Lower: value - float64(k*below), Upper: value + float64(k*above), Persistence: last, Champion: e.champion.ID}
-	if e.cfg.Kind == Classification {
-		pr.Lower, pr.Upper = max(pr.Lower, 0), min(pr.Upper, 1)
-	} else if e.cfg.Target >= 0 { // a physical range bounds the interval too
-		if s := e.cfg.Series[e.cfg.Target]; s.Min == s.Min {
-			pr.Lower = max(pr.Lower, s.Min)
-		}
-	}
+	pr.Lower, pr.Upper = e.physical(pr.Lower), e.physical(pr.Upper)
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
 	if value != value && e.cfg.Kind == Forecast {
@@ -369,6 +361,19 @@ func (e *Engine) predict(t int64) {
 	copy(p.x, e.x)
 }
 
+// physical keeps a value within the target's declared range, or a probability between 0 and 1.
+func (e *Engine) physical(v float64) float64 {
+	if e.cfg.Kind == Classification {
+		return min(max(v, 0), 1)
+	}
+	if e.cfg.Target >= 0 {
+		if s := e.cfg.Series[e.cfg.Target]; s.Min == s.Min {
+			return min(max(v, s.Min), s.Max)
+		}
+	}
+	return v
+}
+
 // localBase is what the local learner corrects: the last value.
 func (e *Engine) localBase(origin, last float64) float64 {
 	if e.cfg.Kind == Forecast {
@@ -383,6 +388,9 @@ func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	if p == p && lo == lo && hi == hi {
 		floor := 0.02 * unit
 		return max(p-lo, floor), max(hi-p, floor)
+	}
+	if e.scale.Count() < minScale { // nothing is known yet: no interval is more honest than a made-up one
+		return math.NaN(), math.NaN()
 	}
 	s := unit
 	if e.cfg.Kind == Forecast { // errors are larger where the target has moved much lately
@@ -411,7 +419,7 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
 	e.base.Add(math.Abs(truth - p.last))
-	if p.value == p.value {
+	if p.lower == p.lower {
 		e.issued(p, truth)
 	}
 

@@ -41,17 +41,22 @@ func (m *FixedShare) Weights() []float64 { return m.w }
 
 // Predict returns the weighted mean of the experts that do not abstain, NaN when all do. len(p) is the number of experts.
 func (m *FixedShare) Predict(p []float64) float64 {
+	anchor := math.NaN() // differences are averaged, so that experts who agree are repeated exactly
 	var sum, total float64
 	for i, v := range p {
-		if v == v {
-			sum += float64(m.w[i] * v)
-			total += m.w[i]
+		if v != v {
+			continue
 		}
+		if anchor != anchor {
+			anchor = v
+		}
+		sum += float64(m.w[i] * (v - anchor))
+		total += m.w[i]
 	}
 	if total <= 0 {
 		return math.NaN()
 	}
-	return sum / total
+	return anchor + sum/total
 }
 
 // Update moves the weights after the losses are known, NaN for an expert that abstained. Losses are clipped to [0, 1].
