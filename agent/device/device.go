@@ -74,11 +74,12 @@ type Device struct {
 	host    *govern.Governor
 	metrics *prometheus.Registry
 
-	tasks   atomic.Pointer[[]*spec.Task]
-	beat    atomic.Int64 // unix nanoseconds of the runtime's last heartbeat
-	ready   atomic.Bool
-	badFile atomic.Pointer[string] // why the task files on disk are not in force
-	began   time.Time
+	tasks    atomic.Pointer[[]*spec.Task]
+	beat     atomic.Int64 // unix nanoseconds of the runtime's last heartbeat
+	ready    atomic.Bool
+	declared atomic.Bool            // what damage has lost was declared
+	badFile  atomic.Pointer[string] // why the task files on disk are not in force
+	began    time.Time
 }
 
 // Open reads configuration, identity, tasks and cache and restores the learned state. It connects nowhere.
@@ -229,7 +230,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 	d.host = govern.New(govern.Options{Dir: d.cfg.StateDir, Interval: d.cfg.Govern.Interval.Std(), MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes), MinFreeShare: d.cfg.Govern.MinFreeShare,
 		MemoryLimit: int64(d.cfg.Govern.MemoryLimit), MaxWorkers: d.cfg.Govern.MaxWorkers, Samples: d.samples, Log: d.log, Metrics: d.metrics})
 	if d.id != nil {
-		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{Device: d.name, Site: d.site, NATS: d.natsOptions, Hello: d.hello, Desired: d.desired, Status: d.linkChanged,
+		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{Device: d.name, Site: d.site, NATS: d.natsOptions, Hello: d.hello, Desired: d.desired, Status: d.linkChanged, Greeted: d.declareLost,
 			BackfillBytes: int(d.cfg.Hub.BandwidthBack), Log: d.log})
 	}
 	d.gauges()
@@ -259,6 +260,23 @@ func (d *Device) desired(doc spec.Desired) {
 	}
 	if err := d.manager.Apply(doc); err != nil {
 		d.log.Error("desired state not applied", "err", err)
+	}
+}
+
+// declareLost tells the hub, once, what a damaged cache has lost for good.
+func (d *Device) declareLost(a wire.Applied) {
+	if d.store.Damage() == "" || d.declared.Swap(true) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for _, g := range d.store.Outbox().Holes(a) {
+		detail := map[string]any{"run": g.Run.String(), "class": g.Class.String(), "from": g.From, "to": g.To, "reason": g.Reason}
+		if err := d.runtime.Event(ctx, wire.GapKind, "", time.Now().UnixMicro(), detail); err != nil {
+			d.declared.Store(false) // again at the next hello
+			return
+		}
+		d.log.Warn("records lost to damage", "run", g.Run.String(), "class", g.Class.String(), "from", g.From, "to", g.To)
 	}
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	Hello func() wire.Hello
 	// Desired is called with every desired state received, in order, from one goroutine.
 	Desired func(spec.Desired)
+	// Greeted is called after every hello with what the hub has applied.
+	Greeted func(wire.Applied)
 	// Status is called when the link comes up or goes down.
 	Status func(up bool)
 	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held back for it.
@@ -250,6 +252,9 @@ func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 	l.suspect.Store(r.Suspect)
 	l.offset.Store(r.HubTime - time.Now().UnixMicro())
 	l.box.Applied(r.Applied)
+	if l.opts.Greeted != nil {
+		l.opts.Greeted(r.Applied)
+	}
 	return nil
 }
 

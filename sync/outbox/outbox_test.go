@@ -178,6 +178,33 @@ func TestReopenKeepsRunsApart(t *testing.T) {
 	}
 }
 
+// TestHoles loses chunks of an earlier run behind the outbox's back, as damage does.
+func TestHoles(t *testing.T) {
+	db := openDB(t)
+	a := open(t, db, Options{})
+	for i := range 6 {
+		put(t, db, a, readings(10, int64(i*10)))
+	}
+	run := a.Run()
+	err := db.Update(func(tx *bbolt.Tx) error {
+		for _, first := range []uint64{1, 21, 31} {
+			if err := tx.Bucket(bucketOutbox).Bucket(run[:]).Bucket([]byte{byte(wire.ClassReading)}).Delete(key(first)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := open(t, db, Options{})
+	put(t, db, b, readings(3, 100))
+	got := b.Holes(wire.Applied{Sets: []wire.AppliedSet{{Run: run, Class: wire.ClassReading, Mark: 10}}})
+	if len(got) != 1 || got[0].From != 21 || got[0].To != 40 || got[0].Run != run || got[0].Reason != "damage" {
+		t.Errorf("holes %+v, want 21..40 of the first run", got)
+	}
+}
+
 // TestCapDropsWithGapRecords fills the outbox far beyond its cap and checks the ledger: every record is stored or in a declared gap, alarms stay, and
 // the aggregates of the gaps are those of the dropped values.
 func TestCapDropsWithGapRecords(t *testing.T) {

@@ -229,3 +229,44 @@ func (o *Outbox) Restore() {
 		o.opts.MaxBytes, o.configured = o.configured, 0
 	}
 }
+
+// Holes lists what can never arrive of earlier runs, given what the hub has applied: sequence numbers below the last one known that are neither stored here nor applied there. They exist
+// only after damage to the store. The caller declares them as gaps.
+func (o *Outbox) Holes(a wire.Applied) []wire.Gap {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	var out []wire.Gap
+	for _, s := range o.runs {
+		if s == o.cur {
+			continue
+		}
+		for _, c := range wire.Classes {
+			if s.last[c] == 0 {
+				continue
+			}
+			var have Set
+			for _, set := range a.Sets {
+				if set.Run == s.Run && set.Class == c {
+					have.Add(wire.Range{From: 1, To: set.Mark})
+					for _, r := range set.Ranges {
+						have.Add(r)
+					}
+				}
+			}
+			for _, e := range s.classes[c] {
+				have.Add(e.Range)
+			}
+			next := uint64(1)
+			for _, r := range have {
+				if r.From > next {
+					out = append(out, wire.Gap{Run: s.Run, Class: c, From: next, To: r.From - 1, Reason: "damage"})
+				}
+				next = r.To + 1
+			}
+			if next <= s.last[c] {
+				out = append(out, wire.Gap{Run: s.Run, Class: c, From: next, To: s.last[c], Reason: "damage"})
+			}
+		}
+	}
+	return out
+}

@@ -148,7 +148,7 @@ func TestSize(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 9))
 	r := new(Records)
 	for i := range MaxRecords {
-		r.Readings = append(r.Readings, Reading{[]string{"a", "b", "c", "d"}[i%4], 1_700_000_000_000_000 + int64(i/4)*1_000_000, math.Round(20+rng.NormFloat64()*5), int64(i/4) * 1_000_000_000, 0})
+		r.Readings = append(r.Readings, Reading{[]string{"a", "b", "c", "d"}[i%4], 1_700_000_000_000_000 + int64(i/4)*1_000_000, math.Round(20 + rng.NormFloat64()*5), int64(i/4) * 1_000_000_000, 0})
 	}
 	b, err := Encode(header(ClassReading), r)
 	if err != nil {
