@@ -178,34 +178,51 @@ func (c *Controller) Get(ctx context.Context, id string) (*Rollout, []Part, erro
 // ErrBusy is returned when a task has a rollout already.
 var ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
 
-// Create starts a rollout, or leaves it awaiting an approval.
-func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout, error) {
+// complete checks a spec against the model it names and fills in the defaults.
+func (c *Controller) complete(ctx context.Context, s *Spec) error {
 	m, err := c.db.Read().Model(ctx, s.Digest)
 	if err != nil {
-		return nil, fmt.Errorf("model %q: %w", s.Digest, err)
+		return fmt.Errorf("model %q: %w", s.Digest, err)
 	}
 	if s.Task == "" {
 		s.Task = m.Task
 	}
 	if s.Task != m.Task {
-		return nil, fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)
+		return fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)
 	}
 	if m.TombstonedAt != 0 {
-		return nil, fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
+		return fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
 	}
-	if err := s.Defaults(); err != nil {
-		return nil, err
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	old, err := c.List(ctx, s.Task, "", 50)
+	return s.Defaults()
+}
+
+// free returns ErrBusy when the task has a rollout under way.
+func (c *Controller) free(ctx context.Context, task string) error {
+	old, err := c.List(ctx, task, "", 50)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, o := range old {
 		if !o.State.Final() {
-			return nil, fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
+			return fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
 		}
+	}
+	return nil
+}
+
+// Create starts a rollout, or leaves it awaiting an approval.
+func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout, error) {
+	if err := c.complete(ctx, &s); err != nil {
+		return nil, err
+	}
+	m, err := c.db.Read().Model(ctx, s.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", s.Digest, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.free(ctx, s.Task); err != nil {
+		return nil, err
 	}
 	var id [6]byte
 	if _, err := rand.Read(id[:]); err != nil {

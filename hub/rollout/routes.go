@@ -34,6 +34,8 @@ type getOut struct {
 
 type createIn struct{ Body Spec }
 
+type planOut struct{ Body *Plan }
+
 type oneOut struct{ Body *Rollout }
 
 type doIn struct {
@@ -68,6 +70,10 @@ func Routes(s *api.Server, c *Controller) {
 	api.Register(s, api.Operator, op("POST", "/v1/rollouts", "rollout-create", "Roll a registered model out"), func(ctx context.Context, in *createIn) (*oneOut, error) {
 		r, err := c.Create(ctx, api.From(ctx).Name, in.Body)
 		return &oneOut{r}, refusal(err)
+	})
+	api.Register(s, api.Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "Who would be in which stage, without creating anything"), func(ctx context.Context, in *createIn) (*planOut, error) {
+		p, err := c.Plan(ctx, in.Body)
+		return &planOut{p}, refusal(err)
 	})
 	api.Register(s, api.Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "Approve, pause, resume, abort, roll back, skip a stage, retry the failed"),
 		func(ctx context.Context, in *doIn) (*oneOut, error) {

@@ -110,6 +110,11 @@ func (r *remote) call(ctx context.Context, method, path string, in, out any) err
 		}
 		body, contentType = bytes.NewReader(b), "application/json"
 	}
+	return r.send(ctx, method, path, body, contentType, out)
+}
+
+// send sends a body and decodes JSON; out may be nil.
+func (r *remote) send(ctx context.Context, method, path string, body io.Reader, contentType string, out any) error {
 	rc, err := r.open(ctx, method, path, body, contentType)
 	if err != nil {
 		return err
@@ -388,7 +393,7 @@ func (r *remote) deviceCommand() *cobra.Command {
 			return r.list(c, "/v1/devices?limit=1000", field("DEVICE", "name"), field("SITE", "site"), field("COHORT", "cohort"), field("CLASS", "class"), field("VERSION", "version"),
 				field("LINK", "connected"), field("HEALTH", "health"), outbox, field("SUSPECT", "suspect"), stamp("SEEN", "seen_at"))
 		}},
-		&cobra.Command{Use: "show <name>", Short: "Everything about a device", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "show <name>", Short: "Everything about a device", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/devices", "name"), RunE: func(c *cobra.Command, args []string) error {
 			return r.show(c, "/v1/devices/"+url.PathEscape(args[0]))
 		}},
 		&cobra.Command{Use: "revoke <name>", Short: "Void a device's credential and close its connection", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
@@ -406,15 +411,25 @@ func (r *remote) modelCommand() *cobra.Command {
 			field("DIGEST", "digest"), stamp("CREATED", "created_at"))
 	}}
 	list.Flags().StringVar(&task, "task", "", "models of one task")
-	tomb := &cobra.Command{Use: "tombstone <digest>", Short: "Forbid a model everywhere, for good", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		return r.call(c.Context(), "POST", "/v1/models/"+url.PathEscape(args[0])+"/tombstone", object{"reason": reason}, nil)
-	}}
+	tomb := &cobra.Command{Use: "tombstone <digest | task@version>", Short: "Forbid a model everywhere, for good", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/models", "name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			m, err := r.model(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return r.call(c.Context(), "POST", "/v1/models/"+m.Digest+"/tombstone", object{"reason": reason}, nil)
+		}}
 	tomb.Flags().StringVar(&reason, "reason", "", "why")
 	_ = tomb.MarkFlagRequired("reason") // the flag exists
 	return group("model", "Models of the registry", list, tomb,
-		&cobra.Command{Use: "show <digest>", Short: "A model and what it came from", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return r.show(c, "/v1/models/"+url.PathEscape(args[0])+"/lineage")
-		}})
+		&cobra.Command{Use: "show <digest | task@version>", Short: "A model and what it came from", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/models", "name"),
+			RunE: func(c *cobra.Command, args []string) error {
+				m, err := r.model(c.Context(), args[0])
+				if err != nil {
+					return err
+				}
+				return r.show(c, "/v1/models/"+m.Digest+"/lineage")
+			}})
 }
 
 func (r *remote) taskCommand() *cobra.Command {
@@ -422,7 +437,7 @@ func (r *remote) taskCommand() *cobra.Command {
 		&cobra.Command{Use: "list", Short: "List tasks", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 			return r.list(c, "/v1/tasks", field("TASK", "name"), field("KIND", "kind"), stamp("FIRST SEEN", "first_seen"), stamp("LAST SEEN", "last_seen"))
 		}},
-		&cobra.Command{Use: "show <name>", Short: "A task, who runs it, its drifts and models", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		&cobra.Command{Use: "show <name>", Short: "A task, who runs it, its drifts and models", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/tasks", "name"), RunE: func(c *cobra.Command, args []string) error {
 			return r.show(c, "/v1/tasks/"+url.PathEscape(args[0]))
 		}})
 }

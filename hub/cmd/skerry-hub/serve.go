@@ -78,6 +78,7 @@ func (f *serveFlags) finish(w io.Writer) error {
 		f.opts.AdminPassword = strings.TrimSpace(string(b))
 	}
 	f.opts.Version = programVersion()
+	f.opts.Inspect = inspectArtifact
 	return nil
 }
 

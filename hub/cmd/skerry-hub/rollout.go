@@ -1,0 +1,323 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+
+	"skerry.dev/hub/rollout"
+)
+
+func (r *remote) rolloutCommand() *cobra.Command {
+	var task, state string
+	list := &cobra.Command{Use: "list", Short: "List rollouts, newest first", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		q := url.Values{"limit": {"1000"}}
+		for k, v := range map[string]string{"task": task, "state": state} {
+			if v != "" {
+				q.Set(k, v)
+			}
+		}
+		status := func(title string, f func(object) string) column {
+			return column{title, func(o object) string { st, _ := o["status"].(object); return f(st) }}
+		}
+		return r.list(c, "/v1/rollouts?"+q.Encode(), field("ROLLOUT", "id"), field("MODEL", "model"), field("STATE", "state"),
+			status("STAGE", func(o object) string { return text(o["stage_name"]) }),
+			status("ACTIVE", func(o object) string {
+				n, _ := o["counts"].(object)
+				return text(n["active"]) + "/" + text(n["targets"])
+			}),
+			status("REASON", func(o object) string { return text(o["reason"]) }), stamp("CREATED", "created_at"))
+	}}
+	list.Flags().StringVar(&task, "task", "", "rollouts of one task")
+	list.Flags().StringVar(&state, "state", "", "rollouts in one state, for example running")
+	do := func(cmd rollout.Command, short string) *cobra.Command {
+		var reason string
+		c := &cobra.Command{Use: string(cmd) + " <id>", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+			RunE: func(c *cobra.Command, args []string) error {
+				var out rollout.Rollout
+				if err := r.call(c.Context(), "POST", "/v1/rollouts/"+url.PathEscape(args[0])+"/"+string(cmd), object{"reason": reason}, &out); err != nil {
+					return err
+				}
+				return r.print(c, out, fmt.Sprintf("Rollout %s of %s is %s", out.ID, out.Model, out.State))
+			}}
+		c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+		return c
+	}
+	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), list, r.rolloutShowCommand(),
+		do(rollout.Approve, "Let a rollout that waits for an approval begin"),
+		do(rollout.Pause, "Stop where it is; devices keep what they run"),
+		do(rollout.Resume, "Go on with a paused rollout"),
+		do(rollout.Abort, "End it; devices that run the model keep it"),
+		do(rollout.Rollback, "End it, forbid the model and take it back everywhere"),
+		do(rollout.Skip, "Enter the next stage although this one is not through"),
+		do(rollout.Retry, "Order the failed devices again"))
+}
+
+// createFlags are the knobs of rollout.Spec.
+type createFlags struct {
+	file           string
+	stages         []string
+	s              rollout.Spec
+	latency        time.Duration
+	silent, expiry time.Duration
+	dry            bool
+}
+
+func (r *remote) rolloutCreateCommand() *cobra.Command {
+	f := new(createFlags)
+	c := &cobra.Command{
+		Use:   "create <digest | task@version>",
+		Short: "Roll a registered model out",
+		Long: "Every target device runs the model in shadow first; then the stages say who may activate it. A stage passes when no gate objects; a model that is worse is taken back and forbidden.\n\n" +
+			"--file reads the same knobs from YAML (the keys are those of the REST API: stages, min_shadow, max_regression, …); flags win. --dry-run shows who would be in which stage and how well these devices are connected.",
+		Example: "  skerry-hub rollout create pm25-next-hour@3 --dry-run\n  skerry-hub rollout create pm25-next-hour@3 --stage canary=5:2 --stage half=50 --stage all=100 --approval\n" +
+			"  skerry-hub rollout create pm25-next-hour@3 --file rollout.yaml --cohort lab",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.complete("/v1/models", "name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			s, err := f.build(c)
+			if err != nil {
+				return err
+			}
+			m, err := r.model(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			s.Digest, s.Task = m.Digest, m.Task
+			if f.dry {
+				var p rollout.Plan
+				if err := r.call(c.Context(), "POST", "/v1/rollouts/plan", s, &p); err != nil {
+					return err
+				}
+				if r.json {
+					return r.print(c, p, "")
+				}
+				return writePlan(c.OutOrStdout(), m, p)
+			}
+			var out rollout.Rollout
+			if err := r.call(c.Context(), "POST", "/v1/rollouts", s, &out); err != nil {
+				return err
+			}
+			return r.print(c, out, fmt.Sprintf("Rollout %s of %s is %s. Follow it with: skerry-hub rollout show %s --watch", out.ID, out.Model, out.State, out.ID))
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&f.file, "file", "f", "", "YAML file with the knobs")
+	fl.BoolVar(&f.dry, "dry-run", false, "show who would be in which stage, create nothing")
+	fl.StringArrayVar(&f.stages, "stage", nil, "a stage as name=percent or name=percent:count, in order; the last one is 100 (default canary=20:1, all=100)")
+	fl.StringVar(&f.s.Cohort, "cohort", "", "only devices of this cohort")
+	fl.StringSliceVar(&f.s.Devices, "devices", nil, "only these devices")
+	fl.IntVar(&f.s.MinShadow, "min-shadow", 0, "labelled rows a device needs in shadow (default 48)")
+	fl.IntVar(&f.s.Probation, "probation", 0, "labelled rows a device runs on probation (default 48)")
+	fl.Float64Var(&f.s.MaxRegression, "max-regression", 0, "share by which the candidate's loss may exceed the incumbent's (default 0.05)")
+	fl.Float64Var(&f.s.Alpha, "alpha", 0, "probability of a wrong verdict on losses (default 0.05)")
+	fl.DurationVar(&f.latency, "max-latency", 0, "p99 of one prediction on a device (default 1ms)")
+	fl.Float64Var(&f.s.MaxFailed, "max-failed", 0, "share of the devices that may fail (default 0.1; in a canary none)")
+	fl.Float64Var(&f.s.MaxUnknown, "max-unknown", 0, "share of the targets that may be without a link when a stage passes (default 0.5)")
+	fl.DurationVar(&f.silent, "silent", 0, "a connected device that does not report for so long has failed (default 2m)")
+	fl.DurationVar(&f.expiry, "deadline", 0, "a stage that takes longer pauses as inconclusive (default 168h)")
+	fl.BoolVar(&f.s.Approval, "approval", false, "wait for an approval before anything happens")
+	return c
+}
+
+// build joins the file with the flags that were set.
+func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
+	var s rollout.Spec
+	if f.file != "" {
+		b, err := os.ReadFile(f.file)
+		if err != nil {
+			return s, fmt.Errorf("read --file: %w", err)
+		}
+		if s, err = parseRollout(b); err != nil {
+			return s, fmt.Errorf("read --file %s: %w", f.file, err)
+		}
+	}
+	if len(f.stages) > 0 {
+		s.Stages = nil
+		for _, t := range f.stages {
+			st, err := parseStage(t)
+			if err != nil {
+				return s, err
+			}
+			s.Stages = append(s.Stages, st)
+		}
+	}
+	set := c.Flags().Changed
+	for name, take := range map[string]func(){
+		"cohort": func() { s.Cohort = f.s.Cohort }, "devices": func() { s.Devices = f.s.Devices }, "min-shadow": func() { s.MinShadow = f.s.MinShadow },
+		"probation": func() { s.Probation = f.s.Probation }, "max-regression": func() { s.MaxRegression = f.s.MaxRegression }, "alpha": func() { s.Alpha = f.s.Alpha },
+		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown },
+		"silent": func() { s.Silent = int64(f.silent / time.Second) }, "deadline": func() { s.Deadline = int64(f.expiry / time.Second) }, "approval": func() { s.Approval = f.s.Approval },
+	} {
+		if set(name) {
+			take()
+		}
+	}
+	return s, nil
+}
+
+// parseRollout reads YAML by the JSON keys of the specification; an unknown key is an error.
+func parseRollout(b []byte) (s rollout.Spec, err error) {
+	var doc map[string]any
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		return s, err
+	}
+	j, err := json.Marshal(doc)
+	if err != nil {
+		return s, err
+	}
+	d := json.NewDecoder(bytes.NewReader(j))
+	d.DisallowUnknownFields()
+	return s, d.Decode(&s)
+}
+
+func parseStage(t string) (rollout.Stage, error) {
+	wrong := fmt.Errorf("--stage %q: must be name=percent or name=percent:count, for example canary=5:2", t)
+	name, size, ok := strings.Cut(t, "=")
+	if !ok || name == "" {
+		return rollout.Stage{}, wrong
+	}
+	percent, count, counted := strings.Cut(size, ":")
+	st := rollout.Stage{Name: name}
+	var err error
+	if st.Percent, err = strconv.ParseFloat(strings.TrimSuffix(percent, "%"), 64); err != nil {
+		return st, wrong
+	}
+	if counted {
+		if st.Count, err = strconv.Atoi(count); err != nil || st.Count < 0 {
+			return st, wrong
+		}
+	}
+	return st, nil
+}
+
+func writePlan(w io.Writer, m modelView, p rollout.Plan) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(w, "Rolling out %s would run it in shadow on %d devices, %d of them without a link now.\n", m.Name, len(p.Devices), p.Offline)
+	if p.Blocked != "" {
+		fmt.Fprintf(w, "It cannot be created now: %s.\n", p.Blocked)
+	}
+	fmt.Fprintln(t, "\nDEVICE\tSTAGE\tLINK\tLINKED 14 D\tLONGEST AWAY\tSEEN\tRUNS")
+	for _, d := range p.Devices {
+		link, share, away, seen, runs := "no", "-", "-", "-", "baselines"
+		if d.Connected {
+			link = "yes"
+		}
+		if d.LinkShare >= 0 {
+			share, away = fmt.Sprintf("%.0f %%", 100*d.LinkShare), (time.Duration(d.LongestOffline) * time.Second).String()
+		}
+		if d.SeenAt > 0 {
+			seen = time.UnixMicro(d.SeenAt).Local().Format(time.DateTime)
+		}
+		if d.Running != "" {
+			runs = d.Running[:min(len(d.Running), 12)]
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", d.Device, d.Stage, link, share, away, seen, runs)
+	}
+	return t.Flush()
+}
+
+// rolloutView is a rollout with its devices.
+type rolloutView struct {
+	rollout.Rollout
+	Devices []rollout.Part `json:"devices"`
+}
+
+func (r *remote) rolloutShowCommand() *cobra.Command {
+	watch := false
+	c := &cobra.Command{Use: "show <id>", Short: "A rollout: stage, gates, devices", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+		Long: "Show a rollout. --watch follows it and prints a line for every change until it is completed, rolled back, aborted or paused; it fails when the model did not reach the devices.",
+		RunE: func(c *cobra.Command, args []string) error {
+			v, err := r.rollout(c, args[0])
+			if err != nil {
+				return err
+			}
+			if watch {
+				if v, err = r.follow(c, v); err != nil {
+					return err
+				}
+			}
+			if r.json {
+				err = r.print(c, v, "")
+			} else {
+				err = writeRollout(c.OutOrStdout(), v)
+			}
+			if watch && v.State != rollout.Completed {
+				err = errors.Join(err, fmt.Errorf("rollout %s is %s: %s", v.ID, v.State, v.Status.Reason))
+			}
+			return err
+		}}
+	c.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end")
+	return c
+}
+
+func (r *remote) rollout(c *cobra.Command, id string) (v rolloutView, err error) {
+	err = r.call(c.Context(), "GET", "/v1/rollouts/"+url.PathEscape(id), nil, &v)
+	return v, err
+}
+
+func (r *remote) follow(c *cobra.Command, v rolloutView) (rolloutView, error) {
+	p := newProgress(c.ErrOrStderr())
+	defer p.clear()
+	for seen := 0; ; {
+		for ; seen < len(v.Status.History); seen++ {
+			if h := v.Status.History[seen]; !r.json {
+				p.clear()
+				fmt.Fprintf(c.OutOrStdout(), "%s  %s  %s  %s\n", time.UnixMicro(h.At).Local().Format(time.DateTime), h.State, h.Stage, h.Reason)
+			}
+		}
+		if v.State.Final() || v.State == rollout.Paused {
+			return v, nil
+		}
+		n := v.Status.Counts
+		p.say("%s %s: %d shadow, %d probation, %d active, %d waiting, %d failed, %d without a link", v.Status.StageName, v.Status.Step, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Unknown)
+		if err := sleep(c.Context(), pollEvery); err != nil {
+			return v, fmt.Errorf("stopped watching; rollout %s goes on: %w", v.ID, err)
+		}
+		var err error
+		if v, err = r.rollout(c, v.ID); err != nil {
+			return v, err
+		}
+	}
+}
+
+func writeRollout(w io.Writer, v rolloutView) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	st, p := v.Status, v.Status.Pooled
+	fmt.Fprintf(t, "rollout\t%s\nmodel\t%s %s\nstate\t%s\nstage\t%s %s (%s)\n", v.ID, v.Model, v.Spec.Digest, v.State, st.StageName, st.Step, strings.Join(v.Spec.StageNames(), " → "))
+	if st.Reason != "" {
+		fmt.Fprintf(t, "reason\t%s\n", st.Reason)
+	}
+	n := st.Counts
+	fmt.Fprintf(t, "devices\t%d: %d shadow, %d probation, %d active, %d waiting, %d failed, %d without a link\n", n.Targets, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Unknown)
+	if p.Labelled > 0 {
+		k := float64(p.Labelled)
+		fmt.Fprintf(t, "losses\tcandidate %.4f, incumbent %.4f on %d labelled rows; the difference lies in [%.4f, %.4f]\n", p.SumCandidate/k, p.SumIncumbent/k, p.Labelled, st.Bound[0], st.Bound[1])
+	}
+	fmt.Fprintf(t, "created\t%s by %s\n", time.UnixMicro(v.CreatedAt).Local().Format(time.DateTime), v.CreatedBy)
+	if len(v.Devices) > 0 {
+		fmt.Fprintln(t, "\nDEVICE\tLINK\tWANTED\tPHASE\tLABELLED\tCANDIDATE\tINCUMBENT\tP99\tREASON")
+	}
+	for _, d := range v.Devices {
+		link, cand, inc := "no", "-", "-"
+		if d.Connected {
+			link = "yes"
+		}
+		if k := float64(d.Stats.Labelled); k > 0 {
+			cand, inc = fmt.Sprintf("%.4f", d.Stats.SumCandidate/k), fmt.Sprintf("%.4f", d.Stats.SumIncumbent/k)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f µs\t%s\n", d.Device, link, text(string(d.Wanted)), text(string(d.Phase)), d.Stats.Labelled, cand, inc, d.Stats.LatencyP99US, text(d.Reason))
+	}
+	return t.Flush()
+}

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/hub/training"
+)
+
+// pollEvery is how often a command that waits looks.
+const pollEvery = 500 * time.Millisecond
+
+func (r *remote) trainCommand() *cobra.Command {
+	var wait, force bool
+	var reason string
+	c := &cobra.Command{
+		Use:   "train <task>",
+		Short: "Train a task now",
+		Long: "Queue a training of a task: rows from the lake, model selection, a judgement against the champion on rows that neither has seen, and a rollout when it is better.\n\n" +
+			"With --wait the command follows the job and fails when the job fails.",
+		Example:           "  skerry-hub train pm25-next-hour --wait\n  skerry-hub train pm25-next-hour --reason \"sensor replaced\" --force",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.complete("/v1/tasks", "name"),
+		RunE: func(c *cobra.Command, args []string) error {
+			var j training.Job
+			if err := r.call(c.Context(), "POST", "/v1/tasks/"+url.PathEscape(args[0])+"/train", object{"reason": reason, "force": force}, &j); err != nil {
+				return fmt.Errorf("train task %q: %w", args[0], err)
+			}
+			if !wait {
+				return r.print(c, j, fmt.Sprintf("Queued %s. Follow it with: skerry-hub job show %s", j.ID, j.ID))
+			}
+			return r.await(c, j.ID)
+		},
+	}
+	c.Flags().BoolVar(&wait, "wait", false, "follow the job until it is done")
+	c.Flags().BoolVar(&force, "force", false, "roll the model out even when the judgement is inconclusive")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the record (default \"command\")")
+	return c
+}
+
+// await follows a job to its end.
+func (r *remote) await(c *cobra.Command, id string) error {
+	p := newProgress(c.ErrOrStderr())
+	defer p.clear()
+	for {
+		var j training.Job
+		if err := r.call(c.Context(), "GET", "/v1/jobs/"+url.PathEscape(id), nil, &j); err != nil {
+			return err
+		}
+		switch j.State {
+		case training.Done, training.Failed:
+			p.clear()
+			if r.json {
+				if err := r.print(c, j, ""); err != nil {
+					return err
+				}
+			} else if err := writeJob(c.OutOrStdout(), j); err != nil {
+				return err
+			}
+			if j.State == training.Failed {
+				return fmt.Errorf("job %s failed: %s", j.ID, j.Error)
+			}
+			return nil
+		case training.Started:
+			res := j.Result
+			p.say("%s: %s %d/%d %s, %s", j.ID, res.Stage, res.Done, res.Trials, res.Learner, time.Since(time.UnixMicro(j.StartedAt)).Round(time.Second))
+		default:
+			p.say("%s: %s", j.ID, j.State)
+		}
+		if err := sleep(c.Context(), pollEvery); err != nil {
+			return fmt.Errorf("stopped waiting; job %s goes on: %w", id, err)
+		}
+	}
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
+
+func (r *remote) jobCommand() *cobra.Command {
+	var task, state string
+	list := &cobra.Command{Use: "list", Short: "List training jobs, newest first", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		q := url.Values{"limit": {"1000"}}
+		for k, v := range map[string]string{"task": task, "state": state} {
+			if v != "" {
+				q.Set(k, v)
+			}
+		}
+		result := func(title, key string) column {
+			return column{title, func(o object) string {
+				res, _ := o["result"].(object)
+				return text(res[key])
+			}}
+		}
+		return r.list(c, "/v1/jobs?"+q.Encode(), field("JOB", "id"), field("TASK", "task"), field("STATE", "state"), result("STAGE", "stage"), result("MODEL", "model"),
+			result("OUTCOME", "outcome"), field("BY", "created_by"), stamp("CREATED", "created_at"))
+	}}
+	list.Flags().StringVar(&task, "task", "", "jobs of one task")
+	list.Flags().StringVar(&state, "state", "", "queued, running, done or failed")
+	return group("job", "Training jobs", list,
+		&cobra.Command{Use: "show <id>", Short: "A job: progress, leaderboard, verdict", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/jobs", "id"),
+			RunE: func(c *cobra.Command, args []string) error {
+				path := "/v1/jobs/" + url.PathEscape(args[0])
+				if r.json {
+					return r.show(c, path)
+				}
+				var j training.Job
+				if err := r.call(c.Context(), "GET", path, nil, &j); err != nil {
+					return err
+				}
+				return writeJob(c.OutOrStdout(), j)
+			}})
+}
+
+func writeJob(w io.Writer, j training.Job) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	res := j.Result
+	fmt.Fprintf(t, "job\t%s\ntask\t%s\nstate\t%s\ntrigger\t%s\nlineage\t%s\n", j.ID, j.Task, j.State, j.Spec.Trigger, j.Spec.Lineage)
+	if res.Stage != "" {
+		fmt.Fprintf(t, "stage\t%s %d/%d\n", res.Stage, res.Done, res.Trials)
+	}
+	if res.Rows > 0 {
+		fmt.Fprintf(t, "rows\t%d\n", res.Rows)
+	}
+	if h := res.Holdout; h != nil && h.Accuracy > 0 {
+		fmt.Fprintf(t, "held out\taccuracy %.4f, log loss %.4f on %d rows\n", h.Accuracy, h.LogLoss, h.Rows)
+	} else if h != nil {
+		fmt.Fprintf(t, "held out\terror %.4g against %.4g of the last value on %d rows\n", h.MAE, h.MAEBaseline, h.Rows)
+	}
+	if res.Model != "" {
+		fmt.Fprintf(t, "model\t%s (%s) %s\n", res.Model, res.Learner, res.Digest)
+	}
+	if v := res.Verdict; v != nil {
+		fmt.Fprintf(t, "verdict\t%s: %s\n", v.Outcome, v.Reason)
+	}
+	if res.Outcome != "" {
+		fmt.Fprintf(t, "outcome\t%s\n", res.Outcome)
+	}
+	if res.Rollout != "" {
+		fmt.Fprintf(t, "rollout\t%s\n", res.Rollout)
+	}
+	if j.Error != "" {
+		fmt.Fprintf(t, "error\t%s\n", j.Error)
+	}
+	if len(res.Leaderboard) > 0 {
+		fmt.Fprintln(t, "\nLEARNER\tSCORE\tOF BASELINE\tLATENCY\tBYTES")
+		for _, e := range res.Leaderboard[:min(len(res.Leaderboard), 10)] {
+			fmt.Fprintf(t, "%s\t%.5g\t%.3f\t%.1f µs\t%d\n", e.Learner, e.Score, e.Relative, e.LatencyUS, e.Bytes)
+		}
+	}
+	return t.Flush()
+}
+
+// complete offers the names of a listing to the shell. A hub that does not answer offers nothing.
+func (r *remote) complete(path, key string) cobra.CompletionFunc {
+	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if len(args) > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+		defer cancel()
+		var out struct{ Items []object }
+		if err := r.call(ctx, "GET", path, nil, &out); err != nil {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, o := range out.Items {
+			if s, ok := o[key].(string); ok {
+				names = append(names, s)
+			}
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+var errNoModel = errors.New("no such model")
