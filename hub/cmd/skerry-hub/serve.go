@@ -109,6 +109,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			h.Learn(learn.policy, learn.rollout)
+			h.Infer()
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
