@@ -90,5 +90,8 @@ export function offline(d: number | null | undefined): string {
 
 export const shortDigest = (d: string) => (d ? d.slice(0, 12) : dash);
 
+/** plain shows a number as it was set: 31, 0.05. */
+export const plain = (v: number) => (ok(v) ? String(Number(v.toPrecision(4))).replace("-", "−") : dash);
+
 /** words turns "page_hinkley" into "page hinkley". */
 export const words = (s: string) => s.replace(/_/g, " ");

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { errorFrom, may, query } from "./api";
-import { ago, bytes, count, duration, num, offline, percent, shortDigest, signed, utc } from "./format";
+import { ago, bytes, count, duration, num, offline, percent, plain, shortDigest, signed, utc } from "./format";
 import { parseRoute } from "./poll";
 import { align, errorCurves, quality, rollingMean, spacing } from "./stats";
 import type { LabelPoint } from "./types";
@@ -17,6 +17,7 @@ describe("numbers", () => {
   test("percent", () => expect([percent(0.934), percent(0.9, 0), percent(NaN)]).toEqual(["93.4 %", "90 %", "–"]));
   test("signed", () => expect([signed(0.124), signed(-0.051), signed(0)]).toEqual(["+12 %", "−5.1 %", "±0.0 %"]));
   test("bytes", () => expect([bytes(0), bytes(1023), bytes(1536), bytes(64 * 1024 * 1024), bytes(250 * 1024)]).toEqual(["0 B", "1023 B", "1.5 KiB", "64.0 MiB", "250 KiB"]));
+  test("plain", () => expect([plain(31), plain(0.05), plain(-2.5), plain(1 / 3)]).toEqual(["31", "0.05", "−2.5", "0.3333"]));
   test("digest", () => expect([shortDigest("abcdef0123456789"), shortDigest("")]).toEqual(["abcdef012345", "–"]));
 });
 
@@ -55,6 +56,10 @@ describe("error series", () => {
     const q = quality([point("a", 0, 1, 1.5), point("a", 1, 5, 2), point("a", 2, null, 2)]);
     expect(q).toEqual({ labels: 2, mae: 1.75, baseline: 3, coverage: 0.5 });
     expect(quality([]).mae).toBeNaN();
+  });
+  test("a long curve starts when its mean has settled", () => {
+    const [c] = errorCurves(Array.from({ length: 10 }, (_, h) => point("a", h, 1, 2)), 3);
+    expect([...c!.error].slice(0, 3)).toEqual([NaN, 1, 1]);
   });
   test("spacing", () => expect([spacing([0, 1, 2, 50]), spacing([1])]).toEqual([1, NaN]));
 });

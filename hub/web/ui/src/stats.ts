@@ -40,10 +40,15 @@ export function errorCurves(points: LabelPoint[], window: number): ErrorCurve[] 
     return {
       device,
       times: list.map((p) => p.row_time / 1e6),
-      error: rollingMean(list.map((p) => Math.abs(p.truth! - p.predicted!)), window),
-      baseline: rollingMean(list.map((p) => (p.persistence === null ? NaN : Math.abs(p.truth! - p.persistence))), window),
+      error: settle(rollingMean(list.map((p) => Math.abs(p.truth! - p.predicted!)), window), window),
+      baseline: settle(rollingMean(list.map((p) => (p.persistence === null ? NaN : Math.abs(p.truth! - p.persistence))), window), window),
     };
   });
+}
+
+/** settle blanks the first third of the first window, where a mean of few values would only show noise, unless there is little more than that. */
+function settle(mean: Float64Array, window: number): Float64Array {
+  return mean.length > 2 * window ? mean.fill(NaN, 0, Math.floor(window / 3)) : mean;
 }
 
 /** align puts curves on one time axis, thinned to about max positions; where a curve has no point the value is null. */

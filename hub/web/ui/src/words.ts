@@ -57,8 +57,8 @@ export function rolloutActions(state: RolloutState, failed: number): RolloutActi
 }
 
 const kinds: Record<string, string> = {
-  drift: "Drift: the model's error changed",
-  input_drift: "Input drift: a sensor left the range the model knows",
+  drift: "Drift: error changed",
+  input_drift: "Drift: input changed",
   model: "Model changed",
   state_lost: "Learned state was lost",
   cache_damaged: "Local cache was damaged",

@@ -19,12 +19,12 @@ export const PhaseBadge = ({ phase }: { phase: string }) => (
   </Badge>
 );
 
-/** Time shows an instant in UTC, with the local time in its title. */
-export function Time({ us, seconds = true }: { us: number; seconds?: boolean }) {
+/** Time shows an instant in UTC, with the local time in its title. bare leaves the zone to the column's heading. */
+export function Time({ us, seconds = true, bare }: { us: number; seconds?: boolean; bare?: boolean }) {
   if (!us) return <span className="mute">{dash}</span>;
   return (
     <time className="num" dateTime={new Date(us / 1000).toISOString()} title={`${local(us)} here; ${utc(us)} UTC`}>
-      {utc(us, seconds)}
+      {utc(us, seconds)}{!bare && " UTC"}
     </time>
   );
 }
@@ -68,9 +68,9 @@ export function Stat({ name, value, note, tone }: { name: string; value: ReactNo
 
 export const Stats = ({ children }: { children: ReactNode }) => <dl className="stats">{children}</dl>;
 
-export function Facts({ items }: { items: [string, ReactNode][] }) {
+export function Facts({ items, wide }: { items: [string, ReactNode][]; wide?: boolean }) {
   return (
-    <dl className="facts">
+    <dl className={wide ? "facts two" : "facts"}>
       {items.map(([k, v]) => (
         <div key={k}>
           <dt>{k}</dt>
@@ -81,10 +81,10 @@ export function Facts({ items }: { items: [string, ReactNode][] }) {
   );
 }
 
-/** Table scrolls sideways by itself when it does not fit, so that the page never does. */
-export function Table({ label, head, children, empty }: { label: string; head: (string | [string, string])[]; children: ReactNode; empty?: ReactNode }) {
+/** Table scrolls sideways by itself when it does not fit, so that the page never does. With stack its rows become cards on a telephone; its cells then carry data-l. */
+export function Table({ label, head, children, empty, stack }: { label: string; head: (string | [string, string])[]; children: ReactNode; empty?: ReactNode; stack?: boolean }) {
   return (
-    <div className="table" role="region" aria-label={label} tabIndex={0}>
+    <div className={stack ? "table stack" : "table"} role="region" aria-label={label} tabIndex={0}>
       <table>
         <thead>
           <tr>
@@ -225,7 +225,7 @@ export function Ask({ title, says, action, danger, reason, onDo, onClose }: {
         <div className="says">{says}</div>
         {reason && (
           <label>
-            Reason {reason === "optional" && <span className="mute">(optional)</span>}
+            <span>Reason {reason === "optional" && <span className="mute">(optional)</span>}</span>
             <input value={text} onChange={(e) => setText(e.target.value)} maxLength={200} required={reason === "required"} autoFocus placeholder="kept in the history and the audit log" />
           </label>
         )}

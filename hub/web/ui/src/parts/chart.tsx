@@ -82,7 +82,7 @@ function options(width: number, height: number, lines: Line[], band: { series: [
     cursor: { points: { size: 7 }, drag: { x: true, y: false }, focus: { prox: 24 } },
     scales: { x: { time: true }, y: { range: (_u, min, max) => range(min, max, zero) } },
     axes: [
-      { ...axis, space: 90, size: 34 },
+      { ...axis, space: 84, size: 46, values: (_u, at, _i, _s, step) => dates(at, step) },
       { ...axis, size: 52, space: 44, values: (_u, v) => v.map((x) => num(x).replace(/\.0+$/, "").replace(/(\.\d*[1-9])0+$/, "$1")) },
     ],
     series: [
@@ -99,6 +99,24 @@ function options(width: number, height: number, lines: Line[], band: { series: [
     ...(band && { bands: [{ series: band.series, fill: color(band.color) }] }),
     plugins: [{ hooks: { drawClear: (u) => drawMarks(u, marks(), color), setCursor: tip(lines, unit) } }],
   };
+}
+
+const months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
+/** dates labels positions of the time axis in UTC: the time of day between dates, and the year below the first date and where it changes. */
+export function dates(at: number[], step: number): string[] {
+  let day = "";
+  let year = 0;
+  return at.map((s) => {
+    const d = new Date(s * 1000);
+    const date = step >= 28 * 86400 ? months[d.getUTCMonth()]! : `${d.getUTCDate()} ${months[d.getUTCMonth()]}`;
+    const time = d.toISOString().slice(11, step < 60 ? 19 : 16);
+    const below = d.getUTCFullYear() === year ? "" : `\n${(year = d.getUTCFullYear())}`;
+    if (step >= 86400) return date + below;
+    const changed = date !== day;
+    day = date;
+    return changed ? `${time}\n${date}${below.replace("\n", " ")}` : time;
+  });
 }
 
 function range(min: number | null, max: number | null, zero: boolean): [number, number] {

@@ -44,7 +44,7 @@ export function DeviceView({ name }: { name: string }) {
         <Stat name="Last report" value={<Age us={d.reported_at} />} note={<>link seen <Age us={d.seen_at} /></>} />
         <Stat name="Can stay offline" value={box ? offline(box.offline_days) : "–"} note={box ? `at ${bytes(box.bytes_per_day)} a day` : "not reported"} />
         <Stat name="Waiting in the outbox" value={box ? count(box.pending_records) : "–"} note={box ? `${bytes(box.pending_bytes)} of ${bytes(box.cap_bytes)}` : "records"} />
-        <Stat name="Reading to prediction" value={latency(r?.latency_us?.["mqtt_to_prediction_p99"])} note={`99 of 100 are faster; the model alone ${latency(r?.latency_us?.["predict_p99"])}`} />
+        <Stat name="Reading to prediction" value={latency(r?.latency_us?.["mqtt_to_prediction_p99"])} note={`p99; the model alone ${latency(r?.latency_us?.["predict_p99"])}`} />
       </Stats>
 
       {tasks.map(([task, t]) => (
@@ -56,7 +56,12 @@ export function DeviceView({ name }: { name: string }) {
 
       <div className="cols">
         <Card title="Records">
-          {box && box.cap_bytes > 0 && <Bar share={box.pending_bytes / box.cap_bytes} label="Outbox in use" tone={box.pending_bytes > 0.8 * box.cap_bytes ? "bad" : "info"} />}
+          {box && box.cap_bytes > 0 && (
+            <div className="trial">
+              <Bar share={box.pending_bytes / box.cap_bytes} label="Outbox in use" tone={box.pending_bytes > 0.8 * box.cap_bytes ? "bad" : "info"} />
+              <small>Outbox: {bytes(box.pending_bytes)} of {bytes(box.cap_bytes)} wait for the hub</small>
+            </div>
+          )}
           <Table label="Records by class" head={["Class", ["Stored on the device", "n"], ["At the hub", "n"]]}>
             {classes.slice(1).filter((c) => (box?.stored?.[c] ?? 0) > 0 || (d.applied[c] ?? 0) > 0).map((c) => (
               <tr key={c}>
@@ -72,7 +77,7 @@ export function DeviceView({ name }: { name: string }) {
             <Table label="Declared losses" head={["Declared (UTC)", "Class", ["Records", "n"], "Reason"]}>
               {gaps.map((g) => (
                 <tr key={`${g.run}/${g.class}/${g.from}`}>
-                  <td><Time us={g.declared_at} /></td>
+                  <td><Time us={g.declared_at} bare /></td>
                   <td>{classes[g.class] ?? g.class}</td>
                   <td className="n">{count(g.to - g.from + 1)}</td>
                   <td>{words(g.reason)}</td>
@@ -123,7 +128,8 @@ function latency(v: number | undefined): string {
 function hostFact(metric: string, v: number | null): [string, string] {
   const [, name = metric, unit = ""] = /^(.*?)_?(percent|bytes|celsius|seconds)?$/.exec(metric) ?? [];
   const value = unit === "bytes" ? bytes(v) : unit === "seconds" ? duration(v) : num(v, unit === "percent" ? "%" : unit === "celsius" ? "°C" : "");
-  return [cap(words(name)), value];
+  const known: Record<string, string> = { cpu: "CPU", mem_used: "Memory used", mem_available: "Memory free", agent_rss: "Memory of the agent", load1: "Load, 1 min" };
+  return [known[name] ?? cap(words(name)), value];
 }
 
 /** TaskCard shows how a task does on this device and how far its newest assignment has come. */
@@ -145,16 +151,17 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
       {(a || why) && (
         <div className="assignment">
           <h3>Assignment {a && <PhaseBadge phase={a.phase} />}</h3>
-          <p>{a ? `${cap(phaseOf(a.phase).text)}.` : ""} {why?.reason && why.reason !== a?.phase && <span className="mute">{cap(why.reason)}.</span>}</p>
+          <p>{a ? `${cap(phaseOf(a.phase).text)}.` : ""} {why?.reason && !(a && why.reason.startsWith(`${a.phase}, by rollout`)) && <span className="mute">{cap(why.reason)}.</span>}</p>
           {a && s && (
             <>
               {need && (a.phase === "shadow" || a.phase === "probation") ? (
                 <div className="trial">
                   <Bar share={s.labelled / need} label="Labelled rows of the trial" />
-                  <small>{count(Math.min(s.labelled, need))} of {count(need)} labelled rows, {count(s.warm)} of them from the local cache</small>
+                  <small>{count(s.labelled)} labelled rows, {count(s.warm)} of them from the local cache; {count(need)} are needed</small>
                 </div>
               ) : null}
               <Facts
+                wide
                 items={[
                   ["Model", <ModelLink digest={a.digest} name={d.desired.assignments?.[task]?.version} />],
                   ["Rollout", a.rollout ? <a href={link("rollout", a.rollout)}>{a.rollout}</a> : "–"],

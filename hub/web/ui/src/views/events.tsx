@@ -37,16 +37,16 @@ export function EventTable({ items, bare }: { items: EventItem[]; bare?: boolean
     <Table label="Events" head={["Received (UTC)", ...(bare ? [] : ["Device"]), "What", "Task", "Detail", "Event time (UTC)"]}>
       {items.map((e) => (
         <tr key={e.id}>
-          <td><Time us={e.received_at} /></td>
+          <td><Time us={e.received_at} bare /></td>
           {!bare && <td>{e.device ? <DeviceLink name={e.device} /> : <span className="mute">hub</span>}</td>}
           <td><Badge tone={e.class === "alarm" ? "bad" : e.kind.endsWith("drift") ? "warn" : "info"} title={e.kind}>{kindWords(e.kind)}</Badge></td>
           <td>{e.task && <TaskLink name={e.task} />}</td>
-          <td className="detail">
+          <td className="detail fill">
             {detailWords(e.detail).map(([k, v]) => (
               <span key={k} title={v}><i>{k}</i> {v}</span>
             ))}
           </td>
-          <td><Time us={e.time} /></td>
+          <td><Time us={e.time} bare /></td>
         </tr>
       ))}
     </Table>

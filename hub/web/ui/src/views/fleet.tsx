@@ -40,8 +40,8 @@ export function FleetView() {
       </Head>
       <Trouble error={error} stale />
       <Stats>
-        <Stat name="Devices linked" value={`${linked} of ${data.devices.length}`} tone={linked < data.devices.length ? "warn" : "ok"} note={linked < data.devices.length ? `${data.devices.length - linked} without a link` : "all have a link"} />
-        <Stat name="Need attention" value={troubled} tone={troubled ? "warn" : "ok"} note={troubled ? "degraded, suspect or revoked" : "every device is well"} />
+        <Stat name="Devices linked" value={`${linked} of ${data.devices.length}`} tone={linked < data.devices.length ? "warn" : "ok"} note={!data.devices.length ? "none is enrolled" : linked < data.devices.length ? `${data.devices.length - linked} without a link` : "all have a link"} />
+        <Stat name="Need attention" value={troubled} tone={troubled ? "warn" : "ok"} note={troubled ? "degraded, suspect or revoked" : data.devices.length ? "every device is well" : "nothing to watch yet"} />
         <Stat name="Rollouts under way" value={open.length} note={open[0] ? <a href={link("rollout", open[0].id)}>{open[0].model || open[0].task}, {words(open[0].state)}</a> : "none"} />
         <Stat name="Waiting on devices" value={count(pending)} note="records not yet at the hub" />
         <Stat name="Alarms, 24 h" value={data.alarms} tone={data.alarms ? "bad" : "ok"} note={<a href={link("events", "alarm")}>{data.alarms ? "look at them" : "all events"}</a>} />
@@ -52,7 +52,8 @@ export function FleetView() {
         ) : (
           <Table
             label="Devices"
-            head={["Device", "Link", "Health", "Task", "Active model", ["Error", "n"], ["vs. baseline", "n"], ["Coverage", "n"], ["Outbox", "n"], ["Offline for", "n"], "Last report"]}
+            stack
+            head={["Device", "Link, last report", "Health", "Task", "Active model", ["Error", "n"], ["vs. baseline", "n"], ["Coverage", "n"], ["Outbox", "n"], ["Can stay offline", "n"]]}
             empty={shown.length === 0 && <Empty title={`Nothing matches “${filter}”`} />}
           >
             {shown.map((d) => (
@@ -83,29 +84,28 @@ function Row({ d, tasks }: { d: FleetDevice; tasks: FleetTask[] }) {
             <small>{d.site}{d.cohort && ` · ${d.cohort}`}</small>
           </th>
         ) : null}
-        {first ? <td rowSpan={rows.length}><LinkBadge d={d} /></td> : null}
+        {first ? <td rowSpan={rows.length} data-l="Link"><LinkBadge d={d} /><small><Age us={d.reported_at} /></small></td> : null}
         {first ? (
-          <td rowSpan={rows.length}>
+          <td rowSpan={rows.length} data-l="Health">
             <Badge tone={d.suspect ? "bad" : healthTone(d.health)} title={d.reasons.join("; ")}>{d.suspect ? "suspect" : d.health}</Badge>
             {(d.suspect || d.reasons.length > 0) && <small className="clip" title={d.suspect || d.reasons.join("; ")}>{d.suspect || d.reasons.join("; ")}</small>}
           </td>
         ) : null}
-        <td>{t ? <TaskLink name={t.task} /> : <span className="mute">no report yet</span>}</td>
-        <td>
+        <td data-l="Task">{t ? <TaskLink name={t.task} /> : <span className="mute">no report yet</span>}</td>
+        <td data-l="Active model">
           {t && <ModelLink digest={t.champion} name={t.version} />}
           {moving && <small><PhaseBadge phase={t.phase} /></small>}
         </td>
-        <td className="n">{t && t.labels > 0 ? num(t.mae, unit) : "–"}</td>
-        <td className="n">{t && <Skill value={t.labels > 0 ? skill(t.mae, t.mae_persistence) : NaN} baseline={baselineName(kind)} />}</td>
-        <td className="n">{t && t.labels > 0 ? percent(t.coverage) : "–"}</td>
+        <td className="n" data-l="Error">{t && t.labels > 0 ? num(t.mae, unit) : "–"}</td>
+        <td className="n" data-l="vs. baseline">{t && <Skill value={t.labels > 0 ? skill(t.mae, t.mae_persistence) : NaN} baseline={baselineName(kind)} />}</td>
+        <td className="n" data-l="Coverage">{t && t.labels > 0 ? percent(t.coverage) : "–"}</td>
         {first ? (
-          <td className="n" rowSpan={rows.length}>
+          <td className="n" rowSpan={rows.length} data-l="Outbox">
             {d.outbox ? count(d.outbox.pending_records) : "–"}
             {d.outbox && <small>{bytes(d.outbox.pending_bytes)}</small>}
           </td>
         ) : null}
-        {first ? <td className="n" rowSpan={rows.length} title="How long it can stay offline before it must thin out what it stores">{d.outbox ? offline(d.outbox.offline_days) : "–"}</td> : null}
-        {first ? <td rowSpan={rows.length}><Age us={d.reported_at} /></td> : null}
+        {first ? <td className="n" rowSpan={rows.length} data-l="Can stay offline" title="How long it can stay offline before it must thin out what it stores">{d.outbox ? offline(d.outbox.offline_days) : "–"}</td> : null}
       </tr>
     );
   });

@@ -45,7 +45,7 @@ export function JobsView() {
                 <td>
                   {j.state === "running" ? <Progress j={j} /> : j.result.digest ? <><ModelLink digest={j.result.digest} name={j.result.model} /> {j.result.verdict && <Badge tone={verdictTone[j.result.verdict.outcome] ?? "mute"}>{j.result.verdict.outcome}</Badge>}</> : "–"}
                 </td>
-                <td><span className="clip" title={j.error || j.result.outcome}>{j.error || j.result.outcome || "–"}</span></td>
+                <td className="fill"><span className="clip" title={j.error || j.result.outcome}>{j.error || j.result.outcome || "–"}</span></td>
                 <td className="n">{j.state === "running" ? duration((now() - j.started_at) / 1e6) : duration(j.result.seconds)}</td>
                 <td><Age us={j.created_at} /></td>
               </tr>

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { call, may, query } from "../api";
-import { bytes, count, duration, num, percent, shortDigest } from "../format";
+import { bytes, count, duration, num, percent, plain, shortDigest, words } from "../format";
 import { Age, Ask, Badge, Card, Copy, Empty, Facts, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head, Select } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
@@ -34,7 +34,7 @@ export function ModelsView() {
             <p><code>skerry-hub model --help</code></p>
           </Empty>
         ) : (
-          <Table label="Models" head={["Model", "State", "Learner", ["Held-out error", "n"], ["Last value", "n"], ["Change", "n"], ["Rows", "n"], ["Size", "n"], "Why it was trained", "Created"]}>
+          <Table label="Models" head={["Model", "State", "Learner", ["Held-out error", "n"], ["Last value", "n"], ["Change", "n"], ["Rows", "n"], ["Size", "n"], "Trained because of", "Created"]}>
             {items.map((m) => {
               const s = scores(m.metrics, fleet?.tasks.find((t) => t.name === m.task)?.unit ?? "");
               return (
@@ -50,7 +50,7 @@ export function ModelsView() {
                   <td className="n"><Skill value={s.skill} baseline="baseline" /></td>
                   <td className="n">{count(m.lineage?.rows)}</td>
                   <td className="n">{bytes(m.size)}</td>
-                  <td><span className="clip" title={m.lineage?.trigger}>{m.lineage?.trigger ?? "–"}</span></td>
+                  <td className="fill"><span className="clip" title={m.lineage?.trigger}>{m.lineage?.trigger ?? "–"}</span></td>
                   <td><Age us={m.created_at} /></td>
                 </tr>
               );
@@ -91,7 +91,7 @@ export function ModelView({ digest }: { digest: string }) {
         {operator && <button type="button" className="danger" onClick={() => setAsked("tombstone")}>Forbid…</button>}
       </Head>
       <Trouble error={error} stale />
-      {m.tombstoned_at > 0 && <p className="trouble">Forbidden everywhere since <Time us={m.tombstoned_at} /> UTC: {m.tombstone}. A device that was offline refuses it too.</p>}
+      {m.tombstoned_at > 0 && <p className="trouble">Forbidden everywhere since <Time us={m.tombstoned_at} />: {m.tombstone}. A device that was offline refuses it too.</p>}
       <Stats>
         <Stat name={`Held-out ${s.name}`} value={s.value} note={<>baseline {s.base} <Skill value={s.skill} baseline="baseline" /></>} />
         <Stat name="Learner" value={m.kind} note={bytes(m.size)} />
@@ -109,7 +109,7 @@ export function ModelView({ digest }: { digest: string }) {
               ["Training", l.job ? <a href={link("job", l.job)}>{l.job}</a> : "–"],
               ["Replaces", l.champion ? <ModelLink digest={l.champion} name={parent?.name} /> : "nothing: the first of its task"],
               ["Rows", count(l.rows)],
-              ["Trained on", l.train_from ? <><Time us={l.train_from} seconds={false} /> to <Time us={l.train_to ?? 0} seconds={false} /></> : "–"],
+              ["Trained on", l.train_from ? <><Time us={l.train_from} seconds={false} bare /> to <Time us={l.train_to ?? 0} seconds={false} /></> : "–"],
               ["Devices", l.devices?.join(", ") ?? "–"],
               ...(l.source ? [["Source", l.source] as [string, string]] : []),
               ["Digest", <span className="digest"><code>{m.digest}</code> <Copy text={m.digest} label="Copy the digest" /></span>],
@@ -124,7 +124,7 @@ export function ModelView({ digest }: { digest: string }) {
         {rollouts.some((r) => r.spec.digest === m.digest) ? (
           <ul className="rows">
             {rollouts.filter((r) => r.spec.digest === m.digest).map((r) => (
-              <li key={r.id}><a href={link("rollout", r.id)}>{r.id}</a> <span>{r.state.replace("_", " ")}</span> <Age us={r.created_at} /></li>
+              <li key={r.id}><a href={link("rollout", r.id)}>{r.id}</a> <span>{words(r.state)}</span> <Age us={r.created_at} /></li>
             ))}
           </ul>
         ) : (
@@ -193,7 +193,7 @@ export function Leaderboard({ items, unit }: { items: LeaderEntry[]; unit: strin
           <td className="n">{num(e.latency_us, "µs")}</td>
           <td className="n">{bytes(e.bytes)}</td>
           <td className="n">{duration(e.seconds)}</td>
-          <td className="detail">{Object.entries(e.params ?? {}).map(([k, v]) => <span key={k}><i>{k.replace(/_/g, " ")}</i> {num(v)}</span>)}</td>
+          <td className="detail fill">{Object.entries(e.params ?? {}).map(([k, v]) => <span key={k}><i>{words(k)}</i> {plain(v)}</span>)}</td>
         </tr>
       ))}
     </Table>

@@ -11,9 +11,9 @@ import { cap } from "./device";
 
 const StateBadge = ({ r }: { r: Rollout }) => <Badge tone={rolloutTone[r.state] ?? "mute"}>{words(r.state)}</Badge>;
 
-const groups: [keyof Counts, string, Tone | "trial", string][] = [
+const groups: [keyof Counts, string, Tone | "prob", string][] = [
   ["active", "active", "ok", "run it and have passed their own trial"],
-  ["probation", "probation", "trial", "run it with the previous model beside it"],
+  ["probation", "probation", "prob", "run it with the previous model beside it"],
   ["shadow", "shadow", "info", "run it beside the present model, unpublished"],
   ["waiting", "waiting", "mute", "have a link and are not there yet"],
   ["failed", "failed", "bad", "vetoed, reverted, failed or silent"],
@@ -68,7 +68,7 @@ export function RolloutsView() {
                 <td><StateBadge r={r} /></td>
                 <td>{r.status.stage_name}{!finalStates.includes(r.state) && r.status.step && <small>{r.status.step}</small>}</td>
                 <td><CountBar c={r.status.counts} small /></td>
-                <td><span className="clip" title={r.status.reason}>{r.status.reason || "–"}</span></td>
+                <td className="fill"><span className="clip" title={r.status.reason}>{r.status.reason || "–"}</span></td>
                 <td>{r.created_by}</td>
                 <td><Age us={r.created_at} /></td>
               </tr>
@@ -203,6 +203,9 @@ function Steps({ r }: { r: Rollout }) {
   );
 }
 
+/** why explains a device's phase in words. */
+const why = (d: Part) => d.reason || (!d.phase && d.wanted ? `told to go to ${d.wanted}, has not answered` : phaseOf(d.phase).text);
+
 function Parts({ items }: { items: Part[] }) {
   return (
     <Table label="Devices of the rollout" head={["Device", "Link", "Wanted", "Phase", "Why", ["Labelled", "n"], ["Loss difference", "n"], ["p99", "n"], "Told"]}>
@@ -212,9 +215,9 @@ function Parts({ items }: { items: Part[] }) {
           <td><Badge tone={d.connected ? "ok" : "warn"}>{d.connected ? "linked" : "no link"}</Badge></td>
           <td>{d.wanted || "–"}</td>
           <td>{d.phase ? <PhaseBadge phase={d.phase} /> : <span className="mute">not reported</span>}</td>
-          <td><span className="clip wide" title={d.reason || phaseOf(d.phase).text}>{d.reason || phaseOf(d.phase).text}</span></td>
+          <td className="fill"><span className="clip" title={why(d)}>{why(d)}</span></td>
           <td className="n">{count(d.stats.labelled)}</td>
-          <td className={`n ${meanDiff(d.stats) > 0 ? "worse" : "better"}`}>{num(meanDiff(d.stats))}</td>
+          <td className={`n ${meanDiff(d.stats) > 0 ? "worse" : meanDiff(d.stats) < 0 ? "better" : ""}`}>{num(meanDiff(d.stats))}</td>
           <td className="n">{d.stats.latency_p99_us ? num(d.stats.latency_p99_us, "µs") : "–"}</td>
           <td><Age us={d.assigned_at} /></td>
         </tr>

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "react";
 import { call, may, query } from "../api";
-import { ago, count, duration, num, percent } from "../format";
+import { count, duration, num, percent } from "../format";
 import { Age, Ask, Badge, Card, DeviceLink, Empty, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Chart, Legend, type Line, type Mark } from "../parts/chart";
 import { Head, Select } from "../parts/page";
@@ -113,7 +113,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
     <>
       <Stats>
         <Stat name="Predicts" value={predicts(task)} note={task.unit ? `in ${task.unit}` : `${task.devices} devices`} />
-        <Stat name="Champion" value={<ModelLink digest={task.champion} name={task.model} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
+        <Stat name="Champion" value={<ModelLink digest={task.champion} name={task.model.replace(/^.*@/, "version ")} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
         <Stat name={`${error}, shown rows`} value={num(q.mae, task.unit)} note={<>{base} {num(q.baseline, task.unit)} <Skill value={skill(q.mae, q.baseline)} baseline={base} /></>} />
         <Stat name="Coverage" value={percent(q.coverage)} note={task.interval ? `nominal ${percent(task.interval, 0)}` : `of ${count(q.labels)} truths`} />
         <Stat name="Training" value={job ? <a href={link("job", job.id)}>{job.state}</a> : "none yet"} note={job ? (job.result.model ?? job.spec.trigger) : "starts by itself when there are labels enough"} />
@@ -275,10 +275,10 @@ function Drifts({ items }: { items: EventItem[] }) {
         const d = (e.detail ?? {}) as { detector?: string; series?: string };
         return (
           <tr key={e.id}>
-            <td><Time us={e.time} seconds={false} /></td>
+            <td><Time us={e.time} seconds={false} bare /></td>
             <td><DeviceLink name={e.device} /></td>
             <td>{e.kind === "input_drift" ? <Badge tone="warn">input {d.series}</Badge> : <Badge tone="bad">error, {(d.detector ?? "").replace("_", "–")}</Badge>}</td>
-            <td className="num" title={`received ${ago(e.received_at, Date.now() * 1000)}`}><Age us={e.received_at} /></td>
+            <td><Age us={e.received_at} /></td>
           </tr>
         );
       })}
