@@ -143,8 +143,8 @@ func (p Problem) after(share float64) Problem {
 // TestBeijing holds that a model from the first 40 % of time beats the last value by at least 4 % on the rest, averaged over stations that
 // stand for devices. SKERRY_FULL=1 runs the default search on all four stations instead of a single setting.
 func TestBeijing(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains on real data")
+	if testing.Short() || underRace {
+		t.Skip("trains on real data, minutes under the race detector: run without -short and -race")
 	}
 	stations := []string{"aotizhongxin", "changping", "dingling", "gucheng"}
 	opts := Options{Trials: 1, Threads: 2, Learners: []string{"gbdt"}}

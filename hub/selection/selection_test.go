@@ -39,7 +39,7 @@ func synthetic(devices, rows int) Problem {
 
 func run(t *testing.T, p Problem, o Options) *Result {
 	t.Helper()
-	if testing.Short() && o.Learners == nil {
+	if (testing.Short() || underRace) && o.Learners == nil {
 		o.Learners = []string{"gbdt", "linear"} // the others take minutes under the race detector
 	}
 	r, err := Run(context.Background(), p, o)
@@ -50,10 +50,11 @@ func run(t *testing.T, p Problem, o Options) *Result {
 }
 
 func TestRunRepeatsForEveryThreadCount(t *testing.T) {
-	p, names := synthetic(2, 600), Learners()
-	if testing.Short() {
-		names = names[:2]
+	rows, names := 600, Learners()
+	if testing.Short() || underRace {
+		rows, names = 250, names[:1]
 	}
+	p := synthetic(2, rows)
 	for _, name := range names {
 		var want []byte
 		for _, threads := range []int{1, 3} {
@@ -100,6 +101,9 @@ func TestHoldoutIsUntouched(t *testing.T) {
 }
 
 func TestRunClassifiesAndRegresses(t *testing.T) {
+	if underRace {
+		t.Skip("takes long under the race detector: run without -race")
+	}
 	p := synthetic(1, 600)
 	p.HorizonUS = 0
 	for _, kind := range []string{artifact.KindRegression, artifact.KindClassification} {
@@ -174,6 +178,9 @@ func TestPriorGoesFirst(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
+	if underRace {
+		t.Skip("takes long under the race detector: run without -race")
+	}
 	p := synthetic(2, 1000)
 	old := p.before(0.5)
 	good := run(t, old, Options{Trials: 1, Learners: []string{"gbdt"}}).Artifact
