@@ -1,11 +1,15 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"embed"
 	"io/fs"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
+	"sync"
 
 	"skerry.dev/hub/api"
 )
@@ -34,41 +38,81 @@ func Handler() http.Handler {
 }
 
 func handler(files fs.FS) http.Handler {
-	assets := http.FileServerFS(files)
 	page := "index.html"
 	if _, err := fs.Stat(files, page); err != nil {
 		page = "placeholder.html"
 	}
+	load := sync.OnceValues(func() (map[string]file, error) { return loadAll(files) }) // at the first visit: most hubs are never looked at
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
-		name := strings.TrimPrefix(path.Clean(r.URL.Path), "/")
-		switch {
-		case name == "":
-			b, err := fs.ReadFile(files, page)
-			if err != nil {
-				http.Error(w, "the web UI is missing from this program", http.StatusInternalServerError)
-				return
-			}
-			h.Set("Cache-Control", "no-cache")
-			h.Set("Content-Type", "text/html; charset=utf-8")
-			_, _ = w.Write(b) // the client may be gone
-		case strings.HasPrefix(name, "assets/") && isFile(files, name):
-			h.Set("Cache-Control", "public, max-age=31536000, immutable")
-			assets.ServeHTTP(w, r)
-		default: // also a folder: there are no listings
+		all, err := load()
+		if err != nil {
+			http.Error(w, "the web UI in this program cannot be read", http.StatusInternalServerError)
+			return
+		}
+		name, cache := strings.TrimPrefix(r.URL.Path, "/"), "public, max-age=31536000, immutable"
+		if name == "" {
+			name, cache = page, "no-cache"
+		} else if !strings.HasPrefix(name, "assets/") {
+			name = ""
+		}
+		f, ok := all[name]
+		if !ok { // also a folder: there are no listings
 			h.Set("Cache-Control", "no-store")
 			http.NotFound(w, r)
+			return
 		}
+		h.Set("Cache-Control", cache)
+		h.Set("Content-Type", f.kind)
+		h.Set("Vary", "Accept-Encoding")
+		b := f.plain
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h.Set("Content-Encoding", "gzip")
+			b = f.packed
+		}
+		h.Set("Content-Length", strconv.Itoa(len(b)))
+		_, _ = w.Write(b) // the client may be gone; for HEAD the server drops the body
 	})
 }
 
-func isFile(files fs.FS, name string) bool {
-	st, err := fs.Stat(files, name)
-	return err == nil && st.Mode().IsRegular()
+// file is a file of the UI, as it is and packed.
+type file struct {
+	kind          string
+	plain, packed []byte
 }
+
+func loadAll(files fs.FS) (map[string]file, error) {
+	out := map[string]file{}
+	err := fs.WalkDir(files, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := fs.ReadFile(files, name)
+		if err != nil {
+			return err
+		}
+		var packed bytes.Buffer
+		z, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
+		if err != nil {
+			return err
+		}
+		if _, err := z.Write(b); err != nil {
+			return err
+		}
+		if err := z.Close(); err != nil {
+			return err
+		}
+		out[name] = file{kinds[path.Ext(name)], b, packed.Bytes()}
+		return nil
+	})
+	return out, err
+}
+
+// kinds are the types of what npm builds; the machine's own table of types may say otherwise.
+var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 // Routes adds the UI and what it needs beyond the rest of the interface. Call it once, before serving.
 func Routes(s *api.Server) {

@@ -1,5 +1,6 @@
 import { useEffect, useRef, type ReactNode } from "react";
 import { session } from "./api";
+import { Logo } from "./parts/bits";
 import { link, useRoute, useSession } from "./poll";
 import { DeviceView } from "./views/device";
 import { EventsView } from "./views/events";
@@ -107,11 +108,3 @@ function Main({ children }: { children: ReactNode }) {
     </main>
   );
 }
-
-export const Logo = () => (
-  <svg className="logo" viewBox="0 0 32 32" aria-hidden="true">
-    <rect width="32" height="32" rx="8" />
-    <path className="rock" d="M6 20 13 9l4 6 3-4 6 9z" />
-    <path className="sea" d="M5 24q3-2.4 5.5 0t5.5 0 5.5 0 5.5 0" />
-  </svg>
-);

@@ -93,5 +93,10 @@ export const shortDigest = (d: string) => (d ? d.slice(0, 12) : dash);
 /** plain shows a number as it was set: 31, 0.05. */
 export const plain = (v: number) => (ok(v) ? String(Number(v.toPrecision(4))).replace("-", "−") : dash);
 
+export const cap = (s: string) => s.charAt(0).toUpperCase() + s.slice(1);
+
+/** version shortens "pm25@3" to "version 3" where the task is known. */
+export const version = (name: string | undefined) => (name ? name.replace(/^.*@/, "version ") : "");
+
 /** words turns "page_hinkley" into "page hinkley". */
 export const words = (s: string) => s.replace(/_/g, " ");

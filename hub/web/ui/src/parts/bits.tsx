@@ -255,3 +255,11 @@ export function Dialog({ title, children, onClose }: { title: string; children: 
     </dialog>
   );
 }
+
+export const Logo = () => (
+  <svg className="logo" viewBox="0 0 32 32" aria-hidden="true">
+    <rect width="32" height="32" rx="8" />
+    <path className="rock" d="M6 20 13 9l4 6 3-4 6 9z" />
+    <path className="sea" d="M5 24q3-2.4 5.5 0t5.5 0 5.5 0 5.5 0" />
+  </svg>
+);

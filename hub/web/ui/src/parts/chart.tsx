@@ -77,7 +77,7 @@ function options(width: number, height: number, lines: Line[], band: { series: [
     width,
     height,
     tzDate: (ts) => uPlot.tzDate(new Date(ts * 1e3), "Etc/UTC"),
-    padding: [12, 12, 0, 0],
+    padding: [12, 22, 0, 0],
     legend: { show: false },
     cursor: { points: { size: 7 }, drag: { x: true, y: false }, focus: { prox: 24 } },
     scales: { x: { time: true }, y: { range: (_u, min, max) => range(min, max, zero) } },

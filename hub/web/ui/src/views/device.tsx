@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { call, may } from "../api";
-import { bytes, count, duration, num, offline, percent, words } from "../format";
+import { bytes, cap, count, duration, num, offline, percent, words } from "../format";
 import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, PhaseBadge, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
@@ -142,7 +142,7 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
   return (
     <Card title={<TaskLink name={task} />} aside={<span className="mute">data up to <Time us={t.watermark} seconds={false} /></span>}>
       <Stats>
-        <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={t.champion ? why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered" : "no model yet: it predicts by its baselines"} />
+        <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={!t.champion ? "no model runs yet" : why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered"} />
         <Stat name={cap(errorName(t.kind))} value={t.labels ? num(t.mae, unit) : "–"} note={t.labels ? <>{baselineName(t.kind)} {num(t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
         <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note="of truths inside the interval" />
         <Stat name="Rows" value={count(t.rows)} note={`${count(t.labels)} with truth`} />
@@ -179,5 +179,3 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
     </Card>
   );
 }
-
-export const cap = (s: string) => s.charAt(0).toUpperCase() + s.slice(1);

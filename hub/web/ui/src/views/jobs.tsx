@@ -1,11 +1,10 @@
-import { count, duration, num, words } from "../format";
+import { cap, count, duration, num, version } from "../format";
 import { now } from "../api";
 import { Age, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head } from "../parts/page";
 import { link, usePoll } from "../poll";
 import type { Fleet, Job, List } from "../types";
 import { jobTone, progress, skill, stageWords, verdictTone } from "../words";
-import { cap } from "./device";
 import { Leaderboard, VerdictBox } from "./models";
 
 function Progress({ j }: { j: Job }) {
@@ -79,16 +78,16 @@ export function JobView({ id }: { id: string }) {
       {j.error && <p className="trouble" role="alert">{cap(j.error)}</p>}
       {j.state === "running" && <Card><Progress j={j} /></Card>}
       <Stats>
-        <Stat name="Task" value={<TaskLink name={j.task} />} note={`because of: ${words(j.spec.trigger)}`} />
+        <Stat name="Task" value={<TaskLink name={j.task} />} note={<span title={j.spec.trigger}>{j.spec.trigger}</span>} />
         <Stat name="Rows" value={count(r.rows)} note="with truth, of all devices" />
-        <Stat name="Model" value={r.digest ? <ModelLink digest={r.digest} name={r.model} /> : "–"} note={r.learner ?? "not chosen yet"} />
+        <Stat name="Model" value={r.digest ? <ModelLink digest={r.digest} name={version(r.model)} /> : "–"} note={r.learner ?? "not chosen yet"} />
         <Stat name="Held-out error" value={h?.mae ? num(h.mae, unit) : h?.log_loss ? num(h.log_loss) : "–"} note={h?.mae ? <>last value {num(h.mae_persistence, unit)} <Skill value={skill(h.mae, h.mae_persistence)} baseline="last value" /></> : "measured at the end"} />
         <Stat name="Took" value={j.state === "running" ? duration((now() - j.started_at) / 1e6) : duration(r.seconds)} note={r.trials ? `${r.done ?? 0} of ${r.trials} trials` : "no trial yet"} />
       </Stats>
       <div className="cols">
         <Card title="Outcome">
           <p>{r.outcome ? `${cap(r.outcome)}.` : j.state === "failed" ? "It failed." : "Not decided yet."} {r.rollout && <a href={link("rollout", r.rollout)}>Rollout {r.rollout}</a>}</p>
-          <Facts items={[["Queued", <><Time us={j.created_at} /> by {j.created_by}</>], ["Started", <Time us={j.started_at} />], ["Finished", <Time us={j.finished_at} />], ["Lineage", <code>{j.spec.lineage}</code>]]} />
+          <Facts items={[["Because of", j.spec.trigger], ["Queued", <><Time us={j.created_at} /> by {j.created_by}</>], ["Started", <Time us={j.started_at} />], ["Finished", <Time us={j.finished_at} />], ["Lineage", <code>{j.spec.lineage}</code>]]} />
         </Card>
         <Card title="Judged against the champion">{r.verdict ? <VerdictBox v={r.verdict} /> : <p className="mute">The comparison comes last.</p>}</Card>
       </div>

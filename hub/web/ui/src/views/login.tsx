@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { login } from "../api";
-import { Logo } from "../app";
+import { Logo } from "../parts/bits";
 
 export function LoginView() {
   const [user, setUser] = useState("");

@@ -1,13 +1,12 @@
 import { Fragment, useState } from "react";
 import { call, may } from "../api";
-import { count, duration, num, percent, words } from "../format";
+import { cap, count, duration, num, percent, words } from "../format";
 import { Age, Ask, Badge, Card, DeviceLink, Empty, Facts, Loading, ModelLink, PhaseBadge, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Interval } from "../parts/chart";
 import { Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
 import type { Counts, List, Part, Rollout, RolloutDetail } from "../types";
 import { finalStates, meanDiff, phaseOf, rolloutActions, rolloutTone, type RolloutAction, type Tone } from "../words";
-import { cap } from "./device";
 
 const StateBadge = ({ r }: { r: Rollout }) => <Badge tone={rolloutTone[r.state] ?? "mute"}>{words(r.state)}</Badge>;
 

@@ -1,6 +1,6 @@
 import { useMemo, useState } from "react";
 import { call, may, query } from "../api";
-import { count, duration, num, percent } from "../format";
+import { cap, count, duration, num, percent, version } from "../format";
 import { Age, Ask, Badge, Card, DeviceLink, Empty, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Chart, Legend, type Line, type Mark } from "../parts/chart";
 import { Head, Select } from "../parts/page";
@@ -8,7 +8,6 @@ import { link, useLabels, usePoll, useSession } from "../poll";
 import { align, errorCurves, quality, spacing } from "../stats";
 import type { EventItem, Fleet, FleetTask, Job, LabelPoint, List } from "../types";
 import { baselineName, errorName, skill } from "../words";
-import { cap } from "./device";
 
 export function TasksView() {
   const { data, error } = usePoll<Fleet>("/v1/fleet");
@@ -113,7 +112,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
     <>
       <Stats>
         <Stat name="Predicts" value={predicts(task)} note={task.unit ? `in ${task.unit}` : `${task.devices} devices`} />
-        <Stat name="Champion" value={<ModelLink digest={task.champion} name={task.model.replace(/^.*@/, "version ")} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
+        <Stat name="Champion" value={<ModelLink digest={task.champion} name={version(task.model)} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
         <Stat name={`${error}, shown rows`} value={num(q.mae, task.unit)} note={<>{base} {num(q.baseline, task.unit)} <Skill value={skill(q.mae, q.baseline)} baseline={base} /></>} />
         <Stat name="Coverage" value={percent(q.coverage)} note={task.interval ? `nominal ${percent(task.interval, 0)}` : `of ${count(q.labels)} truths`} />
         <Stat name="Training" value={job ? <a href={link("job", job.id)}>{job.state}</a> : "none yet"} note={job ? (job.result.model ?? job.spec.trigger) : "starts by itself when there are labels enough"} />
@@ -140,7 +139,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
               return (
                 <tr key={d.name}>
                   <th scope="row"><DeviceLink name={d.name} /></th>
-                  <td><ModelLink digest={t.champion} name={t.version} /></td>
+                  <td><ModelLink digest={t.champion} name={version(t.version)} /></td>
                   <td className="n">{t.labels ? num(t.mae, task.unit) : "–"}</td>
                   <td className="n"><Skill value={t.labels ? skill(t.mae, t.mae_persistence) : NaN} baseline={base} /></td>
                   <td className="n">{t.labels ? percent(t.coverage) : "–"}</td>
