@@ -16,7 +16,7 @@ type tally struct {
 	n, abs, sq, base, covered, width, logLoss, prior, hits float64
 	intervals                                              float64
 	scores                                                 []float64
-	classes, seen                                          []float64 // shares of the classes in training
+	classes                                                []float64 // shares of the classes in training
 	level                                                  float64
 }
 

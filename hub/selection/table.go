@@ -87,7 +87,6 @@ type table struct {
 	scaled  []float64 // made on demand
 	steps   []feature.Column
 	threads int
-	scale   float64 // loss of the baseline on the last fold's validation rows
 }
 
 // holdoutShare is the share of labelled rows, the newest, that the search never sees.

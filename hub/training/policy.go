@@ -67,7 +67,6 @@ type progressOf struct {
 	labelsThen int64 // labels when the last training began
 	newestThen int64
 	heldOut    float64 // champion's held-out loss over persistence, 0 unknown
-	lossSince  bool
 }
 
 // lossTrail follows the champion's error relative to the last value's over the newest labels.

@@ -41,14 +41,8 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 			}
 		}
 	}
-	names := make([]string, 0, len(t.Inputs)+1)
-	for _, in := range t.Inputs {
-		names = append(names, in.Series)
-	}
-	if !slices.Contains(names, t.Target.Series) {
-		names = append(names, t.Target.Series)
-	}
 	var batch []engine.Reading
+	// All series are read, not only the task's: the mark of a message's beginning may stand on any of them.
 	for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
 		if err != nil {
 			return out, fmt.Errorf("read the lake: device %q: %w", device, err)
