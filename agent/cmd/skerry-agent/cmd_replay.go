@@ -1,0 +1,269 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/agent/replay"
+	"skerry.dev/agent/source"
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/engine"
+	"skerry.dev/sync/spec"
+)
+
+// fileFlags say how to read a file of readings; every command that takes --data has them.
+type fileFlags struct {
+	data    string
+	opts    source.FileOptions
+	columns []string
+}
+
+func (f *fileFlags) bind(c *cobra.Command) {
+	fl := c.Flags()
+	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip")
+	fl.StringVar(&f.opts.Time, "time", "", "column of the event time, or several: year,month,day,hour (default ts, time, timestamp, date or datetime, else year,month,day,hour)")
+	fl.StringVar(&f.opts.Format, "format", "", "format of the time column: rfc3339, unix, unix_ms, unix_us or a layout like \"2006-01-02 15:04:05\" (default rfc3339, else common layouts in UTC)")
+	fl.StringArrayVar(&f.columns, "column-series", nil, "a column that holds a series of another name, as column=series")
+	_ = c.MarkFlagRequired("data") // the flag exists
+}
+
+func (f *fileFlags) finish() error {
+	for _, s := range f.columns {
+		col, series, ok := strings.Cut(s, "=")
+		if !ok {
+			return fmt.Errorf("--column-series %q: must be column=series", s)
+		}
+		if f.opts.Columns == nil {
+			f.opts.Columns = map[string]string{}
+		}
+		f.opts.Columns[col] = series
+	}
+	return nil
+}
+
+// readModel reads an artifact file and runs its self-test.
+func readModel(path string) (*artifact.Artifact, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read model: %w", err)
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, fmt.Errorf("read model: %w", err)
+	}
+	a, err := artifact.Decode(f, st.Size())
+	if err == nil {
+		err = a.SelfTest()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read model %s: %w", path, err)
+	}
+	return a, nil
+}
+
+// readTask reads one task file.
+func readTask(path string) (*spec.Task, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read task: %w", err)
+	}
+	defer f.Close()
+	return spec.ParseTask(path, f)
+}
+
+func newReplayCommand() *cobra.Command {
+	var files fileFlags
+	var task, model, activate, out string
+	asJSON := false
+	c := &cobra.Command{
+		Use:   "replay",
+		Short: "Run a task over a file as if it were live",
+		Long: "Run the task's engine over a file, one message per line: predict, score when the truth comes, then learn. Nothing is published or stored.\n\n" +
+			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary says how many of its labels lie in its training data.",
+		Example: "  skerry-agent replay --task pm25.yaml --data station.csv.gz\n  skerry-agent replay --task pm25.yaml --data station.csv.gz --model pm25.skerry --activate-at 2015-01-01T00:00:00Z --json\n" +
+			"  skerry-agent replay --task pm25.yaml --data station.csv.gz --out labels.csv",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if err := files.finish(); err != nil {
+				return err
+			}
+			opts := replay.Options{}
+			if opts.Task, err = readTask(task); err != nil {
+				return err
+			}
+			if model != "" {
+				if opts.Model, err = readModel(model); err != nil {
+					return err
+				}
+			}
+			if activate != "" {
+				if model == "" {
+					return errors.New("--activate-at needs a --model")
+				}
+				t, err := parseInstant(activate)
+				if err != nil {
+					return fmt.Errorf("--activate-at %q: must be a time such as 2015-01-01T00:00:00Z or 2015-01-01", activate)
+				}
+				opts.ActivateAt = t.UnixMicro()
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			defer p.clear()
+			opts.Progress = func(n int, at int64) { p.say("%d messages, %s", n, time.UnixMicro(at).UTC().Format(time.DateTime)) }
+			done := func() error { return nil }
+			if out != "" {
+				w, closer, err := createCSV(cmd, out)
+				if err != nil {
+					return err
+				}
+				done = closer
+				fmt.Fprintln(w, "row,at,truth,prediction,lower,upper,last_value,model,model_digest")
+				opts.Label = func(l engine.Label) error {
+					_, err := fmt.Fprintf(w, "%s,%s,%s,%s,%s,%s,%s,%s,%s\n", stampCSV(l.Row), stampCSV(l.At), number(l.Truth), number(l.Predicted), number(l.Lower), number(l.Upper), number(l.Persistence), number(l.Champion), l.ChampionID)
+					return err
+				}
+			}
+			s, err := replay.File(cmd.Context(), files.data, files.opts, opts)
+			if err = errors.Join(err, done()); err != nil {
+				return err
+			}
+			p.clear()
+			switch {
+			case asJSON:
+				return writeJSON(cmd.OutOrStdout(), s)
+			case out == "-":
+				return nil
+			}
+			return writeReplay(cmd.OutOrStdout(), s)
+		},
+	}
+	files.bind(c)
+	fl := c.Flags()
+	fl.StringVarP(&task, "task", "t", "", "task file")
+	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry) to run as the champion")
+	fl.StringVar(&activate, "activate-at", "", "event time from which --model is the champion (default: the first line)")
+	fl.StringVarP(&out, "out", "o", "", "write every label as CSV to this file, - for standard output")
+	fl.BoolVar(&asJSON, "json", false, "print the summary as JSON")
+	_ = c.MarkFlagRequired("task") // the flag exists
+	return c
+}
+
+func parseInstant(s string) (time.Time, error) {
+	var err error
+	for _, layout := range []string{time.RFC3339, "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02 15:04", "2006-01-02"} {
+		var t time.Time
+		if t, err = time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, err
+}
+
+func writeReplay(w io.Writer, s *replay.Summary) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "task\t%s\n", s.Task)
+	fmt.Fprintf(t, "data\t%s, %s to %s\n", filepath.Base(s.File), s.From.Format(time.DateTime), s.To.Format(time.DateTime))
+	fmt.Fprintf(t, "rows\t%d of %d messages, %d labels", s.Rows, s.Messages, s.Labels)
+	for _, x := range []struct {
+		n    int64
+		what string
+	}{{s.Late, "late"}, {s.Repeats, "repeated"}, {s.Conflicts, "in conflict"}, {s.OutOfRange, "out of range"}} {
+		if x.n > 0 {
+			fmt.Fprintf(t, ", %d readings %s", x.n, x.what)
+		}
+	}
+	fmt.Fprintf(t, "\nerror\t%s, last value %s, ratio %s\n", figure(s.MAE), figure(s.MAELast), figure(s.Ratio))
+	if s.Accuracy > 0 {
+		fmt.Fprintf(t, "accuracy\t%s\n", figure(s.Accuracy))
+	}
+	fmt.Fprintf(t, "interval\t%.1f %% of truths in a nominal %.0f %%; score %s, of the last value's error quantiles %s\n", 100*s.Coverage, 100*s.Nominal, figure(s.IntervalScore), figure(s.IntervalLast))
+	names := make([]string, 0, len(s.Weights))
+	for _, n := range engine.ExpertNames {
+		names = append(names, fmt.Sprintf("%s %.2f", n, s.Weights[n]))
+	}
+	fmt.Fprintf(t, "experts\t%s\n", strings.Join(names, ", "))
+	if m := s.Model; m != nil {
+		fmt.Fprintf(t, "model\t%s from %s on: error %s, published %s, last value %s, ratio %s on %d labels\n", m.Digest[:12], m.ActivatedAt.Format(time.DateTime), figure(m.MAE), figure(m.Published), figure(m.Last), figure(m.Ratio), m.Labels)
+		if m.Seen > 0 {
+			fmt.Fprintf(t, "\t%d of these labels lie before %s, in its training data: judge it from there on with --activate-at\n", m.Seen, m.TrainTo.Format(time.DateTime))
+		}
+	}
+	drifts := slices.DeleteFunc(slices.Clone(s.Events), func(e replay.Event) bool { return e.Kind == string(engine.EventGivenUp) })
+	fmt.Fprintf(t, "drift\t%d events\n", len(drifts))
+	for _, e := range drifts {
+		fmt.Fprintf(t, "\t%s  %s  %s %s  %s\n", e.Time.Format(time.DateTime), e.Kind, e.Detector, e.Series, figure(e.Value))
+	}
+	return t.Flush()
+}
+
+// createCSV opens a file to write, or standard output for "-"; close it with the function returned, which keeps the file only when all of it was written.
+func createCSV(cmd *cobra.Command, path string) (*bufio.Writer, func() error, error) {
+	if path == "-" {
+		w := bufio.NewWriter(cmd.OutOrStdout())
+		return w, w.Flush, nil
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create --out: %w", err)
+	}
+	w := bufio.NewWriter(f)
+	return w, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
+// number writes a value for CSV, empty when it is missing.
+func number(v float64) string {
+	if v != v {
+		return ""
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+func stampCSV(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }
+
+// progress is a line on a terminal that is written over while work goes on. On anything else it writes nothing.
+type progress struct {
+	w     io.Writer
+	on    bool
+	shown time.Time
+	width int
+}
+
+func newProgress(w io.Writer) *progress {
+	p := &progress{w: w}
+	if f, ok := w.(*os.File); ok {
+		st, err := f.Stat()
+		p.on = err == nil && st.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// say shows a text, ten times a second at most.
+func (p *progress) say(format string, args ...any) {
+	if !p.on || time.Since(p.shown) < 100*time.Millisecond {
+		return
+	}
+	p.shown = time.Now()
+	text := fmt.Sprintf(format, args...)
+	n := utf8.RuneCountInString(text)
+	fmt.Fprintf(p.w, "\r%s%s", text, strings.Repeat(" ", max(p.width-n, 0)))
+	p.width = n
+}
+
+func (p *progress) clear() {
+	if p.on && p.width > 0 {
+		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.width))
+		p.width = 0
+	}
+}

@@ -1,0 +1,305 @@
+package replay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"skerry.dev/agent/source"
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/engine"
+	"skerry.dev/compute/metric"
+	"skerry.dev/sync/spec"
+)
+
+// Options of a run. Task is required.
+type Options struct {
+	Task *spec.Task
+	// Model becomes the champion before the first message at or after ActivateAt (microseconds; 0: at once). nil: the baselines only.
+	Model      *artifact.Artifact
+	ActivateAt int64
+	// Label sees every label in order. nil: nobody does.
+	Label func(engine.Label) error
+	// Progress sees the number of messages and the event time now and then. nil: nobody does.
+	Progress func(messages int, at int64)
+}
+
+// Summary is what a run measured. Errors are those of labels whose prediction was finite. Figures that nothing was measured for are 0.
+type Summary struct {
+	Task          string             `json:"task"`
+	File          string             `json:"file"`
+	From          time.Time          `json:"from"`
+	To            time.Time          `json:"to"`
+	Messages      int                `json:"messages"`
+	Rows          int64              `json:"rows"`
+	Predictions   int64              `json:"predictions"`
+	Labels        int64              `json:"labels"`
+	Late          int64              `json:"late"`
+	Repeats       int64              `json:"repeats"`
+	Conflicts     int64              `json:"conflicts"`
+	OutOfRange    int64              `json:"out_of_range"`
+	MAE           float64            `json:"mae"`
+	RMSE          float64            `json:"rmse"`
+	MAELast       float64            `json:"mae_last_value"`
+	Ratio         float64            `json:"ratio"`              // mae / mae_last_value
+	Accuracy      float64            `json:"accuracy,omitempty"` // classification: share of labels on the right side of one half
+	Nominal       float64            `json:"coverage_nominal"`
+	Coverage      float64            `json:"coverage"`
+	IntervalScore float64            `json:"interval_score"`
+	IntervalLast  float64            `json:"interval_score_last_value"` // of the trailing quantiles of the last value's error, on the same labels
+	IntervalRatio float64            `json:"interval_ratio"`
+	Events        []Event            `json:"events"`
+	Weights       map[string]float64 `json:"weights"` // of the experts at the end
+	Model         *ModelSummary      `json:"model,omitempty"`
+	Seconds       float64            `json:"seconds"`
+}
+
+// Event is something the engine noticed.
+type Event struct {
+	Time     time.Time `json:"time"`
+	Kind     string    `json:"kind"`
+	Detector string    `json:"detector"`
+	Series   string    `json:"series,omitempty"`
+	Value    float64   `json:"value"`
+}
+
+// ModelSummary is how the model did from its activation on: by itself, and what was published.
+type ModelSummary struct {
+	Digest      string    `json:"digest"`
+	ActivatedAt time.Time `json:"activated_at"`
+	TrainTo     time.Time `json:"train_to"`
+	Seen        int64     `json:"labels_seen_in_training"` // labels below that lie before the end of its training data
+	Labels      int64     `json:"labels"`
+	MAE         float64   `json:"mae"`
+	Published   float64   `json:"mae_published"`
+	Last        float64   `json:"mae_last_value"`
+	Ratio       float64   `json:"ratio"` // mae_published / mae_last_value
+}
+
+// Fits refuses an artifact made for another task than t.
+func Fits(a *artifact.Artifact, t *spec.Task) error {
+	m := &a.Manifest
+	if m.Kind != string(t.Kind) || m.HorizonUS != t.Target.Horizon.Micros() {
+		return fmt.Errorf("the artifact is a %s %s ahead, task %q a %s %s ahead", m.Kind, time.Duration(m.HorizonUS)*time.Microsecond, t.Name, t.Kind, t.Horizon())
+	}
+	if len(m.Inputs) != len(t.Inputs) {
+		return fmt.Errorf("the artifact has %d inputs, task %q has %d", len(m.Inputs), t.Name, len(t.Inputs))
+	}
+	for i, in := range m.Inputs {
+		if in.Name != t.Inputs[i].Series || !slices.Equal(in.Categories, t.Inputs[i].Categories) {
+			return fmt.Errorf("input %d of the artifact is %q %v, of task %q it is %q %v", i, in.Name, in.Categories, t.Name, t.Inputs[i].Series, t.Inputs[i].Categories)
+		}
+	}
+	return nil
+}
+
+// File replays a file of readings; see source.File for its form.
+func File(ctx context.Context, path string, files source.FileOptions, opts Options) (*Summary, error) {
+	plan, err := source.Compile([]*spec.Task{opts.Task})
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRun(plan, opts)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	if _, err := source.File(ctx, path, plan, files, r); err != nil {
+		return nil, err
+	}
+	if err := r.finish(); err != nil {
+		return nil, err
+	}
+	r.sum.File, r.sum.Seconds = path, time.Since(began).Seconds()
+	return &r.sum, nil
+}
+
+// run is a sink that drives the engine.
+type run struct {
+	opts   Options
+	plan   *source.Plan
+	engine *engine.Engine
+	series []int // engine series by plan series
+	used   []bool
+	seen   []seen
+	batch  []engine.Reading
+	sum    Summary
+	newest int64
+	active bool
+
+	abs, sq, base, hits, covered, own, last, n, paired float64
+	model                                              struct{ n, abs, published, base float64 }
+}
+
+// seen is the newest reading of a series: files repeat lines, and the agent's gate drops what a broker repeats.
+type seen struct {
+	time  int64
+	value float64
+	any   bool
+}
+
+func newRun(plan *source.Plan, opts Options) (*run, error) {
+	e, err := engine.New(opts.Task.Engine())
+	if err != nil {
+		return nil, err
+	}
+	if opts.Model != nil {
+		if err := Fits(opts.Model, opts.Task); err != nil {
+			return nil, err
+		}
+	}
+	r := &run{opts: opts, plan: plan, engine: e, newest: math.MinInt64}
+	r.sum.Task, r.sum.Nominal, r.sum.Events, r.sum.Weights = opts.Task.Name, opts.Task.Interval, []Event{}, map[string]float64{}
+	for _, s := range plan.Series() {
+		k, ok := opts.Task.EngineSeries(s.Name)
+		r.series, r.used = append(r.series, k), append(r.used, ok)
+	}
+	r.seen = make([]seen, len(r.series))
+	return r, nil
+}
+
+// Message implements source.Sink.
+func (r *run) Message(_ context.Context, m source.Message) error {
+	r.sum.Messages++
+	if r.opts.Progress != nil && r.sum.Messages%256 == 0 {
+		r.opts.Progress(r.sum.Messages, m.Arrival)
+	}
+	if r.sum.Messages == 1 {
+		r.sum.From = time.UnixMicro(m.Arrival).UTC()
+	}
+	if r.opts.Model != nil && !r.active && m.Arrival >= r.opts.ActivateAt {
+		if err := r.activate(m.Arrival); err != nil {
+			return err
+		}
+	}
+	r.batch = r.batch[:0]
+	for _, x := range m.Readings {
+		if !r.used[x.Series] {
+			continue
+		}
+		s := &r.seen[x.Series]
+		if s.any && s.time == x.Time {
+			if math.Float64bits(s.value) == math.Float64bits(x.Value) {
+				r.sum.Repeats++
+			} else {
+				r.sum.Conflicts++
+			}
+			continue
+		}
+		*s = seen{x.Time, x.Value, true}
+		v := x.Value
+		if rg := r.plan.Series()[x.Series].Range; rg != nil && (v < rg[0] || v > rg[1]) {
+			v = math.NaN()
+			r.sum.OutOfRange++
+		}
+		r.batch = append(r.batch, engine.Reading{Series: r.series[x.Series], Time: x.Time, Value: v})
+		r.newest = max(r.newest, x.Time)
+	}
+	return r.take(r.engine.Ingest(r.batch))
+}
+
+func (r *run) activate(at int64) error {
+	runner, err := artifact.NewRunner(r.opts.Model)
+	if err != nil {
+		return err
+	}
+	l := engine.Loaded{ID: r.opts.Model.Digest, Model: runner}
+	for _, ref := range r.opts.Model.Reference {
+		l.Reference = append(l.Reference, engine.Reference{Points: ref.Quantiles})
+	}
+	r.active = true
+	r.sum.Model = &ModelSummary{Digest: l.ID, ActivatedAt: time.UnixMicro(at).UTC(), TrainTo: time.UnixMicro(r.opts.Model.Manifest.TrainTo).UTC()}
+	return r.engine.Install(l)
+}
+
+func (r *run) take(o *engine.Output) error {
+	for i := range o.Labels {
+		l := &o.Labels[i]
+		r.score(l)
+		if r.opts.Label != nil {
+			if err := r.opts.Label(*l); err != nil {
+				return err
+			}
+		}
+	}
+	for _, e := range o.Events {
+		r.sum.Events = append(r.sum.Events, Event{Time: time.UnixMicro(e.Time).UTC(), Kind: string(e.Kind), Detector: e.Detector, Series: e.Series, Value: e.Value})
+	}
+	return nil
+}
+
+func (r *run) score(l *engine.Label) {
+	err, base := l.Truth-l.Predicted, math.Abs(l.Truth-l.Persistence)
+	if err != err || base != base {
+		return
+	}
+	r.n++
+	r.abs += math.Abs(err)
+	r.sq += err * err
+	r.base += base
+	if (l.Predicted >= 0.5) == (l.Truth >= 0.5) {
+		r.hits++
+	}
+	if l.Lower == l.Lower && l.Upper == l.Upper {
+		if l.Truth >= l.Lower && l.Truth <= l.Upper {
+			r.covered++
+		}
+		if l.BaselineLo == l.BaselineLo && l.BaselineHi == l.BaselineHi {
+			r.own += metric.IntervalScore(l.Lower, l.Upper, l.Truth, r.opts.Task.Interval)
+			r.last += metric.IntervalScore(l.BaselineLo, l.BaselineHi, l.Truth, r.opts.Task.Interval)
+			r.paired++
+		}
+	}
+	if l.ChampionID != "" && l.Champion == l.Champion {
+		m := &r.model
+		m.n++
+		m.abs += math.Abs(l.Truth - l.Champion)
+		m.published += math.Abs(err)
+		m.base += base
+		if l.Row <= r.opts.Model.Manifest.TrainTo {
+			r.sum.Model.Seen++
+		}
+	}
+}
+
+// finish fires what a lateness holds back and sums up.
+func (r *run) finish() error {
+	if r.sum.Messages == 0 {
+		return errors.New("the file holds no reading")
+	}
+	if err := r.take(r.engine.Idle(r.newest + r.engine.Config().Lateness)); err != nil {
+		return err
+	}
+	if r.opts.Model != nil && !r.active {
+		return fmt.Errorf("the model was never activated: the file ends at %s, before %s", time.UnixMicro(r.newest).UTC().Format(time.RFC3339), time.UnixMicro(r.opts.ActivateAt).UTC().Format(time.RFC3339))
+	}
+	s, st := &r.sum, r.engine.Status()
+	s.To = time.UnixMicro(r.newest).UTC()
+	s.Rows, s.Predictions, s.Labels, s.Late = st.Rows, st.Predictions, st.Labels, st.Late
+	s.MAE, s.RMSE, s.MAELast = over(r.abs, r.n), math.Sqrt(over(r.sq, r.n)), over(r.base, r.n)
+	s.Ratio, s.Coverage = over(s.MAE, s.MAELast), over(r.covered, r.n)
+	s.IntervalScore, s.IntervalLast = over(r.own, r.paired), over(r.last, r.paired)
+	s.IntervalRatio = over(s.IntervalScore, s.IntervalLast)
+	if r.opts.Task.Kind == spec.KindClassification {
+		s.Accuracy = over(r.hits, r.n)
+	}
+	for i, w := range st.Weights {
+		s.Weights[engine.ExpertNames[i]] = w
+	}
+	if m := s.Model; m != nil {
+		m.Labels = int64(r.model.n)
+		m.MAE, m.Published, m.Last = over(r.model.abs, r.model.n), over(r.model.published, r.model.n), over(r.model.base, r.model.n)
+		m.Ratio = over(m.Published, m.Last)
+	}
+	return nil
+}
+
+func over(sum, n float64) float64 {
+	if n == 0 {
+		return 0
+	}
+	return sum / n
+}
