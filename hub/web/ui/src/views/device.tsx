@@ -71,7 +71,7 @@ export function DeviceView({ name }: { name: string }) {
               </tr>
             ))}
           </Table>
-          {!gaps?.length ? (
+          {gaps === undefined ? null : !gaps?.length ? (
             <p className="mute below">No loss was declared: every record that was stored is at the hub or on its way.</p>
           ) : (
             <Table label="Declared losses" head={["Declared (UTC)", "Class", ["Records", "n"], "Reason"]}>
