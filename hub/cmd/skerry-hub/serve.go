@@ -14,6 +14,7 @@ import (
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/server"
+	"skerry.dev/hub/web"
 )
 
 // serveFlags are the options of serve and init. Flags win over the environment.
@@ -110,6 +111,7 @@ func serveCommand() *cobra.Command {
 			}
 			h.Learn(learn.policy, learn.rollout)
 			h.Infer()
+			web.Routes(h.API)
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
