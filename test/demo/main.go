@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"skerry.dev/test/rig"
 )
 
 // settings are the knobs of a run.
@@ -71,15 +74,15 @@ type demo struct {
 	source   string
 	stations []*station
 	scores   []*score
-	agents   []*agent
-	hub      process
-	api      *hubClient
+	agents   []*rig.Agent
+	hub      rig.Process
+	api      *rig.Client
 	pub      mqtt.Client
 	show     *display
 
 	mu        sync.Mutex // guards what the watcher writes and the replay reads
-	jobs      []job
-	rollouts  []rolloutView
+	jobs      []rig.Job
+	rollouts  []rig.Rollout
 	published []int         // messages per station
 	pending   map[int]int64 // records an agent holds for the hub
 }
@@ -136,7 +139,7 @@ func run(ctx context.Context, s settings) error {
 	}
 	fmt.Printf("\nStill running: web UI and API at http://%s (user admin, password in %s), agents at", s.listen, filepath.Join(s.dir, "admin-password"))
 	for _, a := range d.agents {
-		fmt.Printf(" http://%s", a.http)
+		fmt.Printf(" http://%s", a.HTTP)
 	}
 	fmt.Println("\nInterrupt to end.")
 	<-ctx.Done()
@@ -171,11 +174,11 @@ func (d *demo) load() error {
 
 // startAll brings up broker, hub and agents, with the commands people would type.
 func (d *demo) startAll(ctx context.Context) error {
-	_, broker, err := startBroker(d.dir)
+	_, broker, err := rig.StartBroker(d.dir)
 	if err != nil {
 		return err
 	}
-	natsPort, err := freePort()
+	natsPort, err := rig.FreePort()
 	if err != nil {
 		return err
 	}
@@ -184,22 +187,22 @@ func (d *demo) startAll(ctx context.Context) error {
 	if err := os.WriteFile(password, []byte(randomPassword()), 0o600); err != nil {
 		return err
 	}
-	d.hub = process{name: "hub", path: filepath.Join(d.bin, "skerry-hub"), log: filepath.Join(d.dir, "hub.log"),
-		args: []string{"serve", "--data", filepath.Join(d.dir, "hub"), "--listen", d.listen, "--nats-listen", natsAddr, "--admin-password-file", password,
+	d.hub = rig.Process{Name: "hub", Path: filepath.Join(d.bin, "skerry-hub"), Log: filepath.Join(d.dir, "hub.log"),
+		Args: []string{"serve", "--data", filepath.Join(d.dir, "hub"), "--listen", d.listen, "--nats-listen", natsAddr, "--admin-password-file", password,
 			"--train-min-labels", "20000", "--train-min-new-labels", "12000", "--train-drift-events", "4", "--train-cooldown", "5040h", "--train-budget", "24s",
 			"--rollout-min-shadow", "48", "--rollout-probation", "48", "--rollout-max-latency", "5ms"}}
-	if err := d.hub.start(); err != nil {
+	if err := d.hub.Start(); err != nil {
 		return err
 	}
-	d.api = &hubClient{base: "http://" + d.listen, http: httpClient()}
-	if err := d.api.waitReady(ctx, 20*time.Second); err != nil {
-		return fmt.Errorf("%w\n%s", err, d.hub.tail())
+	d.api = &rig.Client{Base: "http://" + d.listen, HTTP: http.Client{Timeout: 2 * time.Minute}}
+	if err := d.api.WaitReady(ctx, 20*time.Second); err != nil {
+		return fmt.Errorf("%w\n%s", err, d.hub.Tail())
 	}
 	b, err := os.ReadFile(password)
 	if err != nil {
 		return err
 	}
-	if err := d.api.login(ctx, "admin", string(b)); err != nil {
+	if err := d.api.Login(ctx, "admin", string(b)); err != nil {
 		return err
 	}
 	for i, s := range d.stations {
@@ -209,13 +212,13 @@ func (d *demo) startAll(ctx context.Context) error {
 		}
 		d.agents = append(d.agents, a)
 		var tok struct{ Token string }
-		if err := d.api.call(ctx, "POST", "/v1/enroll-tokens", map[string]string{"device": s.name, "site": fmt.Sprintf("site-%d", i+1)}, &tok); err != nil {
+		if err := d.api.Call(ctx, "POST", "/v1/enroll-tokens", map[string]string{"device": s.name, "site": fmt.Sprintf("site-%d", i+1)}, &tok); err != nil {
 			return err
 		}
-		if err := a.enroll(ctx, tok.Token); err != nil {
+		if err := a.Enroll(ctx, "", tok.Token); err != nil {
 			return err
 		}
-		if err := a.start(); err != nil {
+		if err := a.Start(); err != nil {
 			return err
 		}
 	}
@@ -225,52 +228,36 @@ func (d *demo) startAll(ctx context.Context) error {
 // connectAll waits for the agents and listens to what they publish.
 func (d *demo) connectAll(ctx context.Context, broker string) error {
 	for _, a := range d.agents {
-		if err := d.waitUp(ctx, a, true); err != nil {
+		if err := a.WaitUp(ctx, true); err != nil {
 			return err
 		}
 	}
-	sub, err := connect(broker, "demo-listener")
+	sub, err := rig.Connect(broker, "demo-listener")
 	if err != nil {
 		return err
 	}
 	for i, a := range d.agents {
-		t := sub.Subscribe("skerry/"+a.device+"/"+task+"/prediction", 1, func(_ mqtt.Client, m mqtt.Message) { d.scores[i].take(m.Payload()) })
+		t := sub.Subscribe("skerry/"+a.Device+"/"+task+"/prediction", 1, func(_ mqtt.Client, m mqtt.Message) { d.scores[i].take(m.Payload()) })
 		if !t.WaitTimeout(10*time.Second) || t.Error() != nil {
 			return fmt.Errorf("subscribe: %v", t.Error())
 		}
 	}
-	d.pub, err = connect(broker, "demo-sensors")
+	d.pub, err = rig.Connect(broker, "demo-sensors")
 	return err
-}
-
-// waitUp waits until an agent has its broker and, if asked, its hub.
-func (d *demo) waitUp(ctx context.Context, a *agent, hub bool) error {
-	limit := time.Now().Add(20 * time.Second)
-	for time.Now().Before(limit) && ctx.Err() == nil {
-		if err, gone := a.exited(); gone {
-			return fmt.Errorf("%s ended: %v\n%s", a.name, err, a.tail())
-		}
-		links, err := a.links(ctx)
-		if err == nil && links["mqtt"] && (!hub || links["hub"]) {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return fmt.Errorf("%s is not up after 20 s\n%s", a.name, a.tail())
 }
 
 // watch follows jobs and rollouts and refreshes the display.
 func (d *demo) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		jobs, err1 := d.api.jobs(ctx)
-		rolls, err2 := d.api.rollouts(ctx)
+		jobs, err1 := d.api.Jobs(ctx)
+		rolls, err2 := d.api.Rollouts(ctx)
 		if err1 == nil && err2 == nil {
 			d.mu.Lock()
 			d.jobs, d.rollouts = jobs, rolls
 			d.mu.Unlock()
 		}
 		for k, a := range d.agents {
-			if st, err := a.state(ctx); err == nil {
+			if st, err := a.State(ctx); err == nil {
 				d.mu.Lock()
 				d.pending[k] = st.Outbox.PendingRecords
 				d.mu.Unlock()
@@ -290,21 +277,20 @@ func (d *demo) stopAll() {
 	}
 	var wg sync.WaitGroup
 	for _, a := range d.agents {
-		wg.Go(func() { a.stop(10 * time.Second) })
+		wg.Go(func() { a.Stop(10 * time.Second) })
 	}
 	wg.Wait()
-	d.hub.stop(15 * time.Second)
+	d.hub.Stop(15 * time.Second)
 	for _, a := range d.agents {
-		a.link.close()
-		a.web.close()
+		a.Close()
 	}
 }
 
 // logs returns the ends of all logs, for an error message.
 func (d *demo) logs() string {
-	out := "--- hub\n" + d.hub.tail()
+	out := "--- hub\n" + d.hub.Tail()
 	for _, a := range d.agents {
-		out += "\n--- " + a.name + "\n" + a.tail()
+		out += "\n--- " + a.Name + "\n" + a.Tail()
 	}
 	return out
 }

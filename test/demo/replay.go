@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"fmt"
-	"net/http"
 	"strconv"
 	"time"
 )
@@ -22,27 +20,6 @@ func randomPassword() string {
 	var b [12]byte
 	rand.Read(b[:]) // never fails
 	return hex.EncodeToString(b[:])
-}
-
-func httpClient() http.Client { return http.Client{Timeout: 2 * time.Minute} }
-
-// links asks an agent which connections stand.
-func (a *agent) links(ctx context.Context) (map[string]bool, error) {
-	var out struct {
-		Links map[string]bool `json:"links"`
-	}
-	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+a.http+"/health/detailed", nil)
-	if err != nil {
-		return nil, err
-	}
-	c := http.Client{Timeout: 2 * time.Second}
-	resp, err := c.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
-	err = json.NewDecoder(resp.Body).Decode(&out)
-	return out.Links, err
 }
 
 // message renders one station-hour as its sensor would send it.
@@ -69,20 +46,20 @@ func (d *demo) replay(ctx context.Context) error {
 	for i := range n {
 		switch i {
 		case kill:
-			d.agents[killed].kill()
-			d.show.event("%s: agent killed with SIGKILL at %s", d.agents[killed].device, d.stations[0].hours[i].at.Format(time.DateOnly))
-			if err := d.agents[killed].start(); err != nil {
+			d.agents[killed].Kill()
+			d.show.event("%s: agent killed with SIGKILL at %s", d.agents[killed].Device, d.stations[0].hours[i].at.Format(time.DateOnly))
+			if err := d.agents[killed].Start(); err != nil {
 				return err
 			}
 			if err := d.caughtUp(ctx, killed, i); err != nil {
 				return err
 			}
 		case cut:
-			d.agents[cutOff].setCut(true)
-			d.show.event("%s: link to the hub cut for %d days of data from %s", d.agents[cutOff].device, d.cutFor/24, d.stations[0].hours[i].at.Format(time.DateOnly))
+			d.agents[cutOff].SetCut(true)
+			d.show.event("%s: link to the hub cut for %d days of data from %s", d.agents[cutOff].Device, d.cutFor/24, d.stations[0].hours[i].at.Format(time.DateOnly))
 		case cut + d.cutFor:
-			d.agents[cutOff].setCut(false)
-			d.show.event("%s: link restored", d.agents[cutOff].device)
+			d.agents[cutOff].SetCut(false)
+			d.show.event("%s: link restored", d.agents[cutOff].Device)
 		}
 		if err := d.pace(ctx, i); err != nil {
 			return err
@@ -110,14 +87,14 @@ func (d *demo) caughtUp(ctx context.Context, k, i int) error {
 	}
 	limit := time.Now().Add(30 * time.Second)
 	for time.Now().Before(limit) && ctx.Err() == nil {
-		st, err := d.agents[k].state(ctx)
+		st, err := d.agents[k].State(ctx)
 		if err == nil && st.Tasks[task].Watermark >= want {
-			d.show.event("%s: back, nothing missing", d.agents[k].device)
+			d.show.event("%s: back, nothing missing", d.agents[k].Device)
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("%s has not caught up 30 s after its restart", d.agents[k].device)
+	return fmt.Errorf("%s has not caught up 30 s after its restart", d.agents[k].Device)
 }
 
 // pace waits until the slowest station is near enough, and while the hub trains or a stage is on its way.
@@ -127,7 +104,7 @@ func (d *demo) pace(ctx context.Context, i int) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err, gone := d.hub.exited(); gone {
+		if err, gone := d.hub.Exited(); gone {
 			return fmt.Errorf("the hub ended: %v", err)
 		}
 		behind := d.behind(ctx, i, time.Since(waited))
@@ -153,7 +130,7 @@ func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 			continue
 		}
 		if waited > 150*time.Millisecond {
-			if st, err := d.agents[k].state(ctx); err == nil && st.Tasks[task].Watermark/1e6 >= limit {
+			if st, err := d.agents[k].State(ctx); err == nil && st.Tasks[task].Watermark/1e6 >= limit {
 				sc.mu.Lock()
 				sc.newest = max(sc.newest, st.Tasks[task].Watermark/1e6)
 				sc.mu.Unlock()
@@ -214,14 +191,14 @@ func (d *demo) settle(ctx context.Context) error {
 	for time.Now().Before(limit) && ctx.Err() == nil {
 		waiting := ""
 		for k, a := range d.agents {
-			st, err := a.state(ctx)
+			st, err := a.State(ctx)
 			switch {
 			case err != nil:
 				waiting = err.Error()
 			case st.Outbox.PendingRecords > 0:
-				waiting = fmt.Sprintf("%s holds %d records", a.device, st.Outbox.PendingRecords)
+				waiting = fmt.Sprintf("%s holds %d records", a.Device, st.Outbox.PendingRecords)
 			case st.Outbox.Stored["reading"] < uint64(d.stations[k].readings()):
-				waiting = a.device + " has not stored everything"
+				waiting = a.Device + " has not stored everything"
 			}
 		}
 		if waiting == "" && !d.holds(1) {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"text/tabwriter"
 	"time"
+
+	"skerry.dev/test/rig"
 )
 
 // summary is run-summary.json.
@@ -72,7 +74,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		}
 		s.Devices = append(s.Devices, dev)
 	}
-	models, err := d.api.models(ctx)
+	models, err := d.api.Models(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -91,7 +93,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		}
 		s.Models = append(s.Models, modelSummary{Version: m.Version, Kind: m.Kind, TrainedOn: lineage.Rows, OfflineMAE: metrics.MAE, Persistence: metrics.Base, Champion: m.State == "champion"})
 	}
-	rolls, err := d.api.rollouts(ctx)
+	rolls, err := d.api.Rollouts(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +107,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		}
 		s.Rollouts = append(s.Rollouts, out)
 	}
-	jobs, err := d.api.jobs(ctx)
+	jobs, err := d.api.Jobs(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -127,20 +129,20 @@ func unwrap(b json.RawMessage, into any) error {
 }
 
 // device compares what was published for a station with the lake, reading by reading, and judges its predictions.
-func (d *demo) device(ctx context.Context, k int, a *agent, s *summary) (deviceSummary, error) {
-	out := deviceSummary{Name: a.device}
-	st, err := a.state(ctx)
+func (d *demo) device(ctx context.Context, k int, a *rig.Agent, s *summary) (deviceSummary, error) {
+	out := deviceSummary{Name: a.Device}
+	st, err := a.State(ctx)
 	if err != nil {
 		return out, err
 	}
-	lake, err := d.api.lakeReadings(ctx, a.device)
+	lake, err := d.api.LakeReadings(ctx, a.Device)
 	if err != nil {
 		return out, err
 	}
 	for _, h := range d.stations[k].hours {
 		for _, v := range h.values {
 			out.Published++
-			if lake[readingKey{v.series, h.at.UnixMicro()}] == 1 {
+			if lake[rig.Key{Series: v.series, At: h.at.UnixMicro()}] == 1 {
 				out.InLakeOnce++
 			}
 		}
@@ -148,8 +150,8 @@ func (d *demo) device(ctx context.Context, k int, a *agent, s *summary) (deviceS
 	for _, n := range lake {
 		out.Duplicates += n - 1
 	}
-	var gaps items[json.RawMessage]
-	if err := d.api.call(ctx, "GET", "/v1/gaps?device="+a.device, nil, &gaps); err != nil {
+	var gaps rig.Items[json.RawMessage]
+	if err := d.api.Call(ctx, "GET", "/v1/gaps?device="+a.Device, nil, &gaps); err != nil {
 		return out, err
 	}
 	out.Gaps = len(gaps.Items)
@@ -157,7 +159,7 @@ func (d *demo) device(ctx context.Context, k int, a *agent, s *summary) (deviceS
 	var dev struct {
 		Applied map[string]uint64 `json:"applied"`
 	}
-	if err := d.api.call(ctx, "GET", "/v1/devices/"+a.device, nil, &dev); err != nil {
+	if err := d.api.Call(ctx, "GET", "/v1/devices/"+a.Device, nil, &dev); err != nil {
 		return out, err
 	}
 	out.Applied = dev.Applied["reading"]

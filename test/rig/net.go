@@ -1,9 +1,10 @@
-package main
+package rig
 
 import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"path/filepath"
 	"sync"
@@ -17,26 +18,26 @@ import (
 // arrives. (mosquitto sends at once when the client is back.)
 const ackWait = 3 * time.Second
 
-// startBroker runs an MQTT broker on loopback: nats-server's MQTT listener.
-func startBroker(dir string) (*server.Server, string, error) {
-	port, err := freePort()
+// StartBroker runs an MQTT broker on loopback: nats-server's MQTT listener. It returns the broker's address.
+func StartBroker(dir string) (*server.Server, string, error) {
+	port, err := FreePort()
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := server.NewServer(&server.Options{ServerName: "demo-broker", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: filepath.Join(dir, "broker"), NoSigs: true, NoLog: true,
+	s, err := server.NewServer(&server.Options{ServerName: "rig-broker", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: filepath.Join(dir, "broker"), NoSigs: true, NoLog: true,
 		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port, MaxAckPending: 256, AckWait: ackWait}})
 	if err != nil {
 		return nil, "", err
 	}
 	go s.Start()
 	if !s.ReadyForConnections(10 * time.Second) {
-		return nil, "", errors.New("the demonstration's MQTT broker does not start")
+		return nil, "", errors.New("the MQTT broker does not start")
 	}
 	return s, fmt.Sprintf("tcp://127.0.0.1:%d", port), nil
 }
 
-// connect opens an MQTT client of the driver.
-func connect(broker, id string) (mqtt.Client, error) {
+// Connect opens an MQTT client.
+func Connect(broker, id string) (mqtt.Client, error) {
 	o := mqtt.NewClientOptions().AddBroker(broker).SetClientID(id).SetOrderMatters(false).SetConnectTimeout(10 * time.Second).SetMaxResumePubInFlight(100)
 	c := mqtt.NewClient(o)
 	t := c.Connect()
@@ -46,17 +47,35 @@ func connect(broker, id string) (mqtt.Client, error) {
 	return c, nil
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+var (
+	portMu sync.Mutex // guards given
+	given  = map[int]bool{}
+)
+
+// FreePort returns a TCP port of loopback that nobody listens on and that was not given out before. It lies below the range from which systems take the ports of outgoing
+// connections, so that a program which starts again finds it free.
+func FreePort() (int, error) {
+	portMu.Lock()
+	defer portMu.Unlock()
+	var last error
+	for range 1000 {
+		port := 20_000 + rand.IntN(12_000)
+		if given[port] {
+			continue
+		}
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			last = err
+			continue
+		}
+		given[port] = true
+		return port, l.Close()
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	return 0, fmt.Errorf("no free port: %w", last)
 }
 
-// proxy forwards TCP connections and can drop them all: the link of a site that is cut off.
-type proxy struct {
+// Proxy forwards TCP connections and can drop them all: the link of a site that is cut off.
+type Proxy struct {
 	target string
 	l      net.Listener
 	mu     sync.Mutex // guards cut and conns
@@ -65,19 +84,21 @@ type proxy struct {
 	wg     sync.WaitGroup
 }
 
-func newProxy(target string) (*proxy, error) {
+// NewProxy forwards a port of loopback to target (host:port).
+func NewProxy(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &proxy{target: target, l: l, conns: map[net.Conn]bool{}}
+	p := &Proxy{target: target, l: l, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.accept)
 	return p, nil
 }
 
-func (p *proxy) addr() string { return p.l.Addr().String() }
+// Addr returns host:port to connect to.
+func (p *Proxy) Addr() string { return p.l.Addr().String() }
 
-func (p *proxy) accept() {
+func (p *Proxy) accept() {
 	for {
 		c, err := p.l.Accept()
 		if err != nil {
@@ -87,7 +108,7 @@ func (p *proxy) accept() {
 	}
 }
 
-func (p *proxy) serve(c net.Conn) {
+func (p *Proxy) serve(c net.Conn) {
 	defer c.Close()
 	if !p.track(c) {
 		return
@@ -115,7 +136,7 @@ func (p *proxy) serve(c net.Conn) {
 	<-done
 }
 
-func (p *proxy) track(c net.Conn) bool {
+func (p *Proxy) track(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.cut {
@@ -125,14 +146,14 @@ func (p *proxy) track(c net.Conn) bool {
 	return true
 }
 
-func (p *proxy) forget(c net.Conn) {
+func (p *Proxy) forget(c net.Conn) {
 	p.mu.Lock()
 	delete(p.conns, c)
 	p.mu.Unlock()
 }
 
-// setCut drops every connection and refuses new ones, or lets them through again.
-func (p *proxy) setCut(cut bool) {
+// SetCut drops every connection and refuses new ones, or lets them through again.
+func (p *Proxy) SetCut(cut bool) {
 	p.mu.Lock()
 	p.cut = cut
 	if cut {
@@ -143,8 +164,9 @@ func (p *proxy) setCut(cut bool) {
 	p.mu.Unlock()
 }
 
-func (p *proxy) close() {
-	p.setCut(true)
+// Close drops everything and stops listening.
+func (p *Proxy) Close() {
+	p.SetCut(true)
 	p.l.Close()
 	p.wg.Wait()
 }

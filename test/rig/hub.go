@@ -1,4 +1,4 @@
-package main
+package rig
 
 import (
 	"bytes"
@@ -14,13 +14,14 @@ import (
 	"time"
 )
 
-// hubClient speaks the hub's REST API as any program would.
-type hubClient struct {
-	base, token string
-	http        http.Client
+// Client speaks the hub's REST API as any program would.
+type Client struct {
+	Base, Token string
+	HTTP        http.Client
 }
 
-func (h *hubClient) call(ctx context.Context, method, path string, in, out any) error {
+// Call sends in as JSON and decodes the answer into out; both may be nil.
+func (h *Client) Call(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		b, err := json.Marshal(in)
@@ -29,17 +30,17 @@ func (h *hubClient) call(ctx context.Context, method, path string, in, out any) 
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, h.base+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, h.Base+path, body)
 	if err != nil {
 		return err
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if h.token != "" {
-		req.Header.Set("Authorization", "Bearer "+h.token)
+	if h.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+h.Token)
 	}
-	resp, err := h.http.Do(req)
+	resp, err := h.HTTP.Do(req)
 	if err != nil {
 		return err
 	}
@@ -57,13 +58,13 @@ func (h *hubClient) call(ctx context.Context, method, path string, in, out any) 
 	return json.Unmarshal(b, out)
 }
 
-// waitReady waits until the hub answers.
-func (h *hubClient) waitReady(ctx context.Context, limit time.Duration) error {
+// WaitReady waits until the hub answers.
+func (h *Client) WaitReady(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	var last error
 	for ctx.Err() == nil {
-		if last = h.call(ctx, "GET", "/ready", nil, nil); last == nil {
+		if last = h.Call(ctx, "GET", "/ready", nil, nil); last == nil {
 			return nil
 		}
 		time.Sleep(50 * time.Millisecond)
@@ -71,14 +72,16 @@ func (h *hubClient) waitReady(ctx context.Context, limit time.Duration) error {
 	return fmt.Errorf("the hub is not ready after %s: %w", limit, last)
 }
 
-func (h *hubClient) login(ctx context.Context, user, password string) error {
+// Login gets a token for the calls that follow.
+func (h *Client) Login(ctx context.Context, user, password string) error {
 	var out struct{ Token string }
-	err := h.call(ctx, "POST", "/v1/login", map[string]string{"user": user, "password": password}, &out)
-	h.token = out.Token
+	err := h.Call(ctx, "POST", "/v1/login", map[string]string{"user": user, "password": password}, &out)
+	h.Token = out.Token
 	return err
 }
 
-type job struct {
+// Job is a training as the hub tells of it.
+type Job struct {
 	ID, Task, State string
 	Spec            struct{ Trigger string }
 	Result          struct {
@@ -88,7 +91,8 @@ type job struct {
 	Error string
 }
 
-type rolloutView struct {
+// Rollout is a rollout as the hub tells of it.
+type Rollout struct {
 	ID     string `json:"id"`
 	Model  string `json:"model"`
 	State  string `json:"state"`
@@ -105,7 +109,8 @@ type rolloutView struct {
 	} `json:"status"`
 }
 
-type modelView struct {
+// Model is a registered model.
+type Model struct {
 	Digest  string          `json:"digest"`
 	Version int             `json:"version"`
 	Kind    string          `json:"kind"`
@@ -114,51 +119,55 @@ type modelView struct {
 	Lineage json.RawMessage `json:"lineage"`
 }
 
-type items[T any] struct {
+// Items is a listing.
+type Items[T any] struct {
 	Items []T `json:"items"`
 }
 
-func (h *hubClient) jobs(ctx context.Context) ([]job, error) {
-	var o items[job]
-	err := h.call(ctx, "GET", "/v1/jobs?limit=100", nil, &o)
+// Jobs lists the newest trainings.
+func (h *Client) Jobs(ctx context.Context) ([]Job, error) {
+	var o Items[Job]
+	err := h.Call(ctx, "GET", "/v1/jobs?limit=100", nil, &o)
 	return o.Items, err
 }
 
-func (h *hubClient) rollouts(ctx context.Context) ([]rolloutView, error) {
-	var o items[rolloutView]
-	err := h.call(ctx, "GET", "/v1/rollouts?limit=100", nil, &o)
+// Rollouts lists the newest rollouts.
+func (h *Client) Rollouts(ctx context.Context) ([]Rollout, error) {
+	var o Items[Rollout]
+	err := h.Call(ctx, "GET", "/v1/rollouts?limit=100", nil, &o)
 	return o.Items, err
 }
 
-func (h *hubClient) models(ctx context.Context) ([]modelView, error) {
-	var o items[modelView]
-	err := h.call(ctx, "GET", "/v1/models?limit=100", nil, &o)
+// Models lists the newest models.
+func (h *Client) Models(ctx context.Context) ([]Model, error) {
+	var o Items[Model]
+	err := h.Call(ctx, "GET", "/v1/models?limit=100", nil, &o)
 	return o.Items, err
 }
 
-// readingKey identifies a reading as it was published.
-type readingKey struct {
-	series string
-	at     int64 // microseconds
+// Key identifies a reading as it was published.
+type Key struct {
+	Series string
+	At     int64 // microseconds
 }
 
 // lakePage is the most readings the hub exports at once.
 const lakePage = 1_000_000
 
-// lakeReadings counts every reading of a device in the lake.
-func (h *hubClient) lakeReadings(ctx context.Context, device string) (map[readingKey]int, error) {
+// LakeReadings counts every reading of a device in the lake.
+func (h *Client) LakeReadings(ctx context.Context, device string) (map[Key]int, error) {
 	q := url.Values{"device": {device}, "format": {"csv"}, "limit": {strconv.Itoa(lakePage)}}
-	req, err := http.NewRequestWithContext(ctx, "GET", h.base+"/v1/lake/readings?"+q.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, "GET", h.Base+"/v1/lake/readings?"+q.Encode(), nil)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+h.token)
-	resp, err := h.http.Do(req)
+	req.Header.Set("Authorization", "Bearer "+h.Token)
+	resp, err := h.HTTP.Do(req)
 	if err != nil {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	out := map[readingKey]int{}
+	out := map[Key]int{}
 	n, err := countPage(resp, out)
 	if err == nil && n == lakePage {
 		err = fmt.Errorf("more than %d readings", lakePage)
@@ -169,7 +178,7 @@ func (h *hubClient) lakeReadings(ctx context.Context, device string) (map[readin
 	return out, nil
 }
 
-func countPage(resp *http.Response, out map[readingKey]int) (int, error) {
+func countPage(resp *http.Response, out map[Key]int) (int, error) {
 	if resp.StatusCode != http.StatusOK {
 		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
 		return 0, fmt.Errorf("%s: %s", resp.Status, b)
@@ -203,7 +212,7 @@ func countPage(resp *http.Response, out map[readingKey]int) (int, error) {
 			}
 			at = t.UnixMicro()
 		}
-		out[readingKey{rec[col["series"]], at}]++
+		out[Key{rec[col["series"]], at}]++
 		n++
 	}
 }
