@@ -1,0 +1,200 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/agent/replay"
+	"skerry.dev/compute/feature"
+	"skerry.dev/sync/spec"
+)
+
+func newPredictCommand() *cobra.Command {
+	var files fileFlags
+	var model, task, out string
+	c := &cobra.Command{
+		Use:   "predict",
+		Short: "Predict every row of a file with an artifact",
+		Long: "Run the rows of a file, in event-time order, through an artifact's pipeline and model: each row is predicted from itself and the rows before it. Columns are found by the names of the artifact's inputs " +
+			"(\"PM2.5\" is pm25); an input without a column is missing everywhere. An artifact that looks at single rows only needs no time column.\n\n" +
+			"The answer has the columns ts, prediction, lower, upper, in the target's unit; for a classification prediction is the class, lower and upper are empty, and a column per class holds its probability. " +
+			"The local learning of a running agent is not part of it: for that see replay.",
+		Example: "  skerry-agent predict --model pm25.skerry --data station.csv.gz --out predictions.csv\n  skerry-agent predict --model pm25.skerry --data - --time when --format unix_ms --out - < rows.csv",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := files.finish(); err != nil {
+				return err
+			}
+			a, err := readModel(model)
+			if err != nil {
+				return err
+			}
+			var t *spec.Task
+			if task != "" {
+				if t, err = readTask(task); err != nil {
+					return err
+				}
+			}
+			plan, err := replay.Table(a, t)
+			if err != nil {
+				return err
+			}
+			in, err := openData(cmd, files.data)
+			if err != nil {
+				return err
+			}
+			defer in.Close()
+			var r io.Reader = in
+			if files.opts.Time == "" && timeless(a.Pipeline) {
+				added := false
+				if r, added, err = numbered(in); err != nil {
+					return fmt.Errorf("read rows %s: %w", files.data, err)
+				}
+				if added {
+					files.opts.Time, files.opts.Format = "ts", "unix"
+				}
+			}
+			w, done, err := createCSV(cmd, out)
+			if err != nil {
+				return err
+			}
+			p := newProgress(cmd.ErrOrStderr())
+			defer p.clear()
+			classes := a.Manifest.Output.Classes
+			head := []string{"ts", "prediction", "lower", "upper"}
+			for _, c := range classes {
+				head = append(head, "p_"+c)
+			}
+			cw := csv.NewWriter(w)
+			werr := cw.Write(head)
+			n, err := replay.Predict(cmd.Context(), files.data, r, a, plan, files.opts, func(i, n int, q *replay.Prediction) error {
+				if i%256 == 0 {
+					p.say("%d of %d rows", i, n)
+				}
+				rec := append(head[:0:0], stampCSV(q.Row), number(q.Value), number(q.Lower), number(q.Upper))
+				if len(classes) > 0 && q.Value == q.Value {
+					rec[1], rec[2], rec[3] = classes[int(q.Value)], "", ""
+					for k := range classes {
+						rec = append(rec, number(probability(q.Classes, k)))
+					}
+				}
+				return cw.Write(rec)
+			})
+			cw.Flush()
+			if err := errors.Join(err, werr, cw.Error(), done()); err != nil {
+				return err
+			}
+			p.clear()
+			if out != "-" {
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "predicted %d rows with %s\n", n, a.Digest[:12])
+			}
+			return err
+		},
+	}
+	files.bind(c)
+	fl := c.Flags()
+	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry)")
+	fl.StringVarP(&task, "task", "t", "", "task file, for the ranges it declares")
+	fl.StringVarP(&out, "out", "o", "", "CSV file to write, - for standard output")
+	_ = c.MarkFlagRequired("model") // the flags exist
+	_ = c.MarkFlagRequired("out")
+	return c
+}
+
+// probability returns a class's probability; one number is that of class 1 of two.
+func probability(p []float64, class int) float64 {
+	switch {
+	case len(p) > 1:
+		return p[class]
+	case class == 1:
+		return p[0]
+	}
+	return 1 - p[0]
+}
+
+// openData opens a data file, "-" for standard input.
+func openData(cmd *cobra.Command, path string) (io.ReadCloser, error) {
+	if path == "-" {
+		return io.NopCloser(cmd.InOrStdin()), nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("open --data: %w", err)
+	}
+	return f, nil
+}
+
+// unpack reads through gzip where the first bytes say so.
+func unpack(r io.Reader) (*bufio.Reader, error) {
+	br := bufio.NewReaderSize(r, 64<<10)
+	if head, _ := br.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		return br, nil
+	}
+	z, err := gzip.NewReader(br)
+	if err != nil {
+		return nil, err
+	}
+	return bufio.NewReaderSize(z, 64<<10), nil
+}
+
+// timeless reports whether a pipeline looks at nothing but the row itself.
+func timeless(p *feature.Pipeline) bool {
+	return !slices.ContainsFunc(p.Columns, func(c feature.Column) bool {
+		return c.Op != feature.OpValue && c.Op != feature.OpOneHot && c.Op != feature.OpMissing
+	})
+}
+
+// timeNames are the columns that hold the event time without being named.
+var timeNames = []string{"ts", "time", "timestamp", "date", "datetime"}
+
+// numbered gives rows without a time column the second since 1970 that is their number, so that they keep their order; added tells that it did. Rows with one are
+// passed on.
+func numbered(r io.Reader) (out io.Reader, added bool, err error) {
+	br, err := unpack(r)
+	if err != nil {
+		return nil, false, err
+	}
+	line, err := br.ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, false, err
+	}
+	header, err := csv.NewReader(strings.NewReader(line)).Read()
+	if err != nil {
+		return nil, false, fmt.Errorf("header: %w", err)
+	}
+	has := func(name string) bool {
+		return slices.ContainsFunc(header, func(h string) bool { return strings.EqualFold(h, name) })
+	}
+	if slices.ContainsFunc(timeNames, has) || has("year") && has("month") && has("day") {
+		return io.MultiReader(strings.NewReader(line), br), false, nil
+	}
+	cr := csv.NewReader(br)
+	cr.FieldsPerRecord = len(header)
+	var b bytes.Buffer
+	cw := csv.NewWriter(&b)
+	for n, rec := 0, append([]string{"ts"}, header...); ; n++ {
+		if err := cw.Write(rec); err != nil {
+			return nil, false, err
+		}
+		next, err := cr.Read()
+		if errors.Is(err, io.EOF) {
+			cw.Flush()
+			return &b, true, nil
+		}
+		if err != nil {
+			return nil, false, err
+		}
+		rec = append([]string{strconv.Itoa(n)}, next...)
+	}
+}
