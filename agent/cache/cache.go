@@ -125,7 +125,7 @@ func (s *Store) repair(path string, opts Options) error {
 	if err := os.Rename(path, aside); err != nil {
 		return fmt.Errorf("set damaged cache aside: %w", err)
 	}
-	if CheckFile(fresh) == nil {
+	if opts.Check(fresh) == nil {
 		if err := os.Rename(fresh, path); err != nil {
 			return fmt.Errorf("install salvaged cache: %w", err)
 		}
@@ -239,7 +239,7 @@ func trim(journal, snaps *bbolt.Bucket) error {
 		return err
 	}
 	c := journal.Cursor()
-	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.Next() {
+	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.First() { // Next would skip an entry after a deletion
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -362,14 +362,25 @@ func CheckFile(path string) (err error) {
 		for err := range tx.Check() {
 			return err
 		}
-		return walk(tx, func(_ [][]byte, _, v []byte, chunk bool) error {
+		return walk(tx, func(path [][]byte, k, v []byte, chunk bool) error {
 			if chunk {
-				_, _, err := wire.Decode(v)
-				return err
+				return checkChunk(path, k, v)
 			}
 			return nil
 		})
 	})
+}
+
+// checkChunk reads a chunk and compares it with the place where it lies: bits can flip in keys too.
+func checkChunk(path [][]byte, k, v []byte) error {
+	h, _, err := wire.Decode(v)
+	if err != nil {
+		return err
+	}
+	if string(h.Run[:]) != string(path[1]) || len(path[2]) != 1 || h.Class != wire.Class(path[2][0]) || len(k) != 8 || h.First != binary.BigEndian.Uint64(k) {
+		return fmt.Errorf("%w: chunk %s/%s/%d lies under another key", wire.ErrCorrupt, h.Run, h.Class, h.First)
+	}
+	return nil
 }
 
 // SalvageFile copies every key and value that can still be read into a new file, leaving out chunks that fail their checksum, all snapshots and the journal: learned state
@@ -407,7 +418,7 @@ func SalvageFile(from, to string) (err error) {
 	return src.View(func(tx *bbolt.Tx) error {
 		return walk(tx, func(path [][]byte, k, v []byte, chunk bool) error {
 			if chunk {
-				if _, _, err := wire.Decode(v); err != nil {
+				if checkChunk(path, k, v) != nil {
 					return nil
 				}
 			} else if name := string(path[0]); name == string(bucketSnapshots) || name == string(bucketJournal) {
