@@ -125,8 +125,7 @@ func (l *Link) Run(ctx context.Context) error {
 	pause := 200 * time.Millisecond
 	warned := false
 	for ctx.Err() == nil {
-		began := time.Now()
-		err := l.session(ctx)
+		up, err := l.session(ctx)
 		if ctx.Err() != nil {
 			break
 		}
@@ -137,7 +136,7 @@ func (l *Link) Run(ctx context.Context) error {
 				warned = true
 			}
 		}
-		if time.Since(began) > 10*time.Second {
+		if up > pause { // it held longer than was waited for it: this is no flapping link
 			pause, warned = 200*time.Millisecond, false
 		}
 		select {
@@ -153,14 +152,14 @@ func jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(time.Now().UnixNano()%int64(d/2+1))
 }
 
-// session is one connection from hello to its loss.
-func (l *Link) session(ctx context.Context) error {
+// session is one connection from hello to its loss. It tells how long the hub was there.
+func (l *Link) session(ctx context.Context) (up time.Duration, err error) {
 	urls, creds, err := l.opts.NATS()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(urls) == 0 {
-		return errors.New("no hub address: enrol the device first")
+		return 0, errors.New("no hub address: enrol the device first")
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -182,12 +181,12 @@ func (l *Link) session(ctx context.Context) error {
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { l.log.Warn("hub link error", "err", err) }),
 	}, creds...) {
 		if err := f(&o); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	conn, err := o.Connect()
 	if err != nil {
-		return fmt.Errorf("connect to hub: %w", err)
+		return 0, fmt.Errorf("connect to hub: %w", err)
 	}
 	defer conn.Close()
 	l.conn.Store(conn)
@@ -195,17 +194,17 @@ func (l *Link) session(ctx context.Context) error {
 	desired := make(chan *nats.Msg, 64)
 	sub, err := conn.ChanSubscribe(wire.SubjectDesired(l.opts.Device), desired)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer sub.Unsubscribe()
 	applied, err := conn.Subscribe(wire.SubjectApplied(l.opts.Device), func(m *nats.Msg) { l.applied(m.Data) })
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer applied.Unsubscribe()
 
 	if err := l.hello(ctx, conn); err != nil {
-		return err
+		return 0, err
 	}
 	l.box.Online(true)
 	l.up.Store(true)
@@ -216,7 +215,9 @@ func (l *Link) session(ctx context.Context) error {
 		l.box.Online(false)
 		l.notify(false)
 	}()
-	return l.work(ctx, conn, desired)
+	began := time.Now()
+	err = l.work(ctx, conn, desired)
+	return time.Since(began), err
 }
 
 func (l *Link) notify(up bool) {
