@@ -37,8 +37,6 @@ func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
 	check("hub.yaml", h, defaultHub(), sh, err)
 	m, sm, err := ML(Sources{File: "ml_config.yml"})
 	check("ml_config.yml", m, defaultML(), sm, err)
-	n, sn, err := Monitoring(Sources{File: "monitoring_config.yml"})
-	check("monitoring_config.yml", n, defaultMonitoring(), sn, err)
 }
 
 func TestSampleTasks(t *testing.T) {

@@ -50,11 +50,6 @@ func Hub(src Sources) (*HubConfig, []Setting, error) { return load(defaultHub(),
 // ML loads ml_config.yml.
 func ML(src Sources) (*MLConfig, []Setting, error) { return load(defaultML(), src) }
 
-// Monitoring loads monitoring_config.yml.
-func Monitoring(src Sources) (*MonitoringConfig, []Setting, error) {
-	return load(defaultMonitoring(), src)
-}
-
 func load[T config](cfg T, src Sources) (T, []Setting, error) {
 	var none T
 	leaves := leavesOf("", reflect.ValueOf(cfg).Elem())
@@ -315,7 +310,7 @@ func maskURL(s string) string {
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
 func allEnvs() []string {
 	var out []string
-	for _, c := range []config{defaultAgent(), defaultHub(), defaultML(), defaultMonitoring()} {
+	for _, c := range []config{defaultAgent(), defaultHub(), defaultML()} {
 		for _, l := range leavesOf("", reflect.ValueOf(c).Elem()) {
 			out = append(out, l.envs...)
 		}

@@ -107,7 +107,37 @@ func (s *Server) Guard(need Role, h http.Handler) http.Handler {
 func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	c := s.auth.caller(ctx.Context(), ctx.Header("Authorization"))
 	c.Source = host(ctx.RemoteAddr())
+	if !s.inPace(c) {
+		ctx.SetHeader("Retry-After", "1")
+		refuse(ctx, http.StatusTooManyRequests, "too_many_requests", fmt.Sprintf("more than %g requests a second: wait a moment (auth.rate_limit)", s.opts.RateLimit))
+		return
+	}
 	next(huma.WithValue(ctx, callerKey{}, c))
+}
+
+// maxCallers bounds the memory of the rate limit; beyond it everybody begins anew.
+const maxCallers = 10_000
+
+// inPace reports whether a caller keeps within the rate limit. Callers without a credential are told apart by their address.
+func (s *Server) inPace(c Caller) bool {
+	if s.opts.RateLimit <= 0 {
+		return true
+	}
+	key := c.Name
+	if key == "" {
+		key = c.Source
+	}
+	s.mu.Lock()
+	l := s.pace[key]
+	if l == nil {
+		if len(s.pace) >= maxCallers {
+			clear(s.pace)
+		}
+		l = rate.NewLimiter(rate.Limit(s.opts.RateLimit), int(4*s.opts.RateLimit))
+		s.pace[key] = l
+	}
+	s.mu.Unlock()
+	return l.Allow()
 }
 
 func host(addr string) string {

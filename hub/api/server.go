@@ -43,6 +43,8 @@ type Options struct {
 	LoginTTL time.Duration
 	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload is taken as described by the caller.
 	Inspect func(data []byte) (task, kind string, metrics any, err error)
+	// RateLimit bounds the operations of one caller a second, with bursts of four times as many. 0: no limit. Logins and enrolments are limited in any case.
+	RateLimit float64
 	// Gatherer is what /metrics shows. nil: nothing.
 	Gatherer prometheus.Gatherer
 	// Log receives failures of the hub's own. nil: nowhere.
@@ -68,9 +70,10 @@ type Server struct {
 	auth   auth
 	checks map[string]func(context.Context) error
 
-	mu    sync.Mutex // guards table and tries
+	mu    sync.Mutex // guards table, tries and pace
 	table []Row
 	tries map[string]*rate.Limiter
+	pace  map[string]*rate.Limiter // by caller, nil without a limit
 }
 
 // Row is one line of the authorisation table.
@@ -91,7 +94,7 @@ func New(p Parts, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Parts: p, opts: opts, mux: http.NewServeMux(), tries: map[string]*rate.Limiter{}, checks: map[string]func(context.Context) error{}}
+	s := &Server{Parts: p, opts: opts, mux: http.NewServeMux(), tries: map[string]*rate.Limiter{}, pace: map[string]*rate.Limiter{}, checks: map[string]func(context.Context) error{}}
 	s.auth = auth{db: p.DB, bus: p.Bus, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil

@@ -7,6 +7,7 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -41,7 +42,7 @@ type Options struct {
 	NATSListen string `yaml:"nats_listen"`
 	// AdvertiseNATS are the URLs that devices are told. Default: the address listened on.
 	AdvertiseNATS []string `yaml:"advertise_nats"`
-	// TLSCert and TLSKey are PEM files for NATS. Empty: plain TCP, for loopback or behind a TLS proxy.
+	// TLSCert and TLSKey are PEM files for the REST API and NATS. Empty: no TLS, for loopback or behind a TLS proxy.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
 	// DatabaseURL is postgres://… or a path of a SQLite file. Default: hub.db in DataDir.
@@ -61,6 +62,8 @@ type Options struct {
 	CompactAge   time.Duration `yaml:"compact_age"`
 	// LabelAge is how long matured predictions stay in SQL for charts. Default 90 days.
 	LabelAge time.Duration `yaml:"label_age"`
+	// RateLimit bounds the requests of one caller of the API a second. 0: no limit.
+	RateLimit float64 `yaml:"-"`
 	// CredentialTTL is the life of a device's NATS credential. Default 24 h.
 	CredentialTTL time.Duration `yaml:"credential_ttl"`
 	// Version is shown by /health.
@@ -147,7 +150,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{Every: opts.CompactEvery, MaxAge: opts.CompactAge, LabelAge: opts.LabelAge, Registerer: h.Metrics, Log: opts.Log})
 	if h.API, err = api.New(api.Parts{DB: h.DB, Bus: h.Bus, Fleet: h.Fleet, Registry: h.Registry, Lake: h.Lake, Trust: h.Trust},
-		api.Options{Version: opts.Version, Secret: opts.JWTSecret, KeyDir: keys, Inspect: opts.Inspect, Gatherer: h.Metrics, Log: opts.Log}); err != nil {
+		api.Options{Version: opts.Version, Secret: opts.JWTSecret, KeyDir: keys, Inspect: opts.Inspect, RateLimit: opts.RateLimit, Gatherer: h.Metrics, Log: opts.Log}); err != nil {
 		return nil, err
 	}
 	if err := h.firstAdmin(ctx); err != nil {
@@ -155,6 +158,13 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	}
 	if h.listener, err = net.Listen("tcp", opts.Listen); err != nil {
 		return nil, err
+	}
+	if opts.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(opts.TLSCert, opts.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("tls_cert: %w", err)
+		}
+		h.listener = tls.NewListener(h.listener, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}})
 	}
 	return h, nil
 }
@@ -180,7 +190,12 @@ func (h *Hub) firstAdmin(ctx context.Context) error {
 func (h *Hub) Go(fn func(context.Context) error) { h.tasks = append(h.tasks, fn) }
 
 // URL is the address of the REST API.
-func (h *Hub) URL() string { return "http://" + h.listener.Addr().String() }
+func (h *Hub) URL() string {
+	if h.opts.TLSCert != "" {
+		return "https://" + h.listener.Addr().String()
+	}
+	return "http://" + h.listener.Addr().String()
+}
 
 // Run serves until ctx ends or a part fails, and returns when everything it started has stopped.
 func (h *Hub) Run(ctx context.Context) error {

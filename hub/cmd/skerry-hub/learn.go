@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"time"
@@ -23,7 +24,7 @@ type learnFlags struct {
 func (f *learnFlags) bind(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVar(&f.file, "ml-config", "", "ml_config.yml: model selection, training triggers")
-	fl.BoolVar(&f.policy.Disabled, "no-auto-train", os.Getenv("ENABLE_AUTO_RETRAINING") == "false", "train on command only")
+	fl.BoolVar(&f.policy.Disabled, "no-auto-train", false, "train on command only")
 	fl.Int64Var(&f.policy.MinLabels, "train-min-labels", 0, "labels a first model needs, over all devices (default 2000)")
 	fl.Int64Var(&f.policy.MinNewLabels, "train-min-new-labels", 0, "labels since the last training before drift or schedule may ask for another (default 2000)")
 	fl.Int64Var(&f.policy.NewLabels, "train-new-labels", 0, "labels that ask for a training by themselves (default never)")
@@ -42,33 +43,30 @@ func (f *learnFlags) bind(c *cobra.Command) {
 }
 
 // finish fills from the file what no flag has set.
-func (f *learnFlags) finish() error {
-	f.rollout.MaxLatencyUS = float64(f.maxLatency.Microseconds())
-	if f.file == "" {
-		return nil
-	}
+func (f *learnFlags) finish(hub *configs.HubConfig) error {
 	ml, _, err := configs.ML(configs.Sources{File: f.file, Environ: os.Environ()})
 	if err != nil {
 		return fmt.Errorf("--ml-config: %w", err)
 	}
-	a := ml.Streaming.AdaptiveLearning
-	p := &f.policy
-	p.Disabled = p.Disabled || !a.Enabled
+	a, p, r := ml.Streaming.AdaptiveLearning, &f.policy, &f.rollout
+	p.Disabled = p.Disabled || !a.Enabled || !hub.Training.Auto
+	p.NoRollout = p.NoRollout || !ml.Rollout.Auto
 	p.Threshold = a.RetrainingThreshold
-	if p.MinNewLabels == 0 {
-		p.MinNewLabels = int64(a.MinLabels)
+	p.Learners = ml.ModelSelection.Families
+	p.MinLabels = cmp.Or(p.MinLabels, int64(a.FirstLabels))
+	p.MinNewLabels = cmp.Or(p.MinNewLabels, int64(a.MinLabels))
+	p.DriftEvents = cmp.Or(p.DriftEvents, a.DriftEvents)
+	p.Cooldown = cmp.Or(p.Cooldown, a.Cooldown.Std())
+	p.Schedule = cmp.Or(p.Schedule, a.Schedule.Std())
+	p.Threads = cmp.Or(p.Threads, hub.Training.Threads)
+	p.Trials = cmp.Or(p.Trials, ml.ModelSelection.MaxTrials)
+	if p.Trials == 0 {
+		p.TimeBudget = cmp.Or(p.TimeBudget, ml.ModelSelection.Budget.Std())
 	}
-	if p.Cooldown == 0 {
-		p.Cooldown = a.Cooldown.Std()
-	}
-	if p.Schedule == 0 {
-		p.Schedule = a.Schedule.Std()
-	}
-	if p.TimeBudget == 0 && p.Trials == 0 {
-		p.TimeBudget = ml.ModelSelection.Budget.Std()
-	}
-	for _, l := range ml.ModelSelection.Families {
-		p.Learners = append(p.Learners, l)
-	}
+	r.Approval = r.Approval || ml.Rollout.Approval
+	r.MinShadow = cmp.Or(r.MinShadow, ml.Rollout.MinShadow)
+	r.Probation = cmp.Or(r.Probation, ml.Rollout.Probation)
+	r.MaxRegression = cmp.Or(r.MaxRegression, ml.Rollout.MaxRegression)
+	r.MaxLatencyUS = float64(cmp.Or(f.maxLatency, ml.Rollout.MaxLatency.Std()).Microseconds())
 	return nil
 }

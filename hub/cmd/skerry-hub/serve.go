@@ -4,72 +4,74 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
 
-	"skerry.dev/hub/api"
+	"skerry.dev/configs"
+	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/server"
+	"skerry.dev/hub/training"
 	"skerry.dev/hub/web"
 )
 
-// serveFlags are the options of serve and init. Flags win over the environment.
+// serveFlags are the options of serve and init: flags win over the environment, that over the file.
 type serveFlags struct {
-	opts         server.Options
+	config       string
 	passwordFile string
-	logLevel     string
-	logFormat    string
+	opts         server.Options
+	hub          *configs.HubConfig
 }
+
+// hubKeys maps flags to the keys of hub.yaml.
+var hubKeys = map[string]string{"data": "data_dir", "listen": "listen", "nats-listen": "nats_listen", "advertise-nats": "nats_urls", "tls-cert": "tls_cert", "tls-key": "tls_key",
+	"log-level": "log.level", "log-format": "log.format", "compact-every": "lake.compact_every", "compact-age": "lake.compact_age"}
 
 func (f *serveFlags) bind(c *cobra.Command) {
-	env := func(names ...string) string {
-		for _, n := range names {
-			if v := os.Getenv(n); v != "" {
-				return v
-			}
-		}
-		return ""
-	}
-	or := func(v, d string) string {
-		if v == "" {
-			return d
-		}
-		return v
-	}
 	fl := c.Flags()
-	fl.StringVar(&f.opts.DataDir, "data", or(env("SKERRY_HUB_DATA"), "skerry-hub-data"), "directory of everything that is not elsewhere")
-	fl.StringVar(&f.opts.Listen, "listen", or(env("SKERRY_HUB_LISTEN"), "127.0.0.1:8000"), "address of the REST API")
-	fl.StringVar(&f.opts.NATSListen, "nats-listen", or(env("SKERRY_HUB_NATS_LISTEN"), "127.0.0.1:4222"), "address for devices")
-	fl.StringSliceVar(&f.opts.AdvertiseNATS, "advertise-nats", nil, "URLs that devices are told (default: the address listened on)")
-	fl.StringVar(&f.opts.TLSCert, "tls-cert", "", "PEM certificate for devices' connections")
-	fl.StringVar(&f.opts.TLSKey, "tls-key", "", "PEM key of --tls-cert")
+	fl.StringVar(&f.config, "config", "", "hub.yaml; see configs/hub.yaml for every key")
 	fl.StringVar(&f.passwordFile, "admin-password-file", "", "file with the password of the user admin, used on the first start only")
-	fl.StringVar(&f.logLevel, "log-level", or(env("ML_LOG_LEVEL"), "info"), "debug, info, warn or error")
-	fl.StringVar(&f.logFormat, "log-format", "text", "text or json")
-	fl.DurationVar(&f.opts.CompactEvery, "compact-every", 0, "how often the lake looks for chunks to move (default 1m)")
-	fl.DurationVar(&f.opts.CompactAge, "compact-age", 0, "how long a chunk may wait before it is moved to the lake (default 15m)")
-	f.opts.DatabaseURL = env("DATABASE_URL")
-	f.opts.BlobURL = env("MODEL_STORAGE_PATH")
-	f.opts.JWTSecret = env("JWT_SECRET")
+	fl.String("data", "", "directory of everything that is not elsewhere (default skerry-hub-data)")
+	fl.String("listen", "", "address of the REST API and the web UI (default 127.0.0.1:8000)")
+	fl.String("nats-listen", "", "address for devices (default 127.0.0.1:4222)")
+	fl.String("advertise-nats", "", "addresses that devices are told, separated by commas (default: the address listened on)")
+	fl.String("tls-cert", "", "PEM certificate for the API and for devices")
+	fl.String("tls-key", "", "PEM key of --tls-cert")
+	fl.String("log-level", "", "debug, info, warn or error (default info)")
+	fl.String("log-format", "", "text or json (default text)")
+	fl.String("compact-every", "", "how often the lake looks for chunks to move (default 1m)")
+	fl.String("compact-age", "", "how long a chunk may wait before it is moved to the lake (default 15m)")
 }
 
-func (f *serveFlags) finish(w io.Writer) error {
+func (f *serveFlags) finish(c *cobra.Command) error {
+	flags := map[string]string{}
+	for name, key := range hubKeys {
+		if c.Flags().Changed(name) {
+			flags[key] = c.Flags().Lookup(name).Value.String()
+		}
+	}
+	hub, _, err := configs.Hub(configs.Sources{File: f.config, Environ: os.Environ(), Flags: flags})
+	if err != nil {
+		return err
+	}
+	f.hub = hub
+	w := c.ErrOrStderr()
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(strings.ToLower(f.logLevel))); err != nil {
-		return fmt.Errorf("--log-level %q: must be debug, info, warn or error", f.logLevel)
+	if err := level.UnmarshalText([]byte(strings.ToLower(hub.Log.Level))); err != nil {
+		return fmt.Errorf("log.level %q: must be debug, info, warn or error", hub.Log.Level)
 	}
 	o := &slog.HandlerOptions{Level: level}
-	switch f.logFormat {
-	case "json":
-		f.opts.Log = slog.New(slog.NewJSONHandler(w, o))
-	case "text":
-		f.opts.Log = slog.New(slog.NewTextHandler(w, o))
-	default:
-		return fmt.Errorf("--log-format %q: must be text or json", f.logFormat)
+	log := slog.New(slog.NewTextHandler(w, o))
+	if hub.Log.Format == "json" {
+		log = slog.New(slog.NewJSONHandler(w, o))
+	}
+	f.opts = server.Options{DataDir: hub.DataDir, Listen: hub.Listen, NATSListen: hub.NATSListen, AdvertiseNATS: hub.NATSURLs, TLSCert: hub.TLSCert, TLSKey: hub.TLSKey,
+		DatabaseURL: strings.TrimPrefix(hub.DatabaseURL, "sqlite:"), BlobURL: hub.BlobURL, JWTSecret: hub.Auth.JWTSecret, TelemetryBytes: int64(hub.Streams.Telemetry), EventBytes: int64(hub.Streams.Events),
+		CompactEvery: hub.Lake.CompactEvery.Std(), CompactAge: hub.Lake.CompactAge.Std(), LabelAge: hub.Lake.LabelAge.Std(), Version: programVersion(), Inspect: inspectArtifact, Log: log}
+	if hub.Auth.RateLimit {
+		f.opts.RateLimit = requestsPerSecond
 	}
 	if f.passwordFile != "" {
 		b, err := os.ReadFile(f.passwordFile)
@@ -78,15 +80,13 @@ func (f *serveFlags) finish(w io.Writer) error {
 		}
 		f.opts.AdminPassword = strings.TrimSpace(string(b))
 	}
-	f.opts.Version = programVersion()
-	f.opts.Inspect = inspectArtifact
 	return nil
 }
 
+// requestsPerSecond is the rate limit of one caller while auth.rate_limit is on.
+const requestsPerSecond = 50
+
 func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
-	if err := f.finish(c.ErrOrStderr()); err != nil {
-		return nil, err
-	}
 	h, err := server.Open(c.Context(), f.opts)
 	if err != nil {
 		return nil, err
@@ -100,9 +100,12 @@ func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 func serveCommand() *cobra.Command {
 	f, learn := new(serveFlags), new(learnFlags)
 	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: cobra.NoArgs,
-		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nEnvironment: DATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, ML_LOG_LEVEL.",
+		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nFlags win over the environment, that over --config (hub.yaml) and --ml-config (ml_config.yml). Every key of hub.yaml has a variable SKERRY_<KEY>; the short ones are\nDATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, RATE_LIMIT_ENABLED, ENABLE_AUTO_RETRAINING, ML_WORKERS, ML_LOG_LEVEL.",
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := learn.finish(); err != nil {
+			if err := f.finish(c); err != nil {
+				return err
+			}
+			if err := learn.finish(f.hub); err != nil {
 				return err
 			}
 			h, err := f.open(c)
@@ -124,6 +127,9 @@ func initCommand() *cobra.Command {
 	f := new(serveFlags)
 	c := &cobra.Command{Use: "init", Short: "Set up a data directory and the first user", Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := f.finish(c); err != nil {
+				return err
+			}
 			f.opts.Listen, f.opts.NATSListen = "127.0.0.1:0", "127.0.0.1:-1" // nothing is served
 			h, err := f.open(c)
 			if err != nil {
@@ -138,6 +144,7 @@ func initCommand() *cobra.Command {
 	return c
 }
 
+// openapiCommand opens a whole hub in a temporary directory, so that the document has every route.
 func openapiCommand() *cobra.Command {
 	return &cobra.Command{Use: "openapi", Short: "Print the OpenAPI document of this version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		dir, err := os.MkdirTemp("", "skerry-openapi-*")
@@ -145,12 +152,14 @@ func openapiCommand() *cobra.Command {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		s, err := api.New(api.Parts{}, api.Options{Version: programVersion(), KeyDir: filepath.Join(dir, "keys")})
+		h, err := server.Open(c.Context(), server.Options{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", Version: programVersion()})
 		if err != nil {
 			return err
 		}
+		h.Learn(training.Policy{}, rollout.Spec{})
+		web.Routes(h.API)
 		e := json.NewEncoder(c.OutOrStdout())
 		e.SetIndent("", "  ")
-		return e.Encode(s.Huma().OpenAPI())
+		return errors.Join(e.Encode(h.API.Huma().OpenAPI()), h.Close())
 	}}
 }
