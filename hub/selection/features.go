@@ -52,7 +52,11 @@ func candidates(p *Problem, dist int64) *feature.Pipeline {
 	for _, i := range order {
 		g.plain(i, missing[i])
 	}
-	g.calendar()
+	if p.Independent {
+		order = nil
+	} else {
+		g.calendar()
+	}
 	for _, i := range order {
 		if len(p.Inputs[i].Categories) == 0 {
 			g.lags(i)

@@ -33,6 +33,11 @@ type Problem struct {
 	Devices     []Series
 	Level       float64 // nominal coverage of the interval; default 0.9
 
+	// Independent says that rows have nothing to do with each other: no feature looks at other rows or at the time.
+	Independent bool
+	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18.
+	Holdout float64
+
 	BudgetLatency time.Duration // of one prediction on the device; 0 is no limit
 	BudgetBytes   int64         // of the artifact; default 4 MB
 	Seed          uint64
@@ -111,6 +116,9 @@ func (p *Problem) defaults() {
 	if p.BudgetBytes == 0 {
 		p.BudgetBytes = 4e6
 	}
+	if p.Holdout == 0 {
+		p.Holdout = holdoutShare
+	}
 	if p.Kind == artifact.KindForecast && p.TargetName == "" && p.TargetIndex >= 0 && p.TargetIndex < len(p.Inputs) {
 		p.TargetName = p.Inputs[p.TargetIndex].Name
 	}
@@ -126,6 +134,8 @@ func (p *Problem) check() error {
 		return errors.New("selection: a classification needs at least two classes")
 	case p.Kind != artifact.KindForecast && p.Kind != artifact.KindRegression && p.Kind != artifact.KindClassification:
 		return fmt.Errorf("selection: kind %q", p.Kind)
+	case !(p.Holdout > 0 && p.Holdout < 0.5):
+		return fmt.Errorf("selection: holdout %v", p.Holdout)
 	case !(p.Level > 0 && p.Level < 1):
 		return fmt.Errorf("selection: level %v", p.Level)
 	}

@@ -107,7 +107,7 @@ func (s *search) prepare(ctx context.Context) error {
 	if len(rows) < minRows {
 		return fmt.Errorf("%w: %d, need %d", ErrTooFewRows, len(rows), minRows)
 	}
-	at, holdout := split(rows, s.p.HorizonUS)
+	at, holdout := split(rows, s.p.HorizonUS, s.p.Holdout)
 	if at < minRows/2 || holdout >= len(rows) {
 		return fmt.Errorf("%w: %d before the holdout of %d", ErrTooFewRows, at, len(rows)-holdout)
 	}

@@ -89,12 +89,12 @@ type table struct {
 	threads int
 }
 
-// holdoutShare is the share of labelled rows, the newest, that the search never sees.
+// holdoutShare is the default of Problem.Holdout.
 const holdoutShare = 0.18
 
 // split returns where the search rows end and where the holdout starts.
-func split(rows []place, horizon int64) (search, holdout int) {
-	cut := rows[int(float64(len(rows))*(1-holdoutShare))].time
+func split(rows []place, horizon int64, share float64) (search, holdout int) {
+	cut := rows[int(float64(len(rows))*(1-share))].time
 	holdout, _ = slices.BinarySearchFunc(rows, cut, func(r place, t int64) int { return cmp.Compare(r.time, t) })
 	search, _ = slices.BinarySearchFunc(rows, cut-horizon, func(r place, t int64) int { return cmp.Compare(r.time, t) })
 	return search, holdout

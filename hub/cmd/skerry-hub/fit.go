@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/hub/fit"
+	"skerry.dev/hub/selection"
+)
+
+// learnerNames are what people type for the learners; each also goes by its own name.
+var learnerNames = map[string]string{"neural": "mlp"}
+
+func fitCommand() *cobra.Command {
+	var o fit.Options
+	var learner, out, report string
+	var seed uint64
+	c := &cobra.Command{
+		Use:   "fit",
+		Short: "Learn an artifact from a file; no fleet is needed",
+		Long: "Automatic features, model selection and an artifact (*.skerry) from a CSV file with a header line, also compressed with gzip.\n\n" +
+			"With --horizon and --time the rows are one device's readings and --target is forecast so far ahead; the newest fifth is the test. Without, every row stands for itself: classes when the target is text or at most ten " +
+			"whole numbers (else say --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test. Columns of times, without values or with more than 256 categories are left out, and the report says so.\n\n" +
+			"The same file, options and --seed with --trials give the same artifact, byte for byte, on the same architecture; a --budget makes it depend on the machine.",
+		Example: "  skerry-hub fit --data adult.csv.gz --target income --split split=test --out income.skerry --json report.json\n" +
+			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --trials 12 --out pm25.skerry\n" +
+			"  skerry-hub fit --data power.csv --target PE --learner gbdt --seed 7 --out power.skerry",
+		Args: cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			o.Seed = seed
+			if learner != "all" {
+				name := learner
+				if n, ok := learnerNames[learner]; ok {
+					name = n
+				}
+				if !slices.Contains(selection.Learners(), name) {
+					return fmt.Errorf("--learner %q: must be all, gbdt, forest, neural or linear", learner)
+				}
+				o.Learners = []string{name}
+			}
+			p := newProgress(c.ErrOrStderr())
+			defer p.clear()
+			began := time.Now()
+			o.Progress = func(s selection.Progress) {
+				best := ""
+				if s.Best == s.Best {
+					best = fmt.Sprintf(", best %s at %.3f of the baseline", s.Learner, s.Best)
+				}
+				p.say("%s %d/%d%s, %s", s.Stage, s.Done, s.Trials, best, time.Since(began).Round(time.Second))
+			}
+			r, b, err := fit.Run(c.Context(), o)
+			if err != nil {
+				return fmt.Errorf("fit: %w", err)
+			}
+			p.clear()
+			if out != "" {
+				if err := writeFile(out, b); err != nil {
+					return err
+				}
+			}
+			if report == "" {
+				return writeFit(c.OutOrStdout(), r, out)
+			}
+			var j bytes.Buffer
+			e := json.NewEncoder(&j)
+			e.SetIndent("", "  ")
+			if err := e.Encode(r); err != nil {
+				return err
+			}
+			if report == "-" {
+				_, err := j.WriteTo(c.OutOrStdout())
+				return err
+			}
+			if err := writeFile(report, j.Bytes()); err != nil {
+				return err
+			}
+			return writeFit(c.OutOrStdout(), r, out)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV file to learn from")
+	fl.StringVarP(&o.Target, "target", "t", "", "column to predict")
+	fl.StringVar(&o.Time, "time", "", "column of the event time: ISO times or seconds since 1970")
+	fl.DurationVar(&o.Horizon, "horizon", 0, "how far ahead to forecast, for example 1h")
+	fl.StringVar(&o.Kind, "kind", "", "regression or classification (default by the target's values)")
+	fl.StringVar(&learner, "learner", "all", "all, gbdt, forest, neural or linear")
+	fl.StringVar(&o.Test, "test", "", "CSV file to test on")
+	fl.StringVar(&o.Split, "split", "", "which rows are the test: time, hash, none, or column=value (default time with --time, else hash)")
+	fl.StringSliceVar(&o.Drop, "drop", nil, "columns not to use")
+	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
+	fl.IntVar(&o.Threads, "threads", 2, "threads")
+	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")
+	fl.IntVar(&o.Trials, "trials", 0, "settings to try; makes the result reproducible (default 9 within --budget)")
+	fl.DurationVar(&o.Budget, "budget", 0, "wall time of the selection (default 1m unless --trials is given)")
+	fl.Int64Var(&o.MaxBytes, "max-bytes", 0, "largest artifact (default 4 MB)")
+	fl.DurationVar(&o.MaxLatency, "max-latency", 0, "longest prediction, measured here (default no limit)")
+	fl.StringVarP(&out, "out", "o", "", "artifact to write")
+	fl.StringVar(&report, "json", "", "write the report as JSON to this file, - for standard output")
+	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
+	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions([]cobra.Completion{"all", "gbdt", "forest", "neural", "linear"}, cobra.ShellCompDirectiveNoFileComp))
+	return c
+}
+
+func writeFit(w io.Writer, r *fit.Report, out string) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "%s of\t%s (task %s)\nlearner\t%s, the best of %d trials\nrows\t%d to learn from, %d to test (split by %s)\ncolumns\t%d inputs, %d features\n",
+		r.Kind, r.Target, r.Task, r.Learner, r.Trials, r.RowsTrain, r.RowsTest, r.Split, r.Inputs, r.Features)
+	for _, d := range r.Dropped {
+		fmt.Fprintf(t, "left out\t%s\n", d)
+	}
+	writeMetrics(t, r.Metrics)
+	for i, g := range r.Importance[:min(len(r.Importance), 8)] {
+		head := ""
+		if i == 0 {
+			head = "worth"
+		}
+		fmt.Fprintf(t, "%s\t%s %.4g\n", head, g.Feature, g.Gain)
+	}
+	fmt.Fprintf(t, "time\t%.1f s, peak memory %d MiB\nartifact\t%s, %d bytes", r.SecondsTrain, r.PeakRSS>>20, r.Digest, r.ArtifactBytes)
+	if out != "" {
+		fmt.Fprintf(t, ", in %s", out)
+	}
+	fmt.Fprintln(t)
+	return t.Flush()
+}
+
+func writeMetrics(w io.Writer, m fit.Metrics) {
+	for _, f := range []struct {
+		name string
+		v    *float64
+	}{{"AUC", m.AUC}, {"accuracy", m.Accuracy}, {"log loss", m.LogLoss}, {"macro F1", m.MacroF1}, {"RMSE", m.RMSE}, {"MAE", m.MAE}, {"R²", m.R2}, {"MAE of the last value", m.MAELast},
+		{"interval coverage", m.Coverage}} {
+		if f.v != nil {
+			fmt.Fprintf(w, "%s\t%.5g\n", f.name, *f.v)
+		}
+	}
+}
+
+func (r *remote) evaluateCommand() *cobra.Command {
+	var o fit.EvaluateOptions
+	var model string
+	c := &cobra.Command{
+		Use:   "evaluate",
+		Short: "Score an artifact on a file",
+		Long: "Run an artifact over the rows of a CSV file, one after the other as a device would, and score it on those whose truth the file holds. Columns are found by the names of the artifact's inputs. " +
+			"For a forecast the report says how many rows are not newer than its training data.",
+		Example: "  skerry-hub evaluate --model income.skerry --data adult-test.csv\n  skerry-hub evaluate --model pm25.skerry --data other-station.csv --time ts --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, _, err := readArtifact(model)
+			if err != nil {
+				return err
+			}
+			e, err := fit.Evaluate(c.Context(), a, o)
+			if err != nil {
+				return fmt.Errorf("evaluate: %w", err)
+			}
+			if r.json {
+				return r.print(c, e, "")
+			}
+			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintf(t, "model\t%s (%s of task %s, %s)\nrows\t%d\n", e.Digest[:12], e.Kind, e.Task, e.Learner, e.Rows)
+			if e.Seen > 0 {
+				fmt.Fprintf(t, "\t%d of them are not newer than its training data\n", e.Seen)
+			}
+			writeMetrics(t, e.Metrics)
+			return t.Flush()
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry)")
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV file")
+	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
+	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
+	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
+	return c
+}

@@ -1,0 +1,353 @@
+package fit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/frame"
+	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
+)
+
+// Splits of Options.
+const (
+	SplitTime = "time" // the newest fifth is for the test; without a time column the last rows of the file
+	SplitHash = "hash" // a fifth by the position in the file
+	SplitNone = "none" // no test: every row is for learning, and the figures are those of the search's own holdout
+)
+
+// Options of a run. Data and Target are required.
+type Options struct {
+	Data, Test string        // files; Test "": Split says which rows of Data are for the test
+	Target     string        // column
+	Time       string        // column of the event time; required with a horizon
+	Horizon    time.Duration // how far ahead to forecast; 0: rows stand for themselves
+	Kind       string        // regression or classification; "": by the target's values
+	Split      string        // time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test; default time with a time column, else hash
+	Drop       []string      // columns not to use
+	Task       string        // name for the artifact; default: the target's
+	Learners   []string
+	Threads    int
+	Seed       uint64
+	Trials     int
+	Budget     time.Duration
+	MaxBytes   int64
+	MaxLatency time.Duration
+	Progress   func(selection.Progress)
+}
+
+// Report is what came out.
+type Report struct {
+	Learner       string            `json:"learner"`
+	Params        map[string]string `json:"params,omitempty"`
+	Task          string            `json:"task"`
+	Kind          string            `json:"kind"`
+	Target        string            `json:"target"`
+	RowsTrain     int               `json:"rows_train"` // given to the search, its own holdout included
+	RowsTest      int               `json:"rows_test"`
+	Inputs        int               `json:"inputs"`
+	Features      int               `json:"features"`
+	Dropped       []string          `json:"dropped,omitempty"` // columns left out, with the reason
+	Split         string            `json:"split"`
+	Seed          uint64            `json:"seed"`
+	Trials        int               `json:"trials"`
+	SecondsTrain  float64           `json:"seconds_train"`
+	PeakRSS       int64             `json:"peak_rss_bytes"` // of the process; 0 where it is not known
+	Metrics       Metrics           `json:"metrics"`        // on the test rows; empty without any
+	Holdout       selection.Holdout `json:"holdout"`        // of the search
+	Importance    []Gain            `json:"importance,omitempty"`
+	Leaderboard   []selection.Entry `json:"leaderboard"`
+	Digest        string            `json:"digest"`
+	ArtifactBytes int               `json:"artifact_bytes"`
+}
+
+func readFrame(path string, o frame.Options) (*frame.Frame, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read data: %w", err)
+	}
+	defer f.Close()
+	t, err := frame.ReadCSV(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("read data %s: %w", path, err)
+	}
+	return t, nil
+}
+
+// parts are the rows of a run.
+type parts struct {
+	problem  selection.Problem
+	test     *selection.Series // nil without
+	testFrom int64             // first test row of it; the rows before are its history
+	split    string
+	shape    *shape
+}
+
+// Run learns from a file and returns the report and the artifact's bytes.
+func Run(ctx context.Context, o Options) (*Report, []byte, error) {
+	p, err := prepare(&o)
+	if err != nil {
+		return nil, nil, err
+	}
+	began := time.Now()
+	res, err := selection.Run(ctx, p.problem, selection.Options{Trials: o.Trials, TimeBudget: o.Budget, Threads: o.Threads, Learners: o.Learners, Progress: o.Progress})
+	if err != nil {
+		return nil, nil, err
+	}
+	a := res.Artifact
+	r := &Report{Learner: a.Manifest.Learner, Params: a.Manifest.Params, Task: a.Manifest.Task, Kind: a.Manifest.Kind, Target: p.shape.target, Inputs: len(a.Manifest.Inputs), Features: len(res.Features),
+		Dropped: p.shape.dropped, Split: p.split, Seed: o.Seed, Trials: res.Trials, SecondsTrain: time.Since(began).Seconds(), Holdout: res.Holdout, Leaderboard: res.Leaderboard,
+		Digest: a.Digest, ArtifactBytes: len(res.Bytes)}
+	r.RowsTrain = labelled(&p.problem.Devices[0], math.MinInt64)
+	if p.test != nil {
+		rows, err := predict(ctx, a, p.test, p.testFrom)
+		if err != nil {
+			return nil, nil, fmt.Errorf("score the test rows: %w", err)
+		}
+		if r.Metrics, err = measure(a, rows); err != nil {
+			return nil, nil, fmt.Errorf("score the test rows: %w", err)
+		}
+		r.RowsTest = len(rows)
+		if p.problem.Independent {
+			if r.Importance, err = importance(ctx, a, p.test, o.Seed); err != nil {
+				return nil, nil, fmt.Errorf("measure the inputs: %w", err)
+			}
+		}
+	}
+	r.PeakRSS = peakRSS()
+	return r, res.Bytes, nil
+}
+
+func labelled(s *selection.Series, from int64) int {
+	n := 0
+	for i, y := range s.Target {
+		if y == y && s.Times[i] >= from {
+			n++
+		}
+	}
+	return n
+}
+
+func prepare(o *Options) (*parts, error) {
+	f, err := readFrame(o.Data, frame.Options{})
+	if err != nil {
+		return nil, err
+	}
+	marked, err := mark(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	sh, err := describe(f, o)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	if o.Task == "" {
+		o.Task = spec.NameFrom(sh.target)
+	}
+	train, err := sh.rows(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	var test *rowSet
+	if o.Test != "" {
+		types := map[string]frame.Type{}
+		for i := range f.Columns {
+			types[f.Columns[i].Name] = f.Columns[i].Type
+		}
+		g, err := readFrame(o.Test, frame.Options{Types: types})
+		if err != nil {
+			return nil, err
+		}
+		if test, err = sh.rows(g); err != nil {
+			return nil, fmt.Errorf("%s: %w", o.Test, err)
+		}
+	}
+	p := &parts{shape: sh, problem: selection.Problem{Task: o.Task, Kind: sh.kind, Inputs: sh.inputs, TargetIndex: -1, TargetName: sh.target, Classes: sh.classes, HorizonUS: o.Horizon.Microseconds(),
+		BudgetBytes: o.MaxBytes, BudgetLatency: o.MaxLatency, Seed: o.Seed, Lineage: []string{"file:" + o.Data}}}
+	if sh.kind == artifact.KindForecast {
+		return p, p.forecast(o, train, test)
+	}
+	return p, p.tabular(o, train, test, marked)
+}
+
+// mark finds the rows that a split by a column keeps for the test, and drops the column; nil when the split is another.
+func mark(f *frame.Frame, o *Options) ([]bool, error) {
+	name, value, ok := strings.Cut(o.Split, "=")
+	if !ok {
+		return nil, nil
+	}
+	c, err := column(f, name)
+	if err != nil {
+		return nil, fmt.Errorf("split: %w", err)
+	}
+	if o.Horizon > 0 {
+		return nil, fmt.Errorf("split %q: a forecast is tested on the future: time or none", o.Split)
+	}
+	get, err := reader(c, []string{value})
+	if err != nil {
+		return nil, fmt.Errorf("split: %w", err)
+	}
+	out, n := make([]bool, f.Rows), 0
+	for i := range out {
+		if out[i] = get(i) == 0; out[i] {
+			n++
+		}
+	}
+	if n == 0 || n == f.Rows {
+		return nil, fmt.Errorf("split %q: %d of %d rows have this value", o.Split, n, f.Rows)
+	}
+	o.Drop = append(slices.Clone(o.Drop), c.Name)
+	return out, nil
+}
+
+// tabular splits rows that stand for themselves.
+func (p *parts) tabular(o *Options, train, test *rowSet, marked []bool) error {
+	p.problem.Independent, p.problem.Holdout = true, 0.1
+	p.split = o.Split
+	if p.split == "" {
+		p.split = SplitHash
+		if p.shape.time != "" {
+			p.split = SplitTime
+		}
+	}
+	if test != nil {
+		p.split = "file"
+	}
+	switch {
+	case marked != nil && test == nil:
+		all := train
+		train, test = all.pick(func(i int) bool { return !marked[i] }), all.pick(func(i int) bool { return marked[i] })
+	case p.split == SplitHash:
+		all := train
+		train, test = all.pick(func(i int) bool { return !hashTest(i) }), all.pick(hashTest)
+	case p.split == SplitTime:
+		train.order()
+		cut := int(float64(len(train.times)) * (1 - testShare))
+		all := train
+		train, test = all.pick(func(i int) bool { return i < cut }), all.pick(func(i int) bool { return i >= cut })
+	case p.split == SplitNone, test != nil:
+	default:
+		return fmt.Errorf("split %q: must be time, hash, none or column=value", p.split)
+	}
+	p.problem.Devices = []selection.Series{independent(train, p.split != SplitTime, o.Seed)}
+	if test != nil {
+		s := independent(test, false, 0)
+		p.test, p.testFrom = &s, math.MinInt64
+	}
+	return nil
+}
+
+// forecast splits by time. Rows whose label lies in the test are not learned from.
+func (p *parts) forecast(o *Options, train, test *rowSet) error {
+	p.problem.TargetIndex = p.shape.targetIndex()
+	if p.problem.TargetIndex < 0 {
+		return fmt.Errorf("the target %q of a forecast cannot be dropped", p.shape.target)
+	}
+	train.order()
+	s, err := forecast(p.shape, train, o)
+	if err != nil {
+		return err
+	}
+	if len(s.Times) == 0 {
+		return errors.New("no row has a value of the target")
+	}
+	p.split = o.Split
+	if p.split == "" {
+		p.split = SplitTime
+	}
+	switch {
+	case test != nil:
+		p.split = "file"
+		test.order()
+		t, err := forecast(p.shape, test, o)
+		if err != nil {
+			return err
+		}
+		p.test, p.testFrom = &t, math.MinInt64
+	case p.split == SplitTime:
+		p.testFrom = s.Times[int(float64(len(s.Times))*(1-testShare))]
+		whole := s
+		s.Target = slices.Clone(s.Target)
+		n := 0
+		for i, t := range s.Times {
+			if t+o.Horizon.Microseconds() > p.testFrom {
+				s.Target[i] = math.NaN()
+			}
+			if t < p.testFrom {
+				n = i + 1
+			}
+		}
+		s.Times, s.Values, s.Target, s.Baseline = s.Times[:n], s.Values[:n], s.Target[:n], s.Baseline[:n]
+		p.test = &whole
+	case p.split != SplitNone:
+		return fmt.Errorf("split %q: a forecast is tested on the future: time or none", p.split)
+	}
+	p.problem.Devices = []selection.Series{s}
+	return nil
+}
+
+// EvaluateOptions say what to score an artifact on.
+type EvaluateOptions struct {
+	Data   string
+	Target string // column; default: the series the artifact predicts
+	Time   string // column of the event time; required for a forecast
+}
+
+// Evaluation is how an artifact did on a file.
+type Evaluation struct {
+	Digest  string  `json:"digest"`
+	Task    string  `json:"task"`
+	Kind    string  `json:"kind"`
+	Learner string  `json:"learner"`
+	Rows    int     `json:"rows"`
+	Seen    int     `json:"rows_seen_in_training"` // forecasts: rows that are not newer than its training data
+	Metrics Metrics `json:"metrics"`
+}
+
+// Evaluate scores an artifact on every labelled row of a file.
+func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Evaluation, error) {
+	m := &a.Manifest
+	f, err := readFrame(o.Data, frame.Options{})
+	if err != nil {
+		return nil, err
+	}
+	sh := &shape{kind: m.Kind, target: o.Target, time: o.Time, inputs: m.Inputs, classes: m.Output.Classes}
+	if sh.target == "" {
+		sh.target = m.Output.Series
+	}
+	if m.Kind == artifact.KindForecast {
+		sh.target = m.Inputs[m.Output.Input].Name
+		if sh.time == "" {
+			return nil, errors.New("a forecast needs the column of the event time: name it with time")
+		}
+	}
+	rows, err := sh.rows(f)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	s := independent(rows, false, 0)
+	e := &Evaluation{Digest: a.Digest, Task: m.Task, Kind: m.Kind, Learner: m.Learner}
+	if m.Kind == artifact.KindForecast {
+		rows.order()
+		if s, err = forecast(sh, rows, &Options{Task: m.Task, Horizon: time.Duration(m.HorizonUS) * time.Microsecond}); err != nil {
+			return nil, err
+		}
+		e.Seen = labelled(&s, math.MinInt64) - labelled(&s, m.TrainTo+1)
+	}
+	out, err := predict(ctx, a, &s, math.MinInt64)
+	if err != nil {
+		return nil, err
+	}
+	e.Rows = len(out)
+	if e.Metrics, err = measure(a, out); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
+	return e, nil
+}

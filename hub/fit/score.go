@@ -1,0 +1,281 @@
+package fit
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/metric"
+	"skerry.dev/hub/selection"
+)
+
+// Metrics are the figures of an artifact on rows. Those that do not apply are nil.
+type Metrics struct {
+	AUC      *float64 `json:"auc,omitempty"` // two classes: of the second; more: mean of one against the rest
+	Accuracy *float64 `json:"accuracy,omitempty"`
+	LogLoss  *float64 `json:"logloss,omitempty"`
+	MacroF1  *float64 `json:"macro_f1,omitempty"`
+
+	RMSE          *float64 `json:"rmse,omitempty"`
+	MAE           *float64 `json:"mae,omitempty"`
+	R2            *float64 `json:"r2,omitempty"`
+	MAELast       *float64 `json:"mae_last_value,omitempty"` // forecast
+	Coverage      *float64 `json:"coverage,omitempty"`       // of the interval, as calibrated on held-out rows
+	IntervalScore *float64 `json:"interval_score,omitempty"`
+}
+
+// scored is a row with what was said of it.
+type scored struct {
+	y, pred, lower, upper, base float64
+	probs                       []float64
+}
+
+// predict runs an artifact over a series, one row after the other, and returns the labelled rows from a time on.
+func predict(ctx context.Context, a *artifact.Artifact, s *selection.Series, from int64) ([]scored, error) {
+	runner, err := artifact.NewRunner(a)
+	if err != nil {
+		return nil, err
+	}
+	h := feature.NewHistory(len(a.Manifest.Inputs), max(a.Pipeline.Rows, 1))
+	var out []scored
+	for i, t := range s.Times {
+		if i%1024 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		h.Push(t, s.Values[i])
+		if t < from || math.IsNaN(s.Target[i]) {
+			continue
+		}
+		r := scored{y: s.Target[i]}
+		if a.Manifest.Kind == artifact.KindForecast {
+			if r.base = s.Baseline[i]; r.base != r.base {
+				continue
+			}
+		}
+		if r.pred, r.lower, r.upper, err = runner.Predict(h, 0); err != nil {
+			return nil, err
+		}
+		if p := runner.Classes(); p != nil {
+			r.probs = spread(p, len(a.Manifest.Output.Classes))
+		} else {
+			r.widen(&a.Calibration)
+		}
+		r.pred, r.lower, r.upper = r.base+r.pred, r.base+r.lower, r.base+r.upper
+		out = append(out, r)
+	}
+	return out, nil
+}
+
+// widen applies the calibration as a device does that has seen no label.
+func (r *scored) widen(c *artifact.Calibration) {
+	if len(c.Scores) == 0 {
+		return
+	}
+	at := c.Level * float64(len(c.Scores)-1)
+	i := min(int(at), len(c.Scores)-1)
+	k := c.Scores[i]
+	if i+1 < len(c.Scores) {
+		k += (at - float64(i)) * (c.Scores[i+1] - k)
+	}
+	if r.lower == r.lower && r.upper == r.upper {
+		r.lower, r.upper = r.pred-k*max(r.pred-r.lower, 0), r.pred+k*max(r.upper-r.pred, 0)
+		return
+	}
+	r.lower, r.upper = r.pred-k, r.pred+k
+}
+
+// spread gives every class its probability; one number is that of class 1 of two.
+func spread(p []float64, classes int) []float64 {
+	if len(p) == 1 && classes == 2 {
+		return []float64{1 - p[0], p[0]}
+	}
+	return slices.Clone(p)
+}
+
+var errNoRows = errors.New("no labelled row to score")
+
+// measure computes the figures.
+func measure(a *artifact.Artifact, rows []scored) (Metrics, error) {
+	if len(rows) == 0 {
+		return Metrics{}, errNoRows
+	}
+	if a.Manifest.Kind == artifact.KindClassification {
+		return classMetrics(rows, len(a.Manifest.Output.Classes)), nil
+	}
+	var m Metrics
+	n, mean := float64(len(rows)), 0.0
+	for _, r := range rows {
+		mean += r.y / n
+	}
+	var abs, sq, tot, base, covered, score, intervals float64
+	for _, r := range rows {
+		e := r.y - r.pred
+		abs += math.Abs(e) / n
+		sq += e * e / n
+		tot += (r.y - mean) * (r.y - mean) / n
+		base += math.Abs(r.y-r.base) / n
+		if r.lower == r.lower && r.upper == r.upper {
+			intervals++
+			score += metric.IntervalScore(r.lower, r.upper, r.y, a.Calibration.Level)
+			if r.y >= r.lower && r.y <= r.upper {
+				covered++
+			}
+		}
+	}
+	rmse := math.Sqrt(sq)
+	m.MAE, m.RMSE = &abs, &rmse
+	if tot > 0 {
+		r2 := 1 - sq/tot
+		m.R2 = &r2
+	}
+	if a.Manifest.Kind == artifact.KindForecast {
+		m.MAELast = &base
+	}
+	if intervals > 0 {
+		covered, score = covered/intervals, score/intervals
+		m.Coverage, m.IntervalScore = &covered, &score
+	}
+	return m, nil
+}
+
+func classMetrics(rows []scored, classes int) Metrics {
+	n := float64(len(rows))
+	var hits, loss float64
+	tp, fp, fn := make([]float64, classes), make([]float64, classes), make([]float64, classes)
+	for _, r := range rows {
+		y, best := int(r.y), 0
+		for k, p := range r.probs {
+			if p > r.probs[best] {
+				best = k
+			}
+		}
+		if best == y {
+			hits++
+			tp[y]++
+		} else {
+			fp[best]++
+			fn[y]++
+		}
+		loss -= math.Log(max(r.probs[y], 1e-15)) / n
+	}
+	accuracy := hits / n
+	f1, seen := 0.0, 0.0
+	for k := range classes {
+		if d := 2*tp[k] + fp[k] + fn[k]; d > 0 { // a class that neither occurs nor is predicted says nothing
+			f1 += 2 * tp[k] / d
+			seen++
+		}
+	}
+	f1 /= max(seen, 1)
+	m := Metrics{Accuracy: &accuracy, LogLoss: &loss, MacroF1: &f1}
+	if classes == 2 {
+		if v, ok := auc(rows, 1); ok {
+			m.AUC = &v
+		}
+		return m
+	}
+	sum, k := 0.0, 0.0
+	for c := range classes {
+		if v, ok := auc(rows, c); ok {
+			sum += v
+			k++
+		}
+	}
+	if k > 0 {
+		sum /= k
+		m.AUC = &sum
+	}
+	return m
+}
+
+// auc is the probability that a row of the class has a higher score than one of another, ties counted half; false when one of the two kinds is missing.
+func auc(rows []scored, class int) (float64, bool) {
+	at := make([]int, len(rows))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(rows[a].probs[class], rows[b].probs[class]) })
+	var pos, ranks float64
+	for i := 0; i < len(at); {
+		j := i
+		for j < len(at) && rows[at[j]].probs[class] == rows[at[i]].probs[class] {
+			j++
+		}
+		rank := float64(i+j+1) / 2 // mean of the ranks i+1 … j
+		for ; i < j; i++ {
+			if int(rows[at[i]].y) == class {
+				pos++
+				ranks += rank
+			}
+		}
+	}
+	neg := float64(len(rows)) - pos
+	if pos == 0 || neg == 0 {
+		return 0, false
+	}
+	return (ranks - pos*(pos+1)/2) / (pos * neg), true
+}
+
+// Gain is what an input is worth: the rise of the test loss (log loss, or absolute error) when its values are shuffled among the rows.
+type Gain struct {
+	Feature string  `json:"feature"`
+	Gain    float64 `json:"gain"`
+}
+
+const importanceRows = 2000
+
+// importance measures the inputs of an artifact whose rows are independent.
+func importance(ctx context.Context, a *artifact.Artifact, s *selection.Series, seed uint64) ([]Gain, error) {
+	rng := rand.New(rand.NewPCG(seed, 0x696d70))
+	at := rng.Perm(len(s.Times))
+	at = at[:min(len(at), importanceRows)]
+	slices.Sort(at)
+	x := selection.Series{Device: s.Device}
+	for _, i := range at {
+		x.Times, x.Values, x.Target = append(x.Times, s.Times[i]), append(x.Values, slices.Clone(s.Values[i])), append(x.Target, s.Target[i])
+	}
+	loss := func() (float64, error) {
+		rows, err := predict(ctx, a, &x, math.MinInt64)
+		if err != nil {
+			return 0, err
+		}
+		m, err := measure(a, rows)
+		if err != nil {
+			return 0, err
+		}
+		if m.LogLoss != nil {
+			return *m.LogLoss, nil
+		}
+		return *m.MAE, nil
+	}
+	base, err := loss()
+	if err != nil {
+		return nil, err
+	}
+	var out []Gain
+	old := make([]float64, len(x.Values))
+	for j, in := range a.Manifest.Inputs {
+		perm := rng.Perm(len(x.Values))
+		for i := range x.Values {
+			old[i] = x.Values[i][j]
+		}
+		for i := range x.Values {
+			x.Values[i][j] = old[perm[i]]
+		}
+		v, err := loss()
+		if err != nil {
+			return nil, err
+		}
+		for i := range x.Values {
+			x.Values[i][j] = old[i]
+		}
+		out = append(out, Gain{in.Name, v - base})
+	}
+	slices.SortStableFunc(out, func(a, b Gain) int { return cmp.Compare(b.Gain, a.Gain) })
+	return out, nil
+}

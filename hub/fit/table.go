@@ -1,0 +1,365 @@
+package fit
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/engine"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/frame"
+	"skerry.dev/hub/selection"
+)
+
+const (
+	maxClasses    = 10  // a target of whole numbers with no more of them is taken for classes
+	maxCategories = 256 // an input with more tells rows apart, not kinds of rows
+	testShare     = 0.2 // of a time split
+	second        = int64(time.Second / time.Microsecond)
+)
+
+// rowSet is a table in the order and the form of a problem's inputs.
+type rowSet struct {
+	times  []int64
+	values [][]float64
+	target []float64
+}
+
+// shape says what the columns of a table are for.
+type shape struct {
+	kind    string
+	target  string
+	time    string // "" without
+	inputs  []feature.Input
+	classes []string
+	dropped []string // columns that cannot be used, with the reason
+}
+
+func names(f *frame.Frame) []string {
+	out := make([]string, len(f.Columns))
+	for i := range f.Columns {
+		out[i] = f.Columns[i].Name
+	}
+	return out
+}
+
+// column finds a column by its name, else by its letters and digits alone ("PM2.5" is pm25).
+func column(f *frame.Frame, name string) (*frame.Column, error) {
+	if c, err := f.Column(name); err == nil {
+		return c, nil
+	}
+	var found []*frame.Column
+	for i := range f.Columns {
+		if plain(f.Columns[i].Name) == plain(name) {
+			found = append(found, &f.Columns[i])
+		}
+	}
+	if len(found) == 1 {
+		return found[0], nil
+	}
+	return nil, fmt.Errorf("no column %q: there are %s", name, strings.Join(names(f), ", "))
+}
+
+func plain(s string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r + 'a' - 'A'
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
+		}
+		return -1
+	}, s)
+}
+
+// describe decides what each column is for.
+func describe(f *frame.Frame, o *Options) (*shape, error) {
+	t, err := column(f, o.Target)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	s := &shape{target: t.Name, kind: o.Kind}
+	if o.Time != "" {
+		c, err := column(f, o.Time)
+		if err != nil {
+			return nil, fmt.Errorf("time: %w", err)
+		}
+		s.time = c.Name
+	}
+	if err := s.kindOf(t, o); err != nil {
+		return nil, err
+	}
+	drop := map[string]bool{}
+	for _, d := range o.Drop {
+		c, err := column(f, d)
+		if err != nil {
+			return nil, fmt.Errorf("drop: %w", err)
+		}
+		drop[c.Name] = true
+	}
+	for i := range f.Columns {
+		c := &f.Columns[i]
+		if drop[c.Name] || c.Name == s.time || c.Name == s.target && s.kind != artifact.KindForecast {
+			continue
+		}
+		switch {
+		case c.Type == frame.Time:
+			s.dropped = append(s.dropped, c.Name+": a time")
+		case c.Missing() == c.Len():
+			s.dropped = append(s.dropped, c.Name+": no value")
+		case c.Type == frame.Category && len(c.Categories) > maxCategories:
+			s.dropped = append(s.dropped, fmt.Sprintf("%s: %d different values", c.Name, len(c.Categories)))
+		default:
+			s.inputs = append(s.inputs, feature.Input{Name: c.Name, Categories: slices.Clone(c.Categories)})
+		}
+	}
+	if len(s.inputs) == 0 {
+		return nil, fmt.Errorf("no column is left to predict %q from (%s)", s.target, strings.Join(s.dropped, "; "))
+	}
+	return s, nil
+}
+
+// kindOf decides what the target is.
+func (s *shape) kindOf(t *frame.Column, o *Options) error {
+	if o.Horizon > 0 {
+		s.kind = artifact.KindForecast
+		if s.time == "" {
+			return fmt.Errorf("a forecast needs the column of the event time: name it with time")
+		}
+		if t.Type != frame.Number {
+			return fmt.Errorf("target %q holds %s: a forecast is of a number", t.Name, t.Type)
+		}
+		return nil
+	}
+	if t.Type == frame.Time {
+		return fmt.Errorf("target %q holds times: must be numbers or classes", t.Name)
+	}
+	whole := map[float64]bool{}
+	for _, v := range t.Values {
+		if v == v {
+			whole[v] = true
+			if v != math.Trunc(v) || len(whole) > 1<<12 {
+				whole = nil
+				break
+			}
+		}
+	}
+	if s.kind == "" {
+		s.kind = artifact.KindRegression
+		if t.Type == frame.Category || whole != nil && len(whole) <= maxClasses {
+			s.kind = artifact.KindClassification
+		}
+	}
+	switch {
+	case s.kind == artifact.KindClassification && t.Type == frame.Category:
+		s.classes = slices.Sorted(slices.Values(t.Categories))
+	case s.kind == artifact.KindClassification && whole != nil:
+		var v []float64
+		for x := range whole {
+			v = append(v, x)
+		}
+		slices.Sort(v)
+		for _, x := range v {
+			s.classes = append(s.classes, fmt.Sprintf("%g", x))
+		}
+	case s.kind == artifact.KindClassification:
+		return fmt.Errorf("target %q holds fractions: classes are text or whole numbers", t.Name)
+	case s.kind == artifact.KindRegression && t.Type != frame.Number:
+		return fmt.Errorf("target %q holds %s: a regression is of a number", t.Name, t.Type)
+	case s.kind != artifact.KindRegression:
+		return fmt.Errorf("kind %q: must be regression or classification, or give a horizon for a forecast", s.kind)
+	}
+	if s.kind == artifact.KindClassification && len(s.classes) < 2 {
+		return fmt.Errorf("target %q has one class only", t.Name)
+	}
+	return nil
+}
+
+// rows brings a table into the shape: categories and classes by name, values of unknown ones missing.
+func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
+	r := &rowSet{times: make([]int64, f.Rows), values: make([][]float64, f.Rows), target: make([]float64, f.Rows)}
+	flat := make([]float64, f.Rows*len(s.inputs))
+	for i := range r.values {
+		r.values[i] = flat[i*len(s.inputs) : (i+1)*len(s.inputs) : (i+1)*len(s.inputs)]
+		r.times[i] = int64(i) * second
+	}
+	for j, in := range s.inputs {
+		c, err := column(f, in.Name)
+		if err != nil {
+			return nil, err
+		}
+		get, err := reader(c, in.Categories)
+		if err != nil {
+			return nil, err
+		}
+		for i := range r.values {
+			r.values[i][j] = get(i)
+		}
+	}
+	t, err := column(f, s.target)
+	if err != nil {
+		return nil, fmt.Errorf("target: %w", err)
+	}
+	get, err := reader(t, s.classes)
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.target {
+		r.target[i] = get(i)
+	}
+	if s.time == "" {
+		return r, nil
+	}
+	c, err := column(f, s.time)
+	if err != nil {
+		return nil, fmt.Errorf("time: %w", err)
+	}
+	for i := range r.times {
+		if c.Type == frame.Time {
+			r.times[i] = c.Times[i]
+		} else if v := c.Values[i]; c.Type == frame.Number && v == v {
+			r.times[i] = int64(v * float64(second)) // seconds since 1970
+		} else {
+			r.times[i] = frame.NoTime
+		}
+		if r.times[i] == frame.NoTime {
+			return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
+		}
+	}
+	return r, nil
+}
+
+// reader returns the values of a column; with names they are indices into these.
+func reader(c *frame.Column, names []string) (func(i int) float64, error) {
+	index := func(s string) float64 {
+		if k := slices.Index(names, s); k >= 0 {
+			return float64(k)
+		}
+		return math.NaN()
+	}
+	switch {
+	case c.Type == frame.Time:
+		return nil, fmt.Errorf("column %q holds times, numbers or categories were expected", c.Name)
+	case names == nil && c.Type == frame.Category && len(c.Categories) > 0:
+		return nil, fmt.Errorf("column %q holds %q, numbers were expected", c.Name, c.Categories[0])
+	case names == nil:
+		return func(i int) float64 { return c.Values[i] }, nil
+	case c.Type == frame.Category:
+		to := make([]float64, len(c.Categories))
+		for k, s := range c.Categories {
+			to[k] = index(s)
+		}
+		return func(i int) float64 {
+			if v := c.Values[i]; v == v {
+				return to[int(v)]
+			}
+			return math.NaN()
+		}, nil
+	}
+	return func(i int) float64 {
+		if v := c.Values[i]; v == v {
+			return index(fmt.Sprintf("%g", v))
+		}
+		return math.NaN()
+	}, nil
+}
+
+// pick returns the rows for which keep holds.
+func (r *rowSet) pick(keep func(i int) bool) *rowSet {
+	out := &rowSet{}
+	for i := range r.times {
+		if keep(i) {
+			out.times, out.values, out.target = append(out.times, r.times[i]), append(out.values, r.values[i]), append(out.target, r.target[i])
+		}
+	}
+	return out
+}
+
+// order sorts the rows by time, keeping the file's order of equal ones.
+func (r *rowSet) order() {
+	at := make([]int, len(r.times))
+	for i := range at {
+		at[i] = i
+	}
+	slices.SortStableFunc(at, func(a, b int) int {
+		switch {
+		case r.times[a] < r.times[b]:
+			return -1
+		case r.times[a] > r.times[b]:
+			return 1
+		}
+		return 0
+	})
+	out := rowSet{}
+	for _, i := range at {
+		out.times, out.values, out.target = append(out.times, r.times[i]), append(out.values, r.values[i]), append(out.target, r.target[i])
+	}
+	*r = out
+}
+
+// hashTest reports whether the row at a position of the file belongs to the test rows of the hash split: a fifth of them, the same everywhere, without a random generator.
+func hashTest(i int) bool { return (uint32(i)*2654435761>>16)%5 == 0 }
+
+// independent makes a device of rows that have nothing to do with each other. Shuffled, the holdout is any of them; else the newest.
+func independent(r *rowSet, shuffle bool, seed uint64) selection.Series {
+	s := selection.Series{Device: "file"}
+	at := make([]int, len(r.times))
+	for i := range at {
+		at[i] = i
+	}
+	if shuffle {
+		rng := rand.New(rand.NewPCG(seed, 0x666974))
+		rng.Shuffle(len(at), func(i, j int) { at[i], at[j] = at[j], at[i] })
+	}
+	for k, i := range at {
+		s.Times, s.Values, s.Target = append(s.Times, int64(k)*second), append(s.Values, r.values[i]), append(s.Target, r.target[i])
+	}
+	return s
+}
+
+// forecast joins the rows by the engine that runs on devices and labels them with what came a horizon later.
+func forecast(sh *shape, r *rowSet, o *Options) (selection.Series, error) {
+	out := selection.Series{Device: "file"}
+	cfg := engine.Config{Task: o.Task, Kind: engine.Forecast, Target: sh.targetIndex(), On: sh.targetIndex(), Horizon: o.Horizon.Microseconds(), Tolerance: o.Horizon.Microseconds() / 2, MaxAge: 3 * o.Horizon.Microseconds()}
+	for _, in := range sh.inputs {
+		cfg.Series = append(cfg.Series, engine.Series{Name: in.Name, Min: math.NaN(), Max: math.NaN(), Categories: in.Categories})
+	}
+	e, err := engine.New(cfg)
+	if err != nil {
+		return out, err
+	}
+	index := map[int64]int{}
+	take := func(o *engine.Output) {
+		for _, w := range o.Rows {
+			index[w.Time] = len(out.Times)
+			out.Times, out.Values = append(out.Times, w.Time), append(out.Values, slices.Clone(w.Values))
+			out.Target, out.Baseline = append(out.Target, math.NaN()), append(out.Baseline, w.Values[cfg.Target])
+		}
+		for _, l := range o.Labels {
+			if i, ok := index[l.Row]; ok {
+				out.Target[i] = l.Truth
+			}
+		}
+	}
+	var batch []engine.Reading
+	for i, t := range r.times {
+		batch = batch[:0]
+		for j, v := range r.values[i] {
+			if v == v {
+				batch = append(batch, engine.Reading{Series: j, Time: t, Value: v})
+			}
+		}
+		if len(batch) > 0 {
+			take(e.Ingest(batch))
+		}
+	}
+	return out, nil
+}
+
+func (s *shape) targetIndex() int {
+	return slices.IndexFunc(s.inputs, func(in feature.Input) bool { return in.Name == s.target })
+}
