@@ -1,0 +1,351 @@
+package training_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/nats-io/nkeys"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/engine"
+	"skerry.dev/compute/sequential"
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/server"
+	"skerry.dev/hub/training"
+	"skerry.dev/sync/identity"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+const taskText = `task: next
+kind: forecast
+target: {series: pm25, horizon: 1h}
+inputs:
+  - {series: pm25, topic: a, path: $.p, range: [0, 100]}
+  - {series: temp, topic: b, path: $.t}
+rows: {on: pm25, max_age: 3h}
+`
+
+func parse(t *testing.T) *spec.Task {
+	t.Helper()
+	task, err := spec.ParseTask("test", strings.NewReader(taskText))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return task
+}
+
+// hub is an open hub; run starts it.
+type hub struct {
+	*server.Hub
+	t *testing.T
+}
+
+func open(t *testing.T, dir string) *hub {
+	t.Helper()
+	h, err := server.Open(t.Context(), server.Options{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", AdminPassword: "correct horse battery"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &hub{h, t}
+}
+
+// run serves until the function returned is called.
+func (h *hub) run() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- h.Run(ctx) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := errors.Join(<-done, h.Close()); err != nil {
+			h.t.Errorf("hub: %v", err)
+		}
+	}
+	h.t.Cleanup(stop)
+	return stop
+}
+
+// device is the sending side of an agent: an engine of its own, and the records it would have stored.
+type device struct {
+	t      *testing.T
+	task   *spec.Task
+	engine *engine.Engine
+	recs   wire.Records
+	rows   []engine.Row
+	truth  map[int64]float64
+}
+
+func newDevice(t *testing.T) *device {
+	task := parse(t)
+	e, err := engine.New(task.Engine())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &device{t: t, task: task, engine: e, truth: map[int64]float64{}}
+}
+
+// message offers readings as the agent's gate would have passed them on.
+func (d *device) message(rs ...wire.Reading) {
+	var batch []engine.Reading
+	for i, r := range rs {
+		if i == 0 {
+			r.Flags |= wire.FlagFirst
+		}
+		d.recs.Readings = append(d.recs.Readings, r)
+		if r.Flags&(wire.FlagFuture|wire.FlagConflict) != 0 {
+			continue
+		}
+		v := r.Value
+		if r.Flags&(wire.FlagRange|wire.FlagNotFinite) != 0 {
+			v = math.NaN()
+		}
+		if k, ok := d.task.EngineSeries(r.Series); ok {
+			batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
+		}
+	}
+	o := d.engine.Ingest(batch)
+	for _, r := range o.Rows {
+		d.rows = append(d.rows, engine.Row{Time: r.Time, Values: slices.Clone(r.Values)})
+	}
+	for _, l := range o.Labels {
+		d.truth[l.Row] = l.Truth
+	}
+}
+
+const hour = int64(time.Hour / time.Microsecond)
+
+var began = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+
+// feed sends n hours of a wave that the change before tells, with what happens on real lines.
+func (d *device) feed(n int) {
+	for i := range n {
+		at := began + int64(i)*hour
+		pm := wire.Reading{Series: "pm25", Time: at, Value: 50 + 20*math.Sin(float64(i)/4) + 3*math.Sin(float64(i)*1.7)}
+		temp := wire.Reading{Series: "temp", Time: at - hour/6, Value: float64(i % 24)}
+		switch {
+		case i%50 == 10: // out of range: the engine sees it as missing
+			pm.Value, pm.Flags = 400, wire.FlagRange
+			d.message(temp, pm)
+		case i%50 == 20: // the second series comes in a message of its own, late
+			d.message(pm)
+			temp.Flags = wire.FlagLate
+			d.message(temp)
+		case i%50 == 30: // a reading of a series that the task does not use, one from the future, and a conflict
+			d.message(wire.Reading{Series: "door", Time: at, Value: 1}, temp, pm)
+			d.message(wire.Reading{Series: "pm25", Time: at + 1000*hour, Value: 1, Flags: wire.FlagFuture})
+			d.message(wire.Reading{Series: "pm25", Time: at, Value: 1, Flags: wire.FlagConflict})
+		case i%50 == 40: // nothing
+		default:
+			d.message(temp, pm)
+		}
+	}
+}
+
+// sync enrols a device, sends what it has stored and its state, and waits for the lake.
+func (h *hub) sync(name string, d *device) {
+	t := h.t
+	t.Helper()
+	ctx := t.Context()
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	pub, _ := kp.PublicKey()
+	secret, _, err := h.Fleet.CreateToken(ctx, "test", name, "north", "", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := h.Fleet.Enroll(ctx, "127.0.0.1", identity.EnrollRequest{Token: secret, PublicKey: pub, Fingerprint: "f", Class: "linux/amd64", Version: "1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	nc, err := nats.Connect(h.Bus.URLs()[0], nats.CustomInboxPrefix(wire.InboxPrefix(name)), nats.UserJWT(func() (string, error) { return reply.JWT, nil }, func(b []byte) ([]byte, error) { return kp.Sign(b) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var chunks [][]byte
+	all, first := d.recs.Readings, uint64(1)
+	for len(all) > 0 { // chunks cut through messages
+		n := min(77, len(all))
+		b, err := wire.Encode(wire.Header{Device: name, Run: wire.Run{1}, Class: wire.ClassReading, First: first}, &wire.Records{Readings: all[:n]})
+		if err != nil {
+			t.Fatal(err)
+		}
+		chunks, all, first = append(chunks, b), all[n:], first+uint64(n)
+	}
+	slices.Reverse(chunks) // backfill comes newest first
+	for _, b := range chunks {
+		if _, err := js.Publish(ctx, wire.SubjectBack("north", name), b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	doc, err := json.Marshal(spec.Reported{Device: name, Site: "north", Version: "1", Time: meta.Now(), Class: "linux/amd64",
+		Tasks: map[string]spec.ReportedTask{"next": {Kind: "forecast", Spec: taskText, SpecHash: d.task.Hash}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Publish(ctx, wire.SubjectState("north", name), doc); err != nil {
+		t.Fatal(err)
+	}
+	h.eventually("the lake has everything", func() bool {
+		n := 0
+		for _, err := range h.Lake.Readings(ctx, name, nil, math.MinInt64, math.MaxInt64) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+		names, err := h.DB.Read().TaskDevices(ctx, "next")
+		return err == nil && n == len(d.recs.Readings) && slices.Contains(names, name)
+	})
+}
+
+func (h *hub) eventually(what string, ok func() bool) {
+	h.t.Helper()
+	for range 1200 {
+		if ok() {
+			return
+		}
+		time.Sleep(25 * time.Millisecond)
+	}
+	h.t.Fatalf("%s: not within thirty seconds", what)
+}
+
+// TestRows holds that the hub trains on what the device saw: readings through chunks, ingest and lake give the rows that the device's own engine joined.
+func TestRows(t *testing.T) {
+	h := open(t, t.TempDir())
+	h.run()
+	d := newDevice(t)
+	d.feed(600)
+	h.sync("dev-1", d)
+	check := func() {
+		t.Helper()
+		s, err := training.Rows(t.Context(), h.Lake, d.task, "dev-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Times) != len(d.rows) || len(s.Times) < 500 {
+			t.Fatalf("Rows has %d rows, the device %d", len(s.Times), len(d.rows))
+		}
+		labels := 0
+		for i, r := range d.rows {
+			if s.Times[i] != r.Time || !sameBits(s.Values[i], r.Values) {
+				t.Fatalf("row %d = %d %v, on the device %d %v", i, s.Times[i], s.Values[i], r.Time, r.Values)
+			}
+			want, ok := d.truth[r.Time]
+			if !ok {
+				want = math.NaN()
+			} else {
+				labels++
+			}
+			if !sameBits([]float64{s.Target[i], s.Baseline[i]}, []float64{want, r.Values[0]}) {
+				t.Fatalf("row %d: target %v from %v, on the device %v from %v", i, s.Target[i], s.Baseline[i], want, r.Values[0])
+			}
+		}
+		if labels < 400 {
+			t.Errorf("%d labels only", labels)
+		}
+	}
+	check()
+	if _, err := h.Lake.Compact(t.Context(), true); err != nil { // from staging to Parquet
+		t.Fatal(err)
+	}
+	check()
+}
+
+func sameBits(a, b []float64) bool {
+	return slices.EqualFunc(a, b, func(x, y float64) bool { return math.Float64bits(x) == math.Float64bits(y) || x != x && y != y })
+}
+
+// TestJob takes a task from readings to a rollout; a job that a restart interrupted begins again.
+func TestJob(t *testing.T) {
+	dir := t.TempDir()
+	policy := training.Policy{Disabled: true, Trials: 1, Learners: []string{"gbdt"}, Threads: 1}
+	h := open(t, dir)
+	l := h.Learn(policy, rollout.Spec{MinShadow: 7})
+	stop := h.run()
+	d := newDevice(t)
+	d.feed(1500)
+	h.sync("dev-1", d)
+
+	if _, err := l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "none"}); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("Queue of an unknown task = %v", err)
+	}
+	q, err := l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "next", Trigger: "command"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := done(h, l.Trainer, q.ID)
+	r := j.Result
+	if j.State != training.Done || r.Model != "next@1" || r.Learner != "gbdt" || r.Rows < 1300 || r.Verdict == nil || r.Verdict.Outcome != sequential.Pass || r.Outcome != "rollout created" || j.Spec.Lineage == "" {
+		t.Fatalf("job = %+v", j)
+	}
+	m, err := h.DB.Read().Model(t.Context(), r.Digest)
+	if err != nil || !strings.Contains(m.Lineage, j.Spec.Lineage) || !strings.Contains(m.Lineage, j.ID) {
+		t.Errorf("Model = %+v, %v, want the lineage %s", m, err, j.Spec.Lineage)
+	}
+	b, err := h.Registry.Load(t.Context(), r.Digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := artifact.DecodeBytes(b); err != nil || a.SelfTest() != nil || a.Manifest.Task != "next" {
+		t.Errorf("artifact = %+v, %v", a, err)
+	}
+	ro, _, err := l.Rollouts.Get(t.Context(), r.Rollout)
+	if err != nil || ro.Spec.Digest != r.Digest || ro.Spec.MinShadow != 7 || ro.CreatedBy != "training "+j.ID {
+		t.Errorf("rollout = %+v, %v, want the judged artifact by the template's gates", ro, err)
+	}
+
+	// A second one while the rollout is under way stays in the registry; then the hub dies in the middle of a third.
+	q, err = l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "next", Trigger: "command", Force: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if j := done(h, l.Trainer, q.ID); j.State != training.Done || !strings.Contains(j.Result.Outcome, "kept in the registry") {
+		t.Errorf("second job = %+v", j)
+	}
+	stop()
+
+	h = open(t, dir)
+	if err := h.DB.Tx(t.Context(), func(q *meta.Queries) error {
+		return q.PutJob(t.Context(), meta.Job{ID: "j-cut", Kind: training.JobKind, Task: "next", State: training.Started, Spec: `{"task":"next","trigger":"command","lineage":"l-cut"}`, Result: "{}", CreatedBy: "user/ada", CreatedAt: meta.Now(), StartedAt: 1})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	l = h.Learn(policy, rollout.Spec{})
+	h.run()
+	if j := done(h, l.Trainer, "j-cut"); j.State != training.Done || j.StartedAt == 1 || j.Result.Model == "" || j.Spec.Lineage != "l-cut" {
+		t.Errorf("interrupted job = %+v", j)
+	}
+}
+
+func done(h *hub, tr *training.Trainer, id string) (j training.Job) {
+	h.t.Helper()
+	h.eventually("job "+id, func() bool {
+		var err error
+		if j, err = tr.Job(h.t.Context(), id); err != nil {
+			h.t.Fatal(err)
+		}
+		return j.State == training.Done || j.State == training.Failed
+	})
+	return j
+}
