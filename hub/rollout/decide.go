@@ -111,7 +111,7 @@ func (d *Decision) advance(s *Spec, now int64) {
 	d.Status.Step, d.Status.Since = "rolling", now
 }
 
-// order sorts devices by a hash, those with a link first: a canary that cannot report is of no use.
+// order sorts devices by a hash, those with a link first and those that have failed last: a canary that cannot report or did not get through shadow is of no use.
 func order(seed string, devices []View) []View {
 	out := slices.Clone(devices)
 	hash := func(v View) uint64 {
@@ -122,6 +122,12 @@ func order(seed string, devices []View) []View {
 	slices.SortFunc(out, func(a, b View) int {
 		if x, y := a.Wanted == spec.PhaseActive, b.Wanted == spec.PhaseActive; x != y { // who has started stays started
 			if x {
+				return -1
+			}
+			return 1
+		}
+		if x, y := failedPhase(a.Phase), failedPhase(b.Phase); x != y {
+			if y {
 				return -1
 			}
 			return 1
@@ -179,6 +185,7 @@ func count(s *Spec, devices []View, started int, now int64) Counts {
 // limits are the gates that need no statistics.
 func limits(s *Spec, devices []View, started int, now int64, stage int) (string, bool) {
 	failures, tried := 0, 0
+	canary := false // one of the canaries has failed; a box that failed in shadow, with a full disk for example, says nothing about the model
 	var first string
 	for i := range devices {
 		v := &devices[i]
@@ -196,12 +203,12 @@ func limits(s *Spec, devices []View, started int, now int64, stage int) (string,
 		}
 		if why, bad := v.failed(now, seconds(s.Silent)); bad {
 			failures++
+			canary = canary || stage == 1 && len(s.Stages) > 1 && i < started
 			if first == "" {
 				first = why
 			}
 		}
 	}
-	canary := stage == 1 && len(s.Stages) > 1 // in shadow nobody has started: one box with a full disk says nothing about the model
 	if failures > 0 && (canary || float64(failures) > s.MaxFailed*float64(max(tried, 1))) {
 		return fmt.Sprintf("%d of %d devices failed; first: %s", failures, tried, first), true
 	}

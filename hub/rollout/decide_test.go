@@ -132,6 +132,34 @@ func TestDecide(t *testing.T) {
 }
 
 // TestDecideIsStable holds that canaries do not change from call to call, nor when one of them loses its link after it was told.
+// TestFailedInShadowIsNoCanary holds that a box which shadow has tolerated neither becomes a canary nor ends the canary stage.
+func TestFailedInShadowIsNoCanary(t *testing.T) {
+	s := testSpec(t)
+	for broken := range 20 {
+		devices := with(fleetOf(20, spec.PhaseShadow, spec.PhaseShadow, paired(300, -0.2)), broken, func(v *View) { v.Phase, v.Reason = spec.PhaseFailed, "no space left" })
+		st := Status{Stage: 1, StageName: "canary", Since: ago(time.Minute)}
+		d := Decide("seed", &s, st, devices, now)
+		if d.State != Running || d.Status.Counts.Started != 4 {
+			t.Fatalf("device %d failed in shadow: %s, %q, %d canaries, want the canary stage to go on with 4", broken, d.State, d.Status.Reason, d.Status.Counts.Started)
+		}
+		for _, o := range d.Orders {
+			if o.Device == devices[broken].Device && o.Phase == spec.PhaseActive {
+				t.Errorf("%s failed in shadow and was made a canary", o.Device)
+			}
+		}
+		for _, o := range d.Orders { // a canary that fails is still one too many
+			for i := range devices {
+				if devices[i].Device == o.Device {
+					devices[i].Wanted, devices[i].Phase = spec.PhaseActive, spec.PhaseReverted
+				}
+			}
+		}
+		if d := Decide("seed", &s, st, devices, now); d.State != RollingBack {
+			t.Errorf("with every canary reverted the rollout is %s, want rolling_back", d.State)
+		}
+	}
+}
+
 func TestDecideIsStable(t *testing.T) {
 	s := testSpec(t)
 	devices := fleetOf(10, spec.PhaseShadow, spec.PhaseShadow, paired(300, -0.2))
