@@ -80,7 +80,7 @@ func New(box *outbox.Outbox, db *bbolt.DB, opts Options) *Link {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Link{opts: opts, box: box, db: db, log: opts.Log, state: make(chan []byte, 1),
-		limiter: rate.NewLimiter(rate.Limit(opts.BackfillBytes), max(opts.BackfillBytes, wire.MaxChunkBytes))}
+		limiter: rate.NewLimiter(rate.Limit(opts.BackfillBytes), opts.BackfillBytes)}
 }
 
 // Up reports whether the hub has answered a hello on the present connection.
@@ -367,7 +367,7 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lan
 				break
 			}
 			if lane == outbox.Backfill {
-				if err := l.limiter.WaitN(ctx, ref.Bytes); err != nil {
+				if err := l.pace(ctx, ref.Bytes); err != nil {
 					l.box.Failed(ref)
 					return nil
 				}
@@ -416,6 +416,16 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lan
 		case <-wake:
 		}
 	}
+}
+
+// pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at once would stand in the way of live data on a narrow link.
+func (l *Link) pace(ctx context.Context, n int) error {
+	for burst := l.limiter.Burst(); n > 0; n -= burst {
+		if err := l.limiter.WaitN(ctx, min(n, burst)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (l *Link) subject(lane outbox.Lane, c wire.Class) string {
