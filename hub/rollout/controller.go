@@ -79,7 +79,54 @@ func (c *Controller) stepAll(ctx context.Context) error {
 			}
 		}
 	}
+	if err := c.adopt(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("champions for new devices: %w", err))
+	}
 	return errors.Join(errs...)
+}
+
+// adopt gives the champion to devices that came after its rollout had completed. They try it in shadow first like any other.
+func (c *Controller) adopt(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	q := c.db.Read()
+	champions, err := q.Champions(ctx)
+	if err != nil {
+		return err
+	}
+	for _, ch := range champions {
+		rs, err := c.List(ctx, ch.Task, "", 50)
+		if err != nil {
+			return err
+		}
+		i := slices.IndexFunc(rs, func(r *Rollout) bool {
+			return r.State == Completed && r.Spec.Digest == ch.Digest && r.Spec.Cohort == ch.Cohort
+		})
+		if i < 0 || slices.ContainsFunc(rs, func(r *Rollout) bool { return !r.State.Final() }) {
+			continue // promoted by hand, or the next rollout decides
+		}
+		parts, err := c.parts(ctx, rs[i])
+		if err != nil {
+			return err
+		}
+		for _, p := range parts {
+			if p.Wanted != "" {
+				continue
+			}
+			want, err := c.fleet.Desired(ctx, p.Device)
+			if err != nil {
+				return err
+			}
+			if _, told := want.Assignments[ch.Task]; told {
+				continue
+			}
+			if err := c.order(ctx, rs[i], Order{p.Device, spec.PhaseActive}, parts); err != nil {
+				return fmt.Errorf("device %q: %w", p.Device, err)
+			}
+			c.log.Info("champion assigned to a new device", "device", p.Device, "model", rs[i].Model)
+		}
+	}
+	return nil
 }
 
 // Rollout is a rollout with its documents decoded.

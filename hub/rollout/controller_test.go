@@ -232,6 +232,14 @@ func TestRolloutCompletes(t *testing.T) {
 		}
 	}
 
+	// A device that comes later gets the champion without a rollout of its own.
+	w.add("late", true)
+	w.start(&fake{name: "late", behave: obedient(-0.2)})
+	eventually(t, func() bool {
+		d, err := w.Fleet.Desired(t.Context(), "late")
+		return err == nil && d.Assignments["t"].Digest == m.Digest && d.Assignments["t"].Phase == spec.PhaseActive
+	})
+
 	// A poisoned version after it: back to the one before, and never again.
 	bad := w.model("bad")
 	w2 := w.create(rollout.Spec{Digest: bad.Digest})

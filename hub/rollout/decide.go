@@ -61,6 +61,9 @@ func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision
 
 	if len(ordered) == 0 {
 		d.Status.Reason = "no device runs the task yet"
+		if now-st.Since > seconds(s.Deadline) {
+			d.State, d.Status.Reason = Paused, "inconclusive: no device runs the task"
+		}
 		return d
 	}
 	if why, bad := limits(s, ordered, started, now, st.Stage); bad {
