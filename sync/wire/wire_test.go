@@ -20,7 +20,7 @@ func sample(n int, seed uint64) *Records {
 	series := []string{"pm25", "temp", "wspm"}
 	r := new(Records)
 	for i := range n {
-		t := int64(1_700_000_000_000_000 + i*3_600_000_000)
+		t := 1_700_000_000_000_000 + int64(i)*3_600_000_000
 		r.Readings = append(r.Readings, Reading{series[i%3], t, math.Round(rng.Float64()*1000) / 10, int64(i) * 1e9, Flags(rng.IntN(4))})
 		l := Label{Task: "pm25-next-hour", Row: t, At: t + 3_600_000_000, ChampionID: "c", ShadowID: ""}
 		for _, f := range labelFloats {
