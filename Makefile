@@ -8,7 +8,7 @@ GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build web run test lint layers cross bench clean
+.PHONY: help build web run test narrow lint layers cross bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -36,6 +36,9 @@ ifneq ($(RACE),)
 	$(GO) test -run 'TestBeijing|TestRun|TestJudge' ./hub/selection  # minutes long under the race detector, so they skip themselves there
 endif
 	@$(GO) run ./test/coverage -min 80 coverage.out ./compute ./sync
+
+narrow: ## the device's packages once more on 32 bits
+	GOARCH=386 CGO_ENABLED=0 $(GO) test -short ./compute/engine ./compute/feature ./compute/drift ./compute/artifact ./compute/ensemble ./sync/wire ./sync/outbox ./agent/task ./agent/cache
 
 lint: ## gofmt, vet, staticcheck, package comments
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi
