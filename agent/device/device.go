@@ -83,11 +83,11 @@ type Device struct {
 }
 
 // Open reads configuration, identity, tasks and cache and restores the learned state. It connects nowhere.
-func Open(opts Options) (d *Device, err error) {
+func Open(opts Options) (_ *Device, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	d = &Device{opts: opts, cfg: opts.Config, log: opts.Log, stream: serve.NewStream(), metrics: prometheus.NewRegistry(), began: time.Now()}
+	d := &Device{opts: opts, cfg: opts.Config, log: opts.Log, stream: serve.NewStream(), metrics: prometheus.NewRegistry(), began: time.Now()}
 	defer func() {
 		if err != nil {
 			d.Close()

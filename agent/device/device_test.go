@@ -1,0 +1,219 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"skerry.dev/configs"
+)
+
+const taskFile = `task: level
+target: {series: y, horizon: 1h}
+inputs:
+  - {series: y, topic: s/a, path: $.y, range: [0, 1000]}
+time: {path: $.ts, format: unix}
+rows: {on: y}
+`
+
+func broker(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	s, err := server.NewServer(&server.Options{ServerName: "b", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true, MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go s.Start()
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("no broker")
+	}
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	return "tcp://" + net.JoinHostPort("127.0.0.1", itoa(port))
+}
+
+func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
+
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func config(t *testing.T, dir, broker, http string) *configs.AgentConfig {
+	t.Helper()
+	cfg, _, err := configs.Agent(configs.Sources{Flags: map[string]string{"state_dir": filepath.Join(dir, "state"), "task_dir": filepath.Join(dir, "tasks"), "mqtt.broker": broker, "http.listen": http}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func eventually(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for range 600 {
+		if f() {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	t.Fatalf("not within 12 s: %s", what)
+}
+
+// TestAlone runs a device without a hub: it predicts, shows itself, takes over changed task files, keeps the old ones when the new are faulty, and continues after a restart.
+func TestAlone(t *testing.T) {
+	dir, addr := t.TempDir(), freeAddr(t)
+	url := broker(t)
+	if err := os.MkdirAll(filepath.Join(dir, "tasks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "tasks", "level.yaml")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(taskFile)
+	start := func() (stop func()) {
+		d, err := Open(Options{Config: config(t, dir, url, addr), Version: "test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error, 1)
+		go func() { done <- d.Run(ctx) }()
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				t.Errorf("Run = %v", err)
+			}
+			if err := d.Close(); err != nil {
+				t.Errorf("Close = %v", err)
+			}
+		}
+	}
+	stop := start()
+	eventually(t, "ready and connected", func() bool {
+		var doc struct {
+			Ready bool
+			Links map[string]bool
+		}
+		return json.Unmarshal([]byte(get(t, "http://"+addr+"/health/detailed")), &doc) == nil && doc.Ready && doc.Links["mqtt"]
+	})
+
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("sensor"))
+	if tok := c.Connect(); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	defer c.Disconnect(50)
+	said := make(chan string, 100)
+	if tok := c.Subscribe("skerry/#", 0, func(_ mqtt.Client, m mqtt.Message) { said <- m.Topic() + " " + string(m.Payload()) }); !tok.WaitTimeout(5 * time.Second) {
+		t.Fatal("not subscribed")
+	}
+	send := func(hour int, payload string) {
+		if tok := c.Publish("s/a", 1, false, strings.ReplaceAll(payload, "TS", itoa(hour*3600))); !tok.WaitTimeout(5 * time.Second) {
+			t.Fatal("the broker takes nothing")
+		}
+	}
+	hears := func(what string) {
+		t.Helper()
+		limit := time.After(10 * time.Second)
+		for {
+			select {
+			case s := <-said:
+				if strings.Contains(s, what) {
+					return
+				}
+			case <-limit:
+				t.Fatalf("no message with %q", what)
+			}
+		}
+	}
+	for h := range 20 {
+		send(h, `{"ts":TS,"y":`+itoa(40+h%5)+`}`)
+	}
+	hears(`"ts":"1970-01-01T19:00:00Z"`)
+
+	write(strings.Replace(taskFile, "horizon: 1h", "horizon: -1h", 1))
+	eventually(t, "the faulty file is reported", func() bool {
+		h := get(t, "http://"+addr+"/health")
+		return strings.Contains(h, "degraded") && strings.Contains(h, "level.yaml")
+	})
+	send(20, `{"ts":TS,"y":41}`)
+	hears(`"ts":"1970-01-01T20:00:00Z"`)
+	write(strings.Replace(taskFile, "task: level", "task: depth", 1))
+	eventually(t, "the corrected file is in force", func() bool { return strings.Contains(get(t, "http://"+addr+"/health"), `"ok"`) })
+	send(21, `{"ts":TS,"y":42}`)
+	hears(`/depth/prediction`)
+	stop()
+
+	stop = start()
+	eventually(t, "the rows from before the restart", func() bool {
+		var doc struct {
+			State struct {
+				Tasks  map[string]struct{ Rows int }
+				Outbox struct{ Stored map[string]int }
+			}
+		}
+		return json.Unmarshal([]byte(get(t, "http://"+addr+"/health/detailed")), &doc) == nil && doc.State.Tasks["depth"].Rows == 1 && doc.State.Outbox.Stored["reading"] == 22
+	})
+	for _, path := range []string{"/alive", "/metrics", "/docs", "/v1/tasks", "/v2"} {
+		if body := get(t, "http://"+addr+path); len(body) < 2 {
+			t.Errorf("GET %s is empty", path)
+		}
+	}
+	stop()
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := Open(Options{Config: config(t, dir, "tcp://127.0.0.1:1", freeAddr(t))}); err == nil || !strings.Contains(err.Error(), "task directory") {
+		t.Errorf("without a task directory: %v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "tasks"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{"a.yaml": taskFile, "b.yaml": taskFile, "c.yml": "task: [1"} {
+		if err := os.WriteFile(filepath.Join(dir, "tasks", name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Open(Options{Config: config(t, dir, "tcp://127.0.0.1:1", freeAddr(t))})
+	for _, want := range []string{"already defined in", "c.yml"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("err = %v, want it to name %q", err, want)
+		}
+	}
+}
