@@ -72,9 +72,17 @@ func Open(opts Options) (*Store, error) {
 	if err := s.repair(path, opts); err != nil {
 		return nil, err
 	}
+	if err := s.use(path, opts.Outbox); err != nil {
+		return nil, fmt.Errorf("open cache %s: %w", path, err)
+	}
+	return s, nil
+}
+
+// use opens a file that is whole or new.
+func (s *Store) use(path string, box outbox.Options) error {
 	db, err := open(path, false)
 	if err != nil {
-		return nil, fmt.Errorf("open cache %s: %w", path, err)
+		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bucketJournal, bucketSnapshots, bucketSeries} {
@@ -85,18 +93,18 @@ func Open(opts Options) (*Store, error) {
 		return nil
 	})
 	if err == nil {
-		s.box, err = outbox.Open(db, opts.Outbox)
+		s.box, err = outbox.Open(db, box)
 	}
 	if err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open cache %s: %w", path, err)
+		return errors.Join(err, db.Close())
 	}
 	s.db = db
-	return s, nil
+	return nil
 }
 
 func open(path string, readOnly bool) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly})
+	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
+		PreLoadFreelist: readOnly}) // a check must meet what opening for writing would meet
 }
 
 // cleanMark exists while the file was closed cleanly.
@@ -130,6 +138,7 @@ func (s *Store) repair(path string, opts Options) error {
 			return fmt.Errorf("install salvaged cache: %w", err)
 		}
 	} else {
+		opts.Log.Error("nothing could be saved: beginning with an empty cache")
 		os.Remove(fresh)
 	}
 	s.damage = problem.Error()
@@ -362,6 +371,9 @@ func CheckFile(path string) (err error) {
 		for err := range tx.Check() {
 			return err
 		}
+		if err := checkValues(tx); err != nil {
+			return err
+		}
 		return walk(tx, func(path [][]byte, k, v []byte, chunk bool) error {
 			if chunk {
 				return checkChunk(path, k, v)
@@ -369,6 +381,38 @@ func CheckFile(path string) (err error) {
 			return nil
 		})
 	})
+}
+
+// checkValues looks at what Open and the readers demand of everything but chunks.
+func checkValues(tx *bbolt.Tx) error {
+	if err := outbox.CheckTx(tx); err != nil {
+		return err
+	}
+	for name, check := range map[string]func(k, v []byte) error{
+		string(bucketSeries): func(k, v []byte) error {
+			if len(v) != 4 {
+				return fmt.Errorf("series %q has a bad number", k)
+			}
+			return nil
+		},
+		string(bucketJournal): func(k, _ []byte) error {
+			if len(k) != 8 {
+				return fmt.Errorf("journal entry with a key of %d bytes", len(k))
+			}
+			return nil
+		},
+		string(bucketSnapshots): func(k, v []byte) error {
+			_, err := decodeSnapshot(string(k), v)
+			return err
+		},
+	} {
+		if b := tx.Bucket([]byte(name)); b != nil {
+			if err := b.ForEach(check); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // checkChunk reads a chunk and compares it with the place where it lies: bits can flip in keys too.
@@ -383,50 +427,64 @@ func checkChunk(path [][]byte, k, v []byte) error {
 	return nil
 }
 
-// SalvageFile copies every key and value that can still be read into a new file, leaving out chunks that fail their checksum, all snapshots and the journal: learned state
-// that may be damaged is worth less than none.
-func SalvageFile(from, to string) (err error) {
-	src, err := open(from, true)
+// SalvageFile writes what can be saved of a damaged file into a new one: the outbox. It reads the file's leaf pages one by one and trusts nothing else of its structure; chunks prove themselves
+// by their checksum. A page that is no longer in use may hold chunks that were applied or dropped long ago: the hub knows the first and is glad of the second. Learned state, the
+// journal and the numbers of series are left out: what may be damaged unseen is worth less than nothing.
+func SalvageFile(from, to string) error {
+	b, err := os.ReadFile(from)
 	if err != nil {
 		return err
 	}
-	defer src.Close()
+	var values [][]byte
+	pageSize := os.Getpagesize()
+	for at := 0; at+pageHeader <= len(b); at += pageSize {
+		values = leafValues(values, b[at:], 0)
+	}
 	dst, err := open(to, false)
 	if err != nil {
 		return err
 	}
-	defer dst.Close()
-	put := func(path [][]byte, k, v []byte) error {
-		return dst.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucketIfNotExists(path[0])
-			for _, p := range path[1:] {
-				if err == nil {
-					b, err = b.CreateBucketIfNotExists(p)
-				}
-			}
-			if err != nil {
-				return err
-			}
-			return b.Put(k, v)
-		})
-	}
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
-		}
-	}()
-	return src.View(func(tx *bbolt.Tx) error {
-		return walk(tx, func(path [][]byte, k, v []byte, chunk bool) error {
-			if chunk {
-				if checkChunk(path, k, v) != nil {
-					return nil
-				}
-			} else if name := string(path[0]); name == string(bucketSnapshots) || name == string(bucketJournal) {
-				return nil
-			}
-			return put(path, slices.Clone(k), slices.Clone(v))
-		})
+	err = dst.Update(func(tx *bbolt.Tx) error {
+		_, err := outbox.Rescue(tx, values)
+		return err
 	})
+	return errors.Join(err, dst.Close())
+}
+
+// The layout of bbolt's pages: id u64, flags u16, count u16, overflow u32, then per element of a leaf flags u32, pos u32 (from the element), ksize u32, vsize u32. The value of a small
+// bucket is root u64 = 0, sequence u64 and a page.
+const (
+	pageHeader   = 16
+	leafElement  = 16
+	leafPage     = 2
+	bucketFlag   = 1
+	bucketHeader = 16
+	maxNesting   = 4
+)
+
+// leafValues adds the values of the leaf page that b begins with, if it is one. Every length is checked: the page may be anything.
+func leafValues(values [][]byte, b []byte, depth int) [][]byte {
+	if depth > maxNesting || len(b) < pageHeader || binary.NativeEndian.Uint16(b[8:]) != leafPage {
+		return values
+	}
+	for i := range int(binary.NativeEndian.Uint16(b[10:])) {
+		at := pageHeader + i*leafElement
+		if at+leafElement > len(b) {
+			break
+		}
+		flags, pos, ksize, vsize := binary.NativeEndian.Uint32(b[at:]), uint64(binary.NativeEndian.Uint32(b[at+4:])), uint64(binary.NativeEndian.Uint32(b[at+8:])), uint64(binary.NativeEndian.Uint32(b[at+12:]))
+		start := uint64(at) + pos + ksize
+		if vsize == 0 || start+vsize > uint64(len(b)) {
+			continue
+		}
+		v := b[start : start+vsize : start+vsize]
+		if flags&bucketFlag == 0 {
+			values = append(values, v)
+		} else if len(v) > bucketHeader {
+			values = leafValues(values, v[bucketHeader:], depth+1)
+		}
+	}
+	return values
 }
 
 // walk visits every value; chunk tells values of the outbox.

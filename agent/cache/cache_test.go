@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -228,6 +229,37 @@ func TestClassify(t *testing.T) {
 	} {
 		if got := Classify(err); got != want {
 			t.Errorf("Classify(%v) = %v, want %v", err, got, want)
+		}
+	}
+}
+
+// TestDamagedRunRecord holds that a file which bbolt finds whole and the outbox cannot read is salvaged too: the chunks are there, with a new record of their run.
+func TestDamagedRunRecord(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir)
+	for i := range 5 {
+		commit(t, s, &Commit{Batch: readings(100, i*100)})
+	}
+	if err := s.db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.db = nil
+	path := filepath.Join(dir, FileName)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.ReplaceAll(b, []byte(`{"run":"`), []byte("{\"run\":`"))
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := mustOpen(t, dir)
+	if r.Damage() == "" || r.Outbox().Stats().PendingRecords != 500 {
+		t.Errorf("damage %q, %d records pending, want all 500 of a store whose run record cannot be read", r.Damage(), r.Outbox().Stats().PendingRecords)
+	}
+	for _, run := range r.Outbox().Chain() {
+		if run.Run == (wire.Run{}) {
+			t.Error("a run without a name")
 		}
 	}
 }
