@@ -83,12 +83,17 @@ func (p *Process) Exited() (error, bool) {
 	}
 }
 
-// Tail returns the end of the process's log.
+// Tail returns the end of the process's log, or the place where it crashed.
 func (p *Process) Tail() string {
 	b, err := os.ReadFile(p.Log)
 	if err != nil {
 		return ""
 	}
 	lines := strings.Split(strings.TrimSpace(string(b)), "\n")
+	for i, l := range lines {
+		if strings.HasPrefix(l, "panic:") || strings.HasPrefix(l, "fatal error:") || strings.HasPrefix(l, "unexpected fault") {
+			return strings.Join(lines[max(0, i-3):min(len(lines), i+25)], "\n")
+		}
+	}
 	return strings.Join(lines[max(0, len(lines)-8):], "\n")
 }
