@@ -44,9 +44,6 @@ func weighted(t *testing.T, bias, wy, wx float64) *linear.Model {
 // goodModel knows how the series returns to 50.
 func goodModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 15, -0.3, 0)) }
 
-// betterModel differs from goodModel by a hair: another digest, the same quality.
-func betterModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 15.01, -0.3, 0)) }
-
 // constantModel says 80 whatever happens.
 func constantModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 80, -1, 0)) }
 
