@@ -35,6 +35,7 @@ type settings struct {
 	cutFor  int
 	killAt  float64
 	summary string
+	hubArgs string
 }
 
 func main() {
@@ -49,6 +50,7 @@ func main() {
 	flag.IntVar(&s.cutFor, "cut-hours", 60*24, "for how many event hours")
 	flag.Float64Var(&s.killAt, "kill-at", 0.15, "when one agent is killed with SIGKILL, as a fraction of the replay")
 	flag.StringVar(&s.summary, "summary", "run-summary.json", "file of the summary")
+	flag.StringVar(&s.hubArgs, "hub-args", "", "further options of skerry-hub serve, for example thresholds for a short run; they win")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -191,6 +193,7 @@ func (d *demo) startAll(ctx context.Context) error {
 		Args: []string{"serve", "--data", filepath.Join(d.dir, "hub"), "--listen", d.listen, "--nats-listen", natsAddr, "--admin-password-file", password,
 			"--train-min-labels", "20000", "--train-min-new-labels", "12000", "--train-drift-events", "4", "--train-cooldown", "5040h", "--train-budget", "24s",
 			"--rollout-min-shadow", "48", "--rollout-probation", "48", "--rollout-max-latency", "5ms"}}
+	d.hub.Args = append(d.hub.Args, strings.Fields(d.hubArgs)...)
 	if err := d.hub.Start(); err != nil {
 		return err
 	}
