@@ -109,6 +109,9 @@ type lane struct {
 	consumer             jetstream.Consumer
 }
 
+// ackWait is when JetStream hands a message out again that was not acknowledged. Applying takes milliseconds; what a killed hub had in hand waits that long after its restart.
+const ackWait = 10 * time.Second
+
 // Run works until ctx ends and returns nil after a clean stop.
 func (i *Ingester) Run(ctx context.Context) error {
 	lanes := []*lane{ // in order of priority
@@ -122,7 +125,7 @@ func (i *Ingester) Run(ctx context.Context) error {
 		l.ch = make(chan jetstream.Msg, i.opts.BatchChunks)
 		var err error
 		if l.consumer, err = i.bus.JS.CreateOrUpdateConsumer(ctx, l.stream, jetstream.ConsumerConfig{Durable: l.name, FilterSubject: l.filter,
-			DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: time.Minute, MaxAckPending: 4 * i.opts.BatchChunks, MaxDeliver: -1}); err != nil {
+			DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 4 * i.opts.BatchChunks, MaxDeliver: -1}); err != nil {
 			return fmt.Errorf("create consumer %s: %w", l.name, err)
 		}
 	}
