@@ -9,10 +9,16 @@ import (
 
 // The encoding, little endian:
 //
-//	version u8 = 1 | link u8 | vector u8 | 0 u8 | inputs u32 | outputs u32 | trees u32 | nodes u32 | sets u32 | values u32
-//	base f64 × outputs | root u32 × trees | {bits u64, left u32, feature u16, flags u16} × nodes | {4 × u64} × sets | value f64 × values
+//	version u8 | link u8 | form u8 | 0 u8 | inputs u32 | outputs u32 | trees u32 | nodes u32 | sets u32 | values u32
+//	base f64 × outputs | root u32 × trees | {bits u64, left u32, feature u16, flags u16} × nodes | {4 × u64} × sets | value f64 × values | cover f32 × nodes
+//
+// In version 1 form is 1 when leaves are vectors, else 0, the link is at most Softmax and there are no covers. In version 2 form is a set of bits: 1 leaves are vectors, 2 inputs are
+// rounded to float32, 4 covers follow. The oldest version that can say it is written.
 const (
-	version    = 1
+	formVector  = 1
+	formRound32 = 2
+	formCovers  = 4
+
 	headerSize = 28
 	nodeSize   = 16
 	setSize    = 32
@@ -23,17 +29,26 @@ var ErrCorrupt = errors.New("corrupt ensemble")
 
 // Size returns the length of the encoding in bytes.
 func (e *Ensemble) Size() int {
-	return headerSize + 8*len(e.base) + 4*len(e.roots) + nodeSize*len(e.nodes) + setSize*len(e.sets) + 8*len(e.values)
+	return headerSize + 8*len(e.base) + 4*len(e.roots) + nodeSize*len(e.nodes) + setSize*len(e.sets) + 8*len(e.values) + 4*len(e.covers)
 }
 
 // AppendBinary appends the encoding. The error is always nil.
 func (e *Ensemble) AppendBinary(b []byte) ([]byte, error) {
 	le := binary.LittleEndian
-	vector := byte(0)
+	version, form := byte(1), byte(0)
 	if e.vector {
-		vector = 1
+		form |= formVector
 	}
-	b = append(b, version, byte(e.link), vector, 0)
+	if e.round32 {
+		form |= formRound32
+	}
+	if e.covers != nil {
+		form |= formCovers
+	}
+	if form > formVector || e.link > Softmax {
+		version = 2
+	}
+	b = append(b, version, byte(e.link), form, 0)
 	for _, n := range []int{e.inputs, e.outputs, len(e.roots), len(e.nodes), len(e.sets), len(e.values)} {
 		b = le.AppendUint32(b, uint32(n))
 	}
@@ -58,6 +73,9 @@ func (e *Ensemble) AppendBinary(b []byte) ([]byte, error) {
 	for _, v := range e.values {
 		b = le.AppendUint64(b, math.Float64bits(v))
 	}
+	for _, v := range e.covers {
+		b = le.AppendUint32(b, math.Float32bits(v))
+	}
 	return b, nil
 }
 
@@ -65,7 +83,7 @@ func (e *Ensemble) AppendBinary(b []byte) ([]byte, error) {
 // relies on. Errors wrap ErrCorrupt. b is not kept.
 func Decode(b []byte) (*Ensemble, error) {
 	le := binary.LittleEndian
-	if len(b) < headerSize || b[0] != version || b[2] > 1 || b[3] != 0 {
+	if len(b) < headerSize || b[0] < 1 || b[0] > 2 || b[2] > formVector|formRound32|formCovers || b[3] != 0 || (b[2] > formVector || Link(b[1]) > Softmax) != (b[0] == 2) {
 		return nil, fmt.Errorf("%w: bad header or version", ErrCorrupt)
 	}
 	var n [6]uint64
@@ -74,13 +92,18 @@ func Decode(b []byte) (*Ensemble, error) {
 	}
 	inputs, outputs, trees, nodes, sets, values := n[0], n[1], n[2], n[3], n[4], n[5]
 	// Every count is below 2^32, so the sum cannot overflow.
-	if uint64(len(b)) != headerSize+8*outputs+4*trees+nodeSize*nodes+setSize*sets+8*values {
+	size := headerSize + 8*outputs + 4*trees + nodeSize*nodes + setSize*sets + 8*values
+	if b[2]&formCovers != 0 {
+		size += 4 * nodes
+	}
+	if uint64(len(b)) != size {
 		return nil, fmt.Errorf("%w: %d bytes do not match the counts", ErrCorrupt, len(b))
 	}
 	if inputs > MaxInputs || outputs > MaxOutputs || trees > MaxTrees || nodes > MaxNodes {
 		return nil, fmt.Errorf("%w: too many inputs, outputs, trees or nodes", ErrCorrupt)
 	}
-	e := &Ensemble{inputs: int(inputs), outputs: int(outputs), link: Link(b[1]), vector: b[2] == 1}
+	e := &Ensemble{inputs: int(inputs), outputs: int(outputs), link: Link(b[1]), vector: b[2]&formVector != 0, round32: b[2]&formRound32 != 0}
+	covers := b[2]&formCovers != 0
 	b = b[headerSize:]
 	e.base, b = floats(b, int(outputs))
 	e.roots = make([]uint32, trees)
@@ -100,7 +123,13 @@ func Decode(b []byte) (*Ensemble, error) {
 			e.sets[i][j] = le.Uint64(b[setSize*i+8*j:])
 		}
 	}
-	e.values, _ = floats(b[setSize*sets:], int(values))
+	e.values, b = floats(b[setSize*sets:], int(values))
+	if covers {
+		e.covers = make([]float32, nodes)
+		for i := range e.covers {
+			e.covers[i] = math.Float32frombits(le.Uint32(b[4*i:]))
+		}
+	}
 	if err := e.check(); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}

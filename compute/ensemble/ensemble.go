@@ -11,9 +11,10 @@ type Link uint8
 
 // The links.
 const (
-	Identity Link = iota // outputs are the sums
-	Logistic             // each output is 1/(1+exp(-sum))
-	Softmax              // outputs are positive and add up to 1; needs at least two
+	Identity    Link = iota // outputs are the sums
+	Logistic                // each output is 1/(1+exp(-sum))
+	Softmax                 // outputs are positive and add up to 1; needs at least two
+	Exponential             // each output is exp(sum)
 )
 
 // Limits of an ensemble.
@@ -35,6 +36,7 @@ type Node struct {
 	Left, Right int        // indices into the tree's nodes
 	Value       float64
 	Values      []float64
+	Cover       float64 // weight of the training rows that came here; kept when Spec.Covers is set
 }
 
 // Tree is a list of nodes; the first is the root.
@@ -64,15 +66,34 @@ type Ensemble struct {
 	nodes           []node
 	sets            [][4]uint64
 	values          []float64
+	round32         bool
+	covers          []float32 // by node; nil when not kept
+}
+
+// Spec is what an ensemble is beside its trees.
+type Spec struct {
+	Inputs  int
+	Link    Link
+	Base    []float64 // one score per output
+	Vector  bool      // every leaf carries Values, one per output; otherwise Value, and the number of trees is a multiple of the number of outputs
+	Round32 bool      // inputs are rounded to float32 before they are compared: the model was made for float32 inputs
+	Covers  bool      // keep the nodes' Cover, for explanations
 }
 
 // ErrShape says that an input or output slice has the wrong length.
 var ErrShape = errors.New("ensemble: wrong number of inputs or outputs")
 
-// New packs trees. base has one score per output. With vector set every leaf carries Values, one per output; otherwise Value, and the number of trees is a
-// multiple of the number of outputs. The trees are not kept.
+// New packs trees whose inputs are float64 and whose covers are not kept; see Build.
 func New(inputs int, link Link, base []float64, vector bool, trees []Tree) (*Ensemble, error) {
-	e := &Ensemble{inputs: inputs, outputs: len(base), link: link, vector: vector, base: append([]float64(nil), base...)}
+	return Build(Spec{Inputs: inputs, Link: link, Base: base, Vector: vector}, trees)
+}
+
+// Build packs trees. They are not kept.
+func Build(s Spec, trees []Tree) (*Ensemble, error) {
+	e := &Ensemble{inputs: s.Inputs, outputs: len(s.Base), link: s.Link, vector: s.Vector, round32: s.Round32, base: append([]float64(nil), s.Base...)}
+	if s.Covers {
+		e.covers = []float32{}
+	}
 	for i, t := range trees {
 		if err := e.pack(t); err != nil {
 			return nil, fmt.Errorf("ensemble: tree %d: %w", i, err)
@@ -94,6 +115,9 @@ func (e *Ensemble) pack(t Tree) error {
 	order := make([]int, 1, len(t))
 	for at := 0; at < len(order); at++ {
 		n := &t[order[at]]
+		if e.covers != nil {
+			e.covers = append(e.covers, float32(n.Cover))
+		}
 		if n.Left == 0 && n.Right == 0 {
 			leaf, err := e.leaf(n)
 			if err != nil {
@@ -144,12 +168,14 @@ func (e *Ensemble) check() error {
 		return fmt.Errorf("ensemble: %d inputs, must be 1 to %d", e.inputs, MaxInputs)
 	case e.outputs < 1 || e.outputs > MaxOutputs:
 		return fmt.Errorf("ensemble: %d outputs, must be 1 to %d", e.outputs, MaxOutputs)
-	case e.link > Softmax || (e.link == Softmax && e.outputs < 2):
+	case e.link > Exponential || (e.link == Softmax && e.outputs < 2):
 		return fmt.Errorf("ensemble: link %d with %d outputs", e.link, e.outputs)
 	case len(e.roots) > MaxTrees || len(e.nodes) > MaxNodes:
 		return fmt.Errorf("ensemble: %d trees and %d nodes, at most %d and %d", len(e.roots), len(e.nodes), MaxTrees, MaxNodes)
 	case !e.vector && len(e.roots)%e.outputs != 0:
 		return fmt.Errorf("ensemble: %d trees for %d outputs", len(e.roots), e.outputs)
+	case e.covers != nil && len(e.covers) != len(e.nodes):
+		return fmt.Errorf("ensemble: %d covers for %d nodes", len(e.covers), len(e.nodes))
 	case !finite(e.base) || !finite(e.values):
 		return errors.New("ensemble: a score is not finite")
 	}
@@ -226,6 +252,41 @@ func (e *Ensemble) Nodes() int { return len(e.nodes) }
 // Link returns what is applied to the sums.
 func (e *Ensemble) Link() Link { return e.link }
 
+// Spec returns what the ensemble is beside its trees. Base belongs to the ensemble.
+func (e *Ensemble) Spec() Spec {
+	return Spec{Inputs: e.inputs, Link: e.link, Base: e.base, Vector: e.vector, Round32: e.round32, Covers: e.covers != nil}
+}
+
+// Tree returns tree t as a trainer would describe it, in breadth-first order. Categories and Values belong to the ensemble.
+func (e *Ensemble) Tree(t int) Tree {
+	first, end := int(e.roots[t]), len(e.nodes)
+	if t+1 < len(e.roots) {
+		end = int(e.roots[t+1])
+	}
+	out := make(Tree, end-first)
+	for i := range out {
+		n, o := &e.nodes[first+i], &out[i]
+		if e.covers != nil {
+			o.Cover = float64(e.covers[first+i])
+		}
+		switch {
+		case n.left == 0 && e.vector:
+			o.Values = e.values[n.bits:][:e.outputs:e.outputs]
+		case n.left == 0:
+			o.Value = math.Float64frombits(n.bits)
+		default:
+			o.Feature, o.MissingLeft = int(n.feature), n.flags&flagMissingLeft != 0
+			o.Left, o.Right = int(n.left)-first, int(n.left)-first+1
+			if n.flags&flagCategories != 0 {
+				o.Categories = &e.sets[n.bits]
+			} else {
+				o.Threshold = math.Float64frombits(n.bits)
+			}
+		}
+	}
+	return out
+}
+
 // PredictInto writes the outputs for x into dst. len(x) is Inputs, missing values NaN; len(dst) is Outputs; otherwise it returns ErrShape. It does not allocate and is
 // safe for concurrent use. Its cost is one step per level of every tree.
 func (e *Ensemble) PredictInto(dst, x []float64) error {
@@ -297,6 +358,9 @@ func (e *Ensemble) walk(root uint32, x []float64) uint64 {
 
 func (e *Ensemble) step(n *node, x []float64) *node {
 	v := x[n.feature]
+	if e.round32 {
+		v = float64(float32(v))
+	}
 	left := v <= math.Float64frombits(n.bits)
 	if n.flags != 0 {
 		left = e.rare(n, v)

@@ -9,6 +9,10 @@ func (l Link) Apply(dst []float64) {
 		for k, s := range dst {
 			dst[k] = Sigmoid(s)
 		}
+	case Exponential:
+		for k, s := range dst {
+			dst[k] = Exp(s)
+		}
 	case Softmax:
 		top := dst[0]
 		for _, s := range dst {
