@@ -1,8 +1,11 @@
 // Package neuralfit trains multilayer perceptrons by Adam with decoupled weight decay (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019) on
-// minibatches, with a cosine schedule and early stopping.
+// minibatches, with a warm-up, a cosine schedule and early stopping.
 //
-// Inputs should be scaled and must not be missing. Matrix products are gonum's, which may use every processor; they give the same bits for any number
-// of them, so the same data, parameters and seed give the same network on the same architecture.
+// [Fit] starts from a raw table and chooses encoding, size and length of the training by it; [Train] takes a matrix that is scaled and has no gaps, apart from the codes of categories that get an
+// embedding.
+//
+// Training runs in float32 with gonum's kernels. Matrix products are cut into parts whose sizes do not depend on the number of threads, so the same data, parameters and seed give the same
+// network on the same architecture, whatever Threads is. A step costs about six operations per weight and row; products skip inputs that are zero, so that indicator columns cost little.
 package neuralfit
 
 import (
@@ -11,10 +14,6 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"slices"
-
-	"gonum.org/v1/gonum/blas"
-	"gonum.org/v1/gonum/blas/blas64"
 
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/neural"
@@ -23,28 +22,50 @@ import (
 // Objective is the loss that is minimised.
 type Objective string
 
-// The objectives.
+// The objectives. Errors of a regression are measured in the deviation of the target.
 const (
 	Squared  Objective = "squared"
-	Quantile Objective = "quantile" // pinball loss at Alpha; 0.5 is half the absolute error
+	Absolute Objective = "absolute"
+	Huber    Objective = "huber"    // squared up to Delta, absolute beyond; Huber, Annals of Mathematical Statistics 35 (1964)
+	Quantile Objective = "quantile" // pinball loss at Alpha, or at each of Alphas
 	Logistic Objective = "logistic" // classes 0 and 1
 	Softmax  Objective = "softmax"  // classes 0 to Classes-1
 )
 
-// Params of a training. The zero value of a field is its documented default.
+// Norm is what a hidden layer does to its sums.
+type Norm string
+
+// The normalisations.
+const (
+	NoNorm    Norm = ""
+	BatchNorm Norm = "batch" // Ioffe and Szegedy, ICML 2015; folded into the weights when the training ends
+	LayerNorm Norm = "layer" // Ba, Kiros and Hinton, arXiv:1607.06450; remains in the network
+)
+
+// Params of a training. The zero value of a field is its documented default. Weigh classes by Data.Weight.
 type Params struct {
 	Objective    Objective // default Squared
 	Alpha        float64   // Quantile: which; default 0.5
+	Alphas       []float64 // Quantile: several, one output for each; they are fitted apart and may cross where data are few
+	Delta        float64   // Huber: in deviations of the target; default 1
 	Classes      int       // Softmax
-	Hidden       []int     // widths of the hidden layers; default 64, 32
-	Epochs       int       // default 40
-	Batch        int       // rows of a step; default 128
-	LearningRate float64   // default 2e-3
-	WeightDecay  float64   // default 1e-4
-	Patience     int       // epochs without a better loss on Data.Valid after which training ends; default 6
+	Hidden       []int     // widths of the hidden layers; default 64, 32; an empty slice that is not nil gives a linear model
+	Activation   neural.Activation
+	Norm         Norm
+	Dropout      float64 // share of hidden units left out in a step (Srivastava et al., JMLR 15, 2014); default 0
+	Clip         float64 // unless 0, numbers enter as neural.Clip(v, Clip)
+	Epochs       int     // default 40
+	Batch        int     // rows of a step at most; default 128
+	LearningRate float64 // default 2e-3
+	Warmup       float64 // share of the steps over which the rate rises to it; then it falls along a cosine to 0; default 0.02
+	WeightDecay  float64 // per step and rate, of weights, not of biases, norms or embeddings; default 1e-4
+	Patience     int     // epochs without a better loss on the validation rows after which training ends; default 6
+	Hold         float64 // share of Data.Train, drawn by Seed, that becomes validation rows when Data.Valid is empty; default 0: none, and every epoch is run
+	Dim          int     // numbers of an embedding; default min(16, 1.6·levels^0.56) after fast.ai
 	Seed         uint64
+	Threads      int // default 1; does not change the result
 
-	// Progress is called after every epoch with the loss on Data.Valid, NaN without such rows. Returning false ends the training.
+	// Progress is called after every epoch with the loss on the validation rows, NaN without such rows. Returning false ends the training.
 	Progress func(epoch int, loss float64) bool
 }
 
@@ -52,23 +73,23 @@ type Params struct {
 type Data struct {
 	X            []float64
 	Cols         int
+	Levels       []int // by column: K for codes 0 to K-1 that get an embedding, where NaN and other numbers are allowed; 0 for numbers. nil when all are numbers.
 	Y            []float64
+	Weight       []float64 // not negative; nil means 1
 	Train, Valid []int32
 }
 
 // Model is a trained network.
 type Model struct {
-	Network *neural.Network
-	Epochs  int       // epochs kept: the best one when there were validation rows
-	Losses  []float64 // on Valid after each epoch run
+	Network   *neural.Network
+	Epochs    int       // epochs kept: the best one when there were validation rows
+	Losses    []float64 // on the validation rows after each epoch run
+	Low, High []float64 // smallest and largest input of the training rows by column, for Network.Quantise
 }
 
 func (p *Params) defaults() {
 	if p.Objective == "" {
 		p.Objective = Squared
-	}
-	if p.Alpha == 0 {
-		p.Alpha = 0.5
 	}
 	if p.Hidden == nil {
 		p.Hidden = []int{64, 32}
@@ -81,18 +102,43 @@ func (p *Params) defaults() {
 			*v.p = v.to
 		}
 	}
-	if p.LearningRate == 0 {
-		p.LearningRate = 2e-3
+	for _, v := range []struct {
+		p  *float64
+		to float64
+	}{{&p.Alpha, 0.5}, {&p.Delta, 1}, {&p.LearningRate, 2e-3}, {&p.WeightDecay, 1e-4}, {&p.Warmup, 0.02}} {
+		if *v.p == 0 {
+			*v.p = v.to
+		}
 	}
-	if p.WeightDecay == 0 {
-		p.WeightDecay = 1e-4
+	switch {
+	case p.Objective == Absolute:
+		p.Alphas = []float64{0.5}
+	case p.Objective == Quantile && len(p.Alphas) == 0:
+		p.Alphas = []float64{p.Alpha}
 	}
+}
+
+func (p *Params) check() error {
+	for _, a := range p.Alphas {
+		if !(a > 0 && a < 1) {
+			return fmt.Errorf("neuralfit: quantile %v", a)
+		}
+	}
+	between := func(v, low, high float64) bool { return v >= low && v < high }
+	if p.Epochs < 1 || p.Batch < 1 || !(p.LearningRate > 0) || !between(p.WeightDecay, 0, math.Inf(1)) || p.Patience < 1 || !(p.Delta > 0) || !(p.Alpha > 0 && p.Alpha < 1) ||
+		!between(p.Dropout, 0, 1) || !between(p.Clip, 0, math.Inf(1)) || !between(p.Warmup, 0, 1) || !between(p.Hold, 0, 1) || p.Dim < 0 || p.Dim > neural.MaxDim ||
+		p.Activation > neural.Linear || (p.Norm != NoNorm && p.Norm != BatchNorm && p.Norm != LayerNorm) {
+		return errors.New("neuralfit: a parameter is out of range")
+	}
+	return nil
 }
 
 func (p *Params) outputs() (outputs, classes int, err error) {
 	switch p.Objective {
-	case Squared, Quantile:
+	case Squared, Huber:
 		return 1, 0, nil
+	case Quantile, Absolute:
+		return len(p.Alphas), 0, nil
 	case Logistic:
 		return 1, 2, nil
 	case Softmax:
@@ -103,9 +149,33 @@ func (p *Params) outputs() (outputs, classes int, err error) {
 	return 0, 0, fmt.Errorf("neuralfit: objective %q with %d classes", p.Objective, p.Classes)
 }
 
+func (p *Params) link() ensemble.Link {
+	switch p.Objective {
+	case Logistic:
+		return ensemble.Logistic
+	case Softmax:
+		return ensemble.Softmax
+	}
+	return ensemble.Identity
+}
+
+func (d *Data) level(j int) int {
+	if d.Levels == nil {
+		return 0
+	}
+	return d.Levels[j]
+}
+
+func (d *Data) weight(i int32) float64 {
+	if d.Weight == nil {
+		return 1
+	}
+	return d.Weight[i]
+}
+
 func (d *Data) check(classes int) error {
-	if d.Cols < 1 || len(d.X) != d.Cols*len(d.Y) {
-		return fmt.Errorf("neuralfit: %d values in %d columns, %d targets", len(d.X), d.Cols, len(d.Y))
+	if d.Cols < 1 || len(d.X) != d.Cols*len(d.Y) || (d.Levels != nil && len(d.Levels) != d.Cols) || (d.Weight != nil && len(d.Weight) != len(d.Y)) {
+		return fmt.Errorf("neuralfit: %d values in %d columns, %d levels, %d targets, %d weights", len(d.X), d.Cols, len(d.Levels), len(d.Y), len(d.Weight))
 	}
 	if d.Train == nil {
 		d.Train = make([]int32, len(d.Y))
@@ -113,10 +183,8 @@ func (d *Data) check(classes int) error {
 			d.Train[i] = int32(i)
 		}
 	}
-	if len(d.Train) == 0 {
-		return errors.New("neuralfit: no rows to train on")
-	}
-	for _, rows := range [][]int32{d.Train, d.Valid} {
+	for k, rows := range [][]int32{d.Train, d.Valid} {
+		total := 0.0
 		for _, i := range rows {
 			if i < 0 || int(i) >= len(d.Y) || math.IsNaN(d.Y[i]) || math.IsInf(d.Y[i], 0) {
 				return fmt.Errorf("neuralfit: row %d of %d is not there or has no finite target", i, len(d.Y))
@@ -124,270 +192,87 @@ func (d *Data) check(classes int) error {
 			if y := d.Y[i]; classes > 0 && !(y >= 0 && y < float64(classes) && y == math.Trunc(y)) {
 				return fmt.Errorf("neuralfit: row %d has class %v of %d", i, y, classes)
 			}
-			for _, v := range d.X[int(i)*d.Cols : (int(i)+1)*d.Cols] {
-				if math.IsNaN(v) || math.IsInf(v, 0) {
+			w := d.weight(i)
+			if !(w >= 0) || math.IsInf(w, 0) {
+				return fmt.Errorf("neuralfit: row %d has the weight %v", i, w)
+			}
+			total += w
+			for j, v := range d.X[int(i)*d.Cols : (int(i)+1)*d.Cols] {
+				if (math.IsNaN(v) || math.IsInf(v, 0)) && d.level(j) == 0 {
 					return fmt.Errorf("neuralfit: row %d has a value that is not finite", i)
 				}
 			}
+		}
+		if !(total > 0) && (k == 0 || len(rows) > 0) {
+			return errors.New("neuralfit: no rows to train on, or only rows without weight")
 		}
 	}
 	return nil
 }
 
-// layer is a slice of the parameters and the space for one batch.
-type layer struct {
-	in, out      int
-	bias, weight []float64 // of trainer.params
-	db, dw       []float64 // of trainer.grad
-	act, delta   []float64 // Batch rows of out values; their gradient
+// hold moves a share of the training rows to the validation rows.
+func (d *Data) hold(share float64, seed uint64) {
+	n := int(math.Round(share * float64(len(d.Train))))
+	if share > 0 {
+		n = max(n, 1)
+	}
+	if n == 0 || len(d.Valid) > 0 || n >= len(d.Train) {
+		return
+	}
+	rows := append([]int32(nil), d.Train...)
+	rng := rand.New(rand.NewPCG(seed, 0x686f6c64))
+	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	d.Valid, d.Train = rows[:n], rows[n:]
 }
 
-type trainer struct {
-	Params
-	d                  Data
-	widths             []int
-	params, grad, m, v []float64
-	decay              []bool // weights decay, biases do not
-	layers             []layer
-	input              []float64
-	shift, scale       float64
-	step               int
-	rng                *rand.Rand
+// span returns the smallest and largest value of every column in the training rows.
+func (d *Data) span() (low, high []float64) {
+	low, high = make([]float64, d.Cols), make([]float64, d.Cols)
+	for j := range low {
+		if d.level(j) == 0 {
+			low[j], high[j] = math.Inf(1), math.Inf(-1)
+		}
+	}
+	for _, i := range d.Train {
+		for j, v := range d.X[int(i)*d.Cols : (int(i)+1)*d.Cols] {
+			if d.level(j) == 0 {
+				low[j], high[j] = min(low[j], v), max(high[j], v)
+			}
+		}
+	}
+	return low, high
 }
 
-// Train fits a network. It returns ctx's error when ctx ends first.
+// Train fits a network. It returns ctx's error when ctx ends first, and an error when the loss stops being a number before a first epoch was good.
 func Train(ctx context.Context, d Data, p Params) (*Model, error) {
+	t, err := newTrainer[float32](d, p)
+	if err != nil {
+		return nil, err
+	}
+	return t.run(ctx)
+}
+
+// newTrainer checks everything and draws the first weights. Tests use float64.
+func newTrainer[F float](d Data, p Params) (*trainer[F], error) {
 	p.defaults()
 	outputs, classes, err := p.outputs()
 	if err != nil {
 		return nil, err
 	}
-	if !(p.Alpha > 0 && p.Alpha < 1) || p.Epochs < 1 || p.Batch < 1 || !(p.LearningRate > 0) || !(p.WeightDecay >= 0) || p.Patience < 1 {
-		return nil, errors.New("neuralfit: a parameter is out of range")
+	if err := p.check(); err != nil {
+		return nil, err
 	}
 	if err := d.check(classes); err != nil {
 		return nil, err
 	}
-	t := &trainer{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x6d6c70)), shift: 0, scale: 1}
-	t.widths = append(append([]int{d.Cols}, p.Hidden...), outputs)
-	n := neural.Params(t.widths)
-	if n == 0 {
-		return nil, fmt.Errorf("neuralfit: widths %v", t.widths)
+	d.hold(p.Hold, p.Seed)
+	p.Batch = min(p.Batch, len(d.Train))
+	t := &trainer[F]{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x6d6c70)), scale: 1, outputs: outputs}
+	for _, i := range d.Train {
+		t.meanWeight += d.weight(i) / float64(len(d.Train))
 	}
 	if classes == 0 {
 		t.centre()
 	}
-	t.build(n)
-	return t.run(ctx)
-}
-
-// centre finds the unit in which the network works: targets then have deviation 1.
-func (t *trainer) centre() {
-	n := float64(len(t.d.Train))
-	var mean, ss float64
-	for _, i := range t.d.Train {
-		mean += t.d.Y[i] / n
-	}
-	for _, i := range t.d.Train {
-		ss += (t.d.Y[i] - mean) * (t.d.Y[i] - mean) / n
-	}
-	t.shift = mean
-	if s := math.Sqrt(ss); s > 0 {
-		t.scale = s
-	}
-}
-
-// build draws the first weights after He et al. (2015): variance 2/in for rectified units. The last layer starts small, near the mean target.
-func (t *trainer) build(n int) {
-	t.params, t.grad, t.m, t.v, t.decay = make([]float64, n), make([]float64, n), make([]float64, n), make([]float64, n), make([]bool, n)
-	t.input = make([]float64, t.Batch*t.d.Cols)
-	at := 0
-	for l := 1; l < len(t.widths); l++ {
-		y := layer{in: t.widths[l-1], out: t.widths[l]}
-		b, w := at, at+y.out
-		at = w + y.in*y.out
-		y.bias, y.weight, y.db, y.dw = t.params[b:w], t.params[w:at], t.grad[b:w], t.grad[w:at]
-		y.act, y.delta = make([]float64, t.Batch*y.out), make([]float64, t.Batch*y.out)
-		dev := math.Sqrt(2 / float64(y.in))
-		if l == len(t.widths)-1 {
-			dev = 0.1 / math.Sqrt(float64(y.in))
-		}
-		for k := range y.weight {
-			y.weight[k] = dev * t.rng.NormFloat64()
-			t.decay[w+k] = true
-		}
-		t.layers = append(t.layers, y)
-	}
-}
-
-func (t *trainer) run(ctx context.Context) (*Model, error) {
-	m := &Model{}
-	order, kept, best := slices.Clone(t.d.Train), slices.Clone(t.params), math.Inf(1)
-	steps := float64(t.Epochs * ((len(order) + t.Batch - 1) / t.Batch))
-	for epoch := 1; epoch <= t.Epochs; epoch++ {
-		t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
-		for from := 0; from < len(order); from += t.Batch {
-			if err := ctx.Err(); err != nil {
-				return nil, err
-			}
-			rows := order[from:min(from+t.Batch, len(order))]
-			t.forward(rows)
-			t.backward(rows)
-			t.adam(t.LearningRate * 0.5 * (1 + math.Cos(math.Pi*float64(t.step)/steps)))
-		}
-		loss := math.NaN()
-		if len(t.d.Valid) > 0 {
-			loss = t.loss(t.d.Valid)
-			m.Losses = append(m.Losses, loss)
-			if loss < best {
-				best, m.Epochs = loss, epoch
-				copy(kept, t.params)
-			}
-		} else {
-			m.Epochs = epoch
-			copy(kept, t.params)
-		}
-		if (t.Progress != nil && !t.Progress(epoch, loss)) || (len(t.d.Valid) > 0 && epoch-m.Epochs >= t.Patience) {
-			break
-		}
-	}
-	link := ensemble.Identity
-	switch t.Objective {
-	case Logistic:
-		link = ensemble.Logistic
-	case Softmax:
-		link = ensemble.Softmax
-	}
-	var err error
-	if m.Network, err = neural.New(t.widths, link, t.scale, t.shift, kept); err != nil {
-		return nil, fmt.Errorf("neuralfit: training diverged: %w", err)
-	}
-	return m, nil
-}
-
-func general(rows, cols int, data []float64) blas64.General {
-	return blas64.General{Rows: rows, Cols: cols, Stride: cols, Data: data[:rows*cols]}
-}
-
-// forward fills the activations of every layer for rows; the last layer's are its sums.
-func (t *trainer) forward(rows []int32) {
-	n := len(rows)
-	for k, i := range rows {
-		copy(t.input[k*t.d.Cols:(k+1)*t.d.Cols], t.d.X[int(i)*t.d.Cols:])
-	}
-	in := t.input
-	for l := range t.layers {
-		y := &t.layers[l]
-		for k := range n {
-			copy(y.act[k*y.out:], y.bias)
-		}
-		blas64.Gemm(blas.NoTrans, blas.Trans, 1, general(n, y.in, in), general(y.out, y.in, y.weight), 1, general(n, y.out, y.act))
-		if l < len(t.layers)-1 {
-			for k, v := range y.act[:n*y.out] {
-				y.act[k] = max(v, 0)
-			}
-		}
-		in = y.act
-	}
-}
-
-// backward fills the gradient of the mean loss over rows.
-func (t *trainer) backward(rows []int32) {
-	n := len(rows)
-	t.outputDelta(rows)
-	for l := len(t.layers) - 1; l >= 0; l-- {
-		y, in := &t.layers[l], t.input
-		if l > 0 {
-			in = t.layers[l-1].act
-		}
-		blas64.Gemm(blas.Trans, blas.NoTrans, 1, general(n, y.out, y.delta), general(n, y.in, in), 0, general(y.out, y.in, y.dw))
-		clear(y.db)
-		for k := range n {
-			for u, g := range y.delta[k*y.out : (k+1)*y.out] {
-				y.db[u] += g
-			}
-		}
-		if l > 0 {
-			below := &t.layers[l-1]
-			blas64.Gemm(blas.NoTrans, blas.NoTrans, 1, general(n, y.out, y.delta), general(y.out, y.in, y.weight), 0, general(n, y.in, below.delta))
-			for k, v := range below.act[:n*below.out] {
-				if v <= 0 {
-					below.delta[k] = 0
-				}
-			}
-		}
-	}
-}
-
-// outputDelta is the gradient of the mean loss with respect to the last layer's sums.
-func (t *trainer) outputDelta(rows []int32) {
-	y := &t.layers[len(t.layers)-1]
-	share := 1 / float64(len(rows))
-	for k, i := range rows {
-		s, g := y.act[k*y.out:(k+1)*y.out], y.delta[k*y.out:(k+1)*y.out]
-		switch t.Objective {
-		case Logistic:
-			g[0] = ensemble.Sigmoid(s[0]) - t.d.Y[i]
-		case Softmax:
-			copy(g, s)
-			ensemble.Softmax.Apply(g)
-			g[int(t.d.Y[i])]--
-		case Quantile:
-			// The kink is rounded over a hundredth of the deviation, where its sign would only flicker.
-			r := (t.d.Y[i]-t.shift)/t.scale - s[0]
-			g[0] = 0.5 - t.Alpha - 0.5*min(max(r/0.01, -1), 1)
-		default:
-			g[0] = s[0] - (t.d.Y[i]-t.shift)/t.scale
-		}
-		for u := range g {
-			g[u] *= share
-		}
-	}
-}
-
-func (t *trainer) adam(rate float64) {
-	const b1, b2, eps = 0.9, 0.999, 1e-8
-	t.step++
-	c1, c2 := 1-math.Pow(b1, float64(t.step)), 1-math.Pow(b2, float64(t.step))
-	for k, g := range t.grad {
-		t.m[k] = float64(b1*t.m[k]) + float64((1-b1)*g)
-		t.v[k] = float64(b2*t.v[k]) + float64((1-b2)*float64(g*g))
-		d := t.m[k] / c1 / (math.Sqrt(t.v[k]/c2) + eps)
-		if t.decay[k] {
-			d += float64(t.WeightDecay * t.params[k])
-		}
-		t.params[k] -= float64(rate * d)
-	}
-}
-
-// loss is the mean loss on rows in the unit of the network.
-func (t *trainer) loss(rows []int32) float64 {
-	y, sum := &t.layers[len(t.layers)-1], 0.0
-	for from := 0; from < len(rows); from += t.Batch {
-		part := rows[from:min(from+t.Batch, len(rows))]
-		t.forward(part)
-		for k, i := range part {
-			sum += t.rowLoss(y.act[k*y.out:(k+1)*y.out], t.d.Y[i])
-		}
-	}
-	return sum / float64(len(rows))
-}
-
-func (t *trainer) rowLoss(s []float64, y float64) float64 {
-	switch t.Objective {
-	case Logistic:
-		p := ensemble.Sigmoid(s[0])
-		if y == 0 {
-			p = 1 - p
-		}
-		return -math.Log(max(p, 1e-15))
-	case Softmax:
-		ensemble.Softmax.Apply(s)
-		return -math.Log(max(s[int(y)], 1e-15))
-	}
-	r := (y-t.shift)/t.scale - s[0]
-	if t.Objective == Quantile {
-		return max(t.Alpha*r, (t.Alpha-1)*r)
-	}
-	return r * r / 2
+	return t, t.build()
 }
