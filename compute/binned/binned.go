@@ -1,7 +1,8 @@
 // Package binned replaces the values of a table by the number of the bin they fall into, for trainers that only need their order.
 //
-// A [Mapper] is fitted on rows; the [Matrix] it makes holds one byte per value, row by row for building histograms and column by column for splitting rows. Bin 0 is missing (NaN);
-// bins 1 and up are ranges of values in ascending order.
+// A [Mapper] is fitted on rows; the [Matrix] it makes holds one byte per value, row by row for building histograms and column by column for splitting rows. Bin 0 is missing (NaN). The bins
+// of a column of numbers, 1 and up, are ranges of values in ascending order; those of a column of categories are one for each frequent category, the most frequent first, and a last one for all
+// others.
 package binned
 
 import (
@@ -9,42 +10,127 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // MaxBins is the largest number of bins of values in a column; the missing bin comes on top.
 const MaxBins = 255
 
+// MaxCategory is the largest category code that gets a bin of its own: trees keep sets of 256 codes.
+const MaxCategory = 255
+
 // sampleRows is how many rows Fit looks at, evenly spread. The error of an estimated quantile is then below 0.002 almost surely.
 const sampleRows = 200_000
 
-// Mapper knows the upper bounds of every column's bins.
-type Mapper struct {
-	bounds [][]float64 // ascending; value v is in the first bin b (from 1) with v <= bounds[b-1], the last bin has no bound
+// Table is what to bin, column by column. It is not copied.
+type Table struct {
+	Rows    int
+	Columns []Column
 }
 
-// Fit chooses up to bins (1 to MaxBins) bins per column so that they hold about equally many rows; a column with fewer distinct values gets one bin for each. x
-// has one row of cols values after the other.
-func Fit(x []float64, cols, bins, threads int) (*Mapper, error) {
-	if cols < 1 || len(x)%cols != 0 || bins < 1 || bins > MaxBins {
-		return nil, fmt.Errorf("binned: %d values in %d columns and %d bins, bins must be 1 to %d", len(x), cols, bins, MaxBins)
+// Column is a column of a table: row i has Values[i*Stride], NaN when it is missing.
+type Column struct {
+	Values     []float64
+	Stride     int
+	Categories bool // values are category codes 0, 1, …; a code that is no whole number from 0 to MaxCategory goes to the bin of the others
+}
+
+// FromRows returns the table of numbers whose rows of cols values stand one after the other in x; a rest of x that is no whole row is an error of Fit and Apply.
+func FromRows(x []float64, cols int) Table {
+	t := Table{Rows: -1}
+	if cols < 1 || len(x)%cols != 0 {
+		return t
 	}
-	m := &Mapper{bounds: make([][]float64, cols)}
-	rows := len(x) / cols
-	step := max(1, (rows+sampleRows-1)/sampleRows)
-	Parallel(threads, cols, func(from, to int) {
-		v := make([]float64, 0, rows/step+1)
-		for j := from; j < to; j++ {
-			v = v[:0]
-			for i := 0; i < rows; i += step {
-				if w := x[i*cols+j]; w == w {
+	t.Rows, t.Columns = len(x)/cols, make([]Column, cols)
+	for j := range t.Columns {
+		t.Columns[j].Stride = cols
+		if len(x) > 0 {
+			t.Columns[j].Values = x[j:]
+		}
+	}
+	return t
+}
+
+func (t *Table) check() error {
+	if t.Rows < 0 || t.Rows > math.MaxInt32 || len(t.Columns) == 0 {
+		return fmt.Errorf("binned: a table of %d rows and %d columns", t.Rows, len(t.Columns))
+	}
+	for j, c := range t.Columns {
+		if c.Stride < 1 || (t.Rows > 0 && (t.Rows-1)*c.Stride >= len(c.Values)) {
+			return fmt.Errorf("binned: column %d has %d values %d apart for %d rows", j, len(c.Values), c.Stride, t.Rows)
+		}
+	}
+	return nil
+}
+
+// Mapper knows the bins of every column.
+type Mapper struct {
+	columns []bins
+}
+
+// bins are those of a column.
+type bins struct {
+	bounds     []float64 // numbers, ascending: value v is in the first bin b (from 1) with v <= bounds[b-1], the last bin has no bound
+	categories bool
+	codes      []uint8                // categories: the code of bin b is codes[b-1]; bin len(codes)+1 is all others
+	of         [MaxCategory + 1]uint8 // the bin of a code
+}
+
+// Fit chooses up to most (1 to MaxBins) bins per column so that they hold about equally many rows; a column with fewer distinct values gets one bin for each.
+func Fit(t Table, most, threads int) (*Mapper, error) {
+	if err := t.check(); err != nil {
+		return nil, err
+	}
+	if most < 1 || most > MaxBins {
+		return nil, fmt.Errorf("binned: %d bins, must be 1 to %d", most, MaxBins)
+	}
+	m := &Mapper{columns: make([]bins, len(t.Columns))}
+	step := max(1, (t.Rows+sampleRows-1)/sampleRows)
+	each(threads, len(t.Columns), func() func(j int) {
+		var s sorter
+		return func(j int) {
+			c, b := t.Columns[j], &m.columns[j]
+			if c.Categories {
+				b.frequent(&t, j, most)
+				return
+			}
+			v := s.values[:0]
+			for i := 0; i < t.Rows; i += step {
+				if w := c.Values[i*c.Stride]; w == w {
 					v = append(v, w)
 				}
 			}
-			slices.Sort(v)
-			m.bounds[j] = bounds(v, bins)
+			s.values = v
+			s.sort()
+			b.bounds = bounds(s.values, most)
 		}
 	})
 	return m, nil
+}
+
+// frequent gives the most frequent categories a bin each; of equals the smaller code goes first.
+func (b *bins) frequent(t *Table, j, most int) {
+	var count [MaxCategory + 1]int
+	c := t.Columns[j]
+	for i := range t.Rows {
+		if v := c.Values[i*c.Stride]; v >= 0 && v <= MaxCategory && v == math.Trunc(v) {
+			count[int(v)]++
+		}
+	}
+	b.categories = true
+	for k, n := range count {
+		if n > 0 {
+			b.codes = append(b.codes, uint8(k))
+		}
+	}
+	slices.SortStableFunc(b.codes, func(x, y uint8) int { return count[y] - count[x] })
+	b.codes = b.codes[:min(len(b.codes), max(most-1, 1), MaxBins-1)]
+	for k := range b.of {
+		b.of[k] = uint8(len(b.codes) + 1)
+	}
+	for k, code := range b.codes {
+		b.of[code] = uint8(k + 1)
+	}
 }
 
 // bounds cuts sorted values into bins. A value that is frequent enough to fill a bin gets one for itself.
@@ -90,73 +176,161 @@ func between(a, b float64) float64 {
 }
 
 // Cols returns the number of columns.
-func (m *Mapper) Cols() int { return len(m.bounds) }
+func (m *Mapper) Cols() int { return len(m.columns) }
 
 // Bin returns the bin of a value of column j.
 func (m *Mapper) Bin(j int, v float64) uint8 {
+	b := &m.columns[j]
 	if v != v {
 		return 0
 	}
-	b := m.bounds[j]
-	lo, hi := 0, len(b)
-	for lo < hi {
-		mid := int(uint(lo+hi) / 2)
-		if v <= b[mid] {
-			hi = mid
+	if b.categories {
+		if v >= 0 && v <= MaxCategory && v == math.Trunc(v) {
+			return b.of[uint8(v)]
+		}
+		return uint8(len(b.codes) + 1)
+	}
+	lo, n := 0, len(b.bounds)
+	for n > 0 { // the first bound that is not below v
+		half := n >> 1
+		if b.bounds[lo+half] < v {
+			lo += half + 1
+			n -= half + 1
 		} else {
-			lo = mid + 1
+			n = half
 		}
 	}
 	return uint8(lo + 1)
 }
 
-// Threshold returns the value t such that exactly the values v <= t of column j fall into bins 1 to b. b must be below the number of bins.
-func (m *Mapper) Threshold(j, b int) float64 { return m.bounds[j][b-1] }
+// Threshold returns the value t such that exactly the values v <= t of the numbers of column j fall into bins 1 to b. b must be below the number of bins.
+func (m *Mapper) Threshold(j, b int) float64 { return m.columns[j].bounds[b-1] }
 
-// Bins returns how many bins of values column j has.
-func (m *Mapper) Bins(j int) int { return len(m.bounds[j]) + 1 }
+// Bins returns how many bins of values column j has, that of the other categories included.
+func (m *Mapper) Bins(j int) int {
+	if b := &m.columns[j]; b.categories {
+		return len(b.codes) + 1
+	}
+	return len(m.columns[j].bounds) + 1
+}
+
+// Categories returns the codes of the bins 1, 2, … of column j, nil when it holds numbers. The slice belongs to the mapper.
+func (m *Mapper) Categories(j int) []uint8 { return m.columns[j].codes }
+
+// Categorical reports whether column j holds categories.
+func (m *Mapper) Categorical(j int) bool { return m.columns[j].categories }
 
 // Matrix is a binned table. It is read-only after it was made.
 type Matrix struct {
 	*Mapper
-	N    int       // rows
-	Rows []uint8   // row by row
-	Col  [][]uint8 // column by column
+	N      int       // rows
+	Stride int       // distance of two rows in Rows, at least Cols; bytes between are 0
+	Rows   []uint8   // row by row
+	Col    [][]uint8 // column by column
 }
 
-// Apply bins a table of the mapper's width.
-func (m *Mapper) Apply(x []float64, threads int) (*Matrix, error) {
-	cols := m.Cols()
-	if len(x)%cols != 0 {
-		return nil, fmt.Errorf("binned: %d values in %d columns", len(x), cols)
+// applyRows is how many rows are binned at once, so that they stay in the cache while every column is.
+const applyRows = 512
+
+// Apply bins a table of the mapper's columns.
+func (m *Mapper) Apply(t Table, threads int) (*Matrix, error) {
+	if err := t.check(); err != nil {
+		return nil, err
 	}
-	n := len(x) / cols
-	t := &Matrix{Mapper: m, N: n, Rows: make([]uint8, len(x)), Col: make([][]uint8, cols)}
-	for j := range t.Col {
-		t.Col[j] = make([]uint8, n)
+	if len(t.Columns) != m.Cols() {
+		return nil, fmt.Errorf("binned: a table of %d columns for bins of %d", len(t.Columns), m.Cols())
 	}
-	Parallel(threads, n, func(from, to int) {
-		for i := from; i < to; i++ {
-			for j := range cols {
-				b := m.Bin(j, x[i*cols+j])
-				t.Rows[i*cols+j], t.Col[j][i] = b, b
-			}
+	x := newMatrix(m, t.Rows)
+	Parallel(threads, (t.Rows+applyRows-1)/applyRows, func(from, to int) {
+		for block := from; block < to; block++ {
+			x.fill(&t, block*applyRows, min((block+1)*applyRows, t.Rows))
 		}
 	})
-	return t, nil
+	return x, nil
+}
+
+func newMatrix(m *Mapper, rows int) *Matrix {
+	cols := m.Cols()
+	x := &Matrix{Mapper: m, N: rows, Stride: (cols + 3) &^ 3, Col: make([][]uint8, cols)}
+	x.Rows = make([]uint8, rows*x.Stride)
+	all := make([]uint8, rows*cols)
+	for j := range x.Col {
+		x.Col[j] = all[j*rows : (j+1)*rows : (j+1)*rows]
+	}
+	return x
+}
+
+func (x *Matrix) fill(t *Table, from, to int) {
+	var padded [MaxBins + 1]float64
+	for j := range x.Col {
+		c, b, col := &t.Columns[j], &x.columns[j], x.Col[j]
+		if b.categories || len(b.bounds) > MaxBins {
+			for i := from; i < to; i++ {
+				col[i] = x.Bin(j, c.Values[i*c.Stride])
+			}
+		} else {
+			search(col[from:to], c.Values[from*c.Stride:], c.Stride, b.bounds, &padded)
+		}
+		for i := from; i < to; i++ {
+			x.Rows[i*x.Stride+j] = col[i]
+		}
+	}
+}
+
+// search is Bin for many numbers: eight halvings of 256 bounds without a branch to predict.
+func search(dst []uint8, v []float64, stride int, bounds []float64, padded *[MaxBins + 1]float64) {
+	n := copy(padded[:], bounds)
+	for i := n; i < len(padded); i++ {
+		padded[i] = math.Inf(1)
+	}
+	for i := range dst {
+		w := v[i*stride]
+		at := uint8(0)
+		for step := uint8(128); step > 0; step >>= 1 {
+			// at+step-1 never passes 254.
+			next := at + step
+			if padded[next-1] < w {
+				at = next
+			}
+		}
+		if at++; w != w {
+			at = 0
+		}
+		dst[i] = at
+	}
 }
 
 // Select returns the matrix of some columns, in the order given.
-func (t *Matrix) Select(cols []int) *Matrix {
-	s := &Matrix{Mapper: &Mapper{}, N: t.N, Rows: make([]uint8, t.N*len(cols)), Col: make([][]uint8, len(cols))}
+func (x *Matrix) Select(cols []int) *Matrix {
+	m := &Mapper{}
+	for _, j := range cols {
+		m.columns = append(m.columns, x.columns[j])
+	}
+	s := &Matrix{Mapper: m, N: x.N, Stride: (len(cols) + 3) &^ 3, Col: make([][]uint8, len(cols))}
+	s.Rows = make([]uint8, s.N*s.Stride)
 	for k, j := range cols {
-		s.bounds = append(s.bounds, t.bounds[j])
-		s.Col[k] = t.Col[j]
-		for i, b := range t.Col[j] {
-			s.Rows[i*len(cols)+k] = b
+		s.Col[k] = x.Col[j]
+		for i, b := range x.Col[j] {
+			s.Rows[i*s.Stride+k] = b
 		}
 	}
 	return s
+}
+
+// each calls work(0) to work(n-1) on up to threads goroutines, each with a work function of its own, and returns when all are done. Which goroutine does which is not determined.
+func each(threads, n int, start func() func(int)) {
+	var next atomic.Int64
+	workers := min(max(threads, 1), n)
+	Parallel(workers, workers, func(int, int) {
+		work := start()
+		for {
+			j := int(next.Add(1)) - 1
+			if j >= n {
+				return
+			}
+			work(j)
+		}
+	})
 }
 
 // Parallel calls work for parts of 0 to n on up to threads goroutines and returns when all are done. The parts depend on threads and n only; what work computes for

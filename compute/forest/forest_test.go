@@ -29,11 +29,11 @@ func data(t testing.TB, rows int) (Data, []float64) {
 		}
 		y[i] += 0.3 * rng.NormFloat64()
 	}
-	m, err := binned.Fit(x, cols, binned.MaxBins, 1)
+	m, err := binned.Fit(binned.FromRows(x, cols), binned.MaxBins, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := m.Apply(x, 1)
+	b, err := m.Apply(binned.FromRows(x, cols), 1)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -41,11 +41,11 @@ func table(rng *rand.Rand, rows, cols int) (x, y []float64) {
 
 func matrix(t testing.TB, x []float64, cols int) *binned.Matrix {
 	t.Helper()
-	m, err := binned.Fit(x, cols, binned.MaxBins, 2)
+	m, err := binned.Fit(binned.FromRows(x, cols), binned.MaxBins, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := m.Apply(x, 2)
+	b, err := m.Apply(binned.FromRows(x, cols), 2)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,36 +2,30 @@ package gbdt
 
 import (
 	"math"
+	"math/rand/v2"
+	"slices"
 
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/ensemble"
 )
 
-// histogram holds, per column and bin, the sum of packed gradients. Bin 0 is missing.
-type histogram [][256]int64
-
-// treeNode is a node while growing; left 0 marks a leaf. Rows in bins 1 to bin go left, missing ones where missingLeft says.
+// treeNode is a node while growing; left 0 marks a leaf.
 type treeNode struct {
-	feature, bin int
-	missingLeft  bool
-	left, right  int
-	gain, value  float64
+	split
+	left, right int
+	gain        float64 // of the split, in units of the loss
+	value       float64
+	cover       float64
 }
 
 // leaf is a leaf that may still split: rows[from:to] are its rows.
 type leaf struct {
 	node, from, to, depth int
-	sum                   int64
+	sum                   sums
+	l2                    float64 // of its value, in units of scaleH
+	lo, hi                float64 // bounds of its value, in units of scaleG/scaleH
 	hist                  histogram
 	best                  split
-}
-
-// split is the best way found to divide a leaf. gain 0 means none.
-type split struct {
-	gain         float64
-	feature, bin int
-	missingLeft  bool
-	left         int64 // packed sum of the left side
 }
 
 // grown is a finished tree on bins.
@@ -45,35 +39,34 @@ type grown struct {
 type grower struct {
 	x      *binned.Matrix
 	p      *Params
+	rng    *rand.Rand
 	pool   []histogram
-	found  []split // by column
+	found  [2][]split // by side and column
 	spare  []int32
 	packed []int64
 	cols   []int
-
-	scaleG, scaleH float64
-	exact          bool    // hessians count rows
-	perHessian     float64 // otherwise: rows per unit of the packed hessian
+	pk     packing
+	unit   bool // hessians count rows
 }
 
-func newGrower(x *binned.Matrix, p *Params) *grower {
-	return &grower{x: x, p: p, found: make([]split, x.Cols())}
+func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
+	g := &grower{x: x, p: p, rng: rng}
+	for side := range g.found {
+		g.found[side] = make([]split, x.Cols())
+	}
+	return g
 }
 
-// parts below this many bytes of histogram work are not worth a goroutine.
-const parallelWork = 1 << 15
+// parallelWork is the least number of histogram updates or rows that is worth a goroutine.
+const parallelWork = 1 << 14
 
 // tree grows a tree on rows, which it reorders, looking at cols only.
-func (g *grower) tree(rows []int32, cols []int, packed []int64, scaleG, scaleH float64, exact bool) *grown {
-	g.packed, g.cols, g.scaleG, g.scaleH, g.exact = packed, cols, scaleG, scaleH, exact
+func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit bool) *grown {
+	g.packed, g.cols, g.pk, g.unit = packed, cols, pk, unit
 	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows}
-	root := leaf{to: len(rows), hist: g.take()}
-	for _, i := range rows {
-		root.sum += packed[i]
-	}
-	g.perHessian = float64(len(rows)) / max(float64(uint32(root.sum)), 1)
-	g.build(root.hist, rows)
-	g.search(&root)
+	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
+	root.sum = g.total(rows)
+	g.search(&root, nil, rows)
 	t.leaves = append(t.leaves, root)
 	for len(t.leaves) < g.p.Leaves {
 		at := -1
@@ -88,10 +81,40 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, scaleG, scaleH f
 		g.divide(t, at)
 	}
 	for i := range t.leaves {
-		g.give(t.leaves[i].hist)
-		t.leaves[i].hist = nil
+		l := &t.leaves[i]
+		g.give(l.hist)
+		l.hist = nil
+		n := g.node(l)
+		t.nodes[l.node].value = n.value(l.sum, l.l2) * pk.scaleG / pk.scaleH
+		t.nodes[l.node].cover = float64(l.to - l.from)
+	}
+	for i := len(t.nodes) - 1; i >= 0; i-- { // children stand after their parents
+		if n := &t.nodes[i]; n.left != 0 {
+			n.cover = t.nodes[n.left].cover + t.nodes[n.right].cover
+		}
 	}
 	return t
+}
+
+func (g *grower) total(rows []int32) (s sums) {
+	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
+	part := make([]sums, parts)
+	binned.Parallel(parts, parts, func(from, to int) {
+		for k := from; k < to; k++ {
+			var s sums
+			for _, i := range rows[k*len(rows)/parts : (k+1)*len(rows)/parts] {
+				v := g.packed[i]
+				s.g += v >> g.pk.shift
+				s.h += v & g.pk.mask
+			}
+			part[k] = s
+		}
+	})
+	for _, p := range part {
+		s.g += p.g
+		s.h += p.h
+	}
+	return s
 }
 
 func (g *grower) take() histogram {
@@ -100,7 +123,7 @@ func (g *grower) take() histogram {
 		g.pool = g.pool[:n-1]
 		return h
 	}
-	return make(histogram, g.x.Cols())
+	return make(histogram, g.x.Cols()*histBins)
 }
 
 func (g *grower) give(h histogram) {
@@ -109,213 +132,243 @@ func (g *grower) give(h histogram) {
 	}
 }
 
-func (g *grower) threads(rows int) int {
-	if rows*len(g.cols) < parallelWork {
-		return 1
+// node prepares the search of a leaf.
+func (g *grower) node(l *leaf) node {
+	n := node{sum: l.sum, rows: 1, l2: g.p.L2 / g.pk.scaleH, l1: g.p.L1 / g.pk.scaleG, lo: l.lo, hi: l.hi}
+	least := g.p.MinHessian / g.pk.scaleH
+	if g.unit {
+		least = max(least, float64(g.p.MinRows))
+	} else {
+		n.rows = float64(l.to-l.from) / max(float64(l.sum.h), 1)
+		least = max(least, (float64(g.p.MinRows)-0.5)/n.rows, 1)
 	}
-	return g.p.Threads
-}
-
-// build fills h for rows. Every thread owns a range of columns.
-func (g *grower) build(h histogram, rows []int32) {
-	stride := g.x.Cols()
-	all := len(g.cols) == stride
-	binned.Parallel(g.threads(len(rows)), len(g.cols), func(from, to int) {
-		if !all {
-			g.buildSome(h, rows, g.cols[from:to])
-			return
-		}
-		part := h[from:to]
-		clear(part)
-		for _, i := range rows {
-			v := g.packed[i]
-			at := int(i) * stride
-			bins := g.x.Rows[at+from : at+to]
-			part := part[:len(bins)]
-			for j, b := range bins {
-				part[j][b] += v
-			}
-		}
-	})
-}
-
-func (g *grower) buildSome(h histogram, rows []int32, cols []int) {
-	stride := g.x.Cols()
-	for _, j := range cols {
-		clear(h[j][:])
+	n.least = int64(min(math.Ceil(least), 1<<62))
+	if g.p.Monotone != nil {
+		n.gain = n.at(l.sum, n.value(l.sum, n.l2), n.l2)
+	} else {
+		n.gain = n.term(l.sum, n.l2)
 	}
-	for _, i := range rows {
-		v := g.packed[i]
-		bins := g.x.Rows[int(i)*stride:][:stride]
-		for _, j := range cols {
-			h[j][bins[j]] += v
-		}
-	}
+	n.floor = max(math.Abs(n.gain)*1e-10, 2*g.p.MinGain*g.pk.scaleH/(g.pk.scaleG*g.pk.scaleG))
+	return n
 }
 
 // divide splits leaf at into two, the left one in its place and the right one at the end.
 func (g *grower) divide(t *grown, at int) {
 	l := t.leaves[at]
 	b := l.best
-	mid := g.partition(t.rows[l.from:l.to], b) + l.from
+	mid := g.partition(t.rows[l.from:l.to], &b) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
-	t.nodes[l.node] = treeNode{feature: b.feature, bin: b.bin, missingLeft: b.missingLeft, left: li, right: ri, gain: b.gain}
-	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left}
-	right := leaf{node: ri, from: mid, to: l.to, depth: l.depth + 1, sum: l.sum - b.left}
-	if len(t.leaves)+1 < g.p.Leaves && (g.p.MaxDepth == 0 || left.depth < g.p.MaxDepth) {
-		small, large := &left, &right
-		if left.to-left.from > right.to-right.from {
-			small, large = large, small
+	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
+	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
+	right := left
+	right.node, right.from, right.to, right.sum = ri, mid, l.to, l.sum.minus(b.left)
+	if g.p.Monotone != nil && !b.categories && g.p.Monotone[b.feature] != 0 {
+		n := g.node(&l)
+		middle := (n.value(left.sum, left.l2) + n.value(right.sum, right.l2)) / 2
+		if g.p.Monotone[b.feature] > 0 {
+			left.hi, right.lo = middle, middle
+		} else {
+			left.lo, right.hi = middle, middle
 		}
-		// Children too small to split again need no histogram, and the sibling's is the difference.
-		if large.to-large.from >= 2*g.p.MinRows {
-			small.hist, large.hist = g.take(), l.hist
-			g.build(small.hist, t.rows[small.from:small.to])
-			g.subtract(large.hist, small.hist)
-			g.search(small)
-			g.search(large)
-			l.hist = nil
-		}
+	}
+	small, large := &left, &right
+	if left.to-left.from > right.to-right.from {
+		small, large = large, small
+	}
+	// Children too small or too deep to split again need no histogram, and the sibling's is the difference.
+	if len(t.leaves)+1 < g.p.Leaves && g.splittable(large) {
+		small.hist, large.hist = g.take(), l.hist
+		l.hist = nil
+		g.search(small, large, t.rows[small.from:small.to])
 	}
 	g.give(l.hist)
 	t.leaves[at] = left
 	t.leaves = append(t.leaves, right)
 }
 
-func (g *grower) subtract(h, other histogram) {
-	for _, j := range g.cols {
-		a, b := &h[j], &other[j]
-		for k := range a {
-			a[k] -= b[k]
+func (g *grower) splittable(l *leaf) bool {
+	return l.to-l.from >= 2*g.p.MinRows && (g.p.MaxDepth == 0 || l.depth < g.p.MaxDepth)
+}
+
+// search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. Each
+// goroutine does all of it for its columns.
+func (g *grower) search(l, sibling *leaf, rows []int32) {
+	draw := g.drawColumns()
+	pair := [2]*leaf{l, sibling}
+	var nodes [2]node
+	var want [2]bool
+	for side, l := range pair {
+		if l != nil && g.splittable(l) {
+			nodes[side], want[side] = g.node(l), true
 		}
 	}
+	threads := g.p.Threads
+	if (len(rows)+4*histBins)*len(g.cols) < parallelWork {
+		threads = 1
+	}
+	all := len(g.cols) == g.x.Cols()
+	binned.Parallel(threads, len(g.cols), func(from, to int) {
+		mine := g.cols[from:to]
+		if all {
+			clear(l.hist[from*histBins : to*histBins])
+			build(l.hist, g.x, g.packed, rows, from, to)
+		} else {
+			for _, j := range mine {
+				clear(l.hist.column(j)[:])
+			}
+			buildSome(l.hist, g.x, g.packed, rows, mine)
+		}
+		for _, j := range mine {
+			h := l.hist.column(j)
+			if sibling != nil {
+				other := sibling.hist.column(j)
+				for k, v := range h {
+					other[k] -= v
+				}
+			}
+			for side, l := range pair {
+				if want[side] {
+					g.found[side][j] = g.column(&nodes[side], j, l.hist.column(j), draw)
+				}
+			}
+		}
+	})
+	for side, l := range pair {
+		if !want[side] {
+			continue
+		}
+		for _, j := range g.cols {
+			if s := &g.found[side][j]; s.gain > l.best.gain {
+				l.best = *s
+			}
+		}
+	}
+}
+
+// drawColumns draws the columns that the next splits look at; nil means all.
+func (g *grower) drawColumns() []bool {
+	if g.p.SplitFraction == 1 {
+		return nil
+	}
+	draw := make([]bool, g.x.Cols())
+	want := max(1, int(math.Ceil(g.p.SplitFraction*float64(len(g.cols)))))
+	for k, j := range g.cols { // selection sampling (Knuth, TAOCP 2, 3.4.2 S)
+		if g.rng.IntN(len(g.cols)-k) < want {
+			draw[j] = true
+			want--
+		}
+	}
+	return draw
+}
+
+func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
+	if draw != nil && !draw[j] {
+		return split{}
+	}
+	if g.x.Categorical(j) {
+		return g.categories(n, j, h)
+	}
+	return g.numbers(n, j, h)
 }
 
 // partition moves the rows that go left to the front, keeping the order on both sides, and returns their number.
-func (g *grower) partition(rows []int32, s split) int {
+func (g *grower) partition(rows []int32, s *split) int {
 	if cap(g.spare) < len(rows) {
 		g.spare = make([]int32, len(rows))
 	}
-	spare, col := g.spare[:len(rows)], g.x.Col[s.feature]
-	first := uint8(1) // bins first to s.bin go left; bin 0 joins them when missing values go left
-	if s.missingLeft {
-		first = 0
+	spare, col, left := g.spare[:len(rows)], g.x.Col[s.feature], s.table()
+	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
+	if parts == 1 {
+		n := halve(rows, spare, col, &left)
+		copy(rows[n:], spare[:len(rows)-n])
+		return n
 	}
-	span := uint8(s.bin) - first
-	n, m := 0, 0
-	for _, i := range rows {
-		// One comparison for both ends: what is below first wraps around.
-		if col[i]-first <= span {
-			rows[n] = i
-			n++
-		} else {
-			spare[m] = i
-			m++
+	count := make([]int, parts)
+	cut := func(k int) int { return k * len(rows) / parts }
+	binned.Parallel(parts, parts, func(from, to int) {
+		for k := from; k < to; k++ {
+			a, b := cut(k), cut(k+1)
+			count[k] = halve(rows[a:b], spare[a:b], col, &left)
 		}
+	})
+	n := 0
+	for k := range parts {
+		copy(rows[n:], rows[cut(k):cut(k)+count[k]])
+		n += count[k]
 	}
-	copy(rows[n:], spare[:m])
+	at := n
+	for k := range parts {
+		at += copy(rows[at:], spare[cut(k):cut(k+1)-count[k]])
+	}
 	return n
 }
 
-// search finds the best split of a leaf.
-func (g *grower) search(l *leaf) {
-	if l.to-l.from < 2*g.p.MinRows || (g.p.MaxDepth > 0 && l.depth >= g.p.MaxDepth) {
-		return
+// halve moves the rows that go left to the front of rows and the others to the front of spare. Every row is written to both places and one of the two positions advances, so there is no
+// branch to predict.
+func halve(rows, spare []int32, col []uint8, left *[histBins]uint8) int {
+	spare = spare[:len(rows)]
+	n := 0
+	for k, i := range rows {
+		c := int(left[col[i]])
+		rows[n] = i
+		spare[k-n] = i
+		n += c
 	}
-	threads := g.p.Threads
-	if len(g.cols) < 32 {
-		threads = 1
-	}
-	parent := g.term(l.sum)
-	binned.Parallel(threads, len(g.cols), func(from, to int) {
-		for _, j := range g.cols[from:to] {
-			g.found[j] = g.column(j, &l.hist[j], l.sum, parent)
-		}
-	})
-	for _, j := range g.cols {
-		if s := g.found[j]; s.gain > l.best.gain {
-			l.best = s
-		}
-	}
+	return n
 }
 
-// term is G²/(H+λ), twice what the best leaf value gains over 0.
-func (g *grower) term(sum int64) float64 {
-	a := float64(float64(sum>>32) * g.scaleG)
-	return float64(a*a) / (float64(float64(uint32(sum))*g.scaleH) + g.p.L2)
-}
-
-// column scans one column's bins from the smallest values up, with missing values on either side.
-func (g *grower) column(j int, h *[256]int64, sum int64, parent float64) (best split) {
-	bins, missing := g.x.Bins(j), h[0]
-	least := max(parent*1e-10, g.p.MinGain) // less is rounding
-	try := func(left int64, bin int, missingLeft bool) {
-		right := sum - left
-		if !g.allowed(left) || !g.allowed(right) {
-			return
-		}
-		if gain := g.term(left) + g.term(right) - parent; gain > least && gain > best.gain {
-			best = split{gain: gain, feature: j, bin: bin, missingLeft: missingLeft, left: left}
-		}
-	}
-	var acc int64
-	for b := 1; b < bins; b++ {
-		if h[b] == 0 {
-			continue // the same rows left and right as one bin before
-		}
-		acc += h[b]
-		if missing == 0 {
-			// No row says where missing values belong: they follow the larger side.
-			try(acc, b, uint32(acc) > uint32(sum-acc))
-			continue
-		}
-		try(acc, b, false)
-		try(acc+missing, b, true)
-	}
-	if missing != 0 {
-		try(sum-missing, bins, false) // present against missing
-	}
-	return best
-}
-
-// allowed reports whether a side has enough rows and hessian.
-func (g *grower) allowed(side int64) bool {
-	h := float64(uint32(side))
-	if g.exact {
-		return h >= float64(g.p.MinRows) && float64(h*g.scaleH) >= g.p.MinHessian
-	}
-	return h > 0 && float64(h*g.perHessian)+0.5 >= float64(g.p.MinRows) && float64(h*g.scaleH) >= g.p.MinHessian
-}
-
-// predict walks the tree with the bins of row i.
-func (t *grown) predict(x *binned.Matrix, i int) float64 {
-	bins := x.Rows[i*x.Cols():][:x.Cols()]
-	n := &t.nodes[0]
-	for n.left != 0 {
+// leaf returns the leaf that row i reaches.
+func (t *grown) leaf(x *binned.Matrix, i int) int {
+	bins := x.Rows[i*x.Stride:][:x.Stride]
+	at := 0
+	for n := &t.nodes[0]; n.left != 0; n = &t.nodes[at] {
 		b := int(bins[n.feature])
-		if (b != 0 && b <= n.bin) || (b == 0 && n.missingLeft) {
-			n = &t.nodes[n.left]
-		} else {
-			n = &t.nodes[n.right]
+		left := b <= n.bin
+		switch {
+		case b == 0:
+			left = n.missingLeft
+		case n.categories:
+			left = n.set[b/64]>>(b%64)&1 != 0
+		}
+		if at = n.right; left {
+			at = n.left
 		}
 	}
-	return n.value
+	return at
 }
 
-// export replaces bins by thresholds.
+// predict returns the value of the leaf that row i reaches.
+func (t *grown) predict(x *binned.Matrix, i int) float64 { return t.nodes[t.leaf(x, i)].value }
+
+// export replaces bins by thresholds and codes.
 func (t *grown) export(m *binned.Mapper) ensemble.Tree {
 	out := make(ensemble.Tree, len(t.nodes))
-	for i, n := range t.nodes {
+	for i := range t.nodes {
+		n := &t.nodes[i]
+		out[i].Cover = n.cover
 		if n.left == 0 {
 			out[i].Value = n.value
 			continue
 		}
-		threshold := math.MaxFloat64 // present against missing
-		if n.bin < m.Bins(n.feature) {
-			threshold = m.Threshold(n.feature, n.bin)
+		out[i].Feature, out[i].MissingLeft, out[i].Left, out[i].Right = n.feature, n.missingLeft, n.left, n.right
+		if n.categories {
+			set := new([4]uint64)
+			for k, code := range m.Categories(n.feature) {
+				if b := k + 1; n.set[b/64]>>(b%64)&1 != 0 {
+					set[code/64] |= 1 << (code % 64)
+				}
+			}
+			out[i].Categories = set
+			continue
 		}
-		out[i] = ensemble.Node{Feature: n.feature, Threshold: threshold, MissingLeft: n.missingLeft, Left: n.left, Right: n.right}
+		out[i].Threshold = math.MaxFloat64 // present against missing
+		if n.bin < m.Bins(n.feature) {
+			out[i].Threshold = m.Threshold(n.feature, n.bin)
+		}
 	}
 	return out
 }
+
+// clone copies what a tree needs to predict.
+func (t *grown) clone() *grown { return &grown{nodes: slices.Clone(t.nodes)} }

@@ -2,8 +2,6 @@ package gbdt
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,122 +10,12 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// Params of a training. The zero value of a field is its documented default.
-type Params struct {
-	Objective Objective // default Squared
-	Alpha     float64   // Quantile: which, in (0, 1); default 0.5
-	Delta     float64   // Huber: where the loss becomes linear; default 1
-	Classes   int       // Softmax: number of classes
-
-	Rounds       int     // boosting rounds; default 200
-	LearningRate float64 // default 0.1
-	Leaves       int     // of a tree, at least 2; default 31
-	MaxDepth     int     // default 0: no limit
-	MinRows      int     // rows of a leaf; default 20. With a weight or a hessian that differs between rows it is estimated from the hessian's share.
-	MinHessian   float64 // sum of hessians (weights, for most objectives) of a leaf; default 1e-3
-	L2           float64 // added to the sum of hessians; default 0
-	MinGain      float64 // a split must gain more; default 0
-
-	RowFraction     float64 // rows drawn for each tree without replacement; default 1
-	FeatureFraction float64 // features drawn for each tree; default 1
-
-	EarlyStop int    // rounds without a better loss on Data.Valid after which training ends; default 0: never
-	Seed      uint64 // of the draws
-	Threads   int    // default 1; does not change the result
-
-	// Progress is called after every round with the loss on Data.Valid, NaN without such rows. Returning false ends the training.
-	Progress func(round int, loss float64) bool
-}
-
-// Data is what to train on. Train and Valid are rows of X; both may share X so that folds need no copies.
-type Data struct {
-	X      *binned.Matrix
-	Y      []float64 // one per row of X; class indices for Logistic (0, 1) and Softmax
-	Weight []float64 // one per row of X, positive; nil means 1
-	Train  []int32   // nil means all rows
-	Valid  []int32   // scored after each round; nil means none
-}
-
 // Model is a trained ensemble.
 type Model struct {
-	Ensemble   *ensemble.Ensemble
-	Importance []float64 // gain by feature, adds up to 1 (or is all 0)
-	Rounds     int       // rounds kept: the best one on Valid when there was early stopping
-	Losses     []float64 // on Valid after each round run; empty without
-}
-
-func (p *Params) defaults() {
-	def := func(v *float64, to float64) {
-		if *v == 0 {
-			*v = to
-		}
-	}
-	defInt := func(v *int, to int) {
-		if *v == 0 {
-			*v = to
-		}
-	}
-	if p.Objective == "" {
-		p.Objective = Squared
-	}
-	def(&p.Alpha, 0.5)
-	if p.Objective == Absolute {
-		p.Alpha = 0.5
-	}
-	def(&p.Delta, 1)
-	defInt(&p.Rounds, 200)
-	def(&p.LearningRate, 0.1)
-	defInt(&p.Leaves, 31)
-	defInt(&p.MinRows, 20)
-	def(&p.MinHessian, 1e-3)
-	def(&p.RowFraction, 1)
-	def(&p.FeatureFraction, 1)
-	p.Threads = max(p.Threads, 1)
-}
-
-func (p *Params) check() error {
-	switch {
-	case !(p.Alpha > 0 && p.Alpha < 1), !(p.Delta > 0), !(p.LearningRate > 0), !(p.L2 >= 0), !(p.MinGain >= 0), !(p.MinHessian >= 0):
-		return errors.New("gbdt: alpha must lie in (0, 1); delta and learning rate must be positive; l2, min gain and min hessian not negative")
-	case p.Rounds < 1 || p.Leaves < 2 || p.Leaves > 1<<15 || p.MinRows < 1 || p.MaxDepth < 0 || p.EarlyStop < 0:
-		return errors.New("gbdt: rounds, leaves, min rows, max depth or early stop out of range")
-	case !(p.RowFraction > 0 && p.RowFraction <= 1), !(p.FeatureFraction > 0 && p.FeatureFraction <= 1):
-		return errors.New("gbdt: fractions must lie in (0, 1]")
-	case p.Objective == Softmax && (p.Classes < 2 || p.Classes > ensemble.MaxOutputs):
-		return fmt.Errorf("gbdt: %d classes", p.Classes)
-	}
-	return nil
-}
-
-func (d *Data) check(p *Params) error {
-	n := d.X.N
-	if len(d.Y) != n || (d.Weight != nil && len(d.Weight) != n) || n > math.MaxInt32 {
-		return fmt.Errorf("gbdt: %d rows, %d targets, %d weights", n, len(d.Y), len(d.Weight))
-	}
-	if d.Train == nil {
-		d.Train = make([]int32, n)
-		for i := range d.Train {
-			d.Train[i] = int32(i)
-		}
-	}
-	if len(d.Train) == 0 {
-		return errors.New("gbdt: no rows to train on")
-	}
-	for _, rows := range [][]int32{d.Train, d.Valid} {
-		for _, i := range rows {
-			if i < 0 || int(i) >= n {
-				return fmt.Errorf("gbdt: row %d of %d", i, n)
-			}
-			y := d.Y[i]
-			if math.IsNaN(y) || math.IsInf(y, 0) || (d.Weight != nil && !(d.Weight[i] > 0 && d.Weight[i] <= math.MaxFloat64)) {
-				return fmt.Errorf("gbdt: row %d has target %v or a weight that is not positive", i, y)
-			}
-			if c := p.Objective.classes(p); c > 0 && !(y >= 0 && y < float64(c) && y == math.Trunc(y)) {
-				return fmt.Errorf("gbdt: row %d has class %v of %d", i, y, c)
-			}
-		}
-	}
-	return nil
+	Ensemble   *ensemble.Ensemble // with covers
+	Importance []float64          // gain by feature, adds up to 1 (or is all 0)
+	Rounds     int                // rounds kept: the best one on Valid when there was early stopping
+	Losses     []float64          // on Valid after each round run; empty without
 }
 
 // trainer holds the state between rounds.
@@ -137,23 +25,27 @@ type trainer struct {
 	obj    objective
 	k      int         // trees per round
 	score  [][]float64 // [output][row]
-	g, h   []float64   // by row, of the tree being grown
-	packed []int64     // the same, rounded, g<<32 + h
+	packed []int64
+	full   int     // rows in the fullest bin
+	weight float64 // largest
 	rng    *rand.Rand
 	grow   *grower
 	gains  []float64
+	rows   []int32 // of the tree being grown
+	kept   []*grown
+	scale  []float64 // by tree: DART's
 }
 
 // Train fits a model. It returns ctx's error when ctx ends first.
 func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 	p.defaults()
-	if err := p.check(); err != nil {
+	if err := p.check(d.X); err != nil {
 		return nil, err
 	}
 	if err := d.check(&p); err != nil {
 		return nil, err
 	}
-	t := &trainer{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x67626474)), gains: make([]float64, d.X.Cols())}
+	t := &trainer{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x67626474)), gains: make([]float64, d.X.Cols()), weight: 1}
 	var err error
 	if t.obj, err = p.Objective.bind(&p); err != nil {
 		return nil, err
@@ -167,8 +59,12 @@ func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 		}
 		t.score = append(t.score, s)
 	}
-	t.g, t.h, t.packed = make([]float64, d.X.N), make([]float64, d.X.N), make([]int64, d.X.N)
-	t.grow = newGrower(t.d.X, &t.Params)
+	if d.Weight != nil {
+		t.weight = slices.Max(d.Weight)
+	}
+	t.packed, t.rows = make([]int64, d.X.N), make([]int32, 0, len(t.d.Train))
+	t.full = min(fullest(d.X, p.Threads), len(t.d.Train))
+	t.grow = newGrower(t.d.X, &t.Params, t.rng)
 	return t.run(ctx, base)
 }
 
@@ -196,7 +92,7 @@ func (t *trainer) run(ctx context.Context, base []float64) (*Model, error) {
 		if t.EarlyStop > 0 && len(t.d.Valid) > 0 && round-bestAt >= t.EarlyStop {
 			break
 		}
-		if !split && t.RowFraction == 1 && t.FeatureFraction == 1 {
+		if !split && t.RowFraction == 1 && t.FeatureFraction == 1 && t.SplitFraction == 1 && t.Boosting == Gradient {
 			break // nothing is left to learn, and no draw will change that
 		}
 	}
@@ -204,9 +100,14 @@ func (t *trainer) run(ctx context.Context, base []float64) (*Model, error) {
 	if t.EarlyStop > 0 && bestAt > 0 {
 		m.Rounds = bestAt
 	}
+	for i, s := range t.scale {
+		for n := range trees[i] {
+			trees[i][n].Value *= s
+		}
+	}
 	m.Importance = normalised(t.gains)
 	var err error
-	m.Ensemble, err = ensemble.New(t.d.X.Cols(), t.obj.link(), base, false, trees[:m.Rounds*t.k])
+	m.Ensemble, err = ensemble.Build(ensemble.Spec{Inputs: t.d.X.Cols(), Link: t.obj.link(), Base: base, Covers: true}, trees[:m.Rounds*t.k])
 	return m, err
 }
 
@@ -226,30 +127,56 @@ func normalised(v []float64) []float64 {
 
 // round grows one tree per output and reports whether any of them split.
 func (t *trainer) round() (trees []ensemble.Tree, split bool) {
-	rows, out := t.drawRows()
+	dropped := t.drop()
+	in, out := t.drawRows()
 	cols := t.drawCols()
-	t.obj.prepare(&t.d, rows, t.score, t.Threads)
+	t.obj.prepare(&t.d, in, t.score, t.Threads)
 	for k := range t.k {
-		t.obj.gradients(&t.d, rows, k, t.score[k], t.g, t.h, t.Threads)
-		scaleG, scaleH := t.pack(rows)
-		tree := t.grow.tree(rows, cols, t.packed, scaleG, scaleH, t.obj.constant() && t.d.Weight == nil)
+		rows, rest := in, out
+		pk := t.pack(rows, k)
+		if t.Boosting == GOSS {
+			rows, rest = t.sampleByGradient(in, pk)
+		}
+		t.rows = append(t.rows[:0], rows...)
+		tree := t.grow.tree(t.rows, cols, t.packed, pk, t.unit())
 		t.values(tree, k)
-		for _, n := range tree.nodes {
-			if n.left != 0 {
+		for i := range tree.nodes {
+			if n := &tree.nodes[i]; n.left != 0 {
 				t.gains[n.feature] += n.gain
 				split = true
 			}
 		}
-		t.update(tree, k, out)
+		if t.Boosting == DART {
+			t.scaleDown(tree, k, dropped)
+		}
+		t.update(tree, k, rest)
 		trees = append(trees, tree.export(t.d.X.Mapper))
 	}
 	return trees, split
 }
 
-// drawRows returns the rows of the next tree and the training rows that are not among them.
+// unit reports whether every row's hessian is 1.
+func (t *trainer) unit() bool { return t.obj.constant() && t.d.Weight == nil && t.Boosting != GOSS }
+
+// pack computes the packed gradients of an output.
+func (t *trainer) pack(rows []int32, k int) packing {
+	g, h := t.obj.bound(&t.d, rows, t.score[k], t.Threads)
+	g, h = g*t.weight, h*t.weight
+	if t.Boosting == GOSS {
+		f := t.amplify()
+		g, h = g*f, h*f
+	}
+	pk := newPacking(g, h, t.full, t.unit())
+	binned.Parallel(t.Threads, len(rows), func(from, to int) {
+		t.obj.pack(t.packed, &t.d, rows[from:to], k, t.score[k], newPacker(pk))
+	})
+	return pk
+}
+
+// drawRows returns the rows of the next trees and the training rows that are not among them.
 func (t *trainer) drawRows() (in, out []int32) {
 	if t.RowFraction == 1 {
-		return slices.Clone(t.d.Train), nil
+		return t.d.Train, nil
 	}
 	want := max(1, int(math.Round(t.RowFraction*float64(len(t.d.Train)))))
 	in, out = make([]int32, 0, want), make([]int32, 0, len(t.d.Train)-want)
@@ -277,52 +204,61 @@ func (t *trainer) drawCols() []int {
 	return cols
 }
 
-// pack rounds the gradients and hessians of rows to integers, so small that no sum of them overflows its half of an int64.
-func (t *trainer) pack(rows []int32) (scaleG, scaleH float64) {
-	var topG, topH float64
-	for _, i := range rows {
-		topG, topH = max(topG, math.Abs(t.g[i])), max(topH, t.h[i])
+// amplify is what GOSS multiplies the gradients of the sampled rows with, so that they stand for all of them.
+func (t *trainer) amplify() float64 { return (1 - t.GOSSTop) / t.GOSSOther }
+
+// sampleByGradient keeps the rows with the largest gradients, draws from the others and multiplies the gradients of those.
+func (t *trainer) sampleByGradient(rows []int32, pk packing) (in, out []int32) {
+	top, other := max(1, int(t.GOSSTop*float64(len(rows)))), max(1, int(t.GOSSOther*float64(len(rows))))
+	if top+other >= len(rows) {
+		return rows, nil
 	}
-	levels := float64(min((1<<31-1)/len(rows), 1<<24))
-	if levels < 1 {
-		levels = 1
+	size := make([]float64, len(rows))
+	for k, i := range rows {
+		size[k] = math.Abs(float64(pk.gradient(t.packed[i])) * float64(pk.hessian(t.packed[i])))
 	}
-	scaleG, scaleH = topG/levels, topH/levels
-	if t.obj.constant() && t.d.Weight == nil {
-		scaleH = topH // a row counts 1: the histogram knows exact numbers of rows
-	}
-	if scaleG == 0 {
-		scaleG = 1
-	}
-	if scaleH == 0 {
-		scaleH = 1
-	}
-	binned.Parallel(t.Threads, len(rows), func(from, to int) {
-		for _, i := range rows[from:to] {
-			t.packed[i] = int64(math.RoundToEven(t.g[i]/scaleG))<<32 + int64(math.RoundToEven(t.h[i]/scaleH))
+	limit := nth(slices.Clone(size), len(rows)-top)
+	large := 0
+	for _, s := range size {
+		if s > limit {
+			large++
 		}
-	})
-	return scaleG, scaleH
+	}
+	ties, f := top-large, t.amplify() // of the rows at the limit the first are kept
+	left := len(rows) - top
+	for k, i := range rows {
+		keep := size[k] > limit
+		if size[k] == limit && ties > 0 {
+			keep = true
+			ties--
+		}
+		if keep {
+			in = append(in, i)
+			continue
+		}
+		if t.rng.IntN(left) < other {
+			other--
+			in = append(in, i)
+			g, h := round(float64(float64(pk.gradient(t.packed[i]))*f)), round(float64(float64(pk.hessian(t.packed[i]))*f))
+			t.packed[i] = g<<pk.shift + h
+		} else {
+			out = append(out, i)
+		}
+		left--
+	}
+	return in, out
 }
 
-// values sets the leaves from the unrounded gradients, or from the residuals where the objective wants that.
+// values scales the leaves, or sets them from the residuals where the objective wants that.
 func (t *trainer) values(tree *grown, k int) {
 	binned.Parallel(t.Threads, len(tree.leaves), func(from, to int) {
 		var buf []float64
 		for _, l := range tree.leaves[from:to] {
-			rows := tree.rows[l.from:l.to]
-			v, done := 0.0, false
-			if v, buf, done = t.obj.renew(&t.d, rows, t.score[k], buf); !done {
-				var g, h float64
-				for _, i := range rows {
-					g += t.g[i]
-					h += t.h[i]
-				}
-				if h+t.L2 > 0 {
-					v = -g / (h + t.L2)
-				}
+			n := &tree.nodes[l.node]
+			if v, b, done := t.obj.renew(&t.d, tree.rows[l.from:l.to], t.score[k], buf); done {
+				n.value, buf = v, b
 			}
-			tree.nodes[l.node].value = t.LearningRate * v
+			n.value *= t.LearningRate
 		}
 	})
 }
@@ -330,17 +266,61 @@ func (t *trainer) values(tree *grown, k int) {
 // update adds the tree to the scores: through the partition for the rows it was grown on, by walking it for all others.
 func (t *trainer) update(tree *grown, k int, out []int32) {
 	score := t.score[k]
-	for _, l := range tree.leaves {
-		v := tree.nodes[l.node].value
-		for _, i := range tree.rows[l.from:l.to] {
-			score[i] += v
+	binned.Parallel(t.Threads, len(tree.leaves), func(from, to int) {
+		for _, l := range tree.leaves[from:to] {
+			v := tree.nodes[l.node].value
+			for _, i := range tree.rows[l.from:l.to] {
+				score[i] += v
+			}
+		}
+	})
+	t.add(tree, k, 1, out)
+	t.add(tree, k, 1, t.d.Valid)
+}
+
+// add adds factor times a tree to the scores of rows.
+func (t *trainer) add(tree *grown, k int, factor float64, rows []int32) {
+	score := t.score[k]
+	binned.Parallel(t.Threads, len(rows), func(from, to int) {
+		for _, i := range rows[from:to] {
+			score[i] += float64(factor * tree.predict(t.d.X, int(i)))
+		}
+	})
+}
+
+// drop takes some earlier rounds out of the scores and returns them.
+func (t *trainer) drop() (rounds []int) {
+	if t.Boosting != DART || len(t.kept) == 0 || t.rng.Float64() < t.DropSkip {
+		return nil
+	}
+	for r := range len(t.kept) / t.k {
+		if len(rounds) < t.DropMost && t.rng.Float64() < t.DropRate {
+			rounds = append(rounds, r)
 		}
 	}
-	for _, rows := range [][]int32{out, t.d.Valid} {
-		binned.Parallel(t.Threads, len(rows), func(from, to int) {
-			for _, i := range rows[from:to] {
-				score[i] += tree.predict(t.d.X, int(i))
+	for _, r := range rounds {
+		for k := range t.k {
+			at := r*t.k + k
+			for _, rows := range [][]int32{t.d.Train, t.d.Valid} {
+				t.add(t.kept[at], k, -t.scale[at], rows)
 			}
-		})
+		}
 	}
+	return rounds
+}
+
+// scaleDown shares what the new tree corrects with the dropped ones: the new one counts 1/(d+1), each of them d/(d+1) of what it did.
+func (t *trainer) scaleDown(tree *grown, k int, dropped []int) {
+	d := float64(len(dropped))
+	for _, r := range dropped {
+		at := r*t.k + k
+		t.scale[at] *= d / (d + 1)
+		for _, rows := range [][]int32{t.d.Train, t.d.Valid} {
+			t.add(t.kept[at], k, t.scale[at], rows)
+		}
+	}
+	for i := range tree.nodes {
+		tree.nodes[i].value /= d + 1
+	}
+	t.kept, t.scale = append(t.kept, tree.clone()), append(t.scale, 1)
 }

@@ -196,11 +196,11 @@ func prune(ctx context.Context, p *Problem, pipe *feature.Pipeline, rows []place
 	if err != nil {
 		return nil, err
 	}
-	m, err := binned.Fit(x, pipe.Width(), 63, threads)
+	m, err := binned.Fit(binned.FromRows(x, pipe.Width()), 63, threads)
 	if err != nil {
 		return nil, err
 	}
-	bins, err := m.Apply(x, threads)
+	bins, err := m.Apply(binned.FromRows(x, pipe.Width()), threads)
 	if err != nil {
 		return nil, err
 	}

@@ -116,11 +116,11 @@ func newTable(p *Problem, pipe *feature.Pipeline, rows []place, search, holdout,
 
 // bin fits bins on the search rows and applies them to all.
 func (t *table) bin(x []float64) (*binned.Matrix, error) {
-	m, err := binned.Fit(x[:t.search*t.pipe.Width()], t.pipe.Width(), binned.MaxBins, t.threads)
+	m, err := binned.Fit(binned.FromRows(x[:t.search*t.pipe.Width()], t.pipe.Width()), binned.MaxBins, t.threads)
 	if err != nil {
 		return nil, err
 	}
-	return m.Apply(x, t.threads)
+	return m.Apply(binned.FromRows(x, t.pipe.Width()), t.threads)
 }
 
 // scale fills in missing values by the median of the search rows and brings columns to mean 0 and deviation 1, with the very
