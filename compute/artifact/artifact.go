@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"skerry.dev/compute/chain"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -109,7 +110,7 @@ type Vectors struct {
 type Artifact struct {
 	Manifest    Manifest
 	Pipeline    *feature.Pipeline
-	Models      map[Role]Predictor // *ensemble.Ensemble, *neural.Network, *linear.Model or *Constant
+	Models      map[Role]Predictor // *ensemble.Ensemble, *neural.Network, *linear.Model, *chain.Model or *Constant
 	Calibration Calibration
 	Reference   []Reference // one per input, or none
 	Vectors     Vectors
@@ -257,7 +258,7 @@ func (c *Constant) PredictInto(dst, x []float64) error {
 	return nil
 }
 
-// ModelKind returns the name of a predictor's kind: "trees", "mlp", "linear" or "constant"; "" for others.
+// ModelKind returns the name of a predictor's kind: "trees", "mlp", "linear", "chain" or "constant"; "" for others.
 func ModelKind(p Predictor) string {
 	switch p.(type) {
 	case *ensemble.Ensemble:
@@ -266,6 +267,8 @@ func ModelKind(p Predictor) string {
 		return "mlp"
 	case *linear.Model:
 		return "linear"
+	case *chain.Model:
+		return "chain"
 	case *Constant:
 		return "constant"
 	}

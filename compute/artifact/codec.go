@@ -12,6 +12,7 @@ import (
 	"io"
 	"math"
 
+	"skerry.dev/compute/chain"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -301,6 +302,8 @@ func (a *Artifact) decodeModel(b []byte) error {
 		p, err = neural.Decode(b)
 	case "linear":
 		p, err = linear.Decode(b)
+	case "chain":
+		p, err = chain.Decode(b)
 	case "constant":
 		p, err = decodeConstant(b)
 	default:

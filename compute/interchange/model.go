@@ -1,0 +1,296 @@
+package interchange
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/chain"
+	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/feature"
+)
+
+// Format names what a file is.
+type Format string
+
+// The formats.
+const (
+	LightGBM    Format = "lightgbm"
+	XGBoostJSON Format = "xgboost-json"
+	XGBoostUBJ  Format = "xgboost-ubj"
+	ONNX        Format = "onnx"
+)
+
+// Limits of a file.
+const (
+	MaxBytes    = 256 << 20
+	maxDepth    = 64   // nested values of JSON and UBJSON, nested messages of ONNX
+	maxFeatures = 1024 // inputs of a pipeline
+	maxCodes    = 1 << 16
+)
+
+// ErrFormat says that a file is damaged or none of the known formats. ErrUnsupported says that a file is sound but needs what this house does not compute.
+var (
+	ErrFormat      = errors.New("not a model this program can read")
+	ErrUnsupported = errors.New("model is not supported")
+)
+
+// damaged and refused wrap the two errors with what, where and what next.
+func damaged(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrFormat, fmt.Errorf(format, args...))
+}
+
+func refused(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
+}
+
+// Options say what a file alone does not.
+type Options struct {
+	Name   string // the file's name, for the lineage of the artifact
+	Output string // ONNX: the graph output to take; empty takes the only one that holds scores
+}
+
+// Input is one input of an imported model. Values of an input with categories are indices into them.
+type Input struct {
+	Name       string
+	Categories []string
+}
+
+// Model is an imported model.
+type Model struct {
+	Format    Format
+	Inputs    []Input
+	Kind      string   // artifact.KindRegression or artifact.KindClassification
+	Classes   []string // of a classification
+	Pipeline  *feature.Pipeline
+	Predictor artifact.Predictor
+	Notes     []string // what a user should know: what was left out or holds only for some inputs
+	Producer  string   // program and version that wrote the file, where it says so
+	Objective string   // what the library was asked to optimise, where the file says so
+	Name      string   // of the file
+	SHA256    string   // of the file, 64 hexadecimal digits
+
+	probes [][]float64 // values at which each input's predictions change, for self-test rows
+}
+
+// Detect tells the format from the first bytes and reports whether it could.
+func Detect(b []byte) (Format, bool) {
+	if len(b) > 3 && string(b[:3]) == "\xef\xbb\xbf" {
+		b = b[3:]
+	}
+	for len(b) > 0 && (b[0] == ' ' || b[0] == '\n' || b[0] == '\r' || b[0] == '\t') {
+		b = b[1:]
+	}
+	if len(b) < 2 {
+		return "", false
+	}
+	switch {
+	case len(b) >= 4 && string(b[:4]) == "tree" && (len(b) == 4 || b[4] == '\n' || b[4] == '\r' || b[4] == ' '):
+		return LightGBM, true
+	case b[0] == '{' && isUBJ(b[1]):
+		return XGBoostUBJ, true
+	case b[0] == '{':
+		return XGBoostJSON, true
+	case b[0] == 0x08 && b[1] > 0 && b[1] < 0x80: // field 1, ir_version
+		return ONNX, true
+	}
+	return "", false
+}
+
+// isUBJ reports whether c, the byte after an opening brace, can only stand in UBJSON: a length marker, a type marker or a count.
+func isUBJ(c byte) bool {
+	switch c {
+	case 'i', 'U', 'I', 'l', 'L', '$', '#', 'N':
+		return true
+	}
+	return false
+}
+
+// Import reads a model of size bytes. Errors wrap ErrFormat or ErrUnsupported, or are those of r.
+func Import(r io.ReaderAt, size int64, o Options) (*Model, error) {
+	if size > MaxBytes {
+		return nil, damaged("%d bytes, at most %d: train fewer trees or export a smaller model", size, MaxBytes)
+	}
+	b := make([]byte, max(size, 0))
+	if _, err := io.ReadFull(io.NewSectionReader(r, 0, size), b); err != nil {
+		return nil, fmt.Errorf("read model: %w", err)
+	}
+	return ImportBytes(b, o)
+}
+
+// ImportBytes is Import for a model in memory.
+func ImportBytes(b []byte, o Options) (*Model, error) {
+	f, ok := Detect(b)
+	if !ok {
+		if len(b) >= 4 && (string(b[:4]) == "binf" || looksBinaryXGBoost(b)) {
+			return nil, refused("XGBoost's old binary format; load it with the version that wrote it and save it as JSON or UBJSON: booster.save_model(\"model.json\")")
+		}
+		return nil, damaged("the first bytes %q are not those of a LightGBM text model (\"tree\"), an XGBoost JSON or UBJSON model (\"{\") or an ONNX model; save the model in one of these",
+			b[:min(len(b), 8)])
+	}
+	switch f {
+	case LightGBM:
+		return ImportLightGBM(b, o)
+	case XGBoostJSON:
+		return ImportXGBoostJSON(b, o)
+	case XGBoostUBJ:
+		return ImportXGBoostUBJ(b, o)
+	default:
+		return ImportONNX(b, o)
+	}
+}
+
+// looksBinaryXGBoost recognises the header of the old format: base_score f32, num_feature u32, num_class i32, contain_extra_attrs i32, all small.
+func looksBinaryXGBoost(b []byte) bool {
+	if len(b) < 136 {
+		return false
+	}
+	score := math.Float32frombits(uint32(b[0]) | uint32(b[1])<<8 | uint32(b[2])<<16 | uint32(b[3])<<24)
+	return score > -1e6 && score < 1e6 && (score == 0 || math.Abs(float64(score)) > 1e-6) && b[7] == 0 && b[6] == 0 && b[4]|b[5] != 0 && b[10] == 0 && b[11] == 0
+}
+
+// finish fills in what all formats share and checks the model as a whole.
+func (m *Model) finish(b []byte, o Options) (*Model, error) {
+	sum := sha256.Sum256(b)
+	m.SHA256, m.Name = hex.EncodeToString(sum[:]), o.Name
+	if err := m.Pipeline.Check(); err != nil {
+		return nil, damaged("%w", err)
+	}
+	if m.Predictor.Inputs() != m.Pipeline.Width() {
+		return nil, damaged("the model takes %d inputs, its columns are %d", m.Predictor.Inputs(), m.Pipeline.Width())
+	}
+	return m, nil
+}
+
+// plain gives the model a pipeline that hands every input on as it is.
+func (m *Model) plain() {
+	p := &feature.Pipeline{Rows: 1}
+	for i, in := range m.Inputs {
+		p.Inputs = append(p.Inputs, feature.Input{Name: in.Name, Categories: in.Categories})
+		p.Columns = append(p.Columns, feature.Column{Name: in.Name, Op: feature.OpValue, Series: i})
+	}
+	m.Pipeline = p
+}
+
+// Artifact makes a complete artifact for a task. series names what is predicted. A regression must have one output; its self-test rows lie at the points where the
+// model's predictions change, and where inputs are missing if the model can handle that.
+func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
+	if n := m.Predictor.Outputs(); m.Kind == artifact.KindRegression && n != 1 {
+		return nil, refused("the model has %d outputs, an artifact for a regression has 1: train one model per target", n)
+	}
+	name := m.Name
+	if name == "" {
+		name = "model"
+	}
+	learner := string(m.Format)
+	if m.Format == XGBoostJSON || m.Format == XGBoostUBJ {
+		learner = "xgboost"
+	}
+	a := &artifact.Artifact{
+		Manifest: artifact.Manifest{Task: task, Kind: m.Kind, Inputs: m.Pipeline.Inputs, Learner: learner, CreatedFrom: []string{"file:" + name, "sha256:" + m.SHA256},
+			Output: artifact.Output{Series: series, Input: -1, Classes: m.Classes}, Params: map[string]string{"format": string(m.Format)}},
+		Pipeline: m.Pipeline,
+		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: m.Predictor},
+	}
+	if m.Producer != "" {
+		a.Manifest.Params["producer"] = m.Producer
+	}
+	if m.Objective != "" {
+		a.Manifest.Params["objective"] = m.Objective
+	}
+	times, rows := m.vectorRows()
+	v, err := artifact.MakeVectors(a, times, rows, len(times))
+	if err != nil { // the model cannot handle missing inputs
+		for i, x := range rows {
+			if x != x {
+				rows[i] = 0.5
+			}
+		}
+		if v, err = artifact.MakeVectors(a, times, rows, len(times)); err != nil {
+			return nil, fmt.Errorf("make self-test: %w", err)
+		}
+	}
+	for _, want := range v.Want[artifact.Point] {
+		if math.IsNaN(want) || math.IsInf(want, 0) {
+			return nil, refused("the model predicts %v for a row of ordinary numbers: its parameters overflow", want)
+		}
+	}
+	a.Vectors = v
+	if err := a.Check(); err != nil {
+		return nil, fmt.Errorf("make artifact: %w", err)
+	}
+	return a, nil
+}
+
+// vectorRows returns up to 32 rows of inputs, an hour apart.
+func (m *Model) vectorRows() ([]int64, []float64) {
+	width := len(m.Inputs)
+	rows := 32
+	if limit := artifact.MaxVectorBytes / (8 * max(width, 1)); rows > limit {
+		rows = limit
+	}
+	times, values := make([]int64, rows), make([]float64, 0, rows*width)
+	seed := uint64(1)
+	next := func(n int) int { // a linear congruence: the same file gives the same artifact
+		seed = seed*6364136223846793005 + 1442695040888963407
+		return int(seed>>33) % n
+	}
+	for r := range rows {
+		times[r] = int64(r) * 3600 * 1_000_000
+		for i := range width {
+			values = append(values, m.probe(i, r, next))
+		}
+	}
+	return times, values
+}
+
+func (m *Model) probe(input, row int, next func(int) int) float64 {
+	var p []float64
+	if input < len(m.probes) {
+		p = m.probes[input]
+	}
+	switch {
+	case row > 0 && next(8) == 0:
+		return math.NaN()
+	case len(m.Inputs[input].Categories) > 0:
+		return float64(next(min(len(m.Inputs[input].Categories), maxCodes)))
+	case len(p) == 0:
+		return float64(next(2001)-1000) / 500
+	}
+	v := p[next(len(p))]
+	switch next(3) {
+	case 0:
+		return math.Nextafter(v, math.Inf(1))
+	case 1:
+		return v
+	}
+	return v - math.Abs(v)*1e-3
+}
+
+// probesOf collects up to 64 thresholds per column of an ensemble.
+func probesOf(p artifact.Predictor, columns int) [][]float64 {
+	if c, ok := p.(*chain.Model); ok {
+		p = c.Inner()
+	}
+	e, ok := p.(*ensemble.Ensemble)
+	if !ok {
+		return nil
+	}
+	out := make([][]float64, columns)
+	for t := range e.Trees() {
+		for _, n := range e.Tree(t) {
+			if n.Left != 0 && n.Categories == nil && n.Feature < columns && len(out[n.Feature]) < 64 && math.Abs(n.Threshold) < 1e30 && !slices.Contains(out[n.Feature], n.Threshold) {
+				out[n.Feature] = append(out[n.Feature], n.Threshold)
+			}
+		}
+		if t > 1000 {
+			break
+		}
+	}
+	return out
+}
