@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
+	"sync/atomic"
 )
 
 // Link turns the summed scores into the outputs.
@@ -68,6 +70,9 @@ type Ensemble struct {
 	values          []float64
 	round32         bool
 	covers          []float32 // by node; nil when not kept
+
+	program atomic.Pointer[program] // nil until the first prediction
+	once    sync.Mutex              // held while the program is made
 }
 
 // Spec is what an ensemble is beside its trees.
@@ -88,7 +93,8 @@ func New(inputs int, link Link, base []float64, vector bool, trees []Tree) (*Ens
 	return Build(Spec{Inputs: inputs, Link: link, Base: base, Vector: vector}, trees)
 }
 
-// Build packs trees. They are not kept.
+// Build packs trees. They are not kept. Scores are rounded to multiples of a power of two so small that it moves a prediction no more than summing in floating point may, and so large that every sum is
+// exact: predictions then do not depend on the order in which a kernel adds. Building what Spec and Tree return again gives the same ensemble.
 func Build(s Spec, trees []Tree) (*Ensemble, error) {
 	e := &Ensemble{inputs: s.Inputs, outputs: len(s.Base), link: s.Link, vector: s.Vector, round32: s.Round32, base: append([]float64(nil), s.Base...)}
 	if s.Covers {
@@ -102,6 +108,7 @@ func Build(s Spec, trees []Tree) (*Ensemble, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
+	e.roundScores()
 	return e, nil
 }
 
@@ -259,10 +266,7 @@ func (e *Ensemble) Spec() Spec {
 
 // Tree returns tree t as a trainer would describe it, in breadth-first order. Categories and Values belong to the ensemble.
 func (e *Ensemble) Tree(t int) Tree {
-	first, end := int(e.roots[t]), len(e.nodes)
-	if t+1 < len(e.roots) {
-		end = int(e.roots[t+1])
-	}
+	first, end := int(e.roots[t]), e.end(t)
 	out := make(Tree, end-first)
 	for i := range out {
 		n, o := &e.nodes[first+i], &out[i]
@@ -287,20 +291,14 @@ func (e *Ensemble) Tree(t int) Tree {
 	return out
 }
 
-// PredictInto writes the outputs for x into dst. len(x) is Inputs, missing values NaN; len(dst) is Outputs; otherwise it returns ErrShape. It does not allocate and is
-// safe for concurrent use. Its cost is one step per level of every tree.
-func (e *Ensemble) PredictInto(dst, x []float64) error {
-	if len(x) != e.inputs || len(dst) != e.outputs {
-		return ErrShape
-	}
+// plain walks one tree after the other over the nodes as they are encoded, and adds the leaves in tree order. It is the definition of a prediction, the way of ensembles whose
+// sums are not exact, and what is left when compilation is switched off.
+func (e *Ensemble) plain(dst, x []float64) {
 	copy(dst, e.base)
 	switch {
 	case e.vector:
 		for _, root := range e.roots {
-			v := e.values[e.walk(root, x):]
-			for k := range dst {
-				dst[k] += v[k]
-			}
+			addTo(dst, e.values[e.walk(root, x):])
 		}
 	case e.outputs == 1:
 		dst[0] = e.sum(dst[0], x)
@@ -313,18 +311,13 @@ func (e *Ensemble) PredictInto(dst, x []float64) error {
 			}
 		}
 	}
-	e.link.Apply(dst)
-	return nil
 }
 
-// lanes is how many trees are walked at once: the loads of one hide the latency of the others.
-const lanes = 8
-
-// sum adds the trees' leaves to s in tree order.
+// sum adds the trees' leaves to s in tree order. It walks several trees at once: the loads of one hide the latency of the others.
 func (e *Ensemble) sum(s float64, x []float64) float64 {
 	roots := e.roots
-	for len(roots) >= lanes {
-		var at [lanes]*node
+	for len(roots) >= abreast {
+		var at [abreast]*node
 		for i := range at {
 			at[i] = &e.nodes[roots[i]]
 		}
@@ -339,7 +332,7 @@ func (e *Ensemble) sum(s float64, x []float64) float64 {
 		for _, n := range &at {
 			s += math.Float64frombits(n.bits)
 		}
-		roots = roots[lanes:]
+		roots = roots[abreast:]
 	}
 	for _, root := range roots {
 		s += math.Float64frombits(e.walk(root, x))

@@ -1,0 +1,281 @@
+package ensemble
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// method is a way to predict.
+type method uint8
+
+const (
+	byPlain method = iota // the nodes as encoded
+	byWalk                // the portable kernel
+	byTrees               // tree lanes, single rows only
+	byRows                // row lanes, batches only
+)
+
+// program is an ensemble compiled for this processor. It is immutable but for its pool.
+type program struct {
+	e       *Ensemble
+	columns *columns
+	walk    *walker
+	scorer  *scorer
+	set     *instructions
+
+	single, batch method
+	block         int // rows of a batch that are made ready at a time
+	fewest        int // rows from which on the batch method beats as many single rows
+
+	pool sync.Pool // of *scratch
+}
+
+// scratch is what one prediction needs beside its arguments.
+type scratch struct {
+	columns int
+	row32   []float32 // columns of a row, or of a block in tiles: abreast rows column by column
+	row64   []float64
+	sums    []float64 // of a block: by row for a walk, blockRows by output for row lanes
+	ranks   []byte
+	dead    []byte // dead leaves of a tile's blocks, or the exit leaves of all trees
+	leaf    []byte // exit leaves of one tree
+}
+
+// maxCompiled bounds the memory of a program, in bytes. Ensembles that would need more are not compiled.
+const maxCompiled = 64 << 20
+
+// compiled returns the program, which the first call makes.
+func (e *Ensemble) compiled() *program {
+	if uncompiled.Load() {
+		return &program{e: e, block: blockRows, fewest: math.MaxInt}
+	}
+	if p := e.program.Load(); p != nil {
+		return p
+	}
+	e.once.Lock()
+	defer e.once.Unlock()
+	p := e.program.Load()
+	if p == nil {
+		p = compile(e, chosen().set)
+		p.choose()
+		e.program.Store(p)
+	}
+	return p
+}
+
+// compile lays e out for the portable kernel and for a set of instructions, which may be nil.
+func compile(e *Ensemble, set *instructions) *program {
+	p := &program{e: e, block: blockRows, fewest: math.MaxInt}
+	p.pool.New = func() any { return p.scratch() }
+	if len(e.nodes)*40+len(e.values)*8 > maxCompiled || !e.exact() {
+		return p
+	}
+	c, err := e.columns()
+	if err != nil {
+		return p
+	}
+	p.columns = c
+	p.walk = newWalker(e, c)
+	p.single, p.batch = byWalk, byWalk
+	if set != nil {
+		if p.scorer = newScorer(e, c, set.lanes); p.scorer != nil && p.scorer.size() > maxCompiled {
+			p.scorer = nil
+		}
+	}
+	p.set = set
+	// A block's columns stay in the second-level cache.
+	for p.block > abreast && p.block*max(len(c.list), e.outputs)*8 > 256<<10 {
+		p.block /= 2
+	}
+	return p
+}
+
+func (p *program) scratch() *scratch {
+	s := &scratch{}
+	if p.walk != nil {
+		s.columns = len(p.columns.list)
+		// A leaf compares column 0, so there is one.
+		n := max(p.block*s.columns, p.block)
+		if p.walk.narrow != nil {
+			s.row32 = make([]float32, n)
+		} else {
+			s.row64 = make([]float64, n)
+		}
+		s.sums = make([]float64, p.block*p.e.outputs)
+	}
+	if p.scorer != nil {
+		s.sums = make([]float64, blockRows*p.e.outputs)
+		s.ranks = make([]byte, (p.scorer.allBins()+1)*blockRows)
+		s.dead = make([]byte, max((tileBlocks+1)*blockRows, p.scorer.lanes.groups*p.scorer.lanes.width))
+		s.leaf = make([]byte, blockRows)
+	}
+	return s
+}
+
+// row writes the sums for x to dst.
+func (p *program) row(m method, dst, x []float64) {
+	if m == byPlain {
+		p.e.plain(dst, x)
+		return
+	}
+	copy(dst, p.e.base)
+	s := p.pool.Get().(*scratch)
+	if m == byTrees {
+		p.scorer.row(p.set, dst, x, s)
+	} else {
+		if p.walk.narrow != nil {
+			p.columns.ready32(s.row32, x, 1, p.e.round32)
+		} else {
+			p.columns.ready64(s.row64, x, 1, p.e.round32)
+		}
+		p.walk.row(dst, s)
+	}
+	p.pool.Put(s)
+}
+
+// rows writes the outputs of n rows.
+func (p *program) rows(dst, x []float64, n int) {
+	in, out := p.e.inputs, p.e.outputs
+	for n > 0 {
+		b := min(n, p.block)
+		if b >= p.fewest {
+			p.rowsBy(p.batch, dst[:b*out], x[:b*in], b)
+		} else {
+			for r := range b {
+				p.row(p.single, dst[r*out:][:out], x[r*in:][:in])
+			}
+		}
+		for r := range b {
+			p.e.link.Apply(dst[r*out:][:out])
+		}
+		dst, x, n = dst[b*out:], x[b*in:], n-b
+	}
+}
+
+// rowsBy writes the sums of a block of n rows to dst.
+func (p *program) rowsBy(m method, dst, x []float64, n int) {
+	e, s := p.e, p.pool.Get().(*scratch)
+	in, out := e.inputs, e.outputs
+	clear(s.sums)
+	if m == byRows {
+		p.scorer.rowsInto(p.set, s.sums, x, n, in, s)
+		for r := range n {
+			for k, b := range e.base {
+				dst[r*out+k] = b + s.sums[k*blockRows+r]
+			}
+		}
+		p.pool.Put(s)
+		return
+	}
+	for r := range n {
+		tile, lane := r/abreast*abreast*s.columns, r%abreast
+		if p.walk.narrow != nil {
+			p.columns.ready32(s.row32[tile+lane:], x[r*in:][:in], abreast, e.round32)
+		} else {
+			p.columns.ready64(s.row64[tile+lane:], x[r*in:][:in], abreast, e.round32)
+		}
+	}
+	p.walk.rows(s.sums, out, s, pad(n, abreast))
+	for r := range n {
+		for k, b := range e.base {
+			dst[r*out+k] = b + s.sums[r*out+k]
+		}
+	}
+	p.pool.Put(s)
+}
+
+// methods lists the ways to predict single rows and batches.
+func (p *program) methods() (single, batch []method) {
+	single = []method{byPlain}
+	if p.walk != nil {
+		single, batch = append(single, byWalk), append(batch, byWalk)
+	}
+	if p.scorer != nil {
+		batch = append(batch, byRows)
+		if p.scorer.lanes.groups > 0 && p.set.lookup(p.scorer.allBins()) != nil {
+			single = append(single, byTrees)
+		}
+	}
+	return single, batch
+}
+
+// choose takes the fastest methods for this ensemble here, measured on rows made of its own thresholds. All give the same bits, so a measurement that another process has
+// disturbed costs time and nothing else. It takes a few rows' and blocks' time for each method, and none worth it for ensembles of a few nodes.
+func (p *program) choose() {
+	single, batch := p.methods()
+	if len(batch) == 0 {
+		return
+	}
+	const rows = 16
+	e := p.e
+	x, dst := p.sample(max(rows, p.block)), make([]float64, p.block*e.outputs)
+	var row, block float64
+	p.single, row = fastest(single, rows, func(m method) {
+		for r := range rows {
+			p.row(m, dst[:e.outputs], x[r*e.inputs:][:e.inputs])
+		}
+	})
+	p.batch, block = fastest(batch, 1, func(m method) { p.rowsBy(m, dst, x[:p.block*e.inputs], p.block) })
+	p.fewest = 1 + int(block/row)
+	if p.batch == byRows {
+		// The time of a pass does not depend on how many of its rows are used.
+		least := p.set.passes[0].rows
+		_, pass := fastest([]method{byRows}, 1, func(m method) { p.rowsBy(m, dst, x[:least*e.inputs], least) })
+		p.fewest = 1 + int(pass/row)
+	} else {
+		p.fewest = min(abreast, 1+int(block/row*abreast/float64(p.block)*1.5))
+	}
+}
+
+// fastest returns the method with the shortest run of three, and its time in nanoseconds per unit.
+func fastest(ms []method, units int, run func(method)) (method, float64) {
+	best, least := ms[0], math.Inf(1)
+	for _, m := range ms {
+		run(m)
+		for range 3 {
+			began := time.Now()
+			run(m)
+			if d := float64(time.Since(began)) / float64(units); d < least {
+				best, least = m, d
+			}
+		}
+	}
+	return best, max(least, 1)
+}
+
+// sample returns rows whose values lie on or beside thresholds of their features.
+func (p *program) sample(rows int) []float64 {
+	x := make([]float64, rows*p.e.inputs)
+	at := uint32(1)
+	for r := range rows {
+		for j := range p.columns.list {
+			at = at*1664525 + 1013904223
+			if ts := p.columns.thresholds[j]; len(ts) > 0 {
+				x[r*p.e.inputs+p.columns.list[j].feature] = ts[int(at>>8)%len(ts)]
+			}
+		}
+	}
+	return x
+}
+
+// KernelSingle names how PredictInto computes: "plain", "portable", or an instruction set with "-trees", one row against many trees at a time. The first call compiles the ensemble.
+func (e *Ensemble) KernelSingle() string { p := e.compiled(); return p.name(p.single) }
+
+// KernelBatch names how PredictBatch computes large batches: as KernelSingle, or an instruction set with "-rows", one tree for many rows at a time.
+func (e *Ensemble) KernelBatch() string { p := e.compiled(); return p.name(p.batch) }
+
+// Kernel names both, single rows first.
+func (e *Ensemble) Kernel() string { return e.KernelSingle() + "+" + e.KernelBatch() }
+
+func (p *program) name(m method) string {
+	switch m {
+	case byWalk:
+		return portable
+	case byTrees:
+		return p.set.name + "-trees"
+	case byRows:
+		return p.set.name + "-rows"
+	}
+	return "plain"
+}
