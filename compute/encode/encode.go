@@ -248,3 +248,11 @@ func (e *Encoder) Apply(x []float64, threads int) ([]float64, error) {
 	})
 	return out, nil
 }
+
+// Data is a table with targets: what to learn from.
+type Data struct {
+	Table
+	Y            []float64 // one per row: numbers, or classes from 0
+	Weight       []float64 // not negative; nil means 1
+	Train, Valid []int32   // rows to learn from (nil: all) and rows to stop early by (may be none)
+}
