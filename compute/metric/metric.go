@@ -1,4 +1,4 @@
-// Package metric scores predictions on a stream: totals for a report and an exponentially weighted trail for a gauge.
+// Package metric scores predictions: those of a stream, in totals for a report and an exponentially weighted trail for a gauge, and those of a whole table.
 package metric
 
 import "skerry.dev/compute/state"
