@@ -26,6 +26,7 @@ const sampleRows = 200_000
 type Table struct {
 	Rows    int
 	Columns []Column
+	Sample  []int32 // the rows that Fit looks at; nil means all
 }
 
 // Column is a column of a table: row i has Values[i*Stride], NaN when it is missing.
@@ -54,6 +55,11 @@ func FromRows(x []float64, cols int) Table {
 func (t *Table) check() error {
 	if t.Rows < 0 || t.Rows > math.MaxInt32 || len(t.Columns) == 0 {
 		return fmt.Errorf("binned: a table of %d rows and %d columns", t.Rows, len(t.Columns))
+	}
+	for _, i := range t.Sample {
+		if i < 0 || int(i) >= t.Rows {
+			return fmt.Errorf("binned: sample row %d of %d", i, t.Rows)
+		}
 	}
 	for j, c := range t.Columns {
 		if c.Stride < 1 || (t.Rows > 0 && (t.Rows-1)*c.Stride >= len(c.Values)) {
@@ -85,18 +91,22 @@ func Fit(t Table, most, threads int) (*Mapper, error) {
 		return nil, fmt.Errorf("binned: %d bins, must be 1 to %d", most, MaxBins)
 	}
 	m := &Mapper{columns: make([]bins, len(t.Columns))}
-	step := max(1, (t.Rows+sampleRows-1)/sampleRows)
+	sample, at := t.Rows, func(i int) int { return i }
+	if t.Sample != nil {
+		sample, at = len(t.Sample), func(i int) int { return int(t.Sample[i]) }
+	}
+	step := max(1, (sample+sampleRows-1)/sampleRows)
 	each(threads, len(t.Columns), func() func(j int) {
 		var s sorter
 		return func(j int) {
 			c, b := t.Columns[j], &m.columns[j]
 			if c.Categories {
-				b.frequent(&t, j, most)
+				b.frequent(c, sample, at, most)
 				return
 			}
 			v := s.values[:0]
-			for i := 0; i < t.Rows; i += step {
-				if w := c.Values[i*c.Stride]; w == w {
+			for i := 0; i < sample; i += step {
+				if w := c.Values[at(i)*c.Stride]; w == w {
 					v = append(v, w)
 				}
 			}
@@ -109,11 +119,10 @@ func Fit(t Table, most, threads int) (*Mapper, error) {
 }
 
 // frequent gives the most frequent categories a bin each; of equals the smaller code goes first.
-func (b *bins) frequent(t *Table, j, most int) {
+func (b *bins) frequent(c Column, rows int, at func(int) int, most int) {
 	var count [MaxCategory + 1]int
-	c := t.Columns[j]
-	for i := range t.Rows {
-		if v := c.Values[i*c.Stride]; v >= 0 && v <= MaxCategory && v == math.Trunc(v) {
+	for i := range rows {
+		if v := c.Values[at(i)*c.Stride]; v >= 0 && v <= MaxCategory && v == math.Trunc(v) {
 			count[int(v)]++
 		}
 	}
@@ -225,7 +234,7 @@ type Matrix struct {
 	*Mapper
 	N      int       // rows
 	Stride int       // distance of two rows in Rows, at least Cols; bytes between are 0
-	Rows   []uint8   // row by row
+	Rows   []uint8   // row by row; eight bytes after the last row can be read
 	Col    [][]uint8 // column by column
 }
 
@@ -249,10 +258,20 @@ func (m *Mapper) Apply(t Table, threads int) (*Matrix, error) {
 	return x, nil
 }
 
+// stride is the distance of two rows: a divisor of a cache line of 64 bytes where that wastes less than a third, so that a row fetched alone costs one line.
+func stride(cols int) int {
+	for _, s := range []int{4, 8, 16, 32, 64} {
+		if cols <= s && 3*s <= 4*cols+8 {
+			return s
+		}
+	}
+	return (cols + 7) &^ 7
+}
+
 func newMatrix(m *Mapper, rows int) *Matrix {
 	cols := m.Cols()
-	x := &Matrix{Mapper: m, N: rows, Stride: (cols + 3) &^ 3, Col: make([][]uint8, cols)}
-	x.Rows = make([]uint8, rows*x.Stride)
+	x := &Matrix{Mapper: m, N: rows, Stride: stride(cols), Col: make([][]uint8, cols)}
+	x.Rows = make([]uint8, rows*x.Stride, rows*x.Stride+8)
 	all := make([]uint8, rows*cols)
 	for j := range x.Col {
 		x.Col[j] = all[j*rows : (j+1)*rows : (j+1)*rows]
@@ -306,8 +325,8 @@ func (x *Matrix) Select(cols []int) *Matrix {
 	for _, j := range cols {
 		m.columns = append(m.columns, x.columns[j])
 	}
-	s := &Matrix{Mapper: m, N: x.N, Stride: (len(cols) + 3) &^ 3, Col: make([][]uint8, len(cols))}
-	s.Rows = make([]uint8, s.N*s.Stride)
+	s := &Matrix{Mapper: m, N: x.N, Stride: stride(len(cols)), Col: make([][]uint8, len(cols))}
+	s.Rows = make([]uint8, s.N*s.Stride, s.N*s.Stride+8)
 	for k, j := range cols {
 		s.Col[k] = x.Col[j]
 		for i, b := range x.Col[j] {

@@ -4,6 +4,7 @@ package frame
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // Type is what a column holds.
@@ -87,4 +88,66 @@ func (f *Frame) Matrix(names ...string) ([]float64, error) {
 		}
 	}
 	return x, nil
+}
+
+// Frequent returns up to most categories, the most frequent first; of equals the one that came first. Nil when the column does not hold categories.
+func (c *Column) Frequent(most int) []string {
+	if c.Type != Category {
+		return nil
+	}
+	count, at := make([]int, len(c.Categories)), make([]int, len(c.Categories))
+	for k := range at {
+		at[k] = k
+	}
+	for _, v := range c.Values {
+		if v == v {
+			count[int(v)]++
+		}
+	}
+	slices.SortStableFunc(at, func(a, b int) int { return count[b] - count[a] })
+	names := make([]string, 0, min(most, len(at)))
+	for _, k := range at[:min(most, len(at))] {
+		names = append(names, c.Categories[k])
+	}
+	return names
+}
+
+// Append adds the rows of another table, whose columns may stand in another order. Categories that are new come after the known ones.
+func (f *Frame) Append(g *Frame) error {
+	for i := range f.Columns {
+		c := &f.Columns[i]
+		o, err := g.Column(c.Name)
+		if err != nil {
+			return err
+		}
+		if o.Type != c.Type {
+			return fmt.Errorf("frame: column %q holds a %s in one table and a %s in the other", c.Name, c.Type, o.Type)
+		}
+		c.Times = append(c.Times, o.Times...)
+		if c.Type != Category {
+			c.Values = append(c.Values, o.Values...)
+			continue
+		}
+		index := map[string]int{}
+		for k, s := range c.Categories {
+			index[s] = k
+		}
+		to := make([]float64, len(o.Categories))
+		for k, s := range o.Categories {
+			at, ok := index[s]
+			if !ok {
+				at = len(c.Categories)
+				c.Categories = append(c.Categories, s)
+			}
+			to[k] = float64(at)
+		}
+		for _, v := range o.Values {
+			if v == v {
+				v = to[int(v)]
+			}
+			c.Values = append(c.Values, v)
+		}
+	}
+	f.Rows += g.Rows
+	return nil
 }

@@ -33,6 +33,7 @@ type grown struct {
 	nodes  []treeNode
 	leaves []leaf
 	rows   []int32
+	packed []int64 // by position in rows
 }
 
 // grower grows trees on one matrix and keeps histograms for the next one.
@@ -41,9 +42,11 @@ type grower struct {
 	p      *Params
 	rng    *rand.Rand
 	pool   []histogram
-	found  [2][]split // by side and column
+	found  [2][]split  // by side and column
+	parts  []histogram // of the rows of all goroutines but the first
+	rooms  []room      // by goroutine
 	spare  []int32
-	packed []int64
+	spareG []int64
 	cols   []int
 	pk     packing
 	unit   bool // hessians count rows
@@ -54,19 +57,26 @@ func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
 	for side := range g.found {
 		g.found[side] = make([]split, x.Cols())
 	}
+	g.rooms = make([]room, p.Threads)
+	for range p.Threads - 1 {
+		g.parts = append(g.parts, make(histogram, x.Cols()*histBins))
+	}
 	return g
 }
 
 // parallelWork is the least number of histogram updates or rows that is worth a goroutine.
 const parallelWork = 1 << 14
 
-// tree grows a tree on rows, which it reorders, looking at cols only.
+// tree grows a tree on rows with these packed gradients, both of which it reorders, looking at cols only.
 func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit bool) *grown {
-	g.packed, g.cols, g.pk, g.unit = packed, cols, pk, unit
-	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows}
+	g.cols, g.pk, g.unit = cols, pk, unit
+	if len(g.spare) < len(rows) {
+		g.spare, g.spareG = make([]int32, len(rows)), make([]int64, len(rows))
+	}
+	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows, packed: packed}
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
-	root.sum = g.total(rows)
-	g.search(&root, nil, rows)
+	root.sum = g.total(packed)
+	g.search(&root, nil, rows, packed)
 	t.leaves = append(t.leaves, root)
 	for len(t.leaves) < g.p.Leaves {
 		at := -1
@@ -96,14 +106,13 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 	return t
 }
 
-func (g *grower) total(rows []int32) (s sums) {
-	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
+func (g *grower) total(packed []int64) (s sums) {
+	parts := max(1, min(g.p.Threads, len(packed)/parallelWork))
 	part := make([]sums, parts)
 	binned.Parallel(parts, parts, func(from, to int) {
 		for k := from; k < to; k++ {
 			var s sums
-			for _, i := range rows[k*len(rows)/parts : (k+1)*len(rows)/parts] {
-				v := g.packed[i]
+			for _, v := range packed[k*len(packed)/parts : (k+1)*len(packed)/parts] {
 				s.g += v >> g.pk.shift
 				s.h += v & g.pk.mask
 			}
@@ -156,7 +165,7 @@ func (g *grower) node(l *leaf) node {
 func (g *grower) divide(t *grown, at int) {
 	l := t.leaves[at]
 	b := l.best
-	mid := g.partition(t.rows[l.from:l.to], &b) + l.from
+	mid := g.partition(t.rows[l.from:l.to], t.packed[l.from:l.to], &b) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
 	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
@@ -180,7 +189,7 @@ func (g *grower) divide(t *grown, at int) {
 	if len(t.leaves)+1 < g.p.Leaves && g.splittable(large) {
 		small.hist, large.hist = g.take(), l.hist
 		l.hist = nil
-		g.search(small, large, t.rows[small.from:small.to])
+		g.search(small, large, t.rows[small.from:small.to], t.packed[small.from:small.to])
 	}
 	g.give(l.hist)
 	t.leaves[at] = left
@@ -191,9 +200,9 @@ func (g *grower) splittable(l *leaf) bool {
 	return l.to-l.from >= 2*g.p.MinRows && (g.p.MaxDepth == 0 || l.depth < g.p.MaxDepth)
 }
 
-// search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. Each
-// goroutine does all of it for its columns.
-func (g *grower) search(l, sibling *leaf, rows []int32) {
+// search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. First each goroutine counts
+// its share of the rows, then it finishes its share of the columns.
+func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 	draw := g.drawColumns()
 	pair := [2]*leaf{l, sibling}
 	var nodes [2]node
@@ -203,28 +212,32 @@ func (g *grower) search(l, sibling *leaf, rows []int32) {
 			nodes[side], want[side] = g.node(l), true
 		}
 	}
+	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*histBins*len(g.cols)+parallelWork)))
+	binned.Parallel(counters, counters, func(from, to int) {
+		for k := from; k < to; k++ {
+			h := l.hist
+			if k > 0 {
+				h = g.parts[k-1]
+			}
+			g.count(h, rows[k*len(rows)/counters:(k+1)*len(rows)/counters], packed[k*len(rows)/counters:], &g.rooms[k])
+		}
+	})
 	threads := g.p.Threads
-	if (len(rows)+4*histBins)*len(g.cols) < parallelWork {
+	if len(g.cols)*histBins < parallelWork/8 {
 		threads = 1
 	}
-	all := len(g.cols) == g.x.Cols()
 	binned.Parallel(threads, len(g.cols), func(from, to int) {
-		mine := g.cols[from:to]
-		if all {
-			clear(l.hist[from*histBins : to*histBins])
-			build(l.hist, g.x, g.packed, rows, from, to)
-		} else {
-			for _, j := range mine {
-				clear(l.hist.column(j)[:])
-			}
-			buildSome(l.hist, g.x, g.packed, rows, mine)
-		}
-		for _, j := range mine {
+		for _, j := range g.cols[from:to] {
 			h := l.hist.column(j)
+			for _, part := range g.parts[:counters-1] {
+				for b, v := range part.column(j) {
+					h[b] += v
+				}
+			}
 			if sibling != nil {
 				other := sibling.hist.column(j)
-				for k, v := range h {
-					other[k] -= v
+				for b, v := range h {
+					other[b] -= v
 				}
 			}
 			for side, l := range pair {
@@ -244,6 +257,19 @@ func (g *grower) search(l, sibling *leaf, rows []int32) {
 			}
 		}
 	}
+}
+
+// count fills h with the sums over rows, for the columns of the tree.
+func (g *grower) count(h histogram, rows []int32, packed []int64, r *room) {
+	if len(g.cols) == g.x.Cols() {
+		clear(h)
+		build(h, g.x, packed[:len(rows)], rows, 0, len(g.cols), r)
+		return
+	}
+	for _, j := range g.cols {
+		clear(h.column(j)[:])
+	}
+	buildSome(h, g.x, packed, rows, g.cols)
 }
 
 // drawColumns draws the columns that the next splits look at; nil means all.
@@ -273,46 +299,40 @@ func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
 }
 
 // partition moves the rows that go left to the front, keeping the order on both sides, and returns their number.
-func (g *grower) partition(rows []int32, s *split) int {
-	if cap(g.spare) < len(rows) {
-		g.spare = make([]int32, len(rows))
-	}
-	spare, col, left := g.spare[:len(rows)], g.x.Col[s.feature], s.table()
+func (g *grower) partition(rows []int32, packed []int64, s *split) int {
+	col, left := g.x.Col[s.feature], s.table()
 	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
-	if parts == 1 {
-		n := halve(rows, spare, col, &left)
-		copy(rows[n:], spare[:len(rows)-n])
-		return n
-	}
 	count := make([]int, parts)
 	cut := func(k int) int { return k * len(rows) / parts }
 	binned.Parallel(parts, parts, func(from, to int) {
 		for k := from; k < to; k++ {
 			a, b := cut(k), cut(k+1)
-			count[k] = halve(rows[a:b], spare[a:b], col, &left)
+			count[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], col, &left)
 		}
 	})
-	n := 0
-	for k := range parts {
+	n := count[0]
+	for k := 1; k < parts; k++ {
 		copy(rows[n:], rows[cut(k):cut(k)+count[k]])
+		copy(packed[n:], packed[cut(k):cut(k)+count[k]])
 		n += count[k]
 	}
 	at := n
 	for k := range parts {
-		at += copy(rows[at:], spare[cut(k):cut(k+1)-count[k]])
+		copy(packed[at:], g.spareG[cut(k):cut(k+1)-count[k]])
+		at += copy(rows[at:], g.spare[cut(k):cut(k+1)-count[k]])
 	}
 	return n
 }
 
-// halve moves the rows that go left to the front of rows and the others to the front of spare. Every row is written to both places and one of the two positions advances, so there is no
-// branch to predict.
-func halve(rows, spare []int32, col []uint8, left *[histBins]uint8) int {
-	spare = spare[:len(rows)]
+// halve moves the rows that go left to the front of rows and the others to the front of spare, and their gradients with them. Every row is written to both places and one of the two positions
+// advances, so there is no branch to predict.
+func halve(rows, spare []int32, packed, spareG []int64, col []uint8, left *[histBins]uint8) int {
+	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
 	n := 0
 	for k, i := range rows {
-		c := int(left[col[i]])
-		rows[n] = i
-		spare[k-n] = i
+		v, c := packed[k], int(left[col[i]])
+		rows[n], packed[n] = i, v
+		spare[k-n], spareG[k-n] = i, v
 		n += c
 	}
 	return n

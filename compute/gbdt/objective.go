@@ -42,7 +42,7 @@ type objective interface {
 	prepare(d *Data, rows []int32, score [][]float64, threads int)
 	// bound returns the largest gradient and hessian that a row can have, or has, without its weight.
 	bound(d *Data, rows []int32, score []float64, threads int) (g, h float64)
-	// pack writes the packed gradients of rows.
+	// pack writes the packed gradient of rows[k] to dst[k].
 	pack(dst []int64, d *Data, rows []int32, k int, score []float64, p packer)
 	// renew returns the best leaf value for rows, when it is not the Newton step. buf is scratch space.
 	renew(d *Data, rows []int32, score, buf []float64) (v float64, scratch []float64, done bool)
@@ -153,9 +153,9 @@ func (o *numeric) bound(d *Data, rows []int32, score []float64, threads int) (g,
 }
 
 func (o *numeric) pack(dst []int64, d *Data, rows []int32, _ int, score []float64, p packer) {
-	for _, i := range rows {
+	for at, i := range rows {
 		w := d.weight(i)
-		dst[i] = p.pack(float64(w*o.grad(d.Y[i]-score[i])), w)
+		dst[at] = p.pack(float64(w*o.grad(d.Y[i]-score[i])), w)
 	}
 }
 
@@ -209,9 +209,9 @@ func (poisson) bound(d *Data, rows []int32, score []float64, threads int) (g, h 
 }
 
 func (poisson) pack(dst []int64, d *Data, rows []int32, _ int, score []float64, p packer) {
-	for _, i := range rows {
+	for at, i := range rows {
 		w, mean := d.weight(i), exp(score[i])
-		dst[i] = p.pack(float64(w*(mean-d.Y[i])), float64(w*exp(score[i]+poissonGuard)))
+		dst[at] = p.pack(float64(w*(mean-d.Y[i])), float64(w*exp(score[i]+poissonGuard)))
 	}
 }
 
@@ -240,15 +240,15 @@ func (logistic) bound(*Data, []int32, []float64, int) (g, h float64) { return 1,
 
 func (logistic) pack(dst []int64, d *Data, rows []int32, _ int, score []float64, p packer) {
 	if d.Weight == nil {
-		for _, i := range rows {
+		for at, i := range rows {
 			q := 1 / (1 + exp(-score[i]))
-			dst[i] = p.pack(q-d.Y[i], float64(q*(1-q)))
+			dst[at] = p.pack(q-d.Y[i], float64(q*(1-q)))
 		}
 		return
 	}
-	for _, i := range rows {
+	for at, i := range rows {
 		w, q := d.Weight[i], 1/(1+exp(-score[i]))
-		dst[i] = p.pack(float64(w*(q-d.Y[i])), float64(w*float64(q*(1-q))))
+		dst[at] = p.pack(float64(w*(q-d.Y[i])), float64(w*float64(q*(1-q))))
 	}
 }
 
@@ -318,12 +318,12 @@ func (o *softmax) bound(*Data, []int32, []float64, int) (g, h float64) { return 
 
 func (o *softmax) pack(dst []int64, d *Data, rows []int32, k int, _ []float64, p packer) {
 	prob := o.p[k]
-	for _, i := range rows {
+	for at, i := range rows {
 		w, q, y := d.weight(i), prob[i], 0.0
 		if int(d.Y[i]) == k {
 			y = 1
 		}
-		dst[i] = p.pack(float64(w*(q-y)), float64(float64(w*o.factor)*float64(q*(1-q))))
+		dst[at] = p.pack(float64(w*(q-y)), float64(float64(w*o.factor)*float64(q*(1-q))))
 	}
 }
 

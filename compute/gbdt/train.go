@@ -25,7 +25,8 @@ type trainer struct {
 	obj    objective
 	k      int         // trees per round
 	score  [][]float64 // [output][row]
-	packed []int64
+	packed []int64     // of the tree being grown, by position in rows
+	leafOf []uint16
 	full   int     // rows in the fullest bin
 	weight float64 // largest
 	rng    *rand.Rand
@@ -62,7 +63,7 @@ func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 	if d.Weight != nil {
 		t.weight = slices.Max(d.Weight)
 	}
-	t.packed, t.rows = make([]int64, d.X.N), make([]int32, 0, len(t.d.Train))
+	t.packed, t.rows, t.leafOf = make([]int64, len(t.d.Train)), make([]int32, 0, len(t.d.Train)), make([]uint16, d.X.N)
 	t.full = min(fullest(d.X, p.Threads), len(t.d.Train))
 	t.grow = newGrower(t.d.X, &t.Params, t.rng)
 	return t.run(ctx, base)
@@ -132,13 +133,12 @@ func (t *trainer) round() (trees []ensemble.Tree, split bool) {
 	cols := t.drawCols()
 	t.obj.prepare(&t.d, in, t.score, t.Threads)
 	for k := range t.k {
-		rows, rest := in, out
-		pk := t.pack(rows, k)
+		t.rows = append(t.rows[:0], in...)
+		pk, rest := t.pack(t.rows, k), out
 		if t.Boosting == GOSS {
-			rows, rest = t.sampleByGradient(in, pk)
+			rest = t.sampleByGradient(pk)
 		}
-		t.rows = append(t.rows[:0], rows...)
-		tree := t.grow.tree(t.rows, cols, t.packed, pk, t.unit())
+		tree := t.grow.tree(t.rows, cols, t.packed[:len(t.rows)], pk, t.unit())
 		t.values(tree, k)
 		for i := range tree.nodes {
 			if n := &tree.nodes[i]; n.left != 0 {
@@ -149,7 +149,7 @@ func (t *trainer) round() (trees []ensemble.Tree, split bool) {
 		if t.Boosting == DART {
 			t.scaleDown(tree, k, dropped)
 		}
-		t.update(tree, k, rest)
+		t.update(tree, k, in, rest)
 		trees = append(trees, tree.export(t.d.X.Mapper))
 	}
 	return trees, split
@@ -168,7 +168,7 @@ func (t *trainer) pack(rows []int32, k int) packing {
 	}
 	pk := newPacking(g, h, t.full, t.unit())
 	binned.Parallel(t.Threads, len(rows), func(from, to int) {
-		t.obj.pack(t.packed, &t.d, rows[from:to], k, t.score[k], newPacker(pk))
+		t.obj.pack(t.packed[from:to], &t.d, rows[from:to], k, t.score[k], newPacker(pk))
 	})
 	return pk
 }
@@ -207,46 +207,46 @@ func (t *trainer) drawCols() []int {
 // amplify is what GOSS multiplies the gradients of the sampled rows with, so that they stand for all of them.
 func (t *trainer) amplify() float64 { return (1 - t.GOSSTop) / t.GOSSOther }
 
-// sampleByGradient keeps the rows with the largest gradients, draws from the others and multiplies the gradients of those.
-func (t *trainer) sampleByGradient(rows []int32, pk packing) (in, out []int32) {
-	top, other := max(1, int(t.GOSSTop*float64(len(rows)))), max(1, int(t.GOSSOther*float64(len(rows))))
-	if top+other >= len(rows) {
-		return rows, nil
+// sampleByGradient keeps the rows with the largest gradients, draws from the others, multiplies the gradients of those, and returns the rows that are left out.
+func (t *trainer) sampleByGradient(pk packing) (out []int32) {
+	n := len(t.rows)
+	top, other := max(1, int(t.GOSSTop*float64(n))), max(1, int(t.GOSSOther*float64(n)))
+	if top+other >= n {
+		return nil
 	}
-	size := make([]float64, len(rows))
-	for k, i := range rows {
-		size[k] = math.Abs(float64(pk.gradient(t.packed[i])) * float64(pk.hessian(t.packed[i])))
+	size := make([]float64, n)
+	for k := range size {
+		size[k] = math.Abs(float64(pk.gradient(t.packed[k])) * float64(pk.hessian(t.packed[k])))
 	}
-	limit := nth(slices.Clone(size), len(rows)-top)
-	large := 0
+	limit := nth(slices.Clone(size), n-top)
+	ties, f := top, t.amplify() // of the rows at the limit the first are kept
 	for _, s := range size {
 		if s > limit {
-			large++
+			ties--
 		}
 	}
-	ties, f := top-large, t.amplify() // of the rows at the limit the first are kept
-	left := len(rows) - top
-	for k, i := range rows {
-		keep := size[k] > limit
+	left, at := n-top, 0
+	for k, i := range t.rows {
+		v, keep := t.packed[k], size[k] > limit
 		if size[k] == limit && ties > 0 {
 			keep = true
 			ties--
 		}
-		if keep {
-			in = append(in, i)
-			continue
-		}
-		if t.rng.IntN(left) < other {
+		if !keep {
+			left--
+			if t.rng.IntN(left+1) >= other {
+				out = append(out, i)
+				continue
+			}
 			other--
-			in = append(in, i)
-			g, h := round(float64(float64(pk.gradient(t.packed[i]))*f)), round(float64(float64(pk.hessian(t.packed[i]))*f))
-			t.packed[i] = g<<pk.shift + h
-		} else {
-			out = append(out, i)
+			g, h := round(float64(float64(pk.gradient(v))*f)), round(float64(float64(pk.hessian(v))*f))
+			v = g<<pk.shift + h
 		}
-		left--
+		t.rows[at], t.packed[at] = i, v
+		at++
 	}
-	return in, out
+	t.rows = t.rows[:at]
+	return out
 }
 
 // values scales the leaves, or sets them from the residuals where the objective wants that.
@@ -263,17 +263,38 @@ func (t *trainer) values(tree *grown, k int) {
 	})
 }
 
-// update adds the tree to the scores: through the partition for the rows it was grown on, by walking it for all others.
-func (t *trainer) update(tree *grown, k int, out []int32) {
-	score := t.score[k]
+// update adds the tree to the scores: through the partition for the rows it was grown on, which are in or some of them, by walking it for all others. The partition's rows are scattered, so each first learns its leaf, in a table small
+// enough for the cache, and the scores are then passed through in order.
+func (t *trainer) update(tree *grown, k int, in, out []int32) {
+	score, value := t.score[k], make([]float64, len(tree.leaves))
+	for n, l := range tree.leaves {
+		value[n] = tree.nodes[l.node].value
+	}
 	binned.Parallel(t.Threads, len(tree.leaves), func(from, to int) {
-		for _, l := range tree.leaves[from:to] {
-			v := tree.nodes[l.node].value
-			for _, i := range tree.rows[l.from:l.to] {
-				score[i] += v
+		for n := from; n < to; n++ {
+			for _, i := range tree.rows[tree.leaves[n].from:tree.leaves[n].to] {
+				t.leafOf[i] = uint16(n)
 			}
 		}
 	})
+	switch {
+	case len(in) == len(score):
+		binned.Parallel(t.Threads, len(score), func(from, to int) {
+			for i, n := range t.leafOf[from:to] {
+				score[from+i] += value[n]
+			}
+		})
+	case len(in) == len(tree.rows):
+		binned.Parallel(t.Threads, len(in), func(from, to int) {
+			for _, i := range in[from:to] {
+				score[i] += value[t.leafOf[i]]
+			}
+		})
+	default: // GOSS left out some of them
+		for _, i := range tree.rows {
+			score[i] += value[t.leafOf[i]]
+		}
+	}
 	t.add(tree, k, 1, out)
 	t.add(tree, k, 1, t.d.Valid)
 }

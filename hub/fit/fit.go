@@ -18,9 +18,10 @@ import (
 
 // Splits of Options.
 const (
-	SplitTime = "time" // the newest fifth is for the test; without a time column the last rows of the file
-	SplitHash = "hash" // a fifth by the position in the file
-	SplitNone = "none" // no test: every row is for learning, and the figures are those of the search's own holdout
+	SplitTime  = "time"  // the newest fifth is for the test; without a time column the last rows of the file
+	SplitHash  = "hash"  // a fifth by the position in the file
+	SplitKFold = "kfold" // every fifth once, by models trained on the others; the artifact is trained on all rows. For a named learner only
+	SplitNone  = "none"  // no test: every row is for learning, and the figures are those of the search's own holdout
 )
 
 // Options of a run. Data and Target are required.
@@ -33,7 +34,10 @@ type Options struct {
 	Split      string        // time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test; default time with a time column, else hash
 	Drop       []string      // columns not to use
 	Task       string        // name for the artifact; default: the target's
-	Learners   []string
+	Weight     string        // column of the rows' weights; a named learner only
+	Learners   []string      // to choose from; nil: all
+	Direct     bool          // train the one learner once, without a search; rows stand for themselves
+	Set        Settings      // Direct: the learner's settings
 	Threads    int
 	Seed       uint64
 	Trials     int
@@ -45,27 +49,27 @@ type Options struct {
 
 // Report is what came out.
 type Report struct {
-	Learner       string            `json:"learner"`
-	Params        map[string]string `json:"params,omitempty"`
-	Task          string            `json:"task"`
-	Kind          string            `json:"kind"`
-	Target        string            `json:"target"`
-	RowsTrain     int               `json:"rows_train"` // given to the search, its own holdout included
-	RowsTest      int               `json:"rows_test"`
-	Inputs        int               `json:"inputs"`
-	Features      int               `json:"features"`
-	Dropped       []string          `json:"dropped,omitempty"` // columns left out, with the reason
-	Split         string            `json:"split"`
-	Seed          uint64            `json:"seed"`
-	Trials        int               `json:"trials"`
-	SecondsTrain  float64           `json:"seconds_train"`
-	PeakRSS       int64             `json:"peak_rss_bytes"` // of the process; 0 where it is not known
-	Metrics       Metrics           `json:"metrics"`        // on the test rows; empty without any
-	Holdout       selection.Holdout `json:"holdout"`        // of the search
-	Importance    []Gain            `json:"importance,omitempty"`
-	Leaderboard   []selection.Entry `json:"leaderboard"`
-	Digest        string            `json:"digest"`
-	ArtifactBytes int               `json:"artifact_bytes"`
+	Learner       string             `json:"learner"`
+	Params        map[string]string  `json:"params,omitempty"`
+	Task          string             `json:"task"`
+	Kind          string             `json:"kind"`
+	Target        string             `json:"target"`
+	RowsTrain     int                `json:"rows_train"` // given to the search, its own holdout included
+	RowsTest      int                `json:"rows_test"`
+	Inputs        int                `json:"inputs"`
+	Features      int                `json:"features"`
+	Dropped       []string           `json:"dropped,omitempty"` // columns left out, with the reason
+	Split         string             `json:"split"`
+	Seed          uint64             `json:"seed"`
+	Trials        int                `json:"trials"`
+	SecondsTrain  float64            `json:"seconds_train"`
+	PeakRSS       int64              `json:"peak_rss_bytes"`    // of the process; 0 where it is not known
+	Metrics       Metrics            `json:"metrics"`           // on the test rows; empty without any
+	Holdout       *selection.Holdout `json:"holdout,omitempty"` // of the search
+	Importance    []Gain             `json:"importance,omitempty"`
+	Leaderboard   []selection.Entry  `json:"leaderboard,omitempty"`
+	Digest        string             `json:"digest"`
+	ArtifactBytes int                `json:"artifact_bytes"`
 }
 
 func readFrame(path string, o frame.Options) (*frame.Frame, error) {
@@ -92,6 +96,16 @@ type parts struct {
 
 // Run learns from a file and returns the report and the artifact's bytes.
 func Run(ctx context.Context, o Options) (*Report, []byte, error) {
+	switch {
+	case o.Direct && o.Horizon > 0:
+		return nil, nil, errors.New("a forecast is searched for: leave out the settings")
+	case o.Direct && len(o.Learners) != 1:
+		return nil, nil, errors.New("settings are for one learner")
+	case o.Direct:
+		return runDirect(ctx, o)
+	case len(o.Set) > 0 || o.Weight != "" || o.Split == SplitKFold:
+		return nil, nil, errors.New("settings, weights and kfold are for a named learner that is trained once")
+	}
 	p, err := prepare(&o)
 	if err != nil {
 		return nil, nil, err
@@ -103,7 +117,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 	}
 	a := res.Artifact
 	r := &Report{Learner: a.Manifest.Learner, Params: a.Manifest.Params, Task: a.Manifest.Task, Kind: a.Manifest.Kind, Target: p.shape.target, Inputs: len(a.Manifest.Inputs), Features: len(res.Features),
-		Dropped: p.shape.dropped, Split: p.split, Seed: o.Seed, Trials: res.Trials, SecondsTrain: time.Since(began).Seconds(), Holdout: res.Holdout, Leaderboard: res.Leaderboard,
+		Dropped: p.shape.dropped, Split: p.split, Seed: o.Seed, Trials: res.Trials, SecondsTrain: time.Since(began).Seconds(), Holdout: &res.Holdout, Leaderboard: res.Leaderboard,
 		Digest: a.Digest, ArtifactBytes: len(res.Bytes)}
 	r.RowsTrain = labelled(&p.problem.Devices[0], math.MinInt64)
 	if p.test != nil {

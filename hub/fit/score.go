@@ -29,6 +29,17 @@ type Metrics struct {
 	IntervalScore *float64 `json:"interval_score,omitempty"`
 }
 
+// named returns the figures that apply.
+func (m *Metrics) named() map[string]float64 {
+	out := map[string]float64{}
+	for name, v := range map[string]*float64{"auc": m.AUC, "accuracy": m.Accuracy, "log_loss": m.LogLoss, "macro_f1": m.MacroF1, "rmse": m.RMSE, "mae": m.MAE, "r2": m.R2} {
+		if v != nil && !math.IsNaN(*v) && !math.IsInf(*v, 0) {
+			out[name] = *v
+		}
+	}
+	return out
+}
+
 // scored is a row with what was said of it.
 type scored struct {
 	y, pred, lower, upper, base float64

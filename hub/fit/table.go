@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,7 +18,7 @@ import (
 
 const (
 	maxClasses    = 10  // a target of whole numbers with no more of them is taken for classes
-	maxCategories = 256 // an input with more tells rows apart, not kinds of rows
+	maxCategories = 255 // of an input; rarer ones count as missing
 	testShare     = 0.2 // of a time split
 	second        = int64(time.Second / time.Microsecond)
 )
@@ -34,6 +35,7 @@ type shape struct {
 	kind    string
 	target  string
 	time    string // "" without
+	weight  string // "" without
 	inputs  []feature.Input
 	classes []string
 	dropped []string // columns that cannot be used, with the reason
@@ -90,6 +92,13 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 		}
 		s.time = c.Name
 	}
+	if o.Weight != "" {
+		c, err := column(f, o.Weight)
+		if err != nil {
+			return nil, fmt.Errorf("weight: %w", err)
+		}
+		s.weight = c.Name
+	}
 	if err := s.kindOf(t, o); err != nil {
 		return nil, err
 	}
@@ -103,7 +112,7 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 	}
 	for i := range f.Columns {
 		c := &f.Columns[i]
-		if drop[c.Name] || c.Name == s.time || c.Name == s.target && s.kind != artifact.KindForecast {
+		if drop[c.Name] || c.Name == s.time || c.Name == s.weight || c.Name == s.target && s.kind != artifact.KindForecast {
 			continue
 		}
 		switch {
@@ -111,10 +120,14 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 			s.dropped = append(s.dropped, c.Name+": a time")
 		case c.Missing() == c.Len():
 			s.dropped = append(s.dropped, c.Name+": no value")
-		case c.Type == frame.Category && len(c.Categories) > maxCategories:
-			s.dropped = append(s.dropped, fmt.Sprintf("%s: %d different values", c.Name, len(c.Categories)))
+		case c.Type == frame.Category:
+			names := c.Frequent(maxCategories)
+			if n := len(c.Categories) - len(names); n > 0 {
+				s.dropped = append(s.dropped, fmt.Sprintf("%s: the rarer %d of %d categories count as missing", c.Name, n, len(c.Categories)))
+			}
+			s.inputs = append(s.inputs, feature.Input{Name: c.Name, Categories: names})
 		default:
-			s.inputs = append(s.inputs, feature.Input{Name: c.Name, Categories: slices.Clone(c.Categories)})
+			s.inputs = append(s.inputs, feature.Input{Name: c.Name})
 		}
 	}
 	if len(s.inputs) == 0 {
@@ -214,29 +227,59 @@ func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
 	if s.time == "" {
 		return r, nil
 	}
-	c, err := column(f, s.time)
-	if err != nil {
-		return nil, fmt.Errorf("time: %w", err)
-	}
-	for i := range r.times {
-		if c.Type == frame.Time {
-			r.times[i] = c.Times[i]
-		} else if v := c.Values[i]; c.Type == frame.Number && v == v {
-			r.times[i] = int64(v * float64(second)) // seconds since 1970
-		} else {
-			r.times[i] = frame.NoTime
-		}
-		if r.times[i] == frame.NoTime {
-			return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
-		}
+	if r.times, err = s.timesOf(f); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
 
+// timesOf returns the event times of a table.
+func (s *shape) timesOf(f *frame.Frame) ([]int64, error) {
+	c, err := column(f, s.time)
+	if err != nil {
+		return nil, fmt.Errorf("time: %w", err)
+	}
+	times := make([]int64, f.Rows)
+	for i := range times {
+		if c.Type == frame.Time {
+			times[i] = c.Times[i]
+		} else if v := c.Values[i]; c.Type == frame.Number && v == v {
+			times[i] = int64(v * float64(second)) // seconds since 1970
+		} else {
+			times[i] = frame.NoTime
+		}
+		if times[i] == frame.NoTime {
+			return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
+		}
+	}
+	return times, nil
+}
+
+// order returns the rows in the order of their times, or of the file without such a column.
+func (s *shape) order(f *frame.Frame) ([]int32, error) {
+	at := make([]int32, f.Rows)
+	for i := range at {
+		at[i] = int32(i)
+	}
+	if s.time == "" {
+		return at, nil
+	}
+	times, err := s.timesOf(f)
+	if err != nil {
+		return nil, err
+	}
+	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(times[a], times[b]) })
+	return at, nil
+}
+
 // reader returns the values of a column; with names they are indices into these.
 func reader(c *frame.Column, names []string) (func(i int) float64, error) {
+	known := make(map[string]int, len(names))
+	for k, s := range names {
+		known[s] = k
+	}
 	index := func(s string) float64 {
-		if k := slices.Index(names, s); k >= 0 {
+		if k, ok := known[s]; ok {
 			return float64(k)
 		}
 		return math.NaN()
@@ -302,7 +345,10 @@ func (r *rowSet) order() {
 }
 
 // hashTest reports whether the row at a position of the file belongs to the test rows of the hash split: a fifth of them, the same everywhere, without a random generator.
-func hashTest(i int) bool { return (uint32(i)*2654435761>>16)%5 == 0 }
+func hashTest(i int) bool { return hashFold(i) == 0 }
+
+// hashFold is the fifth that a row is in.
+func hashFold(i int) uint32 { return (uint32(i) * 2654435761 >> 16) % Folds }
 
 // independent makes a device of rows that have nothing to do with each other. Shuffled, the holdout is any of them; else the newest.
 func independent(r *rowSet, shuffle bool, seed uint64) selection.Series {

@@ -15,8 +15,9 @@ import (
 	"skerry.dev/compute/neural"
 )
 
+// Sizes of what describes an artifact.
 const (
-	referencePoints   = 256
+	ReferencePoints   = 256 // quantiles of an input's reference
 	calibrationScores = 201
 	vectorTail        = 16
 )
@@ -122,7 +123,7 @@ func (s *search) pack(a *artifact.Artifact) (*Result, error) {
 			delete(a.Manifest.Metrics, k)
 		}
 	}
-	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: thin(scores, calibrationScores)}
+	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: Thin(scores, calibrationScores)}
 	a.Reference = s.p.reference(t.rows[t.search-1].time)
 	if err := s.vectors(a); err != nil {
 		return nil, err
@@ -146,8 +147,8 @@ func (s *search) pack(a *artifact.Artifact) (*Result, error) {
 	return r, nil
 }
 
-// thin returns n values of v evenly spread over its order, or all when there are no more; sorted.
-func thin(v []float64, n int) []float64 {
+// Thin returns n values of v evenly spread over its order, or all when there are no more; sorted.
+func Thin(v []float64, n int) []float64 {
 	v = slices.DeleteFunc(slices.Clone(v), func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
 	slices.Sort(v)
 	if len(v) <= n {
@@ -177,7 +178,7 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 				}
 			}
 		}
-		out[j] = artifact.Reference{Missing: (n - float64(len(v))) / max(n, 1), Quantiles: thin(v, referencePoints)}
+		out[j] = artifact.Reference{Missing: (n - float64(len(v))) / max(n, 1), Quantiles: Thin(v, ReferencePoints)}
 	}
 	return out
 }

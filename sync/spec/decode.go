@@ -58,7 +58,7 @@ func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 		seen[k.Value] = k.Line
 		f, ok := fields[k.Value]
 		if !ok {
-			d.Add(&Error{Path: at, Line: k.Line, Msg: "unknown key" + suggest(k.Value, known)})
+			d.Add(&Error{Path: at, Line: k.Line, Msg: "unknown key" + Suggest(k.Value, known)})
 			continue
 		}
 		d.value(at, val, f)
@@ -137,7 +137,8 @@ func kindName(k reflect.Kind) string {
 	}
 }
 
-func suggest(key string, known []string) string {
+// Suggest ends a message about an unknown key: with the known one that is spelled most like it, else with all of them.
+func Suggest(key string, known []string) string {
 	best, dist := "", len(key)/2+1
 	for _, k := range known {
 		if n := editDistance(key, k); n < dist {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -15,8 +16,27 @@ import (
 	"skerry.dev/hub/selection"
 )
 
-// learnerNames are what people type for the learners; each also goes by its own name.
-var learnerNames = map[string]string{"neural": "mlp"}
+// chooseLearner decides between a search and one training of a named learner.
+func chooseLearner(o *fit.Options, name string) error {
+	search := o.Trials > 0 || o.Budget > 0 || o.Horizon > 0
+	switch {
+	case name == "auto" || name == "all":
+		if len(o.Set) > 0 {
+			return fmt.Errorf("--set is for a named --learner: %s", strings.Join(fit.Trainers(), ", "))
+		}
+		return nil
+	case slices.Contains(fit.Trainers(), name) && !search:
+		o.Learners, o.Direct = []string{name}, true
+		return nil
+	case name == "neural":
+		name = "mlp" // as the search calls it
+	}
+	if !slices.Contains(selection.Learners(), name) {
+		return fmt.Errorf("--learner %q: must be auto, %s (extra-trees only without a search)", name, strings.Join(fit.Trainers(), ", "))
+	}
+	o.Learners = []string{name}
+	return nil
+}
 
 func fitCommand() *cobra.Command {
 	var o fit.Options
@@ -26,31 +46,27 @@ func fitCommand() *cobra.Command {
 		Use:   "fit",
 		Short: "Learn an artifact from a file; no fleet is needed",
 		Long: "Automatic features, model selection and an artifact (*.skerry) from a CSV file with a header line, also compressed with gzip.\n\n" +
+			"A named --learner without --trials or --budget is trained once, at its defaults and --set, on every row that is not for the test; auto searches learners and settings.\n\n" +
 			"With --horizon and --time the rows are one device's readings and --target is forecast so far ahead; the newest fifth is the test. Without, every row stands for itself: classes when the target is text or at most ten " +
-			"whole numbers (else say --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test. Columns of times, without values or with more than 256 categories are left out, and the report says so.\n\n" +
+			"whole numbers (else say --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test; with kfold every row is tested once. Columns of times and without values are left out, of a column's categories the 255 most frequent are told apart, and the report says so.\n\n" +
 			"The same file, options and --seed with --trials give the same artifact, byte for byte, on the same architecture; a --budget makes it depend on the machine.",
 		Example: "  skerry-hub fit --data adult.csv.gz --target income --split split=test --out income.skerry --json report.json\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --trials 12 --out pm25.skerry\n" +
-			"  skerry-hub fit --data power.csv --target PE --learner gbdt --seed 7 --out power.skerry",
+			"  skerry-hub fit --data power.csv --target PE --learner gbdt --set rounds=300,leaves=15 --split kfold --out power.skerry --json -",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Seed = seed
-			if learner != "all" {
-				name := learner
-				if n, ok := learnerNames[learner]; ok {
-					name = n
-				}
-				if !slices.Contains(selection.Learners(), name) {
-					return fmt.Errorf("--learner %q: must be all, gbdt, forest, neural or linear", learner)
-				}
-				o.Learners = []string{name}
+			if err := chooseLearner(&o, learner); err != nil {
+				return err
 			}
 			p := newProgress(c.ErrOrStderr())
 			defer p.clear()
 			began := time.Now()
 			o.Progress = func(s selection.Progress) {
 				best := ""
-				if s.Best == s.Best {
+				if o.Direct && s.Best == s.Best {
+					best = fmt.Sprintf(", loss %.5g", s.Best)
+				} else if s.Best == s.Best {
 					best = fmt.Sprintf(", best %s at %.3f of the baseline", s.Learner, s.Best)
 				}
 				p.say("%s %d/%d%s, %s", s.Stage, s.Done, s.Trials, best, time.Since(began).Round(time.Second))
@@ -90,9 +106,11 @@ func fitCommand() *cobra.Command {
 	fl.StringVar(&o.Time, "time", "", "column of the event time: ISO times or seconds since 1970")
 	fl.DurationVar(&o.Horizon, "horizon", 0, "how far ahead to forecast, for example 1h")
 	fl.StringVar(&o.Kind, "kind", "", "regression or classification (default by the target's values)")
-	fl.StringVar(&learner, "learner", "all", "all, gbdt, forest, neural or linear")
+	fl.StringVar(&learner, "learner", "auto", "auto (search), "+strings.Join(fit.Trainers(), ", "))
+	fl.StringToStringVar((*map[string]string)(&o.Set), "set", nil, "settings of a named learner, for example rounds=200,leaves=63; a wrong name lists them")
+	fl.StringVar(&o.Weight, "weight", "", "column of the rows' weights, for a named learner")
 	fl.StringVar(&o.Test, "test", "", "CSV file to test on")
-	fl.StringVar(&o.Split, "split", "", "which rows are the test: time, hash, none, or column=value (default time with --time, else hash)")
+	fl.StringVar(&o.Split, "split", "", "which rows are the test: time, hash, kfold, none, or column=value (default time with --time, else hash)")
 	fl.StringSliceVar(&o.Drop, "drop", nil, "columns not to use")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
@@ -104,14 +122,18 @@ func fitCommand() *cobra.Command {
 	fl.StringVarP(&out, "out", "o", "", "artifact to write")
 	fl.StringVar(&report, "json", "", "write the report as JSON to this file, - for standard output")
 	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
-	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions([]cobra.Completion{"all", "gbdt", "forest", "neural", "linear"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append(fit.Trainers(), "auto"), cobra.ShellCompDirectiveNoFileComp))
 	return c
 }
 
 func writeFit(w io.Writer, r *fit.Report, out string) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s of\t%s (task %s)\nlearner\t%s, the best of %d trials\nrows\t%d to learn from, %d to test (split by %s)\ncolumns\t%d inputs, %d features\n",
-		r.Kind, r.Target, r.Task, r.Learner, r.Trials, r.RowsTrain, r.RowsTest, r.Split, r.Inputs, r.Features)
+	learner := r.Learner
+	if r.Trials > 1 {
+		learner = fmt.Sprintf("%s, the best of %d trials", r.Learner, r.Trials)
+	}
+	fmt.Fprintf(t, "%s of\t%s (task %s)\nlearner\t%s\nrows\t%d to learn from, %d to test (split by %s)\ncolumns\t%d inputs, %d features\n",
+		r.Kind, r.Target, r.Task, learner, r.RowsTrain, r.RowsTest, r.Split, r.Inputs, r.Features)
 	for _, d := range r.Dropped {
 		fmt.Fprintf(t, "left out\t%s\n", d)
 	}
