@@ -162,8 +162,8 @@ func above[F float32 | float64](v, t F) uint32 {
 	return r
 }
 
-// ready32 writes the columns of row x to dst, step apart, as float32. round says that the ensemble rounds its inputs.
-func (c *columns) ready32(dst []float32, x []float64, step int, round bool) {
+// ready32 writes the columns of row x to dst, step apart, as keys. round says that the ensemble rounds its inputs.
+func (c *columns) ready32(dst []int64, x []float64, step int, round bool) {
 	for j := range c.list {
 		col := &c.list[j]
 		v := x[col.feature]
@@ -176,7 +176,7 @@ func (c *columns) ready32(dst []float32, x []float64, step int, round bool) {
 		case v != v:
 			v = col.missing
 		}
-		dst[j*step] = ceil32(v)
+		dst[j*step] = key(ceil32(v))
 	}
 }
 

@@ -82,3 +82,13 @@ func first[T any](v []T) *byte {
 	}
 	return (*byte)(unsafe.Pointer(&v[0]))
 }
+
+// sumGo adds up one score per tree without vector instructions.
+func sumGo(leaf *byte, n int, scores *float64, stride int) float64 {
+	var sum [4]float64
+	l := unsafe.Slice(leaf, n)
+	for i, at := range l {
+		sum[i%4] += *(*float64)(unsafe.Add(unsafe.Pointer(scores), i*stride+8*int(at)))
+	}
+	return sum[0] + sum[1] + (sum[2] + sum[3])
+}

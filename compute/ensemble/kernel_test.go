@@ -172,7 +172,7 @@ func compare(t *testing.T, s shape, method string, got, want []float64) {
 
 // contract is the instructions of a set in plain Go, for vectors of so many bytes: what the assembly has to do, and proof of the layouts for widths that this processor lacks.
 func contract(width int) *instructions {
-	k := &instructions{name: fmt.Sprintf("contract%d", width), lanes: width, rank: rankGo}
+	k := &instructions{name: fmt.Sprintf("contract%d", width), lanes: width, rank: rankGo, sum: sumGo}
 	for _, rows := range []int{width, 2 * width, 4 * width} {
 		if rows > blockRows {
 			continue
@@ -235,13 +235,6 @@ func contract(width int) *instructions {
 			}
 		}
 	}}}
-	k.sum = func(leaf *byte, n int, scores *float64, stride int) float64 {
-		var sum float64
-		for i := range n {
-			sum += *(*float64)(unsafe.Add(unsafe.Pointer(scores), i*stride+8*int(*move(leaf, i))))
-		}
-		return sum
-	}
 	return k
 }
 

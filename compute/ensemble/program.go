@@ -34,7 +34,7 @@ type program struct {
 // scratch is what one prediction needs beside its arguments.
 type scratch struct {
 	columns int
-	row32   []float32 // columns of a row, or of a block in tiles: abreast rows column by column
+	row32   []int64 // columns of a row as keys, or of a block in tiles: abreast rows column by column
 	row64   []float64
 	sums    []float64 // of a block: by row for a walk, blockRows by output for row lanes
 	ranks   []byte
@@ -98,7 +98,7 @@ func (p *program) scratch() *scratch {
 		// A leaf compares column 0, so there is one.
 		n := max(p.block*s.columns, p.block)
 		if p.walk.narrow != nil {
-			s.row32 = make([]float32, n)
+			s.row32 = make([]int64, n)
 		} else {
 			s.row64 = make([]float64, n)
 		}

@@ -14,10 +14,23 @@ import (
 // The inner loops read nodes and columns through unsafe pointers: a bounds check per access costs about a third of the speed. What keeps them inside is checked where
 // a walker is made: children lie inside the nodes, columns inside the row, and the row was made by this package with the length the columns need.
 
-// node32 is a node whose threshold and column are float32: 8 bytes. Left child and column share a word.
-type node32 struct {
-	threshold float32
-	next      uint32 // left child << 8 | column
+// node32 is a node whose threshold and values are float32, in one word: the threshold's key, then 20 bits of left child, 8 of column and 3 of zero, the column's distance in a row
+// of int64 keys. A value's key stands as high in its word, so that value minus node has the sign of value minus threshold, whatever lies below; being shifted by 31 and not 32
+// it cannot overflow.
+type node32 int64
+
+const (
+	keyShift     = 31
+	leftShift    = 11
+	columnMask   = 0x7f8
+	maxColumns32 = 256
+	maxNodes32   = 1 << (keyShift - leftShift)
+)
+
+// key maps float32 other than NaN to integers of the same order; the two zeros are one.
+func key(f float32) int64 {
+	b := int32(math.Float32bits(f + 0))
+	return int64(b^b>>31&math.MaxInt32) << keyShift
 }
 
 // node64 is a node for everything else.
@@ -27,11 +40,7 @@ type node64 struct {
 	column    uint32
 }
 
-const (
-	maxColumns32 = 256
-	maxNodes32   = 1 << 24
-	abreast      = 8 // walks in flight
-)
+const abreast = 8 // walks in flight
 
 // walker is an ensemble for the portable kernel. Exactly one of narrow and wide holds nodes.
 type walker struct {
@@ -43,7 +52,7 @@ type walker struct {
 	sections []walkSection
 	roots    []uint32
 	trips    []trip // by group of abreast roots
-	steps    []trip // by root
+	steps    []trip // by root, but for the first step
 }
 
 // walkSection is the trees of one output, a multiple of abreast, the shallowest first. Trees that fill it up are a leaf of 0.
@@ -58,13 +67,13 @@ type trip struct{ rounds, stride int32 }
 // newTrip plans for trees of a depth. Balanced trees are walked in one go; where most leaves lie far above the deepest, asking now and then whether all have arrived pays.
 func newTrip(depth, leaves int) trip {
 	if depth <= 4 || 1<<(depth-2) <= leaves {
-		return trip{1, int32(depth)}
+		return trip{1, int32(max(depth, 0))}
 	}
 	const stride = 3
 	return trip{int32((depth + stride - 1) / stride), stride}
 }
 
-// newWalker lays the trees of e out. round says that rows reach the kernel as float32.
+// newWalker lays the trees of e out.
 func newWalker(e *Ensemble, c *columns) *walker {
 	w := &walker{}
 	narrow := e.fits32(c)
@@ -89,7 +98,7 @@ func newWalker(e *Ensemble, c *columns) *walker {
 		for n < len(trees) && trees[n].output == s.output {
 			t := trees[n]
 			w.roots = append(w.roots, w.add(e, c, t.index, narrow))
-			w.steps = append(w.steps, newTrip(t.depth, t.leaves))
+			w.steps = append(w.steps, newTrip(t.depth-1, t.leaves))
 			n++
 			if g := len(w.roots) - s.first; g%abreast == 0 || n == len(trees) || trees[n].output != s.output {
 				w.trips = append(w.trips, newTrip(t.depth, t.leaves))
@@ -153,7 +162,7 @@ func (e *Ensemble) shape(t int) (depth, leaves int) {
 
 func (w *walker) push(narrow bool, threshold float64, left, column uint32) {
 	if narrow {
-		w.narrow = append(w.narrow, node32{floor32(threshold), left<<8 | column})
+		w.narrow = append(w.narrow, node32(key(floor32(threshold))|int64(left)<<leftShift|int64(column)<<3))
 	} else {
 		w.wide = append(w.wide, node64{threshold, left, column})
 	}
@@ -177,126 +186,152 @@ func (w *walker) add(e *Ensemble, c *columns, t int, narrow bool) uint32 {
 	return base
 }
 
-func step32(nodes, row unsafe.Pointer, at uint32) uint32 {
-	n := (*node32)(unsafe.Add(nodes, uintptr(at)*8))
-	v := *(*float32)(unsafe.Add(row, uintptr(n.next&255)*4))
-	return n.next>>8 + above(v, n.threshold)
+func step32(nodes, row unsafe.Pointer, at uint64) uint64 {
+	n := *(*int64)(unsafe.Add(nodes, at*8))
+	v := *(*int64)(unsafe.Add(row, n&columnMask))
+	return uint64(n)>>leftShift&(maxNodes32-1) + uint64(n-v)>>63
 }
 
-func step64(nodes, row unsafe.Pointer, at uint32) uint32 {
-	n := (*node64)(unsafe.Add(nodes, uintptr(at)*16))
+func step64(nodes, row unsafe.Pointer, at uint64) uint64 {
+	n := (*node64)(unsafe.Add(nodes, at*16))
 	v := *(*float64)(unsafe.Add(row, uintptr(n.column)*8))
-	return n.left + above(v, n.threshold)
+	return uint64(n.left + above(v, n.threshold))
 }
 
 // lane32 and lane64 are steps for row r of a tile, in which abreast rows lie column by column.
-func lane32(nodes, tile unsafe.Pointer, r uintptr, at uint32) uint32 {
-	n := (*node32)(unsafe.Add(nodes, uintptr(at)*8))
-	v := *(*float32)(unsafe.Add(tile, uintptr(n.next&255)*(4*abreast)+4*r))
-	return n.next>>8 + above(v, n.threshold)
+func lane32(nodes, tile unsafe.Pointer, r uintptr, at uint64) uint64 {
+	n := *(*int64)(unsafe.Add(nodes, at*8))
+	v := *(*int64)(unsafe.Add(tile, n&columnMask*abreast+8*int64(r)))
+	return uint64(n)>>leftShift&(maxNodes32-1) + uint64(n-v)>>63
 }
 
-func lane64(nodes, tile unsafe.Pointer, r uintptr, at uint32) uint32 {
-	n := (*node64)(unsafe.Add(nodes, uintptr(at)*16))
+func lane64(nodes, tile unsafe.Pointer, r uintptr, at uint64) uint64 {
+	n := (*node64)(unsafe.Add(nodes, at*16))
 	v := *(*float64)(unsafe.Add(tile, uintptr(n.column)*(8*abreast)+8*r))
-	return n.left + above(v, n.threshold)
+	return uint64(n.left + above(v, n.threshold))
 }
 
-// trees32 walks abreast trees for one row.
-func trees32(nodes, row unsafe.Pointer, at *[abreast]uint32, t trip) {
-	a, b, c, d, e, f, g, h := at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
+// trees32 walks some trees for one row.
+func trees32(nodes, row unsafe.Pointer, at *[abreast]uint64, t trip) {
 	for range t.rounds {
 		for range t.stride {
-			a, b, c, d = step32(nodes, row, a), step32(nodes, row, b), step32(nodes, row, c), step32(nodes, row, d)
-			e, f, g, h = step32(nodes, row, e), step32(nodes, row, f), step32(nodes, row, g), step32(nodes, row, h)
+			at[0] = step32(nodes, row, at[0])
+			at[1] = step32(nodes, row, at[1])
+			at[2] = step32(nodes, row, at[2])
+			at[3] = step32(nodes, row, at[3])
+			at[4] = step32(nodes, row, at[4])
+			at[5] = step32(nodes, row, at[5])
+			at[6] = step32(nodes, row, at[6])
+			at[7] = step32(nodes, row, at[7])
 		}
-		if t.rounds > 1 {
-			now := [abreast]uint32{a, b, c, d, e, f, g, h}
-			if arrived32(nodes, &now) {
-				break
-			}
+		if t.rounds > 1 && arrived32(nodes, at) {
+			return
 		}
 	}
-	*at = [abreast]uint32{a, b, c, d, e, f, g, h}
 }
 
-func trees64(nodes, row unsafe.Pointer, at *[abreast]uint32, t trip) {
-	a, b, c, d, e, f, g, h := at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
+func trees64(nodes, row unsafe.Pointer, at *[abreast]uint64, t trip) {
 	for range t.rounds {
 		for range t.stride {
-			a, b, c, d = step64(nodes, row, a), step64(nodes, row, b), step64(nodes, row, c), step64(nodes, row, d)
-			e, f, g, h = step64(nodes, row, e), step64(nodes, row, f), step64(nodes, row, g), step64(nodes, row, h)
+			at[0] = step64(nodes, row, at[0])
+			at[1] = step64(nodes, row, at[1])
+			at[2] = step64(nodes, row, at[2])
+			at[3] = step64(nodes, row, at[3])
+			at[4] = step64(nodes, row, at[4])
+			at[5] = step64(nodes, row, at[5])
+			at[6] = step64(nodes, row, at[6])
+			at[7] = step64(nodes, row, at[7])
 		}
-		if t.rounds > 1 {
-			now := [abreast]uint32{a, b, c, d, e, f, g, h}
-			if arrived64(nodes, &now) {
-				break
-			}
+		if t.rounds > 1 && arrived64(nodes, at) {
+			return
 		}
 	}
-	*at = [abreast]uint32{a, b, c, d, e, f, g, h}
 }
 
 // rows32 walks one tree for the rows of a tile.
-func rows32(nodes, tile unsafe.Pointer, root uint32, t trip, at *[abreast]uint32) {
-	a, b, c, d, e, f, g, h := root, root, root, root, root, root, root, root
+func rows32(nodes, tile unsafe.Pointer, root uint64, t trip, at *[abreast]uint64) {
+	n := *(*int64)(unsafe.Add(nodes, root*8)) // all rows begin here
+	left, column := uint64(n)>>leftShift&(maxNodes32-1), unsafe.Add(tile, n&columnMask*abreast)
+	at[0] = left + uint64(n-*(*int64)(unsafe.Add(column, 0)))>>63
+	at[1] = left + uint64(n-*(*int64)(unsafe.Add(column, 8)))>>63
+	at[2] = left + uint64(n-*(*int64)(unsafe.Add(column, 16)))>>63
+	at[3] = left + uint64(n-*(*int64)(unsafe.Add(column, 24)))>>63
+	at[4] = left + uint64(n-*(*int64)(unsafe.Add(column, 32)))>>63
+	at[5] = left + uint64(n-*(*int64)(unsafe.Add(column, 40)))>>63
+	at[6] = left + uint64(n-*(*int64)(unsafe.Add(column, 48)))>>63
+	at[7] = left + uint64(n-*(*int64)(unsafe.Add(column, 56)))>>63
 	for range t.rounds {
 		for range t.stride {
-			a, b, c, d = lane32(nodes, tile, 0, a), lane32(nodes, tile, 1, b), lane32(nodes, tile, 2, c), lane32(nodes, tile, 3, d)
-			e, f, g, h = lane32(nodes, tile, 4, e), lane32(nodes, tile, 5, f), lane32(nodes, tile, 6, g), lane32(nodes, tile, 7, h)
+			at[0] = lane32(nodes, tile, 0, at[0])
+			at[1] = lane32(nodes, tile, 1, at[1])
+			at[2] = lane32(nodes, tile, 2, at[2])
+			at[3] = lane32(nodes, tile, 3, at[3])
+			at[4] = lane32(nodes, tile, 4, at[4])
+			at[5] = lane32(nodes, tile, 5, at[5])
+			at[6] = lane32(nodes, tile, 6, at[6])
+			at[7] = lane32(nodes, tile, 7, at[7])
 		}
-		if t.rounds > 1 {
-			now := [abreast]uint32{a, b, c, d, e, f, g, h}
-			if arrived32(nodes, &now) {
-				break
-			}
+		if t.rounds > 1 && arrived32(nodes, at) {
+			return
 		}
 	}
-	*at = [abreast]uint32{a, b, c, d, e, f, g, h}
 }
 
-func rows64(nodes, tile unsafe.Pointer, root uint32, t trip, at *[abreast]uint32) {
-	a, b, c, d, e, f, g, h := root, root, root, root, root, root, root, root
+func rows64(nodes, tile unsafe.Pointer, root uint64, t trip, at *[abreast]uint64) {
+	at[0] = lane64(nodes, tile, 0, root)
+	at[1] = lane64(nodes, tile, 1, root)
+	at[2] = lane64(nodes, tile, 2, root)
+	at[3] = lane64(nodes, tile, 3, root)
+	at[4] = lane64(nodes, tile, 4, root)
+	at[5] = lane64(nodes, tile, 5, root)
+	at[6] = lane64(nodes, tile, 6, root)
+	at[7] = lane64(nodes, tile, 7, root)
 	for range t.rounds {
 		for range t.stride {
-			a, b, c, d = lane64(nodes, tile, 0, a), lane64(nodes, tile, 1, b), lane64(nodes, tile, 2, c), lane64(nodes, tile, 3, d)
-			e, f, g, h = lane64(nodes, tile, 4, e), lane64(nodes, tile, 5, f), lane64(nodes, tile, 6, g), lane64(nodes, tile, 7, h)
+			at[0] = lane64(nodes, tile, 0, at[0])
+			at[1] = lane64(nodes, tile, 1, at[1])
+			at[2] = lane64(nodes, tile, 2, at[2])
+			at[3] = lane64(nodes, tile, 3, at[3])
+			at[4] = lane64(nodes, tile, 4, at[4])
+			at[5] = lane64(nodes, tile, 5, at[5])
+			at[6] = lane64(nodes, tile, 6, at[6])
+			at[7] = lane64(nodes, tile, 7, at[7])
 		}
-		if t.rounds > 1 {
-			now := [abreast]uint32{a, b, c, d, e, f, g, h}
-			if arrived64(nodes, &now) {
-				break
-			}
+		if t.rounds > 1 && arrived64(nodes, at) {
+			return
 		}
 	}
-	*at = [abreast]uint32{a, b, c, d, e, f, g, h}
 }
 
 // arrived32 and arrived64 report whether all walks are at leaves, which are their own left children.
-func arrived32(nodes unsafe.Pointer, at *[abreast]uint32) bool {
-	var open uint32
-	for _, i := range at {
-		open |= (*node32)(unsafe.Add(nodes, uintptr(i)*8)).next>>8 ^ i
-	}
-	return open == 0
+func arrived32(nodes unsafe.Pointer, at *[abreast]uint64) bool {
+	open := moved32(nodes, at[0]) | moved32(nodes, at[1]) | moved32(nodes, at[2]) | moved32(nodes, at[3])
+	return open|moved32(nodes, at[4])|moved32(nodes, at[5])|moved32(nodes, at[6])|moved32(nodes, at[7]) == 0
 }
 
-func arrived64(nodes unsafe.Pointer, at *[abreast]uint32) bool {
-	var open uint32
-	for _, i := range at {
-		open |= (*node64)(unsafe.Add(nodes, uintptr(i)*16)).left ^ i
-	}
-	return open == 0
+func moved32(nodes unsafe.Pointer, at uint64) uint64 {
+	return *(*uint64)(unsafe.Add(nodes, at*8))>>leftShift&(maxNodes32-1) ^ at
+}
+
+func arrived64(nodes unsafe.Pointer, at *[abreast]uint64) bool {
+	open := moved64(nodes, at[0]) | moved64(nodes, at[1]) | moved64(nodes, at[2]) | moved64(nodes, at[3])
+	return open|moved64(nodes, at[4])|moved64(nodes, at[5])|moved64(nodes, at[6])|moved64(nodes, at[7]) == 0
+}
+
+func moved64(nodes unsafe.Pointer, at uint64) uint64 {
+	return uint64((*node64)(unsafe.Add(nodes, at*16)).left) ^ at
 }
 
 // row adds the trees' scores for one row, made ready in s, to dst.
 func (w *walker) row(dst []float64, s *scratch) {
-	var at [abreast]uint32
+	var at [abreast]uint64
 	g := 0
 	for _, sec := range w.sections {
 		var sum float64
 		for i := sec.first; i < sec.after; i += abreast {
-			at = [abreast]uint32(w.roots[i:])
+			for k, root := range w.roots[i : i+abreast] {
+				at[k] = uint64(root)
+			}
 			if w.narrow != nil {
 				trees32(unsafe.Pointer(&w.narrow[0]), unsafe.Pointer(&s.row32[0]), &at, w.trips[g])
 			} else {
@@ -310,7 +345,7 @@ func (w *walker) row(dst []float64, s *scratch) {
 				continue
 			}
 			l := w.leaf
-			sum += l[at[0]] + l[at[1]] + l[at[2]] + l[at[3]] + l[at[4]] + l[at[5]] + l[at[6]] + l[at[7]]
+			sum += (l[at[0]] + l[at[1]]) + (l[at[2]] + l[at[3]]) + ((l[at[4]] + l[at[5]]) + (l[at[6]] + l[at[7]]))
 		}
 		if w.vectors == nil {
 			dst[sec.output] += sum
@@ -320,10 +355,10 @@ func (w *walker) row(dst []float64, s *scratch) {
 
 // rows adds the trees' scores for n rows, a multiple of abreast, to acc: one row of outputs after the other.
 func (w *walker) rows(acc []float64, outputs int, s *scratch, n int) {
-	var at [abreast]uint32
+	var at [abreast]uint64
 	for _, sec := range w.sections {
 		for i := sec.first; i < sec.after; i++ {
-			root, t := w.roots[i], w.steps[i]
+			root, t := uint64(w.roots[i]), w.steps[i]
 			if root == 0 {
 				continue // fills the section up
 			}
