@@ -265,9 +265,6 @@ func (e *Ensemble) KernelSingle() string { p := e.compiled(); return p.name(p.si
 // KernelBatch names how PredictBatch computes large batches: as KernelSingle, or an instruction set with "-rows", one tree for many rows at a time.
 func (e *Ensemble) KernelBatch() string { p := e.compiled(); return p.name(p.batch) }
 
-// Kernel names both, single rows first.
-func (e *Ensemble) Kernel() string { return e.KernelSingle() + "+" + e.KernelBatch() }
-
 func (p *program) name(m method) string {
 	switch m {
 	case byWalk:

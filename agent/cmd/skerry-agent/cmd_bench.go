@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 )
 
@@ -43,7 +44,7 @@ func newBenchCommand() *cobra.Command {
 		Use:   "bench",
 		Short: "Measure how long an artifact's predictions take on this machine",
 		Long: "Time the point model on rows of features, in calls of --batch rows, and the whole way of a live prediction (pipeline and every model, one row). Each figure is the median of --runs runs of about --run-time; " +
-			"inputs are drawn from the artifact's own reference statistics. --threads splits a batch; a batch smaller than that uses fewer.",
+			"inputs are drawn from the artifact's own reference statistics. --threads splits a batch; a batch smaller than that uses fewer. " + ensemble.KernelVariable + " chooses the instruction set: auto, portable, avx2, avx512 or neon.",
 		Example: "  skerry-agent bench --model pm25.skerry\n  skerry-agent bench --model pm25.skerry --batch 1,64,4096 --threads 4 --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,6 +62,9 @@ func newBenchCommand() *cobra.Command {
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.clear()
 			m := a.Models[artifact.Point]
+			if _, reason := ensemble.Kernel(); reason != "" {
+				fmt.Fprintln(cmd.ErrOrStderr(), reason)
+			}
 			rep := benchReport{Model: a.Digest, Learner: a.Manifest.Learner, Kernel: kernel(m), Features: m.Inputs()}
 			for _, n := range batches {
 				p.say("batch %d", n)
@@ -98,11 +102,14 @@ func newBenchCommand() *cobra.Command {
 	return c
 }
 
-// kernel names how a model is computed on this machine.
+// kernel names how a model is computed on this machine: its kind, the kernels for single rows and for batches, and the architecture.
 func kernel(m artifact.Predictor) string {
 	how := "portable"
-	if k, ok := m.(interface{ Kernel() string }); ok {
-		how = k.Kernel()
+	if k, ok := m.(interface {
+		KernelSingle() string
+		KernelBatch() string
+	}); ok {
+		how = k.KernelSingle() + "+" + k.KernelBatch()
 	}
 	return fmt.Sprintf("%s/%s/%s", artifact.ModelKind(m), how, runtime.GOARCH)
 }
@@ -151,29 +158,45 @@ func newBench(a *artifact.Artifact, budget time.Duration, runs int) (*bench, err
 	return b, nil
 }
 
-// model times calls of n rows.
+// batcher is a model that predicts many rows in one call.
+type batcher interface {
+	PredictBatch(dst, x []float64, threads int) error
+}
+
+// model times calls of n rows: one PredictBatch where the model has it, else PredictInto for every row, shared between threads. A call of one row is PredictInto, which is what devices do.
 func (b *bench) model(m artifact.Predictor, n, threads int) (benchResult, error) {
 	width, outs := m.Inputs(), m.Outputs()
 	dst := make([]float64, n*outs)
+	x, rows := b.x, b.rows
+	for rows < n {
+		x, rows = append(x[:len(x):len(x)], x...), rows*2
+	}
 	errs := make([]error, threads)
 	at := 0
-	part := func(w int) {
-		for i := w * n / threads; i < (w+1)*n/threads && errs[w] == nil; i++ {
-			r := (at + i) % b.rows
-			errs[w] = m.PredictInto(dst[i*outs:(i+1)*outs], b.x[r*width:(r+1)*width])
-		}
-	}
 	call := func() {
+		if at+n > rows {
+			at = 0
+		}
+		in := x[at*width:][:n*width]
+		at += n
+		part := func(w int) {
+			for i := w * n / threads; i < (w+1)*n/threads && errs[w] == nil; i++ {
+				errs[w] = m.PredictInto(dst[i*outs:(i+1)*outs], in[i*width:(i+1)*width])
+			}
+		}
+		if many, ok := m.(batcher); ok && n > 1 {
+			errs[0] = errors.Join(errs[0], many.PredictBatch(dst, in, threads))
+			return
+		}
 		if threads == 1 {
 			part(0)
-		} else {
-			var wg sync.WaitGroup
-			for w := range threads {
-				wg.Go(func() { part(w) })
-			}
-			wg.Wait()
+			return
 		}
-		at = (at + n) % b.rows
+		var wg sync.WaitGroup
+		for w := range threads {
+			wg.Go(func() { part(w) })
+		}
+		wg.Wait()
 	}
 	r := b.measure(n, threads, call)
 	return r, errors.Join(errs...)
