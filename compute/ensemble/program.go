@@ -19,6 +19,7 @@ const (
 // program is an ensemble compiled for this processor. It is immutable but for its pool.
 type program struct {
 	e       *Ensemble
+	ordered bool // sums are not exact: scores are added in tree order
 	columns *columns
 	walk    *walker
 	scorer  *scorer
@@ -68,18 +69,19 @@ func (e *Ensemble) compiled() *program {
 func compile(e *Ensemble, set *instructions) *program {
 	p := &program{e: e, block: blockRows, fewest: math.MaxInt}
 	p.pool.New = func() any { return p.scratch() }
-	if len(e.nodes)*40+len(e.values)*8 > maxCompiled || !e.exact() {
+	if len(e.nodes)*40+len(e.values)*8 > maxCompiled {
 		return p
 	}
+	p.ordered = !e.exact()
 	c, err := e.columns()
 	if err != nil {
 		return p
 	}
 	p.columns = c
-	p.walk = newWalker(e, c)
+	p.walk = newWalker(e, c, p.ordered)
 	p.single, p.batch = byWalk, byWalk
 	if set != nil {
-		if p.scorer = newScorer(e, c, set.lanes); p.scorer != nil && p.scorer.size() > maxCompiled {
+		if p.scorer = newScorer(e, c, set.lanes, p.ordered); p.scorer != nil && p.scorer.size() > maxCompiled {
 			p.scorer = nil
 		}
 	}
@@ -157,18 +159,23 @@ func (p *program) rows(dst, x []float64, n int) {
 func (p *program) rowsBy(m method, dst, x []float64, n int) {
 	e, s := p.e, p.pool.Get().(*scratch)
 	in, out := e.inputs, e.outputs
-	clear(s.sums)
 	if m == byRows {
+		for k, b := range e.base {
+			for r := range blockRows {
+				s.sums[k*blockRows+r] = b
+			}
+		}
 		p.scorer.rowsInto(p.set, s.sums, x, n, in, s)
 		for r := range n {
-			for k, b := range e.base {
-				dst[r*out+k] = b + s.sums[k*blockRows+r]
+			for k := range out {
+				dst[r*out+k] = s.sums[k*blockRows+r]
 			}
 		}
 		p.pool.Put(s)
 		return
 	}
 	for r := range n {
+		copy(s.sums[r*out:], e.base)
 		tile, lane := r/abreast*abreast*s.columns, r%abreast
 		if p.walk.narrow != nil {
 			p.columns.ready32(s.row32[tile+lane:], x[r*in:][:in], abreast, e.round32)
@@ -177,11 +184,7 @@ func (p *program) rowsBy(m method, dst, x []float64, n int) {
 		}
 	}
 	p.walk.rows(s.sums, out, s, pad(n, abreast))
-	for r := range n {
-		for k, b := range e.base {
-			dst[r*out+k] = b + s.sums[r*out+k]
-		}
-	}
+	copy(dst, s.sums)
 	p.pool.Put(s)
 }
 

@@ -16,6 +16,7 @@ import (
 // Rows enter as ranks of one byte: how many of a bin's thresholds lie below the value. A bin is a column, or a part of one that has too many thresholds. Comparing ranks is comparing
 // values, so nothing is lost.
 type scorer struct {
+	ordered bool      // trees of an output keep their order, and scores are added in it
 	bins    []bin     // of numbers; those of sets follow
 	single  bool      // values are rounded to float32 and tables32 is used, else tables64
 	table32 []float32 // tableSize by bin: the last threshold of 16 parts, then the parts
@@ -90,8 +91,8 @@ type scoredTree struct {
 	entries int
 }
 
-// newScorer returns the scorer of e, or nil when it has none. lanes is the number of trees in a vector.
-func newScorer(e *Ensemble, c *columns, lanes int) *scorer {
+// newScorer returns the scorer of e, or nil when it has none. lanes is the number of trees in a vector; with ordered set trees keep their order.
+func newScorer(e *Ensemble, c *columns, lanes int, ordered bool) *scorer {
 	if e.vector || len(e.roots) == 0 {
 		return nil
 	}
@@ -100,7 +101,7 @@ func newScorer(e *Ensemble, c *columns, lanes int) *scorer {
 			return nil
 		}
 	}
-	s := &scorer{single: e.round32}
+	s := &scorer{single: e.round32, ordered: ordered}
 	begin := s.makeBins(c)
 	if len(s.bins)+len(s.sets) > maxBins {
 		return nil
@@ -111,10 +112,13 @@ func newScorer(e *Ensemble, c *columns, lanes int) *scorer {
 		s.stride = max(s.stride, blockLeaf*len(trees[t].blocks))
 	}
 	slices.SortStableFunc(trees, func(a, b scoredTree) int {
-		return cmp.Or(cmp.Compare(a.output, b.output), cmp.Compare(len(a.blocks), len(b.blocks)), cmp.Compare(a.entries, b.entries))
+		if a.output != b.output || ordered {
+			return cmp.Compare(a.output, b.output)
+		}
+		return cmp.Or(cmp.Compare(len(a.blocks), len(b.blocks)), cmp.Compare(a.entries, b.entries))
 	})
 	s.scores = make([]float64, pad(len(trees), maxVector)*s.stride)
-	s.outputs = make([]uint16, pad(len(trees), maxVector))
+	s.outputs = make([]uint16, len(trees))
 	for t := range trees {
 		copy(s.scores[t*s.stride:], trees[t].scores)
 		s.outputs[t] = uint16(trees[t].output)
@@ -324,11 +328,11 @@ func (s *scorer) row(k *instructions, dst, x []float64, sc *scratch) {
 	s.rank(k, sc.ranks, 1, x, 1, len(x), flipTrees)
 	leaf := sc.dead[:s.lanes.groups*s.lanes.width]
 	k.lookup(s.allBins())(first(s.lanes.counts), s.lanes.groups, first(s.lanes.entries), &sc.ranks[0], &leaf[0])
-	if len(dst) == 1 {
+	if len(dst) == 1 && !s.ordered {
 		dst[0] += k.sum(&leaf[0], len(leaf), &s.scores[0], s.stride*8)
 		return
 	}
-	for t := range leaf {
+	for t := range s.outputs {
 		dst[s.outputs[t]] += s.scores[t*s.stride+int(leaf[t])]
 	}
 }

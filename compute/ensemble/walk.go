@@ -49,6 +49,7 @@ type walker struct {
 	leaf     []float64 // by node: a leaf's value
 	vectors  []uint32  // by node, when leaves are vectors: where they begin in values
 	values   []float64
+	ordered  bool // add the scores one by one
 	sections []walkSection
 	roots    []uint32
 	trips    []trip // by group of abreast roots
@@ -73,9 +74,9 @@ func newTrip(depth, leaves int) trip {
 	return trip{int32((depth + stride - 1) / stride), stride}
 }
 
-// newWalker lays the trees of e out.
-func newWalker(e *Ensemble, c *columns) *walker {
-	w := &walker{}
+// newWalker lays the trees of e out. With ordered set they, and so their scores, keep their order.
+func newWalker(e *Ensemble, c *columns, ordered bool) *walker {
+	w := &walker{ordered: ordered}
 	narrow := e.fits32(c)
 	type tree struct{ index, depth, leaves, output int }
 	trees := make([]tree, len(e.roots))
@@ -87,21 +88,28 @@ func newWalker(e *Ensemble, c *columns) *walker {
 		}
 	}
 	slices.SortStableFunc(trees, func(a, b tree) int {
-		return cmp.Or(cmp.Compare(a.output, b.output), cmp.Compare(a.depth, b.depth))
+		if a.output != b.output || ordered {
+			return cmp.Compare(a.output, b.output)
+		}
+		return cmp.Compare(a.depth, b.depth)
 	})
 	// Node 0 is the leaf of the trees that fill a section up.
 	w.push(narrow, math.Inf(1), 0, 0)
 	w.leaf = append(w.leaf, 0)
 	for len(trees) > 0 {
 		s := walkSection{output: trees[0].output, first: len(w.roots)}
-		n := 0
+		n, deepest := 0, tree{}
 		for n < len(trees) && trees[n].output == s.output {
 			t := trees[n]
 			w.roots = append(w.roots, w.add(e, c, t.index, narrow))
 			w.steps = append(w.steps, newTrip(t.depth-1, t.leaves))
 			n++
-			if g := len(w.roots) - s.first; g%abreast == 0 || n == len(trees) || trees[n].output != s.output {
-				w.trips = append(w.trips, newTrip(t.depth, t.leaves))
+			if t.depth > deepest.depth {
+				deepest = t
+			}
+			if (len(w.roots)-s.first)%abreast == 0 || n == len(trees) || trees[n].output != s.output {
+				w.trips = append(w.trips, newTrip(deepest.depth, deepest.leaves))
+				deepest = tree{}
 			}
 		}
 		for (len(w.roots)-s.first)%abreast != 0 {
@@ -338,16 +346,21 @@ func (w *walker) row(dst []float64, s *scratch) {
 				trees64(unsafe.Pointer(&w.wide[0]), unsafe.Pointer(&s.row64[0]), &at, w.trips[g])
 			}
 			g++
-			if w.vectors != nil {
-				for _, n := range at {
-					addTo(dst, w.values[w.vectors[n]:])
-				}
+			if l := w.leaf; l != nil && !w.ordered {
+				sum += (l[at[0]] + l[at[1]]) + (l[at[2]] + l[at[3]]) + ((l[at[4]] + l[at[5]]) + (l[at[6]] + l[at[7]]))
 				continue
 			}
-			l := w.leaf
-			sum += (l[at[0]] + l[at[1]]) + (l[at[2]] + l[at[3]]) + ((l[at[4]] + l[at[5]]) + (l[at[6]] + l[at[7]]))
+			for k, n := range at {
+				switch {
+				case w.roots[i+k] == 0: // fills the section up
+				case w.leaf != nil:
+					dst[sec.output] += w.leaf[n]
+				default:
+					addTo(dst, w.values[w.vectors[n]:])
+				}
+			}
 		}
-		if w.vectors == nil {
+		if sum != 0 {
 			dst[sec.output] += sum
 		}
 	}

@@ -171,7 +171,7 @@ func (b *bench) model(m artifact.Predictor, n, threads int) (benchResult, error)
 	for rows < n {
 		x, rows = append(x[:len(x):len(x)], x...), rows*2
 	}
-	errs := make([]error, threads)
+	var failed error
 	at := 0
 	call := func() {
 		if at+n > rows {
@@ -179,27 +179,40 @@ func (b *bench) model(m artifact.Predictor, n, threads int) (benchResult, error)
 		}
 		in := x[at*width:][:n*width]
 		at += n
-		part := func(w int) {
-			for i := w * n / threads; i < (w+1)*n/threads && errs[w] == nil; i++ {
-				errs[w] = m.PredictInto(dst[i*outs:(i+1)*outs], in[i*width:(i+1)*width])
-			}
-		}
 		if many, ok := m.(batcher); ok && n > 1 {
-			errs[0] = errors.Join(errs[0], many.PredictBatch(dst, in, threads))
-			return
+			failed = errors.Join(failed, many.PredictBatch(dst, in, threads))
+		} else if threads == 1 {
+			failed = errors.Join(failed, each(m, dst, in))
+		} else {
+			failed = errors.Join(failed, share(m, dst, in, threads))
 		}
-		if threads == 1 {
-			part(0)
-			return
-		}
-		var wg sync.WaitGroup
-		for w := range threads {
-			wg.Go(func() { part(w) })
-		}
-		wg.Wait()
 	}
 	r := b.measure(n, threads, call)
-	return r, errors.Join(errs...)
+	return r, failed
+}
+
+// each predicts one row after the other.
+func each(m artifact.Predictor, dst, x []float64) error {
+	for len(dst) > 0 {
+		if err := m.PredictInto(dst[:m.Outputs()], x[:m.Inputs()]); err != nil {
+			return err
+		}
+		dst, x = dst[m.Outputs():], x[m.Inputs():]
+	}
+	return nil
+}
+
+// share has each goroutine predict a part of the rows.
+func share(m artifact.Predictor, dst, x []float64, threads int) error {
+	rows := len(dst) / m.Outputs()
+	errs := make([]error, threads)
+	var wg sync.WaitGroup
+	for w := range threads {
+		from, to := w*rows/threads, (w+1)*rows/threads
+		wg.Go(func() { errs[w] = each(m, dst[from*m.Outputs():to*m.Outputs()], x[from*m.Inputs():to*m.Inputs()]) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // pipeline times what a device does for one row.
