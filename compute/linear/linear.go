@@ -59,6 +59,12 @@ func (m *Model) Inputs() int { return m.inputs }
 // Outputs returns the length of dst.
 func (m *Model) Outputs() int { return m.outputs }
 
+// Link returns what is applied to the sums.
+func (m *Model) Link() ensemble.Link { return m.link }
+
+// Bias returns the bias of every output. It belongs to the model.
+func (m *Model) Bias() []float64 { return m.bias }
+
 // Weights returns the weights of one output. They belong to the model.
 func (m *Model) Weights(output int) []float64 {
 	return m.weights[output*m.inputs : (output+1)*m.inputs : (output+1)*m.inputs]
