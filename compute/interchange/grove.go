@@ -25,6 +25,7 @@ type grove struct {
 	sets    map[*ensemble.Node][]int // category sets, before they become bits
 	zero    []bool                   // by input: |x| <= 1e-35 is missing
 	names   []string
+	first   []chain.Stage // steps before all others
 }
 
 // add appends a tree after checking its size. output is where it adds to, ignored with vector leaves.
@@ -106,7 +107,7 @@ func (g *grove) set(n *ensemble.Node, codes []int) {
 
 // pack makes the predictor: link and after are applied to the sums. Categories above 255 are renumbered by what the trees do with them.
 func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predictor, error) {
-	var before []chain.Stage
+	before := slices.Clone(g.first)
 	for i := 0; i < len(g.zero); i++ {
 		if from := i; g.zero[i] {
 			for i < len(g.zero) && g.zero[i] {

@@ -300,6 +300,213 @@ def xgboost_models():
         case(tag + "pandas_" + fmt, fmt, bytes(b.save_raw(fmt)), rows, b.predict(xgb.DMatrix(D, enable_categorical=True)), src)
 
 
+# ---- ONNX --------------------------------------------------------------------------------------------------------------------------------------------------------
+
+
+def onnx_models():
+    import warnings
+
+    import lightgbm as lgb
+    import onnx
+    import onnxmltools
+    import onnxruntime as ort
+    import pandas as pd
+    import skl2onnx
+    import sklearn
+    import xgboost as xgb
+    from onnx import TensorProto, helper
+    from onnxmltools.convert.common.data_types import FloatTensorType as MlFloat
+    from skl2onnx import to_onnx
+    from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+    from sklearn.compose import ColumnTransformer
+    from sklearn.ensemble import (ExtraTreesClassifier, GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier,
+                                  HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor)
+    from sklearn.impute import SimpleImputer
+    from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+    from sklearn.multiclass import OneVsRestClassifier
+    from sklearn.neural_network import MLPClassifier, MLPRegressor
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, OneHotEncoder, OrdinalEncoder, RobustScaler, StandardScaler
+    from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+    warnings.filterwarnings("ignore")
+    src = f"skl2onnx {skl2onnx.__version__}, scikit-learn {sklearn.__version__}, onnxruntime {ort.__version__}"
+    mlt = f"onnxmltools {onnxmltools.__version__}, onnxruntime {ort.__version__}"
+
+    # skl2onnx 1.20 hands NumPy's numbers of HistGradientBoosting to onnx, which takes Python's alone.
+    from skl2onnx.common import _container as container
+
+    make_node = container.make_node
+
+    def make_plain(*args, **kw):
+        for key, value in kw.items():
+            if isinstance(value, (list, tuple)) and any(isinstance(v, (np.generic, bool)) for v in value):
+                value = [v.item() if isinstance(v, np.generic) else v for v in value]
+                kw[key] = [int(v) if isinstance(v, bool) else v for v in value]
+        return make_node(*args, **kw)
+
+    container.make_node = make_plain
+
+    def thresholds(o):
+        out = {}
+        for n in o.graph.node:
+            if n.op_type in ("TreeEnsembleRegressor", "TreeEnsembleClassifier"):
+                a = {x.name: helper.get_attribute_value(x) for x in n.attribute}
+                for f, v, m in zip(a["nodes_featureids"], a.get("nodes_values", []), a["nodes_modes"]):
+                    if m != b"LEAF":
+                        out.setdefault(f, []).append(v)
+        return out
+
+    def score(o, feed):
+        s = ort.InferenceSession(o.SerializeToString(), providers=["CPUExecutionProvider"])
+        outs = s.run(None, feed)
+        v = outs[-1]
+        if isinstance(v, list):
+            v = np.array([[r[k] for k in r] for r in v])
+        return np.asarray(v)
+
+    def save(name, o, X, peer=None, near=True, rows=None, source=src):
+        X = np.asarray(X)
+        R = rows if rows is not None else edges(X, thresholds(o) if near else {}, extreme=1e6)
+        if not near and rows is None and not np.isnan(X).any():
+            R = R[~np.isnan(R).any(1)]
+        p = score(o, {o.graph.input[0].name: R})
+        case("onnx_" + name, "onnx", o.SerializeToString(), R, p, source, peer=None if peer is None else peer(R))
+
+    X, y = data(missing=0, dtype=np.float32)
+    N = X.copy()
+    N[np.random.default_rng(9).random(N.shape) < 0.15] = np.nan
+    c2 = (y > 0).astype(int)
+    c3 = np.digitize(y, [-1, 1])
+
+    def skl(name, m, X=X, near=True, classes=False, peer=True, dtype=np.float32, **kw):
+        o = to_onnx(m, X[:1].astype(dtype), **kw)
+        save(name, o, X.astype(dtype), (m.predict_proba if classes else m.predict) if peer else None, near)
+
+    skl("gbr", GradientBoostingRegressor(n_estimators=5, random_state=1).fit(X, y), peer=False)
+    skl("gbc2", GradientBoostingClassifier(n_estimators=5, random_state=1).fit(X, c2), classes=True, peer=False)
+    skl("gbc3", GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=1).fit(X, c3), classes=True, peer=False)
+    skl("rfr", RandomForestRegressor(4, max_depth=4, random_state=1).fit(X, y), peer=False)
+    skl("rfr2", RandomForestRegressor(3, max_depth=3, random_state=1).fit(X, np.stack([y, -2 * y], 1)), peer=False)
+    skl("rfc2", RandomForestClassifier(4, max_depth=4, random_state=1).fit(X, c2), classes=True, peer=False)
+    skl("rfc3", RandomForestClassifier(4, max_depth=3, random_state=1).fit(X, c3), classes=True, peer=False)
+    skl("etc3", ExtraTreesClassifier(4, max_depth=3, random_state=1).fit(X, c3), classes=True, peer=False)
+    skl("dtc", DecisionTreeClassifier(max_depth=4, random_state=1).fit(X, c2), classes=True, peer=False)
+    skl("dtr", DecisionTreeRegressor(max_depth=4, random_state=1).fit(X, y), peer=False)
+    skl("hgbr", HistGradientBoostingRegressor(max_iter=5, max_leaf_nodes=8, random_state=1).fit(N, y), X=N, peer=False)
+    skl("hgbc2", HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=8, random_state=1).fit(N, c2), X=N, classes=True, peer=False)
+    skl("hgbc3", HistGradientBoostingClassifier(max_iter=3, max_leaf_nodes=6, random_state=1).fit(N, c3), X=N, classes=True, peer=False)
+    skl("logistic2", LogisticRegression().fit(X, c2), near=False, classes=True)
+    skl("logistic3", LogisticRegression().fit(X, c3), near=False, classes=True)
+    skl("logistic_names", LogisticRegression().fit(X, np.array(["no", "yes"])[c2]), near=False, classes=True)
+    skl("logistic_ovr", OneVsRestClassifier(LogisticRegression()).fit(X, c3), near=False, classes=True)
+    skl("linear", LinearRegression().fit(X, y), near=False, peer=False)
+    skl("ridge", Ridge().fit(X, y), near=False, peer=False)
+    skl("ridge2", Ridge().fit(X, np.stack([y, 2 * y], 1)), near=False, peer=False)
+    skl("mlpc2", MLPClassifier((6,), max_iter=60, random_state=1).fit(X, c2), near=False, classes=True)
+    skl("mlpc3", MLPClassifier((6, 5), max_iter=60, random_state=1).fit(X, c3), near=False, classes=True)
+    skl("mlpr", MLPRegressor(hidden_layer_sizes=(6, 5), max_iter=60, random_state=1).fit(X, y), near=False, peer=False)
+    skl("pipe_forest", make_pipeline(SimpleImputer(), StandardScaler(), RandomForestRegressor(3, max_depth=3, random_state=1)).fit(N, y), X=N, near=False, peer=False)
+    skl("pipe_minmax", make_pipeline(SimpleImputer(strategy="median"), MinMaxScaler(), LogisticRegression()).fit(N, c2), X=N, near=False, classes=True)
+    skl("pipe_robust", make_pipeline(SimpleImputer(), MaxAbsScaler(), RobustScaler(), Ridge()).fit(N, y), X=N, near=False, peer=False)
+    skl("pipe_normal", make_pipeline(SimpleImputer(), Normalizer(), LinearRegression()).fit(N, y), X=N, near=False, peer=False)
+    skl("pipe_normal_l1", make_pipeline(SimpleImputer(), Normalizer("l1"), StandardScaler(), RandomForestClassifier(3, max_depth=3, random_state=1)).fit(N, c2), X=N, near=False, classes=True, peer=False)
+    C = np.concatenate([N[:, :2], np.random.default_rng(3).integers(0, 4, (len(X), 1)), np.random.default_rng(4).integers(3, 6, (len(X), 1))], 1).astype(np.float32)
+    ct = ColumnTransformer([("a", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1]), ("b", OneHotEncoder(handle_unknown="ignore"), [2, 3])])
+    m = make_pipeline(ct, LogisticRegression()).fit(C, c2)
+    unknown = np.array([[0, 1, 9, 3], [0, np.nan, 2, -1]], np.float32)
+    save("pipe_onehot", to_onnx(m, C[:1]), C, m.predict_proba, rows=np.vstack([C[:40], unknown]))
+    df = pd.DataFrame({"a": N[:, 0], "b": N[:, 1], "k": np.random.default_rng(6).choice(["x", "y", "z"], len(X))})
+    types = [("a", FloatTensorType([None, 1])), ("b", FloatTensorType([None, 1])), ("k", StringTensorType([None, 1]))]
+
+    def frame(name, m, proba):
+        o = to_onnx(m, initial_types=types)
+        D = df[:50]
+        feed = {"a": D[["a"]].values, "b": D[["b"]].values, "k": D[["k"]].values.astype(object)}
+        rows = [[D.a.iloc[i], D.b.iloc[i], D.k.iloc[i]] for i in range(len(D))]
+        case("onnx_" + name, "onnx", o.SerializeToString(), rows, score(o, feed), src)
+
+    ct = ColumnTransformer([("a", make_pipeline(SimpleImputer(), StandardScaler()), ["a", "b"]), ("b", OneHotEncoder(handle_unknown="ignore"), ["k"])])
+    frame("pipe_text", make_pipeline(ct, GradientBoostingClassifier(n_estimators=4, max_depth=2, random_state=1)).fit(df, c2), True)
+    ct = ColumnTransformer([("a", SimpleImputer(), ["a", "b"]), ("b", OrdinalEncoder(), ["k"])])
+    frame("pipe_ordinal", make_pipeline(ct, GradientBoostingRegressor(n_estimators=4, max_depth=2, random_state=1)).fit(df, y), False)
+
+    wide = [("x", MlFloat([None, 5]))]
+    lg = dict(n_estimators=4, num_leaves=7, verbose=-1, random_state=1)
+    conv = onnxmltools.convert_lightgbm
+    save("lgb_regression", conv(lgb.LGBMRegressor(**lg).fit(N, y), initial_types=wide), N, source=mlt)
+    save("lgb_nomissing", conv(lgb.LGBMRegressor(**lg).fit(X, y), initial_types=wide), X, source=mlt)
+    save("lgb_poisson", conv(lgb.LGBMRegressor(objective="poisson", **lg).fit(N, abs(y)), initial_types=wide), N, source=mlt)
+    save("lgb_binary", conv(lgb.LGBMClassifier(**lg).fit(N, c2), initial_types=wide), N, source=mlt)
+    save("lgb_multiclass", conv(lgb.LGBMClassifier(**lg).fit(N, c3), initial_types=wide, zipmap=False), N, source=mlt)
+    K = X.copy()
+    K[:, 3] = np.random.default_rng(8).integers(0, 8, len(K))
+    m = lgb.LGBMRegressor(min_child_samples=3, max_cat_to_onehot=1, cat_smooth=1, cat_l2=1, **lg).fit(K, y + 3 * (K[:, 3] % 3), categorical_feature=[3])
+    save("lgb_categories", conv(m, initial_types=wide), K, rows=K[:60], source=mlt)
+    xg = dict(n_estimators=4, max_depth=3, random_state=1)
+    conv = onnxmltools.convert_xgboost
+    save("xgb_regression", conv(xgb.XGBRegressor(**xg).fit(N, y), initial_types=wide), N, source=mlt)
+    save("xgb_binary", conv(xgb.XGBClassifier(**xg).fit(N, c2), initial_types=wide), N, source=mlt)
+    save("xgb_multiclass", conv(xgb.XGBClassifier(**xg).fit(N, c3), initial_types=wide), N, source=mlt)
+    save("xgb_poisson", conv(xgb.XGBRegressor(objective="count:poisson", **xg).fit(N, abs(y)), initial_types=wide), N, source=mlt)
+
+    # Every mode and aggregate, by hand.
+    for double in (False, True):
+        dt = np.float64 if double else np.float32
+        for version in (3, 5):
+            rng = np.random.default_rng(11)
+            modes = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"]
+            at = dict(treeids=[], nodeids=[], featureids=[], values=[], modes=[], truenodeids=[], falsenodeids=[], missing_value_tracks_true=[])
+            leaf = dict(treeids=[], nodeids=[], ids=[], weights=[])
+            for t in range(12):
+                for i in range(7):
+                    inner = i < 3
+                    mode = modes[(t + i) % 6]
+                    for k, v in zip(at, (t, i, rng.integers(0, 4), float(rng.integers(0, 5)), mode if inner else "LEAF", 2 * i + 1 if inner else 0, 2 * i + 2 if inner else 0,
+                                         int(rng.integers(0, 2)) if inner else 0)):
+                        at[k].append(int(v) if isinstance(v, np.integer) else v)
+                    if not inner:
+                        for k, v in zip(leaf, (t, i, t % 2, float(dt(rng.normal())))):
+                            leaf[k].append(v)
+            vi = helper.make_tensor_value_info
+            T = TensorProto.DOUBLE if double else TensorProto.FLOAT
+            if version == 3:
+                attrs = {"nodes_" + k: v for k, v in at.items()} | {"target_" + k: v for k, v in leaf.items()}
+                if double:
+                    for k in ("nodes_values", "target_weights"):
+                        attrs[k + "_as_tensor"] = helper.make_tensor(k, T, [len(attrs[k])], attrs.pop(k))
+                node = helper.make_node("TreeEnsembleRegressor", ["X"], ["Y"], domain="ai.onnx.ml", n_targets=2, aggregate_function="AVERAGE", base_values=None if double else [1.0, 2.0], **attrs)
+                out = vi("Y", TensorProto.FLOAT, [None, 2])
+            else:
+                at["modes"] = [m if m == "LEAF" or rng.random() < 0.6 else "BRANCH_MEMBER" for m in at["modes"]]
+                names = {"BRANCH_LEQ": 0, "BRANCH_LT": 1, "BRANCH_GTE": 2, "BRANCH_GT": 3, "BRANCH_EQ": 4, "BRANCH_NEQ": 5, "BRANCH_MEMBER": 6}
+                inner = [k for k in range(len(at["modes"])) if at["modes"][k] != "LEAF"]
+                num = {(at["treeids"][k], at["nodeids"][k]): j for j, k in enumerate(inner)}
+                lnum = {(leaf["treeids"][j], leaf["nodeids"][j]): j for j in range(len(leaf["ids"]))}
+                member = []
+                f = dict(nodes_featureids=[], nodes_truenodeids=[], nodes_falsenodeids=[], nodes_trueleafs=[], nodes_falseleafs=[], nodes_missing_value_tracks_true=[])
+                for k in inner:
+                    t = at["treeids"][k]
+                    f["nodes_featureids"].append(at["featureids"][k])
+                    f["nodes_missing_value_tracks_true"].append(at["missing_value_tracks_true"][k])
+                    for side in ("true", "false"):
+                        c = (t, at[side + "nodeids"][k])
+                        f[f"nodes_{side}nodeids"].append(lnum[c] if c in lnum else num[c])
+                        f[f"nodes_{side}leafs"].append(int(c in lnum))
+                    if at["modes"][k] == "BRANCH_MEMBER":
+                        member += [float(v) for v in sorted(rng.choice(6, 3, replace=False))] + [float("nan")]
+                node = helper.make_node("TreeEnsemble", ["X"], ["Y"], domain="ai.onnx.ml", n_targets=2, aggregate_function=1, post_transform=0, tree_roots=[num[t, 0] for t in range(12)],
+                                        nodes_splits=helper.make_tensor("s", T, [len(inner)], [at["values"][k] for k in inner]),
+                                        nodes_modes=helper.make_tensor("m", TensorProto.UINT8, [len(inner)], [names[at["modes"][k]] for k in inner]),
+                                        membership_values=helper.make_tensor("v", T, [len(member)], member), leaf_targetids=leaf["ids"],
+                                        leaf_weights=helper.make_tensor("w", T, [len(leaf["ids"])], leaf["weights"]), **f)
+                out = vi("Y", T, [None, 2])
+            o = helper.make_model(helper.make_graph([node], "g", [vi("X", T, [None, 4])], [out]), opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", version)], ir_version=8)
+            R = rng.integers(-1, 7, (80, 4)).astype(dt)
+            R[rng.random(R.shape) < 0.15] = np.nan
+            save(f"modes_v{version}_{'double' if double else 'float'}", o, R, rows=R, source="by hand, " + mlt)
+
+
 if __name__ == "__main__":
     which = sys.argv[1:] or ["lightgbm", "xgboost", "onnx"]
     for w in which:
