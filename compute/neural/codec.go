@@ -88,7 +88,7 @@ func (n *Network) AppendBinary(b []byte) ([]byte, error) {
 		b = appendFloats(b, []float64{n.scale, n.shift})
 		for i := range n.layers {
 			b = appendFloats(b, n.layers[i].bias)
-			b = appendFloats(b, n.layers[i].w.full)
+			b = n.layers[i].w.append(b, n.layers[i].in)
 		}
 		return b, nil
 	}
@@ -112,11 +112,11 @@ func (n *Network) AppendBinary(b []byte) ([]byte, error) {
 		b = append(b, byte(l.act), norm, 0, 0)
 	}
 	for i := range n.embeddings {
-		b = n.embeddings[i].table.append(b)
+		b = n.embeddings[i].table.append(b, n.embeddings[i].dim)
 	}
 	for i := range n.layers {
 		l := &n.layers[i]
-		b = l.w.append(appendFloats(b, l.bias))
+		b = l.w.append(appendFloats(b, l.bias), l.in)
 		b = appendFloats(appendFloats(b, l.gain), l.offset)
 	}
 	return b, nil
@@ -129,15 +129,16 @@ func appendFloats(b []byte, v []float64) []byte {
 	return b
 }
 
-func (w *weights) append(b []byte) []byte {
-	b = appendFloats(b, w.full)
-	for _, v := range w.half {
+func (w *weights) append(b []byte, cols int) []byte {
+	p := w.plain(cols)
+	b = appendFloats(b, p.full)
+	for _, v := range p.half {
 		b = binary.LittleEndian.AppendUint16(b, toHalf(float64(v)))
 	}
-	for _, v := range w.steps {
+	for _, v := range p.steps {
 		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 	}
-	for _, q := range w.codes {
+	for _, q := range p.codes {
 		b = append(b, byte(q))
 	}
 	return b
@@ -254,7 +255,8 @@ func (n *Network) fits(size int) bool {
 // canonical holds that no other bytes say the same: a code is never -128 and those of a unit whose step is 0 are 0.
 func (n *Network) canonical() error {
 	check := func(w *weights, cols int) error {
-		for i, q := range w.codes {
+		p := w.plain(cols)
+		for i, q := range p.codes {
 			if q == -128 || q != 0 && w.steps[i/cols] == 0 {
 				return fmt.Errorf("code %d with step %v", q, w.steps[i/cols])
 			}

@@ -198,7 +198,7 @@ func Build(s Spec) (*Network, error) {
 	return n, nil
 }
 
-// check holds everything that PredictInto relies on beside the lengths of the slices, and prepares the scratch space.
+// check holds everything that PredictInto relies on beside the lengths of the slices, and prepares weights and scratch space.
 func (n *Network) check() error {
 	if n.inputs < 1 || n.inputs > MaxWidth || len(n.layers) < 1 || len(n.layers) > MaxLayers || len(n.embeddings) > MaxEmbeddings {
 		return fmt.Errorf("neural: %d inputs, %d layers and %d embeddings", n.inputs, len(n.layers), len(n.embeddings))
@@ -240,6 +240,9 @@ func (n *Network) check() error {
 	}
 	if n.link > ensemble.Softmax || (n.link == ensemble.Softmax && in < 2) {
 		return fmt.Errorf("neural: link %d with %d outputs", n.link, in)
+	}
+	for i := range n.layers {
+		n.layers[i].w.pack(n.layers[i].in)
 	}
 	n.scratch.New = func() any { s := make([]float64, 2*n.wide*block); return &s }
 	return nil

@@ -185,6 +185,40 @@ func TestPredictBatch(t *testing.T) {
 	}
 }
 
+// TestKernels holds that the processor's kernels give the very bits of the portable code, in every precision and for every number of units left over.
+func TestKernels(t *testing.T) {
+	if !vector {
+		t.Skip("this processor has no kernels")
+	}
+	defer func() { vector = true }()
+	for units := 1; units < 50; units += 3 {
+		widths := []int{units, 50 - units, units, 3}
+		x, low, high := normal(rand.New(rand.NewPCG(5, 1)), units, 1), slices.Repeat([]float64{-9}, units), slices.Repeat([]float64{9}, units)
+		for _, p := range []Precision{Float64, Float16, Int8} {
+			var got [2][]float64
+			var bytes [2][]byte
+			for i := range got {
+				vector = i == 0
+				n := random(t, widths, ensemble.Identity)
+				if p != Float64 {
+					var err error
+					if n, err = n.Quantise(p, low, high); err != nil {
+						t.Fatal(err)
+					}
+				}
+				got[i] = make([]float64, 3)
+				if err := n.PredictInto(got[i], x); err != nil {
+					t.Fatal(err)
+				}
+				bytes[i], _ = n.AppendBinary(nil)
+			}
+			if !slices.Equal(got[0], got[1]) || !slices.Equal(bytes[0], bytes[1]) {
+				t.Fatalf("%s, %d units: kernels give %v, portable code %v", p, units, got[0], got[1])
+			}
+		}
+	}
+}
+
 // TestErrorBound holds the bound against the largest difference over random inputs and the corners of the range, which weights of one sign drive furthest.
 func TestErrorBound(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 1))

@@ -30,7 +30,8 @@ func (n *Network) Quantise(p Precision, low, high []float64) (*Network, error) {
 		q.embeddings = append(q.embeddings, e)
 	}
 	for _, l := range n.layers {
-		l.w = l.w.round(p, l.in)
+		full := l.w.plain(l.in)
+		l.w = full.round(p, l.in)
 		q.layers = append(q.layers, l)
 	}
 	if err := q.check(); err != nil {
@@ -104,10 +105,11 @@ func (n *Network) distance(q *Network, low, high []float64) (float64, error) {
 		a = append(a, v)
 	}
 	for i := range n.layers {
-		l, w := &n.layers[i], q.layers[i].w.values(n.layers[i].in)
+		l := &n.layers[i]
+		full, w := l.w.values(l.in), q.layers[i].w.values(l.in)
 		z := make([]interval, l.out)
 		for u := range z {
-			z[u] = bounds(l.bias[u], l.w.full[u*l.in:(u+1)*l.in], w[u*l.in:(u+1)*l.in], a)
+			z[u] = bounds(l.bias[u], full[u*l.in:(u+1)*l.in], w[u*l.in:(u+1)*l.in], a)
 		}
 		if l.gain != nil {
 			most := math.Sqrt(float64(l.out)) // (v-mean)/deviation of n numbers is below √n

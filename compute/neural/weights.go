@@ -31,6 +31,44 @@ type weights struct {
 	half  []float32 // numbers that float16 has: converting them is cheap, unpacking float16 is not
 	codes []int8
 	steps []float32
+	wide  int // up to this row, a multiple of lanes, the rows of lanes units are interleaved for the kernels: column by column, a number of each
+}
+
+// lanes is how many units a kernel sums at once.
+const lanes = 16
+
+// pack interleaves the rows where the processor has the kernels.
+func (w *weights) pack(cols int) {
+	if !vector || w.wide > 0 {
+		return
+	}
+	rows := (len(w.full) + len(w.half) + len(w.codes)) / cols
+	w.wide = rows / lanes * lanes
+	w.full, w.half, w.codes = interleave(w.full, w.wide, cols, false), interleave(w.half, w.wide, cols, false), interleave(w.codes, w.wide, cols, false)
+}
+
+// interleave returns a copy with the rows of lanes units interleaved up to row wide, or back.
+func interleave[T any](v []T, wide, cols int, back bool) []T {
+	out := append([]T(nil), v...)
+	if len(v) == 0 {
+		return out
+	}
+	for u := range wide {
+		for j := range cols {
+			row, lane := u*cols+j, (u/lanes*cols+j)*lanes+u%lanes
+			if back {
+				out[row] = v[lane]
+			} else {
+				out[lane] = v[row]
+			}
+		}
+	}
+	return out
+}
+
+// plain returns w with its rows one after the other.
+func (w *weights) plain(cols int) weights {
+	return weights{full: interleave(w.full, w.wide, cols, true), half: interleave(w.half, w.wide, cols, true), codes: interleave(w.codes, w.wide, cols, true), steps: w.steps}
 }
 
 func (w *weights) finite() bool {
@@ -47,19 +85,20 @@ func (w *weights) finite() bool {
 	return finite(w.full)
 }
 
-// values returns a copy as float64; rows are cols wide.
+// values returns a copy as float64, row by row; rows are cols wide.
 func (w *weights) values(cols int) []float64 {
-	out := append([]float64(nil), w.full...)
-	for _, v := range w.half {
+	p := w.plain(cols)
+	out := p.full
+	for _, v := range p.half {
 		out = append(out, float64(v))
 	}
-	for i, q := range w.codes {
+	for i, q := range p.codes {
 		out = append(out, float64(q)*float64(w.steps[i/cols])) // exact: 7 and 24 bits
 	}
 	return out
 }
 
-// row copies row i.
+// row copies row i of a matrix that is not interleaved.
 func (w *weights) row(dst []float64, i int) {
 	from := i * len(dst)
 	switch {
@@ -79,25 +118,50 @@ func (w *weights) row(dst []float64, i int) {
 
 // multiply writes bias + w·in into out for each of rows rows.
 func (w *weights) multiply(out, in, bias []float64, rows int) {
-	units, cols := len(bias), len(in)/rows
+	units, m := len(bias), len(in)/rows
+	for u := 0; u < w.wide; u += lanes {
+		for r := range rows {
+			w.sums(out[r*units+u:][:lanes], in[r*m:(r+1)*m], bias[u:u+lanes], u)
+		}
+	}
+	if w.wide == units {
+		return
+	}
 	switch {
 	case w.full != nil:
-		dense(out, in, bias, w.full, rows)
+		dense(out, in, bias, w.full, w.wide, rows)
 	case w.half != nil:
 		for r := range rows {
-			denseHalf(out[r*units:(r+1)*units], in[r*cols:(r+1)*cols], bias, w.half)
+			denseHalf(out[r*units:(r+1)*units], in[r*m:(r+1)*m], bias, w.half, w.wide)
 		}
 	default:
 		for r := range rows {
-			denseInt8(out[r*units:(r+1)*units], in[r*cols:(r+1)*cols], bias, w.codes, w.steps)
+			denseInt8(out[r*units:(r+1)*units], in[r*m:(r+1)*m], bias, w.codes, w.steps, w.wide)
 		}
 	}
 }
 
-// dense goes over the weights once for all rows. Four units at a time share the loads of a row; each unit's sum still runs in the order of the inputs.
-func dense(out, in, bias, w []float64, rows int) {
+var zeros [lanes]float64
+
+// sums writes those of lanes units from u on into out.
+func (w *weights) sums(out, in, bias []float64, u int) {
+	at := u * len(in)
+	switch {
+	case w.full != nil:
+		sums64(&out[0], &in[0], &w.full[at], &bias[0], len(in))
+	case w.half != nil:
+		sums32(&out[0], &in[0], &w.half[at], &bias[0], len(in))
+	default:
+		sums8(&out[0], &in[0], &w.codes[at], &zeros[0], len(in))
+		for k, s := range out {
+			out[k] = bias[k] + float64(float64(w.steps[u+k])*s)
+		}
+	}
+}
+
+// dense sums the units from u on. It goes over the weights once for all rows. Four units at a time share the loads of a row; each unit's sum still runs in the order of the inputs.
+func dense(out, in, bias, w []float64, u, rows int) {
 	units, m := len(bias), len(in)/rows
-	u := 0
 	for ; u+4 <= units; u += 4 {
 		w0, w1, w2, w3 := w[u*m:][:m], w[(u+1)*m:][:m], w[(u+2)*m:][:m], w[(u+3)*m:][:m]
 		for r := range rows {
@@ -124,9 +188,8 @@ func dense(out, in, bias, w []float64, rows int) {
 	}
 }
 
-func denseHalf(out, in, bias []float64, w []float32) {
+func denseHalf(out, in, bias []float64, w []float32, u int) {
 	m := len(in)
-	u := 0
 	for ; u+4 <= len(out); u += 4 {
 		w0, w1, w2, w3 := w[u*m:][:m], w[(u+1)*m:][:m], w[(u+2)*m:][:m], w[(u+3)*m:][:m]
 		s0, s1, s2, s3 := bias[u], bias[u+1], bias[u+2], bias[u+3]
@@ -148,9 +211,8 @@ func denseHalf(out, in, bias []float64, w []float32) {
 }
 
 // denseInt8 sums the codes times the inputs and applies the step once.
-func denseInt8(out, in, bias []float64, w []int8, steps []float32) {
+func denseInt8(out, in, bias []float64, w []int8, steps []float32, u int) {
 	m := len(in)
-	u := 0
 	for ; u+4 <= len(out); u += 4 {
 		w0, w1, w2, w3 := w[u*m:][:m], w[(u+1)*m:][:m], w[(u+2)*m:][:m], w[(u+3)*m:][:m]
 		var s0, s1, s2, s3 float64
