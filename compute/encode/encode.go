@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"sync"
 
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/feature"
@@ -255,4 +256,72 @@ type Data struct {
 	Y            []float64 // one per row: numbers, or classes from 0
 	Weight       []float64 // not negative; nil means 1
 	Train, Valid []int32   // rows to learn from (nil: all) and rows to stop early by (may be none)
+}
+
+// Balanced returns weights that give every class of y the same total, after scikit-learn's class_weight="balanced": w (nil means 1) times all weight over classes times the class's. Classes without
+// weight are not counted.
+func Balanced(y, w []float64) []float64 {
+	by, total := map[float64]float64{}, 0.0
+	out := make([]float64, len(y))
+	for i, c := range y {
+		if out[i] = 1; w != nil {
+			out[i] = w[i]
+		}
+		by[c] += out[i]
+		total += out[i]
+	}
+	classes := 0.0
+	for _, v := range by {
+		if v > 0 {
+			classes++
+		}
+	}
+	for i, c := range y {
+		if by[c] > 0 {
+			out[i] *= total / (classes * by[c])
+		}
+	}
+	return out
+}
+
+// Model is what an [Encoder] feeds.
+type Model interface {
+	Inputs() int
+	Outputs() int
+	PredictInto(dst, x []float64) error
+}
+
+// Predictor predicts from raw rows: an encoder and its model. It is safe for concurrent use when the model is.
+type Predictor struct {
+	e       *Encoder
+	m       Model
+	scratch sync.Pool
+}
+
+// NewPredictor joins an encoder and a model that takes as many inputs as it has steps.
+func NewPredictor(e *Encoder, m Model) (*Predictor, error) {
+	if m.Inputs() != e.Width() {
+		return nil, fmt.Errorf("encode: a model of %d inputs for %d steps", m.Inputs(), e.Width())
+	}
+	p := &Predictor{e: e, m: m}
+	p.scratch.New = func() any { x := make([]float64, e.Width()); return &x }
+	return p, nil
+}
+
+// Inputs returns the number of raw columns.
+func (p *Predictor) Inputs() int { return p.e.cols }
+
+// Outputs returns the model's.
+func (p *Predictor) Outputs() int { return p.m.Outputs() }
+
+// PredictInto predicts a raw row. It returns the model's error, or an error when x is not as long as Inputs. It does not allocate in the steady state when the model does not.
+func (p *Predictor) PredictInto(dst, x []float64) error {
+	if len(x) != p.e.cols {
+		return fmt.Errorf("encode: %d values in %d columns", len(x), p.e.cols)
+	}
+	s := p.scratch.Get().(*[]float64)
+	p.e.Into(*s, x)
+	err := p.m.PredictInto(dst, *s)
+	p.scratch.Put(s)
+	return err
 }

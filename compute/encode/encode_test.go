@@ -135,3 +135,53 @@ func TestFitExtremes(t *testing.T) {
 		t.Error("Fit on a row that is not there gave no error")
 	}
 }
+
+func TestBalanced(t *testing.T) {
+	// class_weight="balanced" gives 4/(2·3) and 4/(2·1).
+	if got := Balanced([]float64{0, 0, 0, 5}, nil); !slices.Equal(got, []float64{2.0 / 3, 2.0 / 3, 2.0 / 3, 2}) {
+		t.Errorf("Balanced = %v", got)
+	}
+	got := Balanced([]float64{0, 1, 1, 2}, []float64{3, 1, 2, 0})
+	if got[0] != 3 || math.Abs(got[1]+got[2]-3) > 1e-12 || got[3] != 0 {
+		t.Errorf("Balanced with weights = %v, want totals of 3", got)
+	}
+}
+
+// double is a model that adds up its inputs twice.
+type double struct{ inputs int }
+
+func (d double) Inputs() int  { return d.inputs }
+func (d double) Outputs() int { return 1 }
+func (d double) PredictInto(dst, x []float64) error {
+	dst[0] = 0
+	for _, v := range x {
+		dst[0] += 2 * v
+	}
+	return nil
+}
+
+func TestPredictor(t *testing.T) {
+	raw := table(rand.New(rand.NewPCG(1, 1)), 500)
+	e, err := Fit(raw, nil, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := NewPredictor(e, double{e.Width()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, _ := e.Apply(raw.X, 1)
+	got, want := make([]float64, 1), make([]float64, 1)
+	for i := range 20 {
+		_ = double{e.Width()}.PredictInto(want, x[i*e.Width():(i+1)*e.Width()])
+		if err := p.PredictInto(got, raw.X[5*i:5*i+5]); err != nil || got[0] != want[0] {
+			t.Errorf("PredictInto(row %d) = %v, %v, want %v", i, got, err, want)
+		}
+	}
+	if err := p.PredictInto(got, raw.X[:4]); err == nil {
+		t.Error("a short row gave no error")
+	}
+	if _, err := NewPredictor(e, double{1}); err == nil {
+		t.Error("a model of another width gave no error")
+	}
+}

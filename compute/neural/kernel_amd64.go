@@ -1,9 +1,10 @@
 package neural
 
-import "golang.org/x/sys/cpu"
-
 // vector says whether the processor has the instructions of the kernels.
-var vector = cpu.X86.HasAVX
+var vector = hasAVX()
+
+// hasAVX asks the processor for AVX, and whether the system saves its registers.
+func hasAVX() bool
 
 // The kernels write start + Σ w·in over n inputs (at least one) for 16 units into out. w holds the weights of the 16 units for the first input, then for the second and so on.
 

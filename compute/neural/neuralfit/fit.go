@@ -87,11 +87,17 @@ const embedAbove = 10
 
 // choose fills in what is zero, for n rows.
 func (p *Params) choose(n int) {
-	if p.Clip == 0 {
-		p.Clip = 3
-	}
 	if p.Hidden == nil {
 		p.Hidden = []int{128, 64}
+	}
+	for _, v := range []struct {
+		p  *float64
+		to float64
+	}{{&p.Clip, 3}, {&p.WeightDecay, 0.3}, {&p.Dropout, 0.1}, {&p.LearningRate, 4e-3}} {
+		if *v.p == 0 {
+			*v.p = v.to
+		}
+		*v.p = max(*v.p, 0)
 	}
 	if p.Batch == 0 {
 		p.Batch = 32
