@@ -26,6 +26,8 @@ const (
 	colIsNaN                     // a truth value: the input is missing
 	colEqual                     // a truth value: the input is category
 	colText                      // the input's text
+	colTiny                      // a truth value: |of| is at most LightGBM's zero
+	colUnknown                   // nothing that is known: refused if a model takes it
 	colNormed                    // part at of a row that was normalised, likewise centred and scaled
 )
 
@@ -39,6 +41,8 @@ type column struct {
 	center, scale float64
 	group         *normGroup
 	at            int
+	zero          bool    // zero counts as missing
+	of            *column // of colTiny
 }
 
 // normGroup is a row that a Normalizer divided by its norm.
@@ -64,10 +68,13 @@ type onnxValue struct {
 	outs    []output
 	elem    int64
 	class   *classInfo // set on scores that come from a classifier
+	fn      string     // "abs", "square", "1+square" or "root" of another value: parts of formulas that are known as a whole
+	of      *onnxValue
+	clip    float64 // cols are bounded: v/√(1+(v/clip)²)
 }
 
 // constant reports whether the value is a tensor of numbers or strings.
-func (v *onnxValue) constant() bool { return v.cols == nil && v.outs == nil }
+func (v *onnxValue) constant() bool { return v.cols == nil && v.outs == nil && v.of == nil }
 
 // classInfo is what a classifier says about its classes.
 type classInfo struct{ names []string }
@@ -238,6 +245,9 @@ func (e *onnxEval) pick(want string) (string, error) {
 	}
 	if want != "" {
 		return "", refused("the graph has no output %q, only %.200q", want, names)
+	}
+	if own := e.file.meta["skerry.output"]; slices.Contains(scores, own) {
+		return own, nil
 	}
 	if len(scores) > 1 {
 		scores = slices.DeleteFunc(scores, func(s string) bool { return !strings.Contains(strings.ToLower(s), "prob") })
@@ -463,7 +473,20 @@ func (e *onnxEval) layout(cols []column) ([]chain.Stage, error) {
 		i += len(c.group.cols)
 	}
 	e.m.Pipeline = p
-	return before, nil
+	var zero []chain.Stage
+	for i, c := range cols {
+		if c.kind == colNormed {
+			c = c.group.cols[c.at]
+		}
+		switch last := len(zero) - 1; {
+		case !c.zero:
+		case last >= 0 && zero[last].To == i:
+			zero[last].To++
+		default:
+			zero = append(zero, chain.Stage{Op: chain.ZeroMissing, From: i, To: i + 1})
+		}
+	}
+	return append(zero, before...), nil
 }
 
 // featureColumn turns one column into a step of the pipeline.
@@ -483,7 +506,9 @@ func (e *onnxEval) featureColumn(c column, at int) (feature.Column, error) {
 		return feature.Column{Name: fmt.Sprintf("constant_%d", at), Op: feature.OpOneHot, Category: -math.MaxFloat64, Impute: &zero, Center: -c.value}, nil
 	case colText:
 		return f, refused("input %q is text that no OneHotEncoder or LabelEncoder turns into numbers", name)
-	case colIsNaN, colEqual:
+	case colUnknown:
+		return f, refused("a column that a Where chooses in a way that is not known: only a constant, a missing value of the same input, or zero as missing can choose")
+	case colIsNaN, colEqual, colTiny:
 		return f, refused("a truth value goes into the model without a Cast to a number")
 	}
 	if c.scale == 0 {

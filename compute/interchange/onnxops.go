@@ -12,6 +12,15 @@ import (
 
 // apply computes one node on symbols. It returns the node's outputs in order; nil stands for labels, which nobody here asks for.
 func (e *onnxEval) apply(n *onnxNode, in []*onnxValue) ([]*onnxValue, error) {
+	for _, v := range in {
+		switch {
+		case v == nil:
+		case v.clip != 0 && !slices.Contains([]string{"MatMul", "Gemm", "Cast", "Identity"}, n.op):
+			return nil, refused("it works on numbers that were bounded by v/√(1+(v/c)²), which only a dense layer may follow")
+		case v.of != nil && !slices.Contains([]string{"Add", "Mul", "Div", "Sqrt", "LessOrEqual"}, n.op):
+			return nil, refused("it works on magnitudes or squares, which is none of the known formulas")
+		}
+	}
 	var v *onnxValue
 	var err error
 	switch n.domain {
@@ -139,6 +148,27 @@ func (e *onnxEval) coreOp(n *onnxNode, in []*onnxValue) (*onnxValue, error) {
 			return nil, refused("it adds up something other than a model's outputs")
 		}
 		return &onnxValue{outs: []output{{st: st, sum: true}}, elem: v.elem}, nil
+	case "LpNormalization":
+		return e.lpNormalization(n, v)
+	case "Abs":
+		if v.of == nil && !v.constant() {
+			return &onnxValue{fn: "abs", of: v, elem: v.elem}, nil
+		}
+	case "Sqrt":
+		if v.fn == "1+square" {
+			return &onnxValue{fn: "root", of: v.of, elem: v.elem}, nil
+		}
+	case "LessOrEqual":
+		return e.tiny(in)
+	case "Greater":
+		if st := whole(v); st != nil && len(in) == 2 && in[1] != nil && in[1].constant() && len(in[1].numbers) == 1 && in[1].numbers[0] == 0 {
+			s := st.with(ensemble.Identity, chain.Step)
+			s.shares, s.norms = st.n == 1, true
+			return &onnxValue{outs: s.all(), elem: typeBool}, nil
+		}
+		return nil, refused("Greater of something other than a model's outputs and 0 is not computed here")
+	}
+	switch n.op {
 	case "Relu", "Gelu", "Sigmoid", "Softmax", "Exp", "LayerNormalization", "Tanh", "Neg", "Sqrt", "Abs", "Clip", "Erf", "Elu", "LeakyRelu", "Selu", "Softplus", "Log":
 		st := whole(v)
 		if st == nil && n.op == "Neg" && v.cols != nil {
@@ -174,6 +204,10 @@ func (e *onnxEval) activation(n *onnxNode, st *stage, in []*onnxValue) (*stage, 
 		return c, nil
 	case "Exp":
 		c := st.with(ensemble.Exponential, chain.Exponential)
+		c.norms, c.shares = true, false
+		return c, nil
+	case "Softplus":
+		c := st.with(ensemble.Identity, chain.Log1pExp)
 		c.norms, c.shares = true, false
 		return c, nil
 	case "Neg":
@@ -468,10 +502,14 @@ func (e *onnxEval) affine(v *onnxValue, f func(k int) (offset, scale float64), c
 		if !finiteAll([]float64{offset, scale}) {
 			return nil, damaged("column %d is shifted by %v and scaled by %v: not finite", k, offset, scale)
 		}
+		if c.zero {
+			return nil, refused("it computes with inputs whose zeros count as missing")
+		}
 		switch c.kind {
+		case colUnknown:
 		case colConst:
 			c.value = (c.value - offset) * scale
-		case colText, colIsNaN, colEqual:
+		case colText, colIsNaN, colEqual, colTiny:
 			return nil, refused("it computes with text or truth values")
 		default:
 			if c.scale == 0 {
@@ -491,8 +529,19 @@ func (e *onnxEval) affine(v *onnxValue, f func(k int) (offset, scale float64), c
 
 // arithmetic computes a sum, difference, product or quotient with a constant.
 func (e *onnxEval) arithmetic(n *onnxNode, a, b *onnxValue) (*onnxValue, error) {
-	if n.op == "Div" && len(b.outs) == 1 && b.outs[0].sum && whole(a) == b.outs[0].st {
+	switch {
+	case n.op == "Div" && len(b.outs) == 1 && b.outs[0].sum && whole(a) == b.outs[0].st:
 		return e.shares(a)
+	case n.op == "Mul" && a.cols != nil && a == b:
+		return &onnxValue{fn: "square", of: a, elem: a.elem}, nil
+	case n.op == "Add" && a.fn == "square" && b.constant() && len(b.numbers) == 1 && b.numbers[0] == 1:
+		return &onnxValue{fn: "1+square", of: a.of, elem: a.elem}, nil
+	case n.op == "Div" && b.fn == "root" && a.cols != nil:
+		return e.clipped(a, b.of)
+	case n.op == "Mul" && b.fn == "abs" && b.of == a && whole(a) != nil:
+		s := whole(a).with(ensemble.Identity, chain.SignedSquare)
+		s.norms, s.shares = false, false
+		return &onnxValue{outs: s.all(), elem: a.elem}, nil
 	}
 	if a.constant() && b.constant() {
 		return nil, refused("it computes with two constants: export the model with constants folded")
@@ -635,6 +684,9 @@ func (e *onnxEval) product(n *onnxNode, in []*onnxValue) (*onnxValue, error) {
 	if err != nil {
 		return nil, err
 	}
+	if x.clip != 0 {
+		s.clip = x.clip
+	}
 	if len(in) > 2 && in[2] != nil {
 		b := in[2]
 		if !b.constant() || len(b.numbers) != 1 && len(b.numbers) != outN {
@@ -758,6 +810,11 @@ func (e *onnxEval) normalizer(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 	if op == chain.NormMax {
 		return nil, refused("norm MAX, which divides by the largest number in onnxruntime and by the largest magnitude in scikit-learn: use L1 or L2")
 	}
+	return normed(v, op)
+}
+
+// normed makes a row that is divided by its norm.
+func normed(v *onnxValue, op chain.Op) (*onnxValue, error) {
 	g := &normGroup{op: op, cols: v.cols}
 	out := &onnxValue{elem: v.elem}
 	for i, c := range v.cols {
@@ -802,8 +859,8 @@ func impute(c *column, x float64) error {
 	switch {
 	case math.IsNaN(x) || math.IsInf(x, 0):
 		return damaged("the imputed value is %v, must be finite", x)
-	case c.kind == colNormed:
-		return refused("missing values are replaced after rows were normalised")
+	case c.kind == colNormed || c.zero:
+		return refused("missing values are replaced after rows were normalised or zeros counted as missing")
 	case c.kind != colValue && c.kind != colOneHot, c.impute != nil:
 		return nil // never missing
 	}
@@ -822,7 +879,9 @@ func (e *onnxEval) isNaN(v *onnxValue) (*onnxValue, error) {
 		switch {
 		case (c.kind == colValue || c.kind == colOneHot) && c.impute == nil:
 			out.cols = append(out.cols, column{kind: colIsNaN, input: c.input})
-		case c.kind == colText || c.kind == colNormed:
+		case c.kind == colUnknown:
+			out.cols = append(out.cols, c)
+		case c.kind == colText || c.kind == colNormed || c.zero:
 			return nil, refused("it asks whether text or a normalised row is missing")
 		default:
 			out.cols = append(out.cols, column{kind: colConst})
@@ -856,7 +915,7 @@ func (e *onnxEval) equal(in []*onnxValue) (*onnxValue, error) {
 		switch {
 		case x != x:
 			out.cols = append(out.cols, column{kind: colConst}) // nothing equals NaN
-		case col.kind != colValue || col.center != 0 || col.scale != 1 || col.impute != nil || math.IsInf(x, 0):
+		case col.kind != colValue || col.zero || col.center != 0 || col.scale != 1 || col.impute != nil || math.IsInf(x, 0):
 			return nil, refused("only inputs as they are can be compared with finite numbers")
 		default:
 			out.cols = append(out.cols, column{kind: colEqual, input: col.input, category: x, scale: 1})
@@ -918,8 +977,12 @@ func choose(cond, yes, no column) (column, error) {
 		}
 		return no, nil
 	}
+	if cond.kind == colTiny && yes.kind == colConst && yes.value != yes.value && *cond.of == no {
+		no.zero = true
+		return no, nil
+	}
 	if cond.kind != colIsNaN || no.input != cond.input || no.kind != colValue && no.kind != colOneHot {
-		return column{}, refused("only a constant or a missing value of the same input can choose")
+		return column{kind: colUnknown}, nil // an error if a model takes it
 	}
 	// The input is missing: yes gives NaN, or a number that then stands for it.
 	missing := yes.kind == colConst && yes.value != yes.value || (yes.kind == colValue || yes.kind == colOneHot) && yes.input == cond.input && yes.impute == nil
@@ -931,7 +994,60 @@ func choose(cond, yes, no column) (column, error) {
 		no.impute = nil
 		return no, impute(&no, yes.value)
 	}
-	return column{}, refused("a missing value is replaced by something other than a number")
+	return column{kind: colUnknown}, nil
+}
+
+// clipped recognises v/√(1+(v/c)²), where u is v/c.
+func (e *onnxEval) clipped(v, u *onnxValue) (*onnxValue, error) {
+	if len(v.cols) != len(u.cols) || v.clip != 0 {
+		return nil, refused("a quotient of columns that is none of the known formulas")
+	}
+	out := &onnxValue{cols: v.cols, elem: v.elem}
+	for k, c := range v.cols {
+		d := u.cols[k]
+		clip := c.scale / d.scale
+		d.scale = c.scale
+		if c != d || !(clip > 0) || math.IsInf(clip, 0) || k > 0 && clip != out.clip {
+			return nil, refused("a quotient of columns that is none of the known formulas")
+		}
+		out.clip = clip
+	}
+	return out, nil
+}
+
+// tiny compares magnitudes with LightGBM's zero; a negative bound holds for nothing.
+func (e *onnxEval) tiny(in []*onnxValue) (*onnxValue, error) {
+	if err := arity(in, 2); err != nil {
+		return nil, err
+	}
+	v, c := in[0], in[1]
+	if v.fn != "abs" || v.of.cols == nil || !c.constant() || len(c.numbers) != 1 && len(c.numbers) != len(v.of.cols) {
+		return nil, refused("LessOrEqual of something other than magnitudes of inputs and constants is not computed here")
+	}
+	out := &onnxValue{elem: typeBool}
+	for k := range v.of.cols {
+		switch x := at(c.numbers, k); {
+		case x < 0:
+			out.cols = append(out.cols, column{kind: colConst})
+		case x == chain.ZeroThreshold:
+			out.cols = append(out.cols, column{kind: colTiny, of: &v.of.cols[k]})
+		default:
+			return nil, refused("magnitudes are compared with %v, only with %v (zero counts as missing) they can be", x, chain.ZeroThreshold)
+		}
+	}
+	return out, nil
+}
+
+// lpNormalization is the Normalizer of the core domain.
+func (e *onnxEval) lpNormalization(n *onnxNode, v *onnxValue) (*onnxValue, error) {
+	p := int64(2)
+	if a := n.attrs["p"]; a != nil {
+		p = a.i
+	}
+	if a := n.attrs["axis"]; a != nil && a.i != 1 && a.i != -1 || v.cols == nil || p != 1 && p != 2 {
+		return nil, refused("LpNormalization other than of inputs over axis 1 with p 1 or 2")
+	}
+	return normed(v, map[int64]chain.Op{1: chain.NormL1, 2: chain.NormL2}[p])
 }
 
 // oneHot turns every column into one column per category.
@@ -949,7 +1065,7 @@ func (e *onnxEval) oneHot(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 			if codes, err = e.codes(c.input, a.strings); err != nil {
 				return nil, err
 			}
-		case c.kind == colValue && c.center == 0 && c.scale == 1:
+		case c.kind == colValue && !c.zero && c.center == 0 && c.scale == 1:
 			a := n.attrs["cats_int64s"]
 			if a == nil || len(a.ints) == 0 {
 				return nil, damaged("numbers without cats_int64s")
