@@ -65,17 +65,23 @@ func multiply[F float](ta, tb bool, a, b matrix[F], add bool, c matrix[F], threa
 }
 
 func gemm[F float](ta, tb bool, a, b, c matrix[F]) {
-	t := map[bool]blas.Transpose{false: blas.NoTrans, true: blas.Trans}
+	left, right := blas.NoTrans, blas.NoTrans
+	if ta {
+		left = blas.Trans
+	}
+	if tb {
+		right = blas.Trans
+	}
 	switch x := any(a).(type) {
 	case matrix[float32]:
 		g := func(m matrix[float32]) blas32.General {
 			return blas32.General{Rows: m.rows, Cols: m.cols, Stride: m.stride, Data: m.data}
 		}
-		blas32.Gemm(t[ta], t[tb], 1, g(x), g(any(b).(matrix[float32])), 1, g(any(c).(matrix[float32])))
+		blas32.Gemm(left, right, 1, g(x), g(any(b).(matrix[float32])), 1, g(any(c).(matrix[float32])))
 	case matrix[float64]:
 		g := func(m matrix[float64]) blas64.General {
 			return blas64.General{Rows: m.rows, Cols: m.cols, Stride: m.stride, Data: m.data}
 		}
-		blas64.Gemm(t[ta], t[tb], 1, g(x), g(any(b).(matrix[float64])), 1, g(any(c).(matrix[float64])))
+		blas64.Gemm(left, right, 1, g(x), g(any(b).(matrix[float64])), 1, g(any(c).(matrix[float64])))
 	}
 }
