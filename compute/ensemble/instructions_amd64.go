@@ -5,8 +5,10 @@ import "golang.org/x/sys/cpu"
 //go:generate go -C asmgen run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg ensemble
 
 var avx2 = &instructions{
-	name:  "avx2",
-	lanes: 32,
+	name:       "avx2",
+	thresholds: 255,
+	flip:       flipRows,
+	lanes:      32,
 	passes: []pass{
 		{32, killRowsAVX2x1, foldRowsAVX2x1},
 		{64, killRowsAVX2x2, foldRowsAVX2x2},
@@ -19,12 +21,14 @@ var avx2 = &instructions{
 
 // avx512 ranks and sums with the shorter vectors: there the thresholds' memory and the scores' latency decide.
 var avx512 = &instructions{
-	name:   "avx512",
-	lanes:  64,
-	passes: []pass{{64, killRowsAVX512x1, foldRowsAVX512x1}, {128, killRowsAVX512x2, foldRowsAVX512x2}},
-	looks:  []look{{64, treeLanesAVX512x1}, {128, treeLanesAVX512x2}},
-	rank:   rankAVX2,
-	sum:    sumLeavesAVX2,
+	name:       "avx512",
+	thresholds: 255,
+	flip:       flipRows,
+	lanes:      64,
+	passes:     []pass{{64, killRowsAVX512x1, foldRowsAVX512x1}, {128, killRowsAVX512x2, foldRowsAVX512x2}},
+	looks:      []look{{64, treeLanesAVX512x1}, {128, treeLanesAVX512x2}},
+	rank:       rankAVX2,
+	sum:        sumLeavesAVX2,
 }
 
 // vectorSets lists this architecture's sets, best first, and whether the processor has them.

@@ -177,6 +177,9 @@ func TestKernelsAgree(t *testing.T) {
 		}
 	}
 	t.Logf("ensembles by method: %v", ran)
+	if ran["portable-rows"] < 5 {
+		t.Errorf("portable-rows was tried on %d ensembles", ran["portable-rows"])
+	}
 	for _, set := range sets()[1:] {
 		for _, m := range []string{"-rows", "-trees"} {
 			if ran[set.name+m] < 5 {
@@ -197,7 +200,7 @@ func compare(t *testing.T, s shape, method string, got, want []float64) {
 
 // contract is the instructions of a set in plain Go, for vectors of so many bytes: what the assembly has to do, and proof of the layouts for widths that this processor lacks.
 func contract(width int) *instructions {
-	k := &instructions{name: fmt.Sprintf("contract%d", width), lanes: width, rank: rankGo, sum: sumGo}
+	k := &instructions{name: fmt.Sprintf("contract%d", width), thresholds: 255, flip: flipRows, lanes: width, rank: rankGo, sum: sumGo}
 	for _, rows := range []int{width, 2 * width, 4 * width} {
 		if rows > blockRows {
 			continue

@@ -43,8 +43,11 @@ type scratch struct {
 	leaf    []byte // exit leaves of one tree
 }
 
-// maxCompiled bounds the memory of a program, in bytes. Ensembles that would need more are not compiled.
-const maxCompiled = 64 << 20
+// maxCompiled bounds the memory of a walker, and of a scorer, in bytes. Ensembles that would need more are not compiled.
+const (
+	maxCompiled = 64 << 20
+	nodeCost    = 26 // bytes of a node of a walker: at most 16 for itself, 8 for its score and 2 for its column
+)
 
 // compiled returns the program, which the first call makes.
 func (e *Ensemble) compiled() *program {
@@ -65,11 +68,14 @@ func (e *Ensemble) compiled() *program {
 	return p
 }
 
-// compile lays e out for the portable kernel and for a set of instructions, which may be nil.
+// compile lays e out for the portable kernels and for a set of instructions; nil stands for none.
 func compile(e *Ensemble, set *instructions) *program {
 	p := &program{e: e, block: blockRows, fewest: math.MaxInt}
+	if p.set = set; set == nil {
+		p.set = words
+	}
 	p.pool.New = func() any { return p.scratch() }
-	if len(e.nodes)*40+len(e.values)*8 > maxCompiled {
+	if len(e.nodes)*nodeCost+len(e.values)*8 > maxCompiled {
 		return p
 	}
 	p.ordered = !e.exact()
@@ -80,12 +86,9 @@ func compile(e *Ensemble, set *instructions) *program {
 	p.columns = c
 	p.walk = newWalker(e, c, p.ordered)
 	p.single, p.batch = byWalk, byWalk
-	if set != nil {
-		if p.scorer = newScorer(e, c, set.lanes, p.ordered); p.scorer != nil && p.scorer.size() > maxCompiled {
-			p.scorer = nil
-		}
+	if p.scorer = newScorer(e, c, p.set, p.ordered); p.scorer != nil && p.scorer.memory() > maxCompiled {
+		p.scorer = nil
 	}
-	p.set = set
 	// A block's columns stay in the second-level cache.
 	for p.block > abreast && p.block*max(len(c.list), e.outputs)*8 > 256<<10 {
 		p.block /= 2
@@ -190,7 +193,9 @@ func (p *program) rowsBy(m method, dst, x []float64, n int) {
 
 // methods lists the ways to predict single rows and batches.
 func (p *program) methods() (single, batch []method) {
-	single = []method{byPlain}
+	if p.walk == nil || len(p.e.nodes) < 256 { // a larger one is never faster as encoded
+		single = append(single, byPlain)
+	}
 	if p.walk != nil {
 		single, batch = append(single, byWalk), append(batch, byWalk)
 	}
@@ -204,47 +209,55 @@ func (p *program) methods() (single, batch []method) {
 }
 
 // choose takes the fastest methods for this ensemble here, measured on rows made of its own thresholds. All give the same bits, so a measurement that another process has
-// disturbed costs time and nothing else. It takes a few rows' and blocks' time for each method, and none worth it for ensembles of a few nodes.
+// disturbed costs time and nothing else. It takes as long as predicting a few hundred rows.
 func (p *program) choose() {
 	single, batch := p.methods()
 	if len(batch) == 0 {
 		return
 	}
-	const rows = 16
-	e := p.e
-	x, dst := p.sample(max(rows, p.block)), make([]float64, p.block*e.outputs)
+	const rows = 4
+	e, many := p.e, min(32, p.block)
+	x, dst := p.sample(max(rows, many)), make([]float64, max(rows, many)*e.outputs)
 	var row, block float64
-	p.single, row = fastest(single, rows, func(m method) {
+	p.single, row = fastest(single, func(m method) {
 		for r := range rows {
 			p.row(m, dst[:e.outputs], x[r*e.inputs:][:e.inputs])
 		}
 	})
-	p.batch, block = fastest(batch, 1, func(m method) { p.rowsBy(m, dst, x[:p.block*e.inputs], p.block) })
-	p.fewest = 1 + int(block/row)
+	row /= rows
+	p.batch, block = fastest(batch, func(m method) { p.rowsBy(m, dst[:many*e.outputs], x[:many*e.inputs], many) })
+	// A tile or a pass takes the same time however many of its rows are used.
+	least := abreast
 	if p.batch == byRows {
-		// The time of a pass does not depend on how many of its rows are used.
-		least := p.set.passes[0].rows
-		_, pass := fastest([]method{byRows}, 1, func(m method) { p.rowsBy(m, dst, x[:least*e.inputs], least) })
-		p.fewest = 1 + int(pass/row)
+		least = p.set.passes[0].rows
+		if least < many {
+			_, block = fastest([]method{byRows}, func(m method) { p.rowsBy(m, dst[:least*e.outputs], x[:least*e.inputs], least) })
+		}
 	} else {
-		p.fewest = min(abreast, 1+int(block/row*abreast/float64(p.block)*1.5))
+		block *= float64(least) / float64(many)
 	}
+	p.fewest = min(least, 1+int(block/row))
 }
 
-// fastest returns the method with the shortest run of three, and its time in nanoseconds per unit.
-func fastest(ms []method, units int, run func(method)) (method, float64) {
-	best, least := ms[0], math.Inf(1)
-	for _, m := range ms {
-		run(m)
-		for range 3 {
+// fastest returns the method with the shortest of a few runs, and its time in nanoseconds. Methods take turns, so that a slow moment meets all.
+func fastest(ms []method, run func(method)) (method, float64) {
+	least := make([]float64, len(ms))
+	for i := range 5 {
+		for j, m := range ms {
 			began := time.Now()
 			run(m)
-			if d := float64(time.Since(began)) / float64(units); d < least {
-				best, least = m, d
+			if d := max(1, float64(time.Since(began))); i == 0 || d < least[j] {
+				least[j] = d
 			}
 		}
 	}
-	return best, max(least, 1)
+	best := 0
+	for j := range ms {
+		if least[j] < least[best] {
+			best = j
+		}
+	}
+	return ms[best], least[best]
 }
 
 // sample returns rows whose values lie on or beside thresholds of their features.

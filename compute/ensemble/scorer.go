@@ -16,8 +16,10 @@ import (
 // Rows enter as ranks of one byte: how many of a bin's thresholds lie below the value. A bin is a column, or a part of one that has too many thresholds. Comparing ranks is comparing
 // values, so nothing is lost.
 type scorer struct {
+	size    int       // thresholds of a bin: ranks are 0 to size, at most 255
 	ordered bool      // trees of an output keep their order, and scores are added in it
 	bins    []bin     // of numbers; those of sets follow
+	cuts    []cut     // the columns that bins are parts of
 	single  bool      // values are rounded to float32 and tables32 is used, else tables64
 	table32 []float32 // tableSize by bin: the last threshold of 16 parts, then the parts
 	table64 []float64
@@ -34,8 +36,7 @@ type scorer struct {
 
 const (
 	maxLeaves  = 64
-	blockLeaf  = 8   // leaves of a block
-	binSize    = 255 // thresholds of a bin: ranks are 0 to 255
+	blockLeaf  = 8 // leaves of a block
 	tableSize  = 16 + 256
 	maxBins    = 512
 	tileBlocks = 64 // blocks whose dead leaves are kept at a time, blockRows bytes each: a quarter of a first-level cache
@@ -47,6 +48,14 @@ type bin struct {
 	missing float64 // stands for NaN
 	table   uint32  // where its thresholds begin, in bytes
 	feature uint32  // where its feature lies in a row, in bytes
+}
+
+// cut is a number column for ranking without vectors: bin first+i has its thresholds from i·size on.
+type cut struct {
+	thresholds []float64
+	missing    float64
+	feature    int
+	first      int
 }
 
 // rowBlock is a block of a tree for row lanes. Its entries follow those of the block before.
@@ -91,8 +100,8 @@ type scoredTree struct {
 	entries int
 }
 
-// newScorer returns the scorer of e, or nil when it has none. lanes is the number of trees in a vector; with ordered set trees keep their order.
-func newScorer(e *Ensemble, c *columns, lanes int, ordered bool) *scorer {
+// newScorer returns the scorer of e for instructions k, or nil when it has none. With ordered set trees keep their order.
+func newScorer(e *Ensemble, c *columns, k *instructions, ordered bool) *scorer {
 	if e.vector || len(e.roots) == 0 {
 		return nil
 	}
@@ -101,7 +110,7 @@ func newScorer(e *Ensemble, c *columns, lanes int, ordered bool) *scorer {
 			return nil
 		}
 	}
-	s := &scorer{single: e.round32, ordered: ordered}
+	s := &scorer{single: e.round32, ordered: ordered, size: k.thresholds}
 	begin := s.makeBins(c)
 	if len(s.bins)+len(s.sets) > maxBins {
 		return nil
@@ -124,7 +133,7 @@ func newScorer(e *Ensemble, c *columns, lanes int, ordered bool) *scorer {
 		s.outputs[t] = uint16(trees[t].output)
 	}
 	s.layRows(trees)
-	s.layLanes(trees, lanes)
+	s.layLanes(trees, k.lanes)
 	return s
 }
 
@@ -146,7 +155,8 @@ func (s *scorer) makeBins(c *columns) (begin []int) {
 			ts = slices.Compact(ts)
 			c.thresholds[j] = ts
 		}
-		for part := range slices.Chunk(ts, binSize) {
+		s.cuts = append(s.cuts, cut{ts, col.missing, col.feature, len(s.bins)})
+		for part := range slices.Chunk(ts, s.size) {
 			size := 8
 			if s.single {
 				size = 4
@@ -203,7 +213,7 @@ func (s *scorer) tree(e *Ensemble, c *columns, t int, begin []int) scoredTree {
 			threshold = float64(floor32(threshold))
 		}
 		rank, _ := slices.BinarySearch(c.thresholds[j], threshold)
-		k := kill{bin: uint16(begin[j] + rank/binSize), rank: uint8(rank % binSize)}
+		k := kill{bin: uint16(begin[j] + rank/s.size), rank: uint8(rank % s.size)}
 		for b := from / blockLeaf; b*blockLeaf < mid; b++ {
 			lo, hi := max(from-b*blockLeaf, 0), min(mid-b*blockLeaf, blockLeaf)
 			k.leaves = uint8(1<<hi - 1<<lo)
@@ -258,7 +268,7 @@ func (s *scorer) layRows(trees []scoredTree) {
 func (s *scorer) layLanes(trees []scoredTree, width int) {
 	l := &s.lanes
 	l.width = width
-	if len(s.bins)+len(s.sets) > 256 {
+	if width == 0 || len(s.bins)+len(s.sets) > 256 {
 		return
 	}
 	for group := range slices.Chunk(trees, width) {
@@ -291,8 +301,8 @@ func (s *scorer) layLanes(trees []scoredTree, width int) {
 	}
 }
 
-// size returns the memory a scorer takes, in bytes.
-func (s *scorer) size() int {
+// memory returns what a scorer takes, in bytes.
+func (s *scorer) memory() int {
 	return 4*len(s.table32) + 8*len(s.table64) + 12*len(s.entries) + 8*len(s.blocks) + 8*len(s.scores) + len(s.lanes.entries) + binary.Size(s.lanes.counts)
 }
 
@@ -301,7 +311,7 @@ func (s *scorer) allBins() int { return len(s.bins) + len(s.sets) }
 
 // Ranks are complemented for row lanes, and moved to where comparing them as signed bytes is comparing them, for tree lanes: xor with these.
 const (
-	flipRows  = 0x7f // 127 - rank
+	flipRows  = 0x7f // 127 - rank, whose order as signed bytes is the opposite of the ranks'
 	flipTrees = 0x80 // rank - 128
 )
 
@@ -339,7 +349,7 @@ func (s *scorer) row(k *instructions, dst, x []float64, sc *scratch) {
 
 // rowsInto adds the scores of at most blockRows rows to sums, blockRows for each output, by row lanes.
 func (s *scorer) rowsInto(k *instructions, sums, x []float64, rows, inputs int, sc *scratch) {
-	s.rank(k, sc.ranks, blockRows, x, rows, inputs, flipRows)
+	s.rank(k, sc.ranks, blockRows, x, rows, inputs, k.flip)
 	pass := k.pass(rows)
 	for from := 0; from < rows; from += pass.rows {
 		for i := range s.tiles {
