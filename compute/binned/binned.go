@@ -226,6 +226,17 @@ func (m *Mapper) Bins(j int) int {
 // Categories returns the codes of the bins 1, 2, … of column j, nil when it holds numbers. The slice belongs to the mapper.
 func (m *Mapper) Categories(j int) []uint8 { return m.columns[j].codes }
 
+// Set returns the category codes of the bins of column j whose bit is set, as trees keep them.
+func (m *Mapper) Set(j int, bins *[4]uint64) *[4]uint64 {
+	out := new([4]uint64)
+	for k, code := range m.columns[j].codes {
+		if b := k + 1; bins[b/64]>>(b%64)&1 != 0 {
+			out[code/64] |= 1 << (code % 64)
+		}
+	}
+	return out
+}
+
 // Categorical reports whether column j holds categories.
 func (m *Mapper) Categorical(j int) bool { return m.columns[j].categories }
 

@@ -50,12 +50,16 @@ type grower struct {
 	cols   []int
 	pk     packing
 	unit   bool // hessians count rows
+	bins   int  // of all columns
 }
 
 func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
 	g := &grower{x: x, p: p, rng: rng}
 	for side := range g.found {
 		g.found[side] = make([]split, x.Cols())
+	}
+	for j := range x.Cols() {
+		g.bins += x.Bins(j) + 1
 	}
 	g.rooms = make([]room, p.Threads)
 	for range p.Threads - 1 {
@@ -94,9 +98,12 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 		l := &t.leaves[i]
 		g.give(l.hist)
 		l.hist = nil
+		t.nodes[l.node].cover = float64(l.to - l.from)
+		if len(t.leaves) == 1 {
+			break // a constant: the first scores are the best there is, and a class of a few rows has hardly a hessian to divide by
+		}
 		n := g.node(l)
 		t.nodes[l.node].value = n.value(l.sum, l.l2) * pk.scaleG / pk.scaleH
-		t.nodes[l.node].cover = float64(l.to - l.from)
 	}
 	for i := len(t.nodes) - 1; i >= 0; i-- { // children stand after their parents
 		if n := &t.nodes[i]; n.left != 0 {
@@ -212,7 +219,7 @@ func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 			nodes[side], want[side] = g.node(l), true
 		}
 	}
-	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*histBins*len(g.cols)+parallelWork)))
+	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*g.bins+parallelWork)))
 	binned.Parallel(counters, counters, func(from, to int) {
 		for k := from; k < to; k++ {
 			h := l.hist
@@ -223,19 +230,19 @@ func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 		}
 	})
 	threads := g.p.Threads
-	if len(g.cols)*histBins < parallelWork/8 {
+	if g.bins < parallelWork/4 {
 		threads = 1
 	}
 	binned.Parallel(threads, len(g.cols), func(from, to int) {
 		for _, j := range g.cols[from:to] {
-			h := l.hist.column(j)
+			h := l.hist.column(j)[:g.x.Bins(j)+1]
 			for _, part := range g.parts[:counters-1] {
-				for b, v := range part.column(j) {
+				for b, v := range part.column(j)[:len(h)] {
 					h[b] += v
 				}
 			}
 			if sibling != nil {
-				other := sibling.hist.column(j)
+				other := sibling.hist.column(j)[:len(h)]
 				for b, v := range h {
 					other[b] -= v
 				}
@@ -261,13 +268,12 @@ func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 
 // count fills h with the sums over rows, for the columns of the tree.
 func (g *grower) count(h histogram, rows []int32, packed []int64, r *room) {
+	for _, j := range g.cols {
+		clear(h.column(j)[:g.x.Bins(j)+1])
+	}
 	if len(g.cols) == g.x.Cols() {
-		clear(h)
 		build(h, g.x, packed[:len(rows)], rows, 0, len(g.cols), r)
 		return
-	}
-	for _, j := range g.cols {
-		clear(h.column(j)[:])
 	}
 	buildSome(h, g.x, packed, rows, g.cols)
 }
@@ -373,13 +379,7 @@ func (t *grown) export(m *binned.Mapper) ensemble.Tree {
 		}
 		out[i].Feature, out[i].MissingLeft, out[i].Left, out[i].Right = n.feature, n.missingLeft, n.left, n.right
 		if n.categories {
-			set := new([4]uint64)
-			for k, code := range m.Categories(n.feature) {
-				if b := k + 1; n.set[b/64]>>(b%64)&1 != 0 {
-					set[code/64] |= 1 << (code % 64)
-				}
-			}
-			out[i].Categories = set
+			out[i].Categories = m.Set(n.feature, &n.set)
 			continue
 		}
 		out[i].Threshold = math.MaxFloat64 // present against missing

@@ -58,8 +58,11 @@ func (n *node) term(s sums, l2 float64) float64 {
 
 func shrink(g, by float64) float64 { return math.Copysign(max(math.Abs(g)-by, 0), g) }
 
-// value is the best value of s within the bounds.
+// value is the best value of s within the bounds; without any hessian there is none but 0.
 func (n *node) value(s sums, l2 float64) float64 {
+	if s.h == 0 {
+		return min(max(0, n.lo), n.hi)
+	}
 	return min(max(-shrink(float64(s.g), n.l1)/(float64(s.h)+l2), n.lo), n.hi)
 }
 

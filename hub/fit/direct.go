@@ -8,6 +8,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"skerry.dev/compute/artifact"
@@ -36,7 +37,7 @@ type work struct {
 	threads int
 	seed    uint64
 	set     Settings
-	say     func(done, of int, loss float64)
+	say     func(stage string, done, of int, loss float64)
 }
 
 // trained is what a learner makes of it.
@@ -85,7 +86,7 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 		scores = append(scores, rows...)
 	}
 	last := parts[len(parts)-1]
-	t, err := d.fit(ctx, fit, &o, last.train, "training")
+	t, err := d.fit(ctx, fit, &o, last.train, "")
 	if err != nil {
 		return nil, nil, err
 	}
@@ -305,9 +306,9 @@ func values(c *frame.Column, names []string) ([]float64, error) {
 // fit trains on rows and says how far it is.
 func (d *data) fit(ctx context.Context, fit trainer, o *Options, rows []int32, stage string) (*trained, error) {
 	w := &work{data: d, rows: rows, threads: o.Threads, seed: o.Seed, set: o.Set}
-	w.say = func(done, of int, loss float64) {
+	w.say = func(what string, done, of int, loss float64) {
 		if o.Progress != nil {
-			o.Progress(selection.Progress{Stage: stage, Done: done, Trials: of, Best: loss, Learner: o.Learners[0]})
+			o.Progress(selection.Progress{Stage: strings.TrimSpace(stage + " " + what), Done: done, Trials: of, Best: loss, Learner: o.Learners[0]})
 		}
 	}
 	t, err := fit(ctx, w)

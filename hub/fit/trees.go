@@ -3,28 +3,43 @@ package fit
 import (
 	"context"
 	"fmt"
+	"maps"
+	"math"
 	"strconv"
 	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/binned"
+	"skerry.dev/compute/forest"
 	"skerry.dev/compute/gbdt"
 )
 
-func init() { trainers["gbdt"] = fitBoosting }
+func init() {
+	trainers["gbdt"] = fitBoosting
+	trainers["forest"] = func(ctx context.Context, w *work) (*trained, error) { return fitForest(ctx, w, "forest", false) }
+	trainers["extra-trees"] = func(ctx context.Context, w *work) (*trained, error) { return fitForest(ctx, w, "extra-trees", true) }
+}
+
+// boostingRounds and boostingLeaves are the defaults of gbdt.
+const (
+	boostingRounds = 100
+	boostingLeaves = 31
+)
 
 // fitBoosting trains gradient-boosted trees at their defaults and the settings. With early_stop a tenth of the rows only says when to stop.
 func fitBoosting(ctx context.Context, w *work) (*trained, error) {
-	p := gbdt.Params{Rounds: 100, Seed: w.seed, Threads: w.threads}
-	objective, boosting, monotone, bins := "", "", "", binned.MaxBins
+	p := gbdt.Params{Rounds: boostingRounds, Leaves: boostingLeaves, Seed: w.seed, Threads: w.threads, OneHotCategories: 1, CategorySmooth: 1, CategoryL2: 0.1, CategoryGroup: 1}
+	objective, boosting, monotone, bins, tune := "", "", "", binned.MaxBins, tuneAuto
 	if err := w.set.apply("gbdt", []setting{
 		{"objective", &objective, "squared, absolute, quantile, huber or poisson"}, {"alpha", &p.Alpha, "quantile: which"}, {"delta", &p.Delta, "huber: where the loss becomes linear"},
-		{"rounds", &p.Rounds, "trees per class"}, {"learning_rate", &p.LearningRate, "default 0.1"}, {"leaves", &p.Leaves, "of a tree; default 31"}, {"max_depth", &p.MaxDepth, "0: no limit"},
-		{"min_rows", &p.MinRows, "of a leaf; default 20"}, {"min_hessian", &p.MinHessian, "of a leaf; default 0.001"}, {"l1", &p.L1, "default 0"}, {"l2", &p.L2, "default 0"}, {"min_gain", &p.MinGain, "default 0"},
+		{"rounds", &p.Rounds, "trees per class, with tune at most; default 100"}, {"learning_rate", &p.LearningRate, "default 0.1"}, {"leaves", &p.Leaves, "of a tree; default 31"}, {"max_depth", &p.MaxDepth, "0: no limit"},
+		{"min_rows", &p.MinRows, "of a leaf; default 20"}, {"min_hessian", &p.MinHessian, "of a leaf; default 0.001"}, {"l1", &p.L1, "default 0"}, {"l2", &p.L2, "default 1"}, {"min_gain", &p.MinGain, "default 0"},
 		{"row_fraction", &p.RowFraction, "drawn for each tree"}, {"feature_fraction", &p.FeatureFraction, "drawn for each tree"}, {"split_fraction", &p.SplitFraction, "features drawn for each split"},
 		{"boosting", &boosting, "gbdt, goss or dart"}, {"goss_top", &p.GOSSTop, "default 0.2"}, {"goss_other", &p.GOSSOther, "default 0.1"}, {"drop_rate", &p.DropRate, "dart; default 0.1"},
-		{"drop_skip", &p.DropSkip, "dart; default 0.5"}, {"one_hot", &p.OneHotCategories, "categories tried one by one; default 4"}, {"category_smooth", &p.CategorySmooth, "default 10"}, {"category_l2", &p.CategoryL2, "default 10"},
-		{"category_group", &p.CategoryGroup, "default 100"}, {"early_stop", &p.EarlyStop, "rounds without a better loss on a tenth of the rows"}, {"bins", &bins, "2 to 255"}, {"monotone", &monotone, "input:1 or input:-1, separated by semicolons"},
+		{"drop_skip", &p.DropSkip, "dart; default 0.5"}, {"one_hot", &p.OneHotCategories, "up to so many categories are tried one by one; default 1"}, {"category_smooth", &p.CategorySmooth, "default 1"},
+		{"category_rows", &p.CategoryRows, "of a category that may go left; default category_smooth"}, {"category_l2", &p.CategoryL2, "default 0.1"}, {"category_group", &p.CategoryGroup, "default 1"},
+		{"early_stop", &p.EarlyStop, "rounds without a better loss on a tenth of the rows"}, {"bins", &bins, "2 to 255"}, {"monotone", &monotone, "input:1 or input:-1, separated by semicolons"},
+		{"tune", &tune, "auto, on or off: choose learning rate, regularisation and rounds by cross-validation; auto: up to " + strconv.Itoa(tuneRows) + " rows times classes, unless it is told what to choose"},
 	}); err != nil {
 		return nil, err
 	}
@@ -48,10 +63,25 @@ func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 		return nil, err
 	}
 	d := gbdt.Data{X: x, Y: w.y, Weight: w.w, Train: w.rows}
+	params := map[string]string{}
+	tuned, err := w.tunes(tune, &p)
+	switch {
+	case err != nil:
+		return nil, err
+	case tuned:
+		if bins, err = tuneBoosting(ctx, w, &d, &p); err != nil {
+			return nil, err
+		}
+		for k, v := range map[string]float64{"learning_rate": p.LearningRate, "min_rows": float64(p.MinRows), "l2": p.L2, "row_fraction": p.RowFraction, "feature_fraction": p.FeatureFraction, "bins": float64(bins)} {
+			params[k] = strconv.FormatFloat(v, 'g', -1, 64)
+		}
+	case w.set["l2"] == "":
+		p.L2 = 1
+	}
 	if p.EarlyStop > 0 {
-		d.Train, d.Valid = nil, nil
+		d.Train = nil
 		for _, i := range w.rows {
-			if hashFold10(int(i)) {
+			if hashOther(int(i))%10 == 0 {
 				d.Valid = append(d.Valid, i)
 			} else {
 				d.Train = append(d.Train, i)
@@ -59,17 +89,15 @@ func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 		}
 	}
 	p.Progress = func(round int, loss float64) bool {
-		w.say(round, p.Rounds, loss)
+		w.say("training", round, p.Rounds, loss)
 		return true
 	}
 	m, err := gbdt.Train(ctx, d, p)
 	if err != nil {
 		return nil, err
 	}
-	params := map[string]string{"rounds": strconv.Itoa(m.Rounds)}
-	for k, v := range w.set {
-		params[k] = v
-	}
+	maps.Copy(params, w.set)
+	params["rounds"] = strconv.Itoa(m.Rounds)
 	return &trained{model: m.Ensemble, columns: w.plain(), gains: m.Importance, params: params}, nil
 }
 
@@ -98,5 +126,48 @@ func (w *work) monotone(s string) ([]int8, error) {
 	return out, nil
 }
 
-// hashFold10 reports whether a row is of the tenth that early stopping looks at: independent of the test rows of the hash split.
-func hashFold10(i int) bool { return (uint32(i)*2246822519>>16)%10 == 0 }
+// hashOther scatters rows independently of the hash split.
+func hashOther(i int) uint32 { return uint32(i) * 2246822519 >> 16 }
+
+// forestBytes is how large the trees of a forest may become together; an artifact holds no more than 64 MiB.
+const forestBytes = 40 << 20
+
+// fitForest trains a forest at its defaults and the settings. Leaves are as many as fit an artifact.
+func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained, error) {
+	p := forest.Params{Classes: len(w.shape.classes), Extra: extra, Trees: 200, Score: !extra, Seed: w.seed, Threads: w.threads}
+	bins := binned.MaxBins
+	if p.Classes == 0 {
+		p.MinRows, p.Features = 2, 0.6
+	} else {
+		p.MinRows, p.Smooth = 1, 1
+	}
+	if err := w.set.apply(name, []setting{
+		{"trees", &p.Trees, "default 200"}, {"leaves", &p.Leaves, "of a tree; default: as many as fit"}, {"min_rows", &p.MinRows, "of a leaf"}, {"features", &p.Features, "share looked at per split"},
+		{"max_depth", &p.MaxDepth, "default 64"}, {"rows", &p.RowsShare, "share drawn per tree"}, {"smooth", &p.Smooth, "rows like all rows that a leaf's class shares are mixed with"}, {"balanced", &p.Balanced, "true or false"},
+		{"bins", &bins, "2 to 255"},
+	}); err != nil {
+		return nil, err
+	}
+	if p.Leaves == 0 {
+		perLeaf := 40 // two nodes of 16 bytes and their covers
+		if p.Classes > 2 {
+			perLeaf += 8 * p.Classes
+		}
+		p.Leaves = max(2, min(1<<15, forestBytes/perLeaf/max(p.Trees, 1)))
+	}
+	p.Progress = func(done int) { w.say("training", done, p.Trees, math.NaN()) }
+	x, err := w.binned(bins)
+	if err != nil {
+		return nil, err
+	}
+	m, err := forest.Train(ctx, forest.Data{X: x, Y: w.y, Weight: w.w, Train: w.rows}, p)
+	if err != nil {
+		return nil, err
+	}
+	t := &trained{model: m.Ensemble, columns: w.plain(), gains: m.Importance, params: map[string]string{"trees": strconv.Itoa(p.Trees)}}
+	maps.Copy(t.params, w.set)
+	if !math.IsNaN(m.OutOfBag) {
+		t.params["out_of_bag"] = strconv.FormatFloat(m.OutOfBag, 'g', 6, 64)
+	}
+	return t, nil
+}
