@@ -126,6 +126,9 @@ func newScorer(e *Ensemble, c *columns, k *instructions, ordered bool) *scorer {
 		}
 		return cmp.Or(cmp.Compare(len(a.blocks), len(b.blocks)), cmp.Compare(a.entries, b.entries))
 	})
+	if !ordered && k.lanes > 0 {
+		group(trees, k.lanes)
+	}
 	s.scores = make([]float64, pad(len(trees), maxVector)*s.stride)
 	s.outputs = make([]uint16, len(trees))
 	for t := range trees {
@@ -224,6 +227,33 @@ func (s *scorer) tree(e *Ensemble, c *columns, t int, begin []int) scoredTree {
 	}
 	visit(e.roots[t])
 	return out
+}
+
+// group reorders trees of the same output and number of blocks so that those in a vector have about as many entries in every block: a vector makes as many steps for a block as its largest tree has entries there.
+// Each vector begins with the next tree and takes those that lengthen it least.
+func group(trees []scoredTree, lanes int) {
+	const near = 256 // trees looked at for each place, against quadratic time
+	for at := 0; at < len(trees); at++ {
+		longest := [maxLeaves / blockLeaf]int{}
+		if at%lanes != 0 {
+			for _, t := range trees[at/lanes*lanes : at] {
+				for b, kills := range t.blocks {
+					longest[b] = max(longest[b], len(kills))
+				}
+			}
+			best, least := at, math.MaxInt
+			for i := at; i < min(at+near, len(trees)) && trees[i].output == trees[at].output && len(trees[i].blocks) == len(trees[at].blocks); i++ {
+				more := 0
+				for b, kills := range trees[i].blocks {
+					more += max(len(kills)-longest[b], 0)
+				}
+				if more < least {
+					best, least = i, more
+				}
+			}
+			trees[at], trees[best] = trees[best], trees[at]
+		}
+	}
 }
 
 // layRows lays the trees out for row lanes.
