@@ -158,7 +158,7 @@ func TestTreesDeep(t *testing.T) {
 	for _, round := range []bool{false, true} {
 		var trees []ensemble.Tree
 		for range 10 {
-			trees = append(trees, randomTree(rng, 30, 1, 14, false))
+			trees = append(trees, randomTree(rng, 30, 1, 11, false))
 		}
 		e, err := ensemble.Build(ensemble.Spec{Inputs: 30, Base: []float64{3}, Covers: true, Round32: round}, trees)
 		if err != nil {

@@ -73,7 +73,7 @@ func (w *weights) round(p Precision, cols int) weights {
 //
 // With z = W·a + b before and z' = W'·a' + b after, |z-z'| ≤ |W|·|a-a'| + |W-W'|·|a'|, where |a'| is bounded by interval arithmetic. A rectified unit passes a difference on, GELU
 // at most 1.13 times; a layer normalisation divides it by √ε and doubles it at worst, but keeps it below 2·|gain|·√n. The link passes on a quarter (logistic) or half (softmax). The bound holds for
-// every input in the range and is therefore wide: differences seen in practice are one to two orders of magnitude smaller.
+// every input in the range and is therefore wide: differences seen in practice are two to three orders of magnitude smaller.
 func (n *Network) ErrorBound() float64 { return n.bound }
 
 // interval holds bounds of a number and of how far the rounded network's is from it.

@@ -48,7 +48,7 @@ func multiply[F float](ta, tb bool, a, b matrix[F], add bool, c matrix[F], threa
 		for k := from; k < to; k++ {
 			i, j := k/across*partRows, k%across*partCols
 			rows, cols := min(partRows, c.rows-i), min(partCols, c.cols-j)
-			x, y := a, b
+			var x, y matrix[F]
 			if ta {
 				x = a.part(0, a.rows, i, rows)
 			} else {

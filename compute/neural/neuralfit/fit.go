@@ -18,7 +18,7 @@ type Fitted struct {
 // Fit trains a network on a raw table. Numbers are scaled by their quartiles and clipped, categories of up to 10 levels become indicator columns and larger ones get an embedding. Fields of p that
 // are zero are chosen by the number of rows; the choices did best on the mean of some fifty public tables (see docs/performance/neural.md).
 //
-// Without rows in d.Valid the length of the training is found on rows held back: a tenth of them where there are many, else five folds in turn, after which a network is trained on all rows for the
+// Without rows in d.Valid the length of the training is found on rows held back: a tenth of them where there are many, else three or five folds in turn, after which a network is trained on all rows for the
 // number of epochs that did best.
 func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 	e, m, err := prepare(d, &p)
@@ -50,10 +50,10 @@ func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 	return &Fitted{model, e}, nil
 }
 
-// foldRows is up to how many rows the length is found by folds.
+// foldRows is up to how many rows the length is found by folds, and manyRows up to how many by five of them instead of three.
 const (
 	foldRows = 3000
-	folds    = 5
+	manyRows = 1000
 )
 
 // prepare encodes the table and fills in the defaults.
@@ -93,7 +93,7 @@ func (p *Params) choose(n int) {
 	for _, v := range []struct {
 		p  *float64
 		to float64
-	}{{&p.Clip, 3}, {&p.WeightDecay, 0.3}, {&p.Dropout, 0.1}, {&p.LearningRate, 4e-3}} {
+	}{{&p.Clip, 3}, {&p.WeightDecay, 0.3}, {&p.LearningRate, 4e-3}} {
 		if *v.p == 0 {
 			*v.p = v.to
 		}
@@ -118,7 +118,10 @@ func length(ctx context.Context, d Data, p Params) (int, error) {
 	rows := slices.Clone(d.Train)
 	rng := rand.New(rand.NewPCG(p.Seed, 0x666f6c64))
 	rng.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
-	parts := min(folds, len(rows)/2)
+	parts := min(5, len(rows)/2)
+	if len(rows) > manyRows {
+		parts = 3
+	}
 	if parts < 2 {
 		return p.Epochs, nil
 	}
