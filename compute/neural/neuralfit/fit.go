@@ -35,13 +35,8 @@ func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 		}
 		return &Fitted{model, e}, nil
 	}
-	epochs, err := length(ctx, m, p)
-	if err != nil {
+	if p.stop, err = length(ctx, m, p); err != nil {
 		return nil, err
-	}
-	progress := p.Progress
-	p.Progress = func(epoch int, loss float64) bool {
-		return (progress == nil || progress(epoch, loss)) && epoch < epochs
 	}
 	model, err := Train(ctx, m, p)
 	if err != nil {
@@ -90,10 +85,17 @@ func (p *Params) choose(n int) {
 	if p.Hidden == nil {
 		p.Hidden = []int{128, 64}
 	}
+	decay, dropout := 0.3, 0.0
+	if n <= foldRows {
+		dropout = 0.1
+	}
+	if n >= 10_000 {
+		decay = 0.1 // more rows need less of it
+	}
 	for _, v := range []struct {
 		p  *float64
 		to float64
-	}{{&p.Clip, 3}, {&p.WeightDecay, 0.3}, {&p.LearningRate, 4e-3}} {
+	}{{&p.Clip, 3}, {&p.WeightDecay, decay}, {&p.Dropout, dropout}, {&p.LearningRate, 4e-3}} {
 		if *v.p == 0 {
 			*v.p = v.to
 		}
@@ -126,7 +128,7 @@ func length(ctx context.Context, d Data, p Params) (int, error) {
 		return p.Epochs, nil
 	}
 	sum := make([]float64, p.Epochs)
-	p.Progress = nil
+	p.Progress, p.steady = nil, true
 	for k := range parts {
 		from, to := k*len(rows)/parts, (k+1)*len(rows)/parts
 		d.Valid = rows[from:to]

@@ -59,7 +59,7 @@ type Params struct {
 	LearningRate float64 // default 2e-3
 	Warmup       float64 // share of the steps over which the rate rises to it; then it falls along a cosine to 0; default 0.02
 	WeightDecay  float64 // per step and rate, of weights, not of biases, norms or embeddings; default 1e-4
-	Patience     int     // epochs without a better loss on the validation rows after which training ends; default 6
+	Patience     int     // epochs without a better loss on the validation rows after which the best network is trained on for a quarter of its epochs, with a rate that falls to 0; default 6
 	Hold         float64 // share of Data.Train, drawn by Seed, that becomes validation rows when Data.Valid is empty; default 0: none, and every epoch is run
 	Dim          int     // numbers of an embedding; default min(16, 1.6·levels^0.56) after fast.ai
 	Seed         uint64
@@ -67,6 +67,9 @@ type Params struct {
 
 	// Progress is called after every epoch with the loss on the validation rows, NaN without such rows. Returning false ends the training.
 	Progress func(epoch int, loss float64) bool
+
+	stop   int  // unless 0, after how many epochs the rate goes to 0 ahead of its schedule
+	steady bool // stay with the schedule to the end: the losses are what is wanted
 }
 
 // Data is what to train on: rows of X, one after the other, at the positions Train (nil: all), scored on those at Valid after each epoch.
@@ -82,7 +85,7 @@ type Data struct {
 // Model is a trained network.
 type Model struct {
 	Network   *neural.Network
-	Epochs    int       // epochs kept: the best one when there were validation rows
+	Epochs    int       // epochs that the kept network has seen: those up to the best one when there were validation rows
 	Losses    []float64 // on the validation rows after each epoch run
 	Low, High []float64 // smallest and largest input of the training rows by column, for Network.Quantise
 }

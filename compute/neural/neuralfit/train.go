@@ -197,49 +197,76 @@ func (t *trainer[F]) all() [][]F {
 	return out
 }
 
+// run trains until the epochs are over, a better loss is not in sight, or Progress ends it. In the second case the rate was still high: the best network is trained on for a while with a rate that falls to 0.
 func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 	m := &Model{}
 	m.Low, m.High = t.d.span()
 	order, best := slices.Clone(t.d.Train), math.Inf(1)
 	live := t.all()
 	var kept [][]F
-	keep := func() {
-		kept = kept[:0]
-		for _, v := range live {
-			kept = append(kept, slices.Clone(v))
-		}
-	}
 	batches := (len(order) + t.Batch - 1) / t.Batch
 	t.steps = t.Epochs * batches
-	for epoch := 1; epoch <= t.Epochs; epoch++ {
+	// epoch runs one at the rate of each step, keeps what is best, and reports whether to go on.
+	epoch := func(number int, rate func(batch int) float64) (bool, error) {
 		t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
 		for b := range batches { // all of about the same size
 			if err := ctx.Err(); err != nil {
-				return nil, err
+				return false, err
 			}
 			rows := order[b*len(order)/batches : (b+1)*len(order)/batches]
 			t.forward(rows, true)
 			t.backward(rows)
-			t.adam(t.rate())
+			t.adam(rate(b))
 		}
 		loss := math.NaN()
 		if len(t.d.Valid) > 0 {
 			loss = t.loss(t.d.Valid)
 			m.Losses = append(m.Losses, loss)
 			if loss < best {
-				best, m.Epochs = loss, epoch
-				keep()
+				best, m.Epochs, kept = loss, number, kept[:0]
+				for _, v := range live {
+					kept = append(kept, slices.Clone(v))
+				}
 			}
 		} else {
-			m.Epochs = epoch
+			m.Epochs = number
 		}
-		if (t.Progress != nil && !t.Progress(epoch, loss)) || (len(t.d.Valid) > 0 && epoch-m.Epochs >= t.Patience) {
+		return t.Progress == nil || t.Progress(len(m.Losses), loss), nil
+	}
+	restore := func() {
+		for i, v := range kept {
+			copy(live[i], v)
+		}
+	}
+	done := 0
+	for e := 1; e <= t.Epochs; e++ {
+		more, err := epoch(e, func(int) float64 { return t.rate(t.step) })
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+		if done = e; (len(t.d.Valid) > 0 && e-m.Epochs >= t.Patience) || e == t.stop {
 			break
 		}
 	}
-	for i, v := range kept {
-		copy(live[i], v)
+	if done < t.Epochs && done > 0 && m.Epochs > 0 && !t.steady {
+		restore()
+		from := m.Epochs
+		cool := max(2, from/4)
+		start, steps := t.rate(from*batches), float64(cool*batches)
+		for e := range cool {
+			more, err := epoch(from+1+e, func(b int) float64 { return start * (1 - float64(e*batches+b)/steps) })
+			if err != nil {
+				return nil, err
+			}
+			if !more {
+				break
+			}
+		}
 	}
+	restore()
 	var err error
 	if m.Network, err = neural.Build(t.spec()); err != nil || (len(t.d.Valid) > 0 && kept == nil) {
 		return nil, fmt.Errorf("neuralfit: training diverged, a smaller rate may help: %w", err)
@@ -247,9 +274,9 @@ func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 	return m, nil
 }
 
-// rate is the learning rate of the next step.
-func (t *trainer[F]) rate() float64 {
-	at, warm := float64(t.step), t.Warmup*float64(t.steps)
+// rate is the learning rate of a step.
+func (t *trainer[F]) rate(step int) float64 {
+	at, warm := float64(step), t.Warmup*float64(t.steps)
 	if at < warm {
 		return t.LearningRate * (at + 1) / (warm + 1)
 	}
