@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 
 	"skerry.dev/compute/artifact"
@@ -357,7 +358,7 @@ func (e *onnxEval) classes(n int) []string {
 					if v, err := constantOf(t); err == nil && max(len(v.strings), len(v.numbers)) == n {
 						names = append(names, v.strings...)
 						for _, x := range v.numbers {
-							names = append(names, fmt.Sprint(x))
+							names = append(names, strconv.FormatFloat(x, 'f', -1, 64))
 						}
 					}
 				}
@@ -411,6 +412,9 @@ func (e *onnxEval) build(v *onnxValue) error {
 	}
 	if m.Predictor, err = st.predictor(e); err != nil {
 		return err
+	}
+	if st.trees != nil && st.trees.round32 && slices.ContainsFunc(m.Pipeline.Columns, func(c feature.Column) bool { return c.Center != 0 || c.Scale != 0 }) {
+		m.Notes = append(m.Notes, "inputs are scaled before trees: scaled values are rounded to float32 once here and at every step in a runtime, so a value within that rounding of a threshold may fall on its other side")
 	}
 	if pair && m.Kind == artifact.KindRegression {
 		m.Kind, m.Classes = artifact.KindClassification, numbered(2)

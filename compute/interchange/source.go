@@ -1,6 +1,7 @@
 package interchange
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math"
 	"strconv"
@@ -119,13 +120,13 @@ func (s *jsonSource) array(each func() error) error {
 
 func (s *jsonSource) numbers(dst []float64, limit int) ([]float64, error) {
 	err := s.array(func() error {
-		w, err := s.word()
+		w, err := s.token()
 		if err != nil {
 			return err
 		}
-		v, err := parseNumber(w)
+		v, err := parseNumber(string(w)) // on the stack: it does not escape
 		if err != nil {
-			return damaged("byte %d: %.30q where a number should be", s.at-len(w), w)
+			return damaged("byte %d: %.30q where a number should be", s.at-len(w), bytes.Clone(w))
 		}
 		if len(dst) >= limit {
 			return damaged("byte %d: more than %d numbers in an array", s.at, limit)
@@ -150,8 +151,8 @@ func parseNumber(w string) (float64, error) {
 	return v, err
 }
 
-// word consumes an unquoted value.
-func (s *jsonSource) word() (string, error) {
+// token consumes an unquoted value, which belongs to the file.
+func (s *jsonSource) token() ([]byte, error) {
 	s.blank()
 	from := s.at
 	for s.at < len(s.b) {
@@ -163,9 +164,9 @@ func (s *jsonSource) word() (string, error) {
 		break
 	}
 	if s.at == from {
-		return "", s.fail("a value")
+		return nil, s.fail("a value")
 	}
-	return string(s.b[from:s.at]), nil
+	return s.b[from:s.at], nil
 }
 
 func (s *jsonSource) text() (string, error) {
@@ -173,7 +174,8 @@ func (s *jsonSource) text() (string, error) {
 	if s.at < len(s.b) && s.b[s.at] == '"' {
 		return s.quoted()
 	}
-	return s.word()
+	w, err := s.token()
+	return string(w), err
 }
 
 // quoted consumes a string.

@@ -18,7 +18,6 @@ type xgbModel struct {
 	version    []float64
 	booster    string
 	names      []string
-	types      []string
 	params     map[string]string // learner_model_param
 	objective  string
 	best       string // attribute best_iteration
@@ -98,8 +97,6 @@ func (x *xgbModel) learner(s source) error {
 			})
 		case "feature_names":
 			x.names, err = texts(s, maxFeatures)
-		case "feature_types":
-			x.types, err = texts(s, maxFeatures)
 		case "learner_model_param":
 			return s.object(func(key string) error {
 				if len(x.params) > 32 {
