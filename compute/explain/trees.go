@@ -17,6 +17,7 @@ type Trees struct {
 	round32         bool
 	expected        []float64
 	trees           []shapTree
+	inverse         []float64 // of small whole numbers: divisions would take most of the time
 	scratch         sync.Pool
 }
 
@@ -75,6 +76,10 @@ func NewTrees(e *ensemble.Ensemble) (*Trees, error) {
 		}
 		deepest = max(deepest, st.depth)
 		t.trees = append(t.trees, st)
+	}
+	t.inverse = make([]float64, deepest+3)
+	for i := range t.inverse {
+		t.inverse[i] = 1 / float64(i)
 	}
 	size := (deepest + 2) * (deepest + 3) / 2 // every level of the recursion keeps a copy of its path
 	t.scratch.New = func() any { p := make([]pathElement, size); return &p }
@@ -136,12 +141,12 @@ type walker struct {
 
 // walk visits node at with the path above it in path[:depth], to which the split that led here is added.
 func (w *walker) walk(at int, path []pathElement, depth int, zero, one float64, feature int) {
-	extend(path, depth, zero, one, feature)
+	w.extend(path, depth, zero, one, feature)
 	n := &w.nodes[at]
 	if n.Left == 0 {
 		for i := 1; i <= depth; i++ {
 			e := &path[i]
-			s := unwoundSum(path, depth, i) * (e.one - e.zero)
+			s := w.unwoundSum(path, depth, i) * (e.one - e.zero)
 			for o, v := range n.values {
 				w.phi[(n.output+o)*w.t.inputs+e.feature] += s * v
 			}
@@ -156,7 +161,7 @@ func (w *walker) walk(at int, path []pathElement, depth int, zero, one float64, 
 	for i := 1; i <= depth; i++ {
 		if path[i].feature == n.Feature { // met above: both splits count as one
 			zero, one = path[i].zero, path[i].one
-			unwind(path, depth, i)
+			w.unwind(path, depth, i)
 			depth--
 			break
 		}
@@ -193,29 +198,30 @@ func (w *walker) left(n *ensemble.Node) bool {
 }
 
 // extend adds an element to a path of depth elements and updates the weights of the coalitions.
-func extend(path []pathElement, depth int, zero, one float64, feature int) {
+func (w *walker) extend(path []pathElement, depth int, zero, one float64, feature int) {
 	path[depth] = pathElement{feature: feature, zero: zero, one: one}
 	if depth == 0 {
 		path[0].weight = 1
 	}
-	d := float64(depth + 1)
+	d := w.t.inverse[depth+1]
 	for i := depth - 1; i >= 0; i-- {
-		path[i+1].weight += one * path[i].weight * float64(i+1) / d
-		path[i].weight = zero * path[i].weight * float64(depth-i) / d
+		v := path[i].weight * d
+		path[i+1].weight += one * v * float64(i+1)
+		path[i].weight = zero * v * float64(depth-i)
 	}
 }
 
 // unwind removes element at from a path that ends with element depth: extend backwards.
-func unwind(path []pathElement, depth, at int) {
-	zero, one := path[at].zero, path[at].one
-	next, d := path[depth].weight, float64(depth+1)
+func (w *walker) unwind(path []pathElement, depth, at int) {
+	e, d, inverse := path[at], float64(depth+1), w.t.inverse
+	next := path[depth].weight
 	for i := depth - 1; i >= 0; i-- {
-		if one != 0 {
+		if e.one != 0 {
 			old := path[i].weight
-			path[i].weight = next * d / (float64(i+1) * one)
-			next = old - path[i].weight*zero*float64(depth-i)/d
+			path[i].weight = next * d * inverse[i+1] // one is 1
+			next = old - path[i].weight*e.zero*float64(depth-i)*inverse[depth+1]
 		} else {
-			path[i].weight *= d / (zero * float64(depth-i))
+			path[i].weight *= d / e.zero * inverse[depth-i]
 		}
 	}
 	for i := at; i < depth; i++ {
@@ -224,17 +230,20 @@ func unwind(path []pathElement, depth, at int) {
 }
 
 // unwoundSum is the sum of the weights that unwind would leave.
-func unwoundSum(path []pathElement, depth, at int) float64 {
-	zero, one := path[at].zero, path[at].one
-	next, sum, d := path[depth].weight, 0.0, float64(depth+1)
-	for i := depth - 1; i >= 0; i-- {
-		if one != 0 {
-			v := next * d / (float64(i+1) * one)
-			sum += v
-			next = path[i].weight - v*zero*float64(depth-i)/d
-		} else {
-			sum += path[i].weight * d / (zero * float64(depth-i))
+func (w *walker) unwoundSum(path []pathElement, depth, at int) float64 {
+	e, d, inverse := path[at], float64(depth+1), w.t.inverse
+	sum := 0.0
+	if e.one == 0 {
+		for i := depth - 1; i >= 0; i-- {
+			sum += path[i].weight * inverse[depth-i]
 		}
+		return sum * d / e.zero
 	}
-	return sum
+	next := path[depth].weight
+	for i := depth - 1; i >= 0; i-- {
+		v := next * inverse[i+1]
+		sum += v
+		next = path[i].weight - v*e.zero*float64(depth-i)
+	}
+	return sum * d
 }
