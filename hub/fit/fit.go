@@ -316,13 +316,15 @@ type EvaluateOptions struct {
 
 // Evaluation is how an artifact did on a file.
 type Evaluation struct {
-	Digest  string  `json:"digest"`
-	Task    string  `json:"task"`
-	Kind    string  `json:"kind"`
-	Learner string  `json:"learner"`
-	Rows    int     `json:"rows"`
-	Seen    int     `json:"rows_seen_in_training"` // forecasts: rows that are not newer than its training data
-	Metrics Metrics `json:"metrics"`
+	Digest    string  `json:"digest"`
+	Task      string  `json:"task"`
+	Kind      string  `json:"kind"`
+	Learner   string  `json:"learner"`
+	RowsTrain int64   `json:"rows_train"` // that it was trained on
+	Rows      int     `json:"rows_test"`
+	Seen      int     `json:"rows_seen_in_training"` // forecasts: rows that are not newer than its training data
+	PeakRSS   int64   `json:"peak_rss_bytes"`        // of the process; 0 where it is not known
+	Metrics   Metrics `json:"metrics"`
 }
 
 // Evaluate scores an artifact on every labelled row of a file.
@@ -347,7 +349,7 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	s := independent(rows, false, 0)
-	e := &Evaluation{Digest: a.Digest, Task: m.Task, Kind: m.Kind, Learner: m.Learner}
+	e := &Evaluation{Digest: a.Digest, Task: m.Task, Kind: m.Kind, Learner: m.Learner, RowsTrain: m.Rows}
 	if m.Kind == artifact.KindForecast {
 		rows.order()
 		if s, err = forecast(sh, rows, &Options{Task: m.Task, Horizon: time.Duration(m.HorizonUS) * time.Microsecond}); err != nil {
@@ -363,5 +365,6 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	if e.Metrics, err = measure(a, out); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
+	e.PeakRSS = peakRSS()
 	return e, nil
 }

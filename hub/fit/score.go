@@ -155,81 +155,18 @@ func measure(a *artifact.Artifact, rows []scored) (Metrics, error) {
 }
 
 func classMetrics(rows []scored, classes int) Metrics {
-	n := float64(len(rows))
-	var hits, loss float64
-	tp, fp, fn := make([]float64, classes), make([]float64, classes), make([]float64, classes)
-	for _, r := range rows {
-		y, best := int(r.y), 0
-		for k, p := range r.probs {
-			if p > r.probs[best] {
-				best = k
-			}
-		}
-		if best == y {
-			hits++
-			tp[y]++
-		} else {
-			fp[best]++
-			fn[y]++
-		}
-		loss -= math.Log(max(r.probs[y], 1e-15)) / n
+	y, p := make([]float64, len(rows)), make([]float64, 0, len(rows)*classes)
+	for i, r := range rows {
+		y[i] = r.y
+		p = append(p, r.probs...)
 	}
-	accuracy := hits / n
-	f1, seen := 0.0, 0.0
-	for k := range classes {
-		if d := 2*tp[k] + fp[k] + fn[k]; d > 0 { // a class that neither occurs nor is predicted says nothing
-			f1 += 2 * tp[k] / d
-			seen++
-		}
-	}
-	f1 /= max(seen, 1)
+	said := metric.Classes(p, classes)
+	accuracy, loss, f1 := metric.Accuracy(y, said, nil), metric.LogLoss(y, p, nil, classes), metric.MacroF1(y, said, nil)
 	m := Metrics{Accuracy: &accuracy, LogLoss: &loss, MacroF1: &f1}
-	if classes == 2 {
-		if v, ok := auc(rows, 1); ok {
-			m.AUC = &v
-		}
-		return m
-	}
-	sum, k := 0.0, 0.0
-	for c := range classes {
-		if v, ok := auc(rows, c); ok {
-			sum += v
-			k++
-		}
-	}
-	if k > 0 {
-		sum /= k
-		m.AUC = &sum
+	if auc := metric.MulticlassAUC(y, p, nil, classes); !math.IsNaN(auc) {
+		m.AUC = &auc
 	}
 	return m
-}
-
-// auc is the probability that a row of the class has a higher score than one of another, ties counted half; false when one of the two kinds is missing.
-func auc(rows []scored, class int) (float64, bool) {
-	at := make([]int, len(rows))
-	for i := range at {
-		at[i] = i
-	}
-	slices.SortFunc(at, func(a, b int) int { return cmp.Compare(rows[a].probs[class], rows[b].probs[class]) })
-	var pos, ranks float64
-	for i := 0; i < len(at); {
-		j := i
-		for j < len(at) && rows[at[j]].probs[class] == rows[at[i]].probs[class] {
-			j++
-		}
-		rank := float64(i+j+1) / 2 // mean of the ranks i+1 … j
-		for ; i < j; i++ {
-			if int(rows[at[i]].y) == class {
-				pos++
-				ranks += rank
-			}
-		}
-	}
-	neg := float64(len(rows)) - pos
-	if pos == 0 || neg == 0 {
-		return 0, false
-	}
-	return (ranks - pos*(pos+1)/2) / (pos * neg), true
 }
 
 // Gain is what an input is worth: the rise of the test loss (log loss, or absolute error) when its values are shuffled among the rows.

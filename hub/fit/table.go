@@ -148,6 +148,9 @@ func (s *shape) kindOf(t *frame.Column, o *Options) error {
 		}
 		return nil
 	}
+	if t.Missing() == t.Len() {
+		return fmt.Errorf("target %q has no value in any row", t.Name)
+	}
 	if t.Type == frame.Time {
 		return fmt.Errorf("target %q holds times: must be numbers or classes", t.Name)
 	}
@@ -194,7 +197,17 @@ func (s *shape) kindOf(t *frame.Column, o *Options) error {
 
 // rows brings a table into the shape: categories and classes by name, values of unknown ones missing.
 func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
-	r := &rowSet{times: make([]int64, f.Rows), values: make([][]float64, f.Rows), target: make([]float64, f.Rows)}
+	r, err := s.inputRows(f)
+	if err != nil {
+		return nil, err
+	}
+	r.target, err = s.targetOf(f)
+	return r, err
+}
+
+// inputRows is rows without the target.
+func (s *shape) inputRows(f *frame.Frame) (*rowSet, error) {
+	r := &rowSet{times: make([]int64, f.Rows), values: make([][]float64, f.Rows)}
 	flat := make([]float64, f.Rows*len(s.inputs))
 	for i := range r.values {
 		r.values[i] = flat[i*len(s.inputs) : (i+1)*len(s.inputs) : (i+1)*len(s.inputs)]
@@ -213,6 +226,15 @@ func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
 			r.values[i][j] = get(i)
 		}
 	}
+	var err error
+	if s.time != "" {
+		r.times, err = s.timesOf(f)
+	}
+	return r, err
+}
+
+// targetOf returns the target's values: numbers, or indices of classes.
+func (s *shape) targetOf(f *frame.Frame) ([]float64, error) {
 	t, err := column(f, s.target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
@@ -221,16 +243,11 @@ func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
 	if err != nil {
 		return nil, err
 	}
-	for i := range r.target {
-		r.target[i] = get(i)
+	y := make([]float64, f.Rows)
+	for i := range y {
+		y[i] = get(i)
 	}
-	if s.time == "" {
-		return r, nil
-	}
-	if r.times, err = s.timesOf(f); err != nil {
-		return nil, err
-	}
-	return r, nil
+	return y, nil
 }
 
 // timesOf returns the event times of a table.

@@ -129,8 +129,8 @@ func (w *work) monotone(s string) ([]int8, error) {
 // hashOther scatters rows independently of the hash split.
 func hashOther(i int) uint32 { return uint32(i) * 2246822519 >> 16 }
 
-// forestBytes is how large the trees of a forest may become together; an artifact holds no more than 64 MiB.
-const forestBytes = 40 << 20
+// forestBytes is how large the trees of a forest may become together; a model section holds no more than 32 MiB.
+const forestBytes = 30 << 20
 
 // fitForest trains a forest at its defaults and the settings. Leaves are as many as fit an artifact.
 func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained, error) {

@@ -81,20 +81,7 @@ func fitCommand() *cobra.Command {
 					return err
 				}
 			}
-			if report == "" {
-				return writeFit(c.OutOrStdout(), r, out)
-			}
-			var j bytes.Buffer
-			e := json.NewEncoder(&j)
-			e.SetIndent("", "  ")
-			if err := e.Encode(r); err != nil {
-				return err
-			}
-			if report == "-" {
-				_, err := j.WriteTo(c.OutOrStdout())
-				return err
-			}
-			if err := writeFile(report, j.Bytes()); err != nil {
+			if done, err := writeReport(c, report, r); done || err != nil {
 				return err
 			}
 			return writeFit(c.OutOrStdout(), r, out)
@@ -124,6 +111,37 @@ func fitCommand() *cobra.Command {
 	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
 	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append(fit.Trainers(), "auto"), cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// writeReport writes v as JSON to a file, or to standard output when path is "-": then it is done. Without a path it does nothing.
+func writeReport(c *cobra.Command, path string, v any) (done bool, err error) {
+	if path == "" {
+		return false, nil
+	}
+	var j bytes.Buffer
+	e := json.NewEncoder(&j)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return false, err
+	}
+	if path == "-" {
+		_, err := j.WriteTo(c.OutOrStdout())
+		return true, err
+	}
+	return false, writeFile(path, j.Bytes())
+}
+
+// jsonFlag adds --json to a command, by itself (standard output) or with a file after it.
+func jsonFlag(c *cobra.Command, to *string) {
+	c.Flags().StringVar(to, "json", "", "write the report as JSON, to standard output or to the file given")
+	c.Flags().Lookup("json").NoOptDefVal = "-"
+	c.Args = func(c *cobra.Command, args []string) error {
+		if len(args) == 1 && *to == "-" {
+			*to = args[0]
+			return nil
+		}
+		return cobra.NoArgs(c, args)
+	}
 }
 
 func writeFit(w io.Writer, r *fit.Report, out string) error {
@@ -165,16 +183,15 @@ func writeMetrics(w io.Writer, m fit.Metrics) {
 	}
 }
 
-func (r *remote) evaluateCommand() *cobra.Command {
+func evaluateCommand() *cobra.Command {
 	var o fit.EvaluateOptions
-	var model string
+	var model, report string
 	c := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Score an artifact on a file",
 		Long: "Run an artifact over the rows of a CSV file, one after the other as a device would, and score it on those whose truth the file holds. Columns are found by the names of the artifact's inputs. " +
 			"For a forecast the report says how many rows are not newer than its training data.",
 		Example: "  skerry-hub evaluate --model income.skerry --data adult-test.csv\n  skerry-hub evaluate --model pm25.skerry --data other-station.csv --time ts --json",
-		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, _, err := readArtifact(model)
 			if err != nil {
@@ -184,8 +201,8 @@ func (r *remote) evaluateCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("evaluate: %w", err)
 			}
-			if r.json {
-				return r.print(c, e, "")
+			if done, err := writeReport(c, report, e); done || err != nil {
+				return err
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintf(t, "model\t%s (%s of task %s, %s)\nrows\t%d\n", e.Digest[:12], e.Kind, e.Task, e.Learner, e.Rows)
@@ -201,6 +218,74 @@ func (r *remote) evaluateCommand() *cobra.Command {
 	fl.StringVarP(&o.Data, "data", "d", "", "CSV file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
+	jsonFlag(c, &report)
 	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
 	return c
+}
+
+func explainCommand() *cobra.Command {
+	var o fit.ExplainOptions
+	var model, report string
+	c := &cobra.Command{
+		Use:   "explain",
+		Short: "Say what moves an artifact's predictions",
+		Long: "Shapley values of an artifact's features on rows of a CSV file: exact for trees and linear models, sampled for others, in the unit of the model's raw score. --permutation also shuffles every feature and reports how the " +
+			"loss rises; --dependence shows the prediction as a function of one feature.",
+		Example: "  skerry-hub explain --model income.skerry --data adult.csv.gz --rows 500\n  skerry-hub explain --model power.skerry --data power.csv --permutation --dependence AT --json report.json",
+		RunE: func(c *cobra.Command, _ []string) error {
+			a, _, err := readArtifact(model)
+			if err != nil {
+				return err
+			}
+			e, err := fit.Explain(c.Context(), a, o)
+			if err != nil {
+				return fmt.Errorf("explain: %w", err)
+			}
+			if done, err := writeReport(c, report, e); done || err != nil {
+				return err
+			}
+			return writeExplanation(c.OutOrStdout(), e)
+		},
+	}
+	fl := c.Flags()
+	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry)")
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV file")
+	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
+	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
+	fl.StringVar(&o.Class, "class", "", "class to explain (default: the last)")
+	fl.IntVar(&o.Rows, "rows", 0, "rows at most, evenly spread (default 1000)")
+	fl.BoolVar(&o.Permutation, "permutation", false, "shuffle features and measure the loss")
+	fl.StringVar(&o.Dependence, "dependence", "", "feature whose partial dependence to compute")
+	fl.IntVar(&o.Points, "points", 0, "points of the dependence (default 20)")
+	fl.BoolVar(&o.PerRow, "per-row", false, "put the contributions of every row into the report")
+	fl.Uint64Var(&o.Seed, "seed", 1, "seed of samples and shuffles")
+	fl.IntVar(&o.Threads, "threads", 2, "threads")
+	jsonFlag(c, &report)
+	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
+	return c
+}
+
+func writeExplanation(w io.Writer, e *fit.Explanation) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "model\t%s (%s of task %s, %s)\nmethod\t%s on %d rows, from %.5g\n", e.Digest[:12], e.Kind, e.Task, e.Learner, e.Method, e.Rows, e.Expected)
+	if e.Class != "" {
+		fmt.Fprintf(t, "class\t%s\n", e.Class)
+	}
+	fmt.Fprintln(t, "\nfeature\tmean |contribution|\tmean")
+	for _, f := range e.Features {
+		fmt.Fprintf(t, "%s\t%.5g\t%+.5g\n", f.Feature, f.MeanAbs, f.Mean)
+	}
+	if e.Permutation != nil {
+		fmt.Fprintln(t, "\nshuffled\tloss rises by")
+		for _, g := range e.Permutation {
+			fmt.Fprintf(t, "%s\t%+.5g\n", g.Feature, g.Gain)
+		}
+	}
+	if d := e.Dependence; d != nil {
+		fmt.Fprintf(t, "\n%s\tprediction\n", d.Feature)
+		for k, v := range d.Grid {
+			fmt.Fprintf(t, "%.5g\t%.5g\n", v, d.Mean[k])
+		}
+	}
+	return t.Flush()
 }

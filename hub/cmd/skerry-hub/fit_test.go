@@ -108,7 +108,7 @@ func TestFit(t *testing.T) {
 	}
 
 	refused(t, `no column "prize": there are size, Town`, "fit", "--data", data, "--target", "prize")
-	refused(t, "must be auto, gbdt", "fit", "--data", data, "--target", "price", "--learner", "magic")
+	refused(t, "must be auto, extra-trees", "fit", "--data", data, "--target", "price", "--learner", "magic")
 	refused(t, "column of the event time", "fit", "--data", series, "--target", "temp", "--horizon", "1h")
 	refused(t, "tested on the future", "fit", "--data", series, "--target", "temp", "--time", "ts", "--horizon", "1h", "--split", "hash")
 	refused(t, "time, hash, none or column=value", "fit", "--data", data, "--target", "price", "--split", "often")

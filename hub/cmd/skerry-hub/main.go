@@ -53,7 +53,7 @@ func root() *cobra.Command {
 	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
 		r.modelCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
-		fitCommand(), r.evaluateCommand(), &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
+		fitCommand(), evaluateCommand(), explainCommand(), &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintln(c.OutOrStdout(), programVersion())
 		}})
 	return c

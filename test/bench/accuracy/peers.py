@@ -57,7 +57,7 @@ def score(task, y, p, classes):
         return {"rmse": float(np.sqrt(np.mean((y - p) ** 2))), "mae": float(np.mean(np.abs(y - p)))}
     q = np.full((len(y), classes), 0.0)
     q[:, : p.shape[1]] = p
-    q = np.clip(q, 1e-15, 1)
+    q = np.clip(q, 2.0**-52, 1)
     return {"logloss": float(-np.mean(np.log(q[np.arange(len(y)), y]))), "accuracy": float(np.mean(q.argmax(1) == y))}
 
 
