@@ -206,20 +206,20 @@ func contract(width int) *instructions {
 			continue
 		}
 		k.passes = append(k.passes, pass{rows: rows, kill: func(blocks *byte, n int, entries, ranks, dead *byte) {
-			next := entries
+			next := 0
 			for i := range n {
 				b := (*rowBlock)(unsafe.Pointer(move(blocks, i*8)))
 				for r := range rows {
 					*move(dead, int(b.slot)+r) = 0
 				}
 				for range b.entries {
-					en := (*rowEntry)(unsafe.Pointer(next))
+					en := (*rowEntry)(unsafe.Pointer(move(entries, next)))
 					for r := range rows {
 						if int8(en.threshold) > int8(*move(ranks, int(en.bin)+r)) {
 							*move(dead, int(b.slot)+r) |= uint8(en.kill)
 						}
 					}
-					next = move(next, int(unsafe.Sizeof(*en)))
+					next += int(unsafe.Sizeof(*en))
 				}
 			}
 		}, fold: func(dead *byte, trees, blocks int, scores *float64, stride int, leaf *byte, sums *float64) {
@@ -235,9 +235,10 @@ func contract(width int) *instructions {
 		}})
 	}
 	k.looks = []look{{256, func(counts *byte, groups int, entries, ranks, leaf *byte) {
+		read, next := 0, 0
 		count := func() int {
-			n := *(*uint32)(unsafe.Pointer(counts))
-			counts = move(counts, 4)
+			n := *(*uint32)(unsafe.Pointer(move(counts, read)))
+			read += 4
 			return int(n)
 		}
 		for g := range groups {
@@ -246,11 +247,11 @@ func contract(width int) *instructions {
 				dead := make([]byte, width)
 				for range count() {
 					for lane := range width {
-						if int8(*move(ranks, int(*move(entries, lane)))) > int8(*move(entries, width+lane)) {
-							dead[lane] |= *move(entries, 2*width+lane)
+						if int8(*move(ranks, int(*move(entries, next+lane)))) > int8(*move(entries, next+width+lane)) {
+							dead[lane] |= *move(entries, next+2*width+lane)
 						}
 					}
-					entries = move(entries, 3*width)
+					next += 3 * width
 				}
 				for lane, d := range dead {
 					for i := range 8 {
@@ -296,7 +297,7 @@ func TestPredictBatch(t *testing.T) {
 		}
 	}
 	x, dst := s.rows(rng, e, 300), make([]float64, 600)
-	if n := testing.AllocsPerRun(20, func() { _ = e.PredictBatch(dst, x, 1) }); n != 0 {
+	if n := testing.AllocsPerRun(20, func() { _ = e.PredictBatch(dst, x, 1) }); n != 0 && !raced {
 		t.Errorf("PredictBatch allocates %v times, want 0", n)
 	}
 }

@@ -34,18 +34,18 @@ func right(ranks, threshold uint64) uint64 { return (ranks + threshold) >> 7 & e
 
 // killRows32 has the contract of the assembly's killRows, for 32 rows.
 func killRows32(blocks *byte, n int, entries, ranks, dead *byte) {
-	entry := unsafe.Pointer(entries)
+	next := uintptr(0) // an offset: a pointer must not leave the entries
 	for _, block := range unsafe.Slice((*rowBlock)(unsafe.Pointer(blocks)), n) {
 		var a, b, c, d uint64
 		for range block.entries {
-			en := (*rowEntry)(entry)
+			en := (*rowEntry)(unsafe.Add(unsafe.Pointer(entries), next))
 			threshold, kill := uint64(en.threshold)<<32|uint64(en.threshold), uint64(en.kill&0xff)
 			r := unsafe.Add(unsafe.Pointer(ranks), en.bin)
 			a |= right(word(r, 0), threshold) * kill // a byte times 0 or 1
 			b |= right(word(r, 1), threshold) * kill
 			c |= right(word(r, 2), threshold) * kill
 			d |= right(word(r, 3), threshold) * kill
-			entry = unsafe.Add(entry, unsafe.Sizeof(*en))
+			next += unsafe.Sizeof(*en)
 		}
 		to := unsafe.Add(unsafe.Pointer(dead), block.slot)
 		put(to, 0, a)
@@ -57,14 +57,14 @@ func killRows32(blocks *byte, n int, entries, ranks, dead *byte) {
 
 // killRows8 has it for 8 rows.
 func killRows8(blocks *byte, n int, entries, ranks, dead *byte) {
-	entry := unsafe.Pointer(entries)
+	next := uintptr(0)
 	for _, b := range unsafe.Slice((*rowBlock)(unsafe.Pointer(blocks)), n) {
 		var a uint64
 		for range b.entries {
-			en := (*rowEntry)(entry)
+			en := (*rowEntry)(unsafe.Add(unsafe.Pointer(entries), next))
 			r := unsafe.Add(unsafe.Pointer(ranks), en.bin)
 			a |= right(word(r, 0), uint64(en.threshold)<<32|uint64(en.threshold)) * uint64(en.kill&0xff)
-			entry = unsafe.Add(entry, unsafe.Sizeof(*en))
+			next += unsafe.Sizeof(*en)
 		}
 		put(unsafe.Add(unsafe.Pointer(dead), b.slot), 0, a)
 	}
@@ -72,18 +72,16 @@ func killRows8(blocks *byte, n int, entries, ranks, dead *byte) {
 
 // foldRows32 and foldRows8 have the contract of the assembly's foldRows.
 func foldRows32(dead *byte, trees, blocks int, scores *float64, stride int, _ *byte, sums *float64) {
-	for range trees {
+	for t := range trees {
 		for w := range 4 {
-			foldWord(unsafe.Add(unsafe.Pointer(dead), 8*w), blocks, unsafe.Pointer(scores), unsafe.Add(unsafe.Pointer(sums), 64*w))
+			foldWord(unsafe.Add(unsafe.Pointer(dead), t*blocks*blockRows+8*w), blocks, unsafe.Add(unsafe.Pointer(scores), t*stride), unsafe.Add(unsafe.Pointer(sums), 64*w))
 		}
-		dead, scores = (*byte)(unsafe.Add(unsafe.Pointer(dead), blocks*blockRows)), (*float64)(unsafe.Add(unsafe.Pointer(scores), stride))
 	}
 }
 
 func foldRows8(dead *byte, trees, blocks int, scores *float64, stride int, _ *byte, sums *float64) {
-	for range trees {
-		foldWord(unsafe.Pointer(dead), blocks, unsafe.Pointer(scores), unsafe.Pointer(sums))
-		dead, scores = (*byte)(unsafe.Add(unsafe.Pointer(dead), blocks*blockRows)), (*float64)(unsafe.Add(unsafe.Pointer(scores), stride))
+	for t := range trees {
+		foldWord(unsafe.Add(unsafe.Pointer(dead), t*blocks*blockRows), blocks, unsafe.Add(unsafe.Pointer(scores), t*stride), unsafe.Pointer(sums))
 	}
 }
 

@@ -1,0 +1,6 @@
+//go:build race
+
+package ensemble
+
+// raced says that the race detector is on, under which sync.Pool forgets at random.
+const raced = true
