@@ -67,6 +67,7 @@ type Model struct {
 	Inputs    []Input
 	Kind      string   // artifact.KindRegression or artifact.KindClassification
 	Classes   []string // of a classification
+	Quantiles []float64 // what the outputs of a quantile regression with several estimate, where the file says so
 	Pipeline  *feature.Pipeline
 	Predictor artifact.Predictor
 	Notes     []string // what a user should know: what was left out or holds only for some inputs
@@ -177,11 +178,13 @@ func (m *Model) plain() {
 	m.Pipeline = p
 }
 
-// Artifact makes a complete artifact for a task. series names what is predicted. A regression must have one output; its self-test rows lie at the points where the
+// Artifact makes a complete artifact for a task. series names what is predicted. A regression must have one output, or three quantiles, the median in the middle of two that lie as far from it: they become the
+// point, lower and upper models. Its self-test rows lie at the points where the
 // model's predictions change, and where inputs are missing if the model can handle that.
 func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
-	if n := m.Predictor.Outputs(); m.Kind == artifact.KindRegression && n != 1 {
-		return nil, refused("the model has %d outputs, an artifact for a regression has 1: train one model per target", n)
+	models, err := m.roles()
+	if err != nil {
+		return nil, err
 	}
 	name := m.Name
 	if name == "" {
@@ -195,7 +198,10 @@ func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 		Manifest: artifact.Manifest{Task: task, Kind: m.Kind, Inputs: m.Pipeline.Inputs, Learner: learner, CreatedFrom: []string{"file:" + name, "sha256:" + m.SHA256},
 			Output: artifact.Output{Series: series, Input: -1, Classes: m.Classes}, Params: map[string]string{"format": string(m.Format)}},
 		Pipeline: m.Pipeline,
-		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: m.Predictor},
+		Models:   models,
+	}
+	if len(models) > 1 {
+		a.Calibration.Level = m.Quantiles[2] - m.Quantiles[0]
 	}
 	if m.Producer != "" {
 		a.Manifest.Params["producer"] = m.Producer
@@ -215,9 +221,9 @@ func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 			return nil, fmt.Errorf("make self-test: %w", err)
 		}
 	}
-	for _, want := range v.Want[artifact.Point] {
-		if math.IsNaN(want) || math.IsInf(want, 0) {
-			return nil, refused("the model predicts %v for a row of ordinary numbers: its parameters overflow", want)
+	for _, list := range v.Want {
+		if !finiteAll(list) {
+			return nil, refused("the model predicts no finite number for a row of ordinary numbers: its parameters overflow")
 		}
 	}
 	a.Vectors = v
@@ -225,6 +231,34 @@ func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 		return nil, fmt.Errorf("make artifact: %w", err)
 	}
 	return a, nil
+}
+
+// roles gives the model its role, or each of three quantiles its own.
+func (m *Model) roles() (map[artifact.Role]artifact.Predictor, error) {
+	n := m.Predictor.Outputs()
+	if m.Kind != artifact.KindRegression || n == 1 {
+		return map[artifact.Role]artifact.Predictor{artifact.Point: m.Predictor}, nil
+	}
+	e, ok := m.Predictor.(*ensemble.Ensemble)
+	q := m.Quantiles
+	if !ok || e.Spec().Vector || n != 3 || len(q) != 3 || q[0] >= 0.5 || q[1] != 0.5 || math.Abs(q[0]+q[2]-1) > 1e-6 {
+		return nil, refused("the model has %d outputs, an artifact for a regression has 1, or 3 quantiles such as 0.05, 0.5 and 0.95: train one model per target", n)
+	}
+	out := map[artifact.Role]artifact.Predictor{}
+	for k, role := range []artifact.Role{artifact.Lower, artifact.Point, artifact.Upper} {
+		s := e.Spec()
+		s.Base = s.Base[k : k+1]
+		var trees []ensemble.Tree
+		for t := k; t < e.Trees(); t += n {
+			trees = append(trees, e.Tree(t))
+		}
+		one, err := ensemble.Build(s, trees)
+		if err != nil {
+			return nil, err
+		}
+		out[role] = one
+	}
+	return out, nil
 }
 
 // vectorRows returns up to 32 rows of inputs, an hour apart.

@@ -72,9 +72,13 @@ func (e *onnxEval) mlOp(n *onnxNode, in []*onnxValue) (*onnxValue, error) {
 	switch n.op {
 	case "Normalizer":
 		return e.normalizer(n, v)
-	case "TreeEnsembleRegressor", "TreeEnsemble", "LinearRegressor", "Scaler", "Imputer", "OneHotEncoder", "LabelEncoder":
+	case "TreeEnsembleRegressor", "TreeEnsemble":
 		if v.cols == nil {
-			return nil, refused("it works on a model's outputs or a constant: only inputs can be prepared")
+			return nil, refused("trees on top of another model or of a matrix product (a PCA, for instance): train them on the inputs")
+		}
+	case "Scaler", "Imputer", "OneHotEncoder", "LabelEncoder":
+		if v.cols == nil {
+			return nil, refused("it works on a model's outputs, on a matrix product or a constant: only inputs can be prepared")
 		}
 	}
 	switch n.op {
@@ -718,10 +722,15 @@ func (e *onnxEval) linearRegressor(n *onnxNode, v *onnxValue) (*onnxValue, error
 
 func linearStage(n *onnxNode, v *onnxValue, outputs int) (*stage, error) {
 	w, b := floatsOf(n, "coefficients"), floatsOf(n, "intercepts")
-	if outputs < 1 || outputs > ensemble.MaxOutputs || len(w) != outputs*len(v.cols) || len(b) != 0 && len(b) != outputs {
-		return nil, damaged("%d coefficients and %d intercepts for %d columns and %d outputs", len(w), len(b), len(v.cols), outputs)
+	width := len(v.cols) + len(v.outs)
+	if outputs < 1 || outputs > ensemble.MaxOutputs || width == 0 || len(w) != outputs*width || len(b) != 0 && len(b) != outputs {
+		return nil, damaged("%d coefficients and %d intercepts for %d columns and %d outputs", len(w), len(b), width, outputs)
 	}
-	st, err := dense(nil, v.cols, len(v.cols), outputs, slices.Clone(w))
+	before := whole(v) // a matrix product, such as that of a PCA
+	if v.outs != nil && before == nil {
+		return nil, refused("a linear model on top of some outputs of another model")
+	}
+	st, err := dense(before, v.cols, width, outputs, slices.Clone(w))
 	if err == nil && len(b) > 0 {
 		st = st.scaled(slices.Repeat([]float64{1}, outputs), b)
 	}
@@ -734,8 +743,8 @@ func (e *onnxEval) classifier(n *onnxNode, in []*onnxValue) (*onnxValue, error) 
 		return nil, err
 	}
 	v := in[0]
-	if v.cols == nil {
-		return nil, refused("a classifier on top of another model")
+	if v.cols == nil && (n.op != "LinearClassifier" || v.outs == nil) {
+		return nil, refused("a classifier on top of another model or of a matrix product (a PCA, for instance): train it on the inputs")
 	}
 	names := classNames(n, "classlabels_strings", "classlabels_int64s")
 	if n.op == "LinearClassifier" {
@@ -753,7 +762,7 @@ func (e *onnxEval) classifier(n *onnxNode, in []*onnxValue) (*onnxValue, error) 
 		return e.treeClassifier(n, v, info, post)
 	}
 	rows := len(names)
-	if w := floatsOf(n, "coefficients"); len(names) == 2 && len(w) == len(v.cols) {
+	if w := floatsOf(n, "coefficients"); len(names) == 2 && len(w) == len(v.cols)+len(v.outs) {
 		rows = 1
 	}
 	st, err := linearStage(n, v, rows)

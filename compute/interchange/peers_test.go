@@ -279,6 +279,10 @@ func leafOf(t ensemble.Tree, x []float64, round32 bool) float64 {
 func checkArtifact(t *testing.T, m *Model, rows [][]float64) {
 	t.Helper()
 	a, err := m.Artifact("task", "target")
+	if len(m.Quantiles) == 3 && err == nil {
+		checkQuantiles(t, m, a, rows)
+		return
+	}
 	if m.Kind == artifact.KindRegression && m.Predictor.Outputs() > 1 {
 		if err == nil || !strings.Contains(err.Error(), "outputs") {
 			t.Errorf("Artifact of a model with %d outputs: %v", m.Predictor.Outputs(), err)
@@ -319,6 +323,30 @@ func checkArtifact(t *testing.T, m *Model, rows [][]float64) {
 		}
 		if m.Kind == artifact.KindClassification && difference(r.Classes()[len(r.Classes())-1], want[len(want)-1]) != 0 {
 			t.Fatalf("the runner's classes are %v, the model's %v", r.Classes(), want)
+		}
+	}
+}
+
+// checkQuantiles holds the three models of an artifact to the three outputs of the imported one.
+func checkQuantiles(t *testing.T, m *Model, a *artifact.Artifact, rows [][]float64) {
+	t.Helper()
+	r, err := artifact.NewRunner(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if math.Abs(a.Calibration.Level-0.8) > 1e-6 {
+		t.Errorf("level %v, want 0.8", a.Calibration.Level)
+	}
+	h := feature.NewHistory(len(m.Inputs), 1)
+	for _, x := range rows {
+		h.Push(0, x)
+		point, lower, upper, err := r.Predict(h, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := predictRow(t, m, x)
+		if difference(point, want[1]) > 1e-12 || difference(lower, min(want[0], want[2])) > 1e-12 || difference(upper, max(want[0], want[2])) > 1e-12 {
+			t.Fatalf("the runner gives %v, %v and %v, the model %v", lower, point, upper, want)
 		}
 	}
 }

@@ -21,6 +21,7 @@ type xgbModel struct {
 	params     map[string]string // learner_model_param
 	objective  string
 	best       string // attribute best_iteration
+	quantiles  string // quantile_alpha of reg:quantileerror
 	g          grove
 	info       []float64 // tree_info
 	drop       []float64 // weight_drop of dart
@@ -107,9 +108,18 @@ func (x *xgbModel) learner(s source) error {
 			})
 		case "objective":
 			return s.object(func(key string) error {
-				if key == "name" {
+				switch key {
+				case "name":
 					x.objective, err = s.text()
 					return err
+				case "quantile_loss_param":
+					return s.object(func(key string) error {
+						if key == "quantile_alpha" {
+							x.quantiles, err = s.text()
+							return err
+						}
+						return s.skip()
+					})
 				}
 				return s.skip()
 			})
@@ -542,6 +552,11 @@ func (x *xgbModel) model() (*Model, error) {
 	base, err := x.base(outputs, o.margin)
 	if err != nil {
 		return nil, err
+	}
+	for _, w := range strings.Split(strings.Trim(x.quantiles, "[]"), ",") {
+		if q, err := strconv.ParseFloat(strings.TrimSpace(w), 32); err == nil && q > 0 && q < 1 && x.objective == "reg:quantileerror" && len(m.Quantiles) < outputs {
+			m.Quantiles = append(m.Quantiles, q)
+		}
 	}
 	if x.best != "" {
 		m.Notes = append(m.Notes, fmt.Sprintf("training stopped early at best_iteration %.20s; all trees are used, as Booster.predict does: save booster[:best_iteration+1] to leave out the rest", x.best))

@@ -319,6 +319,7 @@ def onnx_models():
     from skl2onnx import to_onnx
     from skl2onnx.common.data_types import FloatTensorType, StringTensorType
     from sklearn.compose import ColumnTransformer
+    from sklearn.decomposition import PCA
     from sklearn.ensemble import (ExtraTreesClassifier, GradientBoostingClassifier, GradientBoostingRegressor, HistGradientBoostingClassifier,
                                   HistGradientBoostingRegressor, RandomForestClassifier, RandomForestRegressor)
     from sklearn.impute import SimpleImputer
@@ -411,6 +412,7 @@ def onnx_models():
     skl("pipe_robust", make_pipeline(SimpleImputer(), MaxAbsScaler(), RobustScaler(), Ridge()).fit(N, y), X=N, near=False, peer=False)
     skl("pipe_normal", make_pipeline(SimpleImputer(), Normalizer(), LinearRegression()).fit(N, y), X=N, near=False, peer=False)
     skl("pipe_normal_l1", make_pipeline(SimpleImputer(), Normalizer("l1"), StandardScaler(), RandomForestClassifier(3, max_depth=3, random_state=1)).fit(N, c2), X=N, near=False, classes=True, peer=False)
+    skl("pipe_pca", make_pipeline(SimpleImputer(), PCA(3), LogisticRegression()).fit(N, c3), X=N, near=False, classes=True)
     C = np.concatenate([N[:, :2], np.random.default_rng(3).integers(0, 4, (len(X), 1)), np.random.default_rng(4).integers(3, 6, (len(X), 1))], 1).astype(np.float32)
     ct = ColumnTransformer([("a", make_pipeline(SimpleImputer(), StandardScaler()), [0, 1]), ("b", OneHotEncoder(handle_unknown="ignore"), [2, 3])])
     m = make_pipeline(ct, LogisticRegression()).fit(C, c2)
