@@ -2,6 +2,7 @@ package frame
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"errors"
@@ -16,9 +17,11 @@ import (
 // Options of ReadCSV. The zero value is a sensible default.
 type Options struct {
 	Comma         rune            // default ','
-	MaxBytes      int64           // of unpacked text; default 1 GiB
+	MaxBytes      int64           // of unpacked text; default 16 GiB
+	MaxLine       int64           // bytes of one line, or of one record with line breaks in quotes; default 16 MiB
+	MaxCells      int64           // rows times columns, 8 bytes each; default 2^28
 	MaxColumns    int             // default 4096
-	MaxCategories int             // of a column; default 65536
+	MaxCategories int             // of a column; default 2^20
 	Types         map[string]Type // columns whose type is not to be inferred
 	Missing       []string        // beside the empty field; default NA, NaN, nan, null, ?
 }
@@ -48,43 +51,72 @@ var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2
 
 // ReadCSV reads a table with a header line. Gzip is recognised by its first bytes. A column is numbers when every present field is one, times when every one
 // is a time in a common ISO form, else categories. A column without any present field is numbers. Errors are *Error where a place in the text is to
-// blame. Memory stays below a small multiple of MaxBytes.
+// blame, and wrap ErrTooLarge where a limit is exceeded.
+//
+// Fields become numbers as they are read, so memory is that of the table and of the distinct categories. Where a field shows that a column is no numbers (or no times) after all, the text is read again: at
+// most twice, from its start when r can seek, else from a copy of its packed bytes.
 func ReadCSV(r io.Reader, o Options) (*Frame, error) {
 	o.defaults()
-	in := bufio.NewReader(r)
+	src, ok := r.(io.ReadSeeker)
+	start := int64(0)
+	if ok {
+		var err error
+		if start, err = src.Seek(0, io.SeekCurrent); err != nil {
+			ok = false // a pipe
+		}
+	}
+	if !ok {
+		b, err := io.ReadAll(&limit{r: r, left: o.MaxBytes, line: math.MaxInt64, max: math.MaxInt64})
+		if err != nil {
+			return nil, fmt.Errorf("read csv: %w", err)
+		}
+		src = bytes.NewReader(b)
+	}
+	types := map[string]Type{}
+	for {
+		p := pass{o: &o, types: types}
+		f, err := p.read(src)
+		if err != nil {
+			return nil, fmt.Errorf("read csv: %w", err)
+		}
+		if !p.again {
+			return f, nil
+		}
+		if _, err := src.Seek(start, io.SeekStart); err != nil {
+			return nil, fmt.Errorf("read csv: %w", err)
+		}
+	}
+}
+
+// pass is one reading of the text. types are what earlier passes found out.
+type pass struct {
+	o     *Options
+	types map[string]Type
+	again bool // a column turned out to be of another type
+}
+
+func (p *pass) read(r io.Reader) (*Frame, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
 	var src io.Reader = in
 	if head, _ := in.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, fmt.Errorf("read csv: %w", err)
+			return nil, err
 		}
 		src = z
 	}
-	limited := &limit{r: src, left: o.MaxBytes}
-	c := csv.NewReader(limited)
-	c.Comma, c.ReuseRecord = o.Comma, true
+	c := csv.NewReader(&limit{r: src, left: p.o.MaxBytes, line: p.o.MaxLine, max: p.o.MaxLine})
+	c.Comma, c.ReuseRecord = p.o.Comma, true
 	header, err := c.Read()
 	if err != nil {
 		if errors.Is(err, io.EOF) {
 			err = errors.New("no header line")
 		}
-		return nil, fmt.Errorf("read csv: %w", err)
+		return nil, err
 	}
-	if len(header) > o.MaxColumns {
-		return nil, fmt.Errorf("read csv: %w", &Error{Line: 1, Column: o.MaxColumns + 1, Err: fmt.Errorf("%d columns, at most %d: %w", len(header), o.MaxColumns, ErrTooLarge)})
-	}
-	builders := make([]builder, len(header))
-	seen := map[string]bool{}
-	for j, name := range header {
-		name = strings.Clone(strings.TrimPrefix(name, "\ufeff"))
-		if name == "" || seen[name] {
-			return nil, fmt.Errorf("read csv: %w", &Error{Line: 1, Column: j + 1, Name: name, Err: errors.New("a column needs a name of its own")})
-		}
-		seen[name] = true
-		builders[j] = builder{name: name, o: &o, index: map[string]int{}}
-		if t, ok := o.Types[name]; ok {
-			builders[j].fixed, builders[j].want = true, t
-		}
+	builders, err := p.builders(header)
+	if err != nil {
+		return nil, err
 	}
 	f := &Frame{}
 	for {
@@ -93,24 +125,50 @@ func ReadCSV(r io.Reader, o Options) (*Frame, error) {
 			break
 		}
 		if err != nil {
-			return nil, fmt.Errorf("read csv: %w", place(c, err))
+			return nil, place(c, err)
+		}
+		if f.Rows++; int64(f.Rows)*int64(len(builders)) > p.o.MaxCells {
+			line, _ := c.FieldPos(0)
+			return nil, &Error{Line: line, Column: 1, Name: builders[0].name, Err: fmt.Errorf("more than %d cells (%d columns): %w", p.o.MaxCells, len(builders), ErrTooLarge)}
 		}
 		for j, field := range record {
-			if err := builders[j].add(field); err != nil {
+			if err := builders[j].add(field, f.Rows-1); err != nil {
 				line, _ := c.FieldPos(j)
-				return nil, fmt.Errorf("read csv: %w", &Error{Line: line, Column: j + 1, Name: builders[j].name, Err: err})
+				return nil, &Error{Line: line, Column: j + 1, Name: builders[j].name, Err: err}
 			}
 		}
-		f.Rows++
 	}
 	for j := range builders {
-		col, row, err := builders[j].column()
-		if err != nil {
-			return nil, fmt.Errorf("read csv: %w", &Error{Line: row + 2, Column: j + 1, Name: builders[j].name, Err: err})
+		b := &builders[j]
+		if b.wrong {
+			p.types[b.name], p.again = b.next, true
 		}
-		f.Columns = append(f.Columns, col)
+		f.Columns = append(f.Columns, b.c)
 	}
 	return f, nil
+}
+
+func (p *pass) builders(header []string) ([]builder, error) {
+	if len(header) > p.o.MaxColumns {
+		return nil, &Error{Line: 1, Column: p.o.MaxColumns + 1, Err: fmt.Errorf("%d columns, at most %d: %w", len(header), p.o.MaxColumns, ErrTooLarge)}
+	}
+	builders := make([]builder, len(header))
+	seen := map[string]bool{}
+	for j, name := range header {
+		name = strings.Clone(strings.TrimPrefix(name, "\ufeff"))
+		if name == "" || seen[name] {
+			return nil, &Error{Line: 1, Column: j + 1, Name: name, Err: errors.New("a column needs a name of its own")}
+		}
+		seen[name] = true
+		b := builder{o: p.o, name: name, c: Column{Name: name}}
+		if t, ok := p.o.Types[name]; ok {
+			b.fixed, b.c.Type = true, t
+		} else {
+			b.c.Type = p.types[name]
+		}
+		builders[j] = b
+	}
+	return builders, nil
 }
 
 func (o *Options) defaults() {
@@ -118,13 +176,19 @@ func (o *Options) defaults() {
 		o.Comma = ','
 	}
 	if o.MaxBytes == 0 {
-		o.MaxBytes = 1 << 30
+		o.MaxBytes = 16 << 30
+	}
+	if o.MaxLine == 0 {
+		o.MaxLine = 16 << 20
+	}
+	if o.MaxCells == 0 {
+		o.MaxCells = 1 << 28
 	}
 	if o.MaxColumns == 0 {
 		o.MaxColumns = 4096
 	}
 	if o.MaxCategories == 0 {
-		o.MaxCategories = 1 << 16
+		o.MaxCategories = 1 << 20
 	}
 	if o.Missing == nil {
 		o.Missing = []string{"NA", "NaN", "nan", "null", "?"}
@@ -139,50 +203,128 @@ func place(c *csv.Reader, err error) error {
 	return err
 }
 
-// limit fails when more than left bytes come: a small gzip file may unpack to any size.
+// limit fails when more than left bytes come, since a small gzip file may unpack to any size, or more than max of them without a line break outside quotes, since a record is held in memory.
 type limit struct {
-	r    io.Reader
-	left int64
+	r         io.Reader
+	left      int64
+	line, max int64 // bytes that the record may still have, and that any may have
+	quoted    bool
 }
 
 func (l *limit) Read(p []byte) (int, error) {
 	if l.left < 0 {
-		return 0, ErrTooLarge
+		return 0, fmt.Errorf("the text: %w", ErrTooLarge)
 	}
 	n, err := l.r.Read(p)
 	if l.left -= int64(n); l.left < 0 {
-		return 0, ErrTooLarge
+		return 0, fmt.Errorf("the text: %w", ErrTooLarge)
+	}
+	for rest := p[:n]; len(rest) > 0; {
+		i := bytes.IndexAny(rest, "\"\n")
+		if i < 0 {
+			l.line -= int64(len(rest))
+			break
+		}
+		if l.line -= int64(i + 1); rest[i] == '"' {
+			l.quoted = !l.quoted
+		} else if !l.quoted {
+			l.line = l.max
+		}
+		rest = rest[i+1:]
+	}
+	if l.line < 0 {
+		return 0, fmt.Errorf("a line or quoted field of more than %d bytes: %w", l.max, ErrTooLarge)
 	}
 	return n, err
 }
 
-// builder collects a column's distinct texts and decides its type at the end: fields repeat, so an index is smaller than the text.
+// builder collects a column.
 type builder struct {
-	name  string
 	o     *Options
-	fixed bool
-	want  Type
+	name  string
+	c     Column
+	fixed bool // its type was given
+	some  bool // a field was present
+	wrong bool // its type is not what it seemed: next is tried in another pass
+	next  Type
 	index map[string]int
-	texts []string
-	at    []int32 // by row; -1 is missing
 }
 
-func (b *builder) add(field string) error {
-	if b.missing(field) {
-		b.at = append(b.at, -1)
+// add takes the field of a row, or says why it does not fit a type that was given.
+func (b *builder) add(field string, row int) error {
+	if b.wrong {
 		return nil
 	}
-	k, ok := b.index[field]
-	if !ok {
-		if len(b.texts) == math.MaxInt32 {
-			return ErrTooLarge
-		}
-		field = strings.Clone(field) // the record is reused
-		k = len(b.texts)
-		b.index[field], b.texts = k, append(b.texts, field)
+	if b.missing(field) {
+		b.put(math.NaN(), NoTime)
+		return nil
 	}
-	b.at = append(b.at, int32(k))
+	for {
+		err := b.parse(field)
+		if err == nil || b.fixed || errors.Is(err, ErrTooLarge) {
+			b.some = true
+			return err
+		}
+		next := Category // tried after numbers and times
+		if b.c.Type == Number {
+			next = Time
+		}
+		if b.some {
+			b.wrong, b.next, b.c.Values, b.c.Times = true, next, nil, nil
+			return nil
+		}
+		b.c.Type, b.c.Values, b.c.Times = next, nil, nil
+		for range row { // all missing so far
+			b.put(math.NaN(), NoTime)
+		}
+	}
+}
+
+func (b *builder) put(v float64, t int64) {
+	if b.c.Type == Time {
+		b.c.Times = append(b.c.Times, t)
+	} else {
+		b.c.Values = append(b.c.Values, v)
+	}
+}
+
+func (b *builder) parse(field string) error {
+	switch b.c.Type {
+	case Number:
+		v, err := strconv.ParseFloat(strings.TrimSpace(field), 64)
+		if err != nil || math.IsNaN(v) {
+			return fmt.Errorf("%q is not a number", clip(field))
+		}
+		b.put(v, 0)
+	case Time:
+		t, err := parseTime(field)
+		if err != nil {
+			return err
+		}
+		b.put(0, t)
+	default:
+		k, ok := b.index[field]
+		if !ok {
+			if k = len(b.c.Categories); k >= b.o.MaxCategories {
+				return fmt.Errorf("more than %d categories: %w", b.o.MaxCategories, ErrTooLarge)
+			}
+			if b.index == nil {
+				b.index = map[string]int{}
+			}
+			field = strings.Clone(field) // the record is reused
+			b.index[field], b.c.Categories = k, append(b.c.Categories, field)
+		}
+		b.put(float64(k), 0)
+	}
 	return nil
+}
+
+// clip keeps a message readable.
+func clip(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "…"
+	}
+	return s
 }
 
 func (b *builder) missing(field string) bool {
@@ -197,73 +339,11 @@ func (b *builder) missing(field string) bool {
 	return false
 }
 
-// column returns the finished column, or the first row (from 0) that does not fit its type. A quoted field with line breaks shifts the line by as many.
-func (b *builder) column() (c Column, row int, err error) {
-	b.index = nil
-	types := []Type{Number, Time, Category}
-	if b.fixed {
-		types = []Type{b.want}
-	}
-	for _, t := range types {
-		c = Column{Name: b.name, Type: t}
-		var bad int
-		if bad, err = b.fill(&c); err == nil {
-			return c, 0, nil
-		}
-		for row = range b.at {
-			if int(b.at[row]) == bad {
-				break
-			}
-		}
-	}
-	return c, row, err
-}
-
-// fill parses every distinct text once. It returns the first that does not parse.
-func (b *builder) fill(c *Column) (bad int, err error) {
-	if c.Type == Time {
-		parsed := make([]int64, len(b.texts))
-		for k, s := range b.texts {
-			if parsed[k], err = parseTime(s); err != nil {
-				return k, err
-			}
-		}
-		c.Times = make([]int64, len(b.at))
-		for i, k := range b.at {
-			if c.Times[i] = NoTime; k >= 0 {
-				c.Times[i] = parsed[k]
-			}
-		}
-		return 0, nil
-	}
-	parsed := make([]float64, len(b.texts))
-	if c.Type == Category {
-		if len(b.texts) > b.o.MaxCategories {
-			return b.o.MaxCategories, fmt.Errorf("more than %d categories: %w", b.o.MaxCategories, ErrTooLarge)
-		}
-		c.Categories = b.texts
-	}
-	for k, s := range b.texts {
-		if parsed[k] = float64(k); c.Type == Number {
-			if parsed[k], err = strconv.ParseFloat(strings.TrimSpace(s), 64); err != nil || math.IsNaN(parsed[k]) {
-				return k, fmt.Errorf("%q is not a number", s)
-			}
-		}
-	}
-	c.Values = make([]float64, len(b.at))
-	for i, k := range b.at {
-		if c.Values[i] = math.NaN(); k >= 0 {
-			c.Values[i] = parsed[k]
-		}
-	}
-	return 0, nil
-}
-
 func parseTime(s string) (int64, error) {
 	for _, layout := range timeLayouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UnixMicro(), nil
 		}
 	}
-	return 0, fmt.Errorf("%q is not a time such as 2006-01-02T15:04:05Z", s)
+	return 0, fmt.Errorf("%q is not a time such as 2006-01-02T15:04:05Z", clip(s))
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"compress/gzip"
 	"errors"
+	"io"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -77,4 +80,105 @@ func FuzzReadCSV(f *testing.F) {
 			}
 		}
 	})
+}
+
+// endless yields the same bytes again and again.
+type endless struct {
+	text string
+	read int64
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = e.text[int(e.read+int64(i))%len(e.text)]
+	}
+	e.read += int64(len(p))
+	return len(p), nil
+}
+
+// TestReadCSVIsBounded feeds what would fill any memory: a line without end, a quote that is never closed, columns, cells and categories without number.
+func TestReadCSVIsBounded(t *testing.T) {
+	var wide strings.Builder
+	for i := range 5000 {
+		if i > 0 {
+			wide.WriteByte(',')
+		}
+		wide.WriteString("c" + strconv.Itoa(i))
+	}
+	for name, r := range map[string]io.Reader{
+		"line":       io.LimitReader(io.MultiReader(strings.NewReader("a,b\n1,2\n"), &endless{text: "7"}), 10<<30),
+		"quote":      io.LimitReader(io.MultiReader(strings.NewReader("a,b\n1,\""), &endless{text: "7\n"}), 10<<30),
+		"columns":    strings.NewReader(wide.String() + "\n"),
+		"cells":      io.LimitReader(io.MultiReader(strings.NewReader("a,b\n"), &endless{text: "1,2\n"}), 10<<20),
+		"categories": strings.NewReader("a\nx\ny\nz\n"),
+	} {
+		src := &seekable{r: r}
+		_, err := ReadCSV(src, Options{MaxLine: 1 << 20, MaxCells: 1 << 20, MaxCategories: 2})
+		if !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%s: ReadCSV = %v, want ErrTooLarge", name, err)
+		}
+		if src.read > 16<<20 {
+			t.Errorf("%s: %d bytes were read before it stopped", name, src.read)
+		}
+	}
+}
+
+// seekable lets a stream that is read once pass for a file.
+type seekable struct {
+	r    io.Reader
+	read int64
+}
+
+func (s *seekable) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	s.read += int64(n)
+	return n, err
+}
+
+func (s *seekable) Seek(int64, int) (int64, error) { return 0, nil }
+
+// TestReadCSVChangesItsMind holds that a column is what all of its fields are, however late the one comes that decides, also from a stream that cannot seek.
+func TestReadCSVChangesItsMind(t *testing.T) {
+	text := "number,time,mixed,late\n1,2020-01-01,1,\n2,2020-01-02,2020-01-02,\n3,,07,x\n"
+	for name, r := range map[string]io.Reader{"file": strings.NewReader(text), "pipe": io.MultiReader(strings.NewReader(text))} {
+		f, err := ReadCSV(r, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j, want := range []Type{Number, Time, Category, Category} {
+			if c := &f.Columns[j]; c.Type != want || c.Len() != 3 {
+				t.Errorf("%s: column %s holds %d of %s, want 3 of %s", name, c.Name, c.Len(), c.Type, want)
+			}
+		}
+		if got := f.Columns[2].Categories; !slices.Equal(got, []string{"1", "2020-01-02", "07"}) {
+			t.Errorf("%s: categories %q lost their spelling", name, got)
+		}
+		if f.Columns[3].Missing() != 2 {
+			t.Errorf("%s: %d of 2 missing", name, f.Columns[3].Missing())
+		}
+	}
+}
+
+func TestAppendAndFrequent(t *testing.T) {
+	read := func(text string) *Frame {
+		f, err := ReadCSV(strings.NewReader(text), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	f := read("x,k\n1,a\n2,b\n")
+	if err := f.Append(read("k,x\nc,3\nb,4\n,5\n")); err != nil {
+		t.Fatal(err)
+	}
+	k := &f.Columns[1]
+	if f.Rows != 5 || f.Columns[0].Values[4] != 5 || k.Values[2] != 2 || k.Values[3] != 1 || !math.IsNaN(k.Values[4]) {
+		t.Errorf("appended %+v", f)
+	}
+	if got := k.Frequent(2); !slices.Equal(got, []string{"b", "a"}) {
+		t.Errorf("Frequent = %q, want b, a", got)
+	}
+	if err := f.Append(read("x,k\nq,a\n")); err == nil {
+		t.Error("a column of categories was appended to one of numbers")
+	}
 }

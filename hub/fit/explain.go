@@ -15,6 +15,7 @@ import (
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/linear"
 	"skerry.dev/compute/metric"
+	"skerry.dev/hub/dataset"
 )
 
 // Methods of an explanation.
@@ -214,7 +215,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if o.Rows == 0 {
 		o.Rows = explainRows
 	}
-	f, err := readFrame(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, frame.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

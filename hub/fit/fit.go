@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/frame"
+	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
 )
@@ -70,19 +70,6 @@ type Report struct {
 	Leaderboard   []selection.Entry  `json:"leaderboard,omitempty"`
 	Digest        string             `json:"digest"`
 	ArtifactBytes int                `json:"artifact_bytes"`
-}
-
-func readFrame(path string, o frame.Options) (*frame.Frame, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("read data: %w", err)
-	}
-	defer f.Close()
-	t, err := frame.ReadCSV(f, o)
-	if err != nil {
-		return nil, fmt.Errorf("read data %s: %w", path, err)
-	}
-	return t, nil
 }
 
 // parts are the rows of a run.
@@ -150,7 +137,7 @@ func labelled(s *selection.Series, from int64) int {
 }
 
 func prepare(o *Options) (*parts, error) {
-	f, err := readFrame(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, frame.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -175,7 +162,7 @@ func prepare(o *Options) (*parts, error) {
 		for i := range f.Columns {
 			types[f.Columns[i].Name] = f.Columns[i].Type
 		}
-		g, err := readFrame(o.Test, frame.Options{Types: types})
+		g, err := dataset.Read(o.Test, frame.Options{Types: types})
 		if err != nil {
 			return nil, err
 		}
@@ -330,7 +317,7 @@ type Evaluation struct {
 // Evaluate scores an artifact on every labelled row of a file.
 func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Evaluation, error) {
 	m := &a.Manifest
-	f, err := readFrame(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, frame.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -45,7 +45,7 @@ func fitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "fit",
 		Short: "Learn an artifact from a file; no fleet is needed",
-		Long: "Automatic features, model selection and an artifact (*.skerry) from a CSV file with a header line, also compressed with gzip.\n\n" +
+		Long: "Automatic features, model selection and an artifact (*.skerry) from a CSV file with a header line, also compressed with gzip, or a Parquet file.\n\n" +
 			"A named --learner without --trials or --budget is trained once, at its defaults and --set, on every row that is not for the test; auto searches learners and settings.\n\n" +
 			"With --horizon and --time the rows are one device's readings and --target is forecast so far ahead; the newest fifth is the test. Without, every row stands for itself: classes when the target is text or at most ten " +
 			"whole numbers (else say --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test; with kfold every row is tested once. Columns of times and without values are left out, of a column's categories the 255 most frequent are told apart, and the report says so.\n\n" +
@@ -88,7 +88,7 @@ func fitCommand() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
-	fl.StringVarP(&o.Data, "data", "d", "", "CSV file to learn from")
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file to learn from")
 	fl.StringVarP(&o.Target, "target", "t", "", "column to predict")
 	fl.StringVar(&o.Time, "time", "", "column of the event time: ISO times or seconds since 1970")
 	fl.DurationVar(&o.Horizon, "horizon", 0, "how far ahead to forecast, for example 1h")
@@ -96,7 +96,7 @@ func fitCommand() *cobra.Command {
 	fl.StringVar(&learner, "learner", "auto", "auto (search), "+strings.Join(fit.Trainers(), ", "))
 	fl.StringToStringVar((*map[string]string)(&o.Set), "set", nil, "settings of a named learner, for example rounds=200,leaves=63; a wrong name lists them")
 	fl.StringVar(&o.Weight, "weight", "", "column of the rows' weights, for a named learner")
-	fl.StringVar(&o.Test, "test", "", "CSV file to test on")
+	fl.StringVar(&o.Test, "test", "", "CSV or Parquet file to test on")
 	fl.StringVar(&o.Split, "split", "", "which rows are the test: time, hash, kfold, none, or column=value (default time with --time, else hash)")
 	fl.StringSliceVar(&o.Drop, "drop", nil, "columns not to use")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
@@ -215,7 +215,7 @@ func evaluateCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry)")
-	fl.StringVarP(&o.Data, "data", "d", "", "CSV file")
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
 	jsonFlag(c, &report)
@@ -249,7 +249,7 @@ func explainCommand() *cobra.Command {
 	}
 	fl := c.Flags()
 	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry)")
-	fl.StringVarP(&o.Data, "data", "d", "", "CSV file")
+	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
 	fl.StringVar(&o.Class, "class", "", "class to explain (default: the last)")
