@@ -114,11 +114,11 @@ func (r *lgbReader) read() error {
 
 // header reads what stands before the first tree.
 func (r *lgbReader) header() error {
-	if v := r.head["version"]; v != "" && v != "v2" && v != "v3" && v != "v4" {
+	v := r.head["version"]
+	if v != "" && v != "v2" && v != "v3" && v != "v4" {
 		return refused("format version %.20q, know v2 to v4: save the model with LightGBM 2 to 4", v)
-	} else if r.m.Producer = "lightgbm"; v != "" {
-		r.m.Producer = "lightgbm text " + v
 	}
+	r.m.Producer = strings.TrimSpace("lightgbm text " + v)
 	outputs, err := r.headInt("num_tree_per_iteration", 1, ensemble.MaxOutputs)
 	if err != nil {
 		return err

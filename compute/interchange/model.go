@@ -65,8 +65,8 @@ type Input struct {
 type Model struct {
 	Format    Format
 	Inputs    []Input
-	Kind      string   // artifact.KindRegression or artifact.KindClassification
-	Classes   []string // of a classification
+	Kind      string    // artifact.KindRegression or artifact.KindClassification
+	Classes   []string  // of a classification
 	Quantiles []float64 // what the outputs of a quantile regression with several estimate, where the file says so
 	Pipeline  *feature.Pipeline
 	Predictor artifact.Predictor
@@ -128,6 +128,9 @@ func Import(r io.ReaderAt, size int64, o Options) (*Model, error) {
 func ImportBytes(b []byte, o Options) (*Model, error) {
 	f, ok := Detect(b)
 	if !ok {
+		if _, err := readONNX(b); err == nil { // its fields stand in another order than usual
+			return ImportONNX(b, o)
+		}
 		if len(b) >= 4 && (string(b[:4]) == "binf" || looksBinaryXGBoost(b)) {
 			return nil, refused("XGBoost's old binary format; load it with the version that wrote it and save it as JSON or UBJSON: booster.save_model(\"model.json\")")
 		}

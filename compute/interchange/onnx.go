@@ -422,7 +422,6 @@ func (e *onnxEval) build(v *onnxValue) error {
 	if list, ok := splitNames(e.file.meta["skerry.classes"]); ok && m.Kind == artifact.KindClassification && len(list) == len(m.Classes) {
 		m.Classes = list
 	}
-	m.Objective = e.file.meta["skerry.learner"]
 	p := probesOf(m.Predictor, m.Pipeline.Width())
 	m.probes = make([][]float64, len(m.Inputs))
 	for c, col := range m.Pipeline.Columns {

@@ -33,12 +33,11 @@ type leafValue struct {
 }
 
 // listOf returns numbers from the attribute or from its tensor form.
-func listOf(n *onnxNode, key string) (v []float64, double bool, err error) {
+func listOf(n *onnxNode, key string) ([]float64, error) {
 	if a := n.attrs[key+"_as_tensor"]; a != nil && a.t != nil {
-		v, err = a.t.numbers()
-		return v, a.t.elem == typeDouble, err
+		return a.t.numbers()
 	}
-	return floatsOf(n, key), false, nil
+	return floatsOf(n, key), nil
 }
 
 func intsOf(n *onnxNode, key string) []int64 {
@@ -54,7 +53,7 @@ func isSingle(elem int64) bool { return elem != typeDouble }
 func readTrees(n *onnxNode, v *onnxValue, g *grove) (*onnxTrees, error) {
 	trees, ids, features := intsOf(n, "nodes_treeids"), intsOf(n, "nodes_nodeids"), intsOf(n, "nodes_featureids")
 	yes, no := intsOf(n, "nodes_truenodeids"), intsOf(n, "nodes_falsenodeids")
-	values, _, err := listOf(n, "nodes_values")
+	values, err := listOf(n, "nodes_values")
 	if err != nil {
 		return nil, err
 	}
@@ -241,7 +240,7 @@ func (t *onnxTrees) roots() error {
 // leaves reads what the leaves add to which output.
 func (t *onnxTrees) leaves(n *onnxNode, prefix string, outputs int) error {
 	trees, ids, targets := intsOf(n, prefix+"_treeids"), intsOf(n, prefix+"_nodeids"), intsOf(n, prefix+"_ids")
-	weights, _, err := listOf(n, prefix+"_weights")
+	weights, err := listOf(n, prefix+"_weights")
 	if err != nil {
 		return err
 	}
@@ -368,7 +367,7 @@ func aggregates(n *onnxNode) (bool, error) {
 
 // bases reads base_values: one per output, or none.
 func bases(n *onnxNode) ([]float64, error) {
-	base, _, err := listOf(n, "base_values")
+	base, err := listOf(n, "base_values")
 	if err == nil && !finiteAll(base) {
 		err = damaged("base_values %v are not finite", base)
 	}
