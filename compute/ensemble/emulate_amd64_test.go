@@ -199,12 +199,14 @@ func (m *machine) general(i *instruction) bool {
 	case "MOVL":
 		m.r[a[1]] = m.scalar(a[0], 4) & math.MaxUint32
 	case "MOVBLZX":
-		m.r[a[1]] = m.scalar(a[0], 1)
+		m.r[a[1]] = m.scalar(a[0], 1) & 0xff
 	case "ADDQ":
 		m.r[a[1]] += m.scalar(a[0], 8)
 	case "SUBQ":
 		m.r[a[1]] -= m.scalar(a[0], 8)
 		m.zero = m.r[a[1]] == 0
+	case "SHRQ":
+		m.r[a[1]] >>= m.scalar(a[0], 8)
 	case "DECQ":
 		m.r[a[0]]--
 		m.zero = m.r[a[0]] == 0

@@ -78,29 +78,36 @@ next:
 	VPADDB  Y6, Y5, Y5
 	VMOVDQU Y5, (BX)
 
-	// Four rows at a time: their leaves' scores onto their sums.
+	// Eight rows at a time: their leaves' scores onto their sums.
 	MOVQ sum+48(FP), SI
 	XORL DI, DI
 
 row:
-	MOVBLZX     (BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X7
-	MOVBLZX     1(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X7, X7
-	MOVBLZX     2(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     3(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X4, X4
+	MOVQ        (BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X7
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X7, X7
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X4, X4
 	VINSERTF128 $0x01, X4, Y7, Y4
 	VADDPD      (SI)(DI*8), Y4, Y4
 	VMOVUPD     Y4, (SI)(DI*8)
-	MOVBLZX     4(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X7
-	MOVBLZX     5(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X7, X7
-	MOVBLZX     6(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     7(BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X7
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X7, X7
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
 	VMOVHPD     (DX)(R8*8), X4, X4
 	VINSERTF128 $0x01, X4, Y7, Y4
 	VADDPD      32(SI)(DI*8), Y4, Y4
@@ -408,29 +415,36 @@ next:
 	VPADDB  Y4, Y7, Y7
 	VMOVDQU Y7, 32(BX)
 
-	// Four rows at a time: their leaves' scores onto their sums.
+	// Eight rows at a time: their leaves' scores onto their sums.
 	MOVQ sum+48(FP), SI
 	XORL DI, DI
 
 row:
-	MOVBLZX     (BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X9
-	MOVBLZX     1(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X9, X9
-	MOVBLZX     2(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     3(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X4, X4
+	MOVQ        (BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X9
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X9, X9
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X4, X4
 	VINSERTF128 $0x01, X4, Y9, Y4
 	VADDPD      (SI)(DI*8), Y4, Y4
 	VMOVUPD     Y4, (SI)(DI*8)
-	MOVBLZX     4(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X9
-	MOVBLZX     5(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X9, X9
-	MOVBLZX     6(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     7(BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X9
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X9, X9
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
 	VMOVHPD     (DX)(R8*8), X4, X4
 	VINSERTF128 $0x01, X4, Y9, Y4
 	VADDPD      32(SI)(DI*8), Y4, Y4
@@ -582,29 +596,36 @@ next:
 	VPADDB  Y4, Y11, Y11
 	VMOVDQU Y11, 96(BX)
 
-	// Four rows at a time: their leaves' scores onto their sums.
+	// Eight rows at a time: their leaves' scores onto their sums.
 	MOVQ sum+48(FP), SI
 	XORL DI, DI
 
 row:
-	MOVBLZX     (BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X13
-	MOVBLZX     1(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X13, X13
-	MOVBLZX     2(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     3(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X4, X4
+	MOVQ        (BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X13
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X13, X13
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X4, X4
 	VINSERTF128 $0x01, X4, Y13, Y4
 	VADDPD      (SI)(DI*8), Y4, Y4
 	VMOVUPD     Y4, (SI)(DI*8)
-	MOVBLZX     4(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X13
-	MOVBLZX     5(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X13, X13
-	MOVBLZX     6(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X4
-	MOVBLZX     7(BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X13
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X13, X13
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X4
 	VMOVHPD     (DX)(R8*8), X4, X4
 	VINSERTF128 $0x01, X4, Y13, Y4
 	VADDPD      32(SI)(DI*8), Y4, Y4
@@ -694,29 +715,36 @@ next:
 	VPADDB    Z7, Z6, Z6
 	VMOVDQU64 Z6, (BX)
 
-	// Four rows at a time: their leaves' scores onto their sums.
+	// Eight rows at a time: their leaves' scores onto their sums.
 	MOVQ sum+48(FP), SI
 	XORL DI, DI
 
 row:
-	MOVBLZX     (BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X8
-	MOVBLZX     1(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X8, X8
-	MOVBLZX     2(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X5
-	MOVBLZX     3(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X5, X5
+	MOVQ        (BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X8, X8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X5
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X5, X5
 	VINSERTF128 $0x01, X5, Y8, Y5
 	VADDPD      (SI)(DI*8), Y5, Y5
 	VMOVUPD     Y5, (SI)(DI*8)
-	MOVBLZX     4(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X8
-	MOVBLZX     5(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X8, X8
-	MOVBLZX     6(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X5
-	MOVBLZX     7(BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X8, X8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X5
 	VMOVHPD     (DX)(R8*8), X5, X5
 	VINSERTF128 $0x01, X5, Y8, Y5
 	VADDPD      32(SI)(DI*8), Y5, Y5
@@ -893,29 +921,36 @@ next:
 	VPADDB    Z5, Z8, Z8
 	VMOVDQU64 Z8, 64(BX)
 
-	// Four rows at a time: their leaves' scores onto their sums.
+	// Eight rows at a time: their leaves' scores onto their sums.
 	MOVQ sum+48(FP), SI
 	XORL DI, DI
 
 row:
-	MOVBLZX     (BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X10
-	MOVBLZX     1(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X10, X10
-	MOVBLZX     2(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X5
-	MOVBLZX     3(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X5, X5
+	MOVQ        (BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X10
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X10, X10
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X5
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X5, X5
 	VINSERTF128 $0x01, X5, Y10, Y5
 	VADDPD      (SI)(DI*8), Y5, Y5
 	VMOVUPD     Y5, (SI)(DI*8)
-	MOVBLZX     4(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X10
-	MOVBLZX     5(BX)(DI*1), R8
-	VMOVHPD     (DX)(R8*8), X10, X10
-	MOVBLZX     6(BX)(DI*1), R8
-	VMOVSD      (DX)(R8*8), X5
-	MOVBLZX     7(BX)(DI*1), R8
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X10
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVHPD     (DX)(R9*8), X10, X10
+	MOVBLZX     R8, R9
+	SHRQ        $0x08, R8
+	VMOVSD      (DX)(R9*8), X5
 	VMOVHPD     (DX)(R8*8), X5, X5
 	VINSERTF128 $0x01, X5, Y10, Y5
 	VADDPD      32(SI)(DI*8), Y5, Y5

@@ -11,7 +11,7 @@ import (
 // "QuickScorer", SIGIR 2015): with a tree's leaves numbered from left to right, a node that sends a row right kills the leaves of its left subtree, and the exit leaf is the first that
 // stays alive. No node waits for another and nothing can be mispredicted. A vector holds one tree for many rows (row lanes; Lucchese et al., "Exploiting CPU SIMD extensions to
 // speed-up document scoring with tree ensembles", SIGIR 2016) or one row for many trees (tree lanes). As in RapidScorer (Ye et al., KDD 2018) a byte holds eight leaves, a block; what one node does to
-// one block is an entry. Different from these papers, a node has entries only for the blocks it kills in, and blocks are sorted by their number of entries, so that loops repeat their lengths.
+// one block is an entry. Different from these papers, a node has entries only for the blocks it kills in, and trees that share a vector are chosen to be alike.
 //
 // Rows enter as ranks of one byte: how many of a bin's thresholds lie below the value. A bin is a column, or a part of one that has too many thresholds. Comparing ranks is comparing
 // values, so nothing is lost.
@@ -268,24 +268,15 @@ func (s *scorer) layRows(trees []scoredTree) {
 			t.blocks = max(t.blocks, len(next.blocks))
 			t.trees++
 		}
-		type slot struct {
-			kills []kill
-			at    int
-		}
-		var slots []slot
 		for i, tr := range trees[at : at+t.trees] {
 			for b, kills := range tr.blocks {
-				slots = append(slots, slot{kills, (i*t.blocks + b) * blockRows})
-			}
-		}
-		slices.SortStableFunc(slots, func(a, b slot) int { return cmp.Compare(len(a.kills), len(b.kills)) })
-		for _, sl := range slots {
-			if len(sl.kills) == 0 {
-				sl.kills = []kill{{rank: 255}} // a kernel does one entry at least; no rank exceeds 255
-			}
-			s.blocks = append(s.blocks, rowBlock{uint32(len(sl.kills)), uint32(sl.at)})
-			for _, k := range sl.kills {
-				s.entries = append(s.entries, rowEntry{uint32(127-k.rank) * 0x01010101, uint32(k.leaves) * 0x01010101, uint32(k.bin) * blockRows})
+				if len(kills) == 0 {
+					kills = []kill{{rank: 255}} // a kernel does one entry at least; this one kills nothing
+				}
+				s.blocks = append(s.blocks, rowBlock{uint32(len(kills)), uint32((i*t.blocks + b) * blockRows)})
+				for _, k := range kills {
+					s.entries = append(s.entries, rowEntry{uint32(127-k.rank) * 0x01010101, uint32(k.leaves) * 0x01010101, uint32(k.bin) * blockRows})
+				}
 			}
 		}
 		t.n = len(s.blocks) - t.firstBlock

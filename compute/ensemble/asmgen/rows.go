@@ -3,6 +3,7 @@ package main
 import (
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
 )
 
 // killRows: one block after the other, every entry of the block for v vectors of rows.
@@ -78,27 +79,28 @@ func foldRows(s isa, v int) {
 		s.store(counts[i], at(leaf, i*s.width))
 	}
 
-	Comment("Four rows at a time: their leaves' scores onto their sums.")
+	Comment("Eight rows at a time: their leaves' scores onto their sums.")
 	sum := Load(Param("sum"), GP64())
 	row := GP64()
 	XORL(row.As32(), row.As32())
 	Label("row")
+	numbers := GP64()
+	MOVQ(Mem{Base: leaf, Index: row, Scale: 1}, numbers)
 	for group := range 2 {
 		a, b := XMM(), XMM()
-		for i, x := range []struct {
-			to   Op
-			high bool
-		}{{a, false}, {a, true}, {b, false}, {b, true}} {
+		for i, to := range []reg.VecVirtual{a, a, b, b} {
 			number := GP64()
-			MOVBLZX(Mem{Base: leaf, Index: row, Scale: 1, Disp: group*4 + i}, number.As32())
+			if group == 1 && i == 3 {
+				number = numbers // the last is all that is left
+			} else {
+				MOVBLZX(numbers.As8(), number.As32())
+				SHRQ(Imm(8), numbers)
+			}
 			score := Mem{Base: leaves, Index: number, Scale: 8}
-			switch {
-			case x.high && i == 1:
-				VMOVHPD(score, a, a)
-			case x.high:
-				VMOVHPD(score, b, b)
-			default:
-				VMOVSD(score, x.to)
+			if i%2 == 0 {
+				VMOVSD(score, to)
+			} else {
+				VMOVHPD(score, to, to)
 			}
 		}
 		four, to := YMM(), Mem{Base: sum, Index: row, Scale: 8, Disp: group * 32}
