@@ -94,3 +94,22 @@ func TestFitRefuses(t *testing.T) {
 		t.Errorf("Fit of two rows: %v", err)
 	}
 }
+
+// TestFitLinear holds that an empty list of hidden layers is a linear model, and that settings given are kept.
+func TestFitLinear(t *testing.T) {
+	d := raw(rand.New(rand.NewPCG(3, 1)), 200)
+	m, err := Fit(context.Background(), d, Params{Hidden: []int{}, Clip: -1, Epochs: 5, Objective: Absolute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.Network.Spec(); len(s.Layers) != 1 || s.Clip != 0 {
+		t.Errorf("%d layers and clip %v, want one and none", len(s.Layers), s.Clip)
+	}
+	stopped := 0
+	if _, err := Fit(context.Background(), d, Params{Hold: 0.2, Progress: func(epoch int, loss float64) bool {
+		stopped = epoch
+		return epoch < 3 && !math.IsNaN(loss)
+	}}); err != nil || stopped != 3 {
+		t.Errorf("Progress was last called for epoch %d, %v, want 3", stopped, err)
+	}
+}

@@ -238,31 +238,23 @@ func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 			copy(live[i], v)
 		}
 	}
-	done := 0
-	for e := 1; e <= t.Epochs; e++ {
-		more, err := epoch(e, func(int) float64 { return t.rate(t.step) })
-		if err != nil {
+	more, early := true, false
+	for e := 1; e <= t.Epochs && more && !early; e++ {
+		var err error
+		if more, err = epoch(e, func(int) float64 { return t.rate(t.step) }); err != nil {
 			return nil, err
 		}
-		if !more {
-			break
-		}
-		if done = e; (len(t.d.Valid) > 0 && e-m.Epochs >= t.Patience) || e == t.stop {
-			break
-		}
+		early = e < t.Epochs && (len(t.d.Valid) > 0 && e-m.Epochs >= t.Patience || e == t.stop)
 	}
-	if done < t.Epochs && done > 0 && m.Epochs > 0 && !t.steady {
+	if more && early && m.Epochs > 0 && !t.steady {
 		restore()
 		from := m.Epochs
 		cool := max(2, from/4)
 		start, steps := t.rate(from*batches), float64(cool*batches)
-		for e := range cool {
-			more, err := epoch(from+1+e, func(b int) float64 { return start * (1 - float64(e*batches+b)/steps) })
-			if err != nil {
+		for e := 0; e < cool && more; e++ {
+			var err error
+			if more, err = epoch(from+1+e, func(b int) float64 { return start * (1 - float64(e*batches+b)/steps) }); err != nil {
 				return nil, err
-			}
-			if !more {
-				break
 			}
 		}
 	}
