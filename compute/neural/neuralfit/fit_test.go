@@ -5,6 +5,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"skerry.dev/compute/encode"
@@ -104,6 +105,13 @@ func TestFitLinear(t *testing.T) {
 	}
 	if s := m.Network.Spec(); len(s.Layers) != 1 || s.Clip != 0 {
 		t.Errorf("%d layers and clip %v, want one and none", len(s.Layers), s.Clip)
+	}
+	var calls []int
+	if _, err := Train(context.Background(), Data{X: []float64{1, 2, 3}, Cols: 1, Y: []float64{1, 2, 3}}, Params{Epochs: 3, Progress: func(epoch int, _ float64) bool {
+		calls = append(calls, epoch)
+		return true
+	}}); err != nil || !slices.Equal(calls, []int{1, 2, 3}) {
+		t.Errorf("Progress was called for epochs %v, %v, want 1 to 3", calls, err)
 	}
 	stopped := 0
 	if _, err := Fit(context.Background(), d, Params{Hold: 0.2, Progress: func(epoch int, loss float64) bool {

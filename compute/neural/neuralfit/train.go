@@ -206,6 +206,7 @@ func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 	var kept [][]F
 	batches := (len(order) + t.Batch - 1) / t.Batch
 	t.steps = t.Epochs * batches
+	ran := 0
 	// epoch runs one at the rate of each step, keeps what is best, and reports whether to go on.
 	epoch := func(number int, rate func(batch int) float64) (bool, error) {
 		t.rng.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
@@ -231,7 +232,8 @@ func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 		} else {
 			m.Epochs = number
 		}
-		return t.Progress == nil || t.Progress(len(m.Losses), loss), nil
+		ran++
+		return t.Progress == nil || t.Progress(ran, loss), nil
 	}
 	restore := func() {
 		for i, v := range kept {
