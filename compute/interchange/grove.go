@@ -11,6 +11,9 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
+// maxSetCodes bounds the codes in all sets of categories together.
+const maxSetCodes = 1 << 22
+
 // grove collects the trees of a foreign ensemble until they can be packed.
 type grove struct {
 	inputs  int
@@ -22,8 +25,9 @@ type grove struct {
 	round32 bool
 	covers  bool
 	nodes   int
-	sets    map[*ensemble.Node][]int // category sets, before they become bits
-	zero    []bool                   // by input: |x| <= 1e-35 is missing
+	sets    map[*ensemble.Node][]uint16 // category sets, ascending, before they become bits
+	codes   int                         // in all sets
+	zero    []bool                      // by input: |x| <= 1e-35 is missing
 	names   []string
 	first   []chain.Stage // steps before all others
 }
@@ -95,14 +99,22 @@ func comparison(n *ensemble.Node, threshold float64) error {
 	return nil
 }
 
-// set remembers the categories that go left at a node.
-func (g *grove) set(n *ensemble.Node, codes []int) {
-	if g.sets == nil {
-		g.sets = map[*ensemble.Node][]int{}
+// set remembers the categories that go left at a node; codes are below maxCodes.
+func (g *grove) set(n *ensemble.Node, codes []int) error {
+	if g.codes += len(codes); g.codes > maxSetCodes {
+		return refused("the sets of categories hold more than %d codes in all: join rare categories before training", maxSetCodes)
 	}
-	slices.Sort(codes)
-	g.sets[n] = slices.Compact(codes)
+	if g.sets == nil {
+		g.sets = map[*ensemble.Node][]uint16{}
+	}
+	list := make([]uint16, len(codes))
+	for i, c := range codes {
+		list[i] = uint16(c)
+	}
+	slices.Sort(list)
+	g.sets[n] = slices.Compact(list)
 	n.Categories = new([4]uint64)
+	return nil
 }
 
 // pack makes the predictor: link and after are applied to the sums. Categories above 255 are renumbered by what the trees do with them.
@@ -127,7 +139,9 @@ func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predict
 	}
 	trees := g.trees
 	if !g.vector {
-		trees = g.inTurns()
+		if trees, err = g.inTurns(); err != nil {
+			return nil, err
+		}
 	}
 	e, err := ensemble.Build(ensemble.Spec{Inputs: g.inputs, Link: link, Base: g.base, Vector: g.vector, Round32: g.round32, Covers: g.covers}, trees)
 	if err != nil {
@@ -140,12 +154,15 @@ func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predict
 }
 
 // inTurns orders the trees so that tree t adds to output t mod outputs, with trees of one zero leaf where an output has fewer than another.
-func (g *grove) inTurns() []ensemble.Tree {
+func (g *grove) inTurns() ([]ensemble.Tree, error) {
 	by := make([][]ensemble.Tree, g.outputs)
 	rounds := 0
 	for t, k := range g.class {
 		by[k] = append(by[k], g.trees[t])
 		rounds = max(rounds, len(by[k]))
+	}
+	if rounds > ensemble.MaxTrees/g.outputs {
+		return nil, refused("%d trees for one of %d outputs, at most %d: the trees are spread unevenly or too many", rounds, g.outputs, ensemble.MaxTrees/g.outputs)
 	}
 	out := make([]ensemble.Tree, 0, rounds*g.outputs)
 	for r := range rounds {
@@ -157,7 +174,7 @@ func (g *grove) inTurns() []ensemble.Tree {
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // fillSets turns the category codes of all nodes into bits and returns the renumbering of the inputs with codes above 255.
@@ -208,7 +225,7 @@ func (g *grove) renumber(input int, nodes []*ensemble.Node) (chain.Stage, error)
 	top := 0
 	for _, n := range nodes {
 		for _, c := range g.sets[n] {
-			top = max(top, c)
+			top = max(top, int(c))
 		}
 	}
 	group, size := make([]float64, top+1), []int{top + 1}

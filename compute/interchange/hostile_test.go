@@ -196,6 +196,25 @@ func hostileFiles(t testing.TB) []hostile {
 	wide := strings.Replace(lgb, "cat_threshold=", "cat_threshold="+strings.Repeat("4294967295 ", 5000), 1)
 	add("lgb many categories", []byte(regexp.MustCompile(`cat_boundaries=0 \S+`).ReplaceAllString(wide, "cat_boundaries=0 4000")), "category")
 
+	const inner = 20000
+	repeat := func(f func(i int) string) string {
+		var b strings.Builder
+		for i := range inner {
+			b.WriteString(f(i) + " ")
+		}
+		return strings.TrimSpace(b.String())
+	}
+	same := func(v string) string { return repeat(func(int) string { return v }) }
+	shared := "tree\nversion=v4\nnum_tree_per_iteration=1\nmax_feature_idx=0\nfeature_names=a\nobjective=regression\n\nTree=0\nnum_leaves=20001\nnum_cat=1\nsplit_feature=" + same("0") +
+		"\nthreshold=" + same("0") + "\ndecision_type=" + same("1") + "\nleft_child=" + repeat(func(i int) string { return fmt.Sprint(-1 - i) }) +
+		"\nright_child=" + repeat(func(i int) string {
+		if i == inner-1 {
+			return fmt.Sprint(-1 - inner)
+		}
+		return fmt.Sprint(i + 1)
+	}) + "\nleaf_value=" + same("1") + " 1\ncat_boundaries=0 2048\ncat_threshold=" + strings.TrimSpace(strings.Repeat("4294967295 ", 2048)) + "\n\nend of trees\n"
+	add("lgb one large set at every node", []byte(shared), "codes in all")
+
 	// XGBoost.
 	change := func(name string, want string, f func(m map[string]any)) {
 		m := smallXGBoost()
@@ -251,6 +270,17 @@ func hostileFiles(t testing.TB) []hostile {
 	})
 	change("tree_info count", "tree_info", func(m map[string]any) {
 		at2(m, "learner", "gradient_booster", "model").(map[string]any)["tree_info"] = []any{}
+	})
+	change("uneven trees", "spread unevenly", func(m map[string]any) {
+		param(m)["num_class"] = "256"
+		at2(m, "learner", "objective").(map[string]any)["name"] = "multi:softprob"
+		one := map[string]any{"left_children": []any{-1}, "right_children": []any{-1}, "split_indices": []any{0}, "split_conditions": []any{0.5}, "default_left": []any{0}}
+		model := at2(m, "learner", "gradient_booster", "model").(map[string]any)
+		trees, info := make([]any, 2000), make([]any, 2000)
+		for i := range trees {
+			trees[i], info[i] = one, 0
+		}
+		model["trees"], model["tree_info"] = trees, info
 	})
 	change("trees of another type", "array", func(m map[string]any) {
 		at2(m, "learner", "gradient_booster", "model").(map[string]any)["trees"] = "none"

@@ -279,9 +279,8 @@ func (r *lgbReader) decide(n *ensemble.Node, decision int64, threshold float64, 
 			return damaged("category set %v of %d", threshold, len(sets))
 		}
 		// A missing value goes right, whatever the missing type.
-		r.g.set(n, sets[int(threshold)])
 		r.cats[n.Feature] = true
-		return nil
+		return r.g.set(n, sets[int(threshold)])
 	}
 	switch decision & lgbMissing {
 	case lgbMissingNaN:
@@ -343,7 +342,7 @@ func (r *lgbReader) bitsets(t *lgbTree) ([][]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	sets := make([][]int, t.cats)
+	sets, total := make([][]int, t.cats), 0
 	if bounds[0] != 0 {
 		return nil, damaged("cat_boundaries begins with %d, must be 0", bounds[0])
 	}
@@ -359,6 +358,9 @@ func (r *lgbReader) bitsets(t *lgbTree) ([][]int, error) {
 		for w, word := range words[from:to] {
 			if word < 0 || word > math.MaxUint32 {
 				return nil, damaged("cat_threshold has %d, must be 0 to %d", word, uint32(math.MaxUint32))
+			}
+			if total += bits.OnesCount32(uint32(word)); total > maxSetCodes {
+				return nil, refused("the sets of categories hold more than %d codes: join rare categories before training", maxSetCodes)
 			}
 			for v := uint32(word); v != 0; v &= v - 1 {
 				sets[i] = append(sets[i], 32*w+bits.TrailingZeros32(v))
@@ -561,6 +563,13 @@ func floatFields(s, key string, want int, infinite bool) ([]float64, error) {
 
 // intFields parses whole numbers separated by blanks; want is their count, or -1 for any.
 func intFields(s, key string, want int) ([]int64, error) {
+	limit := want
+	if want < 0 {
+		limit = maxSetCodes
+	}
+	if strings.Count(s, " ") > limit { // before anything is allocated
+		return nil, damaged("%s has more than %d values", key, limit)
+	}
 	words := strings.Fields(s)
 	if want >= 0 && len(words) != want {
 		return nil, damaged("%s has %d values, must be %d: the file is damaged", key, len(words), want)

@@ -9,8 +9,8 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// maxLeafValues bounds the numbers in the leaves of vector trees.
-const maxLeafValues = 1 << 24
+// maxLeafValues bounds the numbers in the leaves of vector trees; an artifact holds no more.
+const maxLeafValues = 1 << 22
 
 // onnxTrees is a tree ensemble of any version before its leaves are known.
 type onnxTrees struct {
@@ -154,7 +154,7 @@ func (t *onnxTrees) join(g *grove) error {
 			n.Right, n.MissingLeft = next.Right, n.MissingLeft || next.MissingLeft
 		}
 		if len(codes) > from {
-			g.set(n, codes)
+			g.sets[n] = slices.Compact(slices.Sorted(slices.Values(codes)))
 		}
 	}
 	for i := range t.nodes {
@@ -198,8 +198,7 @@ func (t *onnxTrees) branch(g *grove, i int, mode string, feature int64, columns 
 		if !(x >= 0 && x < maxCodes) || x != math.Trunc(x) {
 			return refused("it compares with %v for equality: only whole numbers from 0 to %d can be", x, maxCodes-1)
 		}
-		g.set(n, []int{int(x)})
-		return nil
+		return g.set(n, []int{int(x)})
 	}
 	return refused("mode %.30q, know BRANCH_LEQ, BRANCH_LT, BRANCH_GTE, BRANCH_GT, BRANCH_EQ, BRANCH_NEQ, BRANCH_MEMBER and LEAF", mode)
 }
@@ -329,7 +328,7 @@ func (t *onnxTrees) fill(g *grove, average bool) error {
 		*to = n
 		if codes, ok := g.sets[&t.nodes[i]]; ok {
 			delete(g.sets, &t.nodes[i])
-			g.set(to, codes)
+			g.sets[to] = codes
 		}
 	}
 	for k, tree := range flat {
@@ -641,7 +640,9 @@ func (e *onnxEval) readTrees5(n *onnxNode, v *onnxValue, g *grove) (*onnxTrees, 
 				return nil, damaged("node %d asks feature %d, must be 0 to %d", i, features[i], len(v.cols)-1)
 			}
 			t.nodes[i] = ensemble.Node{Feature: int(features[i]), Left: a, Right: b, MissingLeft: track}
-			g.set(&t.nodes[i], members[i])
+			if err := g.set(&t.nodes[i], members[i]); err != nil {
+				return nil, err
+			}
 			continue
 		}
 		if err := t.branch(g, i, modes5[modes[i]], features[i], len(v.cols), splits[i], a, b, track); err != nil {

@@ -14,6 +14,7 @@ const (
 	maxOnnxNodes   = 1 << 15
 	maxOnnxAttrs   = 1 << 17
 	maxOnnxStrings = 1 << 22
+	maxOnnxList    = 1 << 24 // numbers in one list
 	maxOnnxValues  = 1 << 14 // inputs, outputs and names per node
 )
 
@@ -336,6 +337,9 @@ func appendFloats(dst []float64, kind protowire.Type, v []byte, n uint64) ([]flo
 	if kind == protowire.Fixed32Type {
 		return append(dst, float64(math.Float32frombits(uint32(n)))), nil
 	}
+	if len(v)/4 > maxOnnxList-len(dst) {
+		return nil, refused("a list of more than %d numbers", maxOnnxList)
+	}
 	if kind != protowire.BytesType || len(v)%4 != 0 {
 		return nil, damaged("a list of floats has %d bytes: the file is damaged", len(v))
 	}
@@ -360,6 +364,9 @@ func appendInts(dst []int64, kind protowire.Type, v []byte, n uint64) ([]int64, 
 		n, k := protowire.ConsumeVarint(v)
 		if k < 0 {
 			return nil, damaged("a list of whole numbers: %w: the file is damaged", protowire.ParseError(k))
+		}
+		if len(dst) >= maxOnnxList {
+			return nil, refused("a list of more than %d numbers", maxOnnxList)
 		}
 		dst, v = append(dst, int64(n)), v[k:]
 	}

@@ -444,8 +444,7 @@ func (x *xgbModel) node(n *ensemble.Node, r *xgbTree, old int, at []int32, sets 
 		}
 		// XGBoost sends the categories of the set to the right, this house to the left.
 		n.Left, n.Right, n.MissingLeft = n.Right, n.Left, !n.MissingLeft
-		x.g.set(n, codes)
-		return nil
+		return x.g.set(n, codes)
 	}
 	if kind != 0 {
 		return refused("split_type %v, know 0 (number) and 1 (categories)", kind)
@@ -553,7 +552,7 @@ func (x *xgbModel) model() (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, w := range strings.Split(strings.Trim(x.quantiles, "[]"), ",") {
+	for w := range strings.SplitSeq(strings.Trim(x.quantiles, "[]"), ",") {
 		if q, err := strconv.ParseFloat(strings.TrimSpace(w), 32); err == nil && q > 0 && q < 1 && x.objective == "reg:quantileerror" && len(m.Quantiles) < outputs {
 			m.Quantiles = append(m.Quantiles, q)
 		}
@@ -719,6 +718,9 @@ func (x *xgbModel) base(outputs int, margin func(float64) float64) ([]float64, e
 	text, ok := x.params["base_score"]
 	if !ok {
 		return nil, damaged("learner_model_param has no base_score")
+	}
+	if len(text) > 1<<16 {
+		return nil, damaged("base_score has %d characters, must be a number or a list of one per output", len(text))
 	}
 	words := strings.Split(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"), ",")
 	if len(words) != 1 && len(words) != outputs {
