@@ -46,7 +46,7 @@ type scratch struct {
 // maxCompiled bounds the memory of a walker, and of a scorer, in bytes. Ensembles that would need more are not compiled.
 const (
 	maxCompiled = 64 << 20
-	nodeCost    = 26 // bytes of a node of a walker: at most 16 for itself, 8 for its score and 2 for its column
+	nodeCost    = 34 // bytes of a node of a walker: at most 16 for itself, 16 for its score and 2 for its column
 )
 
 // compiled returns the program, which the first call makes.

@@ -42,14 +42,16 @@ type node64 struct {
 
 const abreast = 8 // walks in flight
 
+// leafOffset is how many nodes behind a leaf, where a pair of children ends or right after, its score lies: in the memory that the walk has just touched. A node32 is then the score's bits, and the threshold of a
+// node64 is the score.
+const leafOffset = 2
+
 // walker is an ensemble for the portable kernel. Exactly one of narrow and wide holds nodes.
 type walker struct {
 	narrow   []node32
 	wide     []node64
-	leaf     []float64 // by node: a leaf's value
-	vectors  []uint32  // by node, when leaves are vectors: where they begin in values
-	values   []float64
-	ordered  bool // add the scores one by one
+	values   []float64 // when leaves are vectors; a leaf's bits are then where they begin
+	ordered  bool      // add the scores one by one
 	sections []walkSection
 	roots    []uint32
 	trips    []trip // by group of abreast roots
@@ -94,8 +96,8 @@ func newWalker(e *Ensemble, c *columns, ordered bool) *walker {
 		return cmp.Compare(a.depth, b.depth)
 	})
 	// Node 0 is the leaf of the trees that fill a section up.
-	w.push(narrow, math.Inf(1), 0, 0)
-	w.leaf = append(w.leaf, 0)
+	w.grow(narrow, leafOffset+1)
+	w.setLeaf(0, 0)
 	for len(trees) > 0 {
 		s := walkSection{output: trees[0].output, first: len(w.roots)}
 		n, deepest := 0, tree{}
@@ -121,20 +123,14 @@ func newWalker(e *Ensemble, c *columns, ordered bool) *walker {
 		trees = trees[n:]
 	}
 	if e.vector {
-		w.values = append(e.values[:len(e.values):len(e.values)], make([]float64, e.outputs)...)
-		w.vectors = make([]uint32, len(w.leaf))
-		for i, v := range w.leaf {
-			w.vectors[i] = uint32(v)
-		}
-		w.vectors[0] = uint32(len(e.values))
-		w.leaf = nil
+		w.values = e.values
 	}
 	return w
 }
 
 // fits32 reports whether thresholds and columns can be float32: the ensemble rounds its inputs to float32 anyway, or every threshold is one.
 func (e *Ensemble) fits32(c *columns) bool {
-	if len(c.list) > maxColumns32 || len(e.nodes) >= maxNodes32 {
+	if len(c.list) > maxColumns32 || 2*len(e.nodes)+leafOffset >= maxNodes32 {
 		return false
 	}
 	if e.round32 {
@@ -168,30 +164,59 @@ func (e *Ensemble) shape(t int) (depth, leaves int) {
 	return depth, leaves
 }
 
-func (w *walker) push(narrow bool, threshold float64, left, column uint32) {
+// grow appends n nodes and returns the first.
+func (w *walker) grow(narrow bool, n int) uint32 {
 	if narrow {
-		w.narrow = append(w.narrow, node32(key(floor32(threshold))|int64(left)<<leftShift|int64(column)<<3))
+		w.narrow = append(w.narrow, make([]node32, n)...)
+		return uint32(len(w.narrow) - n)
+	}
+	w.wide = append(w.wide, make([]node64, n)...)
+	return uint32(len(w.wide) - n)
+}
+
+func (w *walker) set(at uint32, threshold float64, left, column uint32) {
+	if w.narrow != nil {
+		w.narrow[at] = node32(key(floor32(threshold)) | int64(left)<<leftShift | int64(column)<<3)
 	} else {
-		w.wide = append(w.wide, node64{threshold, left, column})
+		w.wide[at] = node64{threshold, left, column}
 	}
 }
 
-// add appends tree t and returns its root.
-func (w *walker) add(e *Ensemble, c *columns, t int, narrow bool) uint32 {
-	first, base := e.roots[t], uint32(len(w.leaf))
-	for i := first; i < uint32(e.end(t)); i++ {
-		n, value := &e.nodes[i], 0.0
-		if n.left == 0 {
-			if value = math.Float64frombits(n.bits); e.vector {
-				value = float64(n.bits)
-			}
-			w.push(narrow, math.Inf(1), base+i-first, 0)
-		} else {
-			w.push(narrow, n.threshold(), base+n.left-first, uint32(c.of[i]))
-		}
-		w.leaf = append(w.leaf, value)
+// setLeaf makes a node its own left child, whose threshold nothing exceeds.
+func (w *walker) setLeaf(at uint32, bits uint64) {
+	w.set(at, math.Inf(1), at, 0)
+	if w.narrow != nil {
+		w.narrow[at+leafOffset] = node32(bits)
+	} else {
+		w.wide[at+leafOffset].threshold = math.Float64frombits(bits)
 	}
-	return base
+}
+
+// add appends tree t and returns its root. Behind a pair of children of which one is a leaf there is room for the pair's scores.
+func (w *walker) add(e *Ensemble, c *columns, t int, narrow bool) uint32 {
+	first, end := e.roots[t], uint32(e.end(t))
+	at := make([]uint32, end-first)
+	size := uint32(1)
+	if e.nodes[first].left == 0 {
+		size += leafOffset
+	}
+	for i := first; i < end; i++ {
+		if l := e.nodes[i].left; l != 0 {
+			at[l-first], at[l-first+1] = size, size+1
+			if size += 2; e.nodes[l].left == 0 || e.nodes[l+1].left == 0 {
+				size += leafOffset
+			}
+		}
+	}
+	root := w.grow(narrow, int(size))
+	for i := first; i < end; i++ {
+		if n := &e.nodes[i]; n.left == 0 {
+			w.setLeaf(root+at[i-first], n.bits)
+		} else {
+			w.set(root+at[i-first], n.threshold(), root+at[n.left-first], uint32(c.of[i]))
+		}
+	}
+	return root
 }
 
 func step32(nodes, row unsafe.Pointer, at uint64) uint64 {
@@ -330,6 +355,22 @@ func moved64(nodes unsafe.Pointer, at uint64) uint64 {
 	return uint64((*node64)(unsafe.Add(nodes, at*16)).left) ^ at
 }
 
+// bits returns the score of a leaf, or where its scores begin.
+func (w *walker) bits(at uint64) uint64 {
+	if w.narrow != nil {
+		return uint64(w.narrow[at+leafOffset])
+	}
+	return math.Float64bits(w.wide[at+leafOffset].threshold)
+}
+
+func leaf32(nodes unsafe.Pointer, at uint64) float64 {
+	return *(*float64)(unsafe.Add(nodes, (at+leafOffset)*8))
+}
+
+func leaf64(nodes unsafe.Pointer, at uint64) float64 {
+	return *(*float64)(unsafe.Add(nodes, (at+leafOffset)*16))
+}
+
 // row adds the trees' scores for one row, made ready in s, to dst.
 func (w *walker) row(dst []float64, s *scratch) {
 	var at [abreast]uint64
@@ -340,23 +381,31 @@ func (w *walker) row(dst []float64, s *scratch) {
 			for k, root := range w.roots[i : i+abreast] {
 				at[k] = uint64(root)
 			}
+			one := w.values == nil && !w.ordered
 			if w.narrow != nil {
-				trees32(unsafe.Pointer(&w.narrow[0]), unsafe.Pointer(&s.row32[0]), &at, w.trips[g])
+				n := unsafe.Pointer(&w.narrow[0])
+				trees32(n, unsafe.Pointer(&s.row32[0]), &at, w.trips[g])
+				if one {
+					sum += (leaf32(n, at[0]) + leaf32(n, at[1])) + (leaf32(n, at[2]) + leaf32(n, at[3])) + ((leaf32(n, at[4]) + leaf32(n, at[5])) + (leaf32(n, at[6]) + leaf32(n, at[7])))
+				}
 			} else {
-				trees64(unsafe.Pointer(&w.wide[0]), unsafe.Pointer(&s.row64[0]), &at, w.trips[g])
+				n := unsafe.Pointer(&w.wide[0])
+				trees64(n, unsafe.Pointer(&s.row64[0]), &at, w.trips[g])
+				if one {
+					sum += (leaf64(n, at[0]) + leaf64(n, at[1])) + (leaf64(n, at[2]) + leaf64(n, at[3])) + ((leaf64(n, at[4]) + leaf64(n, at[5])) + (leaf64(n, at[6]) + leaf64(n, at[7])))
+				}
 			}
 			g++
-			if l := w.leaf; l != nil && !w.ordered {
-				sum += (l[at[0]] + l[at[1]]) + (l[at[2]] + l[at[3]]) + ((l[at[4]] + l[at[5]]) + (l[at[6]] + l[at[7]]))
+			if one {
 				continue
 			}
 			for k, n := range at {
 				switch {
 				case w.roots[i+k] == 0: // fills the section up
-				case w.leaf != nil:
-					dst[sec.output] += w.leaf[n]
+				case w.values == nil:
+					dst[sec.output] += math.Float64frombits(w.bits(n))
 				default:
-					addTo(dst, w.values[w.vectors[n]:])
+					addTo(dst, w.values[w.bits(n):])
 				}
 			}
 		}
@@ -381,15 +430,21 @@ func (w *walker) rows(acc []float64, outputs int, s *scratch, n int) {
 				} else {
 					rows64(unsafe.Pointer(&w.wide[0]), unsafe.Pointer(&s.row64[r*s.columns]), root, t, &at)
 				}
-				if w.vectors != nil {
+				switch {
+				case w.values != nil:
 					for k, n := range at {
-						addTo(acc[(r+k)*outputs:][:outputs], w.values[w.vectors[n]:])
+						addTo(acc[(r+k)*outputs:][:outputs], w.values[w.bits(n):])
 					}
-					continue
-				}
-				o := acc[r*outputs+sec.output:]
-				for k, n := range at {
-					o[k*outputs] += w.leaf[n]
+				case outputs == 1 && w.narrow != nil:
+					o, n := (*[abreast]float64)(acc[r:]), unsafe.Pointer(&w.narrow[0])
+					for k := range o {
+						o[k] += leaf32(n, at[k])
+					}
+				default:
+					o := acc[r*outputs+sec.output:]
+					for k, n := range at {
+						o[k*outputs] += math.Float64frombits(w.bits(n))
+					}
 				}
 			}
 		}
