@@ -245,7 +245,7 @@ type Matrix struct {
 	*Mapper
 	N      int       // rows
 	Stride int       // distance of two rows in Rows, at least Cols; bytes between are 0
-	Rows   []uint8   // row by row; eight bytes after the last row can be read
+	Rows   []uint8   // row by row
 	Col    [][]uint8 // column by column
 }
 
@@ -269,9 +269,9 @@ func (m *Mapper) Apply(t Table, threads int) (*Matrix, error) {
 	return x, nil
 }
 
-// stride is the distance of two rows: a divisor of a cache line of 64 bytes where that wastes less than a third, so that a row fetched alone costs one line.
+// stride is the distance of two rows, a multiple of 8 bytes: a divisor of a cache line of 64 bytes where that wastes less than a third, so that a row fetched alone costs one line.
 func stride(cols int) int {
-	for _, s := range []int{4, 8, 16, 32, 64} {
+	for _, s := range []int{8, 16, 32, 64} {
 		if cols <= s && 3*s <= 4*cols+8 {
 			return s
 		}
@@ -282,7 +282,7 @@ func stride(cols int) int {
 func newMatrix(m *Mapper, rows int) *Matrix {
 	cols := m.Cols()
 	x := &Matrix{Mapper: m, N: rows, Stride: stride(cols), Col: make([][]uint8, cols)}
-	x.Rows = make([]uint8, rows*x.Stride, rows*x.Stride+8)
+	x.Rows = make([]uint8, rows*x.Stride)
 	all := make([]uint8, rows*cols)
 	for j := range x.Col {
 		x.Col[j] = all[j*rows : (j+1)*rows : (j+1)*rows]
@@ -337,7 +337,7 @@ func (x *Matrix) Select(cols []int) *Matrix {
 		m.columns = append(m.columns, x.columns[j])
 	}
 	s := &Matrix{Mapper: m, N: x.N, Stride: stride(len(cols)), Col: make([][]uint8, len(cols))}
-	s.Rows = make([]uint8, s.N*s.Stride, s.N*s.Stride+8)
+	s.Rows = make([]uint8, s.N*s.Stride)
 	for k, j := range cols {
 		s.Col[k] = x.Col[j]
 		for i, b := range x.Col[j] {

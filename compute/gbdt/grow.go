@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"unsafe"
 
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/ensemble"
@@ -26,6 +27,7 @@ type leaf struct {
 	lo, hi                float64 // bounds of its value, in units of scaleG/scaleH
 	hist                  histogram
 	best                  split
+	own                   bool // its rows stand side by side in grower.store[from*stride : to*stride]
 }
 
 // grown is a finished tree on bins.
@@ -44,9 +46,10 @@ type grower struct {
 	pool   []histogram
 	found  [2][]split  // by side and column
 	parts  []histogram // of the rows of all goroutines but the first
-	rooms  []room      // by goroutine
 	spare  []int32
 	spareG []int64
+	store  []uint8 // rows of leaves, copied together the first time that they are counted
+	spareB []uint8
 	cols   []int
 	pk     packing
 	unit   bool // hessians count rows
@@ -61,7 +64,6 @@ func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
 	for j := range x.Cols() {
 		g.bins += x.Bins(j) + 1
 	}
-	g.rooms = make([]room, p.Threads)
 	for range p.Threads - 1 {
 		g.parts = append(g.parts, make(histogram, x.Cols()*histBins))
 	}
@@ -78,9 +80,12 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 		g.spare, g.spareG = make([]int32, len(rows)), make([]int64, len(rows))
 	}
 	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows, packed: packed}
+	if want := len(rows) * g.x.Stride; len(g.store) < want {
+		g.store = make([]uint8, want)
+	}
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
 	root.sum = g.total(packed)
-	g.search(&root, nil, rows, packed)
+	g.search(t, &root, nil)
 	t.leaves = append(t.leaves, root)
 	for len(t.leaves) < g.p.Leaves {
 		at := -1
@@ -172,11 +177,11 @@ func (g *grower) node(l *leaf) node {
 func (g *grower) divide(t *grown, at int) {
 	l := t.leaves[at]
 	b := l.best
-	mid := g.partition(t.rows[l.from:l.to], t.packed[l.from:l.to], &b) + l.from
+	mid := g.partition(t, &l) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
 	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
-	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
+	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, own: l.own, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
 	right := left
 	right.node, right.from, right.to, right.sum = ri, mid, l.to, l.sum.minus(b.left)
 	if g.p.Monotone != nil && !b.categories && g.p.Monotone[b.feature] != 0 {
@@ -196,7 +201,7 @@ func (g *grower) divide(t *grown, at int) {
 	if len(t.leaves)+1 < g.p.Leaves && g.splittable(large) {
 		small.hist, large.hist = g.take(), l.hist
 		l.hist = nil
-		g.search(small, large, t.rows[small.from:small.to], t.packed[small.from:small.to])
+		g.search(t, small, large)
 	}
 	g.give(l.hist)
 	t.leaves[at] = left
@@ -209,7 +214,8 @@ func (g *grower) splittable(l *leaf) bool {
 
 // search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. First each goroutine counts
 // its share of the rows, then it finishes its share of the columns.
-func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
+func (g *grower) search(t *grown, l, sibling *leaf) {
+	rows := t.rows[l.from:l.to]
 	draw := g.drawColumns()
 	pair := [2]*leaf{l, sibling}
 	var nodes [2]node
@@ -220,15 +226,17 @@ func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 		}
 	}
 	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*g.bins+parallelWork)))
+	asIs := int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // all rows from the first to the last: rows ascend
 	binned.Parallel(counters, counters, func(from, to int) {
 		for k := from; k < to; k++ {
 			h := l.hist
 			if k > 0 {
 				h = g.parts[k-1]
 			}
-			g.count(h, rows[k*len(rows)/counters:(k+1)*len(rows)/counters], packed[k*len(rows)/counters:], &g.rooms[k])
+			g.count(h, t, l, l.from+k*len(rows)/counters, l.from+(k+1)*len(rows)/counters, asIs)
 		}
 	})
+	l.own = l.own || !asIs
 	threads := g.p.Threads
 	if g.bins < parallelWork/4 {
 		threads = 1
@@ -266,16 +274,32 @@ func (g *grower) search(l, sibling *leaf, rows []int32, packed []int64) {
 	}
 }
 
-// count fills h with the sums over rows, for the columns of the tree.
-func (g *grower) count(h histogram, rows []int32, packed []int64, r *room) {
+// count fills h with the sums over the rows of a leaf at from to to-1, for the columns of the tree. Rows of a leaf lie scattered over a matrix larger than the caches, so that to fetch one costs more than to
+// count it: the first time they are copied to stand side by side, and partition keeps them so.
+func (g *grower) count(h histogram, t *grown, l *leaf, from, to int, asIs bool) {
 	for _, j := range g.cols {
 		clear(h.column(j)[:g.x.Bins(j)+1])
 	}
-	if len(g.cols) == g.x.Cols() {
-		build(h, g.x, packed[:len(rows)], rows, 0, len(g.cols), r)
-		return
+	stride := g.x.Stride
+	tally := func(rows []uint8, packed []int64) {
+		if len(g.cols) == g.x.Cols() {
+			count(h, rows, stride, packed, 0, len(g.cols))
+		} else {
+			countSome(h, rows, stride, packed, g.cols)
+		}
 	}
-	buildSome(h, g.x, packed, rows, g.cols)
+	switch {
+	case l.own:
+		tally(g.store[from*stride:], t.packed[from:to])
+	case asIs:
+		tally(g.x.Rows[int(t.rows[from])*stride:], t.packed[from:to])
+	default:
+		for ; from < to; from += gatherRows {
+			end := min(from+gatherRows, to)
+			gather(g.store[from*stride:], g.x.Rows, stride/8, t.rows[from:end])
+			tally(g.store[from*stride:], t.packed[from:end])
+		}
+	}
 }
 
 // drawColumns draws the columns that the next splits look at; nil means all.
@@ -304,28 +328,48 @@ func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
 	return g.numbers(n, j, h)
 }
 
-// partition moves the rows that go left to the front, keeping the order on both sides, and returns their number.
-func (g *grower) partition(rows []int32, packed []int64, s *split) int {
-	col, left := g.x.Col[s.feature], s.table()
+// partition moves the rows of a leaf that go left to the front, keeping the order on both sides, and returns their number.
+func (g *grower) partition(t *grown, l *leaf) int {
+	rows, packed, left := t.rows[l.from:l.to], t.packed[l.from:l.to], l.best.table()
+	stride := g.x.Stride
+	var bins []uint8
+	if l.own {
+		bins = g.store[l.from*stride : l.to*stride]
+		if len(g.spareB) < len(bins) {
+			g.spareB = make([]uint8, len(bins))
+		}
+	}
 	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
-	count := make([]int, parts)
+	moved := make([]int, parts)
 	cut := func(k int) int { return k * len(rows) / parts }
 	binned.Parallel(parts, parts, func(from, to int) {
 		for k := from; k < to; k++ {
 			a, b := cut(k), cut(k+1)
-			count[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], col, &left)
+			if l.own {
+				moved[k] = halveRows(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], bins[a*stride:b*stride], g.spareB[a*stride:b*stride], stride/8, l.best.feature, &left)
+			} else {
+				moved[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], g.x.Col[l.best.feature], &left)
+			}
 		}
 	})
-	n := count[0]
+	n := moved[0]
 	for k := 1; k < parts; k++ {
-		copy(rows[n:], rows[cut(k):cut(k)+count[k]])
-		copy(packed[n:], packed[cut(k):cut(k)+count[k]])
-		n += count[k]
+		copy(rows[n:], rows[cut(k):cut(k)+moved[k]])
+		copy(packed[n:], packed[cut(k):cut(k)+moved[k]])
+		if l.own {
+			copy(bins[n*stride:], bins[cut(k)*stride:(cut(k)+moved[k])*stride])
+		}
+		n += moved[k]
 	}
 	at := n
 	for k := range parts {
-		copy(packed[at:], g.spareG[cut(k):cut(k+1)-count[k]])
-		at += copy(rows[at:], g.spare[cut(k):cut(k+1)-count[k]])
+		m := cut(k+1) - cut(k) - moved[k]
+		copy(rows[at:], g.spare[cut(k):cut(k)+m])
+		copy(packed[at:], g.spareG[cut(k):cut(k)+m])
+		if l.own {
+			copy(bins[at*stride:], g.spareB[cut(k)*stride:(cut(k)+m)*stride])
+		}
+		at += m
 	}
 	return n
 }
@@ -340,6 +384,28 @@ func halve(rows, spare []int32, packed, spareG []int64, col []uint8, left *[hist
 		rows[n], packed[n] = i, v
 		spare[k-n], spareG[k-n] = i, v
 		n += c
+	}
+	return n
+}
+
+// halveRows is halve for rows that stand side by side in bins: they are moved too.
+func halveRows(rows, spare []int32, packed, spareG []int64, bins, spareB []uint8, words, feature int, left *[histBins]uint8) int {
+	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
+	n := 0
+	src := unsafe.Pointer(unsafe.SliceData(bins))
+	l, r := src, unsafe.Pointer(unsafe.SliceData(spareB))
+	for k, i := range rows {
+		v, c := packed[k], int(left[*(*uint8)(unsafe.Add(src, feature))])
+		rows[n], packed[n] = i, v
+		spare[k-n], spareG[k-n] = i, v
+		for w := range words {
+			b := *(*uint64)(unsafe.Add(src, 8*w))
+			*(*uint64)(unsafe.Add(l, 8*w)) = b
+			*(*uint64)(unsafe.Add(r, 8*w)) = b
+		}
+		n += c
+		src = unsafe.Add(src, 8*words)
+		l, r = unsafe.Add(l, 8*words*c), unsafe.Add(r, 8*words*(1-c))
 	}
 	return n
 }

@@ -98,40 +98,14 @@ func fullest(x *binned.Matrix, threads int) int {
 	return top
 }
 
-// gatherRows is how many rows are copied together before they are counted.
+// gatherRows is how many rows are copied together before they are counted: few enough to be counted out of the first cache.
 const gatherRows = 256
 
-// room is where a goroutine copies rows to.
-type room [gatherRows * gatherBytes]uint8
-
-// build adds the packed gradients of rows, packed[k] being that of rows[k], to the histograms of the columns from to to-1. Rows of a leaf lie scattered over a matrix larger than the caches, and counting one
-// row takes so long that the processor does not look ahead to the next: so a block of rows is first copied side by side, with many loads in flight, and then counted. Rows that are neighbours
-// already are counted where they stand.
-func build(h histogram, x *binned.Matrix, packed []int64, rows []int32, from, to int, r *room) {
-	for len(rows) > 0 && from < to {
-		n := min(len(rows), gatherRows)
-		if first := int(rows[0]); int(rows[n-1])-first == n-1 {
-			count(h, x.Rows[first*x.Stride:], x.Stride, packed[:n], from, to)
-		} else {
-			for c := from; c < to; c += gatherBytes {
-				end := min(c+gatherBytes, to)
-				words := (end - c + 7) / 8
-				gather(r[:], x.Rows[c:], x.Stride, words, rows[:n])
-				count(h[c*histBins:], r[:], 8*words, packed[:n], 0, end-c)
-			}
-		}
-		rows, packed = rows[n:], packed[n:]
-	}
-}
-
-// gatherBytes is how many columns are copied at once, a multiple of 8.
-const gatherBytes = 64
-
-// gather copies words 8-byte words of each of rows.
-func gather(dst, src []uint8, stride, words int, rows []int32) {
+// gather copies rows of words 8-byte words.
+func gather(dst, src []uint8, words int, rows []int32) {
 	d, s := unsafe.Pointer(unsafe.SliceData(dst)), unsafe.Pointer(unsafe.SliceData(src))
 	for _, i := range rows {
-		p := unsafe.Add(s, int(i)*stride)
+		p := unsafe.Add(s, int(i)*words*8)
 		for range words {
 			*(*uint64)(d) = *(*uint64)(p)
 			d, p = unsafe.Add(d, 8), unsafe.Add(p, 8)
@@ -140,7 +114,7 @@ func gather(dst, src []uint8, stride, words int, rows []int32) {
 }
 
 // count is the innermost loop of training: for each row 8 bins per load, one read-modify-write each, and no bounds checks. That is sound because a bin is a byte and every column has 256 of
-// them, and because 8 bytes after the last row can be read (binned.Matrix).
+// them, and because a row ends with a whole word (binned.Matrix).
 func count(h histogram, rows []uint8, stride int, packed []int64, from, to int) {
 	first := unsafe.Pointer(&h[from*histBins])
 	row := unsafe.Add(unsafe.Pointer(unsafe.SliceData(rows)), from)
@@ -175,10 +149,10 @@ func count(h histogram, rows []uint8, stride int, packed []int64, from, to int) 
 	}
 }
 
-// buildSome is build for columns that do not stand side by side.
-func buildSome(h histogram, x *binned.Matrix, packed []int64, rows []int32, cols []int) {
-	for k, i := range rows {
-		v, bins := packed[k], x.Rows[int(i)*x.Stride:][:x.Stride]
+// countSome is count for columns that do not stand side by side.
+func countSome(h histogram, rows []uint8, stride int, packed []int64, cols []int) {
+	for k, v := range packed {
+		bins := rows[k*stride:][:stride]
 		for _, j := range cols {
 			h[j*histBins+int(bins[j])] += v
 		}

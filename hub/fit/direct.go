@@ -124,7 +124,7 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 			return nil, nil, fmt.Errorf("measure the inputs: %w", err)
 		}
 	}
-	r.PeakRSS = peakRSS()
+	r.PeakRSS = PeakRSS()
 	return r, b, nil
 }
 

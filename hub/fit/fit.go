@@ -122,7 +122,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 			}
 		}
 	}
-	r.PeakRSS = peakRSS()
+	r.PeakRSS = PeakRSS()
 	return r, res.Bytes, nil
 }
 
@@ -352,6 +352,6 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	if e.Metrics, err = measure(a, out); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
-	e.PeakRSS = peakRSS()
+	e.PeakRSS = PeakRSS()
 	return e, nil
 }

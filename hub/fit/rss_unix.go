@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// peakRSS is the largest resident size the process has had, in bytes.
-func peakRSS() int64 {
+// PeakRSS is the largest resident size the process has had, in bytes.
+func PeakRSS() int64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0
