@@ -21,6 +21,7 @@ type AgentConfig struct {
 	Hub         AgentHub   `yaml:"hub"`
 	Cache       AgentCache `yaml:"cache"`
 	Govern      Govern     `yaml:"govern"`
+	Inference   Inference  `yaml:"inference"`
 	Log         Log        `yaml:"log"`
 }
 
@@ -70,6 +71,11 @@ type Govern struct {
 	MinFreeShare float64       `yaml:"min_free_share"`
 }
 
+// Inference says how models predict.
+type Inference struct {
+	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION"`
+}
+
 // Log says what is logged and how.
 type Log struct {
 	Level  string `yaml:"level" env:"ML_LOG_LEVEL"`
@@ -87,8 +93,9 @@ func defaultAgent() *AgentConfig {
 		Hub:  AgentHub{BandwidthBack: 256 << 10},
 		Cache: AgentCache{MaxBytes: 256 << 20, CommitRecords: 100, CommitInterval: spec.Duration(time.Second),
 			CommitAcks: 16},
-		Govern: Govern{Interval: spec.Duration(30 * time.Second), MemoryLimit: 256 << 20, MinFreeBytes: 64 << 20, MinFreeShare: 0.1},
-		Log:    Log{Level: "info", Format: "text"},
+		Govern:    Govern{Interval: spec.Duration(30 * time.Second), MemoryLimit: 256 << 20, MinFreeBytes: 64 << 20, MinFreeShare: 0.1},
+		Inference: Inference{Compile: true},
+		Log:       Log{Level: "info", Format: "text"},
 	}
 }
 

@@ -23,6 +23,7 @@ type HubConfig struct {
 	Training    HubTrain   `yaml:"training"`
 	Streams     HubStreams `yaml:"streams"`
 	Lake        HubLake    `yaml:"lake"`
+	Inference   Inference  `yaml:"inference"`
 	Log         Log        `yaml:"log"`
 }
 
@@ -58,6 +59,7 @@ func defaultHub() *HubConfig {
 		NATSListen:  "127.0.0.1:4222",
 		DataDir:     "skerry-hub-data",
 		Auth:        HubAuth{RateLimit: true},
+		Inference:   Inference{Compile: true},
 		Training:    HubTrain{Auto: true, Threads: 2},
 		Streams:     HubStreams{Telemetry: 8 << 30, Events: 1 << 30},
 		Lake:        HubLake{CompactEvery: spec.Duration(time.Minute), CompactAge: spec.Duration(15 * time.Minute), LabelAge: spec.Duration(90 * 24 * time.Hour)},

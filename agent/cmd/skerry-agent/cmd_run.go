@@ -18,6 +18,7 @@ import (
 	"skerry.dev/agent/cache"
 	"skerry.dev/agent/device"
 	"skerry.dev/agent/service"
+	"skerry.dev/compute/ensemble"
 	"skerry.dev/configs"
 )
 
@@ -33,6 +34,10 @@ func newRunCommand() *cobra.Command {
 				return err
 			}
 			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			ensemble.SetCompile(cfg.Inference.Compile)
+			if set, reason := ensemble.Kernel(); reason != "" {
+				log.Warn("instruction set not as asked for", "used", set, "reason", reason)
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			n := service.NewNotifier()

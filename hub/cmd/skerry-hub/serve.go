@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"skerry.dev/compute/ensemble"
 	"skerry.dev/configs"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/server"
@@ -57,6 +58,7 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 		return err
 	}
 	f.hub = hub
+	ensemble.SetCompile(hub.Inference.Compile)
 	w := c.ErrOrStderr()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(strings.ToLower(hub.Log.Level))); err != nil {
