@@ -72,6 +72,7 @@ type Ensemble struct {
 	covers          []float32 // by node; nil when not kept
 
 	program atomic.Pointer[program] // nil until the first prediction
+	plainly atomic.Pointer[program] // the same while compilation is off
 	once    sync.Mutex              // held while the program is made
 }
 

@@ -358,6 +358,10 @@ func TestSetCompile(t *testing.T) {
 	if k := e.KernelSingle() + e.KernelBatch(); k != "plainplain" {
 		t.Errorf("kernels without compilation = %q, want plain", k)
 	}
+	x, dst := make([]float64, 5*40), make([]float64, 40)
+	if n := testing.AllocsPerRun(20, func() { _ = e.PredictBatch(dst, x, 1) }); n != 0 {
+		t.Errorf("PredictBatch without compilation allocates %v times, want 0", n)
+	}
 	SetCompile(true)
 	if k := e.KernelBatch(); k == "plain" {
 		t.Errorf("kernel of batches with compilation = %q", k)

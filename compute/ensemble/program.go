@@ -49,10 +49,15 @@ const (
 	nodeCost    = 34 // bytes of a node of a walker: at most 16 for itself, 16 for its score and 2 for its column
 )
 
-// compiled returns the program, which the first call makes.
+// compiled returns the program, which the first call makes, or a plain one when compilation is off.
 func (e *Ensemble) compiled() *program {
 	if uncompiled.Load() {
-		return &program{e: e, block: blockRows, fewest: math.MaxInt}
+		p := e.plainly.Load()
+		if p == nil {
+			p = newProgram(e)
+			e.plainly.Store(p)
+		}
+		return p
 	}
 	if p := e.program.Load(); p != nil {
 		return p
@@ -68,9 +73,14 @@ func (e *Ensemble) compiled() *program {
 	return p
 }
 
+// newProgram returns one that predicts plainly.
+func newProgram(e *Ensemble) *program {
+	return &program{e: e, block: blockRows, fewest: math.MaxInt}
+}
+
 // compile lays e out for the portable kernels and for a set of instructions; nil stands for none.
 func compile(e *Ensemble, set *instructions) *program {
-	p := &program{e: e, block: blockRows, fewest: math.MaxInt}
+	p := newProgram(e)
 	if p.set = set; set == nil {
 		p.set = words
 	}
@@ -193,7 +203,8 @@ func (p *program) rowsBy(m method, dst, x []float64, n int) {
 
 // methods lists the ways to predict single rows and batches.
 func (p *program) methods() (single, batch []method) {
-	if p.walk == nil || len(p.e.nodes) < 256 { // a larger one is never faster as encoded
+	// In between, an ensemble is never faster as encoded; beyond, memory decides, and there it is the most compact.
+	if n := len(p.e.nodes); p.walk == nil || n < 256 || n > 1<<16 {
 		single = append(single, byPlain)
 	}
 	if p.walk != nil {
@@ -236,13 +247,20 @@ func (p *program) choose() {
 	} else {
 		block *= float64(least) / float64(many)
 	}
-	p.fewest = min(least, 1+int(block/row))
+	if p.fewest = 1 + int(block/row); p.fewest > least {
+		p.fewest = least
+		if p.batch == byWalk { // one row after the other is faster
+			p.batch, p.fewest = p.single, math.MaxInt
+		}
+	}
 }
 
-// fastest returns the method with the shortest of a few runs, and its time in nanoseconds. Methods take turns, so that a slow moment meets all.
+// fastest returns the method with the shortest of a few runs, and its time in nanoseconds. Methods take turns, so that a slow moment meets all; a large ensemble gets fewer turns.
 func fastest(ms []method, run func(method)) (method, float64) {
+	const enough = 20 * time.Millisecond
 	least := make([]float64, len(ms))
-	for i := range 5 {
+	start := time.Now()
+	for i := 0; i < 5 && (i == 0 || time.Since(start) < enough); i++ {
 		for j, m := range ms {
 			began := time.Now()
 			run(m)
