@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/ensemble"
@@ -68,8 +69,8 @@ type Data struct {
 	X      *binned.Matrix
 	Y      []float64 // one per row of X; class indices for Logistic (0, 1) and Softmax
 	Weight []float64 // one per row of X, positive; nil means 1
-	Train  []int32   // nil means all rows
-	Valid  []int32   // scored after each round; nil means none
+	Train  []int32   // in any order, each row once; nil means all rows
+	Valid  []int32   // scored after each round, none of them in Train; nil means none
 }
 
 func (p *Params) defaults() {
@@ -182,11 +183,19 @@ func (d *Data) check(p *Params) error {
 	if len(d.Train) == 0 {
 		return errors.New("gbdt: no rows to train on")
 	}
+	if !slices.IsSorted(d.Train) { // what follows reads rows that ascend without a gap as they stand
+		d.Train = slices.Sorted(slices.Values(d.Train))
+	}
+	seen := make([]bool, n) // scores are kept by row: one that stood twice would learn every tree twice
 	for _, rows := range [][]int32{d.Train, d.Valid} {
 		for _, i := range rows {
 			if i < 0 || int(i) >= n {
 				return fmt.Errorf("gbdt: row %d of %d", i, n)
 			}
+			if seen[i] {
+				return fmt.Errorf("gbdt: row %d is listed twice, each may be in one of the training and validation rows once", i)
+			}
+			seen[i] = true
 			y := d.Y[i]
 			if math.IsNaN(y) || math.IsInf(y, 0) || (d.Weight != nil && !(d.Weight[i] > 0 && d.Weight[i] <= math.MaxFloat64)) {
 				return fmt.Errorf("gbdt: row %d has target %v or a weight that is not positive", i, y)

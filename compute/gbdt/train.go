@@ -28,7 +28,7 @@ type trainer struct {
 	packed []int64     // of the tree being grown, by position in rows
 	leafOf []uint16
 	full   int     // rows in the fullest bin
-	weight float64 // largest
+	weight float64 // largest of a training row
 	rng    *rand.Rand
 	grow   *grower
 	gains  []float64
@@ -61,7 +61,10 @@ func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 		t.score = append(t.score, s)
 	}
 	if d.Weight != nil {
-		t.weight = slices.Max(d.Weight)
+		t.weight = 0
+		for _, i := range t.d.Train {
+			t.weight = max(t.weight, d.Weight[i])
+		}
 	}
 	t.packed, t.rows, t.leafOf = make([]int64, len(t.d.Train)), make([]int32, 0, len(t.d.Train)), make([]uint16, d.X.N)
 	t.full = min(fullest(d.X, p.Threads), len(t.d.Train))
