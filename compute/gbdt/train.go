@@ -264,6 +264,48 @@ func (t *trainer) values(tree *grown, k int) {
 			n.value *= t.LearningRate
 		}
 	})
+	if _, _, renewed := t.obj.renew(&t.d, tree.rows[:1], t.score[k], nil); renewed && t.Monotone != nil {
+		t.order(tree, k)
+	}
+}
+
+// order moves renewed leaves so that they keep the monotone constraints, which the growing tree held for Newton steps only. It does as the grower does: where a constraint divides a node, the middle between what the
+// two sides would like best bounds the leaves on both of them.
+func (t *trainer) order(tree *grown, k int) {
+	from, to := make([]int, len(tree.nodes)), make([]int, len(tree.nodes)) // the rows of a node stand together
+	for _, l := range tree.leaves {
+		from[l.node], to[l.node] = l.from, l.to
+	}
+	lo, hi := make([]float64, len(tree.nodes)), make([]float64, len(tree.nodes))
+	lo[0], hi[0] = math.Inf(-1), math.Inf(1)
+	for i := len(tree.nodes) - 1; i >= 0; i-- { // children stand after their parents
+		if n := &tree.nodes[i]; n.left != 0 {
+			from[i], to[i] = from[n.left], to[n.right]
+		}
+	}
+	var buf []float64
+	best := func(node, bounds int) (v float64) {
+		v, buf, _ = t.obj.renew(&t.d, tree.rows[from[node]:to[node]], t.score[k], buf)
+		return min(max(v*t.LearningRate, lo[bounds]), hi[bounds])
+	}
+	for i := range tree.nodes {
+		n := &tree.nodes[i]
+		if n.left == 0 {
+			n.value = min(max(n.value, lo[i]), hi[i])
+			continue
+		}
+		for _, child := range []int{n.left, n.right} {
+			lo[child], hi[child] = lo[i], hi[i]
+		}
+		if sign := t.Monotone[n.feature]; sign != 0 {
+			middle := (best(n.left, i) + best(n.right, i)) / 2
+			if sign > 0 {
+				hi[n.left], lo[n.right] = middle, middle
+			} else {
+				lo[n.left], hi[n.right] = middle, middle
+			}
+		}
+	}
 }
 
 // update adds the tree to the scores: through the partition for the rows it was grown on, which are in or some of them, by walking it for all others. The partition's rows are scattered, so each first learns its leaf, in a table small
