@@ -5,5 +5,5 @@
 // of threads, and the histogram of a sibling is an exact difference. Leaf values come from the unrounded gradients; those of absolute and quantile loss
 // are the median or quantile of the residuals in the leaf (Friedman 2001).
 //
-// The same data, parameters and seed give the same model on the same architecture.
+// The same data, parameters and seed give the same model, to the bit and on every architecture.
 package gbdt

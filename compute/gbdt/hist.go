@@ -28,10 +28,11 @@ type packing struct {
 func newPacking(topG, topH float64, rows int, unit bool) packing {
 	var p packing
 	n := float64(max(rows, 1))
-	if !(topG > 0) {
+	const least = 1e-280 // reciprocals of scales must be numbers: less counts as nothing
+	if !(topG >= least) {
 		topG = 1
 	}
-	if !(topH > 0) {
+	if !(topH >= least) {
 		topH = 1
 	}
 	if unit {

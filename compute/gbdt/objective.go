@@ -201,7 +201,7 @@ const poissonGuard = 0.7
 func (poisson) link() ensemble.Link                      { return ensemble.Exponential }
 func (poisson) constant() bool                           { return false }
 func (poisson) prepare(*Data, []int32, [][]float64, int) {}
-func (poisson) start(d *Data) []float64                  { return []float64{math.Log(max(d.mean(), 1e-9))} }
+func (poisson) start(d *Data) []float64                  { return []float64{ln(max(d.mean(), 1e-9))} }
 
 func (poisson) bound(d *Data, rows []int32, score []float64, threads int) (g, h float64) {
 	top := largest(rows, threads, func(i int32) float64 { return exp(score[i]) })
@@ -233,7 +233,7 @@ func (logistic) prepare(*Data, []int32, [][]float64, int) {}
 
 func (logistic) start(d *Data) []float64 {
 	p := min(max(d.mean(), 1e-6), 1-1e-6)
-	return []float64{math.Log(p / (1 - p))}
+	return []float64{ln(p / (1 - p))}
 }
 
 func (logistic) bound(*Data, []int32, []float64, int) (g, h float64) { return 1, 0.25 }
@@ -259,7 +259,7 @@ func (logistic) loss(d *Data, rows []int32, score [][]float64) float64 {
 		if d.Y[i] == 0 {
 			p = 1 - p
 		}
-		sum -= float64(w * math.Log(max(p, minProbability)))
+		sum -= float64(w * ln(max(p, minProbability)))
 		n += w
 	}
 	return sum / n
@@ -283,7 +283,7 @@ func (o *softmax) start(d *Data) []float64 {
 		n += d.weight(i)
 	}
 	for k, c := range count {
-		count[k] = math.Log(max(c/n, 1e-6))
+		count[k] = ln(max(c/n, 1e-6))
 	}
 	return count
 }
@@ -336,10 +336,39 @@ func (o *softmax) loss(d *Data, rows []int32, score [][]float64) float64 {
 		}
 		ensemble.Softmax.Apply(s)
 		w := d.weight(i)
-		sum -= float64(w * math.Log(max(s[int(d.Y[i])], minProbability)))
+		sum -= float64(w * ln(max(s[int(d.Y[i])], minProbability)))
 		n += w
 	}
 	return sum / n
+}
+
+// ln is the natural logarithm of a positive number, to within one unit in the last place and with the same bits on every architecture: start scores and the losses that early stopping compares
+// are part of the model, and the standard library's differs where it is assembly or products are fused with sums. The method is that of FreeBSD's e_log.c: x = 2^k·(1+f) and a polynomial for log(1+f).
+func ln(x float64) float64 {
+	const (
+		ln2Hi = 6.93147180369123816490e-01
+		ln2Lo = 1.90821492927058770002e-10
+		l1    = 6.666666666666735130e-01
+		l2    = 3.999999999940941908e-01
+		l3    = 2.857142874366239149e-01
+		l4    = 2.222219843214978396e-01
+		l5    = 1.818357216161805012e-01
+		l6    = 1.531383769920937332e-01
+		l7    = 1.479819860511658591e-01
+	)
+	half, exponent := math.Frexp(x)
+	if half < math.Sqrt2/2 {
+		half *= 2
+		exponent--
+	}
+	f, k := half-1, float64(exponent)
+	s := f / (2 + f)
+	s2 := float64(s * s)
+	s4 := float64(s2 * s2)
+	odd := float64(s2 * (l1 + float64(s4*(l3+float64(s4*(l5+float64(s4*l7)))))))
+	even := float64(s4 * (l2 + float64(s4*(l4+float64(s4*l6)))))
+	square := float64(f * float64(f/2))
+	return float64(k*ln2Hi) - ((square - (float64(s*(square+(odd+even))) + float64(k*ln2Lo))) - f)
 }
 
 // exp is e to the x for gradients: the same bits on every architecture, a relative error below 2e-11, and without a branch but the clamp to ±700. Gradients are rounded to far less.
