@@ -62,6 +62,7 @@ type grower struct {
 	rng    *rand.Rand
 	k      int       // sums per group: 1, or the classes
 	prior  []float64 // class shares of all rows
+	center float64   // numbers: the mean of all rows, taken off before squares are summed, or a target far from 0 would hide what splits gain
 	rows   []int32
 	spare  []int32
 	hist   []float64 // by group
@@ -79,6 +80,11 @@ func newGrower(d *Data, p *Params) *grower {
 		for c := range g.k {
 			g.prior[c] /= g.prior[g.k]
 		}
+		return g
+	}
+	sums := g.sum(d.Train)
+	if m := sums[0] / sums[g.k]; !math.IsInf(m, 0) && !math.IsNaN(m) {
+		g.center = m
 	}
 	return g
 }
@@ -149,7 +155,7 @@ func (g *grower) add(sums []float64, i int32) {
 	if g.p.Classes > 0 {
 		sums[int(g.d.Y[i])] += w
 	} else {
-		sums[0] += float64(w * g.d.Y[i])
+		sums[0] += float64(w * (g.d.Y[i] - g.center))
 	}
 	sums[g.k] += w
 	sums[g.k+1]++
@@ -170,7 +176,7 @@ func (g *grower) shares() []float64 {
 		if g.p.Classes > 0 {
 			out[c] = (g.all[c] + float64(g.p.Smooth*g.prior[c])) / (g.all[g.k] + g.p.Smooth)
 		} else {
-			out[c] = g.all[c] / g.all[g.k]
+			out[c] = g.all[c]/g.all[g.k] + g.center
 		}
 	}
 	return out
