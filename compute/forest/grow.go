@@ -389,8 +389,14 @@ func (t *tree) leaf(x *binned.Matrix, i int) []float64 {
 	return n.mean
 }
 
-// export replaces bins by thresholds and codes, and multiplies leaves by share.
+// export replaces bins by thresholds and codes, and multiplies leaves by share. Class shares are cut to multiples of 2^-52: those of all trees then add up exactly, and to no more than 1.
 func (t *tree) export(m *binned.Mapper, share float64, classes int) ensemble.Tree {
+	value := func(v float64) float64 {
+		if classes > 0 {
+			return math.Floor(min(v, 1)*share*(1<<52)) / (1 << 52)
+		}
+		return v * share
+	}
 	out := make(ensemble.Tree, len(t.nodes))
 	for i := range t.nodes {
 		n, o := &t.nodes[i], &out[i]
@@ -406,10 +412,10 @@ func (t *tree) export(m *binned.Mapper, share float64, classes int) ensemble.Tre
 		case classes > 2:
 			o.Values = make([]float64, classes)
 			for c, v := range n.mean {
-				o.Values[c] = v * share
+				o.Values[c] = value(v)
 			}
 		default:
-			o.Value = n.mean[len(n.mean)-1] * share
+			o.Value = value(n.mean[len(n.mean)-1])
 		}
 	}
 	return out

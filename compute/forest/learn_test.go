@@ -323,6 +323,26 @@ func TestExportAgrees(t *testing.T) {
 	}
 }
 
+// TestSharesStayShares holds that no rounding takes the share of a class that all trees agree on beyond 1.
+func TestSharesStayShares(t *testing.T) {
+	x, y := make([]float64, 60), make([]float64, 60)
+	for i := range x {
+		x[i], y[i] = float64(i%2), float64(i%2)
+	}
+	for trees := 1; trees <= 230; trees += 3 {
+		for _, classes := range []int{2, 3} {
+			m := fit(t, Data{X: mixed(t, x, false), Y: y}, Params{Classes: classes, Trees: trees, Extra: true, MinRows: 20})
+			for v := range 2 {
+				for _, p := range predict(t, m, []float64{float64(v)}) {
+					if !(p >= 0 && p <= 1) || min(p, 1-p) > 1e-12 {
+						t.Errorf("%d trees, %d classes: share %v at %d", trees, classes, p, v)
+					}
+				}
+			}
+		}
+	}
+}
+
 // TestMissingGoesWhereItFits holds that missing values find their side, be it with the small values, the large ones, or by themselves.
 func TestMissingGoesWhereItFits(t *testing.T) {
 	for _, missing := range []float64{-5, 5, 40} {
