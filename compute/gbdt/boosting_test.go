@@ -10,7 +10,7 @@ import (
 // TestGOSSAndDART hold that both come close to plain boosting on an easy table, differ from it, repeat bit for bit for every number of threads, and that the trainer's own loss is the final ensemble's: DART changes earlier
 // trees up to the end.
 func TestGOSSAndDART(t *testing.T) {
-	const rows, cols = 3000, 4
+	const rows, cols = 2000, 4
 	x, y := table(rand.New(rand.NewPCG(61, 1)), rows, cols)
 	class, three := make([]float64, rows), make([]float64, rows)
 	var d Data
