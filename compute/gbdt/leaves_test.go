@@ -258,3 +258,61 @@ func TestSplitFraction(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstSplitWithPenalties compares the first split with the best of all by the formula of its gain, in which L1, L2, MinHessian and weights count.
+func TestFirstSplitWithPenalties(t *testing.T) {
+	changed := 0
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 47))
+		const rows = 60
+		x, y, w := make([]float64, rows), make([]float64, rows), make([]float64, rows)
+		sum, n := 0.0, 0.0
+		for i := range x {
+			x[i], y[i], w[i] = float64(rng.IntN(30)), rng.NormFloat64(), 1+2*rng.Float64()
+			if x[i] < 3 {
+				y[i] += 2
+			}
+			sum += w[i] * y[i]
+			n += w[i]
+		}
+		plain := -1.0
+		for _, c := range []struct{ l1, l2, minHessian float64 }{{0, 0, 1e-3}, {4, 0, 1e-3}, {0, 40, 1e-3}, {3, 10, 25}} {
+			term := func(g, h float64) float64 {
+				g = max(math.Abs(g)-c.l1, 0)
+				return g * g / (h + c.l2)
+			}
+			best, at := 0.0, -1.0
+			for cut := range 29 {
+				var g, h float64
+				for i := range x {
+					if x[i] <= float64(cut) {
+						g += w[i] * (y[i] - sum/n)
+						h += w[i]
+					}
+				}
+				if gain := term(g, h) + term(-g, n-h); h >= c.minHessian && n-h >= c.minHessian && gain > best*(1+1e-12) {
+					best, at = gain, float64(cut)
+				}
+			}
+			m := train(t, Data{X: matrix(t, x, 1), Y: y, Weight: w}, Params{Rounds: 1, Leaves: 2, MinRows: 1, L1: c.l1, L2: c.l2, MinHessian: c.minHessian})
+			got, differ := m.Ensemble.Tree(0)[0], 0
+			for _, v := range x {
+				if (v <= got.Threshold) != (v <= at) {
+					differ++
+				}
+			}
+			if got.Left == 0 || differ > 0 {
+				t.Errorf("seed %d, %+v: the tree starts with %+v, want to divide after %v", seed, c, got, at)
+			}
+			if plain < 0 {
+				plain = at
+			}
+			if at != plain {
+				changed++
+			}
+		}
+	}
+	if changed < 10 {
+		t.Errorf("penalties changed %d splits: the tables do not test them", changed)
+	}
+}
