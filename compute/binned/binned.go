@@ -279,10 +279,15 @@ func stride(cols int) int {
 	return (cols + 7) &^ 7
 }
 
+// Slack is how many bytes lie behind the last row in memory, within the capacity of Matrix.Rows: a pointer that walks the rows stays inside when it passes the last.
+const Slack = 8
+
+func newRows(bytes int) []uint8 { return make([]uint8, bytes+Slack)[:bytes] }
+
 func newMatrix(m *Mapper, rows int) *Matrix {
 	cols := m.Cols()
 	x := &Matrix{Mapper: m, N: rows, Stride: stride(cols), Col: make([][]uint8, cols)}
-	x.Rows = make([]uint8, rows*x.Stride)
+	x.Rows = newRows(rows * x.Stride)
 	all := make([]uint8, rows*cols)
 	for j := range x.Col {
 		x.Col[j] = all[j*rows : (j+1)*rows : (j+1)*rows]
@@ -337,7 +342,7 @@ func (x *Matrix) Select(cols []int) *Matrix {
 		m.columns = append(m.columns, x.columns[j])
 	}
 	s := &Matrix{Mapper: m, N: x.N, Stride: stride(len(cols)), Col: make([][]uint8, len(cols))}
-	s.Rows = make([]uint8, s.N*s.Stride)
+	s.Rows = newRows(s.N * s.Stride)
 	for k, j := range cols {
 		s.Col[k] = x.Col[j]
 		for i, b := range x.Col[j] {

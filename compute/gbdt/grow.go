@@ -65,7 +65,7 @@ func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
 		g.bins += x.Bins(j) + 1
 	}
 	for range p.Threads - 1 {
-		g.parts = append(g.parts, make(histogram, x.Cols()*histBins))
+		g.parts = append(g.parts, newHistogram(x.Cols()))
 	}
 	return g
 }
@@ -81,7 +81,7 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 	}
 	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows, packed: packed}
 	if want := len(rows) * g.x.Stride; len(g.store) < want {
-		g.store = make([]uint8, want)
+		g.store = make([]uint8, want+binned.Slack)[:want]
 	}
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
 	root.sum = g.total(packed)
@@ -144,7 +144,7 @@ func (g *grower) take() histogram {
 		g.pool = g.pool[:n-1]
 		return h
 	}
-	return make(histogram, g.x.Cols()*histBins)
+	return newHistogram(g.x.Cols())
 }
 
 func (g *grower) give(h histogram) {
@@ -336,7 +336,7 @@ func (g *grower) partition(t *grown, l *leaf) int {
 	if l.own {
 		bins = g.store[l.from*stride : l.to*stride]
 		if len(g.spareB) < len(bins) {
-			g.spareB = make([]uint8, len(bins))
+			g.spareB = make([]uint8, len(bins)+binned.Slack)[:len(bins)]
 		}
 	}
 	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))

@@ -12,6 +12,9 @@ type histogram []int64
 
 const histBins = 256
 
+// newHistogram makes room for one sum more than there are: a pointer that has passed the last column must still point into it.
+func newHistogram(cols int) histogram { return make(histogram, cols*histBins+1)[:cols*histBins] }
+
 func (h histogram) column(j int) *[histBins]int64 {
 	return (*[histBins]int64)(h[j*histBins:])
 }
@@ -115,7 +118,7 @@ func gather(dst, src []uint8, words int, rows []int32) {
 }
 
 // count is the innermost loop of training: for each row 8 bins per load, one read-modify-write each, and no bounds checks. That is sound because a bin is a byte and every column has 256 of
-// them, and because a row ends with a whole word (binned.Matrix).
+// them, and because a row ends with a whole word (binned.Matrix). What pointers walk has room behind its end, so that none ever points outside.
 func count(h histogram, rows []uint8, stride int, packed []int64, from, to int) {
 	first := unsafe.Pointer(&h[from*histBins])
 	row := unsafe.Add(unsafe.Pointer(unsafe.SliceData(rows)), from)

@@ -18,7 +18,7 @@ func BenchmarkCount(b *testing.B) {
 	for i := range packed {
 		packed[i] = rng.Int64N(1 << 40)
 	}
-	h, store := make(histogram, cols*histBins), make([]uint8, n*stride)
+	h, store := newHistogram(cols), make([]uint8, n*stride)
 	for _, every := range []int{1, 4, 16, 64} {
 		rows := make([]int32, 0, n)
 		for i := range int32(n) {

@@ -52,14 +52,14 @@ func TestManyColumns(t *testing.T) {
 		for i := range packed {
 			packed[i] = rng.Int64N(1<<50) - 1<<49
 		}
-		h, some := make(histogram, cols*histBins), make(histogram, cols*histBins)
+		h, some := newHistogram(cols), newHistogram(cols)
 		count(h, m.Rows, m.Stride, packed, 0, cols)
 		all := make([]int, cols)
 		for j := range all {
 			all[j] = j
 		}
 		countSome(some, m.Rows, m.Stride, packed, all)
-		want := make(histogram, cols*histBins)
+		want := newHistogram(cols)
 		for j := range cols {
 			for i, b := range m.Col[j] {
 				want[j*histBins+int(b)] += packed[i]
@@ -68,6 +68,27 @@ func TestManyColumns(t *testing.T) {
 		for k := range want {
 			if h[k] != want[k] || some[k] != want[k] {
 				t.Fatalf("%d columns: bin %d of column %d is %d and %d, want %d", cols, k%histBins, k/histBins, h[k], some[k], want[k])
+			}
+		}
+	}
+}
+
+// TestPointersStayInside trains on shapes whose last row or column ends what was allocated. Under the race detector every pointer is checked; otherwise there is nothing to see.
+func TestPointersStayInside(t *testing.T) {
+	rng := rand.New(rand.NewPCG(103, 1))
+	for _, cols := range []int{1, 4, 8, 13, 32} {
+		x, y := make([]float64, 256*cols), make([]float64, 256)
+		for i := range x {
+			x[i] = float64(rng.IntN(50))
+		}
+		for i := range y {
+			y[i] = x[i*cols] + float64(rng.IntN(9))
+		}
+		all := matrix(t, x, cols)
+		for _, m := range []*binned.Matrix{all, all.Select([]int{0})} {
+			for _, p := range []Params{{}, {RowFraction: 0.5, Seed: 1}, {FeatureFraction: 0.5}} {
+				p.Rounds, p.Leaves, p.MinRows = 3, 8, 2
+				train(t, Data{X: m, Y: y}, p)
 			}
 		}
 	}
