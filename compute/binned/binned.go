@@ -8,6 +8,7 @@ package binned
 import (
 	"fmt"
 	"math"
+	"math/bits"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,8 +20,8 @@ const MaxBins = 255
 // MaxCategory is the largest category code that gets a bin of its own: trees keep sets of 256 codes.
 const MaxCategory = 255
 
-// sampleRows is how many rows Fit looks at, evenly spread. The error of an estimated quantile is then below 0.002 almost surely.
-const sampleRows = 200_000
+// sampleRows is how many rows Fit looks at, evenly spread. The error of an estimated quantile is then below 0.005 almost surely.
+const sampleRows = 100_000
 
 // Table is what to bin, column by column. It is not copied.
 type Table struct {
@@ -296,7 +297,7 @@ func newMatrix(m *Mapper, rows int) *Matrix {
 }
 
 func (x *Matrix) fill(t *Table, from, to int) {
-	var padded [MaxBins + 1]float64
+	var keys [MaxBins + 1]uint64
 	for j := range x.Col {
 		c, b, col := &t.Columns[j], &x.columns[j], x.Col[j]
 		if b.categories || len(b.bounds) > MaxBins {
@@ -304,7 +305,7 @@ func (x *Matrix) fill(t *Table, from, to int) {
 				col[i] = x.Bin(j, c.Values[i*c.Stride])
 			}
 		} else {
-			search(col[from:to], c.Values[from*c.Stride:], c.Stride, b.bounds, &padded)
+			search(col[from:to], c.Values[from*c.Stride:], c.Stride, b.bounds, &keys)
 		}
 		for i := from; i < to; i++ {
 			x.Rows[i*x.Stride+j] = col[i]
@@ -312,27 +313,58 @@ func (x *Matrix) fill(t *Table, from, to int) {
 	}
 }
 
-// search is Bin for many numbers: eight halvings of 256 bounds without a branch to predict.
-func search(dst []uint8, v []float64, stride int, bounds []float64, padded *[MaxBins + 1]float64) {
-	n := copy(padded[:], bounds)
-	for i := n; i < len(padded); i++ {
-		padded[i] = math.Inf(1)
-	}
-	for i := range dst {
-		w := v[i*stride]
-		at := uint8(0)
-		for step := uint8(128); step > 0; step >>= 1 {
-			// at+step-1 never passes 254.
-			next := at + step
-			if padded[next-1] < w {
-				at = next
-			}
+// search is Bin for many numbers: eight halvings of 256 bounds without a branch to predict, four values abreast, since a step waits for the one before. Numbers are compared as integers in the same order.
+func search(dst []uint8, v []float64, stride int, bounds []float64, keys *[MaxBins + 1]uint64) {
+	for i := range keys {
+		keys[i] = math.MaxUint64
+		if i < len(bounds) {
+			keys[i] = key(bounds[i])
 		}
-		if at++; w != w {
-			at = 0
-		}
-		dst[i] = at
 	}
+	for len(dst) >= 4 {
+		a, b, c, d := v[0], v[stride], v[2*stride], v[3*stride]
+		ka, kb, kc, kd := key(a), key(b), key(c), key(d)
+		var i, j, k, l uint64
+		for step := uint64(128); step > 0; step >>= 1 { // a position never passes 255
+			i += step & below(keys, i+step, ka)
+			j += step & below(keys, j+step, kb)
+			k += step & below(keys, k+step, kc)
+			l += step & below(keys, l+step, kd)
+		}
+		dst[0], dst[1], dst[2], dst[3] = present(a, i), present(b, j), present(c, k), present(d, l)
+		if dst = dst[4:]; len(dst) > 0 {
+			v = v[4*stride:]
+		}
+	}
+	for n := range dst {
+		w := v[n*stride]
+		k, i := key(w), uint64(0)
+		for step := uint64(128); step > 0; step >>= 1 {
+			i += step & below(keys, i+step, k)
+		}
+		dst[n] = present(w, i)
+	}
+}
+
+// below is all ones when the bound before position at is below k, else 0.
+func below(keys *[MaxBins + 1]uint64, at, k uint64) uint64 {
+	_, borrow := bits.Sub64(keys[(at-1)&MaxBins], k, 0)
+	return -borrow
+}
+
+// key maps numbers to integers of the same order; both zeros become the same.
+func key(v float64) uint64 {
+	k := math.Float64bits(v + 0)
+	return k ^ (uint64(int64(k)>>63) | 1<<63)
+}
+
+// present is the bin of a number that lies above so many bounds.
+func present(v float64, above uint64) uint8 {
+	b := uint8(above + 1)
+	if v != v {
+		b = 0
+	}
+	return b
 }
 
 // Select returns the matrix of some columns, in the order given.

@@ -18,8 +18,7 @@ func (s *sorter) sort() {
 	a, b := s.keys[:n], s.spare[:n]
 	var count [8][256]int
 	for i, v := range s.values {
-		k := math.Float64bits(v + 0) // -0 becomes 0: they compare as equals
-		k ^= uint64(int64(k)>>63) | 1<<63
+		k := key(v)
 		a[i] = k
 		for d := range count {
 			count[d][uint8(k>>(8*d))]++

@@ -1,6 +1,9 @@
 package gbdt
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // residualQuantile is the quantile of y − score over rows; a nil score means 0.
 func residualQuantile(d *Data, rows []int32, score []float64, q float64) float64 {
@@ -71,27 +74,24 @@ func nth(v []float64, k int) float64 {
 	return v[k]
 }
 
-// weightedQuantile returns the smallest residual at which the weights of those up to it reach the share q.
+// weightedQuantile returns the smallest residual at which the weights of those up to it reach the share q. It does not depend on the order of rows.
 func weightedQuantile(d *Data, rows []int32, score []float64, q float64) float64 {
-	type pair struct{ r, w float64 }
+	type pair struct {
+		r, w float64
+		row  int32
+	}
 	v := make([]pair, len(rows))
-	total := 0.0
 	for k, i := range rows {
-		v[k] = pair{d.Y[i], d.Weight[i]}
+		v[k] = pair{d.Y[i], d.Weight[i], i}
 		if score != nil {
 			v[k].r -= score[i]
 		}
-		total += v[k].w
 	}
-	slices.SortStableFunc(v, func(a, b pair) int {
-		switch {
-		case a.r < b.r:
-			return -1
-		case a.r > b.r:
-			return 1
-		}
-		return 0
-	})
+	slices.SortFunc(v, func(a, b pair) int { return cmp.Or(cmp.Compare(a.r, b.r), cmp.Compare(a.row, b.row)) })
+	total := 0.0
+	for _, p := range v {
+		total += p.w
+	}
 	sum, want := 0.0, float64(q*total)
 	for _, p := range v {
 		if sum += p.w; sum >= want {
