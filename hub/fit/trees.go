@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/binned"
+	"skerry.dev/compute/feature"
 	"skerry.dev/compute/forest"
 	"skerry.dev/compute/gbdt"
 )
@@ -152,6 +154,9 @@ func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained,
 		perLeaf := 40 // two nodes of 16 bytes and their covers
 		if p.Classes > 2 {
 			perLeaf += 8 * p.Classes
+		}
+		if slices.ContainsFunc(w.shape.inputs, func(in feature.Input) bool { return in.Categories != nil }) {
+			perLeaf += 32 // the set of a split of categories
 		}
 		p.Leaves = max(2, min(1<<15, forestBytes/perLeaf/max(p.Trees, 1)))
 	}

@@ -76,7 +76,7 @@ type trial struct {
 }
 
 // nearly is how much worse than the best round a later one may be and still be preferred: the rows that tuning held back bear a little more detail.
-const nearly = 0.003
+const nearly = 0.005
 
 func (t *trial) add(losses []float64, rounds int) {
 	for len(losses) < rounds { // it ended early: nothing was left to learn
@@ -97,7 +97,10 @@ func (t *trial) add(losses []float64, rounds int) {
 	}
 }
 
-// beats reports whether t is better than o by more than the folds differ: by half a standard error of the difference.
+// clearly is by what share of the loss a recipe must be better to be preferred however much the folds differ.
+const clearly = 0.15
+
+// beats reports whether t is better than o by a clear share, or by more than chance: a quarter of the standard error of the difference over the folds.
 func (t *trial) beats(o *trial) bool {
 	n := float64(min(len(t.curves), len(o.curves)))
 	var sum, ss float64
@@ -107,10 +110,10 @@ func (t *trial) beats(o *trial) bool {
 		ss += d * d
 	}
 	mean := sum / n
-	if n < 2 {
+	if n < 2 || mean > clearly*math.Abs(o.loss) {
 		return mean > 0
 	}
-	return mean > math.Sqrt(max(ss/n-mean*mean, 0)/(n-1))/2
+	return mean > math.Sqrt(max(ss/n-mean*mean, 0)/(n-1))/4
 }
 
 // tuneBoosting chooses a recipe and the number of rounds by cross-validation and sets d and p to them: all recipes on the first fold, and on the others all of a small table, else the first and the best ones. The first recipe
