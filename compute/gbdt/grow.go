@@ -27,8 +27,7 @@ type leaf struct {
 	lo, hi                float64 // bounds of its value, in units of scaleG/scaleH
 	hist                  histogram
 	best                  split
-	side                  int  // which of the grower's lists holds its rows
-	own                   bool // their bins stand side by side there
+	own                   bool // its rows stand side by side in grower.store[from*stride : to*stride]
 }
 
 // grown is a finished tree on bins.
@@ -36,28 +35,25 @@ type grown struct {
 	nodes  []treeNode
 	leaves []leaf
 	rows   []int32
-}
-
-// list holds rows leaf by leaf, with their packed gradients and, once they have been counted, their bins.
-type list struct {
-	rows   []int32
-	packed []int64
-	bins   []uint8
+	packed []int64 // by position in rows
 }
 
 // grower grows trees on one matrix and keeps histograms for the next one.
 type grower struct {
-	x     *binned.Matrix
-	p     *Params
-	rng   *rand.Rand
-	pool  []histogram
-	found [2][]split  // by side and column
-	parts []histogram // of the rows of all goroutines but the first
-	lists [2]list     // a split moves rows from one to the other
-	cols  []int
-	pk    packing
-	unit  bool // hessians count rows
-	bins  int  // of all columns
+	x      *binned.Matrix
+	p      *Params
+	rng    *rand.Rand
+	pool   []histogram
+	found  [2][]split  // by side and column
+	parts  []histogram // of the rows of all goroutines but the first
+	spare  []int32
+	spareG []int64
+	store  []uint8 // rows of leaves, copied together the first time that they are counted
+	spareB []uint8
+	cols   []int
+	pk     packing
+	unit   bool // hessians count rows
+	bins   int  // of all columns
 }
 
 func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
@@ -80,19 +76,16 @@ const parallelWork = 1 << 14
 // tree grows a tree on rows with these packed gradients, both of which it reorders, looking at cols only.
 func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit bool) *grown {
 	g.cols, g.pk, g.unit = cols, pk, unit
-	g.lists[0].rows, g.lists[0].packed = rows, packed
-	if l := &g.lists[1]; len(l.rows) < len(rows) {
-		l.rows, l.packed = make([]int32, len(rows)), make([]int64, len(rows))
+	if len(g.spare) < len(rows) {
+		g.spare, g.spareG = make([]int32, len(rows)), make([]int64, len(rows))
 	}
-	for side := range g.lists {
-		if l := &g.lists[side]; len(l.bins) < len(rows)*g.x.Stride+binned.Slack {
-			l.bins = make([]uint8, len(rows)*g.x.Stride+binned.Slack)
-		}
+	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows, packed: packed}
+	if want := len(rows) * g.x.Stride; len(g.store) < want {
+		g.store = make([]uint8, want+binned.Slack)[:want]
 	}
-	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows}
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
 	root.sum = g.total(packed)
-	g.search(&root, nil)
+	g.search(t, &root, nil)
 	t.leaves = append(t.leaves, root)
 	for len(t.leaves) < g.p.Leaves {
 		at := -1
@@ -108,9 +101,6 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 	}
 	for i := range t.leaves {
 		l := &t.leaves[i]
-		if l.side == 1 {
-			copy(rows[l.from:l.to], g.lists[1].rows[l.from:l.to])
-		}
 		g.give(l.hist)
 		l.hist = nil
 		t.nodes[l.node].cover = float64(l.to - l.from)
@@ -187,11 +177,11 @@ func (g *grower) node(l *leaf) node {
 func (g *grower) divide(t *grown, at int) {
 	l := t.leaves[at]
 	b := l.best
-	mid := g.partition(&l) + l.from
+	mid := g.partition(t, &l) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
 	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
-	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, side: 1 - l.side, own: l.own, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
+	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, own: l.own, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
 	right := left
 	right.node, right.from, right.to, right.sum = ri, mid, l.to, l.sum.minus(b.left)
 	if g.p.Monotone != nil && !b.categories && g.p.Monotone[b.feature] != 0 {
@@ -211,7 +201,7 @@ func (g *grower) divide(t *grown, at int) {
 	if len(t.leaves)+1 < g.p.Leaves && g.splittable(large) {
 		small.hist, large.hist = g.take(), l.hist
 		l.hist = nil
-		g.search(small, large)
+		g.search(t, small, large)
 	}
 	g.give(l.hist)
 	t.leaves[at] = left
@@ -224,8 +214,8 @@ func (g *grower) splittable(l *leaf) bool {
 
 // search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. First each goroutine counts
 // its share of the rows, then it finishes its share of the columns.
-func (g *grower) search(l, sibling *leaf) {
-	rows := g.lists[l.side].rows[l.from:l.to]
+func (g *grower) search(t *grown, l, sibling *leaf) {
+	rows := t.rows[l.from:l.to]
 	draw := g.drawColumns()
 	pair := [2]*leaf{l, sibling}
 	var nodes [2]node
@@ -236,14 +226,14 @@ func (g *grower) search(l, sibling *leaf) {
 		}
 	}
 	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*g.bins+parallelWork)))
-	asIs := sibling == nil && int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // the rows of a root ascend: all from the first to the last
+	asIs := int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // all rows from the first to the last: rows ascend
 	binned.Parallel(counters, counters, func(from, to int) {
 		for k := from; k < to; k++ {
 			h := l.hist
 			if k > 0 {
 				h = g.parts[k-1]
 			}
-			g.count(h, l, l.from+k*len(rows)/counters, l.from+(k+1)*len(rows)/counters, asIs)
+			g.count(h, t, l, l.from+k*len(rows)/counters, l.from+(k+1)*len(rows)/counters, asIs)
 		}
 	})
 	l.own = l.own || !asIs
@@ -286,11 +276,11 @@ func (g *grower) search(l, sibling *leaf) {
 
 // count fills h with the sums over the rows of a leaf at from to to-1, for the columns of the tree. Rows of a leaf lie scattered over a matrix larger than the caches, so that to fetch one costs more than to
 // count it: the first time they are copied to stand side by side, and partition keeps them so.
-func (g *grower) count(h histogram, l *leaf, from, to int, asIs bool) {
+func (g *grower) count(h histogram, t *grown, l *leaf, from, to int, asIs bool) {
 	for _, j := range g.cols {
 		clear(h.column(j)[:g.x.Bins(j)+1])
 	}
-	stride, in := g.x.Stride, &g.lists[l.side]
+	stride := g.x.Stride
 	tally := func(rows []uint8, packed []int64) {
 		if len(g.cols) == g.x.Cols() {
 			count(h, rows, stride, packed, 0, len(g.cols))
@@ -300,14 +290,14 @@ func (g *grower) count(h histogram, l *leaf, from, to int, asIs bool) {
 	}
 	switch {
 	case l.own:
-		tally(in.bins[from*stride:], in.packed[from:to])
+		tally(g.store[from*stride:], t.packed[from:to])
 	case asIs:
-		tally(g.x.Rows[int(in.rows[from])*stride:], in.packed[from:to])
+		tally(g.x.Rows[int(t.rows[from])*stride:], t.packed[from:to])
 	default:
 		for ; from < to; from += gatherRows {
 			end := min(from+gatherRows, to)
-			gather(in.bins[from*stride:], g.x.Rows, stride/8, in.rows[from:end])
-			tally(in.bins[from*stride:], in.packed[from:end])
+			gather(g.store[from*stride:], g.x.Rows, stride/8, t.rows[from:end])
+			tally(g.store[from*stride:], t.packed[from:end])
 		}
 	}
 }
@@ -338,77 +328,86 @@ func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
 	return g.numbers(n, j, h)
 }
 
-// partition moves the rows of a leaf to the other list, those that go left to the front and the others, from the last place down, to the back. It returns the number of the former. The order of rows in a leaf
-// matters to nothing.
-func (g *grower) partition(l *leaf) int {
-	left, feature := l.best.table(), l.best.feature
-	in, out, col := &g.lists[l.side], &g.lists[1-l.side], g.x.Col[feature]
-	n := l.to - l.from
-	parts := max(1, min(g.p.Threads, n/parallelWork))
-	if parts == 1 {
-		return g.move(in, out, l.own, col, feature, &left, l.from, l.to, l.from, l.to) - l.from
+// partition moves the rows of a leaf that go left to the front, keeping the order on both sides, and returns their number.
+func (g *grower) partition(t *grown, l *leaf) int {
+	rows, packed, left := t.rows[l.from:l.to], t.packed[l.from:l.to], l.best.table()
+	stride := g.x.Stride
+	var bins []uint8
+	if l.own {
+		bins = g.store[l.from*stride : l.to*stride]
+		if len(g.spareB) < len(bins) {
+			g.spareB = make([]uint8, len(bins)+binned.Slack)[:len(bins)]
+		}
 	}
-	count := make([]int, parts)
-	cut := func(k int) int { return l.from + k*n/parts }
+	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
+	moved := make([]int, parts)
+	cut := func(k int) int { return k * len(rows) / parts }
 	binned.Parallel(parts, parts, func(from, to int) {
 		for k := from; k < to; k++ {
+			a, b := cut(k), cut(k+1)
 			if l.own {
-				for i := cut(k); i < cut(k+1); i++ {
-					count[k] += int(left[in.bins[i*g.x.Stride+feature]])
-				}
-				continue
-			}
-			for _, i := range in.rows[cut(k):cut(k+1)] {
-				count[k] += int(left[col[i]])
+				moved[k] = halveRows(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], bins[a*stride:b*stride], g.spareB[a*stride:b*stride], stride/8, l.best.feature, &left)
+			} else {
+				moved[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], g.x.Col[l.best.feature], &left)
 			}
 		}
 	})
-	front, back := make([]int, parts), make([]int, parts) // where the parts begin on either side
-	at, end := l.from, l.to
-	for k := range parts {
-		front[k], back[k] = at, end
-		at += count[k]
-		end -= cut(k+1) - cut(k) - count[k]
+	n := moved[0]
+	for k := 1; k < parts; k++ {
+		copy(rows[n:], rows[cut(k):cut(k)+moved[k]])
+		copy(packed[n:], packed[cut(k):cut(k)+moved[k]])
+		if l.own {
+			copy(bins[n*stride:], bins[cut(k)*stride:(cut(k)+moved[k])*stride])
+		}
+		n += moved[k]
 	}
-	binned.Parallel(parts, parts, func(from, to int) {
-		for k := from; k < to; k++ {
-			g.move(in, out, l.own, col, feature, &left, cut(k), cut(k+1), front[k], back[k])
+	at := n
+	for k := range parts {
+		m := cut(k+1) - cut(k) - moved[k]
+		copy(rows[at:], g.spare[cut(k):cut(k)+m])
+		copy(packed[at:], g.spareG[cut(k):cut(k)+m])
+		if l.own {
+			copy(bins[at*stride:], g.spareB[cut(k)*stride:(cut(k)+m)*stride])
 		}
-	})
-	return at - l.from
+		at += m
+	}
+	return n
 }
 
-// move moves rows from to to-1 of in, with their bins when own, to out: those that go left to front and up, the others to back-1 and down. It returns the place after the last that went left. Which way a row goes
-// decides where it is written, not a branch: half of them would be mispredicted.
-func (g *grower) move(in, out *list, own bool, col []uint8, feature int, left *[histBins]uint8, from, to, front, back int) int {
-	rows, packed := in.rows[from:to], in.packed[from:to]
-	toRows, toPacked := out.rows, out.packed
-	back--
-	if !own {
-		for k, i := range rows {
-			c := int(left[col[i]])
-			at := back + (front-back)&-c
-			toRows[at], toPacked[at] = i, packed[k]
-			front += c
-			back -= 1 - c
-		}
-		return front
-	}
-	words := g.x.Stride / 8
-	src, dst := unsafe.Pointer(&in.bins[from*g.x.Stride]), unsafe.Pointer(&out.bins[0])
+// halve moves the rows that go left to the front of rows and the others to the front of spare, and their gradients with them. Every row is written to both places and one of the two positions
+// advances, so there is no branch to predict.
+func halve(rows, spare []int32, packed, spareG []int64, col []uint8, left *[histBins]uint8) int {
+	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
+	n := 0
 	for k, i := range rows {
-		c := int(left[*(*uint8)(unsafe.Add(src, feature))])
-		at := back + (front-back)&-c
-		toRows[at], toPacked[at] = i, packed[k]
-		d := unsafe.Add(dst, at*words*8)
-		for w := range words {
-			*(*uint64)(unsafe.Add(d, 8*w)) = *(*uint64)(unsafe.Add(src, 8*w))
-		}
-		front += c
-		back -= 1 - c
-		src = unsafe.Add(src, 8*words)
+		v, c := packed[k], int(left[col[i]])
+		rows[n], packed[n] = i, v
+		spare[k-n], spareG[k-n] = i, v
+		n += c
 	}
-	return front
+	return n
+}
+
+// halveRows is halve for rows that stand side by side in bins: they are moved too.
+func halveRows(rows, spare []int32, packed, spareG []int64, bins, spareB []uint8, words, feature int, left *[histBins]uint8) int {
+	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
+	n := 0
+	src := unsafe.Pointer(unsafe.SliceData(bins))
+	l, r := src, unsafe.Pointer(unsafe.SliceData(spareB))
+	for k, i := range rows {
+		v, c := packed[k], int(left[*(*uint8)(unsafe.Add(src, feature))])
+		rows[n], packed[n] = i, v
+		spare[k-n], spareG[k-n] = i, v
+		for w := range words {
+			b := *(*uint64)(unsafe.Add(src, 8*w))
+			*(*uint64)(unsafe.Add(l, 8*w)) = b
+			*(*uint64)(unsafe.Add(r, 8*w)) = b
+		}
+		n += c
+		src = unsafe.Add(src, 8*words)
+		l, r = unsafe.Add(l, 8*words*c), unsafe.Add(r, 8*words*(1-c))
+	}
+	return n
 }
 
 // leaf returns the leaf that row i reaches.
