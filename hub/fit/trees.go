@@ -139,13 +139,13 @@ func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained,
 	p := forest.Params{Classes: len(w.shape.classes), Extra: extra, Trees: 200, Score: !extra, Seed: w.seed, Threads: w.threads}
 	bins := binned.MaxBins
 	if p.Classes == 0 {
-		p.MinRows, p.Features = 2, 0.6
+		p.MinRows, p.Features = 1, 0.6
 	} else {
-		p.MinRows, p.Smooth = 1, 1
+		p.MinRows, p.Smooth = 1, 0.1
 	}
 	if err := w.set.apply(name, []setting{
 		{"trees", &p.Trees, "default 200"}, {"leaves", &p.Leaves, "of a tree; default: as many as fit"}, {"min_rows", &p.MinRows, "of a leaf"}, {"features", &p.Features, "share looked at per split"},
-		{"max_depth", &p.MaxDepth, "default 64"}, {"rows", &p.RowsShare, "share drawn per tree"}, {"smooth", &p.Smooth, "rows like all rows that a leaf's class shares are mixed with"}, {"balanced", &p.Balanced, "true or false"},
+		{"max_depth", &p.MaxDepth, "default 64"}, {"rows", &p.RowsShare, "share drawn per tree"}, {"smooth", &p.Smooth, "rows like all rows that a leaf's class shares are mixed with; default 0.1"}, {"balanced", &p.Balanced, "true or false"},
 		{"bins", &bins, "2 to 255"},
 	}); err != nil {
 		return nil, err
