@@ -17,8 +17,7 @@ const (
 	tuneRows  = 100_000 // auto: up to so many rows times classes
 	tuneFolds = 4       // of cross-validation; only the first is used beyond tuneWhole rows
 	tuneWhole = 20_000
-	tuneSmall = 3000 // up to so many rows all recipes are tried on all folds
-	tuneBest  = 3    // settings that are tried on all folds
+	tuneBest  = 4 // settings that are tried on all folds
 )
 
 // recipe is what tuning chooses between: how fast to learn and how much to hold back.
@@ -67,57 +66,27 @@ func (w *work) tunes(mode string, p *gbdt.Params) (bool, error) {
 	return false, fmt.Errorf("setting tune=%q: must be auto, on or off", mode)
 }
 
-// trial is a recipe with its loss curves on folds.
+// trial is a recipe with the sum of its loss curves over folds.
 type trial struct {
 	recipe
-	curves [][]float64
-	loss   float64 // mean over the folds, at round
-	round  int
+	curve []float64
+	loss  float64
+	round int
 }
 
-// nearly is how much worse than the best round a later one may be and still be preferred: the rows that tuning held back bear a little more detail.
-const nearly = 0.005
-
-func (t *trial) add(losses []float64, rounds int) {
-	for len(losses) < rounds { // it ended early: nothing was left to learn
+func (t *trial) add(losses []float64) {
+	for len(losses) < len(t.curve) { // it ended early: nothing was left to learn
 		losses = append(losses, losses[len(losses)-1])
 	}
-	t.curves = append(t.curves, losses)
-	mean := make([]float64, rounds)
-	for _, c := range t.curves {
-		for k, l := range c {
-			mean[k] += l / float64(len(t.curves))
-		}
-	}
-	best := slices.Min(mean)
-	for k, l := range mean {
-		if l <= best+nearly*math.Abs(best) {
-			t.loss, t.round = l, k+1
+	t.loss = math.Inf(1)
+	for k, l := range losses {
+		if t.curve[k] += l; t.curve[k] < t.loss {
+			t.loss, t.round = t.curve[k], k+1
 		}
 	}
 }
 
-// clearly is by what share of the loss a recipe must be better to be preferred however much the folds differ.
-const clearly = 0.15
-
-// beats reports whether t is better than o by a clear share, or by more than chance: a quarter of the standard error of the difference over the folds.
-func (t *trial) beats(o *trial) bool {
-	n := float64(min(len(t.curves), len(o.curves)))
-	var sum, ss float64
-	for k := range int(n) {
-		d := o.curves[k][o.round-1] - t.curves[k][t.round-1]
-		sum += d
-		ss += d * d
-	}
-	mean := sum / n
-	if n < 2 || mean > clearly*math.Abs(o.loss) {
-		return mean > 0
-	}
-	return mean > math.Sqrt(max(ss/n-mean*mean, 0)/(n-1))/4
-}
-
-// tuneBoosting chooses a recipe and the number of rounds by cross-validation and sets d and p to them: all recipes on the first fold, and on the others all of a small table, else the first and the best ones. The first recipe
-// stays unless another is clearly better. It returns the number of bins.
+// tuneBoosting chooses a recipe and the number of rounds by cross-validation, all recipes on the first fold and the best of them on the others, and sets d and p to them. It returns the number of bins.
 func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (bins int, err error) {
 	fine := d.X
 	rough, err := w.binned(coarse)
@@ -136,9 +105,6 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 	}
 	trials := make([]*trial, len(recipes))
 	total, done := len(recipes)+tuneBest*(folds-1), 0
-	if len(w.rows) <= tuneSmall {
-		total = len(recipes) * folds
-	}
 	run := func(t *trial, fold int) error {
 		var train, valid []int32
 		for _, i := range w.rows {
@@ -155,25 +121,19 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		if err != nil {
 			return err
 		}
-		t.add(m.Losses, p.Rounds)
+		t.add(m.Losses)
 		done++
-		w.say("tuning", done, total, t.loss)
+		w.say("tuning", done, total, t.loss/float64(fold+1))
 		return nil
 	}
 	for k, r := range recipes {
-		trials[k] = &trial{recipe: r}
+		trials[k] = &trial{recipe: r, curve: make([]float64, p.Rounds)}
 		if err := run(trials[k], 0); err != nil {
 			return 0, err
 		}
 	}
-	first := trials[0]
 	slices.SortStableFunc(trials, func(a, b *trial) int { return cmp.Compare(a.loss, b.loss) })
-	if len(w.rows) > tuneSmall {
-		trials = trials[:tuneBest]
-		if !slices.Contains(trials, first) {
-			trials = append(trials, first)
-		}
-	}
+	trials = trials[:tuneBest]
 	for fold := 1; fold < folds; fold++ {
 		for _, t := range trials {
 			if err := run(t, fold); err != nil {
@@ -182,9 +142,6 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		}
 	}
 	best := slices.MinFunc(trials, func(a, b *trial) int { return cmp.Compare(a.loss, b.loss) })
-	if !best.beats(first) {
-		best = first
-	}
 	best.apply(p)
 	p.Rounds, d.X = best.round, matrix(&best.recipe)
 	return best.bins, nil
