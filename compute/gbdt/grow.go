@@ -27,7 +27,6 @@ type leaf struct {
 	lo, hi                float64 // bounds of its value, in units of scaleG/scaleH
 	hist                  histogram
 	best                  split
-	own                   bool // its rows stand side by side in grower.store[from*stride : to*stride]
 }
 
 // grown is a finished tree on bins.
@@ -48,12 +47,13 @@ type grower struct {
 	parts  []histogram // of the rows of all goroutines but the first
 	spare  []int32
 	spareG []int64
-	store  []uint8 // rows of leaves, copied together the first time that they are counted
-	spareB []uint8
+	store  []uint8 // the rows of each leaf side by side, as in grown.rows, and behind them room for as many again
 	cols   []int
 	pk     packing
 	unit   bool // hessians count rows
 	bins   int  // of all columns
+
+	inOrder bool // the rows of the tree's root are read where they stand in the matrix
 }
 
 func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
@@ -80,9 +80,10 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 		g.spare, g.spareG = make([]int32, len(rows)), make([]int64, len(rows))
 	}
 	t := &grown{nodes: make([]treeNode, 1, 2*g.p.Leaves-1), rows: rows, packed: packed}
-	if want := len(rows) * g.x.Stride; len(g.store) < want {
+	if want := 2 * len(rows) * g.x.Stride; len(g.store) < want {
 		g.store = make([]uint8, want+binned.Slack)[:want]
 	}
+	g.inOrder = int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // all from the first to the last: rows ascend
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
 	root.sum = g.total(packed)
 	g.search(t, &root, nil)
@@ -177,13 +178,17 @@ func (g *grower) node(l *leaf) node {
 func (g *grower) divide(t *grown, at int) {
 	l := t.leaves[at]
 	b := l.best
-	mid := g.partition(t, &l) + l.from
+	leftFirst := 2*b.left.h >= l.sum.h // the larger side, by its hessian, stays in front
+	mid := g.partition(t, &l, leftFirst) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
 	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
-	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, own: l.own, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
+	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
 	right := left
 	right.node, right.from, right.to, right.sum = ri, mid, l.to, l.sum.minus(b.left)
+	if !leftFirst {
+		left.from, left.to, right.from, right.to = mid, l.to, l.from, mid
+	}
 	if g.p.Monotone != nil && !b.categories && g.p.Monotone[b.feature] != 0 {
 		n := g.node(&l)
 		middle := (n.value(left.sum, left.l2) + n.value(right.sum, right.l2)) / 2
@@ -226,17 +231,15 @@ func (g *grower) search(t *grown, l, sibling *leaf) {
 		}
 	}
 	counters := max(1, min(g.p.Threads, len(rows)*len(g.cols)/(4*g.bins+parallelWork)))
-	asIs := int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // all rows from the first to the last: rows ascend
 	binned.Parallel(counters, counters, func(from, to int) {
 		for k := from; k < to; k++ {
 			h := l.hist
 			if k > 0 {
 				h = g.parts[k-1]
 			}
-			g.count(h, t, l, l.from+k*len(rows)/counters, l.from+(k+1)*len(rows)/counters, asIs)
+			g.count(h, t, l, l.from+k*len(rows)/counters, l.from+(k+1)*len(rows)/counters)
 		}
 	})
-	l.own = l.own || !asIs
 	threads := g.p.Threads
 	if g.bins < parallelWork/4 {
 		threads = 1
@@ -275,8 +278,8 @@ func (g *grower) search(t *grown, l, sibling *leaf) {
 }
 
 // count fills h with the sums over the rows of a leaf at from to to-1, for the columns of the tree. Rows of a leaf lie scattered over a matrix larger than the caches, so that to fetch one costs more than to
-// count it: the first time they are copied to stand side by side, and partition keeps them so.
-func (g *grower) count(h histogram, t *grown, l *leaf, from, to int, asIs bool) {
+// count it: the first split copies them to stand side by side (drawn rows: the first count does), and partition keeps them so.
+func (g *grower) count(h histogram, t *grown, l *leaf, from, to int) {
 	for _, j := range g.cols {
 		clear(h.column(j)[:g.x.Bins(j)+1])
 	}
@@ -289,9 +292,9 @@ func (g *grower) count(h histogram, t *grown, l *leaf, from, to int, asIs bool) 
 		}
 	}
 	switch {
-	case l.own:
+	case l.node > 0:
 		tally(g.store[from*stride:], t.packed[from:to])
-	case asIs:
+	case g.inOrder:
 		tally(g.x.Rows[int(t.rows[from])*stride:], t.packed[from:to])
 	default:
 		for ; from < to; from += gatherRows {
@@ -328,15 +331,18 @@ func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
 	return g.numbers(n, j, h)
 }
 
-// partition moves the rows of a leaf that go left to the front, keeping the order on both sides, and returns their number.
-func (g *grower) partition(t *grown, l *leaf) int {
-	rows, packed, left := t.rows[l.from:l.to], t.packed[l.from:l.to], l.best.table()
-	stride := g.x.Stride
-	var bins []uint8
-	if l.own {
-		bins = g.store[l.from*stride : l.to*stride]
-		if len(g.spareB) < len(bins) {
-			g.spareB = make([]uint8, len(bins)+binned.Slack)[:len(bins)]
+// partition moves the rows of a leaf that go to one side of its split, left or else right, to the front, keeping the order on both sides, and returns their number.
+func (g *grower) partition(t *grown, l *leaf, left bool) int {
+	rows, packed, stride := t.rows[l.from:l.to], t.packed[l.from:l.to], g.x.Stride
+	front, spare := l.from*stride, len(t.rows)*stride // in store
+	src := g.store[front:]
+	if l.node == 0 && g.inOrder {
+		src = g.x.Rows[int(rows[0])*stride:]
+	}
+	side := l.best.table()
+	if !left {
+		for b := range side {
+			side[b] ^= 1
 		}
 	}
 	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
@@ -345,20 +351,14 @@ func (g *grower) partition(t *grown, l *leaf) int {
 	binned.Parallel(parts, parts, func(from, to int) {
 		for k := from; k < to; k++ {
 			a, b := cut(k), cut(k+1)
-			if l.own {
-				moved[k] = halveRows(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], bins[a*stride:b*stride], g.spareB[a*stride:b*stride], stride/8, l.best.feature, &left)
-			} else {
-				moved[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], g.x.Col[l.best.feature], &left)
-			}
+			moved[k] = halve(rows[a:b], g.spare[a:b], packed[a:b], g.spareG[a:b], src[a*stride:], g.store, front+a*stride, spare+a*stride, stride/8, l.best.feature, &side)
 		}
 	})
 	n := moved[0]
 	for k := 1; k < parts; k++ {
 		copy(rows[n:], rows[cut(k):cut(k)+moved[k]])
 		copy(packed[n:], packed[cut(k):cut(k)+moved[k]])
-		if l.own {
-			copy(bins[n*stride:], bins[cut(k)*stride:(cut(k)+moved[k])*stride])
-		}
+		copy(g.store[front+n*stride:], g.store[front+cut(k)*stride:][:moved[k]*stride])
 		n += moved[k]
 	}
 	at := n
@@ -366,46 +366,33 @@ func (g *grower) partition(t *grown, l *leaf) int {
 		m := cut(k+1) - cut(k) - moved[k]
 		copy(rows[at:], g.spare[cut(k):cut(k)+m])
 		copy(packed[at:], g.spareG[cut(k):cut(k)+m])
-		if l.own {
-			copy(bins[at*stride:], g.spareB[cut(k)*stride:(cut(k)+m)*stride])
-		}
+		copy(g.store[front+at*stride:], g.store[spare+cut(k)*stride:][:m*stride])
 		at += m
 	}
 	return n
 }
 
-// halve moves the rows that go left to the front of rows and the others to the front of spare, and their gradients with them. Every row is written to both places and one of the two positions
-// advances, so there is no branch to predict.
-func halve(rows, spare []int32, packed, spareG []int64, col []uint8, left *[histBins]uint8) int {
-	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
-	n := 0
-	for k, i := range rows {
-		v, c := packed[k], int(left[col[i]])
-		rows[n], packed[n] = i, v
-		spare[k-n], spareG[k-n] = i, v
-		n += c
+// halve moves rows, their gradients and their bins: those with side 1 to the front of rows and packed and to store[front:], the others to spare, spareG and store[back:]. There is no branch to predict: rows and gradients are
+// written to both places, of which one advances, bins to a place that is computed. src, where the bins are, may be store[front:].
+func halve(rows, spare []int32, packed, spareG []int64, src, store []uint8, front, back, words, feature int, side *[histBins]uint8) int {
+	if hasVectors && len(rows) > 0 && (words == 2 || words == 4 || words == 8) {
+		return halveVector(rows, spare, packed, spareG, src, store, front, back, words, feature, side)
 	}
-	return n
-}
-
-// halveRows is halve for rows that stand side by side in bins: they are moved too.
-func halveRows(rows, spare []int32, packed, spareG []int64, bins, spareB []uint8, words, feature int, left *[histBins]uint8) int {
 	spare, packed, spareG = spare[:len(rows)], packed[:len(rows)], spareG[:len(rows)]
 	n := 0
-	src := unsafe.Pointer(unsafe.SliceData(bins))
-	l, r := src, unsafe.Pointer(unsafe.SliceData(spareB))
+	from, base := unsafe.Pointer(unsafe.SliceData(src)), unsafe.Pointer(unsafe.SliceData(store))
 	for k, i := range rows {
-		v, c := packed[k], int(left[*(*uint8)(unsafe.Add(src, feature))])
+		v, c := packed[k], int(side[*(*uint8)(unsafe.Add(from, feature))])
 		rows[n], packed[n] = i, v
 		spare[k-n], spareG[k-n] = i, v
-		for w := range words {
-			b := *(*uint64)(unsafe.Add(src, 8*w))
-			*(*uint64)(unsafe.Add(l, 8*w)) = b
-			*(*uint64)(unsafe.Add(r, 8*w)) = b
-		}
 		n += c
-		src = unsafe.Add(src, 8*words)
-		l, r = unsafe.Add(l, 8*words*c), unsafe.Add(r, 8*words*(1-c))
+		to := unsafe.Add(base, back^(front^back)&-c)
+		for w := range words {
+			*(*uint64)(unsafe.Add(to, 8*w)) = *(*uint64)(unsafe.Add(from, 8*w))
+		}
+		front += 8 * words * c
+		back += 8 * words * (1 - c)
+		from = unsafe.Add(from, 8*words)
 	}
 	return n
 }

@@ -209,9 +209,19 @@ func (poisson) bound(d *Data, rows []int32, score []float64, threads int) (g, h 
 }
 
 func (poisson) pack(dst []int64, d *Data, rows []int32, _ int, score []float64, p packer) {
-	for at, i := range rows {
-		w, mean := d.weight(i), exp(score[i])
-		dst[at] = p.pack(float64(w*(mean-d.Y[i])), float64(w*exp(score[i]+poissonGuard)))
+	var mean, guarded [blockRows]float64
+	for len(rows) > 0 {
+		n := min(len(rows), blockRows)
+		for k, i := range rows[:n] {
+			mean[k], guarded[k] = score[i], score[i]+poissonGuard
+		}
+		expAll(mean[:n])
+		expAll(guarded[:n])
+		for k, i := range rows[:n] {
+			w := d.weight(i)
+			dst[k] = p.pack(float64(w*(mean[k]-d.Y[i])), float64(w*guarded[k]))
+		}
+		dst, rows = dst[n:], rows[n:]
 	}
 }
 
@@ -239,16 +249,22 @@ func (logistic) start(d *Data) []float64 {
 func (logistic) bound(*Data, []int32, []float64, int) (g, h float64) { return 1, 0.25 }
 
 func (logistic) pack(dst []int64, d *Data, rows []int32, _ int, score []float64, p packer) {
-	if d.Weight == nil {
-		for at, i := range rows {
-			q := 1 / (1 + exp(-score[i]))
-			dst[at] = p.pack(q-d.Y[i], float64(q*(1-q)))
-		}
-		return
+	var s, y, w [blockRows]float64
+	for k := range w {
+		w[k] = 1
 	}
-	for at, i := range rows {
-		w, q := d.Weight[i], 1/(1+exp(-score[i]))
-		dst[at] = p.pack(float64(w*(q-d.Y[i])), float64(w*float64(q*(1-q))))
+	for len(rows) > 0 {
+		n := min(len(rows), blockRows)
+		for k, i := range rows[:n] {
+			s[k], y[k] = score[i], d.Y[i]
+		}
+		if d.Weight != nil {
+			for k, i := range rows[:n] {
+				w[k] = d.Weight[i]
+			}
+		}
+		packLogistic(dst[:n], s[:n], y[:n], w[:n], &p)
+		dst, rows = dst[n:], rows[n:]
 	}
 }
 
@@ -295,20 +311,33 @@ func (o *softmax) prepare(d *Data, rows []int32, score [][]float64, threads int)
 		}
 	}
 	binned.Parallel(threads, len(rows), func(from, to int) {
-		s := make([]float64, o.classes)
-		for _, i := range rows[from:to] {
-			top := math.Inf(-1)
-			for k := range s {
-				s[k] = score[k][i]
-				top = max(top, s[k])
+		var top, sum [blockRows]float64
+		s := make([]float64, o.classes*blockRows)
+		for ; from < to; from += blockRows {
+			rows := rows[from:min(from+blockRows, to)]
+			for k := range rows {
+				top[k], sum[k] = math.Inf(-1), 0
 			}
-			sum := 0.0
-			for k, v := range s {
-				s[k] = exp(v - top)
-				sum += s[k]
+			for _, class := range score {
+				for k, i := range rows {
+					top[k] = max(top[k], class[i])
+				}
 			}
-			for k, v := range s {
-				o.p[k][i] = v / sum
+			for c, class := range score {
+				s := s[c*blockRows:][:len(rows)]
+				for k, i := range rows {
+					s[k] = class[i] - top[k]
+				}
+				expAll(s)
+				for k, v := range s {
+					sum[k] += v
+				}
+			}
+			for c, p := range o.p {
+				s := s[c*blockRows:][:len(rows)]
+				for k, i := range rows {
+					p[i] = s[k] / sum[k]
+				}
 			}
 		}
 	})
@@ -340,53 +369,4 @@ func (o *softmax) loss(d *Data, rows []int32, score [][]float64) float64 {
 		n += w
 	}
 	return sum / n
-}
-
-// ln is the natural logarithm of a positive number, to within one unit in the last place and with the same bits on every architecture: start scores and the losses that early stopping compares
-// are part of the model, and the standard library's differs where it is assembly or products are fused with sums. The method is that of FreeBSD's e_log.c: x = 2^k·(1+f) and a polynomial for log(1+f).
-func ln(x float64) float64 {
-	const (
-		ln2Hi = 6.93147180369123816490e-01
-		ln2Lo = 1.90821492927058770002e-10
-		l1    = 6.666666666666735130e-01
-		l2    = 3.999999999940941908e-01
-		l3    = 2.857142874366239149e-01
-		l4    = 2.222219843214978396e-01
-		l5    = 1.818357216161805012e-01
-		l6    = 1.531383769920937332e-01
-		l7    = 1.479819860511658591e-01
-	)
-	half, exponent := math.Frexp(x)
-	if half < math.Sqrt2/2 {
-		half *= 2
-		exponent--
-	}
-	f, k := half-1, float64(exponent)
-	s := f / (2 + f)
-	s2 := float64(s * s)
-	s4 := float64(s2 * s2)
-	odd := float64(s2 * (l1 + float64(s4*(l3+float64(s4*(l5+float64(s4*l7)))))))
-	even := float64(s4 * (l2 + float64(s4*(l4+float64(s4*l6)))))
-	square := float64(f * float64(f/2))
-	return float64(k*ln2Hi) - ((square - (float64(s*(square+(odd+even))) + float64(k*ln2Lo))) - f)
-}
-
-// exp is e to the x for gradients: the same bits on every architecture, a relative error below 2e-11, and without a branch but the clamp to ±700. Gradients are rounded to far less.
-// x = (32k + j)·ln 2/32 + r: a table of 2^(j/32), a polynomial in r, and k added to the exponent.
-func exp(x float64) float64 {
-	x = min(max(x, -700), 700)
-	n := float64(x*(32/math.Ln2)) + roundMagic
-	k := int64(math.Float64bits(n)) - 0x4338000000000000
-	m := n - roundMagic
-	r := x - float64(m*(math.Ln2/32))
-	p := 1 + float64(r*(1+float64(r*(1.0/2+float64(r*(1.0/6+float64(r*(1.0/24))))))))
-	return math.Float64frombits(uint64(int64(math.Float64bits(float64(exp2Table[k&31]*p))) + k>>5<<52))
-}
-
-// exp2Table holds 2^(j/32), each rounded to the nearest float64.
-var exp2Table = [32]float64{
-	1.0, 1.0218971486541166, 1.0442737824274138, 1.0671404006768237, 1.0905077326652577, 1.1143867425958924, 1.1387886347566916, 1.1637248587775775,
-	1.189207115002721, 1.215247359980469, 1.241857812073484, 1.2690509571917332, 1.2968395546510096, 1.3252366431597413, 1.3542555469368927, 1.383909881963832,
-	1.4142135623730951, 1.4451808069770467, 1.4768261459394993, 1.5091644275934228, 1.5422108254079407, 1.5759808451078865, 1.6104903319492543, 1.645755478153965,
-	1.681792830507429, 1.718619298122478, 1.7562521603732995, 1.7947090750031072, 1.8340080864093424, 1.8741676341103, 1.9152065613971474, 1.9571441241754002,
 }

@@ -280,7 +280,7 @@ func (t *trainer) order(tree *grown, k int) {
 	lo[0], hi[0] = math.Inf(-1), math.Inf(1)
 	for i := len(tree.nodes) - 1; i >= 0; i-- { // children stand after their parents
 		if n := &tree.nodes[i]; n.left != 0 {
-			from[i], to[i] = from[n.left], to[n.right]
+			from[i], to[i] = min(from[n.left], from[n.right]), max(to[n.left], to[n.right])
 		}
 	}
 	var buf []float64
