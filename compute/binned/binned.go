@@ -10,7 +10,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-	"sync"
 	"sync/atomic"
 )
 
@@ -398,24 +397,4 @@ func each(threads, n int, start func() func(int)) {
 			work(j)
 		}
 	})
-}
-
-// Parallel calls work for parts of 0 to n on up to threads goroutines and returns when all are done. The parts depend on threads and n only; what work computes for
-// one index must not depend on the part it is in.
-func Parallel(threads, n int, work func(from, to int)) {
-	if threads > n {
-		threads = n
-	}
-	if threads <= 1 {
-		if n > 0 {
-			work(0, n)
-		}
-		return
-	}
-	var wg sync.WaitGroup
-	for t := 1; t < threads; t++ {
-		wg.Go(func() { work(t*n/threads, (t+1)*n/threads) })
-	}
-	work(0, n/threads)
-	wg.Wait()
 }

@@ -73,6 +73,9 @@ func newGrower(x *binned.Matrix, p *Params, rng *rand.Rand) *grower {
 // parallelWork is the least number of histogram updates or rows that is worth a goroutine.
 const parallelWork = 1 << 14
 
+// partitionRows is the least number of rows that is worth a goroutine to divide.
+const partitionRows = 1 << 12
+
 // tree grows a tree on rows with these packed gradients, both of which it reorders, looking at cols only.
 func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit bool) *grown {
 	g.cols, g.pk, g.unit = cols, pk, unit
@@ -345,7 +348,7 @@ func (g *grower) partition(t *grown, l *leaf, left bool) int {
 			side[b] ^= 1
 		}
 	}
-	parts := max(1, min(g.p.Threads, len(rows)/parallelWork))
+	parts := max(1, min(g.p.Threads, len(rows)/partitionRows))
 	moved := make([]int, parts)
 	cut := func(k int) int { return k * len(rows) / parts }
 	binned.Parallel(parts, parts, func(from, to int) {
@@ -361,14 +364,17 @@ func (g *grower) partition(t *grown, l *leaf, left bool) int {
 		copy(g.store[front+n*stride:], g.store[front+cut(k)*stride:][:moved[k]*stride])
 		n += moved[k]
 	}
-	at := n
-	for k := range parts {
-		m := cut(k+1) - cut(k) - moved[k]
-		copy(rows[at:], g.spare[cut(k):cut(k)+m])
-		copy(packed[at:], g.spareG[cut(k):cut(k)+m])
-		copy(g.store[front+at*stride:], g.store[spare+cut(k)*stride:][:m*stride])
-		at += m
-	}
+	binned.Parallel(parts, parts, func(from, to int) {
+		for k := from; k < to; k++ {
+			at, m := n+cut(k), cut(k+1)-cut(k)-moved[k]
+			for _, first := range moved[:k] {
+				at -= first
+			}
+			copy(rows[at:], g.spare[cut(k):cut(k)+m])
+			copy(packed[at:], g.spareG[cut(k):cut(k)+m])
+			copy(g.store[front+at*stride:], g.store[spare+cut(k)*stride:][:m*stride])
+		}
+	})
 	return n
 }
 

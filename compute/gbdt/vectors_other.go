@@ -2,8 +2,8 @@
 
 package gbdt
 
-// hasVectors is false: the functions in exp.go do it all.
-const hasVectors = false
+// hasVectors is false: the functions in exp.go and grow.go do it all.
+var hasVectors = false
 
 func expVector([]float64) {}
 

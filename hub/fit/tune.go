@@ -14,7 +14,8 @@ import (
 // When gbdt tunes itself.
 const (
 	tuneAuto  = "auto"
-	tuneRows  = 100_000 // auto: up to so many rows times classes
+	tuneRows  = 500_000 // auto: up to so many rows times classes
+	tuneAll   = 100_000 // beyond so many only the recipes marked few are tried, on one fold
 	tuneFolds = 4       // of cross-validation; only the first is used beyond tuneWhole rows
 	tuneWhole = 20_000
 	tuneBest  = 4 // settings that are tried on all folds
@@ -26,6 +27,7 @@ type recipe struct {
 	minRows        int
 	rows, features float64
 	bins           int
+	few            bool // tried also where each trial is long
 }
 
 // coarse is a number of bins that hides detail: on skewed columns it generalises better.
@@ -33,12 +35,12 @@ const coarse = 64
 
 // recipes go from the one for most tables to those for exact rules and for mere noise.
 var recipes = []recipe{
-	{rate: 0.1, l2: 1, minRows: 20, rows: 1, features: 1, bins: binned.MaxBins},
+	{rate: 0.1, l2: 1, minRows: 20, rows: 1, features: 1, bins: binned.MaxBins, few: true},
 	{rate: 0.2, l2: 1, minRows: 20, rows: 1, features: 1, bins: binned.MaxBins},
 	{rate: 0.2, l2: 0.001, minRows: 20, rows: 1, features: 1, bins: binned.MaxBins},
-	{rate: 0.1, l2: 0.1, minRows: 5, rows: 1, features: 1, bins: binned.MaxBins},
+	{rate: 0.1, l2: 0.1, minRows: 5, rows: 1, features: 1, bins: binned.MaxBins, few: true},
 	{rate: 0.3, l2: 0.1, minRows: 2, rows: 1, features: 1, bins: binned.MaxBins},
-	{rate: 0.15, l2: 1, minRows: 10, rows: 0.8, features: 0.7, bins: binned.MaxBins},
+	{rate: 0.15, l2: 1, minRows: 10, rows: 0.8, features: 0.7, bins: binned.MaxBins, few: true},
 	{rate: 0.2, l2: 1, minRows: 1, rows: 1, features: 1, bins: coarse},
 	{rate: 0.15, l2: 1, minRows: 5, rows: 0.8, features: 0.7, bins: coarse},
 	{rate: 0.1, l2: 10, minRows: 20, rows: 0.7, features: 0.5, bins: binned.MaxBins},
@@ -54,7 +56,7 @@ func (w *work) tunes(mode string, p *gbdt.Params) (bool, error) {
 	switch mode {
 	case tuneAuto:
 		own = own || w.set["bins"] != ""
-		return !own && len(w.rows)*max(1, len(w.shape.classes)-1) <= tuneRows && len(w.rows) >= 10*tuneFolds, nil
+		return !own && w.work() <= tuneRows && len(w.rows) >= 10*tuneFolds, nil
 	case "off":
 		return false, nil
 	case "on":
@@ -65,6 +67,9 @@ func (w *work) tunes(mode string, p *gbdt.Params) (bool, error) {
 	}
 	return false, fmt.Errorf("setting tune=%q: must be auto, on or off", mode)
 }
+
+// work is what a trial costs: rows times classes.
+func (w *work) work() int { return len(w.rows) * max(1, len(w.shape.classes)-1) }
 
 // trial is a recipe with the sum of its loss curves over folds.
 type trial struct {
@@ -86,7 +91,7 @@ func (t *trial) add(losses []float64) {
 	}
 }
 
-// tuneBoosting chooses a recipe and the number of rounds by cross-validation, all recipes on the first fold and the best of them on the others, and sets d and p to them. It returns the number of bins.
+// tuneBoosting chooses a recipe and the number of rounds by cross-validation, the recipes on the first fold and the best of them on the others, and sets d and p to them. It returns the number of bins.
 func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (bins int, err error) {
 	fine := d.X
 	rough, err := w.binned(coarse)
@@ -99,12 +104,15 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		}
 		return fine
 	}
-	folds := tuneFolds
+	folds, chosen := tuneFolds, recipes
 	if len(w.rows) > tuneWhole {
 		folds = 1
 	}
-	trials := make([]*trial, len(recipes))
-	total, done := len(recipes)+tuneBest*(folds-1), 0
+	if w.work() > tuneAll {
+		folds, chosen = 1, slices.DeleteFunc(slices.Clone(recipes), func(r recipe) bool { return !r.few })
+	}
+	trials := make([]*trial, len(chosen))
+	total, done := len(chosen)+tuneBest*(folds-1), 0
 	run := func(t *trial, fold int) error {
 		var train, valid []int32
 		for _, i := range w.rows {
@@ -126,14 +134,14 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		w.say("tuning", done, total, t.loss/float64(fold+1))
 		return nil
 	}
-	for k, r := range recipes {
+	for k, r := range chosen {
 		trials[k] = &trial{recipe: r, curve: make([]float64, p.Rounds)}
 		if err := run(trials[k], 0); err != nil {
 			return 0, err
 		}
 	}
 	slices.SortStableFunc(trials, func(a, b *trial) int { return cmp.Compare(a.loss, b.loss) })
-	trials = trials[:tuneBest]
+	trials = trials[:min(tuneBest, len(trials))]
 	for fold := 1; fold < folds; fold++ {
 		for _, t := range trials {
 			if err := run(t, fold); err != nil {

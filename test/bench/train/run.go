@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"runtime/pprof"
 	"slices"
 	"time"
@@ -69,8 +70,9 @@ func once(dir string, threads int, profile string) error {
 	if err != nil {
 		return err
 	}
-	train.x.Columns = nil // the values are not needed any more
 	bin := time.Now()
+	train.x.Columns = nil // the values are not needed any more
+	debug.FreeOSMemory()
 	model, err := gbdt.Train(context.Background(), gbdt.Data{X: x, Y: train.y}, gbdt.Params{Objective: gbdt.Logistic, Rounds: 100, Leaves: 31, LearningRate: 0.1, L2: 1, OneHotCategories: 1, CategorySmooth: 1,
 		CategoryL2: 0.1, CategoryGroup: 1, Threads: threads})
 	if err != nil {
