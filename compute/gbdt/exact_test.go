@@ -6,24 +6,17 @@ import (
 	"testing"
 )
 
-// TestExpAndLn compare with the standard library, whose results are within one unit in the last place.
-func TestExpAndLn(t *testing.T) {
+// TestExp compares with the standard library, whose results are within one unit in the last place.
+func TestExp(t *testing.T) {
 	rng := rand.New(rand.NewPCG(31, 1))
-	worst, worstLn := 0.0, 0.0
+	worst := 0.0
 	for range 200_000 {
 		x := (2*rng.Float64() - 1) * []float64{700, 40, 1, 1e-6}[rng.IntN(4)]
 		want := math.Exp(x)
 		worst = max(worst, math.Abs(exp(x)-want)/want)
-		v := math.Exp((2*rng.Float64() - 1) * []float64{700, 3, 1e-3}[rng.IntN(3)])
-		if want := math.Log(v); want != 0 {
-			worstLn = max(worstLn, math.Abs(ln(v)-want)/math.Abs(want))
-		}
 	}
 	if worst > 2e-11 {
 		t.Errorf("exp is off by %v of the value, its comment says 2e-11", worst)
-	}
-	if worstLn > 4.5e-16 { // two units, one of each
-		t.Errorf("ln is off by %v of the value, want rounding only", worstLn)
 	}
 	for _, x := range []float64{0, 700, -700} {
 		if want := math.Exp(x); math.Abs(exp(x)-want) > 2e-11*want {
@@ -34,10 +27,6 @@ func TestExpAndLn(t *testing.T) {
 		if exp(x) != exp(700) || exp(-x) != exp(-700) {
 			t.Errorf("exp(±%v) = %v, %v: not clamped", x, exp(x), exp(-x))
 		}
-	}
-	// The logarithm of the least number is −1074·ln 2; the standard library's assembly on amd64 says −709.
-	if ln(1) != 0 || ln(math.SmallestNonzeroFloat64) != -744.4400719213812 || ln(math.MaxFloat64) != 709.782712893384 {
-		t.Errorf("ln(1) = %v, of the least number %v, of the largest %v", ln(1), ln(math.SmallestNonzeroFloat64), ln(math.MaxFloat64))
 	}
 }
 

@@ -2,35 +2,6 @@ package gbdt
 
 import "math"
 
-// ln is the natural logarithm of a positive number, to within one unit in the last place and with the same bits on every architecture: start scores and the losses that early stopping compares
-// are part of the model, and the standard library's differs where it is assembly or products are fused with sums. The method is that of FreeBSD's e_log.c: x = 2^k·(1+f) and a polynomial for log(1+f).
-func ln(x float64) float64 {
-	const (
-		ln2Hi = 6.93147180369123816490e-01
-		ln2Lo = 1.90821492927058770002e-10
-		l1    = 6.666666666666735130e-01
-		l2    = 3.999999999940941908e-01
-		l3    = 2.857142874366239149e-01
-		l4    = 2.222219843214978396e-01
-		l5    = 1.818357216161805012e-01
-		l6    = 1.531383769920937332e-01
-		l7    = 1.479819860511658591e-01
-	)
-	half, exponent := math.Frexp(x)
-	if half < math.Sqrt2/2 {
-		half *= 2
-		exponent--
-	}
-	f, k := half-1, float64(exponent)
-	s := f / (2 + f)
-	s2 := float64(s * s)
-	s4 := float64(s2 * s2)
-	odd := float64(s2 * (l1 + float64(s4*(l3+float64(s4*(l5+float64(s4*l7)))))))
-	even := float64(s4 * (l2 + float64(s4*(l4+float64(s4*l6)))))
-	square := float64(f * float64(f/2))
-	return float64(k*ln2Hi) - ((square - (float64(s*(square+(odd+even))) + float64(k*ln2Lo))) - f)
-}
-
 // blockRows is how many rows are taken at a time where the processor's vectors help: few enough that their numbers stay in its first cache.
 const blockRows = 256
 

@@ -6,6 +6,7 @@ import (
 
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/internal/exact"
 )
 
 // Objective is the loss that is minimised.
@@ -201,7 +202,7 @@ const poissonGuard = 0.7
 func (poisson) link() ensemble.Link                      { return ensemble.Exponential }
 func (poisson) constant() bool                           { return false }
 func (poisson) prepare(*Data, []int32, [][]float64, int) {}
-func (poisson) start(d *Data) []float64                  { return []float64{ln(max(d.mean(), 1e-9))} }
+func (poisson) start(d *Data) []float64                  { return []float64{exact.Log(max(d.mean(), 1e-9))} }
 
 func (poisson) bound(d *Data, rows []int32, score []float64, threads int) (g, h float64) {
 	top := largest(rows, threads, func(i int32) float64 { return exp(score[i]) })
@@ -243,7 +244,7 @@ func (logistic) prepare(*Data, []int32, [][]float64, int) {}
 
 func (logistic) start(d *Data) []float64 {
 	p := min(max(d.mean(), 1e-6), 1-1e-6)
-	return []float64{ln(p / (1 - p))}
+	return []float64{exact.Log(p / (1 - p))}
 }
 
 func (logistic) bound(*Data, []int32, []float64, int) (g, h float64) { return 1, 0.25 }
@@ -275,7 +276,7 @@ func (logistic) loss(d *Data, rows []int32, score [][]float64) float64 {
 		if d.Y[i] == 0 {
 			p = 1 - p
 		}
-		sum -= float64(w * ln(max(p, minProbability)))
+		sum -= float64(w * exact.Log(max(p, minProbability)))
 		n += w
 	}
 	return sum / n
@@ -299,7 +300,7 @@ func (o *softmax) start(d *Data) []float64 {
 		n += d.weight(i)
 	}
 	for k, c := range count {
-		count[k] = ln(max(c/n, 1e-6))
+		count[k] = exact.Log(max(c/n, 1e-6))
 	}
 	return count
 }
@@ -365,7 +366,7 @@ func (o *softmax) loss(d *Data, rows []int32, score [][]float64) float64 {
 		}
 		ensemble.Softmax.Apply(s)
 		w := d.weight(i)
-		sum -= float64(w * ln(max(s[int(d.Y[i])], minProbability)))
+		sum -= float64(w * exact.Log(max(s[int(d.Y[i])], minProbability)))
 		n += w
 	}
 	return sum / n
