@@ -1,5 +1,5 @@
-// Package conformal keeps prediction intervals honest on a stream that drifts: adaptive conformal inference after Gibbs and Candès, "Adaptive Conformal Inference
-// Under Distribution Shift", NeurIPS 2021.
+// Package conformal keeps prediction intervals honest on a stream that drifts: adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021) with steps of several sizes side by
+// side (DtACI: the same, "Conformal Inference for Online Prediction with Arbitrary Distribution Shifts", JMLR 25, 2024).
 //
 // The caller turns an error into a score (how many half-widths the truth lay away) and multiplies its half-widths by [Adaptive.Factor].
 package conformal
@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 
+	"skerry.dev/compute/internal/exact"
 	"skerry.dev/compute/state"
 )
 
@@ -59,6 +60,16 @@ func (w *Window) Quantile(p float64) float64 {
 	return w.sorted[i] + float64((w.sorted[i+1]-w.sorted[i])*(at-float64(i)))
 }
 
+// above returns the share of the values, and of x itself, that are at least x; NaN when there are too few.
+func (w *Window) above(x float64) float64 {
+	n := len(w.sorted)
+	if n < minScores {
+		return math.NaN()
+	}
+	i, _ := slices.BinarySearch(w.sorted, x)
+	return float64(n-i+1) / float64(n+1)
+}
+
 // Max returns the largest value held, NaN when empty.
 func (w *Window) Max() float64 {
 	if len(w.sorted) == 0 {
@@ -90,47 +101,91 @@ func (w *Window) Load(r *state.Reader) {
 	}
 }
 
-// Adaptive tracks the miscoverage it must aim for so that the long-run miscoverage is 1 - Level, whatever the stream does.
+// Adaptive tracks the miscoverage it must aim for so that the long-run miscoverage is 1 - Level, whatever the stream does. Trackers with steps from small to large each follow their own aim; their weights follow how well each would have
+// covered, and an outer tracker sees to what was in fact issued. It does not allocate after NewAdaptive and is not safe for concurrent use.
 type Adaptive struct {
-	level, gamma float64
-	alpha        float64 // current target miscoverage α_t, may leave [0, 1]
-	scores       *Window
+	level  float64
+	alpha  [len(gammas)]float64 // aims, may leave [0, 1]
+	weight [len(gammas)]float64
+	outer  float64 // added to the mean aim
+	scores *Window
 }
 
-// NewAdaptive returns a tracker for the nominal coverage level, with step gamma (0.01 when 0) over a window of n scores.
-func NewAdaptive(level, gamma float64, n int) *Adaptive {
-	if gamma == 0 {
-		gamma = 0.01
+// gammas are the steps of the trackers. With η and σ as the paper chooses them for changes every 500 rows.
+var gammas = [...]float64{0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128}
+
+const (
+	outerGamma = 0.005
+	etaTop     = 2.7
+	sigma      = 1.0 / 1000
+	slack      = 0.25 // of the step times the rows that labels are late: beyond about 1 trackers would swing
+)
+
+// NewAdaptive returns a tracker for the nominal coverage level over a window of n scores.
+func NewAdaptive(level float64, n int) *Adaptive {
+	a := &Adaptive{level: level, scores: NewWindow(n)}
+	for k := range gammas {
+		a.alpha[k], a.weight[k] = 1-level, 1.0/float64(len(gammas))
 	}
-	return &Adaptive{level: level, gamma: gamma, alpha: 1 - level, scores: NewWindow(n)}
+	return a
 }
 
 // minScores is how many scores must be known before Factor trusts them.
 const minScores = 20
 
-// Factor returns what half-widths must be multiplied by: the 1-α_t quantile of the recent scores. Before 20 scores are known it returns fallback. When α_t ≤ 0 the paper
-// asks for an infinite interval; here it is twice the largest score, which α_t then keeps widening through the scores themselves.
+// aim is the miscoverage that the next interval is made for; it may leave [0, 1].
+func (a *Adaptive) aim() float64 {
+	s := a.outer
+	for k, w := range a.weight {
+		s += float64(w * a.alpha[k])
+	}
+	return s
+}
+
+// Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before 20 scores are known it returns fallback. When the aim is 0 or less the paper asks for an infinite interval; here it is the largest score and up to
+// twice as much.
 func (a *Adaptive) Factor(fallback float64) float64 {
 	if a.scores.Len() < minScores {
 		return fallback
 	}
-	if a.alpha <= 0 {
-		return 2 * a.scores.Max()
+	aim := a.aim()
+	if aim <= 0 {
+		return float64(a.scores.Max() * (1 + min(1, -10*aim)))
 	}
-	return a.scores.Quantile(1 - min(a.alpha, 1))
+	return a.scores.Quantile(1 - min(aim, 1))
 }
 
-// Update takes the score of a matured prediction and whether its issued interval covered the truth.
-func (a *Adaptive) Update(score float64, covered bool) {
-	miss := 1.0
-	if covered {
-		miss = 0
+// Update takes the score of a matured prediction, whether its issued interval covered the truth, and about how many rows late labels come.
+func (a *Adaptive) Update(score float64, covered bool, late float64) {
+	if score != score {
+		return
 	}
-	a.alpha += float64(a.gamma * ((1 - a.level) - miss))
+	miss, most := 1-a.level, slack/(1+max(late, 0))
+	if beta := a.scores.above(score); beta == beta {
+		sum := 0.0
+		for k := range a.alpha {
+			off := beta - a.alpha[k]
+			a.weight[k] *= exact.Exp(-etaTop * (float64(miss*off) - min(0, off)))
+			sum += a.weight[k]
+		}
+		for k, g := range gammas {
+			a.weight[k] = float64((1-sigma)*(a.weight[k]/sum)) + sigma/float64(len(gammas))
+			err := 0.0
+			if beta < a.alpha[k] {
+				err = 1
+			}
+			a.alpha[k] = min(max(a.alpha[k]+float64(min(g, most)*(miss-err)), -1), 2)
+		}
+	}
+	err := 1.0
+	if covered {
+		err = 0
+	}
+	a.outer = min(max(a.outer+float64(min(outerGamma, most)*(miss-err)), -1), 1)
 	a.scores.Add(score)
 }
 
-// Warm replaces the scores, for example by those of a new model on recent rows, and keeps α_t.
+// Warm replaces the scores, for example by those of a new model on recent rows, and keeps the aims.
 func (a *Adaptive) Warm(scores []float64) {
 	a.scores.Reset()
 	for _, s := range scores {
@@ -140,12 +195,25 @@ func (a *Adaptive) Warm(scores []float64) {
 
 // Save appends the state to a snapshot.
 func (a *Adaptive) Save(w *state.Writer) {
-	w.Float(a.alpha)
+	w.Floats(a.alpha[:])
+	w.Floats(a.weight[:])
+	w.Float(a.outer)
 	a.scores.Save(w)
 }
 
 // Load restores it.
 func (a *Adaptive) Load(r *state.Reader) {
-	a.alpha = r.Float()
+	r.FloatsInto(a.alpha[:])
+	r.FloatsInto(a.weight[:])
+	a.outer = r.Float()
+	sum := 0.0
+	for k, w := range a.weight {
+		if sum += w; !(w >= 0 && w <= 1 && math.Abs(a.alpha[k]) <= 2) {
+			r.Fail()
+		}
+	}
+	if !(math.Abs(sum-1) < 1e-6 && math.Abs(a.outer) <= 1) {
+		r.Fail()
+	}
 	a.scores.Load(r)
 }

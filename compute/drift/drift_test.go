@@ -1,19 +1,16 @@
 package drift
 
 import (
-	"bytes"
 	"compress/gzip"
 	"encoding/csv"
 	"encoding/json"
 	"math"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
-
-	"skerry.dev/compute/state"
 )
 
 func dataDir(t *testing.T) string {
@@ -64,17 +61,32 @@ func TestConformance(t *testing.T) {
 	if len(streams) != 7 {
 		t.Fatalf("%d streams, want 7", len(streams))
 	}
-	makers := map[string]func() Detector{
-		"ADWIN":           func() Detector { return NewADWIN() },
-		"PageHinkley":     func() Detector { return NewPageHinkley() },
-		"PageHinkley_t10": func() Detector { p := NewPageHinkley(); p.Threshold = 10; return p },
+	makers := map[string]func() Detector{}
+	for name, spec := range map[string]struct {
+		detector string
+		settings map[string]string
+	}{
+		"ADWIN": {"adwin", map[string]string{"semantics": "river-0.7"}}, "DDM": {"ddm", map[string]string{"semantics": "river-0.7"}}, "EDDM": {"eddm", map[string]string{"semantics": "river-0.7"}},
+		"HDDM_A": {"hddm-a", nil}, "HDDM_W": {"hddm-w", map[string]string{"semantics": "river-0.7"}}, "PageHinkley": {"page-hinkley", map[string]string{"semantics": "river-0.7"}},
+		"PageHinkley_t10": {"page-hinkley", map[string]string{"semantics": "river-0.7", "threshold": "10"}},
+	} {
+		makers[name] = func() Detector {
+			d, err := New(spec.detector, spec.settings)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return d
+		}
 	}
+	makers["NewADWIN"], makers["NewPageHinkley"] = func() Detector { return NewADWIN() }, func() Detector { return NewPageHinkley() }
+	compared := 0
 	for name, xs := range streams {
 		for det, mk := range makers {
-			want, ok := doc.DriftAt[name][det]
+			want, ok := doc.DriftAt[name][strings.TrimPrefix(det, "New")]
 			if !ok {
-				t.Errorf("no expectation for %s on %s", det, name)
+				continue // the detectors of errors have none on streams of other numbers
 			}
+			compared++
 			d := mk()
 			got := []int{}
 			for i, x := range xs {
@@ -87,42 +99,8 @@ func TestConformance(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestSaveLoad holds that a detector resumes bit for bit.
-func TestSaveLoad(t *testing.T) {
-	for name, mk := range map[string]func() Detector{"adwin": func() Detector { return NewADWIN() }, "page-hinkley": func() Detector { return NewPageHinkley() }} {
-		rng := rand.New(rand.NewPCG(1, 2))
-		a := mk()
-		for range 1500 {
-			a.Update(rng.Float64())
-		}
-		var w state.Writer
-		a.Save(&w)
-		b := mk()
-		r := state.Reader{B: w.B}
-		b.Load(&r)
-		if r.Err() != nil || len(r.B) != 0 {
-			t.Fatalf("%s: load: %v, %d bytes left", name, r.Err(), len(r.B))
-		}
-		for i := range 3000 {
-			x := rng.Float64()
-			if i > 1000 {
-				x += 0.5
-			}
-			if got, want := b.Update(x), a.Update(x); got != want {
-				t.Fatalf("%s: step %d: %v, want %v", name, i, got, want)
-			}
-		}
-		var wa, wb state.Writer
-		a.Save(&wa)
-		b.Save(&wb)
-		if !bytes.Equal(wa.B, wb.B) {
-			t.Errorf("%s: states differ after resume", name)
-		}
-		for cut := 0; cut < len(w.B); cut += 7 {
-			mk().Load(&state.Reader{B: w.B[:cut]})
-		}
+	if compared != 7*5+4*4 {
+		t.Errorf("%d comparisons, want %d", compared, 7*5+4*4)
 	}
 }
 

@@ -125,7 +125,7 @@ func New(cfg Config) (*Engine, error) {
 		mix:       mixture.New(experts, 2, cfg.Share, firstPrior),
 		local:     online.NewLinear(d, 0, 0),
 		corrector: online.NewLinear(d+1, 0.01, 1),
-		interval:  conformal.NewAdaptive(cfg.Level, 0.01, scoreWindow),
+		interval:  conformal.NewAdaptive(cfg.Level, scoreWindow),
 		persist:   conformal.NewWindow(scoreWindow),
 		scale:     metric.Trail{N: trailRows},
 		level:     metric.Trail{N: trailRows},
@@ -467,7 +467,7 @@ func (e *Engine) issued(p *pending, truth float64) {
 	if truth < p.value {
 		score = (p.value - truth) / p.below
 	}
-	e.interval.Update(score, covered)
+	e.interval.Update(score, covered, float64(e.pend.n))
 }
 
 // idAt returns the slot's name if it held the same model when p was made.

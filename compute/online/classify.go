@@ -15,6 +15,7 @@ type LinearClassifier struct {
 	e   *encoder
 	out []weights
 	p   []float64
+	at  int // of another model's probabilities in a row, which it corrects; -1 for none
 }
 
 // NewLinearClassifier returns a classifier for a schema with classes.
@@ -25,7 +26,7 @@ func NewLinearClassifier(s Schema, o LinearOptions) (*LinearClassifier, error) {
 	if err := o.defaults(); err != nil {
 		return nil, err
 	}
-	l := &LinearClassifier{s: s, o: o, e: newEncoder(s), p: make([]float64, s.Classes)}
+	l := &LinearClassifier{s: s, o: o, e: newEncoder(s), p: make([]float64, s.Classes), at: -1}
 	outputs := s.Classes
 	if outputs == 2 {
 		outputs = 1
@@ -37,11 +38,14 @@ func NewLinearClassifier(s Schema, o LinearOptions) (*LinearClassifier, error) {
 }
 
 // Classify implements Classifier.
-func (l *LinearClassifier) Classify(p, x []float64) { l.probabilities(p, l.e.encode(x)) }
+func (l *LinearClassifier) Classify(p, x []float64) { l.probabilities(p, x, l.e.encode(x)) }
 
-func (l *LinearClassifier) probabilities(p, z []float64) {
+func (l *LinearClassifier) probabilities(p, x, z []float64) {
 	for c := range l.out {
 		p[c] = min(max(l.out[c].score(z), -30), 30)
+	}
+	if l.at >= 0 && usable(x[l.at]) {
+		l.tilt(p, x[l.at:])
 	}
 	if len(l.out) == 1 {
 		p[1] = exact.Sigmoid(p[0])
@@ -49,6 +53,18 @@ func (l *LinearClassifier) probabilities(p, z []float64) {
 		return
 	}
 	softmax(p)
+}
+
+// tilt adds the logarithms of another model's probabilities to the scores.
+func (l *LinearClassifier) tilt(p, q []float64) {
+	const least = 1e-4
+	if len(l.out) == 1 {
+		p[0] += exact.Log(min(max(q[1], least), 1) / min(max(q[0], least), 1))
+		return
+	}
+	for c := range l.out {
+		p[c] += exact.Log(min(max(q[c], least), 1))
+	}
 }
 
 // Learn implements Classifier.
@@ -62,7 +78,7 @@ func (l *LinearClassifier) Learn(x []float64, class int, weight float64) {
 		l.mend(z, class, weight)
 		return
 	}
-	l.probabilities(l.p, z)
+	l.probabilities(l.p, x, z)
 	if len(l.out) == 1 {
 		l.out[0].step(z, l.p[1]-float64(class), weight)
 		return

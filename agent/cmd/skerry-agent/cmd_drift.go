@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -9,214 +10,283 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/drift"
 )
 
+// driftReport is what --json writes. Rows are data rows of the file, from 0; with --where those that it leaves.
+type driftReport struct {
+	File     string         `json:"file"`
+	Column   string         `json:"column,omitempty"`
+	Detector string         `json:"detector"`
+	Params   map[string]any `json:"params"`
+	Rows     int            `json:"rows"`
+	Missing  int            `json:"missing"` // rows without a number, which no detector sees
+	Drifts   []int          `json:"drifts"`
+	Warnings []int          `json:"warnings"` // rows in the warning zone
+	NS       float64        `json:"ns_per_update"`
+	Alarms   []alarm        `json:"alarms"` // the drifts again, with their place in the file
+
+	*inputsReport // by --detector inputs
+}
+
 // alarm is a place where a detector found a drift.
 type alarm struct {
 	Index int     `json:"index"` // of the value among the present ones, from 0
-	Line  int     `json:"line"`  // of the file, the header is line 1
+	Row   int     `json:"row"`
+	Line  int     `json:"line"` // of the file, the header is line 1
 	Time  string  `json:"time,omitempty"`
-	Value float64 `json:"value"` // at the alarm; for ks the distance
+	Value float64 `json:"value"`
 }
 
-type driftReport struct {
-	File     string             `json:"file"`
-	Column   string             `json:"column"`
-	Detector string             `json:"detector"`
-	Params   map[string]float64 `json:"params"`
-	Values   int                `json:"values"`
-	Missing  int                `json:"missing"`
-	Alarms   []alarm            `json:"alarms"`
-}
-
-// driftFlags are the settings of all detectors; which of them apply depends on the detector.
 type driftFlags struct {
-	data, column, timeColumn, detector  string
-	where                               string
-	delta, threshold, alpha             float64
-	clock, minWindow, grace, minSamples int64
-	reference, window, every            int
+	data, column, timeColumn, detector, where string
+	reference, json                           string
+	columns, set                              []string
+	older                                     map[string]*string
 }
 
-// own are the flags of each detector; any other of them is an error, not a setting without effect.
-var own = map[string][]string{
-	"adwin":        {"delta", "clock", "min-window", "grace"},
-	"page-hinkley": {"min-samples", "delta", "threshold", "alpha"},
-	"ks":           {"reference", "window", "every", "alpha"},
-}
+// inputsDetector is the name of the one that takes rows, not numbers.
+const inputsDetector = "inputs"
+
+func driftDetectors() []string { return append(drift.Names(), inputsDetector) }
 
 func newDriftCommand() *cobra.Command {
-	var f driftFlags
-	asJSON := false
+	f := driftFlags{older: map[string]*string{}}
 	c := &cobra.Command{
 		Use:   "drift",
-		Short: "Run a drift detector over a column of a file",
-		Long: "Feed the numbers of a column to a detector, line by line, and print where it alarms. Empty cells are left out.\n\n" +
-			"adwin         the mean changed; --delta 0.002 --clock 32 --min-window 5 --grace 10\n" +
-			"page-hinkley  the mean rose; --min-samples 30 --delta 0.005 --threshold 50 --alpha 0.9999. Threshold and delta are in units of the column\n" +
-			"ks            the distribution left that of the first --reference 1000 values; --window 128 --every 64 --alpha 0.001. It alarms again only after the distance has halved",
-		Example: "  skerry-agent drift --data errors.csv --column error --detector adwin\n  skerry-agent drift --data station.csv.gz --column PM2.5 --detector ks --reference 8760 --json",
-		Args:    cobra.NoArgs,
+		Short: "Run a drift detector over a column, or over the inputs, of a file",
+		Long:  driftHelp(),
+		Example: "  skerry-agent drift --data errors.csv --column error --detector ddm\n  skerry-agent drift --data errors.csv.gz --column error --detector hddm-a --set two_sided=true,drift_confidence=0.0001 --json report.json\n" +
+			"  skerry-agent drift --data station.csv.gz --column PM2.5 --detector ks --reference 8760 --json -\n  skerry-agent drift --data pump.csv --reference 5000 --columns Pressure,Temperature --detector inputs --set window=400",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			params, feed, err := f.build(cmd)
+			settings, err := f.settings(cmd)
 			if err != nil {
 				return err
 			}
-			rep := driftReport{File: f.data, Column: f.column, Detector: f.detector, Params: params, Alarms: []alarm{}}
-			p := newProgress(cmd.ErrOrStderr())
-			defer p.clear()
-			err = f.each(cmd, func(line int, at string, v float64) {
-				if v != v {
-					rep.Missing++
-					return
-				}
-				if x, hit := feed(v); hit {
-					rep.Alarms = append(rep.Alarms, alarm{rep.Values, line, at, x})
-				}
-				if rep.Values++; rep.Values%4096 == 0 {
-					p.say("%d values, %d alarms", rep.Values, len(rep.Alarms))
-				}
-			})
-			if err != nil {
-				return fmt.Errorf("read %s: %w", f.data, err)
+			if f.detector == inputsDetector {
+				return f.inputs(cmd, settings)
 			}
-			p.clear()
-			if rep.Values == 0 {
-				return fmt.Errorf("read %s: column %q holds no number", f.data, f.column)
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), rep)
-			}
-			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "%s over %d values of %s: %d alarms\n", f.detector, rep.Values, f.column, len(rep.Alarms))
-			for _, a := range rep.Alarms {
-				fmt.Fprintf(w, "%d  line %d  %s  %.5g\n", a.Index, a.Line, a.Time, a.Value)
-			}
-			return nil
+			return f.run(cmd, settings)
 		},
 	}
 	fl := c.Flags()
 	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip, - for standard input")
 	fl.StringVarP(&f.column, "column", "c", "", "column to watch")
-	fl.StringVar(&f.detector, "detector", "adwin", "adwin, page-hinkley or ks")
-	fl.StringVar(&f.timeColumn, "time", "", "column to print with an alarm (default ts, time, timestamp, date or datetime, when there is one)")
+	fl.StringVar(&f.detector, "detector", "adwin", strings.Join(driftDetectors(), ", "))
+	fl.StringSliceVar(&f.set, "set", nil, "settings of the detector: --set delta=0.01,clock=8")
+	fl.StringVar(&f.timeColumn, "time", "", "column to print with a drift (default ts, time, timestamp, date or datetime, when there is one)")
 	fl.StringVar(&f.where, "where", "", "only lines whose column has this value, as column=value, for files that hold several streams")
-	fl.Float64Var(&f.delta, "delta", 0, "adwin: confidence; page-hinkley: tolerated rise")
-	fl.Int64Var(&f.clock, "clock", 0, "adwin: values between checks")
-	fl.Int64Var(&f.minWindow, "min-window", 0, "adwin: smallest part compared")
-	fl.Int64Var(&f.grace, "grace", 0, "adwin: window below which nothing is checked")
-	fl.Int64Var(&f.minSamples, "min-samples", 0, "page-hinkley: values before the first alarm")
-	fl.Float64Var(&f.threshold, "threshold", 0, "page-hinkley: cumulative rise that alarms")
-	fl.Float64Var(&f.alpha, "alpha", 0, "page-hinkley: forgetting factor; ks: probability of a false alarm at one look")
-	fl.IntVar(&f.reference, "reference", 1000, "ks: first values, which the others are compared with")
-	fl.IntVar(&f.window, "window", 128, "ks: newest values compared")
-	fl.IntVar(&f.every, "every", 64, "ks: values between comparisons")
-	fl.BoolVar(&asJSON, "json", false, "print JSON")
-	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("column") // the flags exist
-	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions([]cobra.Completion{"adwin", "page-hinkley", "ks"}, cobra.ShellCompDirectiveNoFileComp))
+	fl.StringVar(&f.reference, "reference", "", "inputs: number of first rows that are the reference, or a file of such rows; ks: number of first values")
+	fl.StringSliceVar(&f.columns, "columns", nil, "inputs: columns to watch (default all that hold numbers)")
+	for _, name := range []string{"delta", "threshold", "alpha", "clock", "min-window", "grace", "min-samples", "window", "every"} {
+		f.older[name] = fl.String(name, "", "as --set "+strings.ReplaceAll(name, "-", "_")+"=")
+		_ = fl.MarkHidden(name) // the flag exists
+	}
+	jsonFlag(c, &f.json)
+	_ = c.MarkFlagRequired("data") // the flag exists
+	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(driftDetectors(), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("set", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		var names []cobra.Completion
+		all, _ := drift.Settings(f.detector) // none for a detector that there is not
+		for _, s := range all {
+			names = append(names, s.Name+"=")
+		}
+		return names, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
+	})
 	return c
 }
 
-// build makes the detector: a function that takes a value and tells whether it alarms, and with which figure.
-func (f *driftFlags) build(cmd *cobra.Command) (map[string]float64, func(float64) (float64, bool), error) {
-	mine, ok := own[f.detector]
-	if !ok {
-		return nil, nil, fmt.Errorf("--detector %q: must be adwin, page-hinkley or ks", f.detector)
+// driftHelp lists every detector with its settings.
+func driftHelp() string {
+	var b strings.Builder
+	b.WriteString("Feed the numbers of a column to a detector, row by row, and print where it finds a drift. Cells without a number are left out.\n\n" +
+		"The detector inputs needs no errors or labels: it compares rows of features with those of a reference period and names the features that moved, most responsible first.\n\nDetectors, and their settings at their defaults:\n")
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	for _, name := range drift.Names() {
+		all, _ := drift.Settings(name) // the name is from the list
+		var parts []string
+		for _, s := range all {
+			parts = append(parts, s.Name+"="+s.Value)
+		}
+		fmt.Fprintf(w, "  %s\t%s\n\t%s\n", name, drift.Summary(name), strings.Join(parts, ","))
 	}
-	set := cmd.Flags().Changed
-	for _, names := range own {
-		for _, n := range names {
-			if set(n) && !slices.Contains(mine, n) {
-				return nil, nil, fmt.Errorf("--%s is no setting of %s: it has --%s", n, f.detector, strings.Join(mine, ", --"))
-			}
+	fmt.Fprintf(w, "  %s\t%s\n\t%s\n", inputsDetector, "rows no longer look like those of the reference", strings.Join(inputsDefaults(), ","))
+	_ = w.Flush() // to memory
+	b.WriteString("\nA setting out of its range is refused by a message that says what is allowed.")
+	return b.String()
+}
+
+// settings are those of --set, of --reference for ks, and of the flags that settings had before --set.
+func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, s := range f.set {
+		k, v, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--set %q: must be setting=value", s)
+		}
+		settings[strings.TrimSpace(k)] = v
+	}
+	for name, v := range f.older {
+		if cmd.Flags().Changed(name) {
+			settings[strings.ReplaceAll(name, "-", "_")] = *v
 		}
 	}
-	positive := func(name string, v float64) error {
-		if set(name) && !(v > 0) {
-			return fmt.Errorf("--%s %v: must be above 0", name, v)
+	if !slices.Contains(driftDetectors(), f.detector) {
+		if _, err := drift.New(f.detector, nil); err != nil { // other spellings of a name are fine
+			return nil, fmt.Errorf("--detector %q: must be one of %s", f.detector, strings.Join(driftDetectors(), ", "))
+		}
+	}
+	switch {
+	case f.detector == inputsDetector && f.column != "":
+		return nil, errors.New("--column: the detector inputs watches rows; it takes --columns")
+	case f.detector != inputsDetector && f.column == "":
+		return nil, fmt.Errorf("--column: the detector %s needs one", f.detector)
+	case f.detector != inputsDetector && len(f.columns) > 0:
+		return nil, fmt.Errorf("--columns: the detector %s watches one --column", f.detector)
+	case f.detector == "ks" && f.reference != "":
+		settings["reference"] = f.reference
+	case f.detector != inputsDetector && f.reference != "":
+		return nil, fmt.Errorf("--reference: the detector %s has none; inputs and ks do", f.detector)
+	}
+	return settings, nil
+}
+
+// value is a number of the column and its place.
+type value struct {
+	row, line int
+	at        string
+	v         float64
+}
+
+// chunk is how many values are read before the detector gets them, so that its time can be told from that of reading.
+const chunk = 4096
+
+func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
+	d, err := drift.New(f.detector, settings)
+	if err != nil {
+		return err
+	}
+	rep := driftReport{File: f.data, Column: f.column, Detector: f.detector, Params: map[string]any{}, Drifts: []int{}, Warnings: []int{}, Alarms: []alarm{}}
+	for _, s := range drift.Current(d) {
+		rep.Params[s.Name] = typed(s.Value)
+	}
+	p := newProgress(cmd.ErrOrStderr())
+	defer p.clear()
+	warner, warns := d.(drift.Warner)
+	values, hit := make([]value, 0, chunk), make([]byte, chunk)
+	seen, spent := 0, time.Duration(0)
+	feed := func() {
+		began := time.Now()
+		for i := range values {
+			hit[i] = 0
+			if d.Update(values[i].v) {
+				hit[i] = 1
+			}
+			if warns && warner.Warning() {
+				hit[i] |= 2
+			}
+		}
+		spent += time.Since(began)
+		for i, v := range values {
+			if hit[i]&1 != 0 {
+				rep.Drifts = append(rep.Drifts, v.row)
+				rep.Alarms = append(rep.Alarms, alarm{seen + i, v.row, v.line, v.at, v.v})
+			}
+			if hit[i]&2 != 0 {
+				rep.Warnings = append(rep.Warnings, v.row)
+			}
+		}
+		seen += len(values)
+		values = values[:0]
+		p.say("%d values, %d drifts", seen, len(rep.Drifts))
+	}
+	err = f.each(cmd, f.data, []string{f.column}, func(row, line int, at string, cells []string) error {
+		rep.Rows++
+		v, err := parseCell(cells[0])
+		if err != nil {
+			return fmt.Errorf("line %d: column %q: %w", line, f.column, err)
+		}
+		if v != v {
+			rep.Missing++
+			return nil
+		}
+		if values = append(values, value{row, line, strings.Clone(at), v}); len(values) == chunk {
+			feed()
 		}
 		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", f.data, err)
 	}
-	if err := errors.Join(positive("delta", f.delta), positive("threshold", f.threshold), positive("alpha", f.alpha), positive("clock", float64(f.clock)), positive("min-window", float64(f.minWindow)),
-		positive("grace", float64(f.grace)), positive("min-samples", float64(f.minSamples)), positive("every", float64(f.every))); err != nil {
-		return nil, nil, err
+	feed()
+	p.clear()
+	if seen == 0 {
+		return fmt.Errorf("read %s: column %q holds no number", f.data, f.column)
 	}
-	over := func(name string, p *float64, v float64) {
-		if set(name) {
-			*p = v
-		}
+	rep.NS = float64(spent.Nanoseconds()) / float64(seen)
+	if stdout, err := emitJSON(cmd, f.json, rep); stdout || err != nil {
+		return err
 	}
-	overInt := func(name string, p *int64, v int64) {
-		if set(name) {
-			*p = v
-		}
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "%s over %d values of %s: %d drifts, %d rows in the warning zone, %.0f ns a value\n", f.detector, seen, f.column, len(rep.Drifts), len(rep.Warnings), rep.NS)
+	if len(rep.Alarms) == 0 {
+		return nil
 	}
-	plain := func(d drift.Detector) func(float64) (float64, bool) {
-		return func(v float64) (float64, bool) { return v, d.Update(v) }
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "ROW\tLINE\tTIME\tVALUE\tROWS SINCE WARNING")
+	for _, a := range rep.Alarms {
+		fmt.Fprintf(tw, "%d\t%d\t%s\t%.5g\t%s\n", a.Row, a.Line, cmp.Or(a.Time, "-"), a.Value, sinceWarning(rep.Warnings, a.Row))
 	}
-	switch f.detector {
-	case "adwin":
-		d := drift.NewADWIN()
-		over("delta", &d.Delta, f.delta)
-		overInt("clock", &d.Clock, f.clock)
-		overInt("min-window", &d.MinWindow, f.minWindow)
-		overInt("grace", &d.Grace, f.grace)
-		return map[string]float64{"delta": d.Delta, "clock": float64(d.Clock), "min_window": float64(d.MinWindow), "grace": float64(d.Grace)}, plain(d), nil
-	case "page-hinkley":
-		d := drift.NewPageHinkley()
-		over("delta", &d.Delta, f.delta)
-		over("threshold", &d.Threshold, f.threshold)
-		over("alpha", &d.Alpha, f.alpha)
-		overInt("min-samples", &d.MinSamples, f.minSamples)
-		return map[string]float64{"delta": d.Delta, "threshold": d.Threshold, "alpha": d.Alpha, "min_samples": float64(d.MinSamples)}, plain(d), nil
-	}
-	alpha := 0.001
-	over("alpha", &alpha, f.alpha)
-	if f.reference < 10 || f.window < 10 || alpha >= 1 {
-		return nil, nil, fmt.Errorf("--reference %d, --window %d, --alpha %v: at least 10 values each, and a probability below 1", f.reference, f.window, alpha)
-	}
-	return map[string]float64{"reference": float64(f.reference), "window": float64(f.window), "every": float64(f.every), "alpha": alpha}, f.ks(alpha), nil
+	return tw.Flush()
 }
 
-func (f *driftFlags) ks(alpha float64) func(float64) (float64, bool) {
-	var ref, ring, sample []float64
-	n, alarmed := 0, false
-	limit := drift.CriticalDistance(f.reference, f.window, alpha)
-	return func(v float64) (float64, bool) {
-		if len(ref) < f.reference {
-			if ref = append(ref, v); len(ref) == f.reference {
-				slices.Sort(ref)
-			}
-			return 0, false
-		}
-		if len(ring) < f.window {
-			ring = append(ring, v)
-		} else {
-			ring[n%f.window] = v
-		}
-		if n++; len(ring) < f.window || n%f.every != 0 {
-			return 0, false
-		}
-		sample = append(sample[:0], ring...)
-		d := drift.KolmogorovSmirnov(ref, sample)
-		switch {
-		case d > limit && !alarmed:
-			alarmed = true
-			return d, true
-		case d < limit/2:
-			alarmed = false
-		}
-		return d, false
+// sinceWarning tells for how many rows up to a drift the detector had warned without a pause, - for none.
+func sinceWarning(warnings []int, row int) string {
+	i, _ := slices.BinarySearch(warnings, row)
+	n := 0
+	for i--; i >= 0 && warnings[i] == row-n-1; i-- {
+		n++
 	}
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
 }
 
-// each reads the column.
-func (f *driftFlags) each(cmd *cobra.Command, visit func(line int, at string, v float64)) error {
-	in, err := openData(cmd, f.data)
+// typed turns the text of a setting into the value that JSON has for it.
+func typed(s string) any {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n
+	}
+	if x, err := strconv.ParseFloat(s, 64); err == nil && !math.IsInf(x, 0) && x == x {
+		return x
+	}
+	if b, err := strconv.ParseBool(s); err == nil {
+		return b
+	}
+	return s
+}
+
+// parseCell reads a number, NaN for a cell without one.
+func parseCell(cell string) (float64, error) {
+	if cell = strings.TrimSpace(cell); cell == "" || cell == "NA" || strings.EqualFold(cell, "nan") {
+		return math.NaN(), nil
+	}
+	v, err := strconv.ParseFloat(cell, 64)
+	if err != nil || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%q is not a finite number", cell)
+	}
+	return v, nil
+}
+
+// each reads columns of a file, all of them when none is named, which visit is told of by a first call with row -1 and their names.
+func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, visit func(row, line int, at string, cells []string) error) error {
+	in, err := openData(cmd, path)
 	if err != nil {
 		return err
 	}
@@ -233,9 +303,17 @@ func (f *driftFlags) each(cmd *cobra.Command, visit func(line int, at string, v 
 	}
 	header = slices.Clone(header)
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	col := slices.Index(header, f.column)
-	if col < 0 {
-		return fmt.Errorf("no column %q: there are %s", f.column, strings.Join(header, ", "))
+	if len(columns) == 0 {
+		columns = header
+		if err := visit(-1, 1, "", header); err != nil {
+			return err
+		}
+	}
+	places := make([]int, len(columns))
+	for i, c := range columns {
+		if places[i] = slices.Index(header, c); places[i] < 0 {
+			return fmt.Errorf("no column %q: there are %s", c, strings.Join(header, ", "))
+		}
 	}
 	at := slices.IndexFunc(header, func(h string) bool {
 		return f.timeColumn != "" && h == f.timeColumn || f.timeColumn == "" && slices.Contains(timeNames, strings.ToLower(h))
@@ -243,12 +321,13 @@ func (f *driftFlags) each(cmd *cobra.Command, visit func(line int, at string, v 
 	if f.timeColumn != "" && at < 0 {
 		return fmt.Errorf("no column %q: there are %s", f.timeColumn, strings.Join(header, ", "))
 	}
-	key, value, filtered := strings.Cut(f.where, "=")
-	only := slices.Index(header, key)
-	if f.where != "" && (!filtered || only < 0) {
+	key, only, filtered := strings.Cut(f.where, "=")
+	filter := slices.Index(header, key)
+	if f.where != "" && (!filtered || filter < 0) {
 		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.where, strings.Join(header, ", "))
 	}
-	for {
+	cells := make([]string, len(columns))
+	for row := 0; ; {
 		rec, err := cr.Read()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -259,19 +338,20 @@ func (f *driftFlags) each(cmd *cobra.Command, visit func(line int, at string, v 
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
-		if filtered && rec[only] != value {
+		if filtered && rec[filter] != only {
 			continue
 		}
-		line, _ := cr.FieldPos(0)
-		cell, when, v := strings.TrimSpace(rec[col]), "", math.NaN()
-		if cell != "" && cell != "NA" && !strings.EqualFold(cell, "nan") {
-			if v, err = strconv.ParseFloat(cell, 64); err != nil || math.IsInf(v, 0) {
-				return fmt.Errorf("line %d: column %q: %q is not a finite number", line, f.column, cell)
-			}
+		for i, p := range places {
+			cells[i] = rec[p]
 		}
+		when := ""
 		if at >= 0 {
-			when = strings.Clone(rec[at])
+			when = rec[at]
 		}
-		visit(line, when, v)
+		line, _ := cr.FieldPos(0)
+		if err := visit(row, line, when, cells); err != nil {
+			return err
+		}
+		row++
 	}
 }

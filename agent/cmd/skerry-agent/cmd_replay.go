@@ -20,6 +20,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
+	"skerry.dev/compute/online/learner"
 	"skerry.dev/sync/spec"
 )
 
@@ -86,19 +87,36 @@ func readTask(path string) (*spec.Task, error) {
 
 func newReplayCommand() *cobra.Command {
 	var files fileFlags
-	var task, model, activate, out string
-	asJSON := false
+	var task, model, activate, out, to string
+	var table tableFlags
 	c := &cobra.Command{
 		Use:   "replay",
-		Short: "Run a task over a file as if it were live",
-		Long: "Run the task's engine over a file, one message per line: predict, score when the truth comes, then learn. Nothing is published or stored.\n\n" +
-			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary says how many of its labels lie in its training data.",
+		Short: "Run a task, or online learners, over a file as if it were live",
+		Long: "With --task, run the task's engine over a file, one message per line: predict, score when the truth comes, then learn. Nothing is published or stored.\n\n" +
+			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary says how many of its labels lie in its training data.\n\n" +
+			"With --target, run online learners over a table: each row is predicted, then scored, then learned, --delay rows later. The baselines are the newest known label, and the most frequent class or the mean. With --model the hub's model joins them, by itself and with a local corrector. Rows count from 0.\n\n" +
+			"Learners:\n  auto                   a committee of the best for most streams, which also sees the newest labels\n  " + strings.Join(learner.Describe(), "\n  "),
 		Example: "  skerry-agent replay --task pm25.yaml --data station.csv.gz\n  skerry-agent replay --task pm25.yaml --data station.csv.gz --model pm25.skerry --activate-at 2015-01-01T00:00:00Z --json\n" +
-			"  skerry-agent replay --task pm25.yaml --data station.csv.gz --out labels.csv",
-		Args: cobra.NoArgs,
+			"  skerry-agent replay --task pm25.yaml --data station.csv.gz --out labels.csv\n" +
+			"  skerry-agent replay --data elec2.csv.gz --target class --learner adaptive-forest --detector adwin --json report.json --plot error.svg",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := files.finish(); err != nil {
 				return err
+			}
+			if (task == "") == (table.target == "") {
+				return errors.New("give a --task, or a --target of a table")
+			}
+			others := table.own()
+			if task == "" {
+				others = []string{"activate-at", "format", "column-series"}
+			}
+			for _, name := range others {
+				if cmd.Flags().Changed(name) {
+					return fmt.Errorf("--%s does not go with --%s", name, map[bool]string{true: "target", false: "task"}[task == ""])
+				}
+			}
+			if task == "" {
+				return table.run(cmd, &files, model, to, out)
 			}
 			opts := replay.Options{}
 			if opts.Task, err = readTask(task); err != nil {
@@ -140,11 +158,8 @@ func newReplayCommand() *cobra.Command {
 				return err
 			}
 			p.clear()
-			switch {
-			case asJSON:
-				return writeJSON(cmd.OutOrStdout(), s)
-			case out == "-":
-				return nil
+			if quiet, err := emitJSON(cmd, to, s); quiet || err != nil || out == "-" {
+				return err
 			}
 			return writeReplay(cmd.OutOrStdout(), s)
 		},
@@ -152,11 +167,11 @@ func newReplayCommand() *cobra.Command {
 	files.bind(c)
 	fl := c.Flags()
 	fl.StringVarP(&task, "task", "t", "", "task file")
-	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry) to run as the champion")
+	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry) to run as the champion, or beside the learners of a table")
 	fl.StringVar(&activate, "activate-at", "", "event time from which --model is the champion (default: the first line)")
 	fl.StringVarP(&out, "out", "o", "", "write every label as CSV to this file, - for standard output")
-	fl.BoolVar(&asJSON, "json", false, "print the summary as JSON")
-	_ = c.MarkFlagRequired("task") // the flag exists
+	table.bind(c)
+	jsonFlag(c, &to)
 	return c
 }
 

@@ -236,44 +236,6 @@ func sameCells(a, b string) bool {
 	})
 }
 
-func TestDrift(t *testing.T) {
-	var b strings.Builder
-	b.WriteString("ts,x,stream\n")
-	for i := range 2000 {
-		v := float64(i%7) / 7
-		if i >= 1000 {
-			v += 3
-		}
-		fmt.Fprintf(&b, "t%d,%g,a\n,5,b\n", i, v)
-	}
-	data := write(t, "d.csv", b.String())
-	for _, args := range [][]string{{"adwin"}, {"page-hinkley", "--threshold", "20"}, {"ks", "--reference", "500"}} {
-		var r struct {
-			Values int
-			Params map[string]float64
-			Alarms []struct {
-				Index, Line int
-				Time        string
-			}
-		}
-		out := must(t, append([]string{"drift", "--data", data, "--column", "x", "--where", "stream=a", "--json", "--detector"}, args...)...)
-		if err := json.Unmarshal([]byte(out), &r); err != nil {
-			t.Fatal(err)
-		}
-		if r.Values != 2000 || len(r.Alarms) == 0 || r.Alarms[0].Index < 1000 || r.Alarms[0].Index > 1200 || r.Alarms[0].Line != 2+2*r.Alarms[0].Index || r.Alarms[0].Time != fmt.Sprintf("t%d", r.Alarms[0].Index) || len(r.Params) < 4 {
-			t.Errorf("drift by %s = %+v, want the first alarm soon after 1000", args[0], r)
-		}
-	}
-	if out := must(t, "drift", "--data", data, "--column", "x"); !strings.Contains(out, "adwin over 4000 values") {
-		t.Errorf("drift = %s", out)
-	}
-	refused(t, "must be adwin, page-hinkley or ks", "drift", "--data", data, "--column", "x", "--detector", "ddm")
-	refused(t, "no setting of adwin", "drift", "--data", data, "--column", "x", "--threshold", "3")
-	refused(t, "must be above 0", "drift", "--data", data, "--column", "x", "--delta", "-1")
-	refused(t, `no column "y": there are ts, x, stream`, "drift", "--data", data, "--column", "y")
-	refused(t, `line 2: column "ts": "t0" is not a finite number`, "drift", "--data", data, "--column", "ts")
-}
-
 func TestBench(t *testing.T) {
 	var r struct {
 		Model, Kernel string

@@ -30,7 +30,7 @@ func Log(x float64) float64 {
 		return x
 	}
 	m, k := split(x)
-	if m > math.Sqrt2 {
+	if m >= math.Sqrt2 {
 		m /= 2
 		k++
 	}
@@ -84,56 +84,23 @@ func Exp(x float64) float64 {
 	p = 0.5 + float64(r*p)
 	p = 1 + float64(r*p)
 	p = 1 + float64(r*p)
-	if k < -1021 { // two steps, the second of which rounds to a subnormal
+	switch { // in two steps at the ends, where 2^k alone is no number or the result is subnormal
+	case k < -1021:
 		return float64(p*power(k+200)) * power(-200)
+	case k > 1023:
+		return float64(p*power(k-1)) * 2
 	}
 	return float64(p * power(k))
 }
 
-// power is 2^k for an integer k in [-1022, 1024]; 2^1024 is taken as the largest power, which Exp's bound keeps from mattering by more than a factor.
-func power(k float64) float64 {
-	return math.Float64frombits(uint64(min(int64(k), 1023)+1023) << 52)
-}
+// power is 2^k for an integer k in [-1022, 1023].
+func power(k float64) float64 { return math.Float64frombits(uint64(int64(k)+1023) << 52) }
 
-// Normal is the probability that a standard normal number is at most z, with an absolute error below 1e-15; NaN for NaN. The rational approximations are those of Hart (1968) in the arrangement of West,
-// "Better approximations to cumulative normal functions", Wilmott 2005.
-func Normal(z float64) float64 {
-	if z != z {
-		return z
+// Sigmoid is 1/(1+e^-x), to within a relative error of 2e-15: 0 and 1 far out, NaN for NaN.
+func Sigmoid(x float64) float64 {
+	if x < 0 {
+		e := Exp(x)
+		return e / (1 + e)
 	}
-	a := math.Abs(z)
-	var tail float64
-	switch {
-	case a > 37:
-	case a < 7.07106781186547:
-		e := Exp(-float64(a*a) / 2)
-		p := 3.52624965998911e-02
-		p = float64(p*a) + 0.700383064443688
-		p = float64(p*a) + 6.37396220353165
-		p = float64(p*a) + 33.912866078383
-		p = float64(p*a) + 112.079291497871
-		p = float64(p*a) + 221.213596169931
-		p = float64(p*a) + 220.206867912376
-		q := 8.83883476483184e-02
-		q = float64(q*a) + 1.75566716318264
-		q = float64(q*a) + 16.064177579207
-		q = float64(q*a) + 86.7807322029461
-		q = float64(q*a) + 296.564248779674
-		q = float64(q*a) + 637.333633378831
-		q = float64(q*a) + 793.826512519948
-		q = float64(q*a) + 440.413735824752
-		tail = float64(e*p) / q
-	default:
-		e := Exp(-float64(a*a) / 2)
-		b := a + 0.65
-		b = a + 4/b
-		b = a + 3/b
-		b = a + 2/b
-		b = a + 1/b
-		tail = e / b / 2.506628274631
-	}
-	if z > 0 {
-		return 1 - tail
-	}
-	return tail
+	return 1 / (1 + Exp(-x))
 }

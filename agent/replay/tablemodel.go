@@ -1,0 +1,104 @@
+package replay
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/feature"
+	"skerry.dev/compute/frame"
+)
+
+// tableModel runs an artifact over the rows of a table.
+type tableModel struct {
+	columns []*frame.Column
+	code    [][]float64 // by input: the artifact's number of a category; nil for numbers
+	class   []int       // the table's number of each class of the artifact, -1 when it has none
+	clock   *frame.Column
+	run     *artifact.Runner
+	h       *feature.History
+	row     []float64
+	at      int64
+}
+
+// newModel finds the artifact's inputs among the columns of the file.
+func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
+	if want := t.rep.Kind; a.Manifest.Kind != want {
+		return nil, fmt.Errorf("the model is a %s, the target a %s", a.Manifest.Kind, want)
+	}
+	m := &tableModel{clock: t.clock, row: make([]float64, len(a.Manifest.Inputs))}
+	for _, in := range a.Manifest.Inputs {
+		k := slices.IndexFunc(t.columns, func(c *frame.Column) bool { return c.Name == in.Name })
+		if k < 0 {
+			return nil, fmt.Errorf("the model needs a column %q", in.Name)
+		}
+		c, code := t.columns[k], []float64(nil)
+		if (c.Type == frame.Category) != (len(in.Categories) > 0) {
+			return nil, fmt.Errorf("column %q holds %s, the model was trained on another kind", c.Name, c.Type)
+		}
+		for _, name := range c.Categories {
+			v := math.NaN()
+			if at := slices.Index(in.Categories, name); at >= 0 {
+				v = float64(at)
+			}
+			code = append(code, v)
+		}
+		m.columns, m.code = append(m.columns, c), append(m.code, code)
+	}
+	for _, name := range a.Manifest.Output.Classes {
+		m.class = append(m.class, slices.Index(t.rep.Classes, name))
+	}
+	if t.s.Classes > 0 && !slices.ContainsFunc(m.class, func(c int) bool { return c >= 0 }) {
+		return nil, fmt.Errorf("the model tells %s apart, the target holds %s", strings.Join(a.Manifest.Output.Classes, ", "), strings.Join(t.rep.Classes, ", "))
+	}
+	var err error
+	if m.run, err = artifact.NewRunner(a); err != nil {
+		return nil, err
+	}
+	m.h = feature.NewHistory(len(m.row), max(a.Pipeline.Rows, 1))
+	return m, nil
+}
+
+// predict writes what the model says of a row: probabilities by the table's classes, or a number; NaN when it has no answer. Rows must come in order.
+func (m *tableModel) predict(dst []float64, row int) {
+	for i, c := range m.columns {
+		v := c.Values[row]
+		if code := m.code[i]; code != nil && v == v {
+			v = code[int(v)]
+		}
+		m.row[i] = v
+	}
+	at := int64(row) * 1_000_000 // without times a row is a second
+	if m.clock != nil {
+		if at = m.clock.Times[row]; at == frame.NoTime {
+			at = m.at
+		}
+	}
+	m.at = max(m.at, at)
+	m.h.Push(m.at, m.row)
+	y, _, _, err := m.run.Predict(m.h, 0)
+	p := m.run.Classes()
+	if err != nil || y != y {
+		for i := range dst {
+			dst[i] = math.NaN()
+		}
+		return
+	}
+	if p == nil {
+		dst[0] = y
+		return
+	}
+	clear(dst)
+	sum := 0.0
+	for k, c := range m.class {
+		if c >= 0 {
+			dst[c] = p[k]
+			sum += p[k]
+		}
+	}
+	for c := range dst { // a class the model does not know keeps a thousandth
+		dst[c] = (dst[c] + 1e-3) / (sum + 1e-3*float64(len(dst)))
+	}
+}

@@ -1,0 +1,148 @@
+package anomaly
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Setting describes one setting of a scorer.
+type Setting struct {
+	Name    string
+	Value   string // what it is, by default what it would be
+	Allowed string // "a whole number from 1 to 1024"
+	Help    string
+}
+
+// configurable is a scorer before it is started: settings are bound to its fields, and start makes the state.
+type configurable interface {
+	Scorer
+	settings() []setting
+	start(schema Schema) error
+}
+
+// kinds are the scorers by name.
+var kinds = []struct {
+	name, summary string
+	make          func() configurable
+}{
+	{"half-space-trees", "several columns: how few rows of the last window lie near", func() configurable { return newHalfspace() }},
+	{"isolation-forest", "several columns: how soon random cuts set a row apart", func() configurable { return newIsolation() }},
+	{"random-cut-forest", "several columns, or the shape of one: how much a row disturbs trees of the newest rows", func() configurable { return newCutForest() }},
+	{"pca", "several columns: how far from the usual, and how far from moving together; T² and Q of principal components", func() configurable { return newPCA() }},
+	{"seasonal", "single series: level, change, time of day, noise and shape against the series' own past", func() configurable { return newSeasonal() }},
+}
+
+// Names returns the names that New takes.
+func Names() []string {
+	names := []string{"auto"}
+	for _, k := range kinds {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// canonical makes names comparable: capital letters, and underscores for hyphens, do not matter.
+func canonical(name, join string) string {
+	return strings.NewReplacer("_", join, "-", join, " ", join).Replace(strings.ToLower(strings.TrimSpace(name)))
+}
+
+// Resolve returns the name of the scorer that a name stands for: that which suits the schema for "auto", else the name itself in its canonical form. Auto is seasonal for a single series, pca for several that are measured over
+// time, whose first rows are usual, and isolation-forest for the rows of a table, where nothing is said about the first.
+func Resolve(name string, schema Schema) string {
+	if name = canonical(name, "-"); name != "auto" && name != "" {
+		return name
+	}
+	switch {
+	case len(schema.Columns) == 1:
+		return "seasonal"
+	case schema.Timed:
+		return "pca"
+	}
+	return "isolation-forest"
+}
+
+// Summary says in a few words what a scorer watches, "" for an unknown name.
+func Summary(name string) string {
+	for _, k := range kinds {
+		if k.name == canonical(name, "-") {
+			return k.summary
+		}
+	}
+	return ""
+}
+
+// New makes a scorer from its name, one of [Names], and its settings, those of [Settings]; what is not set is at its default. The error names every setting that is wrong, its value and what is allowed.
+func New(name string, settings map[string]string, schema Schema) (Scorer, error) {
+	if err := schema.check(); err != nil {
+		return nil, fmt.Errorf("anomaly: %w", err)
+	}
+	name = Resolve(name, schema)
+	d, err := find(name)
+	if err != nil {
+		return nil, err
+	}
+	d = &configured{configurable: d}
+	all := d.settings()
+	var errs []error
+	for _, key := range slices.Sorted(maps.Keys(settings)) {
+		i := slices.IndexFunc(all, func(s setting) bool { return s.name == canonical(key, "_") })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("%s has no setting %q: there are %s", name, key, list(all)))
+			continue
+		}
+		if !all[i].set(strings.TrimSpace(settings[key])) {
+			errs = append(errs, fmt.Errorf("%s: %s %q: must be %s", name, all[i].name, settings[key], all[i].allowed))
+		}
+	}
+	if len(errs) == 0 {
+		if err := d.start(schema); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Settings returns the settings of a scorer at their defaults.
+func Settings(name string) ([]Setting, error) {
+	d, err := find(canonical(name, "-"))
+	if err != nil {
+		return nil, err
+	}
+	return Current(&configured{configurable: d}), nil
+}
+
+// Current returns the settings of a scorer that New made, nil for any other.
+func Current(s Scorer) []Setting {
+	c, ok := s.(configurable)
+	if !ok {
+		return nil
+	}
+	var out []Setting
+	for _, s := range c.settings() {
+		out = append(out, Setting{s.name, s.get(), s.allowed, s.help})
+	}
+	return out
+}
+
+func find(name string) (configurable, error) {
+	for _, k := range kinds {
+		if k.name == name {
+			return k.make(), nil
+		}
+	}
+	return nil, fmt.Errorf("no anomaly detector %q: there are %s", name, strings.Join(Names(), ", "))
+}
+
+func list(all []setting) string {
+	var parts []string
+	for _, s := range all {
+		parts = append(parts, fmt.Sprintf("%s (%s, default %s)", s.name, s.allowed, s.get()))
+	}
+	return strings.Join(parts, "; ")
+}

@@ -1,0 +1,189 @@
+package anomaly
+
+import (
+	"math"
+
+	"skerry.dev/compute/state"
+)
+
+// seasonal watches single series and adds up what is surprising about a value: see [New]. Several columns are watched apart, and the most surprising one counts.
+type seasonal struct {
+	history int64
+	tail    float64
+	hold    int64
+	period  string
+	limit   float64
+
+	series []watch
+}
+
+// watch is the state of one series. Each history is of one feature, and each feature sees what the others do not.
+type watch struct {
+	values  history // the level, both ways
+	changes history // from one value to the next
+	gaps    history // from what the time of day leads to expect, else from the median of the last values
+	means   history // of the last 20 values: slow departures
+	spreads history // of the last 20 values: noise that comes, or a sensor that is stuck
+	coarse  novelty
+	fine    novelty
+	profile profile
+	recent  recent
+	peaks   peaks
+}
+
+const (
+	short      = 20 // values in the means and spreads
+	novel      = 8  // nats for a histogram of a new kind: as much as one value in 3000
+	median     = 35 // values whose median is expected where there is no period
+	alarmNats  = 30 // default limit, in nats over the five features and the two novelties
+	secondsDay = 86_400
+)
+
+func newSeasonal() *seasonal {
+	return &seasonal{history: 4096, tail: 0.02, hold: 100, limit: alarmNats}
+}
+
+func (s *seasonal) settings() []setting {
+	return []setting{
+		wholeNumber("history", &s.history, 100, 1<<20, "values that are remembered; the memory is 80 bytes for each"),
+		number("tail", &s.tail, 0, 0.5, "share of the remembered values that are the tail"),
+		holding(&s.hold),
+		text("period", &s.period, `a duration such as 24h, a number of rows for streams without times, or "none"`, "length of the season (default 24h, none without times)"),
+		number("limit", &s.limit, 0, 1e6, "surprise that is an alarm, in nats, and has the score 0.5"),
+	}
+}
+
+func (s *seasonal) start(schema Schema) error {
+	period, bins, err := seasonPeriod(s.period, schema.Timed)
+	if err != nil {
+		return err
+	}
+	s.series = make([]watch, len(schema.Columns))
+	for i := range s.series {
+		h := newHistory(int(s.history), s.tail)
+		s.series[i] = watch{values: h, changes: h, gaps: h, means: h, spreads: h, coarse: newNovelty(5, 30, 13.28), fine: newNovelty(8, 52, 20), recent: newRecent(relearn + 64), peaks: newPeaks(int(s.hold))}
+		if period > 0 {
+			s.series[i].profile = newProfile(period, bins)
+		}
+	}
+	return nil
+}
+
+// Update implements Scorer. It costs some tens of microseconds a column, most of it to keep the histories sorted.
+func (s *seasonal) Update(x []float64, t int64) float64 {
+	top := 0.0
+	for i := range s.series {
+		if v, ok := bounded(x[i]); ok {
+			top = max(top, s.series[i].update(v, t))
+		}
+	}
+	return top / (top + s.limit)
+}
+
+func (w *watch) update(v float64, t int64) float64 {
+	last, seen := 0.0, w.recent.len()
+	if seen > 0 {
+		last = w.recent.back(0)
+	}
+	w.recent.add(v)
+	sum := w.values.either(v)
+	w.values.add(v)
+	if seen > 0 {
+		d := math.Abs(v - last)
+		sum += w.changes.above(d)
+		w.changes.add(d)
+	}
+	if seen >= short {
+		mean, spread := w.moments()
+		sum += w.means.either(mean) + w.spreads.either(spread)
+		w.means.add(mean)
+		w.spreads.add(spread)
+	}
+	if w.profile.period > 0 && t != noTime {
+		if expected, ok := w.profile.update(t, v); ok {
+			gap := math.Abs(v - expected)
+			sum += w.gaps.above(gap)
+			w.gaps.add(gap)
+		}
+	}
+	if w.coarse.update(&w.recent) {
+		sum += novel
+	}
+	if w.fine.update(&w.recent) {
+		sum += novel
+	}
+	if !w.peaks.add(sum) {
+		return 0
+	}
+	return sum
+}
+
+// noTime marks a missing time, as in compute/frame.
+const noTime = math.MinInt64
+
+// moments are the mean and the standard deviation of the last values.
+func (w *watch) moments() (mean, sd float64) {
+	for k := range short {
+		mean += w.recent.back(k)
+	}
+	mean /= short
+	for k := range short {
+		d := w.recent.back(k) - mean
+		sd += float64(d * d)
+	}
+	return mean, math.Sqrt(sd / short)
+}
+
+// Limit implements Scorer.
+func (s *seasonal) Limit() float64 { return 0.5 }
+
+// Bytes implements Scorer.
+func (s *seasonal) Bytes() int {
+	n := 0
+	for i := range s.series {
+		w := &s.series[i]
+		for _, h := range w.histories() {
+			n += h.bytes()
+		}
+		n += w.coarse.bytes() + w.fine.bytes() + w.profile.bytes() + 8*len(w.recent.ring) + w.peaks.bytes() + 512
+	}
+	return n
+}
+
+func (w *watch) histories() [5]*history {
+	return [...]*history{&w.values, &w.changes, &w.gaps, &w.means, &w.spreads}
+}
+
+// Save implements Scorer.
+func (s *seasonal) Save(out *state.Writer) {
+	for i := range s.series {
+		w := &s.series[i]
+		for _, h := range w.histories() {
+			h.save(out)
+		}
+		w.coarse.save(out)
+		w.fine.save(out)
+		if w.profile.period > 0 {
+			w.profile.save(out)
+		}
+		w.recent.save(out)
+		w.peaks.save(out)
+	}
+}
+
+// Load implements Scorer.
+func (s *seasonal) Load(r *state.Reader) {
+	for i := range s.series {
+		w := &s.series[i]
+		for _, h := range w.histories() {
+			h.load(r)
+		}
+		w.coarse.load(r)
+		w.fine.load(r)
+		if w.profile.period > 0 {
+			w.profile.load(r)
+		}
+		w.recent.load(r)
+		w.peaks.load(r)
+	}
+}

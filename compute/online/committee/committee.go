@@ -1,0 +1,346 @@
+// Package committee lets several experts predict together: online learners, and outsiders such as a model of the hub or the last value, whose predictions the caller brings. Their weights follow their losses by
+// fixed share, so that the committee is never much worse than the best sequence of experts in hindsight.
+//
+// Labels may come late. What was predicted is kept by the caller between [Committee.Predict] and [Committee.Learn], so that losses are those of the predictions that were made.
+package committee
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/internal/exact"
+	"skerry.dev/compute/mixture"
+	"skerry.dev/compute/online"
+	"skerry.dev/compute/state"
+)
+
+// Member is an expert with its name: one learner, or none for an outsider.
+type Member struct {
+	Name  string
+	Class online.Classifier
+	Value online.Regressor
+	Prior float64 // its weight before any label, against the others'; 0 means 1
+}
+
+func (m *Member) learner() online.Learner {
+	switch {
+	case m.Class != nil:
+		return m.Class
+	case m.Value != nil:
+		return m.Value
+	}
+	return nil
+}
+
+// Committee is a mixture of experts. It is not safe for concurrent use.
+//
+// How fast weights should move depends on the stream and on how late labels come: several mixtures, fast and slow, faithful and fickle, weigh the experts side by side, and a mixture of mixtures weighs these.
+type Committee struct {
+	classes int
+	members []Member
+	mixes   []*mixture.FixedShare
+	top     *mixture.FixedShare
+	weights []float64 // of the members, through all mixtures
+	spread  float64   // mean absolute error of the last member: the unit of losses
+	n       float64
+	learned int64
+	waiting int64 // predictions whose label has not come
+	late    float64
+	loss    []float64
+	topLoss []float64
+	sum     []float64 // of losses, by member
+	scored  []float64
+	heard   []bool
+	logB    []float64 // by member: logarithm of the exponent of its probabilities
+	g2      []float64 // and the sum of squared gradients that moved it
+}
+
+// Constants of the mixtures.
+const (
+	maxNats          = 4.0 // log losses are cut there
+	maxUnits         = 4.0 // and absolute errors at so many units
+	unitRows         = 500 // memory of the unit of losses
+	leastProbability = 1e-4
+	temperRate       = 0.2
+	maxLogB          = 1.6  // exponents from a fifth to five
+	topShare         = 1e-8 // which mixture is best hardly ever changes
+	freshman         = 30   // predictions of a learner that are scored before its word counts
+)
+
+// grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed share.
+var grid = []struct{ rate, share float64 }{{0.02, 0}, {0.05, 0.0005}, {0.25, 0.0005}, {1, 0.0005}, {4, 0.0005}, {0.25, 0.01}, {1, 0.01}, {4, 0.01}, {2, 0.05}, {1, 0}, {4, 0}}
+
+// New returns a committee for a schema. For numbers the unit of losses is the mean absolute error of the last member.
+func New(s online.Schema, members []Member) (*Committee, error) {
+	if len(members) == 0 {
+		return nil, errors.New("committee: no members")
+	}
+	n := len(members)
+	prior := make([]float64, n)
+	for k, m := range members {
+		if m.Class != nil && s.Classes == 0 || m.Value != nil && s.Classes > 0 {
+			return nil, fmt.Errorf("committee: member %q learns another kind of target", m.Name)
+		}
+		if prior[k] = m.Prior; m.Prior == 0 {
+			prior[k] = 1
+		}
+		if !(prior[k] > 0 && prior[k] <= 1e6) {
+			return nil, fmt.Errorf("committee: member %q has prior %v, must be above 0 and at most 1e6", m.Name, m.Prior)
+		}
+	}
+	c := &Committee{classes: s.Classes, members: members, weights: make([]float64, n), loss: make([]float64, n), topLoss: make([]float64, len(grid)), sum: make([]float64, n), scored: make([]float64, n), heard: make([]bool, n), logB: make([]float64, n), g2: make([]float64, n)}
+	cut := maxUnits
+	if s.Classes > 0 {
+		cut = maxNats
+	}
+	for _, g := range grid {
+		c.mixes = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior))
+	}
+	c.top = mixture.New(len(grid), cut, topShare, nil)
+	c.weigh()
+	return c, nil
+}
+
+// Width is how many numbers a prediction has: a probability for each class, or one.
+func (c *Committee) Width() int { return max(1, c.classes) }
+
+// Room is how many numbers Predict writes to out: Width for each member, in their order, and for each mixture.
+func (c *Committee) Room() int { return (len(c.members) + len(c.mixes)) * c.Width() }
+
+// Members returns the members. The slice belongs to the committee.
+func (c *Committee) Members() []Member { return c.members }
+
+// Weights returns the weights by member, which sum to 1. The slice belongs to the committee.
+func (c *Committee) Weights() []float64 { return c.weights }
+
+// Loss returns a member's mean loss so far: log loss, or the absolute error; NaN before the first.
+func (c *Committee) Loss(member int) float64 { return c.sum[member] / c.scored[member] }
+
+// Predict writes all predictions to out, which has Room, and that of the whole to p. Outsiders' predictions must be in out already, NaN where they have none. It returns NaN for a number that nobody can tell.
+func (c *Committee) Predict(p, out, x []float64) {
+	w := c.Width()
+	c.waiting++
+	for k := range c.members {
+		m := &c.members[k]
+		o := out[k*w : (k+1)*w]
+		switch {
+		case m.Class != nil:
+			m.Class.Classify(o, x)
+			c.temper(k, o)
+		case m.Value != nil:
+			o[0] = m.Value.Predict(x)
+		}
+	}
+	said, mixed := out[:len(c.members)*w], out[len(c.members)*w:]
+	heard := c.hear(said)
+	for k, m := range c.mixes {
+		blend(mixed[k*w:(k+1)*w], said, m.Weights(), heard)
+	}
+	blend(p, mixed, c.top.Weights(), nil)
+	if c.classes > 0 && p[0] != p[0] {
+		for i := range p {
+			p[i] = 1 / float64(len(p))
+		}
+	}
+}
+
+// temper raises a learner's probabilities to its exponent: forests' votes are often surer than they are right, or less sure.
+func (c *Committee) temper(k int, o []float64) {
+	b, sum := exact.Exp(c.logB[k]), 0.0
+	for i, p := range o {
+		o[i] = exact.Exp(float64(b * exact.Log(max(p, leastProbability))))
+		sum += o[i]
+	}
+	for i := range o {
+		o[i] /= sum
+	}
+}
+
+// judge moves a learner's exponent down the gradient of the log loss of what it said: with z the logarithms of the tempered probabilities p that is Σ p·z − z_y, by the logarithm of the exponent.
+func (c *Committee) judge(k int, o []float64, y float64) {
+	if c.classes == 0 || c.members[k].Class == nil {
+		return
+	}
+	g := -exact.Log(max(o[int(y)], leastProbability))
+	for _, p := range o {
+		if p > 0 {
+			g += float64(p * exact.Log(p))
+		}
+	}
+	g = min(max(g, -2), 2)
+	c.g2[k] += float64(g * g)
+	c.logB[k] = min(max(c.logB[k]-float64(temperRate*g/math.Sqrt(1+c.g2[k])), -maxLogB), maxLogB)
+}
+
+// hear decides whose predictions count: outsiders', and those of learners that were scored often enough. Where that is nobody all count.
+func (c *Committee) hear(said []float64) []bool {
+	any := false
+	for k := range c.members {
+		c.heard[k] = c.members[k].learner() == nil || c.scored[k] >= freshman
+		any = any || c.heard[k] && said[k*c.Width()] == said[k*c.Width()]
+	}
+	if !any {
+		return nil
+	}
+	return c.heard
+}
+
+// blend writes the weighted mean of predictions to p; NaN when there is none. heard nil means all.
+func blend(p, said, weights []float64, heard []bool) {
+	w, total := len(p), 0.0
+	clear(p)
+	for k, v := range weights {
+		o := said[k*w : (k+1)*w]
+		if o[0] != o[0] || v == 0 || heard != nil && !heard[k] {
+			continue
+		}
+		total += v
+		for i, q := range o { // a running mean: experts who agree are repeated exactly
+			p[i] += float64((q - p[i]) * (v / total))
+		}
+	}
+	if total == 0 {
+		p[0] = math.NaN()
+	}
+}
+
+// Learn takes the label of a row and what Predict wrote for it: weights move by what was predicted then, and the learners learn.
+func (c *Committee) Learn(x, out []float64, y, weight float64) {
+	if y-y != 0 || c.classes > 0 && !(y >= 0 && y < float64(c.classes) && y == math.Floor(y)) {
+		return
+	}
+	c.learned++
+	c.waiting = max(c.waiting-1, 0)
+	c.late += (float64(c.waiting) - c.late) / float64(min(c.learned, unitRows))
+	c.score(out, y)
+	for k := range c.members {
+		switch m := &c.members[k]; {
+		case m.Class != nil:
+			m.Class.Learn(x, int(y), weight)
+		case m.Value != nil:
+			m.Value.Learn(x, y, weight)
+		}
+	}
+}
+
+func (c *Committee) score(out []float64, y float64) {
+	w, n := c.Width(), len(c.members)
+	if c.classes == 0 {
+		if last := out[(n-1)*w]; last == last {
+			c.n = min(c.n+1, unitRows)
+			c.spread += (min(math.Abs(y-last), 1e100) - c.spread) / c.n
+		}
+	}
+	for k := range c.members {
+		raw, cut := c.lossOf(out[k*w:(k+1)*w], y)
+		if c.loss[k] = cut; raw == raw {
+			c.sum[k] += raw
+			c.scored[k]++
+			c.judge(k, out[k*w:(k+1)*w], y)
+		}
+	}
+	// While labels are on their way weights keep acting on old news: the later labels come, the less each may move them. Log losses, which can be large all at once, need it more.
+	calm := math.Sqrt(1 + c.late)
+	topCalm := calm
+	if c.classes > 0 {
+		topCalm = 1 + c.late
+	}
+	for k := range c.loss {
+		c.loss[k] /= calm
+	}
+	for k := range c.mixes {
+		_, c.topLoss[k] = c.lossOf(out[(n+k)*w:(n+k+1)*w], y)
+		c.topLoss[k] /= topCalm
+		c.mixes[k].Update(c.loss)
+	}
+	c.top.Update(c.topLoss)
+	c.weigh()
+}
+
+// lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN for no prediction.
+func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
+	if o[0] != o[0] {
+		return math.NaN(), math.NaN()
+	}
+	if c.classes > 0 {
+		raw = -exact.Log(max(o[int(y)], 1e-4))
+		return raw, min(raw/maxNats, 1)
+	}
+	raw = min(math.Abs(y-o[0]), 1e100)
+	if c.spread > 0 {
+		cut = min(raw/c.spread/maxUnits, 1)
+	}
+	return raw, cut
+}
+
+// weigh sums the members' weights through all mixtures.
+func (c *Committee) weigh() {
+	clear(c.weights)
+	for k, m := range c.mixes {
+		for i, v := range m.Weights() {
+			c.weights[i] += float64(c.top.Weights()[k] * v)
+		}
+	}
+}
+
+// Bytes is about how much memory the members and the mixtures take.
+func (c *Committee) Bytes() int {
+	n := 8 * (len(c.members)*(5+len(c.mixes)) + 2*len(c.mixes))
+	for k := range c.members {
+		if l := c.members[k].learner(); l != nil {
+			n += l.Bytes()
+		}
+	}
+	return n
+}
+
+// Save appends the state to a snapshot.
+func (c *Committee) Save(w *state.Writer) {
+	for _, m := range c.mixes {
+		m.Save(w)
+	}
+	c.top.Save(w)
+	for _, v := range []float64{c.spread, c.n, c.late} {
+		w.Float(v)
+	}
+	w.Int(c.learned)
+	w.Int(c.waiting)
+	w.Floats(c.logB)
+	w.Floats(c.g2)
+	w.Floats(c.sum)
+	w.Floats(c.scored)
+	for k := range c.members {
+		if l := c.members[k].learner(); l != nil {
+			l.Save(w)
+		}
+	}
+}
+
+// Load restores it.
+func (c *Committee) Load(r *state.Reader) {
+	for _, m := range c.mixes {
+		m.Load(r)
+	}
+	c.top.Load(r)
+	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
+	c.learned, c.waiting = r.Int(), r.Int()
+	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0) || c.learned < 0 || c.waiting < 0 {
+		r.Fail()
+	}
+	r.FloatsInto(c.logB)
+	r.FloatsInto(c.g2)
+	for k, b := range c.logB {
+		if !(math.Abs(b) <= maxLogB && c.g2[k] >= 0 && c.g2[k] <= 1e290) {
+			r.Fail()
+		}
+	}
+	r.FloatsInto(c.sum)
+	r.FloatsInto(c.scored)
+	for k := range c.members {
+		if l := c.members[k].learner(); l != nil {
+			l.Load(r)
+		}
+	}
+	c.weigh()
+}

@@ -1,0 +1,177 @@
+package committee_test
+
+import (
+	"bytes"
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"skerry.dev/compute/online"
+	"skerry.dev/compute/online/committee"
+	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/online/onlinetest"
+	"skerry.dev/compute/state"
+)
+
+// outsiders returns members that say what the caller writes.
+func outsiders(n int) []committee.Member {
+	m := make([]committee.Member, n)
+	for k := range m {
+		m[k].Name = string(rune('a' + k))
+	}
+	return m
+}
+
+// TestTracksTheBestExpert lets one of three experts be right at a time, labels coming at once or late: the committee must stay close to the best sequence.
+func TestTracksTheBestExpert(t *testing.T) {
+	for _, late := range []int{0, 50} {
+		rng := rand.New(rand.NewPCG(1, uint64(late)))
+		c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(3))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const rows, block = 12_000, 3000
+		outs, ys := make([][]float64, rows), make([]float64, rows)
+		own, experts := 0.0, [3]float64{}
+		for i := range rows + late {
+			if i < rows {
+				ys[i] = 10 * math.Sin(float64(i)/50)
+				out := make([]float64, c.Room())
+				for k := range 3 {
+					sd := 5.0
+					if (i/block)%3 == k {
+						sd = 0.5
+					}
+					out[k] = ys[i] + sd*rng.NormFloat64()
+					experts[k] += math.Abs(out[k]-ys[i]) / rows
+				}
+				var p [1]float64
+				c.Predict(p[:], out, []float64{0})
+				own += math.Abs(p[0]-ys[i]) / rows
+				outs[i] = out
+			}
+			if i >= late {
+				c.Learn([]float64{0}, outs[i-late], ys[i-late], 1)
+			}
+		}
+		best := min(experts[0], experts[1], experts[2])
+		if limit := 0.8 + 0.01*float64(late); own > limit || best < 1 { // the best sequence has 0.4, the best single expert 2.2
+			t.Errorf("labels %d rows late: mean error %.3f, want at most %.2f; the experts' are %.3f", late, own, limit, experts)
+		}
+	}
+}
+
+// TestNeverMuchWorse gives it one good expert among nine useless ones on a stream that never changes.
+func TestNeverMuchWorse(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	s := online.Schema{Inputs: make([]online.Input, 1), Classes: 2}
+	c, err := committee.New(s, outsiders(10))
+	if err != nil {
+		t.Fatal(err)
+	}
+	own, good := 0.0, 0.0
+	out, p := make([]float64, c.Room()), make([]float64, 2)
+	for range 5000 {
+		y := rng.IntN(2)
+		for k := range 10 {
+			q := 0.5 + 0.45*(2*rng.Float64()-1)
+			if k == 3 {
+				if q = 0.1; y == 1 {
+					q = 0.9
+				}
+			}
+			out[2*k], out[2*k+1] = 1-q, q
+		}
+		good -= math.Log(out[6+y])
+		c.Predict(p, out, []float64{0})
+		own -= math.Log(p[y])
+		c.Learn([]float64{0}, out, float64(y), 1)
+	}
+	if own > good*1.03+10 {
+		t.Errorf("log loss %.1f, the good expert's is %.1f", own, good)
+	}
+	if w := c.Weights(); w[3] < 0.98 {
+		t.Errorf("weights %.3f, want nearly all for the fourth", w)
+	}
+}
+
+func TestAbstaining(t *testing.T) {
+	c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nan := math.NaN()
+	out, p := make([]float64, c.Room()), []float64{0}
+	out[0], out[1] = nan, nan
+	if c.Predict(p, out, []float64{1}); p[0] == p[0] {
+		t.Errorf("nobody says anything: %v, want NaN", p[0])
+	}
+	out[0], out[1] = nan, 7
+	if c.Predict(p, out, []float64{1}); p[0] != 7 {
+		t.Errorf("one says 7: %v", p[0])
+	}
+	c.Learn([]float64{1}, out, 7, 1)
+	before := c.Weights()[0]
+	c.Learn([]float64{1}, out, math.NaN(), 1)
+	c.Learn([]float64{1}, out, math.Inf(1), 1)
+	if c.Weights()[0] != before {
+		t.Error("a label that is no number moved the weights")
+	}
+	for name, bad := range map[string][]committee.Member{"nobody": nil, "prior": {{Name: "x", Prior: -1}}} {
+		if _, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, bad); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
+
+// TestResumes holds that a committee of the default learners goes on after restarts as if nothing had happened.
+func TestResumes(t *testing.T) {
+	fresh := func() *committee.Committee {
+		s := onlinetest.Schema(3)
+		m, err := learner.Auto(s, len(s.Inputs)-1, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := committee.New(s, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	rng := rand.New(rand.NewPCG(3, 3))
+	a, b := fresh(), fresh()
+	out, other, p, q := make([]float64, a.Room()), make([]float64, a.Room()), make([]float64, 3), make([]float64, 3)
+	last := len(a.Members()) - 1
+	for i := range 1500 {
+		x := []float64{rng.NormFloat64(), rng.Float64(), math.NaN(), float64(rng.IntN(4)), float64(rng.IntN(2)), 1}
+		class := rng.IntN(3)
+		if x[0] > 0 {
+			class = 1
+		}
+		if i%300 == 299 {
+			var w state.Writer
+			b.Save(&w)
+			b = fresh()
+			r := &state.Reader{B: w.B}
+			if b.Load(r); r.Err() != nil || len(r.B) != 0 {
+				t.Fatalf("row %d: load: %v, %d bytes left", i, r.Err(), len(r.B))
+			}
+		}
+		out[3*last], other[3*last] = math.NaN(), math.NaN() // the last value is an outsider
+		a.Predict(p, out, x)
+		b.Predict(q, other, x)
+		for k := range p {
+			if math.Float64bits(p[k]) != math.Float64bits(q[k]) {
+				t.Fatalf("row %d: %v without and %v with restarts", i, p, q)
+			}
+		}
+		a.Learn(x, out, float64(class), 1)
+		b.Learn(x, other, float64(class), 1)
+	}
+	var v, w state.Writer
+	a.Save(&v)
+	b.Save(&w)
+	if !bytes.Equal(v.B, w.B) {
+		t.Error("the states differ after restarts")
+	}
+}
