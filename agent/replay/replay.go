@@ -53,6 +53,7 @@ type Summary struct {
 	IntervalRatio float64            `json:"interval_ratio"`
 	Events        []Event            `json:"events"`
 	Weights       map[string]float64 `json:"weights"` // of the experts at the end
+	Experts       []ExpertSummary    `json:"experts"`
 	Model         *ModelSummary      `json:"model,omitempty"`
 	Seconds       float64            `json:"seconds"`
 }
@@ -286,8 +287,13 @@ func (r *run) finish() error {
 	if r.opts.Task.Kind == spec.KindClassification {
 		s.Accuracy = over(r.hits, r.n)
 	}
-	for i, w := range st.Weights {
-		s.Weights[engine.ExpertNames[i]] = w
+	for _, x := range st.Experts {
+		s.Weights[x.Name] = x.Weight
+		loss := x.Loss
+		if loss != loss {
+			loss = 0
+		}
+		s.Experts = append(s.Experts, ExpertSummary{x.Name, loss, x.Weight})
 	}
 	if m := s.Model; m != nil {
 		m.Labels = int64(r.model.n)

@@ -341,7 +341,7 @@ func (t *table) experts() error {
 			members = append(members, committee.Member{Name: learner.Last})
 		}
 	}
-	t.c, err = committee.New(t.s, members)
+	t.c, err = committee.New(t.s, members, 0)
 	return err
 }
 

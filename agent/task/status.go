@@ -38,6 +38,7 @@ func (r *Runtime) setStatus() {
 		st := t.engine.Status()
 		s.Tasks = append(s.Tasks, TaskStatus{Spec: t.spec, Engine: st, Shadow: t.engine.ShadowID(), Probation: probation, Last: t.last, Version: t.version(st.Champion)})
 	}
+	r.opts.Metrics.experts(s.Tasks)
 	r.status.Store(s)
 }
 
@@ -107,6 +108,7 @@ type Metrics struct {
 	Flagged                                         *prometheus.CounterVec
 	PredictSeconds, CommitSeconds                   prometheus.Histogram
 	Commits                                         prometheus.Counter
+	Weight, Loss                                    *prometheus.GaugeVec // by task and expert
 }
 
 // NewMetrics makes the counters and registers them; reg may be nil.
@@ -127,10 +129,29 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Buckets: []float64{5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1}}),
 		Commits: counter("commits_total", "Groups of messages made durable."),
 	}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "skerry_agent_" + name, Help: help}, []string{"task", "expert"})
+	}
+	m.Weight = gauge("expert_weight", "Weight of an expert in its task's prediction.")
+	m.Loss = gauge("expert_loss", "Mean loss of an expert: absolute error, or log loss of classes.")
 	if reg != nil {
-		reg.MustRegister(m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
+		reg.MustRegister(m.Weight, m.Loss, m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
 	}
 	return m
+}
+
+// experts shows what every task's experts weigh.
+func (m *Metrics) experts(tasks []TaskStatus) {
+	m.Weight.Reset()
+	m.Loss.Reset()
+	for i := range tasks {
+		for _, x := range tasks[i].Engine.Experts {
+			m.Weight.WithLabelValues(tasks[i].Spec.Name, x.Name).Set(x.Weight)
+			if x.Loss == x.Loss {
+				m.Loss.WithLabelValues(tasks[i].Spec.Name, x.Name).Set(x.Loss)
+			}
+		}
+	}
 }
 
 func (m *Metrics) commit(d time.Duration, _ int) {

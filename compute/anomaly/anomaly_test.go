@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"bytes"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -177,13 +178,7 @@ func TestDamagedStates(t *testing.T) {
 
 // FuzzLoad: no bytes make Load panic, and a state that is taken saves to bytes that are taken again and mean the same.
 func FuzzLoad(f *testing.F) {
-	names := make([]string, 0, len(tested))
-	for name, c := range tested {
-		if c.timed || c.name != "seasonal" {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
+	names := slices.Sorted(maps.Keys(tested))
 	made := func(t testing.TB, which uint8) (Scorer, [][]float64) {
 		c := tested[names[int(which)%len(names)]]
 		s, err := New(c.name, c.settings, Schema{Columns: make([]string, c.columns), Timed: c.timed})

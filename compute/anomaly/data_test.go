@@ -18,6 +18,9 @@ import (
 // lines returns the lines of a public table after its header, or skips the test.
 func lines(t *testing.T, name ...string) [][]string {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("whole benchmarks take some seconds")
+	}
 	dir := os.Getenv("SKERRY_DATA")
 	if dir == "" {
 		dir = filepath.Join("..", "..", "..", "shared", "data")
@@ -136,8 +139,8 @@ func TestSKAB(t *testing.T) {
 	}
 	f1 := hit / (hit + (wrong+missed)/2)
 	t.Logf("F1 %.3f", f1)
-	if f1 < 0.75 {
-		t.Errorf("F1 %.3f, want at least 0.75", f1)
+	if f1 < 0.76 {
+		t.Errorf("F1 %.3f, want at least 0.76", f1)
 	}
 }
 

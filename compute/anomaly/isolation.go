@@ -184,7 +184,7 @@ func (f *isolation) split(node int, rows []int, depth int) {
 	f.nodes[node] = isolationNode{at: float64(depth) + pathLength(len(rows))}
 }
 
-// pathLength is the mean depth at which a search in a random tree of n ends.
+// pathLength is the mean depth at which a search in a random tree of n ends. The paper takes ln m + γ for the harmonic number of m, which is a quarter too little for 2; with the next two terms of the series it is exact to 1e-3.
 func pathLength(n int) float64 {
 	switch {
 	case n < 2:
@@ -193,7 +193,9 @@ func pathLength(n int) float64 {
 		return 1
 	}
 	const euler = 0.5772156649015329
-	return float64(2*(exact.Log(float64(n-1))+euler)) - float64(2*float64(n-1))/float64(n)
+	m := float64(n - 1)
+	harmonic := exact.Log(m) + euler + 1/(2*m) - 1/(12*float64(m*m))
+	return float64(2*harmonic) - float64(2*m)/float64(n)
 }
 
 // Limit implements Scorer: the forest ranks rows.

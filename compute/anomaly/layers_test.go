@@ -348,3 +348,94 @@ func TestNoveltyOnce(t *testing.T) {
 		t.Error("the kinds differ after loading")
 	}
 }
+
+func TestPathLength(t *testing.T) {
+	// c(n) = 2·H(n-1) - 2(n-1)/n with the harmonic number.
+	for _, n := range []int{3, 16, 256, 10_000} {
+		h := 0.0
+		for i := 1; i < n; i++ {
+			h += 1 / float64(i)
+		}
+		want := 2*h - 2*float64(n-1)/float64(n)
+		if got := pathLength(n); math.Abs(got-want) > 2e-3 {
+			t.Errorf("pathLength(%d) = %v, exactly %v", n, got, want)
+		}
+	}
+	if pathLength(0) != 0 || pathLength(1) != 0 || pathLength(2) != 1 {
+		t.Errorf("pathLength of 0, 1, 2 = %v, %v, %v, want 0, 0, 1", pathLength(0), pathLength(1), pathLength(2))
+	}
+}
+
+// TestHotelling compares T² with the distance of Mahalanobis, where all components are kept, and T² and Q with the whole length, where one is.
+func TestHotelling(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 10))
+	rows := make([][]float64, 500)
+	for i := range rows {
+		a, b := rng.NormFloat64(), rng.NormFloat64()
+		rows[i] = []float64{100 + 3*a, -5 + 0.01*(0.8*a+0.6*b)}
+	}
+	fitted := func(variance string) *pca {
+		s, err := New("pca", map[string]string{"train": "500", "variance": variance}, Schema{Columns: []string{"a", "b"}, Timed: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range rows {
+			s.Update(x, int64(i))
+		}
+		return s.(*configured).configurable.(*pca)
+	}
+	whole, first := fitted("0.999999"), fitted("0.6")
+	if len(whole.spread) != 2 || len(first.spread) != 1 {
+		t.Fatalf("%d and %d components, want 2 and 1", len(whole.spread), len(first.spread))
+	}
+	var m [2]float64
+	var c [3]float64
+	for _, x := range rows {
+		m[0] += x[0] / 500
+		m[1] += x[1] / 500
+	}
+	for _, x := range rows {
+		c[0] += (x[0] - m[0]) * (x[0] - m[0]) / 500
+		c[1] += (x[0] - m[0]) * (x[1] - m[1]) / 500
+		c[2] += (x[1] - m[1]) * (x[1] - m[1]) / 500
+	}
+	det := c[0]*c[2] - c[1]*c[1]
+	for _, x := range [][]float64{{100, -5}, {103, -4.99}, {90, -4.9}, {110, -5.05}} {
+		u, v := x[0]-m[0], x[1]-m[1]
+		want := (c[2]*u*u - 2*c[1]*u*v + c[0]*v*v) / det
+		if got, q := whole.distances(x); math.Abs(got-want) > 1e-9*(1+want) || q > 1e-9 {
+			t.Errorf("%v: T² %v and Q %v, want %v and 0", x, got, q, want)
+		}
+		got, q := first.distances(x)
+		if length := u*u/c[0] + v*v/c[2]; math.Abs(got*first.spread[0]+q-length) > 1e-9*(1+length) {
+			t.Errorf("%v: along the component %v and off it %v, together %v", x, got*first.spread[0], q, length)
+		}
+	}
+}
+
+// TestIsolationKeepsAFairSample: trained on many rows, the forest knows the first as well as the last.
+func TestIsolationKeepsAFairSample(t *testing.T) {
+	s, err := New("isolation-forest", map[string]string{"train": "4000", "window": "500"}, Schema{Columns: []string{"a", "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(11, 11))
+	for i := range 4000 {
+		x := []float64{rng.NormFloat64(), rng.NormFloat64()}
+		if i < 2000 {
+			x[0] += 100
+		}
+		if got := s.Update(x, int64(i)); got != 0 {
+			t.Fatalf("row %d: score %v before the forest is grown", i, got)
+		}
+	}
+	early, late, between := s.Update([]float64{100, 0}, 0), s.Update([]float64{0, 0}, 0), s.Update([]float64{50, 6}, 0)
+	if math.Abs(early-late) > 0.06 || between < early+0.15 {
+		t.Errorf("scores %v of the first half's centre, %v of the second's and %v between them", early, late, between)
+	}
+	before := saved(s)
+	s.Update([]float64{1e9, 1e9}, 0)
+	if !bytes.Equal(before, saved(s)) {
+		t.Error("a trained forest changed with a row")
+	}
+}

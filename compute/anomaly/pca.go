@@ -10,7 +10,7 @@ import (
 
 // pca fits principal components to the first rows and then measures two things of a row: T², how far out it is in the space of the components that carry most of the variance, and Q, how far it is from that space, where the
 // columns no longer move together as they did. Each is divided by its limit, the larger counts. After Jackson and Mudholkar, "Control Procedures for Residuals Associated with Principal Component Analysis", Technometrics 21
-// (1979); we take the limits from the rows of the fit instead of a normal distribution.
+// (1979); we take the limits from the rows of the fit instead of a normal distribution, and the median over the last rows, so that an alarm comes some rows late but noise at the limit makes none.
 type pca struct {
 	train, refresh, smooth int64
 	variance, quantile     float64
@@ -30,13 +30,13 @@ type pca struct {
 	z, cov, vectors, sorted []float64 // scratch
 }
 
-func newPCA() *pca { return &pca{train: 400, refresh: 0, smooth: 1, variance: 0.8, quantile: 0.99} }
+func newPCA() *pca { return &pca{train: 400, refresh: 0, smooth: 5, variance: 0.7, quantile: 0.99} }
 
 func (p *pca) settings() []setting {
 	return []setting{
 		wholeNumber("train", &p.train, 10, 1<<20, "rows that the components are fitted to; they have no score"),
 		wholeNumber("refresh", &p.refresh, 0, 1<<32, "rows after which the components are fitted again, to the newest rows; 0 keeps them"),
-		wholeNumber("smooth", &p.smooth, 1, 1000, "rows over which the median is taken, against single noisy ones"),
+		wholeNumber("smooth", &p.smooth, 1, 1000, "rows over which the median is taken, against single noisy ones; a row at three times its limit is an alarm alone"),
 		number("variance", &p.variance, 0, 1, "share of the variance that the components carry"),
 		number("quantile", &p.quantile, 0.5, 1, "of the fitted rows that lie within a limit"),
 	}
@@ -58,13 +58,14 @@ func (p *pca) Update(x []float64, _ int64) float64 {
 	score := 0.0
 	if p.fitted {
 		t, q := p.distances(x)
-		p.last.add(max(t/p.limitT, q/p.limitQ))
+		now := max(t/p.limitT, q/p.limitQ)
+		p.last.add(now)
 		n := p.last.len()
 		for k := range n {
 			p.sorted[k] = p.last.back(k)
 		}
 		slices.Sort(p.sorted[:n])
-		ratio := p.sorted[n/2]
+		ratio := max(p.sorted[n/2], now/alone)
 		score = ratio / (1 + ratio)
 		if p.refresh == 0 {
 			return score
@@ -87,6 +88,7 @@ const (
 	leastScale    = 1e-12 // deviation of a column
 	leastVariance = 1e-9  // along a component, of columns with variance 1
 	leastLimit    = 1e-6  // of T² and Q, where all rows of the fit lie in few dimensions
+	alone         = 3     // limits beyond which a row needs no others
 	mostPCA       = 512   // columns: a fit costs the cube
 )
 

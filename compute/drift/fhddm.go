@@ -19,7 +19,8 @@ type FHDDM struct {
 	Mode Mode
 
 	fhddmState
-	ring []byte
+	ring                []byte
+	margin, shortMargin float64 // by how much a share must have fallen
 }
 
 type fhddmState struct {
@@ -39,6 +40,10 @@ func (d *FHDDM) Update(x float64) bool {
 	}
 	if d.ring == nil {
 		d.ring = make([]byte, d.Window)
+	}
+	if d.margin == 0 {
+		log := exact.Log(1 / d.Confidence)
+		d.margin, d.shortMargin = math.Sqrt(log/float64(2*d.Window)), math.Sqrt(log/float64(2*max(d.Short, 1)))
 	}
 	if d.alarmed {
 		d.fhddmState = fhddmState{}
@@ -66,18 +71,18 @@ func (d *FHDDM) Update(x float64) bool {
 	if d.n < d.Window {
 		return false
 	}
-	d.alarmed = d.fell(&d.best, d.ones, d.Window)
-	if d.Short > 0 && d.fell(&d.short, d.newer, d.Short) {
+	d.alarmed = fell(&d.best, d.ones, d.Window, d.margin)
+	if d.Short > 0 && fell(&d.short, d.newer, d.Short, d.shortMargin) {
 		d.alarmed = true
 	}
 	return d.alarmed
 }
 
-// fell tells whether a share lies below the best it has had by more than chance allows, and keeps the best.
-func (d *FHDDM) fell(best *float64, ones, n int64) bool {
+// fell tells whether a share lies below the best it has had by more than margin, and keeps the best.
+func fell(best *float64, ones, n int64, margin float64) bool {
 	share := float64(ones) / float64(n)
 	*best = max(*best, share)
-	return *best-share > math.Sqrt(exact.Log(1/d.Confidence)/float64(2*n))
+	return *best-share > margin
 }
 
 // Save implements Detector.

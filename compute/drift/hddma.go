@@ -17,6 +17,12 @@ type HDDMA struct {
 	TwoSided bool
 
 	hddmaState
+	logs hddmLogs
+}
+
+// hddmLogs are the logarithms that the bounds need, made at the first value.
+type hddmLogs struct {
+	once, drift, warning float64 // of 1/DriftConfidence, and of the inverses for the two alarms
 }
 
 type hddmaState struct {
@@ -32,6 +38,9 @@ func (d *HDDMA) Update(x float64) bool {
 	if !usable(x) {
 		return false
 	}
+	if d.logs.once == 0 {
+		d.logs = hddmLogs{exact.Log(1 / d.DriftConfidence), exact.Log(2 / d.DriftConfidence), exact.Log(2 / d.WarningConfidence)}
+	}
 	if d.alarmed {
 		d.hddmaState = hddmaState{}
 	}
@@ -39,22 +48,21 @@ func (d *HDDMA) Update(x float64) bool {
 	if d.low.n == 0 {
 		d.low, d.high = d.all, d.all
 	}
-	strict := exact.Log(1 / d.DriftConfidence)
-	bound := hoeffding(d.all.n, strict)
-	if d.low.m+hoeffding(d.low.n, strict) >= d.all.m+bound {
+	bound := hoeffding(d.all.n, d.logs.once)
+	if d.low.m+hoeffding(d.low.n, d.logs.once) >= d.all.m+bound {
 		d.low = d.all
 	}
-	if d.high.m-hoeffding(d.high.n, strict) <= d.all.m-bound {
+	if d.high.m-hoeffding(d.high.n, d.logs.once) <= d.all.m-bound {
 		d.high = d.all
 	}
-	d.alarmed = d.differ(&d.low, 1, d.DriftConfidence)
-	d.warning = !d.alarmed && d.differ(&d.low, 1, d.WarningConfidence)
+	d.alarmed = d.differ(&d.low, 1, d.logs.drift)
+	d.warning = !d.alarmed && d.differ(&d.low, 1, d.logs.warning)
 	if d.TwoSided {
 		// As in the reference a fall may leave the warning of a rise standing.
 		switch {
-		case d.differ(&d.high, -1, d.DriftConfidence):
+		case d.differ(&d.high, -1, d.logs.drift):
 			d.alarmed = true
-		case d.differ(&d.high, -1, d.WarningConfidence):
+		case d.differ(&d.high, -1, d.logs.warning):
 			d.warning = true
 		}
 	}
@@ -67,12 +75,12 @@ func hoeffding(n, logConfidence float64) float64 {
 }
 
 // differ tells whether the whole mean lies above (sign 1) or below (-1) that of a part of the stream.
-func (d *HDDMA) differ(part *mean, sign, confidence float64) bool {
+func (d *HDDMA) differ(part *mean, sign, logConfidence float64) bool {
 	if part.n == d.all.n {
 		return false
 	}
 	m := float64((d.all.n - part.n) / part.n * (1 / d.all.n))
-	return float64(sign*(d.all.m-part.m)) >= math.Sqrt(float64(m/2*exact.Log(2/confidence)))
+	return float64(sign*(d.all.m-part.m)) >= math.Sqrt(float64(m/2*logConfidence))
 }
 
 // Warning implements Warner.

@@ -20,6 +20,7 @@ type HDDMW struct {
 	Semantics Semantics
 
 	hddmwState
+	logs hddmLogs
 }
 
 type hddmwState struct {
@@ -57,12 +58,15 @@ func (d *HDDMW) Update(x float64) bool {
 	if !usable(x) {
 		return false
 	}
+	if d.logs.once == 0 {
+		d.logs = hddmLogs{exact.Log(1 / d.DriftConfidence), exact.Log(1 / d.DriftConfidence), exact.Log(1 / d.WarningConfidence)}
+	}
 	if d.alarmed {
 		d.restart()
 	}
 	x = min(max(x, 0), 1)
 	d.add(&d.all, x)
-	bound := math.Sqrt(float64(d.all.squares*exact.Log(1/d.DriftConfidence)) / 2)
+	bound := math.Sqrt(float64(d.all.squares*d.logs.once) / 2)
 	if up := d.all.mean + bound; up < d.rise.bound {
 		d.rise = halves{d.all, moving{squares: 1}, up}
 	} else {
@@ -73,14 +77,14 @@ func (d *HDDMW) Update(x float64) bool {
 	} else {
 		d.add(&d.fall.after, x)
 	}
-	d.alarmed = d.rise.differ(1, d.DriftConfidence)
-	d.warning = !d.alarmed && d.rise.differ(1, d.WarningConfidence)
+	d.alarmed = d.rise.differ(1, d.logs.drift)
+	d.warning = !d.alarmed && d.rise.differ(1, d.logs.warning)
 	if d.TwoSided {
 		// As in the reference a fall may leave the warning of a rise standing.
 		switch {
-		case d.fall.differ(-1, d.DriftConfidence):
+		case d.fall.differ(-1, d.logs.drift):
 			d.alarmed = true
-		case d.fall.differ(-1, d.WarningConfidence):
+		case d.fall.differ(-1, d.logs.warning):
 			d.warning = true
 		}
 	}
@@ -101,11 +105,11 @@ func (d *HDDMW) add(m *moving, x float64) {
 }
 
 // differ tells whether the average after the cut lies above (sign 1) or below (-1) that before it.
-func (h *halves) differ(sign, confidence float64) bool {
+func (h *halves) differ(sign, logConfidence float64) bool {
 	if !h.before.begun || !h.after.begun {
 		return false
 	}
-	return float64(sign*(h.after.mean-h.before.mean)) > math.Sqrt(float64((h.before.squares+h.after.squares)*exact.Log(1/confidence))/2)
+	return float64(sign*(h.after.mean-h.before.mean)) > math.Sqrt(float64((h.before.squares+h.after.squares)*logConfidence)/2)
 }
 
 // Warning implements Warner.

@@ -84,7 +84,7 @@ func (d *STEPD) statistic() float64 {
 	}
 	weight := 1/old + 1/recent
 	p := (wasRight + right) / (old + recent)
-	rest := math.Abs(change) - weight/2
+	rest := math.Abs(change) - float64(weight/2)
 	if d.MOA {
 		rest = math.Abs(rest)
 	}

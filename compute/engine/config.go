@@ -41,7 +41,11 @@ type Config struct {
 	Lateness  int64 // the watermark stays this far behind the newest reading, microseconds
 	Level     float64
 	Adapt     bool
-	Share     float64
+	Share     float64 // of the mixture of experts; 0: found out on the way
+
+	Learners     []string // local learners by their names in compute/online/learner; nil: DefaultLearners
+	LearnerBytes int      // bound of each that grows; 0: DefaultLearnerBytes
+	Detectors    []string // of the scaled error, by their names in compute/drift; nil: DefaultDetectors
 }
 
 // Limits and constants of the engine.
@@ -76,7 +80,7 @@ func (c *Config) check() error {
 	if c.Share < 0 || c.Share > 0.5 || c.MaxAge < 0 || c.Lateness < 0 || c.Tolerance < 0 {
 		bad("engine: a negative or too large setting: share %v, max age %d, lateness %d, tolerance %d", c.Share, c.MaxAge, c.Lateness, c.Tolerance)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.checkLearning())...)
 }
 
 // Inputs describes the series as a pipeline names them.
@@ -161,7 +165,7 @@ const (
 type Event struct {
 	Kind     EventKind
 	Time     int64
-	Detector string  // "adwin", "page_hinkley", "ks"
+	Detector string  // by its name in compute/drift, or "ks"
 	Series   string  // the input series of EventInputDrift
 	Value    float64 // mean scaled error, or the distance
 }

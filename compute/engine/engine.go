@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"math"
 
@@ -8,26 +9,8 @@ import (
 	"skerry.dev/compute/drift"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/metric"
-	"skerry.dev/compute/mixture"
 	"skerry.dev/compute/online"
-)
-
-// The experts of the mixture.
-const (
-	expertModel     = iota // the hub's model
-	expertCorrected        // the hub's model plus a local correction
-	expertLocal            // the local learner
-	expertLast             // the last value (forecast) or the trailing mean of the labels
-	experts
-)
-
-// ExpertNames name the experts in the order of Status.Weights.
-var ExpertNames = [experts]string{"model", "model+corrector", "local", "last"}
-
-// firstPrior are the weights before a model arrived, modelPrior those at its activation.
-var (
-	firstPrior = []float64{0.25, 0.25, 0.1, 0.4}
-	modelPrior = []float64{0.45, 0.45, 0.05, 0.05}
+	"skerry.dev/compute/online/committee"
 )
 
 // Engine is one task.
@@ -42,20 +25,22 @@ type Engine struct {
 	trial            Paired
 	epoch            int64 // grows with every change of the slots, so that pendings know which pair they belong to
 
-	mix       *mixture.FixedShare
-	local     *online.Linear
-	corrector *online.Linear
+	experts   *committee.Committee
+	corrector corrector
+	recent    *online.Recent // labels that come by message; nil for a forecast
+	at        int            // where in x the model's prediction stands
+	spread    *online.Spread
 	interval  *conformal.Adaptive
 	persist   *conformal.Window // errors of the last value, in units of the target
 	scale     metric.Trail      // mean |change| (forecast) or mean absolute deviation of the truth
 	level     metric.Trail      // mean truth, the baseline of a regression
-	adwin     *drift.ADWIN
-	ph        *drift.PageHinkley
+	detectors []detector
 
 	pend    pendings
 	x       []float64 // scratch: inputs of the local learners
-	experts []float64
-	losses  []float64
+	out1    []float64 // scratch: what the experts say
+	p       []float64 // scratch: what they say together
+	why     [online.SpreadInputs]float64
 	sample  []float64
 	alarmed []bool // per series: input drift reported and not yet over
 
@@ -82,12 +67,19 @@ type Status struct {
 	Watermark       int64 // microseconds, math.MinInt64 before the first reading
 	Champion        string
 	Shadow          string
-	Weights         [experts]float64
+	Experts         []Expert
 	MAE, MAELast    float64 // trailing errors of what was published and of the last value
 	Coverage        float64 // trailing coverage
 	Scale           float64
 	PendingLabels   int
 	CoverageNominal float64
+}
+
+// Expert is one voice of the mixture.
+type Expert struct {
+	Name   string
+	Weight float64
+	Loss   float64 // mean absolute error, or log loss; NaN before the first label
 }
 
 // Paired compares two models on the same labelled rows; losses are scaled and clipped to [0, 4].
@@ -112,44 +104,38 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Level == 0 {
 		cfg.Level = 0.9
 	}
-	if cfg.Share == 0 {
-		cfg.Share = 0.01
+	if cfg.Learners == nil {
+		cfg.Learners = DefaultLearners
+	}
+	if cfg.LearnerBytes == 0 {
+		cfg.LearnerBytes = DefaultLearnerBytes
+	}
+	if cfg.Detectors == nil {
+		cfg.Detectors = DefaultDetectors
 	}
 	if err := cfg.check(); err != nil {
 		return nil, err
 	}
-	d := localInputs(&cfg)
 	e := &Engine{
-		cfg:       cfg,
-		hist:      feature.NewHistory(len(cfg.Series), HistoryRows),
-		mix:       mixture.New(experts, 2, cfg.Share, firstPrior),
-		local:     online.NewLinear(d, 0, 0),
-		corrector: online.NewLinear(d+1, 0.01, 1),
-		interval:  conformal.NewAdaptive(cfg.Level, scoreWindow),
-		persist:   conformal.NewWindow(scoreWindow),
-		scale:     metric.Trail{N: trailRows},
-		level:     metric.Trail{N: trailRows},
-		adwin:     drift.NewADWIN(),
-		ph:        newErrorPageHinkley(),
-		x:         make([]float64, d+1),
-		experts:   make([]float64, experts),
-		losses:    make([]float64, experts),
-		sample:    make([]float64, 0, inputWindow),
-		alarmed:   make([]bool, len(cfg.Series)),
-		mae:       metric.Trail{N: trailRows},
-		base:      metric.Trail{N: trailRows},
-		cover:     metric.Trail{N: trailRows},
+		cfg:      cfg,
+		hist:     feature.NewHistory(len(cfg.Series), HistoryRows),
+		spread:   online.NewSpread(),
+		interval: conformal.NewAdaptive(cfg.Level, scoreWindow),
+		persist:  conformal.NewWindow(scoreWindow),
+		scale:    metric.Trail{N: trailRows},
+		level:    metric.Trail{N: trailRows},
+		sample:   make([]float64, 0, inputWindow),
+		alarmed:  make([]bool, len(cfg.Series)),
+		mae:      metric.Trail{N: trailRows},
+		base:     metric.Trail{N: trailRows},
+		cover:    metric.Trail{N: trailRows},
 	}
 	e.join = newJoiner(&e.cfg)
-	e.pend.init(d + 1)
+	if err := errors.Join(e.newExperts(), e.newDetectors()); err != nil {
+		return nil, err
+	}
+	e.pend.init(len(e.x), len(e.out1))
 	return e, nil
-}
-
-// newErrorPageHinkley suits scaled errors in [0, 1] whose mean lies near 0.2: a rise of the mean by a quarter of the scale is found within about a hundred rows.
-func newErrorPageHinkley() *drift.PageHinkley {
-	p := drift.NewPageHinkley()
-	p.Delta, p.Threshold = 0.05, 15
-	return p
 }
 
 // Config returns the engine's configuration.
@@ -320,24 +306,21 @@ func (e *Engine) predict(t int64) {
 	}
 	last := e.last(0)
 	origin := e.origin(0)
-	e.localRow(0)
-	nan := math.NaN()
-	e.experts[expertModel], e.experts[expertCorrected], e.experts[expertLocal], e.experts[expertLast] = champ, nan, nan, last
-	d := len(e.x) - 1
-	if e.cfg.Adapt && origin == origin {
-		if base := e.localBase(origin, last); base == base {
-			e.experts[expertLocal] = base + float64(e.local.Predict(e.x[:d])*e.unit())
+	value := champ
+	if origin == origin {
+		e.expertsAt(0, champ, last, origin)
+		e.experts.Predict(e.p, e.out1, e.x)
+		if e.cfg.Adapt || champ != champ {
+			value = e.heard(e.p, origin)
 		}
-		if champ == champ {
-			e.x[d] = (champ - origin) / e.unit()
-			e.experts[expertCorrected] = champ + float64(e.corrector.Predict(e.x)*e.unit())
-		}
+	} else {
+		value = math.NaN()
 	}
-	value := e.mix.Predict(e.experts)
-	if !e.cfg.Adapt && champ == champ {
-		value = champ
+	if last != last && e.stats.Labels == 0 && champ != champ {
+		value = math.NaN() // nobody knows anything yet
 	}
 	value = e.physical(value)
+	e.spread.Into(e.why[:], value, e.apart())
 	below, above := e.halves(champ, lo, hi)
 	k := e.interval.Factor(1)
 	pr := Prediction{Row: t, For: t + e.cfg.Horizon, Value: value, Lower: value - float64(k*below), Upper: value + float64(k*above), Persistence: last, Champion: e.champion.ID}
@@ -354,7 +337,8 @@ func (e *Engine) predict(t int64) {
 	}
 	p := e.pend.push()
 	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
-	copy(p.experts[:], e.experts)
+	p.champ, p.why = champ, e.why
+	copy(p.out, e.out1)
 	p.value, p.lower, p.upper, p.below, p.above = value, pr.Lower, pr.Upper, below, above
 	p.origin, p.last, p.shadow, p.shadowBad = origin, last, shadow, shadowBad
 	p.baseLo, p.baseHi = last+e.persist.Quantile((1-e.cfg.Level)/2), last+e.persist.Quantile((1+e.cfg.Level)/2)
@@ -374,12 +358,19 @@ func (e *Engine) physical(v float64) float64 {
 	return v
 }
 
-// localBase is what the local learner corrects: the last value.
-func (e *Engine) localBase(origin, last float64) float64 {
-	if e.cfg.Kind == Forecast {
-		return origin
+// apart is the weighted mean distance of what the experts said last from what they said together.
+func (e *Engine) apart() float64 {
+	w, sum, total := e.experts.Width(), 0.0, 0.0
+	for k, v := range e.experts.Weights() {
+		if o := e.out1[(k+1)*w-1]; o == o {
+			sum += float64(v * math.Abs(o-e.p[w-1]))
+			total += v
+		}
 	}
-	return last
+	if !(total > 0) {
+		return math.NaN()
+	}
+	return sum / total
 }
 
 // halves returns the half-widths that the conformal factor multiplies: the model's own quantiles where it has them, else a local scale of the recent movement.
@@ -392,20 +383,10 @@ func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	if e.scale.Count() < minScale { // nothing is known yet: no interval is more honest than a made-up one
 		return math.NaN(), math.NaN()
 	}
-	s := unit
-	if e.cfg.Kind == Forecast { // errors are larger where the target has moved much lately
-		var move, n float64
-		for b := 0; b+1 < min(e.hist.Len(), 7); b++ {
-			if d := math.Abs(e.hist.Row(b)[e.cfg.Target] - e.hist.Row(b + 1)[e.cfg.Target]); d == d {
-				move += d
-				n++
-			}
-		}
-		if n > 0 {
-			s = float64(0.3*unit) + float64(0.7*move/n)
-		}
+	if h := e.spread.Expect(e.why[:]); h == h {
+		return 2 * h, 2 * h
 	}
-	return 2 * s, 2 * s
+	return 2 * unit, 2 * unit
 }
 
 // learn scores a matured prediction and updates everything that learns, from the values stored with it.
@@ -414,7 +395,7 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	loss := func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) } // NaN stays NaN
 
 	e.out.Labels = append(e.out.Labels, Label{Row: p.row, At: at, Truth: truth, Predicted: p.value, Lower: p.lower, Upper: p.upper,
-		Persistence: p.last, Champion: p.experts[expertModel], Shadow: p.shadow, ChampionID: e.idAt(p, &e.champion), ShadowID: e.idAt(p, &e.shadow),
+		Persistence: p.last, Champion: p.champ, Shadow: p.shadow, ChampionID: e.idAt(p, &e.champion), ShadowID: e.idAt(p, &e.shadow),
 		BaselineLo: p.baseLo, BaselineHi: p.baseHi})
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
@@ -423,26 +404,9 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 		e.issued(p, truth)
 	}
 
-	for i, v := range p.experts {
-		e.losses[i] = loss(v) / maxLoss
-		if v != v {
-			e.losses[i] = math.NaN()
-		}
-	}
-	e.mix.Update(e.losses)
+	e.teach(p, truth)
+	e.spread.Learn(p.why[:], truth, truth-p.value)
 	e.persist.Add(truth - p.last)
-
-	d := len(p.x) - 1
-	if e.cfg.Adapt {
-		if base := e.localBase(p.origin, p.last); base == base && unit > 1e-9 {
-			e.local.Learn(p.x[:d], (truth-base)/unit)
-		}
-		if p.epoch == e.epoch || !e.champion.use {
-			if m := p.experts[expertModel]; m == m {
-				e.corrector.Learn(p.x, (truth-m)/unit)
-			}
-		}
-	}
 	if p.epoch == e.epoch && (e.shadow.use || e.previous) {
 		e.pair(p, truth, loss)
 	}
@@ -481,7 +445,7 @@ func (e *Engine) idAt(p *pending, s *slot) string {
 // pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared with the champion (or, without one, with the last value); on probation
 // the champion is the candidate and the previous model, kept in the shadow slot, the incumbent.
 func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
-	candidate, incumbent := p.shadow, p.experts[expertModel]
+	candidate, incumbent := p.shadow, p.champ
 	if e.previous {
 		candidate, incumbent = incumbent, candidate
 	}
@@ -498,7 +462,7 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 }
 
 func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
-	v := p.experts[expertModel]
+	v := p.champ
 	if v != v {
 		v = p.value
 	}
@@ -506,12 +470,10 @@ func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
 		return
 	}
 	x := loss(v) / maxLoss
-	adwin, ph := e.adwin.Update(x), e.ph.Update(x)
-	if adwin {
-		e.event(Event{Kind: EventDrift, Time: at, Detector: "adwin", Value: e.adwin.Mean()})
-	}
-	if ph {
-		e.event(Event{Kind: EventDrift, Time: at, Detector: "page_hinkley", Value: x})
+	for _, d := range e.detectors {
+		if d.Update(x) {
+			e.event(Event{Kind: EventDrift, Time: at, Detector: d.name, Value: x})
+		}
 	}
 }
 
@@ -564,7 +526,7 @@ func localInputs(c *Config) int {
 	return n
 }
 
-// localRow fills the scratch row of the local learners for the row back rows ago; its last entry belongs to the corrector.
+// localRow fills the scratch row of the local learners for the row back rows ago.
 func (e *Engine) localRow(back int) {
 	row := e.hist.Row(back)
 	k := 0
@@ -591,7 +553,6 @@ func (e *Engine) localRow(back int) {
 		e.x[k] = prev[e.cfg.Target] - prev2[e.cfg.Target]
 	}
 	e.x[k+1], e.x[k+2] = feature.TimeOfDay(e.hist.Time(back))
-	e.x[len(e.x)-1] = 0
 }
 
 // Status returns the engine's state for people.
@@ -604,7 +565,9 @@ func (e *Engine) Status() Status {
 	if e.shadow.use && !e.previous {
 		s.Shadow = e.shadow.ID
 	}
-	copy(s.Weights[:], e.mix.Weights())
+	for k, m := range e.experts.Members() {
+		s.Experts = append(s.Experts, Expert{m.Name, e.experts.Weights()[k], e.experts.Loss(k)})
+	}
 	return s
 }
 

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -189,6 +190,60 @@ func TestResumeIsExact(t *testing.T) {
 				t.Fatalf("resumed at %d, message %d:\n-want %s\n+got %s", at, i, want[i], got)
 			}
 		}
+	}
+}
+
+// TestChosenLearners runs with learners and detectors that a task names, over a restart, and for each kind of target.
+func TestChosenLearners(t *testing.T) {
+	for _, kind := range []Kind{Forecast, Regression, Classification} {
+		cfg := airConfig()
+		cfg.Learners, cfg.LearnerBytes, cfg.Detectors = []string{"adaptive-forest", "mondrian-forest", "knn"}, 1<<20, []string{"ddm", "hddm-w"}
+		if cfg.Kind = kind; kind != Forecast {
+			cfg.Target, cfg.Horizon = -1, 0
+		}
+		feed := func(e *Engine, i int, b []Reading) string {
+			got := trace(e.Ingest(b))
+			if kind == Forecast {
+				return got
+			}
+			y := b[0].Value
+			if kind == Classification {
+				if y = 0; b[0].Value > 50 {
+					y = 1
+				}
+			}
+			return got + trace(e.Ingest([]Reading{{Series: LabelSeries, Time: b[0].Time, Value: y}}))
+		}
+		stream := synthetic(600, 5)
+		whole, again := mustNew(t, cfg), mustNew(t, cfg)
+		for i, b := range stream {
+			if i%150 == 149 {
+				snap := again.Save(nil)
+				again = mustNew(t, cfg)
+				if err := again.Load(snap, nil); err != nil {
+					t.Fatalf("kind %d: load at %d: %v", kind, i, err)
+				}
+			}
+			if a, b := feed(whole, i, b), feed(again, i, b); a != b {
+				t.Fatalf("kind %d, message %d:\n-without restarts %s\n+with %s", kind, i, a, b)
+			}
+		}
+		s := whole.Status()
+		names := ""
+		for _, x := range s.Experts {
+			names += x.Name + " "
+		}
+		if names != "model model+corrector adaptive-forest mondrian-forest knn last " || s.Labels < 400 {
+			t.Errorf("kind %d: experts %s, %d labels", kind, names, s.Labels)
+		}
+		if kind != Forecast && s.MAE > 0.9*s.MAELast {
+			t.Errorf("kind %d: error %v, of the trailing mean %v", kind, s.MAE, s.MAELast)
+		}
+	}
+	cfg := airConfig()
+	cfg.Learners, cfg.Detectors = []string{"oracle"}, []string{"tea-leaves"}
+	if _, err := New(cfg); err == nil || !strings.Contains(err.Error(), "oracle") || !strings.Contains(err.Error(), "tea-leaves") {
+		t.Errorf("New with learners and detectors that are none: %v", err)
 	}
 }
 
@@ -434,8 +489,8 @@ func TestStations(t *testing.T) {
 			drifts += len(o.Events)
 		}
 		k := float64(n)
-		t.Logf("%s: %d labels, mae %.3f, last value %.3f (%.4f), coverage %.4f, interval score %.2f, trailing quantiles %.2f, events %d, weights %.2f",
-			name, n, mae/k, last/k, mae/last, cover/k, score/k, base/k, drifts, e.Status().Weights)
+		t.Logf("%s: %d labels, mae %.3f, last value %.3f (%.4f), coverage %.4f, interval score %.2f, trailing quantiles %.2f, events %d, experts %+v",
+			name, n, mae/k, last/k, mae/last, cover/k, score/k, base/k, drifts, e.Status().Experts)
 		if mae > last*1.005 {
 			t.Errorf("%s: mae %.3f, last value %.3f", name, mae/k, last/k)
 		}
@@ -466,5 +521,73 @@ func BenchmarkIngest(b *testing.B) {
 		}
 		e.Ingest(m)
 		i++
+	}
+}
+
+// TestPoison feeds a day of readings that are stuck, missing, 1e308, alternating between extremes or dated years ahead, then goes on: the error afterwards must be what it is without them, and no number may stay broken.
+func TestPoison(t *testing.T) {
+	stream := station(t, "gucheng")[:6500]
+	const from, rows, settle = 4000, 24, 48
+	after := func(poison func(i int, b []Reading) []Reading) (mae, before float64) {
+		cfg := airConfig()
+		cfg.Learners = []string{"linear", "adaptive-forest", "mondrian-forest", "knn"}
+		e := mustNew(t, cfg)
+		var sum, n, sumBefore, nBefore float64
+		for i, b := range stream {
+			if poison != nil && i >= from && i < from+rows {
+				b = poison(i, slices.Clone(b))
+			}
+			for _, p := range e.Ingest(b).Predictions {
+				if math.IsInf(p.Value, 0) || i > from+rows+settle && p.Value != p.Value && len(b) > 0 && b[0].Series == 0 && b[0].Value == b[0].Value {
+					t.Fatalf("row %d: predicts %v", i, p.Value)
+				}
+			}
+			for _, l := range e.out.Labels {
+				off := math.Abs(l.Truth - l.Predicted)
+				switch row := i - from; {
+				case row >= rows+settle && off == off:
+					sum += off
+					n++
+				case row < 0 && row >= -2500 && off == off:
+					sumBefore += off
+					nBefore++
+				}
+			}
+		}
+		return sum / n, sumBefore / nBefore
+	}
+	clean, before := after(nil)
+	t.Logf("clean: %.3f before, %.3f after", before, clean)
+	set := func(v func(i, series int) float64) func(int, []Reading) []Reading {
+		return func(i int, b []Reading) []Reading {
+			for k := range b {
+				b[k].Value = v(i, b[k].Series)
+			}
+			return b
+		}
+	}
+	for name, poison := range map[string]func(int, []Reading) []Reading{
+		"stuck":    set(func(_, s int) float64 { return 77 + float64(s) }),
+		"missing":  set(func(int, int) float64 { return math.NaN() }),
+		"infinite": set(func(int, int) float64 { return math.Inf(1) }),
+		"huge": set(func(i, s int) float64 {
+			if s == 0 { // the target has a declared range, which the agent's gate keeps
+				return math.NaN()
+			}
+			return []float64{1e308, -1e308}[i%2]
+		}),
+		"extremes": set(func(i, s int) float64 {
+			if s == 0 {
+				return []float64{0, 1500}[i%2]
+			}
+			return []float64{1e6, -1e6}[i%2]
+		}),
+		"nothing": func(int, []Reading) []Reading { return nil },
+	} {
+		got, _ := after(poison)
+		t.Logf("%s: %.3f", name, got)
+		if got > 1.1*clean {
+			t.Errorf("%s: error %.3f after recovery, %.3f without the poison", name, got, clean)
+		}
 	}
 }

@@ -1,6 +1,9 @@
 package engine
 
-import "skerry.dev/compute/state"
+import (
+	"skerry.dev/compute/online"
+	"skerry.dev/compute/state"
+)
 
 // pending is a prediction that waits for its label, with everything learning needs later.
 type pending struct {
@@ -8,23 +11,25 @@ type pending struct {
 	epoch               int64
 	done                bool
 	shadowBad           bool
-	experts             [experts]float64
+	champ               float64
 	value, lower, upper float64
 	below, above        float64 // half-widths before the conformal factor
 	origin, last        float64
 	shadow              float64
 	baseLo, baseHi      float64
-	x                   []float64 // inputs of the local learners
+	why                 [online.SpreadInputs]float64
+	x, out              []float64 // inputs of the local learners; what the experts said
 }
 
 // pendings is a queue that reuses its entries.
 type pendings struct {
 	buf     []pending
 	head, n int
-	width   int
+	width   int // of x
+	room    int // of out
 }
 
-func (q *pendings) init(width int) { q.width = width }
+func (q *pendings) init(width, room int) { q.width, q.room = width, room }
 
 func (q *pendings) at(i int) *pending { return &q.buf[(q.head+i)%len(q.buf)] }
 
@@ -35,7 +40,7 @@ func (q *pendings) push() *pending {
 			grown[i] = *q.at(i)
 		}
 		for i := q.n; i < len(grown); i++ {
-			grown[i].x = make([]float64, q.width)
+			grown[i].x, grown[i].out = make([]float64, q.width), make([]float64, q.room)
 		}
 		q.buf, q.head = grown, 0
 	}
@@ -49,9 +54,9 @@ func (q *pendings) pop() {
 }
 
 func (p *pending) floats() []*float64 {
-	f := []*float64{&p.value, &p.lower, &p.upper, &p.below, &p.above, &p.origin, &p.last, &p.shadow, &p.baseLo, &p.baseHi}
-	for i := range p.experts {
-		f = append(f, &p.experts[i])
+	f := []*float64{&p.value, &p.lower, &p.upper, &p.below, &p.above, &p.origin, &p.last, &p.shadow, &p.baseLo, &p.baseHi, &p.champ}
+	for i := range p.why {
+		f = append(f, &p.why[i])
 	}
 	return f
 }
@@ -69,11 +74,12 @@ func (q *pendings) save(w *state.Writer) {
 			w.Float(*f)
 		}
 		w.Floats(p.x)
+		w.Floats(p.out)
 	}
 }
 
 func (q *pendings) load(r *state.Reader) {
-	n := r.Len(8 * (5 + 10 + experts + 1 + q.width))
+	n := r.Len(8 * (5 + 11 + online.SpreadInputs + 2 + q.width + q.room))
 	if n > MaxPending {
 		r.Fail()
 		return
@@ -86,5 +92,6 @@ func (q *pendings) load(r *state.Reader) {
 			*f = r.Float()
 		}
 		r.FloatsInto(p.x)
+		r.FloatsInto(p.out)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"skerry.dev/compute/online"
 	"skerry.dev/compute/state"
 )
 
@@ -109,27 +110,39 @@ func (e *Engine) Install(m Loaded) error {
 	return nil
 }
 
-// warm prepares what depends on the champion: mixture weights, the corrector and the conformal scores.
+// warm prepares what depends on the champion: the experts' weights, the corrector and the conformal scores. What the local learners know stays.
 func (e *Engine) warm() {
-	e.corrector.Reset()
+	if e.corrector != nil {
+		e.corrector.Reset()
+	}
 	clear(e.alarmed)
+	e.experts.Reset()
 	if !e.champion.use {
-		e.mix.Reset(firstPrior)
 		return
 	}
-	e.mix.Reset(modelPrior)
 	var scores []float64
-	d := len(e.x) - 1
 	e.eachKnown(func(back int, truth float64) {
 		p, lo, hi, bad := e.raw(&e.champion, back)
 		if bad || p != p {
 			return
 		}
-		e.localRow(back)
-		e.x[d] = (p - e.origin(back)) / e.unit()
-		if e.cfg.Adapt {
-			e.corrector.Learn(e.x, (truth-p)/e.unit())
+		origin := e.origin(back)
+		for i := range e.out1 {
+			e.out1[i] = math.NaN() // the local learners have seen these rows
 		}
+		e.expertsAt(back, p, e.last(back), origin)
+		y := e.target(truth, origin)
+		w := e.experts.Width()
+		switch c := e.corrector.(type) {
+		case online.Classifier:
+			c.Classify(e.out1[w:2*w], e.x)
+			c.Learn(e.x, int(y), 1)
+		case online.Regressor:
+			e.out1[w] = c.Predict(e.x)
+			c.Learn(e.x, y, 1)
+		}
+		e.experts.Score(e.out1, y)
+		e.spread.Into(e.why[:], p, math.NaN())
 		below, above := e.halves(p, lo, hi)
 		if truth < p {
 			scores = append(scores, (p-truth)/below)
@@ -170,7 +183,7 @@ func short(id string) string {
 	return id
 }
 
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
@@ -189,16 +202,19 @@ func (e *Engine) Save(b []byte) []byte {
 	e.join.save(&w)
 	w.B = e.hist.AppendBinary(w.B)
 	e.pend.save(&w)
-	e.mix.Save(&w)
-	e.local.Save(&w)
-	e.corrector.Save(&w)
+	e.experts.Save(&w)
+	if e.recent != nil {
+		e.recent.Save(&w)
+	}
+	e.spread.Save(&w)
 	e.interval.Save(&w)
 	e.persist.Save(&w)
 	for _, t := range e.trails() {
 		t.Save(&w)
 	}
-	e.adwin.Save(&w)
-	e.ph.Save(&w)
+	for _, d := range e.detectors {
+		d.Save(&w)
+	}
 	for _, a := range e.alarmed {
 		w.Bool(a)
 	}
@@ -241,16 +257,19 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	}
 	r.B = rest
 	e.pend.load(r)
-	e.mix.Load(r)
-	e.local.Load(r)
-	e.corrector.Load(r)
+	e.experts.Load(r)
+	if e.recent != nil {
+		e.recent.Load(r)
+	}
+	e.spread.Load(r)
 	e.interval.Load(r)
 	e.persist.Load(r)
 	for _, t := range e.trails() {
 		t.Load(r)
 	}
-	e.adwin.Load(r)
-	e.ph.Load(r)
+	for _, d := range e.detectors {
+		d.Load(r)
+	}
 	for i := range e.alarmed {
 		e.alarmed[i] = r.Bool()
 	}

@@ -115,6 +115,13 @@ func (l *LinearClassifier) mend(z []float64, class int, weight float64) {
 	}
 }
 
+// Reset forgets the weights and keeps the moments of the inputs, for new classes or another model to correct.
+func (l *LinearClassifier) Reset() {
+	for c := range l.out {
+		l.out[c] = newWeights(&l.o, l.e.width)
+	}
+}
+
 // Bytes implements Learner.
 func (l *LinearClassifier) Bytes() int { return 8 * (4*l.e.width + 3*len(l.out)*l.e.width) }
 
@@ -183,6 +190,12 @@ func (l *LinearRegressor) Learn(x []float64, y, weight float64) {
 		return
 	}
 	l.out.step(z, min(max(off, -huber), huber)/huber, weight)
+}
+
+// Reset forgets the weights and the target's moments and keeps those of the inputs, for a new target on the same inputs.
+func (l *LinearRegressor) Reset() {
+	l.y = newTarget()
+	l.out = newWeights(&l.o, l.e.width)
 }
 
 // Bytes implements Learner.

@@ -48,6 +48,9 @@ func (c *CorrectorRegressor) Learn(x []float64, y, weight float64) {
 	}
 }
 
+// Reset forgets what was learned about the other model.
+func (c *CorrectorRegressor) Reset() { c.l.Reset() }
+
 // Bytes implements Learner.
 func (c *CorrectorRegressor) Bytes() int { return c.l.Bytes() }
 

@@ -1,3 +1,7 @@
+// Package online learns from one labelled row at a time, on the device.
+//
+// It has the contract of online learners, what they share (moments that forget, rows turned into columns, the newest labels as inputs) and the simple ones: naive Bayes, nearest neighbours, linear models and correctors of another model's
+// predictions. Trees are in hoeffding and mondrian; learner makes them all by name, and committee lets them predict together.
 package online
 
 import (

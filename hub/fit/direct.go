@@ -106,6 +106,7 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 			return nil, nil, fmt.Errorf("score the test rows: %w", err)
 		}
 		a.Manifest.Metrics = r.Metrics.named()
+		calibrate(a, scores)
 	}
 	r.Params, r.RowsTrain, r.RowsTest, r.Features = a.Manifest.Params, len(last.train), len(scores), a.Pipeline.Width()
 	b, err := artifact.Encode(a)
@@ -302,6 +303,24 @@ func values(c *frame.Column, names []string) ([]float64, error) {
 		v[i] = get(i)
 	}
 	return v, nil
+}
+
+// intervalLevel is the coverage of the intervals of a model that is trained once; calibrationScores is how many quantiles of its errors they are made from.
+const (
+	intervalLevel     = 0.9
+	calibrationScores = 201
+)
+
+// calibrate gives a regression its intervals: split conformal prediction by the errors of the test rows (Lei et al., JASA 113, 2018). They hold for rows like these; on a device they are adapted.
+func calibrate(a *artifact.Artifact, scores []scored) {
+	if a.Manifest.Kind != artifact.KindRegression {
+		return
+	}
+	off := make([]float64, len(scores))
+	for i, s := range scores {
+		off[i] = math.Abs(s.y - s.pred)
+	}
+	a.Calibration = artifact.Calibration{Level: intervalLevel, Scores: selection.Thin(off, calibrationScores)}
 }
 
 // fit trains on rows and says how far it is.

@@ -11,6 +11,7 @@ func (t *Task) Engine() engine.Config {
 	c := engine.Config{
 		Task: t.Name, Target: -1, Horizon: t.Target.Horizon.Micros(), Tolerance: t.Target.Tolerance.Micros(), On: -1, Every: t.Rows.Every.Micros(),
 		MaxAge: t.Rows.MaxAge.Micros(), Lateness: t.Rows.Lateness.Micros(), Level: t.Interval, Adapt: t.Adapts(), Share: t.Adapt.Share,
+		Learners: t.Adapt.Learners, LearnerBytes: int(t.Adapt.MaxBytes), Detectors: t.Adapt.Detectors,
 	}
 	switch t.Kind {
 	case KindRegression:

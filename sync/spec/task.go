@@ -7,11 +7,15 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"skerry.dev/compute/drift"
+	"skerry.dev/compute/online/learner"
 )
 
 // Limits of a task file.
@@ -20,6 +24,8 @@ const (
 	MaxInputs     = 256       // series of a task
 	MaxCategories = 256       // categories of an input
 	MaxHorizon    = 366 * 24 * time.Hour
+
+	minLearner, maxLearner = 64 << 10, 256 << 20 // bytes of a local learner
 )
 
 // Kind is what a task predicts.
@@ -99,8 +105,11 @@ type Publish struct {
 
 // Adapt controls what the device learns by itself.
 type Adapt struct {
-	Enabled *bool   `yaml:"enabled,omitempty"`
-	Share   float64 `yaml:"share,omitempty"` // fixed-share rate of the mixture, 0 to 0.2; default 0.01
+	Enabled   *bool    `yaml:"enabled,omitempty"`
+	Learners  []string `yaml:"learners,omitempty"`  // local learners beside the hub's model and the last value, by name; default linear
+	MaxBytes  Bytes    `yaml:"max_bytes,omitempty"` // of each learner that grows, 64KB to 256MB; default 4MB. It is stored with every snapshot
+	Detectors []string `yaml:"detectors,omitempty"` // drift detectors of the error, by name; default adwin and page-hinkley
+	Share     float64  `yaml:"share,omitempty"`     // probability that the best expert changes at a row, up to 0.2; default 0: found out on the way
 }
 
 // SyncPolicy says what is sent to the hub.
@@ -315,9 +324,6 @@ func (t *Task) defaults() {
 	if t.Publish.Topic == "" {
 		t.Publish.Topic = "skerry/{device}/{task}/prediction"
 	}
-	if t.Adapt.Share == 0 {
-		t.Adapt.Share = 0.01
-	}
 	if t.Sync.Readings == "" {
 		t.Sync.Readings = "all"
 	}
@@ -423,6 +429,25 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	}
 	if t.Adapt.Share < 0 || t.Adapt.Share > 0.2 {
 		bad("adapt.share", fmt.Sprint(t.Adapt.Share), "must be 0 to 0.2")
+	}
+	if t.Adapt.MaxBytes != 0 && (t.Adapt.MaxBytes < minLearner || t.Adapt.MaxBytes > maxLearner) {
+		bad("adapt.max_bytes", fmt.Sprint(int64(t.Adapt.MaxBytes)), "must be 64KB to 256MB")
+	}
+	for i, name := range t.Adapt.Learners {
+		if err := learner.Known(name, t.Kind == KindClassification); err != nil {
+			bad(fmt.Sprintf("adapt.learners[%d]", i), name, err.Error())
+		}
+		if slices.Index(t.Adapt.Learners, name) != i {
+			bad(fmt.Sprintf("adapt.learners[%d]", i), name, "is listed twice")
+		}
+	}
+	for i, name := range t.Adapt.Detectors {
+		if _, err := drift.New(name, nil); err != nil {
+			bad(fmt.Sprintf("adapt.detectors[%d]", i), name, err.Error())
+		}
+		if slices.Index(t.Adapt.Detectors, name) != i {
+			bad(fmt.Sprintf("adapt.detectors[%d]", i), name, "is listed twice")
+		}
 	}
 	if t.Sync.Readings != "all" && t.Sync.Readings != "none" {
 		bad("sync.readings", t.Sync.Readings, "must be all or none")

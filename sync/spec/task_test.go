@@ -48,6 +48,8 @@ func TestParseTaskReportsEveryProblem(t *testing.T) {
 			[]string{"task (line 1)", "must be one of the inputs", "inputs[0].topic", "# stands alone", "inputs[0].path", "inputs[0].range (line 4)", "already defined by inputs[0]", "+ stands alone", "interval", "rows.on"}},
 		{"a classification needs classes and labels", "task: c\nkind: classification\ntarget: {series: y}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
 			[]string{"target.topic", "target.categories"}},
+		{"local learning", "task: r\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\nadapt: {learners: [linear, oracle, linear, naive-bayes], detectors: [adwin, tea-leaves], max_bytes: 1KB, share: 0.5}\n",
+			[]string{"adapt.learners[1]", "must be one of adaptive-forest", "adapt.learners[2]", "listed twice", "adapt.learners[3]", "does not learn numbers", "adapt.detectors[1]", "adapt.max_bytes", "must be 64KB to 256MB", "adapt.share"}},
 		{"no rows", "task: r\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\n", []string{"say when a row fires"}},
 		{"not a mapping", "- a\n", []string{"must be a YAML mapping"}},
 		{"empty", "", []string{"must be a YAML mapping"}},

@@ -166,17 +166,24 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 // plan chooses the detector and how many rows it learns from; all says that it learns from the whole file first.
 func (f *anomalyFlags) plan(rep *anomalyReport, rows *anomalyRows, settings map[string]string) (all bool, err error) {
 	rep.Detector = anomaly.Resolve(f.detector, rows.schema())
-	auto := strings.EqualFold(strings.TrimSpace(f.detector), "auto")
-	if f.train != "" && f.train != "all" {
+	all = f.train == "all"
+	if f.train != "" && !all {
 		n, err := strconv.Atoi(f.train)
-		if err != nil || n < 1 {
+		longest := slices.Max(rows.streams)
+		switch {
+		case err != nil || n < 1:
 			return false, fmt.Errorf("--train %q: must be a number of rows from 1, or all", f.train)
+		case n > longest:
+			return false, fmt.Errorf("--train %d: there are %d rows", n, longest)
+		case n == len(rows.index):
+			all = true
+		case n == longest:
+			return false, fmt.Errorf("--train %d: no stream has more rows, and none would be left to score", n)
+		default:
+			rep.Train = n
 		}
-		if n >= slices.Max(rows.streams) {
-			return false, fmt.Errorf("--train %d: %s has %d rows, and none would be left to score; --train all learns from all of them and then scores them", n, f.data, len(rows.index))
-		}
-		if rep.Train = n; auto && len(rows.names) > 1 {
-			rep.Detector = "pca" // the first rows are said to be usual
+		if rep.Train > 0 { // the first rows are said to be usual, as those of a stream with times
+			rep.Detector = anomaly.Resolve(f.detector, anomaly.Schema{Columns: rows.names, Timed: true})
 		}
 	}
 	known, err := anomaly.Settings(rep.Detector)
@@ -191,9 +198,9 @@ func (f *anomalyFlags) plan(rep *anomalyReport, rows *anomalyRows, settings map[
 	if rep.Train > 0 && can {
 		settings["train"] = f.train
 	}
-	all = f.train == "all" || f.train == "" && !set && rows.time == "" && rep.Detector == "isolation-forest"
+	all = all || f.train == "" && !set && rows.time == "" && rep.Detector == "isolation-forest"
 	if all && !can {
-		return false, fmt.Errorf("--train all: %s learns as it goes; use --train N, or none", rep.Detector)
+		return false, fmt.Errorf("--train all: %s learns as it goes; use --train N with fewer rows than the file has, or leave it out", rep.Detector)
 	}
 	return all, nil
 }

@@ -124,6 +124,13 @@ func TestAnomalyTable(t *testing.T) {
 			t.Errorf("%v: %v alarms at a rate of %v", args, n, r.Rate)
 		}
 	}
+	whole := readReport(t, []byte(must(t, "anomaly", "--data", data, "--labels", "broken", "--train", "1000", "--json", "-")))
+	if all := readReport(t, []byte(must(t, "anomaly", "--data", data, "--labels", "broken", "--train", "all", "--json", "-"))); *whole.AUROC != *all.AUROC || whole.Detector != "isolation-forest" {
+		t.Errorf("--train with all rows: AUROC %v of %s, with all: %v", *whole.AUROC, whole.Detector, *all.AUROC)
+	}
+	if r := readReport(t, []byte(must(t, "anomaly", "--data", data, "--labels", "broken", "--train", "300", "--json", "-"))); r.Detector != "pca" || r.Train != 300 || *r.AUROC < 0.95 {
+		t.Errorf("--train 300: %+v, want pca, since the first rows are usual", r)
+	}
 	if out, err := agent(t, pumpCSV(false), "anomaly", "--data", "-", "--series", "flow", "--out", "-"); err != nil || !strings.HasPrefix(out, "row,score,alarm\n0,0,0\n") {
 		t.Errorf("from standard input to standard output: %v\n%.200s", err, out)
 	}
@@ -149,7 +156,8 @@ func TestAnomalyRefuses(t *testing.T) {
 		{`pca has no setting "trees": there are train`, []string{"--data", data, "--detector", "pca", "--set", "trees=5"}},
 		{`--set "trees": must be key=value`, []string{"--data", data, "--set", "trees"}},
 		{`--train "few": must be a number of rows from 1, or all`, []string{"--data", data, "--train", "few"}},
-		{`--train 1000: `, []string{"--data", data, "--train", "1000"}},
+		{`--train 1001: there are 1000 rows`, []string{"--data", data, "--train", "1001"}},
+		{`--train 500: no stream has more rows`, []string{"--data", data, "--series", "site", "--train", "500"}},
 		{`--train all: seasonal learns as it goes`, []string{"--data", data, "--series", "flow", "--train", "all"}},
 		{`learns from 5000 rows before the first score`, []string{"--data", data, "--detector", "pca", "--set", "train=5000"}},
 		{`say the same`, []string{"--data", data, "--detector", "pca", "--set", "train=50", "--train", "60"}},

@@ -204,9 +204,9 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 		fmt.Fprintf(t, "accuracy\t%s\n", figure(s.Accuracy))
 	}
 	fmt.Fprintf(t, "interval\t%.1f %% of truths in a nominal %.0f %%; score %s, of the last value's error quantiles %s\n", 100*s.Coverage, 100*s.Nominal, figure(s.IntervalScore), figure(s.IntervalLast))
-	names := make([]string, 0, len(s.Weights))
-	for _, n := range engine.ExpertNames {
-		names = append(names, fmt.Sprintf("%s %.2f", n, s.Weights[n]))
+	names := make([]string, 0, len(s.Experts))
+	for _, x := range s.Experts {
+		names = append(names, fmt.Sprintf("%s %.2f (loss %s)", x.Name, x.Weight, figure(x.Loss)))
 	}
 	fmt.Fprintf(t, "experts\t%s\n", strings.Join(names, ", "))
 	if m := s.Model; m != nil {

@@ -1,14 +1,11 @@
 package inputs
 
 import (
-	"bytes"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
-
-	"skerry.dev/compute/state"
 )
 
 // gaussian makes rows of independent standard normal values.
@@ -282,40 +279,6 @@ func TestFromQuantiles(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
-	rng := rand.New(rand.NewPCG(8, 0))
-	rows := gaussian(rng, 200, 2)
-	for _, c := range []struct {
-		opts  Options
-		words string
-	}{
-		{Options{Window: 210}, "multiple of the 25"}, {Options{Window: 7}, "from 20"}, {Options{Every: -1}, "every -1"}, {Options{Bins: 2}, "bins 2"}, {Options{Test: 9}, "ks, psi or wasserstein"}, {Options{FalseAlarms: -1}, "false_alarms -1"},
-		{Options{Functions: 1 << 20}, "functions 1048576"},
-	} {
-		if _, err := NewReference(rows, c.opts); err == nil || !strings.Contains(err.Error(), c.words) {
-			t.Errorf("%+v: %v, want %q", c.opts, err, c.words)
-		}
-	}
-	if _, err := NewReference(rows[:50], Options{}); err == nil || !strings.Contains(err.Error(), "50 rows, at least 100") {
-		t.Errorf("50 rows: %v", err)
-	}
-	if _, err := NewReference(append(slices.Clone(rows), []float64{1}), Options{}); err == nil || !strings.Contains(err.Error(), "row 200 has 1 values") {
-		t.Errorf("an uneven row: %v", err)
-	}
-	if _, err := NewReference(make([][]float64, 100), Options{}); err == nil || !strings.Contains(err.Error(), "0 features") {
-		t.Errorf("empty rows: %v", err)
-	}
-	if _, err := ParseTest("x"); err == nil {
-		t.Error("a test named x")
-	}
-	defer func() {
-		if s, _ := recover().(string); !strings.Contains(s, "inputs: a row of 1 values") {
-			t.Errorf("a short row: %v", s)
-		}
-	}()
-	NewWatcher(reference(t, rows, Options{})).Push([]float64{1})
-}
-
 // TestHostile holds that rows of anything leave finite figures, in the reference and in the window.
 func TestHostile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 0))
@@ -346,91 +309,6 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// TestResume holds that a watcher and its reference, saved at any row, go on bit for bit, and that damaged bytes are refused without a panic and without a change.
-func TestResume(t *testing.T) {
-	rng := rand.New(rand.NewPCG(10, 0))
-	rows := gaussian(rng, 4000, 3)
-	for _, row := range rows[2500:] {
-		row[1]++
-	}
-	ref := reference(t, rows[:1000], Options{Window: 60, Every: 20, Functions: 8, Bins: 8})
-	var saved state.Writer
-	ref.Save(&saved)
-	r := &state.Reader{B: saved.B}
-	again := LoadReference(r)
-	if r.Err() != nil || len(r.B) != 0 {
-		t.Fatalf("the reference does not load: %v", r.Err())
-	}
-	bytesOf := func(w *Watcher) []byte {
-		var s state.Writer
-		w.Save(&s)
-		return s.B
-	}
-	w := NewWatcher(ref)
-	resumed := NewWatcher(again)
-	reports := 0
-	for i, row := range rows[1000:] {
-		snapshot := bytesOf(w)
-		fresh := NewWatcher(again)
-		r := &state.Reader{B: snapshot}
-		if fresh.Load(r); r.Err() != nil || len(r.B) != 0 {
-			t.Fatalf("row %d: %v", i, r.Err())
-		}
-		if i%50 == 0 {
-			resumed = fresh
-		}
-		a, b := w.Push(row), resumed.Push(row)
-		if (a == nil) != (b == nil) || a != nil && (a.Row != b.Row || a.Drift != b.Drift || a.Joint != b.Joint || !slices.Equal(a.Features, b.Features)) {
-			t.Fatalf("row %d: %+v, resumed %+v", i, a, b)
-		}
-		if a != nil {
-			reports++
-		}
-		if !bytes.Equal(bytesOf(w), bytesOf(resumed)) {
-			t.Fatalf("row %d: the states differ", i)
-		}
-	}
-	if reports == 0 {
-		t.Error("no report to compare")
-	}
-	good, whole := bytesOf(w), saved.B
-	for i := range len(good) + 2000 {
-		bad := slices.Clone(good)
-		if i < len(good) {
-			bad = bad[:i]
-		} else {
-			bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
-		}
-		fresh := NewWatcher(ref)
-		before := bytesOf(fresh)
-		r := &state.Reader{B: bad}
-		fresh.Load(r)
-		if i < len(good) && r.Err() == nil {
-			t.Fatalf("%d of %d bytes load", i, len(good))
-		}
-		if r.Err() != nil && !bytes.Equal(bytesOf(fresh), before) {
-			t.Fatalf("damage %d changes the watcher", i)
-		}
-		first(fresh, rows[:100])
-	}
-	for i := range len(whole) + 4000 {
-		bad := slices.Clone(whole)
-		if i < len(whole) {
-			bad = bad[:i]
-		} else {
-			bad[rng.IntN(len(bad))] ^= 1 << rng.IntN(8)
-		}
-		r := &state.Reader{B: bad}
-		loaded := LoadReference(r)
-		if (loaded == nil) != (r.Err() != nil) || i < len(whole) && loaded != nil {
-			t.Fatalf("damage %d: a reference %v with the error %v", i, loaded != nil, r.Err())
-		}
-		if loaded != nil && loaded.NumFeatures() == 3 && loaded.Options().Window < 1000 {
-			first(NewWatcher(loaded), rows[:200])
-		}
-	}
-}
-
 func TestAllocations(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 0))
 	rows := gaussian(rng, 3000, 8)
@@ -447,42 +325,6 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// TestMemory holds the estimate to what an autoregression of the first order has, (1+φ)/(1-φ) for windows much longer than its memory, and to 1 for independent rows.
-func TestMemory(t *testing.T) {
-	rng := rand.New(rand.NewPCG(12, 0))
-	for _, c := range []struct{ phi, low, high float64 }{{0, 1, 1.1}, {0.5, 2.9, 3.6}, {0.9, 17, 32}, {-0.5, 1, 1}} {
-		column, x := make([]float64, 20000), 0.0
-		for i := range column {
-			x = c.phi*x + math.Sqrt(1-c.phi*c.phi)*rng.NormFloat64()
-			column[i] = x
-		}
-		if got := memory(make([]float64, len(column)), column, 2000); !(got >= c.low && got <= c.high) {
-			t.Errorf("memory at %v = %v, want %v to %v", c.phi, got, c.low, c.high)
-		}
-	}
-	if got := memory(make([]float64, 100), make([]float64, 100), 50); got != 1 {
-		t.Errorf("memory of a constant = %v, want 1", got)
-	}
-}
-
-// TestPValues holds the tails to figures from elsewhere.
-func TestPValues(t *testing.T) {
-	near := func(name string, got, want, tolerance float64) {
-		if math.Abs(got-want) > tolerance*want {
-			t.Errorf("%s = %v, want %v", name, got, want)
-		}
-	}
-	// scipy.stats.kstwobign.sf and scipy.stats.chi2.sf, scipy 1.17.1. The form of Wilson and Hilferty is some percent too large far out.
-	near("kolmogorovTail(1)", kolmogorovTail(1), 0.26999967167735456, 1e-9)
-	near("kolmogorovTail(2.5²)", kolmogorovTail(6.25), 7.4533061e-06, 1e-6)
-	near("chiSquareTail(30, 9)", chiSquareTail(30, 9), 0.00043872, 0.15)
-	near("chiSquareTail(10, 9)", chiSquareTail(10, 9), 0.35048521, 0.01)
-	near("chiSquareTail(60, 20)", chiSquareTail(60, 20), 7.1217508e-06, 0.25)
-	if chiSquareTail(-1, 3) != 1 || kolmogorovTail(0) != 1 {
-		t.Error("a statistic of nothing is unlikely")
-	}
-}
-
 func BenchmarkPush(b *testing.B) {
 	rng := rand.New(rand.NewPCG(13, 0))
 	rows := gaussian(rng, 4096, 10)
@@ -492,26 +334,5 @@ func BenchmarkPush(b *testing.B) {
 	for b.Loop() {
 		w.Push(rows[i&4095])
 		i++
-	}
-}
-
-// TestSettings holds that every option can be set by its name and that what cannot be is refused by a message that says what can.
-func TestSettings(t *testing.T) {
-	set := map[string]string{"window": "400", "every": "50", "bins": "16", "test": "psi", "false-alarms": "0.5", "functions": "-1", "seed": "7"}
-	want := Options{Window: 400, Every: 50, Bins: 16, Test: PSI, FalseAlarms: 0.5, Functions: -1, Seed: 7}
-	if o, err := ParseOptions(set); err != nil || o != want {
-		t.Errorf("ParseOptions = %+v, %v, want %+v", o, err, want)
-	}
-	again := map[string]string{}
-	for _, s := range Settings(want) {
-		again[s.Name] = s.Value
-	}
-	if o, err := ParseOptions(again); err != nil || o != want {
-		t.Errorf("ParseOptions(Settings) = %+v, %v", o, err)
-	}
-	for key, words := range map[string]string{"window": "window \"x\"", "every": "every \"x\"", "bins": "whole number", "test": "ks, psi or wasserstein", "false_alarms": "above 0", "functions": "functions", "seed": "from 0", "alpha": "there are window"} {
-		if _, err := ParseOptions(map[string]string{key: "x"}); err == nil || !strings.Contains(err.Error(), words) {
-			t.Errorf("%s: %v, want %q", key, err, words)
-		}
 	}
 }

@@ -47,7 +47,7 @@ func newFunctions(n int, features []int, seed uint64) []function {
 		hi, _ := bits.Mul64(rng.Uint64(), uint64(k))
 		return int(hi)
 	}
-	uniform := func() float64 { return float64(rng.Uint64()>>11) / (1 << 53) }
+	uniform := func() float64 { return float64(float64(rng.Uint64()>>11) / (1 << 53)) }
 	for i := 0; len(out) < n; i++ {
 		f := function{n: min(d, 2+i%2), start: uniform()}
 		f.feature[0] = i % d
@@ -75,13 +75,13 @@ func newFunctions(n int, features []int, seed uint64) []function {
 // value is the function of a row's ranks, in [-1, 1].
 func (f *function) value(ranks []float64) float64 {
 	if f.product {
-		return float64((2*ranks[f.feature[0]] - 1) * (2*ranks[f.feature[1]] - 1))
+		return float64((float64(2*ranks[f.feature[0]]) - 1) * (float64(2*ranks[f.feature[1]]) - 1))
 	}
 	t := f.start
 	for k := range f.n {
 		t += float64(f.weight[k] * ranks[f.feature[k]])
 	}
-	return 4*math.Abs(t-math.Floor(t)-0.5) - 1
+	return float64(4*math.Abs(t-math.Floor(t)-0.5)) - 1
 }
 
 // newJoint takes the moments of the functions over the reference rows; values holds one row of them after the other. Functions that hardly vary are left out.

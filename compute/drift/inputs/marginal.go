@@ -148,15 +148,15 @@ func (m *marginal) wasserstein(counts []int32, n float64) float64 {
 // psi is the sum over groups of bins of the difference of shares times the difference of their logarithms, with half a row added to each group so that an empty one stays finite.
 func (m *marginal) psi(counts []int32, n float64) float64 {
 	sum, from := 0.0, 0.0
-	k := float64(m.groups)
+	k := float64(float64(m.groups) / 2)
 	for b := 0; b < len(counts); {
 		g, c, end := m.group[b], 0.0, from
 		for ; b < len(counts) && m.group[b] == g; b++ {
 			c += float64(counts[b])
 			end = m.upTo[b]
 		}
-		p := (c + 0.5) / (n + k/2)
-		q := (float64((end-from)*m.rows) + 0.5) / (m.rows + k/2)
+		p := (c + 0.5) / (n + k)
+		q := (float64((end-from)*m.rows) + 0.5) / (m.rows + k)
 		sum += float64((p - q) * (exact.Log(p) - exact.Log(q)))
 		from = end
 	}

@@ -41,6 +41,7 @@ type Committee struct {
 	members []Member
 	mixes   []*mixture.FixedShare
 	top     *mixture.FixedShare
+	prior   []float64
 	weights []float64 // of the members, through all mixtures
 	spread  float64   // mean absolute error of the last member: the unit of losses
 	n       float64
@@ -71,10 +72,13 @@ const (
 // grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed share.
 var grid = []struct{ rate, share float64 }{{0.02, 0}, {0.05, 0.0005}, {0.25, 0.0005}, {1, 0.0005}, {4, 0.0005}, {0.25, 0.01}, {1, 0.01}, {4, 0.01}, {2, 0.05}, {1, 0}, {4, 0}}
 
-// New returns a committee for a schema. For numbers the unit of losses is the mean absolute error of the last member.
-func New(s online.Schema, members []Member) (*Committee, error) {
+// New returns a committee for a schema. For numbers the unit of losses is the mean absolute error of the last member. share is that of all mixtures, up to 0.2; 0 lets mixtures of different shares find out.
+func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 	if len(members) == 0 {
 		return nil, errors.New("committee: no members")
+	}
+	if !(share >= 0 && share <= 0.2) {
+		return nil, fmt.Errorf("committee: share %v, must be 0 to 0.2", share)
 	}
 	n := len(members)
 	prior := make([]float64, n)
@@ -94,7 +98,11 @@ func New(s online.Schema, members []Member) (*Committee, error) {
 	if s.Classes > 0 {
 		cut = maxNats
 	}
+	c.prior = prior
 	for _, g := range grid {
+		if share > 0 {
+			g.share = share
+		}
 		c.mixes = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior))
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
@@ -213,7 +221,7 @@ func (c *Committee) Learn(x, out []float64, y, weight float64) {
 	c.learned++
 	c.waiting = max(c.waiting-1, 0)
 	c.late += (float64(c.waiting) - c.late) / float64(min(c.learned, unitRows))
-	c.score(out, y)
+	c.Score(out, y)
 	for k := range c.members {
 		switch m := &c.members[k]; {
 		case m.Class != nil:
@@ -224,7 +232,8 @@ func (c *Committee) Learn(x, out []float64, y, weight float64) {
 	}
 }
 
-func (c *Committee) score(out []float64, y float64) {
+// Score moves the weights as Learn does, without teaching anybody: for members whose predictions of rows with known labels come later, such as a new model's. NaN predictions leave their member's weight to the others.
+func (c *Committee) Score(out []float64, y float64) {
 	w, n := c.Width(), len(c.members)
 	if c.classes == 0 {
 		if last := out[(n-1)*w]; last == last {
@@ -257,6 +266,17 @@ func (c *Committee) score(out []float64, y float64) {
 	c.top.Update(c.topLoss)
 	c.weigh()
 }
+
+// Reset gives the members their first weights back, as a new model asks for. What the learners know stays, and so does which mixture was best.
+func (c *Committee) Reset() {
+	for _, m := range c.mixes {
+		m.Reset(c.prior)
+	}
+	c.weigh()
+}
+
+// Late returns about how many predictions wait for their label.
+func (c *Committee) Late() float64 { return c.late }
 
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN for no prediction.
 func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {

@@ -26,7 +26,7 @@ func outsiders(n int) []committee.Member {
 func TestTracksTheBestExpert(t *testing.T) {
 	for _, late := range []int{0, 50} {
 		rng := rand.New(rand.NewPCG(1, uint64(late)))
-		c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(3))
+		c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(3), 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -65,7 +65,7 @@ func TestTracksTheBestExpert(t *testing.T) {
 func TestNeverMuchWorse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	s := online.Schema{Inputs: make([]online.Input, 1), Classes: 2}
-	c, err := committee.New(s, outsiders(10))
+	c, err := committee.New(s, outsiders(10), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestNeverMuchWorse(t *testing.T) {
 }
 
 func TestAbstaining(t *testing.T) {
-	c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(2))
+	c, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, outsiders(2), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestAbstaining(t *testing.T) {
 		t.Error("a label that is no number moved the weights")
 	}
 	for name, bad := range map[string][]committee.Member{"nobody": nil, "prior": {{Name: "x", Prior: -1}}} {
-		if _, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, bad); err == nil {
+		if _, err := committee.New(online.Schema{Inputs: make([]online.Input, 1)}, bad, 0); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -132,7 +132,7 @@ func TestResumes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := committee.New(s, m)
+		c, err := committee.New(s, m, 0)
 		if err != nil {
 			t.Fatal(err)
 		}

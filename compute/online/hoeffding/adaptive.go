@@ -101,7 +101,6 @@ func (a *Adaptive) Learn(x []float64, class int, weight float64) {
 		return
 	}
 	weight = bounded(weight)
-	a.t.rows += weight
 	a.learn(&a.t.root, a.t.cols.clean(x), class, weight)
 }
 

@@ -8,7 +8,6 @@ import (
 
 // save appends the tree, nodes before their children.
 func (t *tree) save(w *state.Writer) {
-	w.Float(t.rows)
 	w.Int(int64(len(t.subset)))
 	for _, f := range t.subset {
 		w.Int(int64(f))
@@ -61,7 +60,7 @@ func (t *tree) saveNode(w *state.Writer, n *node) {
 
 // load restores the tree; what it is given may be damaged. A failed load leaves an empty tree.
 func (t *tree) load(r *state.Reader) {
-	t.rows, t.bytes, t.nodes, t.closed = loadWeight(r), 0, 0, 0
+	t.bytes, t.nodes, t.closed = 0, 0, 0
 	t.root = nil
 	if t.subset = t.loadFeatures(r, t.cols.all); r.Err() == nil {
 		t.root = t.loadNode(r, 0)

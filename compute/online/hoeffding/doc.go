@@ -8,5 +8,5 @@
 //   - [RegressionTree] and [RegressionForest] learn numbers.
 //
 // Defaults are those of river 0.26 and MOA. A missing number or category takes no part in its column's statistics; at a split on a missing value a row goes where most rows went. A number beyond ±1e100 is taken for a fault
-// and counts as missing. Every learner keeps its state below MaxBytes: the leaves that promise least stop learning first (Kirkby, "Improving Hoeffding Trees", 2007).
+// and counts as missing, one beyond 20 standard deviations of what its leaf has seen as one at that bound. Every learner keeps its state below MaxBytes: the leaves that promise least stop learning first (Kirkby, "Improving Hoeffding Trees", 2007).
 package hoeffding

@@ -192,6 +192,7 @@ func (e *ensemble) Load(r *state.Reader) {
 		m.drift.Load(r)
 		m.right, m.seen = loadWeight(r), loadWeight(r)
 		if m.right > m.seen {
+			m.right, m.seen = 0, 0
 			r.Fail()
 		}
 		if r.Err() != nil {

@@ -44,7 +44,6 @@ func (f *Fast) Learn(x []float64, class int, weight float64) {
 		return
 	}
 	t, row, w := f.t, f.t.cols.clean(x), bounded(weight)
-	t.rows += w
 	n := t.root
 	for n.kind != terminal {
 		if n.leaf == nil {

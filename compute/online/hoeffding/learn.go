@@ -14,8 +14,7 @@ type tree struct {
 	draw       int       // how many of them each leaf observes, 0 for all
 	rng        *rand.PCG // for draws; nil when nothing is drawn
 	root       *node
-	rows       float64 // weight learned
-	bytes      int     // of nodes and statistics
+	bytes      int // of nodes and statistics
 	nodes      int
 	closed     int         // leaves that stopped learning to save memory
 	watchDelta float64     // of the detectors of an adaptive tree, 0 in others
@@ -38,7 +37,7 @@ func (t *tree) reset() {
 	if t.root != nil {
 		t.discard(t.root)
 	}
-	t.rows, t.bytes, t.nodes, t.closed = 0, 0, 0, 0
+	t.bytes, t.nodes, t.closed = 0, 0, 0
 	t.root = t.newNode(0)
 }
 
@@ -100,7 +99,6 @@ func (t *tree) decideBelow(n *node, row []float64) int {
 
 // learn takes a clean row.
 func (t *tree) learn(row []float64, class int, w float64) {
-	t.rows += w
 	n := t.root
 	for n.kind != terminal {
 		n.weight += w
@@ -123,7 +121,7 @@ func (t *tree) observe(n *node, row []float64, class int, w float64) {
 		t.open(n)
 	}
 	if l := n.leaf; l != nil && t.Leaf == AdaptiveBayes {
-		// The paper's test: both predict the row before it is learned. A leaf without rows leaves the choice open.
+		// Both predict the row before it is learned. A majority of no rows is taken to be right.
 		if c := heaviest(n.counts); c < 0 || c == class {
 			l.majority += w
 		}
@@ -160,6 +158,11 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 			o[int(x)+1] += w
 			continue
 		}
+		if o[0] > trusted && o[2] > 0 {
+			if d := x - o[1]; float64(float64(d*d)*o[0]) > float64(reach*reach*o[2]) {
+				x = outlier(x, o)
+			}
+		}
 		if o[0] == 0 {
 			o[1], o[3], o[4] = x, x, x
 		} else if x < o[3] {
@@ -172,6 +175,17 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 		o[1] += float64(d*w) / o[0]
 		o[2] += max(float64(float64(d*w)*(x-o[1])), 0) // rounding of the mean can turn a sign
 	}
+}
+
+// A number that lies farther than reach standard deviations from the mean of trusted or more of its class counts as one at that bound: a fault must not hide what a leaf knows of the input, and a jump comes through in time.
+const (
+	trusted = 30
+	reach   = 20
+)
+
+func outlier(x float64, o []float64) float64 {
+	far := float64(reach * math.Sqrt(o[2]/o[0]))
+	return min(max(x, o[1]-far), o[1]+far)
 }
 
 // open lets a leaf learn: it draws what it observes.

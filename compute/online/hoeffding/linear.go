@@ -1,25 +1,24 @@
 package hoeffding
 
 import (
-	"math"
-
+	"skerry.dev/compute/online/internal/target"
 	"skerry.dev/compute/state"
 )
 
-// scale standardises rows by the running moments of the inputs, for the linear models of the leaves: one column for each number, one for each code of a category, and a constant.
+// scale standardises rows by the running moments of the inputs, outliers bounded, for the linear models of the leaves: one column for each number, one for each code of a category, and a constant.
 type scale struct {
 	cols  *columns
 	at    []int // where an input's columns start
 	width int
-	in    []moments // of the numbers
-	z     []float64 // the row that was standardised last
+	in    []target.Guard // of the numbers
+	z     []float64      // the row that was standardised last
 }
 
 // farthest bounds a standardised number.
 const farthest = 10
 
 func newScale(cols *columns) *scale {
-	s := &scale{cols: cols, at: make([]int, len(cols.all)), in: make([]moments, len(cols.all))}
+	s := &scale{cols: cols, at: make([]int, len(cols.all)), in: make([]target.Guard, len(cols.all))}
 	for i, k := range cols.categories {
 		s.at[i] = s.width
 		s.width += max(int(k), 1)
@@ -33,7 +32,7 @@ func newScale(cols *columns) *scale {
 func (s *scale) learn(row []float64) {
 	for i, v := range row {
 		if v == v && s.cols.categories[i] == 0 {
-			s.in[i].add(v, 1)
+			s.in[i].Bound(v, 1)
 		}
 	}
 }
@@ -42,12 +41,12 @@ func (s *scale) learn(row []float64) {
 func (s *scale) standardise(row []float64) []float64 {
 	clear(s.z[:s.width-1])
 	for i, v := range row {
-		switch m := s.in[i]; {
+		switch sd := s.in[i].Deviation(); {
 		case v != v:
 		case s.cols.categories[i] > 0:
 			s.z[s.at[i]+int(v)] = 1
-		case m.m2 > 0:
-			s.z[s.at[i]] = min(max((v-m.mean)/math.Sqrt(m.m2/m.n), -farthest), farthest)
+		case sd > 0:
+			s.z[s.at[i]] = min(max((v-s.in[i].Mean())/sd, -farthest), farthest)
 		}
 	}
 	return s.z
@@ -56,20 +55,14 @@ func (s *scale) standardise(row []float64) []float64 {
 func (s *scale) bytes() int { return 8*(len(s.at)+3*len(s.in)+s.width) + 96 }
 
 func (s *scale) save(w *state.Writer) {
-	for _, m := range s.in {
-		w.Float(m.n)
-		w.Float(m.mean)
-		w.Float(m.m2)
+	for i := range s.in {
+		s.in[i].Save(w)
 	}
 }
 
 func (s *scale) load(r *state.Reader) {
 	for i := range s.in {
-		s.in[i] = moments{loadWeight(r), r.Float(), loadWeight(r)}
-		if !(math.Abs(s.in[i].mean) <= huge) || s.in[i].m2 > 1e250 {
-			s.in[i] = moments{}
-			r.Fail()
-		}
+		s.in[i].Load(r)
 	}
 }
 

@@ -179,7 +179,7 @@ func (t *tree) fullLeaf() int {
 	return leafBytes + t.classes*(24+8*t.widest())
 }
 
-// mayGrow reports whether there is room for a split in k branches: nodes, which are never given back, may take three quarters of the budget at most.
+// mayGrow reports whether there is room for a split in k branches: nodes, which most trees never give back, may take three quarters of the budget at most.
 func (t *tree) mayGrow(k int) bool {
 	size := nodeBytes + 8*t.classes + childBytes
 	if t.watchDelta > 0 {

@@ -49,7 +49,6 @@ func (t *tree) usesLinear(n *node) bool {
 
 // learnNumber takes a clean row.
 func (t *tree) learnNumber(row, z []float64, y, w float64) {
-	t.rows += w
 	n := t.root
 	var up *node
 	for n.kind != terminal {
@@ -207,7 +206,7 @@ type past struct {
 func (n *node) begin(m moments) { n.weight, n.counts[0], n.counts[1] = m.n, m.mean, m.m2 }
 
 // RegressionTree is a Hoeffding tree for numbers: splits lower the variance of the target (Ikonomovska, Gama and Džeroski, "Learning model trees from evolving data streams", DMKD 23, 2011), leaves predict the mean or a
-// linear model of standardised inputs. Predictions leave the range of the targets so far by its width at most; absurd targets, beyond 50 standard deviations of those before, count as ones at that bound. Use NewRegressionTree.
+// linear model of standardised inputs. Predictions leave the range of the targets so far by its width at most; absurd targets, beyond 20 standard deviations of those before, count as ones at that bound. Use NewRegressionTree.
 type RegressionTree struct {
 	t     *tree
 	guard target.Guard

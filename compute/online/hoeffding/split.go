@@ -29,7 +29,7 @@ func (t *tree) attempt(n *node) {
 		return
 	}
 	best, second := t.candidates(n)
-	if math.IsInf(best.merit, -1) || !(best.merit > 0) {
+	if !(best.merit > 0) {
 		return
 	}
 	if bound := t.bound(n); best.merit-second > bound || bound < t.Tau {

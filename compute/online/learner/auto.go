@@ -1,8 +1,6 @@
 package learner
 
 import (
-	"strings"
-
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/committee"
 )
@@ -41,7 +39,7 @@ func Auto(s online.Schema, columns int, seed uint64) ([]committee.Member, error)
 	add := func(name string, labels bool) error {
 		m, schema := committee.Member{Name: name}, own
 		var set Settings
-		if strings.Contains(name, "forest") || strings.Contains(name, "bagging") {
+		if Grows(name) {
 			set = Settings{"max_bytes": autoBytes}
 		}
 		if labels {

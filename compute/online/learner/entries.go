@@ -8,38 +8,38 @@ import (
 
 // entries are all learners, in the order in which help texts list them.
 var entries = []entry{
-	{name: "adaptive-forest", does: "adaptive random forest: ten Hoeffding trees, each replaced when it drifts",
+	{name: "adaptive-forest", grows: true, does: "adaptive random forest: ten Hoeffding trees, each replaced when it drifts",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewForest(s, ensemble(r))
 		},
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
 			return hoeffding.NewRegressionForest(s, hoeffding.RegressionForestOptions{RegressionOptions: regression(r), Trees: r.int("trees"), Lambda: r.float("lambda")})
 		}},
-	{name: "mondrian-forest", does: "aggregated Mondrian forest: splits at random, predictions of all depths averaged",
+	{name: "mondrian-forest", grows: true, does: "aggregated Mondrian forest: splits at random, predictions of all depths averaged",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return mondrian.NewClassifier(s, mondrians(r))
 		},
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
 			return mondrian.NewRegressor(s, mondrians(r))
 		}},
-	{name: "leveraging-bagging", does: "ten Hoeffding trees, rows drawn six times on average",
+	{name: "leveraging-bagging", grows: true, does: "ten Hoeffding trees, rows drawn six times on average",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewBagging(s, ensemble(r))
 		}},
-	{name: "random-patches", does: "ten Hoeffding trees on random inputs and rows",
+	{name: "random-patches", grows: true, does: "ten Hoeffding trees on random inputs and rows",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewPatches(s, ensemble(r))
 		}},
-	{name: "hoeffding-tree", does: "one tree that splits when it is sure to split right",
+	{name: "hoeffding-tree", grows: true, does: "one tree that splits when it is sure to split right",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) { return hoeffding.NewTree(s, tree(r)) },
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
 			return hoeffding.NewRegressionTree(s, regression(r))
 		}},
-	{name: "hoeffding-adaptive", does: "the same, with branches that are replaced when they drift",
+	{name: "hoeffding-adaptive", grows: true, does: "the same, with branches that are replaced when they drift",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: tree(r)})
 		}},
-	{name: "fast-tree", does: "EFDT: splits early and revises its splits",
+	{name: "fast-tree", grows: true, does: "EFDT: splits early and revises its splits",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewFast(s, hoeffding.FastOptions{Options: tree(r)})
 		}},

@@ -17,6 +17,7 @@ type Settings map[string]string
 // entry makes learners of one name: class for schemas with classes, value for numbers; nil when it is none of the kind.
 type entry struct {
 	name, does string
+	grows      bool
 	class      func(online.Schema, *reader) (online.Classifier, error)
 	value      func(online.Schema, *reader) (online.Regressor, error)
 }
@@ -45,6 +46,22 @@ func Describe() []string {
 		lines = append(lines, fmt.Sprintf("%-22s %s (%s)", e.name, e.does, kind))
 	}
 	return lines
+}
+
+// Known reports why there is no learner of that name for classes, or else for numbers; nil when there is.
+func Known(name string, classes bool) error {
+	_, err := find(name, classes)
+	return err
+}
+
+// Grows reports whether a learner's state grows with the rows, up to its setting max_bytes.
+func Grows(name string) bool {
+	for i := range entries {
+		if entries[i].name == name {
+			return entries[i].grows
+		}
+	}
+	return false
 }
 
 func find(name string, classes bool) (*entry, error) {

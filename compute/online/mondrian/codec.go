@@ -3,6 +3,7 @@ package mondrian
 import (
 	"math"
 
+	"skerry.dev/compute/online/internal/target"
 	"skerry.dev/compute/state"
 )
 
@@ -35,6 +36,9 @@ func (f *forest) Load(r *state.Reader) {
 	r.FloatsInto(f.high)
 	f.n, f.squares = r.Float(), r.Float()
 	f.guard.Load(r)
+	for k := range f.guards {
+		f.guards[k].Load(r)
+	}
 	if !(f.n >= 0 && f.squares >= 0 && f.n <= math.MaxFloat64 && f.squares <= math.MaxFloat64) {
 		r.Fail()
 	}
@@ -51,7 +55,12 @@ func (f *forest) Load(r *state.Reader) {
 	if r.Err() == nil {
 		return
 	}
-	for i := range f.trees { // what was read is of no use
+	f.n, f.squares = 0, 0 // what was read is of no use
+	for k := range f.low {
+		f.guards[k] = target.Guard{}
+		f.low[k], f.high[k] = math.Inf(1), math.Inf(-1)
+	}
+	for i := range f.trees {
 		t := &f.trees[i]
 		t.pages, t.n = nil, 0
 		t.newNode(-1, 0)

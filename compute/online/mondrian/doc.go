@@ -5,7 +5,11 @@
 // weights over all prunings of the tree, kept exactly by context tree weighting (Mourtada, Gaïffas and Scornet, "AMF: aggregated Mondrian forests for online learning", JRSS B 83, 2021). There is nothing to tune, and no
 // grace period: forests are good after few rows.
 //
-// Trees grow with the rows until MaxBytes is reached; then they go on learning without new cuts. Cuts fall on an input in proportion to how far a row leaves the box, in the input's unit: inputs should be of similar
-// spread, or Scaled. Codes of categories are taken as numbers. A missing value leaves its input's box alone, and at a cut on it a row goes where most rows went; a number beyond ±1e100 is taken for a fault and
-// counts as missing.
+// Trees grow with the rows. One that has filled its share of MaxBytes starts anew, each at another time, so that the forest stays within its budget and forgets what is long past; a single tree goes on without new cuts.
+//
+// Cuts fall on an input in proportion to how far a row leaves the box, in the Unit that the options name.
+// Codes of categories are taken as numbers. A missing value leaves its input's box alone, and at a cut on it a row goes where most rows went; a number beyond ±1e100 is taken for a fault and counts as missing, one beyond 20 standard deviations of
+// those before as one at that bound.
+//
+// Unlike river's, a forest cuts nodes of one class as well, unless KeepPure: on river's Bananas stream that is the difference between 0.89 and 0.70.
 package mondrian

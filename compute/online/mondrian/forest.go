@@ -29,8 +29,9 @@ type forest struct {
 	prior     float64
 	rng       *rand.PCG
 	trees     []tree
-	low, high []float64 // range of each input
-	n         float64   // weight of the rows, and their squared errors
+	guards    []target.Guard // of the inputs
+	low, high []float64      // their ranges
+	n         float64        // weight of the rows, and their squared errors
 	squares   float64
 	guard     target.Guard
 	row, p    []float64 // scratch: a clean row, a tree's prediction
@@ -55,6 +56,7 @@ func newForest(s online.Schema, o Options, regression bool) (*forest, error) {
 	for k := range f.low {
 		f.low[k], f.high[k] = math.Inf(1), math.Inf(-1)
 	}
+	f.guards = make([]target.Guard, d)
 	f.p = make([]float64, max(s.Classes, 1))
 	for i := range f.trees {
 		f.trees[i].f = f
@@ -66,7 +68,7 @@ func newForest(s online.Schema, o Options, regression bool) (*forest, error) {
 
 func (f *forest) pageBytes() int { return pageNodes*(nodeBytes+8*f.stride) + 48 }
 
-func (f *forest) fixedBytes() int { return 32*f.d + 16*f.classes + 64*max(f.o.Trees, 1) + 256 }
+func (f *forest) fixedBytes() int { return 64*f.d + 16*f.classes + 64*max(f.o.Trees, 1) + 256 }
 
 // clean returns the row with NaN for what counts as missing, good until the next call.
 func (f *forest) clean(x []float64) []float64 {
@@ -96,26 +98,14 @@ const maxLoss = 100
 
 func (f *forest) learn(row []float64, y outcome) {
 	for k, v := range row {
-		f.low[k], f.high[k] = lower(f.low[k], v), higher(f.high[k], v)
+		if v == v {
+			v = f.guards[k].Bound(v, 1) // a fault must not stretch the boxes for good
+			row[k], f.low[k], f.high[k] = v, min(f.low[k], v), max(f.high[k], v)
+		}
 	}
 	for i := range f.trees {
 		f.trees[i].learn(row, y)
 	}
-}
-
-// lower and higher leave a bound alone when the value is missing.
-func lower(bound, v float64) float64 {
-	if v < bound {
-		return v
-	}
-	return bound
-}
-
-func higher(bound, v float64) float64 {
-	if v > bound {
-		return v
-	}
-	return bound
 }
 
 // goodWeight reports whether a row counts.
@@ -212,7 +202,7 @@ func (c *Classifier) Learn(x []float64, class int, weight float64) {
 	c.learn(c.clean(x), outcome{class: class, weight: min(weight, maxWeight)})
 }
 
-// Regressor is an aggregated Mondrian forest that predicts a number; predictions are means of targets and never leave their range. Absurd targets, beyond 50 standard deviations of those before, count as ones at that bound. Use NewRegressor.
+// Regressor is an aggregated Mondrian forest that predicts a number; predictions are means of targets and never leave their range. Absurd targets, beyond 20 standard deviations of those before, count as ones at that bound. Use NewRegressor.
 type Regressor struct{ *forest }
 
 // NewRegressor returns an empty forest for a schema without classes.
@@ -259,6 +249,9 @@ func (f *forest) Save(w *state.Writer) {
 	w.Float(f.n)
 	w.Float(f.squares)
 	f.guard.Save(w)
+	for k := range f.guards {
+		f.guards[k].Save(w)
+	}
 	for i := range f.trees {
 		f.trees[i].save(w)
 	}

@@ -7,6 +7,17 @@ import (
 	"skerry.dev/compute/online"
 )
 
+// Unit is what says which inputs are cut more often than others.
+type Unit uint8
+
+// Range takes the range that an input has shown so far as its unit: all are cut alike, those that say nothing too. Own takes the input's own unit, so that one whose numbers are large is cut often: right when that is the one
+// that matters, as time often is. RootRange takes the root of the range, the middle between the two: on public streams it is never far from the better one.
+const (
+	RootRange Unit = iota
+	Range
+	Own
+)
+
 // Options tune a forest. The zero value holds the defaults.
 type Options struct {
 	// Trees is how many trees are averaged, 1 to 1000. Default 10.
@@ -20,15 +31,15 @@ type Options struct {
 	KeepPure bool
 	// Leaves predicts by the leaves alone, without aggregation.
 	Leaves bool
-	// Unscaled measures how far a row leaves a box in the inputs' own units; otherwise each input's unit is the range that it has shown so far.
-	Unscaled bool
-	// MaxBytes bounds the state, in bytes. Default 16 MiB.
+	// Unit is what the way of a row from a box is measured in.
+	Unit Unit
+	// MaxBytes bounds the state, in bytes, and with it how far back the forest remembers: a node takes 56 bytes, 16 for each input and 8 for each class. Default 8 MiB.
 	MaxBytes int
 	Seed     uint64
 }
 
 const (
-	defaultBudget = 16 << 20
+	defaultBudget = 8 << 20
 	huge          = 1e100
 )
 
@@ -59,6 +70,7 @@ func (o Options) validate(s online.Schema, regression bool, least int) error {
 	check(o.Trees >= 1 && o.Trees <= 1000, "Trees", o.Trees, "1 to 1000")
 	check(o.Step > 0 && o.Step <= 100, "Step", o.Step, "above 0, at most 100")
 	check(o.Dirichlet > 0 && o.Dirichlet <= 100, "Dirichlet", o.Dirichlet, "above 0, at most 100")
+	check(o.Unit <= Own, "Unit", o.Unit, "RootRange, Range or Own")
 	check(o.MaxBytes >= least, "MaxBytes", o.MaxBytes, fmt.Sprintf("%d or more for this schema and number of trees", least))
 	return errors.Join(errs...)
 }

@@ -21,8 +21,8 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestBadSettings checks that an error names the setting, its value and what is allowed.
 func TestBadSettings(t *testing.T) {
-	_, err := mondrian.NewClassifier(onlinetest.Schema(0), mondrian.Options{Trees: -1, Step: math.NaN(), Dirichlet: 1000})
-	for _, want := range []string{"0 classes, must be 2 to 256", "Trees is -1, allowed is 1 to 1000", "Step is NaN", "Dirichlet is 1000"} {
+	_, err := mondrian.NewClassifier(onlinetest.Schema(0), mondrian.Options{Trees: -1, Step: math.NaN(), Dirichlet: 1000, Unit: 7})
+	for _, want := range []string{"0 classes, must be 2 to 256", "Trees is -1, allowed is 1 to 1000", "Step is NaN", "Dirichlet is 1000", "Unit is 7, allowed is RootRange, Range or Own"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not say %q", err, want)
 		}
@@ -85,7 +85,7 @@ func TestFollowsDriftWithinItsBudget(t *testing.T) {
 // TestVariants learns with every option that changes what a tree does.
 func TestVariants(t *testing.T) {
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 3)}
-	for _, o := range []mondrian.Options{{}, {Unscaled: true}, {Leaves: true}, {KeepPure: true}, {Trees: 1}, {Step: 0.1, Dirichlet: 2}} {
+	for _, o := range []mondrian.Options{{}, {Unit: mondrian.Range}, {Unit: mondrian.Own}, {Leaves: true}, {KeepPure: true}, {Trees: 1}, {Step: 0.1, Dirichlet: 2}} {
 		c, err := mondrian.NewClassifier(s, o)
 		if err != nil {
 			t.Fatal(err)

@@ -97,7 +97,7 @@ func (t *tree) next(n *node, row []float64) int32 {
 
 // learn takes a row down to its leaf, cutting where chance wants it, and the weights back up.
 func (t *tree) learn(row []float64, y outcome) {
-	if t.full() {
+	if t.full() && len(t.f.trees) > 1 { // the others know enough until it has grown again
 		t.restart()
 	}
 	if t.at(0).n == 0 {
@@ -134,10 +134,10 @@ func logMean(a, b float64) float64 {
 	return a - math.Ln2 + exact.Log(1+exact.Exp(b-a))
 }
 
-// cut draws whether a cut comes above a node before the node's own: the time to it is exponential with the distance of the row from the box as its rate.
+// cut draws whether a cut comes above a node before the node's own: the time to it is exponential with the distance of the row from the box as its rate. sum is that distance.
 func (t *tree) cut(i int32, row []float64, y outcome) (time, sum float64, cut bool) {
 	n := t.at(i)
-	if t.f.o.KeepPure && t.pure(i, y) {
+	if t.f.o.KeepPure && t.pure(i, y) || t.full() {
 		return 0, 0, false
 	}
 	low, high, _ := t.numbers(i)
@@ -164,8 +164,11 @@ func (f *forest) beyond(k int, v, low, high float64) float64 {
 	default:
 		return 0
 	}
-	if !f.o.Unscaled {
-		d /= f.high[k] - f.low[k] // the row is within, so the range is at least d
+	switch width := f.high[k] - f.low[k]; f.o.Unit { // the row is within, so the range is at least d
+	case RootRange:
+		d /= math.Sqrt(width)
+	case Range:
+		d /= width
 	}
 	return d
 }

@@ -72,7 +72,7 @@ func run(data, delays, only string, verbose bool) error {
 	defer os.RemoveAll(dir)
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	defer w.Flush()
-	fmt.Fprintln(w, "stream\tdelay\tcommittee\tmodel\tbest expert\t\tof the better\tof the model\tmodel late/held-out\tcoverage\tworst 500\twidth\t")
+	fmt.Fprintln(w, "stream\tdelay\tcommittee\tmodel\tbest expert\t\tof the better\tof the model\tmodel late/held-out\tcoverage\tworst 500\twidth\tsplit conformal\tits coverage\t")
 	for _, s := range streams() {
 		if only != "" && !slices.Contains(strings.Split(only, ","), s.name) {
 			continue
@@ -104,10 +104,14 @@ func run(data, delays, only string, verbose bool) error {
 			if err != nil {
 				return fmt.Errorf("--delays %q: %w", delays, err)
 			}
-			var late struct{ sum, n float64 }
+			var late, within struct{ sum, n float64 }
+			half := split(&a.Calibration, 0.9) / 2
 			rows := bytes.Count(tail, []byte("\n")) - 1
 			r, err := replay.Prequential(context.Background(), bytes.NewReader(tail), replay.TableOptions{Name: s.name, Target: "target", Kind: s.kind, Model: a, Delay: delay, Seed: 1,
 				Visit: func(r *replay.TableRow) error {
+					if within.n++; r.ModelLoss <= half {
+						within.sum++
+					}
 					if r.Row >= rows*2/3 && r.ModelLoss == r.ModelLoss {
 						late.sum += r.ModelLoss
 						late.n++
@@ -133,7 +137,7 @@ func run(data, delays, only string, verbose bool) error {
 			}
 			fmt.Fprintf(w, "%s\t%d\t%.4g\t%.4g\t%.4g\t%s\t%+.2f %%\t%+.1f %%\t%.2f\t", s.name, delay, own, model, best, name, 100*(own/min(best, model)-1), 100*(own/model-1), late.sum/late.n/held)
 			if c := r.Metrics.Coverage; c != nil {
-				fmt.Fprintf(w, "%.4f\t%.3f\t%.4g\t", *c, *r.Metrics.Worst, *r.Metrics.Width)
+				fmt.Fprintf(w, "%.4f\t%.3f\t%.4g\t%.4g\t%.4f\t", *c, *r.Metrics.Worst, *r.Metrics.Width, 2*half, within.sum/within.n)
 			}
 			fmt.Fprintln(w)
 			if verbose {
@@ -234,6 +238,14 @@ func (s *stream) targets(t *frame.Frame) (func(i int) string, error) {
 		}
 		return cell(c, i+1)
 	}, nil
+}
+
+// split is the width of the interval that the model's held-out errors alone give.
+func split(c *artifact.Calibration, level float64) float64 {
+	if len(c.Scores) == 0 {
+		return math.NaN()
+	}
+	return 2 * c.Scores[int(math.Ceil(level*float64(len(c.Scores)-1)))]
 }
 
 func cell(c *frame.Column, i int) string {

@@ -12,6 +12,9 @@ import (
 // over ten seeds of another generator, 11.0, 1.2 and 19.5, of which only the size can be the same: our mean over ten is printed with -v.
 func TestPublishedScores(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
+	if testing.Short() {
+		t.Skip("the whole corpus, 13 times, takes some seconds")
+	}
 	if dir == "" {
 		t.Skip("needs the public data sets: set SKERRY_DATA to their folder")
 	}

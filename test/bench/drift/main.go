@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -85,9 +86,9 @@ func (c *candidate) falseAlarms(streams, length int, x maker) float64 {
 	return float64(alarms) / float64(streams*length) * 1000
 }
 
-// delays are the mean number of values from a change to the first alarm after it, the runs without one within patience, and the alarms before the change.
-func (c *candidate) delays(runs, before, patience int, x, y maker) (mean float64, missed, early int) {
-	found := 0
+// delays says how many values pass from a change to the first alarm after it, mean and median, and in how many runs there is none within patience. early are the alarms before the change.
+func (c *candidate) delays(runs, before, patience int, x, y maker) (cell string, early int) {
+	var found []int
 	for s := range runs {
 		rng, d := rand.New(rand.NewPCG(uint64(s), 2)), c.make()
 		for range before {
@@ -95,26 +96,22 @@ func (c *candidate) delays(runs, before, patience int, x, y maker) (mean float64
 				early++
 			}
 		}
-		alarmed := false
 		for i := range patience {
-			if alarmed = d.Update(y(rng)); alarmed {
-				mean += float64(i + 1)
-				found++
+			if d.Update(y(rng)) {
+				found = append(found, i+1)
 				break
 			}
 		}
-		if !alarmed {
-			missed++
-		}
 	}
-	return mean / float64(max(found, 1)), missed, early
-}
-
-func cell(mean float64, missed, runs int) string {
-	if missed == runs {
-		return "never"
+	if len(found) == 0 {
+		return "never", early
 	}
-	return fmt.Sprintf("%.0f / %d", mean, missed)
+	sum := 0
+	for _, n := range found {
+		sum += n
+	}
+	slices.Sort(found)
+	return fmt.Sprintf("%d (%d) / %d", sum/len(found), found[len(found)/2], runs-len(found)), early
 }
 
 func main() {
@@ -129,8 +126,8 @@ func main() {
 		}
 		early := 0
 		for k, change := range [][2]float64{{0.2, 0.5}, {0.2, 0.3}, {0.05, 0.15}} {
-			mean, missed, e := c.delays(50, 5000, 2000, errors(change[0]), errors(change[1]))
-			if cells = append(cells, cell(mean, missed, 50)); k == 0 {
+			cell, e := c.delays(50, 5000, 2000, errors(change[0]), errors(change[1]))
+			if cells = append(cells, cell); k == 0 {
 				early = e
 			}
 		}
@@ -146,8 +143,8 @@ func main() {
 		}
 		cells := []string{c.label(), fmt.Sprintf("%.3f", c.falseAlarms(10, 100_000, normal(0.5, 0.1)))}
 		for _, shift := range []float64{0.05, 0.1, 0.2} {
-			mean, missed, _ := c.delays(20, 1000, 2000, normal(0.5, 0.1), normal(0.5+shift, 0.1))
-			cells = append(cells, cell(mean, missed, 20))
+			cell, _ := c.delays(20, 1000, 2000, normal(0.5, 0.1), normal(0.5+shift, 0.1))
+			cells = append(cells, cell)
 		}
 		row(append(cells, strings.ReplaceAll(riverNormal[c.river], "|", ";"))...)
 	}

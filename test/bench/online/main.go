@@ -84,10 +84,10 @@ var regressors = []struct {
 	{"ARF, 10 trees", [3]float64{0.800, 26.10, 0}, func(s online.Schema, seed uint64) (online.Regressor, error) {
 		return hoeffding.NewRegressionForest(s, hoeffding.RegressionForestOptions{RegressionOptions: hoeffding.RegressionOptions{Seed: seed}})
 	}},
-	{"AMF, unscaled", [3]float64{0.269, 0, 0}, func(s online.Schema, seed uint64) (online.Regressor, error) {
-		return mondrian.NewRegressor(s, mondrian.Options{Seed: seed, Unscaled: true})
+	{"AMF, inputs in their own units", [3]float64{0.269, 0, 0}, func(s online.Schema, seed uint64) (online.Regressor, error) {
+		return mondrian.NewRegressor(s, mondrian.Options{Seed: seed, Unit: mondrian.Own})
 	}},
-	{"AMF", [3]float64{}, func(s online.Schema, seed uint64) (online.Regressor, error) {
+	{"AMF", [3]float64{0.269, 0, 0}, func(s online.Schema, seed uint64) (online.Regressor, error) {
 		return mondrian.NewRegressor(s, mondrian.Options{Seed: seed})
 	}},
 }

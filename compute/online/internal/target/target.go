@@ -1,4 +1,4 @@
-// Package target keeps absurd targets from ruining a regressor for good.
+// Package target keeps absurd targets and inputs from ruining a learner for good.
 package target
 
 import (
@@ -7,8 +7,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Guard bounds each target to 50 standard deviations about the mean of those before it: far enough to let everything real through, a jump of level within a few rows, and near enough that one 1e308 does not outweigh
-// all that comes after it. The first 30 targets are taken as they are, up to ±1e100. The zero value is ready.
+// Guard bounds each number to 20 standard deviations about the mean of those before it: far enough to let everything real through, a jump of level within some ten rows, and near enough that one 1e308 does not outweigh
+// all that comes after it. The first 30 are taken as they are, up to ±1e100. The zero value is ready.
 type Guard struct {
 	n, mean, m2 float64
 }
@@ -16,7 +16,7 @@ type Guard struct {
 const (
 	huge    = 1e100
 	trusted = 30
-	reach   = 50
+	reach   = 20
 )
 
 // Bound returns y within its bounds, and learns from it. y is finite and weight positive.
@@ -32,7 +32,7 @@ func (g *Guard) Bound(y, weight float64) float64 {
 	return y
 }
 
-// Deviation is the standard deviation of the targets so far, 0 before the second.
+// Deviation is the standard deviation of the numbers so far, as they were bounded; 0 before the second.
 func (g *Guard) Deviation() float64 {
 	if g.n == 0 {
 		return 0
@@ -40,7 +40,7 @@ func (g *Guard) Deviation() float64 {
 	return math.Sqrt(g.m2 / g.n)
 }
 
-// Mean is the mean of the targets so far, 0 before the first.
+// Mean is their mean, 0 before the first.
 func (g *Guard) Mean() float64 { return g.mean }
 
 // Save appends the state to a snapshot.

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/drift"
+	"skerry.dev/compute/online"
+	"skerry.dev/compute/online/committee"
+	"skerry.dev/compute/online/learner"
+)
+
+// Defaults of Config.
+var (
+	DefaultLearners  = []string{"linear"}
+	DefaultDetectors = []string{"adwin", "page-hinkley"}
+)
+
+// DefaultLearnerBytes bounds what a learner that grows may take; it is stored with every snapshot.
+const DefaultLearnerBytes = 4 << 20
+
+// Positions of the experts; the local learners stand between the corrector and the last value.
+const (
+	expertModel     = 0 // the hub's model
+	expertCorrected = 1 // the hub's model plus a local correction
+)
+
+// modelPrior is how much more a model of the hub, with and without correction, counts at first than a local learner; lastPrior is that of the last value.
+const (
+	modelPrior = 10
+	lastPrior  = 4
+)
+
+// corrector is the learner of the corrected expert.
+type corrector interface {
+	online.Learner
+	Reset()
+}
+
+// newExperts sets the committee up. What they predict is a change against the target's value at the row for a forecast, else the target itself. A learner's row has the inputs of localRow, the newest labels where
+// those do not come from an input series, and what the hub's model says.
+func (e *Engine) newExperts() error {
+	s := online.Schema{Inputs: make([]online.Input, localInputs(&e.cfg))}
+	if e.cfg.Kind == Classification {
+		s.Classes = 2
+	}
+	if e.cfg.Kind != Forecast {
+		e.recent = online.NewRecent(s)
+		s.Inputs = append(s.Inputs, e.recent.Inputs()...)
+	}
+	e.at = len(s.Inputs)
+	members := []committee.Member{{Name: learner.Model, Prior: modelPrior}}
+	if e.cfg.Adapt {
+		c := committee.Member{Name: learner.Model + "+corrector", Prior: modelPrior}
+		o := online.LinearOptions{Rate: 0.02}
+		if s.Classes > 0 {
+			l, err := online.NewCorrectorClassifier(s, e.at, o)
+			if err != nil {
+				return fmt.Errorf("engine: %w", err)
+			}
+			c.Class, e.corrector = l, l
+		} else {
+			l, err := online.NewCorrectorRegressor(s, e.at, o)
+			if err != nil {
+				return fmt.Errorf("engine: %w", err)
+			}
+			c.Value, e.corrector = l, l
+		}
+		members = append(members, c)
+		for k, name := range e.cfg.Learners {
+			set := learner.Settings{}
+			if learner.Grows(name) {
+				set["max_bytes"] = fmt.Sprint(e.cfg.LearnerBytes)
+			}
+			m := committee.Member{Name: name}
+			var err error
+			if s.Classes > 0 {
+				m.Class, err = learner.Classifier(name, s, set, uint64(k+1))
+			} else {
+				m.Value, err = learner.Regressor(name, s, set, uint64(k+1))
+			}
+			if err != nil {
+				return fmt.Errorf("engine: %w", err)
+			}
+			members = append(members, learner.Narrow(m, e.at))
+		}
+	}
+	members = append(members, committee.Member{Name: learner.Last, Prior: lastPrior})
+	var err error
+	if e.experts, err = committee.New(s, members, e.cfg.Share); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	e.x, e.out1, e.p = make([]float64, e.at+e.experts.Width()), make([]float64, e.experts.Room()), make([]float64, e.experts.Width())
+	return nil
+}
+
+// detector is a drift detector of the scaled error with its name.
+type detector struct {
+	name string
+	drift.Detector
+}
+
+func (e *Engine) newDetectors() error {
+	for _, name := range e.cfg.Detectors {
+		set := map[string]string{}
+		if name == "page-hinkley" { // suits scaled errors in [0, 1] whose mean lies near 0.2: a rise of the mean by a quarter of the scale is found within about a hundred rows
+			set = map[string]string{"delta": "0.05", "threshold": "15", "mode": "up"}
+		}
+		d, err := drift.New(name, set)
+		if err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
+		e.detectors = append(e.detectors, detector{name, d})
+	}
+	return nil
+}
+
+// say writes what an outsider says, as the committee wants it: a change, a number or the probabilities of both classes.
+func (e *Engine) say(dst []float64, v, origin float64) {
+	if e.cfg.Kind == Classification {
+		dst[0], dst[1] = 1-v, v
+		if v == v {
+			dst[1] = min(max(v, 0), 1)
+			dst[0] = 1 - dst[1]
+		}
+		return
+	}
+	dst[0] = v - origin
+}
+
+// heard is what the committee's p means in units of the target.
+func (e *Engine) heard(p []float64, origin float64) float64 { return origin + p[len(p)-1] }
+
+// expertsAt fills the scratch row and the outsiders' places for the row back rows ago. champ and last are the model's and the last value.
+func (e *Engine) expertsAt(back int, champ, last, origin float64) {
+	e.localRow(back)
+	if e.recent != nil {
+		e.recent.Into(e.x[localInputs(&e.cfg):e.at])
+	}
+	w := e.experts.Width()
+	e.say(e.x[e.at:], champ, origin)
+	e.say(e.out1[:w], champ, origin)
+	e.say(e.out1[(len(e.experts.Members())-1)*w:], last, origin)
+}
+
+// target is the label as the learners see it.
+func (e *Engine) target(truth, origin float64) float64 {
+	if e.cfg.Kind == Classification {
+		return math.Round(min(max(truth, 0), 1))
+	}
+	return truth - origin
+}
+
+// teach moves the weights and lets the learners learn from a matured prediction. What another model than today's said is not held against today's.
+func (e *Engine) teach(p *pending, truth float64) {
+	if p.epoch != e.epoch && e.champion.use {
+		w := e.experts.Width()
+		for i := range p.x[e.at:] {
+			p.x[e.at+i] = math.NaN()
+		}
+		for i := range p.out[:min(2, len(e.experts.Members())-1)*w] {
+			p.out[i] = math.NaN()
+		}
+	}
+	if y := e.target(truth, p.origin); y == y {
+		e.experts.Learn(p.x, p.out, y, 1)
+	}
+	if e.recent != nil {
+		e.recent.Add(e.target(truth, 0))
+	}
+}
+
+// checkLearning reports settings of local learning that cannot be.
+func (c *Config) checkLearning() error {
+	var errs []error
+	for _, name := range c.Learners {
+		if err := learner.Known(name, c.Kind == Classification); err != nil {
+			errs = append(errs, fmt.Errorf("engine: %w", err))
+		}
+	}
+	for _, name := range c.Detectors {
+		if _, err := drift.New(name, nil); err != nil {
+			errs = append(errs, fmt.Errorf("engine: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
