@@ -698,7 +698,11 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	}
 	for i := range o.Events {
 		e := &o.Events[i]
-		r.opts.Metrics.Drifts.Inc()
+		if e.Kind == engine.EventAnomaly {
+			r.opts.Metrics.Anomalies.Inc()
+		} else {
+			r.opts.Metrics.Drifts.Inc()
+		}
 		r.event(string(e.Kind), t.spec.Name, e.Time, map[string]any{"detector": e.Detector, "series": e.Series, "value": e.Value, "model": t.engine.Champion()})
 	}
 }
@@ -725,6 +729,7 @@ type published struct {
 	Upper     *float64 `json:"hi,omitempty"`
 	Base      float64  `json:"persistence"`
 	Baselines bool     `json:"baseline,omitempty"` // no hub model yet
+	Alarm     *bool    `json:"alarm,omitempty"`    // of an anomaly task, whose value is the score
 }
 
 func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
@@ -741,6 +746,9 @@ func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
 	}
 	if !finite(doc.Base) {
 		doc.Base = p.Value
+	}
+	if t.spec.Kind == spec.KindAnomaly {
+		doc.Model, doc.Baselines, doc.Alarm = "device", false, &p.Alarm
 	}
 	body, err := json.Marshal(doc)
 	if err != nil {

@@ -104,11 +104,11 @@ func (h *Histogram) Quantile(q float64) float64 {
 
 // Metrics are the runtime's counters.
 type Metrics struct {
-	Accepted, Repeated, Predictions, Labels, Drifts prometheus.Counter
-	Flagged                                         *prometheus.CounterVec
-	PredictSeconds, CommitSeconds                   prometheus.Histogram
-	Commits                                         prometheus.Counter
-	Weight, Loss                                    *prometheus.GaugeVec // by task and expert
+	Accepted, Repeated, Predictions, Labels, Drifts, Anomalies prometheus.Counter
+	Flagged                                                    *prometheus.CounterVec
+	PredictSeconds, CommitSeconds                              prometheus.Histogram
+	Commits                                                    prometheus.Counter
+	Weight, Loss                                               *prometheus.GaugeVec // by task and expert
 }
 
 // NewMetrics makes the counters and registers them; reg may be nil.
@@ -122,6 +122,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Predictions: counter("predictions_total", "Predictions made."),
 		Labels:      counter("labels_total", "Predictions that met their truth."),
 		Drifts:      counter("drift_events_total", "Drift events of errors and inputs."),
+		Anomalies:   counter("anomaly_events_total", "Times that the rows of an anomaly task began to be unusual."),
 		Flagged:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_agent_readings_flagged_total", Help: "Readings stored with a flag, by flag."}, []string{"flag"}),
 		PredictSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_agent_predict_seconds", Help: "Time of one engine step that predicted.",
 			Buckets: []float64{1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2}}),
@@ -135,7 +136,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m.Weight = gauge("expert_weight", "Weight of an expert in its task's prediction.")
 	m.Loss = gauge("expert_loss", "Mean loss of an expert: absolute error, or log loss of classes.")
 	if reg != nil {
-		reg.MustRegister(m.Weight, m.Loss, m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
+		reg.MustRegister(m.Weight, m.Loss, m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Anomalies, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
 	}
 	return m
 }

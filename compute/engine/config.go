@@ -12,11 +12,12 @@ import (
 type Kind uint8
 
 // The kinds. A Forecast predicts one of its input series Horizon ahead and labels itself. A Regression (and a two-class Classification, whose value is the probability of
-// class 1) predicts a quantity whose truth arrives later as a label for the row's time.
+// class 1) predicts a quantity whose truth arrives later as a label for the row's time. An Anomaly scores how unusual each row is, from 0 to 1; it has no labels and takes no model.
 const (
 	Forecast Kind = iota
 	Regression
 	Classification
+	Anomaly
 )
 
 // Series is one input of the task.
@@ -45,6 +46,9 @@ type Config struct {
 
 	Learners     []string // local learners by their names in compute/online/learner; nil: DefaultLearners
 	LearnerBytes int      // bound of each that grows; 0: DefaultLearnerBytes
+	Scorer       string   // of an Anomaly, by its name in compute/anomaly; "": auto
+	ScorerSet    map[string]string
+	AlarmRate    float64  // share of rows that may be false alarms; 0: by the scorer's own limit
 	Detectors    []string // of the scaled error, by their names in compute/drift; nil: DefaultDetectors
 }
 
@@ -137,6 +141,7 @@ type Prediction struct {
 	Lower, Upper float64 // NaN while nothing is known about the errors
 	Persistence  float64 // the last value
 	Champion     string  // "" while the task runs on its baselines
+	Alarm        bool    // of an Anomaly: the row is one
 }
 
 // Label is a matured prediction.
@@ -158,6 +163,7 @@ type EventKind string
 const (
 	EventDrift      EventKind = "drift"       // the champion's (or, without one, the published) scaled error changed its distribution
 	EventInputDrift EventKind = "input_drift" // an input series left the distribution the champion was trained on
+	EventAnomaly    EventKind = "anomaly"     // rows began to be unusual
 	EventGivenUp    EventKind = "given_up"    // a prediction never got its label and was dropped
 )
 
@@ -167,7 +173,7 @@ type Event struct {
 	Time     int64
 	Detector string  // by its name in compute/drift, or "ks"
 	Series   string  // the input series of EventInputDrift
-	Value    float64 // mean scaled error, or the distance
+	Value    float64 // mean scaled error, the distance, or the score
 }
 
 // Output is what one call produced. The slices belong to the engine and are overwritten by the next call.

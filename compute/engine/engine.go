@@ -35,6 +35,7 @@ type Engine struct {
 	scale     metric.Trail      // mean |change| (forecast) or mean absolute deviation of the truth
 	level     metric.Trail      // mean truth, the baseline of a regression
 	detectors []detector
+	scorer    *rowScorer // of an Anomaly; then there are no experts
 
 	pend    pendings
 	x       []float64 // scratch: inputs of the local learners
@@ -58,7 +59,7 @@ type slot struct {
 
 // Stats count since the engine began.
 type Stats struct {
-	Rows, Predictions, Labels, Late, Drifts, InputDrifts, GivenUp, NonFinite int64
+	Rows, Predictions, Labels, Late, Drifts, InputDrifts, Anomalies, GivenUp, NonFinite int64
 }
 
 // Status is a snapshot for people and for reported state.
@@ -131,6 +132,13 @@ func New(cfg Config) (*Engine, error) {
 		cover:    metric.Trail{N: trailRows},
 	}
 	e.join = newJoiner(&e.cfg)
+	if cfg.Kind == Anomaly {
+		var err error
+		if e.scorer, err = newRowScorer(&e.cfg); err != nil {
+			return nil, err
+		}
+		return e, nil
+	}
 	if err := errors.Join(e.newExperts(), e.newDetectors()); err != nil {
 		return nil, err
 	}
@@ -211,7 +219,7 @@ func (e *Engine) mature(t int64) {
 
 // label matches a truth that arrived by message to the prediction of the same row time.
 func (e *Engine) label(row int64, truth float64) {
-	if truth != truth {
+	if truth != truth || e.scorer != nil {
 		return
 	}
 	best, dist := -1, e.cfg.Tolerance
@@ -247,6 +255,10 @@ func (e *Engine) row(t int64) {
 	e.out.Rows = append(e.out.Rows, Row{Time: t, Values: e.hist.Row(0)})
 	if e.stats.Rows%inputEvery == 0 {
 		e.inputDrift(t)
+	}
+	if e.scorer != nil {
+		e.rate(t)
+		return
 	}
 	e.predict(t)
 }
@@ -478,9 +490,12 @@ func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
 }
 
 func (e *Engine) event(ev Event) {
-	if ev.Kind == EventDrift {
+	switch ev.Kind {
+	case EventDrift:
 		e.stats.Drifts++
-	} else {
+	case EventAnomaly:
+		e.stats.Anomalies++
+	default:
 		e.stats.InputDrifts++
 	}
 	e.out.Events = append(e.out.Events, ev)
@@ -564,6 +579,9 @@ func (e *Engine) Status() Status {
 	}
 	if e.shadow.use && !e.previous {
 		s.Shadow = e.shadow.ID
+	}
+	if e.experts == nil {
+		return s
 	}
 	for k, m := range e.experts.Members() {
 		s.Experts = append(s.Experts, Expert{m.Name, e.experts.Weights()[k], e.experts.Loss(k)})

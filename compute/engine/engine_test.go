@@ -591,3 +591,64 @@ func TestPoison(t *testing.T) {
 		}
 	}
 }
+
+// TestAnomalyTask scores rows: a level that jumps is found, once, and a restart changes nothing. It takes neither models nor labels.
+func TestAnomalyTask(t *testing.T) {
+	cfg := Config{Task: "pump", Kind: Anomaly, Series: []Series{{Name: "p", Min: math.NaN(), Max: math.NaN()}, {Name: "mode", Categories: []string{"a", "b"}}, {Name: "q", Min: math.NaN(), Max: math.NaN()}}, Target: -1, On: 0, MaxAge: hour, AlarmRate: 0.002, Adapt: true}
+	feed := func(e *Engine, i int) string {
+		rng := rand.New(rand.NewPCG(uint64(i), 1))
+		at := int64(i) * 60_000_000
+		p := math.Sin(float64(i)/30) + 0.1*rng.NormFloat64()
+		q := 2*p + 0.1*rng.NormFloat64()
+		if i >= 3000 && i < 3020 {
+			q = -q - 5
+		}
+		return trace(e.Ingest([]Reading{{0, at, p}, {1, at, float64(i % 2)}, {2, at, q}}))
+	}
+	whole, again := mustNew(t, cfg), mustNew(t, cfg)
+	first := -1
+	for i := range 3500 {
+		if i%500 == 499 {
+			snap := again.Save(nil)
+			again = mustNew(t, cfg)
+			if err := again.Load(snap, nil); err != nil {
+				t.Fatalf("load at %d: %v", i, err)
+			}
+		}
+		if a, b := feed(whole, i), feed(again, i); a != b {
+			t.Fatalf("message %d:\n-without restarts %s\n+with %s", i, a, b)
+		}
+		p := whole.out.Predictions[0]
+		if !(p.Value >= 0 && p.Value <= 1) || p.Lower == p.Lower {
+			t.Fatalf("row %d: %+v", i, p)
+		}
+		for _, ev := range whole.out.Events {
+			if ev.Kind != EventAnomaly || ev.Detector != "pca" {
+				t.Errorf("row %d: event %+v", i, ev)
+			}
+			if i >= 3000 && first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 3000 || first > 3010 {
+		t.Errorf("the jump at 3000 is found at %d", first)
+	}
+	if n := whole.Status().Anomalies; n < 1 || n > 15 { // 0.2 % of 3500 rows are 7
+		t.Errorf("%d anomalies", n)
+	}
+	m := Loaded{ID: "a", Model: halfway{0}}
+	if whole.Shadow(m) == nil || whole.Install(m) == nil {
+		t.Error("an anomaly task took a model")
+	}
+	whole.Ingest([]Reading{{LabelSeries, 0, 1}})
+	whole.Reset()
+	for name, bad := range map[string]func(*Config){"scorer": func(c *Config) { c.Scorer = "oracle" }, "rate": func(c *Config) { c.AlarmRate = 2 }, "categories only": func(c *Config) { c.Series = c.Series[1:2] }} {
+		c := cfg
+		if bad(&c); c.Kind == Anomaly {
+			if _, err := New(c); err == nil {
+				t.Errorf("%s: accepted", name)
+			}
+		}
+	}
+}

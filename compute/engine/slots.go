@@ -18,6 +18,9 @@ func (e *Engine) Shadow(m Loaded) error {
 	if m.Model == nil || m.ID == "" {
 		return errors.New("engine: shadow: no model")
 	}
+	if e.scorer != nil {
+		return errNoModels
+	}
 	e.epoch++
 	e.shadow, e.previous, e.trial = slot{m, true}, false, Paired{}
 	e.eachKnown(func(back int, truth float64) {
@@ -104,6 +107,9 @@ func (e *Engine) Install(m Loaded) error {
 	if m.Model == nil || m.ID == "" {
 		return errors.New("engine: install: no model")
 	}
+	if e.scorer != nil {
+		return errNoModels
+	}
 	e.Settle()
 	e.champion = slot{m, true}
 	e.warm()
@@ -116,6 +122,9 @@ func (e *Engine) warm() {
 		e.corrector.Reset()
 	}
 	clear(e.alarmed)
+	if e.experts == nil {
+		return
+	}
 	e.experts.Reset()
 	if !e.champion.use {
 		return
@@ -201,6 +210,13 @@ func (e *Engine) Save(b []byte) []byte {
 	}
 	e.join.save(&w)
 	w.B = e.hist.AppendBinary(w.B)
+	if e.scorer != nil {
+		e.scorer.save(&w)
+		for _, v := range e.stats.ints() {
+			w.Int(*v)
+		}
+		return w.B
+	}
 	e.pend.save(&w)
 	e.experts.Save(&w)
 	if e.recent != nil {
@@ -256,6 +272,10 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		return err
 	}
 	r.B = rest
+	if e.scorer != nil {
+		e.scorer.load(r)
+		return e.finish(r)
+	}
 	e.pend.load(r)
 	e.experts.Load(r)
 	if e.recent != nil {
@@ -273,6 +293,11 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	for i := range e.alarmed {
 		e.alarmed[i] = r.Bool()
 	}
+	return e.finish(r)
+}
+
+// finish reads what stands at the end of every snapshot.
+func (e *Engine) finish(r *state.Reader) error {
 	for _, v := range e.stats.ints() {
 		*v = r.Int()
 	}
@@ -305,7 +330,7 @@ func (p *Paired) floats() []*float64 {
 }
 
 func (s *Stats) ints() []*int64 {
-	return []*int64{&s.Rows, &s.Predictions, &s.Labels, &s.Late, &s.Drifts, &s.InputDrifts, &s.GivenUp, &s.NonFinite}
+	return []*int64{&s.Rows, &s.Predictions, &s.Labels, &s.Late, &s.Drifts, &s.InputDrifts, &s.Anomalies, &s.GivenUp, &s.NonFinite}
 }
 
 type saver interface {

@@ -18,6 +18,8 @@ func (t *Task) Engine() engine.Config {
 		c.Kind = engine.Regression
 	case KindClassification:
 		c.Kind = engine.Classification
+	case KindAnomaly:
+		c.Kind, c.Scorer, c.ScorerSet, c.AlarmRate = engine.Anomaly, t.Anomaly.Detector, t.Anomaly.Set, t.Anomaly.Rate
 	default:
 		c.Kind, c.Target = engine.Forecast, t.TargetIndex()
 	}

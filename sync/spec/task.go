@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"skerry.dev/compute/anomaly"
 	"skerry.dev/compute/drift"
 	"skerry.dev/compute/online/learner"
 )
@@ -36,6 +37,7 @@ const (
 	KindForecast       Kind = "forecast"       // the target series, horizon ahead of the row
 	KindRegression     Kind = "regression"     // a number that becomes known later
 	KindClassification Kind = "classification" // a class that becomes known later
+	KindAnomaly        Kind = "anomaly"        // how unusual each row is
 )
 
 // Task says what is predicted, from which series and how. It is written by people; see configs/tasks for commented samples.
@@ -48,6 +50,7 @@ type Task struct {
 	Rows     Rows       `yaml:"rows"`
 	Publish  Publish    `yaml:"publish"`
 	Adapt    Adapt      `yaml:"adapt"`
+	Anomaly  Anomaly    `yaml:"anomaly"`
 	Interval float64    `yaml:"interval"` // nominal coverage of the prediction interval, 0.5 to 0.999; default 0.9
 	Sync     SyncPolicy `yaml:"sync"`
 	Budget   Budget     `yaml:"budget"`
@@ -110,6 +113,13 @@ type Adapt struct {
 	MaxBytes  Bytes    `yaml:"max_bytes,omitempty"` // of each learner that grows, 64KB to 256MB; default 4MB. It is stored with every snapshot
 	Detectors []string `yaml:"detectors,omitempty"` // drift detectors of the error, by name; default adwin and page-hinkley
 	Share     float64  `yaml:"share,omitempty"`     // probability that the best expert changes at a row, up to 0.2; default 0: found out on the way
+}
+
+// Anomaly chooses the scorer of a task of kind anomaly.
+type Anomaly struct {
+	Detector string            `yaml:"detector,omitempty"` // by name; default auto: seasonal for one input, pca for several
+	Set      map[string]string `yaml:"set,omitempty"`      // its settings
+	Rate     float64           `yaml:"rate,omitempty"`     // share of rows that may be false alarms, up to 0.1; default 0: by the detector's own limit
 }
 
 // SyncPolicy says what is sent to the hub.
@@ -337,6 +347,9 @@ func (t *Task) defaults() {
 	if t.Rows.On == "" && t.Rows.Every == 0 && t.Kind == KindForecast {
 		t.Rows.On = t.Target.Series
 	}
+	if t.Kind == KindAnomaly && t.Rows.On == "" && t.Rows.Every == 0 && len(t.Inputs) > 0 {
+		t.Rows.On = t.Inputs[0].Series
+	}
 }
 
 func (t *Task) check(d *Decoder, root *yaml.Node) {
@@ -364,13 +377,38 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if t.Kind == KindClassification && len(t.Target.Categories) < 2 {
 			bad("target.categories", "", "a classification task needs its classes, at least two")
 		}
+	case KindAnomaly:
+		if t.Target.Series != "" || t.Target.Topic != "" || t.Horizon() != 0 {
+			bad("target", t.Target.Series, "an anomaly task has no target: remove it")
+		}
+		schema := anomaly.Schema{Timed: true}
+		for _, in := range t.Inputs {
+			if len(in.Categories) == 0 {
+				schema.Columns = append(schema.Columns, in.Series)
+			}
+		}
+		name := t.Anomaly.Detector
+		if name == "" {
+			name = "auto"
+		}
+		if len(schema.Columns) == 0 {
+			bad("inputs", "", "an anomaly task needs an input of numbers")
+		} else if _, err := anomaly.New(name, t.Anomaly.Set, schema); err != nil {
+			bad("anomaly.detector", name, err.Error())
+		}
+		if t.Anomaly.Rate < 0 || t.Anomaly.Rate > 0.1 {
+			bad("anomaly.rate", fmt.Sprint(t.Anomaly.Rate), "must be 0 to 0.1")
+		}
 	default:
-		bad("kind", string(t.Kind), "must be forecast, regression or classification")
+		bad("kind", string(t.Kind), "must be forecast, regression, classification or anomaly")
+	}
+	if a := t.Anomaly; t.Kind != KindAnomaly && (a.Detector != "" || a.Set != nil || a.Rate != 0) {
+		bad("anomaly", a.Detector, "is for tasks of kind anomaly: remove it or set kind: anomaly")
 	}
 	if t.Target.Topic != "" {
 		checkFilter(bad, "target.topic", t.Target.Topic)
 	}
-	if !seriesPattern.MatchString(t.Target.Series) {
+	if t.Kind != KindAnomaly && !seriesPattern.MatchString(t.Target.Series) {
 		bad("target.series", t.Target.Series, "must be 1 to 127 letters, digits or _.:- and start with a letter or digit")
 	}
 	if n := len(t.Inputs); n == 0 || n > MaxInputs {

@@ -48,6 +48,9 @@ func TestParseTaskReportsEveryProblem(t *testing.T) {
 			[]string{"task (line 1)", "must be one of the inputs", "inputs[0].topic", "# stands alone", "inputs[0].path", "inputs[0].range (line 4)", "already defined by inputs[0]", "+ stands alone", "interval", "rows.on"}},
 		{"a classification needs classes and labels", "task: c\nkind: classification\ntarget: {series: y}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
 			[]string{"target.topic", "target.categories"}},
+		{"an anomaly task", "task: a\nkind: anomaly\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\nanomaly: {detector: oracle, rate: 0.5}\n",
+			[]string{"has no target", "anomaly.detector", "oracle", "anomaly.rate", "must be 0 to 0.1"}},
+		{"anomaly of another kind", "task: f\ntarget: {series: x, horizon: 1h}\ninputs: [{series: x, topic: a}]\nanomaly: {rate: 0.01}\n", []string{"is for tasks of kind anomaly"}},
 		{"local learning", "task: r\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\nadapt: {learners: [linear, oracle, linear, naive-bayes], detectors: [adwin, tea-leaves], max_bytes: 1KB, share: 0.5}\n",
 			[]string{"adapt.learners[1]", "must be one of adaptive-forest", "adapt.learners[2]", "listed twice", "adapt.learners[3]", "does not learn numbers", "adapt.detectors[1]", "adapt.max_bytes", "must be 64KB to 256MB", "adapt.share"}},
 		{"no rows", "task: r\nkind: regression\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\n", []string{"say when a row fires"}},
@@ -71,6 +74,16 @@ func TestParseTaskReportsEveryProblem(t *testing.T) {
 	_, err := ParseTask("f.yaml", strings.NewReader("task: A\ntarget: {series: x, horizon: 1h}\ninputs: [{series: x, topic: a}]\n"))
 	if e, ok := errors.AsType[*Error](err); !ok || e.Path != "task" || e.Line != 1 || e.Value != "A" {
 		t.Errorf("error is not an *Error with path, line and value: %#v", err)
+	}
+}
+
+func TestParseAnomalyTask(t *testing.T) {
+	task, err := ParseTask("pump.yaml", strings.NewReader("task: pump\nkind: anomaly\ninputs: [{series: p, topic: a}, {series: q, topic: b}]\nanomaly: {detector: isolation-forest, set: {trees: \"50\"}, rate: 0.01}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := task.Engine(); task.Rows.On != "p" || c.Scorer != "isolation-forest" || c.ScorerSet["trees"] != "50" || c.AlarmRate != 0.01 || c.Target != -1 {
+		t.Errorf("task %+v, engine %+v", task, c)
 	}
 }
 

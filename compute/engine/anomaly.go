@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"math"
+
+	"skerry.dev/compute/anomaly"
+	"skerry.dev/compute/state"
+)
+
+// errNoModels is what a task that takes no model says to one.
+var errNoModels = errors.New("engine: an anomaly task learns on the device and takes no model of the hub")
+
+// rowScorer scores rows of an anomaly task.
+type rowScorer struct {
+	anomaly.Scorer
+	name    string
+	alarm   *anomaly.Alarm // nil: the scorer's own limit
+	columns []int          // of a row: the series of numbers
+	x       []float64
+	on      bool // the last row was unusual
+}
+
+func newRowScorer(c *Config) (*rowScorer, error) {
+	r := &rowScorer{name: c.Scorer}
+	if r.name == "" {
+		r.name = "auto"
+	}
+	schema := anomaly.Schema{Timed: true}
+	for i, s := range c.Series {
+		if len(s.Categories) == 0 {
+			r.columns, schema.Columns = append(r.columns, i), append(schema.Columns, s.Name)
+		}
+	}
+	if len(r.columns) == 0 {
+		return nil, errors.New("engine: an anomaly task needs an input of numbers")
+	}
+	r.x = make([]float64, len(r.columns))
+	var err error
+	if r.Scorer, err = anomaly.New(r.name, c.ScorerSet, schema); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
+	}
+	r.name = anomaly.Resolve(r.name, schema)
+	if c.AlarmRate > 0 {
+		if r.alarm, err = anomaly.NewAlarm(c.AlarmRate); err != nil {
+			return nil, fmt.Errorf("engine: %w", err)
+		}
+	}
+	return r, nil
+}
+
+// rate scores the newest row. The first of unusual rows is an event.
+func (e *Engine) rate(t int64) {
+	s, row := e.scorer, e.hist.Row(0)
+	for k, i := range s.columns {
+		s.x[k] = row[i]
+	}
+	score := s.Update(s.x, t)
+	on := score >= s.Limit()
+	if s.alarm != nil {
+		on = s.alarm.Update(score)
+	}
+	nan := math.NaN()
+	e.out.Predictions = append(e.out.Predictions, Prediction{Row: t, For: t, Value: score, Lower: nan, Upper: nan, Persistence: nan, Alarm: on})
+	e.stats.Predictions++
+	if on && !s.on {
+		e.event(Event{Kind: EventAnomaly, Time: t, Detector: s.name, Value: score})
+	}
+	s.on = on
+}
+
+func (s *rowScorer) save(w *state.Writer) {
+	w.Bool(s.on)
+	if s.alarm != nil {
+		s.alarm.Save(w)
+	}
+	s.Save(w)
+}
+
+func (s *rowScorer) load(r *state.Reader) {
+	s.on = r.Bool()
+	if s.alarm != nil {
+		s.alarm.Load(r)
+	}
+	s.Load(r)
+}
