@@ -30,6 +30,7 @@ type Options struct {
 // Summary is what a run measured. Errors are those of labels whose prediction was finite. Figures that nothing was measured for are 0.
 type Summary struct {
 	Task          string             `json:"task"`
+	Kind          string             `json:"kind"`
 	File          string             `json:"file"`
 	From          time.Time          `json:"from"`
 	To            time.Time          `json:"to"`
@@ -153,7 +154,7 @@ func newRun(plan *source.Plan, opts Options) (*run, error) {
 		}
 	}
 	r := &run{opts: opts, plan: plan, engine: e, newest: math.MinInt64}
-	r.sum.Task, r.sum.Nominal, r.sum.Events, r.sum.Weights = opts.Task.Name, opts.Task.Interval, []Event{}, map[string]float64{}
+	r.sum.Task, r.sum.Kind, r.sum.Nominal, r.sum.Events, r.sum.Weights = opts.Task.Name, string(opts.Task.Kind), opts.Task.Interval, []Event{}, map[string]float64{}
 	for _, s := range plan.Series() {
 		k, ok := opts.Task.EngineSeries(s.Name)
 		r.series, r.used = append(r.series, k), append(r.used, ok)

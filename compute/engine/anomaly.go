@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 
 	"skerry.dev/compute/anomaly"
@@ -11,6 +12,9 @@ import (
 
 // errNoModels is what a task that takes no model says to one.
 var errNoModels = errors.New("engine: an anomaly task learns on the device and takes no model of the hub")
+
+// refreshRows is how often pca learns anew.
+const refreshRows = "256"
 
 // rowScorer scores rows of an anomaly task.
 type rowScorer struct {
@@ -37,11 +41,19 @@ func newRowScorer(c *Config) (*rowScorer, error) {
 		return nil, errors.New("engine: an anomaly task needs an input of numbers")
 	}
 	r.x = make([]float64, len(r.columns))
+	r.name = anomaly.Resolve(r.name, schema)
+	set := c.ScorerSet
+	if r.name == "pca" && set["refresh"] == "" { // a task runs for years: what is usual moves
+		set = maps.Clone(set)
+		if set == nil {
+			set = map[string]string{}
+		}
+		set["refresh"] = refreshRows
+	}
 	var err error
-	if r.Scorer, err = anomaly.New(r.name, c.ScorerSet, schema); err != nil {
+	if r.Scorer, err = anomaly.New(r.name, set, schema); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	r.name = anomaly.Resolve(r.name, schema)
 	if c.AlarmRate > 0 {
 		if r.alarm, err = anomaly.NewAlarm(c.AlarmRate); err != nil {
 			return nil, fmt.Errorf("engine: %w", err)

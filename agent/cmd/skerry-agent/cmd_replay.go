@@ -199,7 +199,11 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 			fmt.Fprintf(t, ", %d readings %s", x.n, x.what)
 		}
 	}
-	fmt.Fprintf(t, "\nerror\t%s, last value %s, ratio %s\n", figure(s.MAE), figure(s.MAELast), figure(s.Ratio))
+	fmt.Fprintln(t)
+	if s.Kind == string(spec.KindAnomaly) {
+		return writeAnomalies(t, s)
+	}
+	fmt.Fprintf(t, "error\t%s, last value %s, ratio %s\n", figure(s.MAE), figure(s.MAELast), figure(s.Ratio))
 	if s.Accuracy > 0 {
 		fmt.Fprintf(t, "accuracy\t%s\n", figure(s.Accuracy))
 	}
@@ -235,6 +239,15 @@ func createCSV(cmd *cobra.Command, path string) (*bufio.Writer, func() error, er
 	}
 	w := bufio.NewWriter(f)
 	return w, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+}
+
+// writeAnomalies lists when the rows of an anomaly task began to be unusual.
+func writeAnomalies(t *tabwriter.Writer, s *replay.Summary) error {
+	fmt.Fprintf(t, "anomalies\t%d\n", len(s.Events))
+	for _, e := range s.Events {
+		fmt.Fprintf(t, "\t%s  %s  %s\n", e.Time.Format(time.DateTime), e.Detector, figure(e.Value))
+	}
+	return t.Flush()
 }
 
 // number writes a value for CSV, empty when it is missing.

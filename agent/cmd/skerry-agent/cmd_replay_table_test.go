@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestReplayTable(t *testing.T) {
@@ -76,4 +77,31 @@ func TestReplayTableRefuses(t *testing.T) {
 	refused(t, "--detector-set needs a --detector", "replay", "--data", data, "--target", "y", "--detector-set", "delta=1")
 	refused(t, "--interval 2", "replay", "--data", data, "--target", "y", "--interval", "2")
 	refused(t, "there is no column", "replay", "--data", data, "--target", "z")
+}
+
+func TestReplayAnomalyTask(t *testing.T) {
+	rng := rand.New(rand.NewPCG(2, 2))
+	var b strings.Builder
+	b.WriteString("ts,p,q\n")
+	for i := range 1500 {
+		p := rng.NormFloat64()
+		q := 2*p + 0.1*rng.NormFloat64()
+		if i == 1200 {
+			q = -q - 5
+		}
+		fmt.Fprintf(&b, "%s,%.4f,%.4f\n", time.Unix(int64(60*i), 0).UTC().Format(time.RFC3339), p, q)
+	}
+	task := write(t, "task.yaml", "task: pump\nkind: anomaly\ninputs: [{series: p, topic: a, path: $.p}, {series: q, topic: a, path: $.q}]\n")
+	data := write(t, "pump.csv", b.String())
+	out := must(t, "replay", "--task", task, "--data", data)
+	if !strings.Contains(out, "anomalies") || !strings.Contains(out, "1970-01-01 20:00:00  pca") {
+		t.Errorf("the jump at 20:00 is not listed:\n%s", out)
+	}
+	var s struct {
+		Kind   string
+		Events []struct{ Kind, Detector string }
+	}
+	if err := json.Unmarshal([]byte(must(t, "replay", "--task", task, "--data", data, "--json")), &s); err != nil || s.Kind != "anomaly" || len(s.Events) == 0 || s.Events[0].Kind != "anomaly" {
+		t.Errorf("report %+v, %v", s, err)
+	}
 }
