@@ -2,7 +2,7 @@ package replay
 
 import "math"
 
-// TableMetrics are those of a run: the first four of classes, the others of numbers. R2 is against the mean of all labels; Coverage and Width are those of the intervals that were issued.
+// TableMetrics are those of a run. R2 is against the mean of all labels; Coverage is that of the intervals, or sets of classes, that were issued.
 type TableMetrics struct {
 	Accuracy *float64 `json:"accuracy,omitempty"`
 	Kappa    *float64 `json:"kappa,omitempty"` // Cohen's: 0 is as good as guessing by the shares of the classes
@@ -13,6 +13,7 @@ type TableMetrics struct {
 	R2       *float64 `json:"r2,omitempty"`
 	Coverage *float64 `json:"coverage,omitempty"`
 	Width    *float64 `json:"interval_width,omitempty"`
+	SetSize  *float64 `json:"set_size,omitempty"`           // mean number of classes in a set
 	Worst    *float64 `json:"coverage_worst_500,omitempty"` // of 500 rows in a row
 }
 
@@ -82,6 +83,12 @@ func (q *prequential) metrics() *TableMetrics {
 	if q.n == 0 {
 		return m
 	}
+	if q.issued > 0 {
+		m.Coverage = at(q.covered / q.issued)
+		if !math.IsInf(q.worst, 0) {
+			m.Worst = at(q.worst)
+		}
+	}
 	if q.classes > 0 {
 		var right, chance, f1, present float64
 		for c := range q.classes {
@@ -103,6 +110,9 @@ func (q *prequential) metrics() *TableMetrics {
 			kappa = (right/q.n - chance) / (1 - chance)
 		}
 		m.Accuracy, m.Kappa, m.MacroF1, m.LogLoss = at(right/q.n), at(kappa), at(f1/present), at(q.nats/q.n)
+		if q.issued > 0 {
+			m.SetSize = at(q.width / q.issued)
+		}
 		return m
 	}
 	r2 := 0.0
@@ -111,10 +121,7 @@ func (q *prequential) metrics() *TableMetrics {
 	}
 	m.MAE, m.RMSE, m.R2 = at(q.abs/q.n), at(math.Sqrt(q.sq/q.n)), at(r2)
 	if q.issued > 0 {
-		m.Coverage, m.Width = at(q.covered/q.issued), at(q.width/q.issued)
-		if !math.IsInf(q.worst, 0) {
-			m.Worst = at(q.worst)
-		}
+		m.Width = at(q.width / q.issued)
 	}
 	return m
 }

@@ -56,6 +56,7 @@ type TableRow struct {
 	Predicted    float64
 	Lower, Upper float64   // NaN for classes and before enough errors are known
 	Classes      []float64 // probabilities; belongs to the run
+	Set          []bool    // classes that hold the truth with probability Level; belongs to the run
 	ModelLoss    float64   // of the hub's model alone: log loss, or the absolute error; NaN without one
 }
 
@@ -353,13 +354,15 @@ type waiting struct {
 	lower, upper float64
 	half         float64 // half the width of the interval, before the conformal factor
 	why          [online.SpreadInputs]float64
+	set          []bool
+	size         int
 }
 
 func (t *table) run(ctx context.Context) (*TableReport, error) {
 	began := time.Now()
 	ring := make([]waiting, t.o.Delay+1)
 	for k := range ring {
-		ring[k] = waiting{x: make([]float64, len(t.s.Inputs)+len(t.recent.Inputs())+t.c.Width()), out: make([]float64, t.c.Room()), p: make([]float64, t.c.Width())}
+		ring[k] = waiting{x: make([]float64, len(t.s.Inputs)+len(t.recent.Inputs())+t.c.Width()), out: make([]float64, t.c.Room()), p: make([]float64, t.c.Width()), set: make([]bool, t.s.Classes)}
 	}
 	s := newScores(t)
 	rows := len(t.y)
@@ -479,16 +482,15 @@ type scores struct {
 
 func newScores(t *table) *scores {
 	s := &scores{t: t, own: newPrequential(t.s.Classes), last: newPrequential(t.s.Classes), mode: newPrequential(t.s.Classes), counts: make([]float64, t.s.Classes)}
-	if t.s.Classes == 0 {
-		s.adaptive, s.spread = conformal.NewAdaptive(t.o.Level, 500), online.NewSpread()
-	}
+	s.adaptive, s.spread = conformal.NewAdaptive(t.o.Level, 500), online.NewSpread()
 	return s
 }
 
 // interval puts an interval around a prediction.
 func (s *scores) interval(w *waiting) {
 	w.lower, w.upper, w.half = math.NaN(), math.NaN(), math.NaN()
-	if s.adaptive == nil {
+	if s.t.s.Classes > 0 {
+		w.size = conformal.Set(w.set, w.p, s.adaptive.Factor(1))
 		return
 	}
 	p := w.p[0]
@@ -523,7 +525,9 @@ func (s *scores) label(w *waiting, y float64) error {
 		choice := largest(w.p)
 		s.own.class(choice, int(y), w.p[int(y)])
 		s.base(w, y)
-		row = TableRow{Row: w.row, Truth: y, Predicted: float64(choice), Lower: math.NaN(), Upper: math.NaN(), Classes: w.p}
+		s.own.interval(w.set[int(y)], float64(w.size))
+		s.adaptive.Update(conformal.SetScore(w.p[int(y)]), w.set[int(y)], float64(t.o.Delay))
+		row = TableRow{Row: w.row, Truth: y, Predicted: float64(choice), Lower: math.NaN(), Upper: math.NaN(), Classes: w.p, Set: w.set}
 		wrong := 0.0
 		if choice != int(y) {
 			wrong = 1

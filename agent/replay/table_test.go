@@ -52,6 +52,9 @@ func TestPrequentialClasses(t *testing.T) {
 	if a := *r.Metrics.Accuracy; a < 0.75 || a > 0.99 {
 		t.Errorf("accuracy %v", a)
 	}
+	if c, n := *r.Metrics.Coverage, *r.Metrics.SetSize; math.Abs(c-0.9) > 0.03 || n < 1 || n > 2 {
+		t.Errorf("sets cover %v with %v classes", c, n)
+	}
 	if b := *r.Baselines["last"].Accuracy; math.Abs(b-0.5) > 0.05 {
 		t.Errorf("the last class is right in %v of a random sequence", b)
 	}

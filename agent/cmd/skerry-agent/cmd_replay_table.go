@@ -37,7 +37,7 @@ func (t *tableFlags) bind(c *cobra.Command) {
 	fl.StringVar(&t.detector, "detector", "", "drift detector on the errors (default none)")
 	fl.StringToStringVar(&t.detectorSet, "detector-set", nil, "settings of the detector, k=v separated by commas")
 	fl.IntVar(&t.delay, "delay", 0, "rows that are predicted before a row's label is known")
-	fl.Float64Var(&t.level, "interval", 0.9, "nominal coverage of the intervals of a number, 0.5 to 0.999")
+	fl.Float64Var(&t.level, "interval", 0.9, "nominal coverage of intervals, or of sets of classes, 0.5 to 0.999")
 	fl.Uint64Var(&t.seed, "seed", 1, "seed of everything random")
 	fl.StringVar(&t.plot, "plot", "", "draw the error over the rows to this SVG file")
 	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append([]cobra.Completion{replay.Auto}, union(learner.Names(true), learner.Names(false))...), cobra.ShellCompDirectiveNoFileComp))
@@ -99,9 +99,9 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 			return err
 		}
 		done = closer
-		fmt.Fprintln(w, "row,truth,prediction,lower,upper")
+		fmt.Fprintln(w, "row,truth,prediction,lower,upper,set")
 		o.Visit = func(r *replay.TableRow) error {
-			_, err := fmt.Fprintf(w, "%d,%s,%s,%s,%s\n", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper))
+			_, err := fmt.Fprintf(w, "%d,%s,%s,%s,%s,%s\n", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper), set(r.Set))
 			return err
 		}
 	}
@@ -119,6 +119,17 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 		return err
 	}
 	return writeTable(cmd.OutOrStdout(), r)
+}
+
+// set writes the numbers of the classes of a set, separated by blanks.
+func set(in []bool) string {
+	var b strings.Builder
+	for c, ok := range in {
+		if ok {
+			fmt.Fprintf(&b, "%d ", c)
+		}
+	}
+	return strings.TrimSpace(b.String())
 }
 
 func writePlot(path string, r *replay.TableReport) error {
@@ -153,7 +164,7 @@ func writeTable(w io.Writer, r *replay.TableReport) error {
 		{"macro F1", func(m *replay.TableMetrics) *float64 { return m.MacroF1 }}, {"log loss", func(m *replay.TableMetrics) *float64 { return m.LogLoss }},
 		{"MAE", func(m *replay.TableMetrics) *float64 { return m.MAE }}, {"RMSE", func(m *replay.TableMetrics) *float64 { return m.RMSE }},
 		{"R²", func(m *replay.TableMetrics) *float64 { return m.R2 }}, {"coverage", func(m *replay.TableMetrics) *float64 { return m.Coverage }},
-		{"interval width", func(m *replay.TableMetrics) *float64 { return m.Width }}, {"worst coverage of 500", func(m *replay.TableMetrics) *float64 { return m.Worst }},
+		{"interval width", func(m *replay.TableMetrics) *float64 { return m.Width }}, {"classes in a set", func(m *replay.TableMetrics) *float64 { return m.SetSize }}, {"worst coverage of 500", func(m *replay.TableMetrics) *float64 { return m.Worst }},
 	} {
 		if m.of(all[0]) == nil {
 			continue
