@@ -526,11 +526,11 @@ func BenchmarkIngest(b *testing.B) {
 
 // TestPoison feeds a day of readings that are stuck, missing, 1e308, alternating between extremes or dated years ahead, then goes on: the error afterwards must be what it is without them, and no number may stay broken.
 func TestPoison(t *testing.T) {
-	stream := station(t, "gucheng")[:6500]
-	const from, rows, settle = 4000, 24, 48
+	stream := station(t, "gucheng")[:4500]
+	const from, rows, settle = 2500, 24, 48
 	after := func(poison func(i int, b []Reading) []Reading) (mae, before float64) {
 		cfg := airConfig()
-		cfg.Learners = []string{"linear", "adaptive-forest", "mondrian-forest", "knn"}
+		cfg.Learners = []string{"linear", "hoeffding-tree", "knn"}
 		e := mustNew(t, cfg)
 		var sum, n, sumBefore, nBefore float64
 		for i, b := range stream {
@@ -548,7 +548,7 @@ func TestPoison(t *testing.T) {
 				case row >= rows+settle && off == off:
 					sum += off
 					n++
-				case row < 0 && row >= -2500 && off == off:
+				case row < 0 && row >= -2000 && off == off:
 					sumBefore += off
 					nBefore++
 				}
@@ -584,6 +584,9 @@ func TestPoison(t *testing.T) {
 		}),
 		"nothing": func(int, []Reading) []Reading { return nil },
 	} {
+		if raced && name != "extremes" {
+			continue
+		}
 		got, _ := after(poison)
 		t.Logf("%s: %.3f", name, got)
 		if got > 1.1*clean {

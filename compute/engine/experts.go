@@ -28,7 +28,7 @@ const (
 
 // modelPrior is how much more a model of the hub, with and without correction, counts at first than a local learner; lastPrior is that of the last value.
 const (
-	modelPrior = 10
+	modelPrior = 40
 	lastPrior  = 4
 )
 

@@ -12,7 +12,7 @@ const (
 )
 
 // modelPrior is how much more a model of the hub counts at first than a learner that has seen nothing.
-const modelPrior = 10
+const modelPrior = 40
 
 // autoBytes bounds each forest of Auto: the state of all stays below some 25 MiB.
 const autoBytes = "8388608"

@@ -4,10 +4,11 @@ package learner
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
-	"strconv"
 	"strings"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/online"
 )
 
@@ -104,7 +105,7 @@ func Regressor(name string, s online.Schema, set Settings, seed uint64) (online.
 	return v, nil
 }
 
-// reader takes settings one by one and remembers what could not be read.
+// reader takes settings one by one and remembers what could not be read. A setting that is not given is 0, which is the default of every learner's options; their ranges are checked where learners are made.
 type reader struct {
 	set   Settings
 	seed  uint64
@@ -112,35 +113,25 @@ type reader struct {
 	err   error
 }
 
-func (r *reader) text(name string) string {
-	r.known = append(r.known, name)
-	v := r.set[name]
-	delete(r.set, name)
+func (r *reader) float(name string) (v float64) {
+	r.take(setting.Number(name, &v, math.Inf(-1), math.Inf(1), ""))
 	return v
 }
 
-func (r *reader) float(name string) float64 {
-	s := r.text(name)
-	if s == "" {
-		return 0
-	}
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("setting %s=%q: must be a number", name, s)
-	}
+func (r *reader) int(name string) (v int) {
+	s := setting.Whole(name, &v, math.MinInt, math.MaxInt, "")
+	s.Allowed = "a whole number"
+	r.take(s)
 	return v
 }
 
-func (r *reader) int(name string) int {
-	s := r.text(name)
-	if s == "" {
-		return 0
+func (r *reader) take(s setting.Setting) {
+	r.known = append(r.known, s.Name)
+	given := r.set[s.Name]
+	delete(r.set, s.Name)
+	if given != "" && !s.Set(given) && r.err == nil {
+		r.err = fmt.Errorf("setting %s=%q: must be %s", s.Name, given, s.Allowed)
 	}
-	v, err := strconv.Atoi(s)
-	if err != nil && r.err == nil {
-		r.err = fmt.Errorf("setting %s=%q: must be a whole number", name, s)
-	}
-	return v
 }
 
 func (r *reader) finish(name string, err error) error {

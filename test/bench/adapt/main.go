@@ -136,7 +136,7 @@ func run(data, delays, only string, verbose bool) error {
 				}
 			}
 			fmt.Fprintf(w, "%s\t%d\t%.4g\t%.4g\t%.4g\t%s\t%+.2f %%\t%+.1f %%\t%.2f\t", s.name, delay, own, model, best, name, 100*(own/min(best, model)-1), 100*(own/model-1), late.sum/late.n/held)
-			if c := r.Metrics.Coverage; c != nil {
+			if c := r.Metrics.Coverage; r.Metrics.Width != nil {
 				fmt.Fprintf(w, "%.4f\t%.3f\t%.4g\t%.4g\t%.4f\t", *c, *r.Metrics.Worst, *r.Metrics.Width, 2*half, within.sum/within.n)
 			}
 			fmt.Fprintln(w)
