@@ -2,6 +2,7 @@ package anomaly
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"math"
 	"math/rand/v2"
@@ -140,6 +141,26 @@ func TestSaveAndResume(t *testing.T) {
 	})
 }
 
+// TestFewRows: forests that are grown from the fewest rows that settings allow give scores that are scores.
+func TestFewRows(t *testing.T) {
+	for _, settings := range []map[string]string{{"train": "2"}, {"refresh": "1"}, {"refresh": "1", "sample": "8"}} {
+		s, err := New("isolation-forest", settings, Schema{Columns: []string{"a", "b"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, x := range stream(300, 2, 12) {
+			if p := s.Update(x, int64(i)); !(p >= 0 && p <= 1) {
+				t.Fatalf("%v: score %v of row %d", settings, p, i)
+			}
+			again, _ := New("isolation-forest", settings, Schema{Columns: []string{"a", "b"}})
+			r := &state.Reader{B: saved(s)}
+			if again.Load(r); r.Err() != nil {
+				t.Fatalf("%v: the state after row %d does not load", settings, i)
+			}
+		}
+	}
+}
+
 func TestDamagedStates(t *testing.T) {
 	each(t, func(t *testing.T, columns int, made func() Scorer) {
 		a := made()
@@ -170,6 +191,39 @@ func TestDamagedStates(t *testing.T) {
 				}
 				if i > 300 {
 					break
+				}
+			}
+		}
+	})
+}
+
+// TestExtremeStates puts numbers that break sums and counters in the place of numbers of a snapshot: what is taken all the same goes on with scores that are scores, and saves a state that is taken again.
+func TestExtremeStates(t *testing.T) {
+	each(t, func(t *testing.T, columns int, made func() Scorer) {
+		a := made()
+		rows := stream(900, columns, 4)
+		for i, x := range rows[:700] {
+			a.Update(x, int64(i)*minute)
+		}
+		s := saved(a)
+		words := len(s) / 8
+		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-30)/4 { // all near the ends, fewer between
+			for _, v := range []uint64{1<<63 - 1, 1 << 63, math.Float64bits(math.NaN()), math.Float64bits(math.MaxFloat64), math.Float64bits(-1e300)} {
+				bad := slices.Clone(s)
+				binary.LittleEndian.PutUint64(bad[8*at:], v)
+				b := made()
+				r := &state.Reader{B: bad}
+				if b.Load(r); r.Err() != nil {
+					continue
+				}
+				for i, x := range rows[700:] {
+					if p := b.Update(x, int64(700+i)*minute); !(p >= 0 && p <= 1) {
+						t.Fatalf("number %d as %#x: score %v of row %d", at, v, p, i)
+					}
+				}
+				r = &state.Reader{B: saved(b)}
+				if made().Load(r); r.Err() != nil {
+					t.Fatalf("number %d as %#x is taken, but what it becomes is not", at, v)
 				}
 			}
 		}
@@ -312,6 +366,12 @@ func TestNew(t *testing.T) {
 		{"half-space-trees", map[string]string{"likelihood": "20"}, three, `likelihood "20": must be 0 or a whole number from 100`},
 		{"isolation-forest", map[string]string{"seed": "-1"}, three, `seed "-1": must be a whole number from 0`},
 		{"auto", nil, Schema{}, "0 columns: must be 1 to 4096"},
+		{"isolation-forest", map[string]string{"train": "1"}, three, "train 1: must be 0 or at least 2 rows"},
+		{"random-cut-forest", map[string]string{"trees": "1000", "sample": "8192", "shingle": "64"}, three, "random-cut-forest: the state would take"},
+		{"half-space-trees", map[string]string{"trees": "1000", "depth": "16", "window": "65536"}, Schema{Columns: make([]string, 4096)}, "must be at most 2147 MB"},
+		{"isolation-forest", map[string]string{"window": "1048576"}, Schema{Columns: make([]string, 4096)}, "the state would take"},
+		{"pca", map[string]string{"train": "1048576"}, Schema{Columns: make([]string, 512)}, "the state would take"},
+		{"seasonal", map[string]string{"history": "1048576"}, Schema{Columns: make([]string, 4096)}, "the state would take"},
 	} {
 		if _, err := New(c.name, c.settings, c.schema); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("New(%q, %v) = %v, want %q", c.name, c.settings, err, c.want)

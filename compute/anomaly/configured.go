@@ -3,6 +3,7 @@ package anomaly
 import (
 	"slices"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -14,15 +15,16 @@ type configured struct {
 	peaks      peaks
 }
 
-func (c *configured) settings() []setting {
+func (c *configured) settings() []setting.Setting {
 	all := c.configurable.settings()
-	if !slices.ContainsFunc(all, func(s setting) bool { return s.name == "hold" }) {
+	if !slices.ContainsFunc(all, func(s setting.Setting) bool { return s.Name == "hold" }) {
 		all = append(all, holding(&c.hold))
 	}
-	return append(all, setting{"likelihood", "scores with which the mean of the last ten is compared, so that streams with many high scores need more for an alarm; 0 leaves scores as they are", "0 or a whole number from 100 to 1048576",
-		wholeNumber("", &c.rows, 0, 1<<20, "").get, func(s string) bool {
-			return wholeNumber("", &c.rows, 0, 1<<20, "").set(s) && (c.rows == 0 || c.rows >= 100)
-		}})
+	runs := setting.Whole("likelihood", &c.rows, 0, 1<<20, "scores with which the mean of the last ten is compared, so that streams with many high scores need more for an alarm; 0 leaves scores as they are")
+	runs.Allowed = "0 or a whole number from 100 to 1048576"
+	within := runs.Set
+	runs.Set = func(s string) bool { return within(s) && (c.rows == 0 || c.rows >= 100) }
+	return append(all, runs)
 }
 
 func (c *configured) start(schema Schema) error {

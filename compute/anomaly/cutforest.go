@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -35,13 +36,13 @@ func newCutForest() *cutForest {
 	return &cutForest{trees: 40, sample: 256, memory: 8192, shingle: 1, seed: 1}
 }
 
-func (f *cutForest) settings() []setting {
-	return []setting{
-		wholeNumber("trees", &f.trees, 1, 1000, "trees"),
-		wholeNumber("sample", &f.sample, 16, 1<<13, "points that the trees hold; the memory is trees times sample times columns times shingle times 32 bytes"),
-		wholeNumber("memory", &f.memory, 16, 1<<32, "mean age of the points, in rows; at most sample keeps the newest"),
-		wholeNumber("shingle", &f.shingle, 1, 64, "rows in a row that are one point, for the shape of single series"),
-		wholeNumber("train", &f.train, 0, 1<<32, "rows to learn from, after which the trees stay; 0 goes on"),
+func (f *cutForest) settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Whole("trees", &f.trees, 1, 1000, "trees"),
+		setting.Whole("sample", &f.sample, 16, 1<<13, "points that the trees hold; the memory is trees times sample times columns times shingle times 32 bytes"),
+		setting.Whole("memory", &f.memory, 16, 1<<32, "mean age of the points, in rows; at most sample keeps the newest"),
+		setting.Whole("shingle", &f.shingle, 1, 64, "rows in a row that are one point, for the shape of single series"),
+		setting.Whole("train", &f.train, 0, 1<<32, "rows to learn from, after which the trees stay; 0 goes on"),
 		seed(&f.seed),
 	}
 }
@@ -50,6 +51,9 @@ func (f *cutForest) start(schema Schema) error {
 	d := len(schema.Columns) * int(f.shingle)
 	if f.train > 0 && f.train < f.sample+f.shingle {
 		f.sample = max(f.train-f.shingle, 1) // fewer rows make smaller trees
+	}
+	if err := affordable(float64(f.trees) * float64(f.sample+1) * (32*float64(d) + 72)); err != nil {
+		return err
 	}
 	size := int(f.sample)
 	f.width, f.rows = d, newWindow(size, d)
@@ -183,7 +187,7 @@ func (f *cutForest) Load(r *state.Reader) {
 	for _, v := range [][]float64{f.lap, f.middle, f.spread, f.points} {
 		r.FloatsInto(v)
 	}
-	ok := f.laps >= 0 && f.seen >= 0 && (!f.scaled && f.rows.len() < f.rows.size || f.scaled && f.seen >= f.sample && f.rows.len() == 0)
+	ok := counted(f.laps, f.seen) && (!f.scaled && f.rows.len() < f.rows.size || f.scaled && f.seen >= f.sample && f.rows.len() == 0)
 	for _, v := range f.points {
 		ok = ok && math.Abs(v) <= farthest
 	}

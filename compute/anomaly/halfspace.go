@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -31,12 +32,12 @@ type halfspace struct {
 
 func newHalfspace() *halfspace { return &halfspace{trees: 25, depth: 10, window: 250, seed: 1} }
 
-func (h *halfspace) settings() []setting {
-	return []setting{
-		wholeNumber("trees", &h.trees, 1, 1000, "trees"),
-		wholeNumber("depth", &h.depth, 1, 16, "times that the space is halved; the memory doubles with each"),
-		wholeNumber("window", &h.window, 16, 1<<16, "rows that are counted: after as many the new ones become the reference, or with train a fair sample of those is it"),
-		wholeNumber("train", &h.train, 0, 1<<32, "rows to learn from, after which the reference stays; 0 goes on"),
+func (h *halfspace) settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Whole("trees", &h.trees, 1, 1000, "trees"),
+		setting.Whole("depth", &h.depth, 1, 16, "times that the space is halved; the memory doubles with each"),
+		setting.Whole("window", &h.window, 16, 1<<16, "rows that are counted: after as many the new ones become the reference, or with train a fair sample of those is it"),
+		setting.Whole("train", &h.train, 0, 1<<32, "rows to learn from, after which the reference stays; 0 goes on"),
 		seed(&h.seed),
 	}
 }
@@ -44,6 +45,9 @@ func (h *halfspace) settings() []setting {
 func (h *halfspace) start(schema Schema) error {
 	d := len(schema.Columns)
 	inner := 1<<h.depth - 1
+	if err := affordable(28*float64(h.trees)*float64(inner+1) + 8*float64(h.window)*float64(d)); err != nil {
+		return err
+	}
 	h.width, h.rows = d, newWindow(int(h.window), d)
 	h.low, h.high, h.z, h.sorted = make([]float64, d), make([]float64, d), make([]float64, d), make([]float64, 0, h.window)
 	h.column, h.at = make([]int32, int(h.trees)*inner), make([]float64, int(h.trees)*inner)
@@ -203,7 +207,7 @@ func (h *halfspace) Load(r *state.Reader) {
 	r.FloatsInto(h.low)
 	r.FloatsInto(h.high)
 	r.FloatsInto(h.mass)
-	ok := h.seen >= 0 && (h.train > 0 || h.rows.len() < h.rows.size)
+	ok := counted(h.seen) && (h.train > 0 || h.rows.len() < h.rows.size)
 	for j := range h.low {
 		ok = ok && h.low[j] >= -largest && h.low[j] <= h.high[j] && h.high[j] <= largest
 	}

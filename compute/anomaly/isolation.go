@@ -1,10 +1,12 @@
 package anomaly
 
 import (
+	"errors"
 	"math"
 	"math/rand/v2"
 
 	"skerry.dev/compute/internal/exact"
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -41,19 +43,25 @@ func newIsolation() *isolation {
 	return &isolation{trees: 100, sample: 256, window: 8192, refresh: 512, train: 0, seed: 1}
 }
 
-func (f *isolation) settings() []setting {
-	return []setting{
-		wholeNumber("trees", &f.trees, 1, 1000, "trees of the forest"),
-		wholeNumber("sample", &f.sample, 8, 1<<14, "rows drawn for each tree"),
-		wholeNumber("window", &f.window, 32, 1<<20, "rows that are kept to draw from: the newest, or with train a fair sample of those"),
-		wholeNumber("refresh", &f.refresh, 1, 1<<32, "rows after which the forest is grown again"),
-		wholeNumber("train", &f.train, 0, 1<<32, "rows to learn from, after which the forest stays; 0 goes on"),
+func (f *isolation) settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Whole("trees", &f.trees, 1, 1000, "trees of the forest"),
+		setting.Whole("sample", &f.sample, 8, 1<<14, "rows drawn for each tree"),
+		setting.Whole("window", &f.window, 32, 1<<20, "rows that are kept to draw from: the newest, or with train a fair sample of those"),
+		setting.Whole("refresh", &f.refresh, 1, 1<<32, "rows after which the forest is grown again"),
+		setting.Whole("train", &f.train, 0, 1<<32, "rows to learn from, after which the forest stays; 0 goes on"),
 		seed(&f.seed),
 	}
 }
 
 func (f *isolation) start(schema Schema) error {
+	if f.train == 1 {
+		return errors.New("train 1: must be 0 or at least 2 rows, one is never alone")
+	}
 	f.width = len(schema.Columns)
+	if err := affordable(8*float64(f.window)*float64(f.width+1) + 48*float64(f.trees)*float64(f.sample)); err != nil {
+		return err
+	}
 	f.rows = newWindow(int(f.window), f.width)
 	f.pcg = rand.NewPCG(f.seed, 0x15071a7104)
 	f.rng = rand.New(f.pcg)
@@ -74,7 +82,7 @@ func (f *isolation) Update(x []float64, _ int64) float64 {
 	switch {
 	case f.train == 0:
 		f.rows.add(x)
-		if f.since >= f.refresh || len(f.roots) == 0 && f.seen >= f.sample {
+		if f.seen > 1 && f.since >= f.refresh || len(f.roots) == 0 && f.seen >= f.sample {
 			f.grow()
 		}
 	default:
@@ -232,7 +240,7 @@ func (f *isolation) Load(r *state.Reader) {
 	f.roots = r.Ints()
 	n := r.Len(40)
 	f.nodes = make([]isolationNode, n)
-	ok := f.seen >= 0 && f.since >= 0 && int64(len(f.roots)) <= f.trees && (len(f.roots) == 0 || f.usual > 0 && f.usual <= 100)
+	ok := counted(f.seen, f.since) && int64(len(f.roots)) <= f.trees && (len(f.roots) == 0 || f.usual > 0 && f.usual <= 100)
 	for i := range f.nodes {
 		column, left, right := r.Int(), r.Int(), r.Int()
 		f.nodes[i] = isolationNode{int32(column), int32(left), int32(right), r.Bool(), r.Float()}

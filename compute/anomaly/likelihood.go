@@ -91,7 +91,7 @@ func (l *Likelihood) Load(r *state.Reader) {
 	l.scores.load(r)
 	l.sum, l.sq, l.since = r.Float(), r.Float(), r.Int()
 	most := float64(len(l.scores.ring) + 1)
-	if !(math.Abs(l.sum) <= most && math.Abs(l.sq) <= most) || l.since < 0 {
+	if !(math.Abs(l.sum) <= most && math.Abs(l.sq) <= most) || !counted(l.since) {
 		r.Fail()
 		l.sum, l.sq, l.since = 0, 0, 0
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -32,13 +33,13 @@ type pca struct {
 
 func newPCA() *pca { return &pca{train: 400, refresh: 0, smooth: 5, variance: 0.7, quantile: 0.99} }
 
-func (p *pca) settings() []setting {
-	return []setting{
-		wholeNumber("train", &p.train, 10, 1<<20, "rows that the components are fitted to; they have no score"),
-		wholeNumber("refresh", &p.refresh, 0, 1<<32, "rows after which the components are fitted again, to the newest rows; 0 keeps them"),
-		wholeNumber("smooth", &p.smooth, 1, 1000, "rows over which the median is taken, against single noisy ones; a row at three times its limit is an alarm alone"),
-		number("variance", &p.variance, 0, 1, "share of the variance that the components carry"),
-		number("quantile", &p.quantile, 0.5, 1, "of the fitted rows that lie within a limit"),
+func (p *pca) settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Whole("train", &p.train, 10, 1<<20, "rows that the components are fitted to; they have no score"),
+		setting.Whole("refresh", &p.refresh, 0, 1<<32, "rows after which the components are fitted again, to the newest rows; 0 keeps them"),
+		setting.Whole("smooth", &p.smooth, 1, 1000, "rows over which the median is taken, against single noisy ones; a row at three times its limit is an alarm alone"),
+		setting.Number("variance", &p.variance, 0, 1, "share of the variance that the components carry"),
+		setting.Number("quantile", &p.quantile, 0.5, 1, "of the fitted rows that lie within a limit"),
 	}
 }
 
@@ -46,6 +47,9 @@ func (p *pca) start(schema Schema) error {
 	d := len(schema.Columns)
 	if d > mostPCA {
 		return fmt.Errorf("%d columns: at most %d", d, mostPCA)
+	}
+	if err := affordable(8 * float64(p.train+int64(2*d)) * float64(d)); err != nil {
+		return err
 	}
 	p.width, p.rows, p.last = d, newWindow(int(p.train), d), newRecent(int(p.smooth))
 	p.mean, p.scale, p.z = make([]float64, d), make([]float64, d), make([]float64, d)
@@ -233,7 +237,7 @@ func (p *pca) Load(r *state.Reader) {
 	p.spread, p.parts = r.Floats(), r.Floats()
 	p.limitT, p.limitQ = r.Float(), r.Float()
 	p.last.load(r)
-	ok := len(p.spread) <= p.width && len(p.parts) == len(p.spread)*p.width && p.since >= 0
+	ok := len(p.spread) <= p.width && len(p.parts) == len(p.spread)*p.width && counted(p.since)
 	within := func(low, high float64, values ...float64) {
 		for _, v := range values {
 			ok = ok && v >= low && v <= high

@@ -52,7 +52,7 @@ func (p *peaks) save(w *state.Writer) {
 func (p *peaks) load(r *state.Reader) {
 	p.n = r.Int()
 	n := r.Len(16)
-	if n > p.size || p.n < 0 || p.n > math.MaxInt64/2 {
+	if n > p.size || !counted(p.n) {
 		r.Fail()
 		p.n, n = 0, 0
 	}

@@ -61,11 +61,6 @@ func (p *profile) update(t int64, v float64) (expected float64, ok bool) {
 			row[b], p.counts[b] = math.NaN(), 0
 		}
 	}
-	if round-p.round > rounds {
-		for b := range p.means {
-			p.means[b] = math.NaN()
-		}
-	}
 	p.round = round
 	bin := int(float64(within) / float64(p.period) * float64(p.bins))
 	bin = min(bin, p.bins-1)
@@ -111,6 +106,10 @@ func (p *profile) load(r *state.Reader) {
 	p.began, p.round, p.early = r.Bool(), r.Int(), r.Int()
 	r.FloatsInto(p.means)
 	r.FloatsInto(p.counts)
+	if !counted(p.early) {
+		r.Fail()
+		p.early = 0
+	}
 	for i, v := range p.means {
 		if v == v && !(math.Abs(v) <= largest) {
 			r.Fail()

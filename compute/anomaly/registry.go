@@ -1,25 +1,19 @@
 package anomaly
 
 import (
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
+
+	"skerry.dev/compute/internal/setting"
 )
 
 // Setting describes one setting of a scorer.
-type Setting struct {
-	Name    string
-	Value   string // what it is, by default what it would be
-	Allowed string // "a whole number from 1 to 1024"
-	Help    string
-}
+type Setting = setting.Described
 
 // configurable is a scorer before it is started: settings are bound to its fields, and start makes the state.
 type configurable interface {
 	Scorer
-	settings() []setting
+	settings() []setting.Setting
 	start(schema Schema) error
 }
 
@@ -44,15 +38,10 @@ func Names() []string {
 	return names
 }
 
-// canonical makes names comparable: capital letters, and underscores for hyphens, do not matter.
-func canonical(name, join string) string {
-	return strings.NewReplacer("_", join, "-", join, " ", join).Replace(strings.ToLower(strings.TrimSpace(name)))
-}
-
 // Resolve returns the name of the scorer that a name stands for: that which suits the schema for "auto", else the name itself in its canonical form. Auto is seasonal for a single series, pca for several that are measured over
 // time, whose first rows are usual, and isolation-forest for the rows of a table, where nothing is said about the first.
 func Resolve(name string, schema Schema) string {
-	if name = canonical(name, "-"); name != "auto" && name != "" {
+	if name = setting.Canonical(name, "-"); name != "auto" && name != "" {
 		return name
 	}
 	switch {
@@ -67,7 +56,7 @@ func Resolve(name string, schema Schema) string {
 // Summary says in a few words what a scorer watches, "" for an unknown name.
 func Summary(name string) string {
 	for _, k := range kinds {
-		if k.name == canonical(name, "-") {
+		if k.name == setting.Canonical(name, "-") {
 			return k.summary
 		}
 	}
@@ -85,32 +74,18 @@ func New(name string, settings map[string]string, schema Schema) (Scorer, error)
 		return nil, err
 	}
 	d = &configured{configurable: d}
-	all := d.settings()
-	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		i := slices.IndexFunc(all, func(s setting) bool { return s.name == canonical(key, "_") })
-		if i < 0 {
-			errs = append(errs, fmt.Errorf("%s has no setting %q: there are %s", name, key, list(all)))
-			continue
-		}
-		if !all[i].set(strings.TrimSpace(settings[key])) {
-			errs = append(errs, fmt.Errorf("%s: %s %q: must be %s", name, all[i].name, settings[key], all[i].allowed))
-		}
-	}
-	if len(errs) == 0 {
-		if err := d.start(schema); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err := setting.Apply(name, d.settings(), settings); err != nil {
 		return nil, err
+	}
+	if err := d.start(schema); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return d, nil
 }
 
 // Settings returns the settings of a scorer at their defaults.
 func Settings(name string) ([]Setting, error) {
-	d, err := find(canonical(name, "-"))
+	d, err := find(setting.Canonical(name, "-"))
 	if err != nil {
 		return nil, err
 	}
@@ -123,11 +98,7 @@ func Current(s Scorer) []Setting {
 	if !ok {
 		return nil
 	}
-	var out []Setting
-	for _, s := range c.settings() {
-		out = append(out, Setting{s.name, s.get(), s.allowed, s.help})
-	}
-	return out
+	return setting.Describe(c.settings())
 }
 
 func find(name string) (configurable, error) {
@@ -137,12 +108,4 @@ func find(name string) (configurable, error) {
 		}
 	}
 	return nil, fmt.Errorf("no anomaly detector %q: there are %s", name, strings.Join(Names(), ", "))
-}
-
-func list(all []setting) string {
-	var parts []string
-	for _, s := range all {
-		parts = append(parts, fmt.Sprintf("%s (%s, default %s)", s.name, s.allowed, s.get()))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -22,6 +22,17 @@ func (s Schema) check() error {
 	return nil
 }
 
+// maxBytes bounds what the state of a scorer may grow to.
+const maxBytes = 1 << 31
+
+// affordable refuses settings and columns with which the state would grow beyond any device's memory.
+func affordable(bytes float64) error {
+	if bytes > maxBytes {
+		return fmt.Errorf("the state would take %.0f MB with these settings and columns: must be at most %d MB", bytes/1e6, maxBytes/1_000_000)
+	}
+	return nil
+}
+
 // Scorer tells how unusual the rows of a stream are.
 //
 // A scorer never sees ahead: the score of a row depends on it and the rows before it. Rows are never kept by reference nor changed. Values that are NaN or infinite are missing, values beyond ±1e150 are taken for that: no

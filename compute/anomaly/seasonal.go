@@ -3,6 +3,7 @@ package anomaly
 import (
 	"math"
 
+	"skerry.dev/compute/internal/setting"
 	"skerry.dev/compute/state"
 )
 
@@ -32,30 +33,32 @@ type watch struct {
 }
 
 const (
-	short      = 20 // values in the means and spreads
-	novel      = 8  // nats for a histogram of a new kind: as much as one value in 3000
-	median     = 35 // values whose median is expected where there is no period
-	alarmNats  = 30 // default limit, in nats over the five features and the two novelties
-	secondsDay = 86_400
+	short     = 20 // values in the means and spreads
+	novel     = 8  // nats for a histogram of a new kind: as much as one value in 3000
+	median    = 35 // values whose median is expected where there is no period
+	alarmNats = 30 // default limit, in nats over the five features and the two novelties
 )
 
 func newSeasonal() *seasonal {
 	return &seasonal{history: 4096, tail: 0.02, hold: 100, limit: alarmNats}
 }
 
-func (s *seasonal) settings() []setting {
-	return []setting{
-		wholeNumber("history", &s.history, 100, 1<<20, "values that are remembered; the memory is 80 bytes for each"),
-		number("tail", &s.tail, 0, 0.5, "share of the remembered values that are the tail"),
+func (s *seasonal) settings() []setting.Setting {
+	return []setting.Setting{
+		setting.Whole("history", &s.history, 100, 1<<20, "values that are remembered; the memory is 80 bytes for each"),
+		setting.Number("tail", &s.tail, 0, 0.5, "share of the remembered values that are the tail"),
 		holding(&s.hold),
-		text("period", &s.period, `a duration such as 24h, a number of rows for streams without times, or "none"`, "length of the season (default 24h, none without times)"),
-		number("limit", &s.limit, 0, 1e6, "surprise that is an alarm, in nats, and has the score 0.5"),
+		setting.Text("period", &s.period, `a duration such as 24h, a number of rows for streams without times, or "none"`, "length of the season (default 24h, none without times)"),
+		setting.Number("limit", &s.limit, 0, 1e6, "surprise that is an alarm, in nats, and has the score 0.5"),
 	}
 }
 
 func (s *seasonal) start(schema Schema) error {
 	period, bins, err := seasonPeriod(s.period, schema.Timed)
 	if err != nil {
+		return err
+	}
+	if err := affordable(float64(len(schema.Columns)) * (80*float64(s.history) + 16*float64(s.hold) + 8*float64(rounds+1)*float64(bins))); err != nil {
 		return err
 	}
 	s.series = make([]watch, len(schema.Columns))

@@ -239,7 +239,7 @@ func (a *ADWIN) Load(r *state.Reader) {
 	width := int64(0)
 	for i := range b.rows {
 		t, v := r.Floats(), r.Floats()
-		if len(t) != len(v) || len(t) > maxBuckets || !finite(t...) || !finite(v...) {
+		if len(t) != len(v) || len(t) > maxBuckets || !bounded(t...) || !bounded(v...) {
 			r.Fail()
 			return
 		}
@@ -247,7 +247,7 @@ func (a *ADWIN) Load(r *state.Reader) {
 		copy(b.rows[i].variance[:], v)
 		width += int64(len(t)) << i
 	}
-	need(r, width == b.width && b.ticks >= -1 && finite(b.total, b.variance))
+	need(r, width == b.width && b.ticks >= -1 && bounded(b.total, b.variance))
 	need(r, n == 0 || b.rows[n-1].n > 0) // an empty last row would have no oldest bucket to drop
 	if r.Err() == nil {
 		*a = b

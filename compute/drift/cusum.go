@@ -55,7 +55,7 @@ func (c *CUSUM) Save(w *state.Writer) {
 // Load implements Detector.
 func (c *CUSUM) Load(r *state.Reader) {
 	s := cusumState{n: r.Int(), mean: r.Float(), rise: r.Float(), fall: r.Float(), alarmed: r.Bool()}
-	need(r, s.n >= 0 && finite(s.mean, s.rise, s.fall) && s.rise >= 0 && s.fall >= 0)
+	need(r, counted(s.n) && bounded(s.mean, s.rise, s.fall) && s.rise >= 0 && s.fall >= 0)
 	if r.Err() == nil {
 		c.cusumState = s
 	}

@@ -102,6 +102,26 @@ func need(r *state.Reader, ok bool) {
 // count tells whether a float is a number of values.
 func count(n float64) bool { return n >= 0 && n <= 1<<53 && n == math.Floor(n) }
 
+// counted tells whether integers are numbers of values, with room to count on.
+func counted(n ...int64) bool {
+	for _, k := range n {
+		if k < 0 || k > 1<<53 {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded tells whether numbers can be sums of measurements or of their squares, with room to go on summing.
+func bounded(v ...float64) bool {
+	for _, x := range v {
+		if !(math.Abs(x) <= 1e300) {
+			return false
+		}
+	}
+	return true
+}
+
 // unit tells whether all values lie in [0, 1].
 func unit(v ...float64) bool {
 	for _, x := range v {

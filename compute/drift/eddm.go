@@ -101,7 +101,7 @@ func (d *EDDM) Load(r *state.Reader) {
 	s.n, s.last = r.Int(), r.Int()
 	s.distance.load(r, 1<<53)
 	s.squares, s.highest, s.alarmed, s.warning = r.Float(), r.Float(), r.Bool(), r.Bool()
-	need(r, s.n >= 0 && s.n <= 1<<53 && s.last >= 0 && s.last <= s.n && finite(s.squares, s.highest) && s.squares >= 0)
+	need(r, counted(s.n, s.last) && s.last <= s.n && bounded(s.squares, s.highest) && s.squares >= 0)
 	if r.Err() == nil {
 		d.eddmState = s
 	}

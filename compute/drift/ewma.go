@@ -83,7 +83,7 @@ func (d *EWMA) Save(w *state.Writer) {
 // Load implements Detector.
 func (d *EWMA) Load(r *state.Reader) {
 	s := ewmaState{n: r.Int(), errors: r.Int(), average: r.Float(), decay: r.Float(), alarmed: r.Bool(), warning: r.Bool()}
-	need(r, s.n >= 0 && s.errors >= 0 && s.errors <= s.n && unit(s.average, s.decay))
+	need(r, counted(s.n, s.errors) && s.errors <= s.n && unit(s.average, s.decay))
 	if r.Err() == nil {
 		d.ewmaState = s
 	}

@@ -89,7 +89,7 @@ func (d *FirstKS) Save(w *state.Writer) {
 func (d *FirstKS) Load(r *state.Reader) {
 	n, first, ring, away, nearest := r.Int(), r.Floats(), r.Floats(), r.Bool(), r.Float()
 	kept := int64(len(ring))
-	need(r, n >= 0 && int64(len(first)) <= d.Reference && kept <= d.Window && unit(nearest))
+	need(r, counted(n) && int64(len(first)) <= d.Reference && kept <= d.Window && unit(nearest))
 	need(r, kept == min(n, d.Window) && (n == 0 || int64(len(first)) == d.Reference))
 	need(r, int64(len(first)) < d.Reference || slices.IsSorted(first))
 	for _, values := range [][]float64{first, ring} {

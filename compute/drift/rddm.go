@@ -158,7 +158,7 @@ func (d *RDDM) Load(r *state.Reader) {
 	s.restarting, s.alarmed, s.warning = r.Bool(), r.Bool(), r.Bool()
 	kept := []byte(r.String())
 	size := d.StableConcept
-	need(r, s.n >= 1 && s.n <= 1<<53 && s.seen >= 0 && s.warnAt >= -1 && unit(s.p, s.s) && finite(s.pMin, s.sMin, s.best))
+	need(r, s.n >= 1 && counted(s.n, s.seen) && s.warnAt >= -1 && s.warnAt <= s.seen && unit(s.p, s.s) && finite(s.pMin, s.sMin, s.best))
 	need(r, len(kept) == 0 && s.seen == 0 && s.stored == 0 || int64(len(kept)) == size && s.last >= 0)
 	need(r, s.stored >= 0 && s.stored <= size && s.first >= 0 && s.first < size && s.last >= -1 && s.last < size && s.warnPos >= -1 && s.warnPos < size)
 	for _, e := range kept {

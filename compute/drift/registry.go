@@ -1,25 +1,19 @@
 package drift
 
 import (
-	"errors"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
+
+	"skerry.dev/compute/internal/setting"
 )
 
 // Setting describes one setting of a detector.
-type Setting struct {
-	Name    string
-	Value   string // what it is, by default what it would be
-	Allowed string // "0 < x < 1", "up, down or both"
-	Help    string
-}
+type Setting = setting.Described
 
 // configurable is a detector whose settings have names.
 type configurable interface {
 	Detector
-	settings() []setting
+	settings() []setting.Setting
 }
 
 // kinds are the detectors by name.
@@ -59,16 +53,11 @@ func Names() []string {
 // Summary says in a few words what a detector finds, "" for an unknown name.
 func Summary(name string) string {
 	for _, k := range kinds {
-		if k.name == canonical(name, "-") {
+		if k.name == setting.Canonical(name, "-") {
 			return k.summary
 		}
 	}
 	return ""
-}
-
-// canonical makes names comparable: PageHinkley's underscore, hyphen or capital letters do not matter.
-func canonical(name, join string) string {
-	return strings.NewReplacer("_", join, "-", join).Replace(strings.ToLower(strings.TrimSpace(name)))
 }
 
 // New makes a detector from its name and settings, those of [Names] and [Settings]; what is not set is at its default, that of the detector's reference. Capital letters, and _ for -, do not matter. The error names every
@@ -78,24 +67,11 @@ func New(name string, settings map[string]string) (Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := d.settings()
-	var errs []error
-	for _, key := range slices.Sorted(maps.Keys(settings)) {
-		i := slices.IndexFunc(all, func(s setting) bool { return s.name == canonical(key, "_") })
-		if i < 0 {
-			errs = append(errs, fmt.Errorf("%s has no setting %q: there are %s", canonical(name, "-"), key, list(all)))
-			continue
-		}
-		if !all[i].set(strings.TrimSpace(settings[key])) {
-			errs = append(errs, fmt.Errorf("%s: %s %q: must be %s", canonical(name, "-"), all[i].name, settings[key], all[i].allowed))
-		}
+	err = setting.Apply(setting.Canonical(name, "-"), d.settings(), settings)
+	if c, ok := d.(interface{ check() error }); ok && err == nil {
+		err = c.check()
 	}
-	if len(errs) == 0 {
-		if c, ok := d.(interface{ check() error }); ok {
-			errs = append(errs, c.check())
-		}
-	}
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -116,26 +92,14 @@ func Current(d Detector) []Setting {
 	if !ok {
 		return nil
 	}
-	var out []Setting
-	for _, s := range c.settings() {
-		out = append(out, Setting{s.name, s.get(), s.allowed, s.help})
-	}
-	return out
+	return setting.Describe(c.settings())
 }
 
 func find(name string) (configurable, error) {
 	for _, k := range kinds {
-		if k.name == canonical(name, "-") {
+		if k.name == setting.Canonical(name, "-") {
 			return k.make(), nil
 		}
 	}
 	return nil, fmt.Errorf("no detector %q: there are %s", name, strings.Join(Names(), ", "))
-}
-
-func list(all []setting) string {
-	var parts []string
-	for _, s := range all {
-		parts = append(parts, fmt.Sprintf("%s (%s, default %s)", s.name, s.allowed, s.get()))
-	}
-	return strings.Join(parts, "; ")
 }

@@ -170,11 +170,11 @@ func (d *SEED) Load(r *state.Reader) {
 	width := int64(0)
 	for i := range blocks {
 		b := seedBlock{n: r.Int(), capacity: r.Int(), total: r.Float(), variance: r.Float()}
-		need(r, b.n >= 1 && b.n <= b.capacity && b.capacity <= 1<<48 && finite(b.total, b.variance) && b.variance >= 0)
+		need(r, b.n >= 1 && b.n <= b.capacity && b.capacity <= 1<<48 && bounded(b.total, b.variance) && b.variance >= 0)
 		blocks[i] = b
 		width += b.n
 	}
-	need(r, s.seen >= 0 && s.added >= 0 && s.strange >= 0 && s.strange < maxStrange && width == s.width && finite(s.total, s.variance) && s.variance >= 0)
+	need(r, counted(s.seen, s.added, s.strange) && s.strange < maxStrange && width == s.width && bounded(s.total, s.variance) && s.variance >= 0)
 	if r.Err() == nil {
 		d.seedState, d.blocks = s, blocks
 	}

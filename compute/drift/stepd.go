@@ -125,7 +125,7 @@ func (d *STEPD) Load(r *state.Reader) {
 	s := stepdState{n: r.Int(), next: r.Int(), recent: r.Int(), old: r.Int(), oldErrors: r.Int(), alarmed: r.Bool(), warning: r.Bool()}
 	ring := []byte(r.String())
 	need(r, len(ring) == 0 && s == stepdState{} || int64(len(ring)) == d.Window)
-	need(r, s.n >= 0 && s.n <= d.Window && s.next >= 0 && s.next < d.Window && s.recent >= 0 && s.recent <= s.n && s.old >= 0 && s.oldErrors >= 0 && s.oldErrors <= s.old)
+	need(r, s.n >= 0 && s.n <= d.Window && s.next >= 0 && s.next < d.Window && s.recent >= 0 && s.recent <= s.n && counted(s.old, s.oldErrors) && s.oldErrors <= s.old)
 	for _, b := range ring {
 		need(r, b <= 1)
 	}

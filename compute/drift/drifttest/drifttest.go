@@ -4,6 +4,7 @@ package drifttest
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -205,6 +206,31 @@ func (c *Case) damage() error {
 		if i%20 == 0 || ok {
 			for _, x := range xs[1500:1700] { // must not panic, whatever was loaded
 				e.Update(x)
+			}
+		}
+	}
+	return c.extremes(good, xs[1500:1900])
+}
+
+// extremes puts numbers that break sums and counters in the place of each number of a snapshot, or of those near its ends: what is loaded all the same must go on, and its state must be loaded again.
+func (c *Case) extremes(good []byte, xs []float64) error {
+	words := len(good) / 8
+	for at := range words {
+		if at > 40 && at < words-40 {
+			continue
+		}
+		for _, v := range []uint64{1<<63 - 1, 1 << 63, 1<<53 + 1, math.Float64bits(math.NaN()), math.Float64bits(math.MaxFloat64), math.Float64bits(-1e300), math.Float64bits(0.5)} {
+			bad := slices.Clone(good)
+			binary.LittleEndian.PutUint64(bad[8*at:], v)
+			e := c.New()
+			if !load(e, bad) {
+				continue
+			}
+			for _, x := range xs {
+				e.Update(x)
+			}
+			if !load(c.New(), save(e)) {
+				return fmt.Errorf("number %d of a snapshot as %#x loads, but %d values later the state does not", at, v, len(xs))
 			}
 		}
 	}

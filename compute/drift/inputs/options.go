@@ -3,6 +3,7 @@ package inputs
 import (
 	"errors"
 	"fmt"
+	"strconv"
 )
 
 // Test is how the values of one feature are compared with its reference.
@@ -16,8 +17,13 @@ const (
 
 var testNames = [...]string{"ks", "psi", "wasserstein"}
 
-// String returns the test's name in settings.
-func (t Test) String() string { return testNames[t] }
+// String returns the test's name in settings, and its number when there is no such test.
+func (t Test) String() string {
+	if t < 0 || int(t) >= len(testNames) {
+		return strconv.Itoa(int(t))
+	}
+	return testNames[t]
+}
 
 // ParseTest is the reverse of String.
 func ParseTest(name string) (Test, error) {

@@ -55,6 +55,11 @@ func TestSettings(t *testing.T) {
 	if o, err := ParseOptions(again); err != nil || o != want {
 		t.Errorf("ParseOptions(Settings) = %+v, %v", o, err)
 	}
+	for _, s := range Settings(Options{Test: 9, Window: -3}) { // what cannot be stands as it is
+		if s.Name == "test" && s.Value != "9" || s.Name == "window" && s.Value != "-3" {
+			t.Errorf("Settings of options that cannot be: %+v", s)
+		}
+	}
 	for key, words := range map[string]string{"window": "window \"x\"", "every": "every \"x\"", "bins": "whole number", "test": "ks, psi or wasserstein", "false_alarms": "above 0", "functions": "functions", "seed": "from 0", "alpha": "there are window"} {
 		if _, err := ParseOptions(map[string]string{key: "x"}); err == nil || !strings.Contains(err.Error(), words) {
 			t.Errorf("%s: %v, want %q", key, err, words)
