@@ -20,12 +20,6 @@ var (
 // DefaultLearnerBytes bounds what a learner that grows may take; it is stored with every snapshot.
 const DefaultLearnerBytes = 4 << 20
 
-// Positions of the experts; the local learners stand between the corrector and the last value.
-const (
-	expertModel     = 0 // the hub's model
-	expertCorrected = 1 // the hub's model plus a local correction
-)
-
 // modelPrior is how much more a model of the hub, with and without correction, counts at first than a local learner; lastPrior is that of the last value.
 const (
 	modelPrior = 40
