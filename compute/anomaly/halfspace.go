@@ -193,7 +193,7 @@ func (h *halfspace) Save(w *state.Writer) {
 	h.rows.save(w)
 	w.Int(h.seen)
 	w.Bool(h.ready)
-	saveRandom(w, h.pcg)
+	w.PCG(h.pcg)
 	w.Floats(h.low)
 	w.Floats(h.high)
 	w.Floats(h.mass)
@@ -203,7 +203,7 @@ func (h *halfspace) Save(w *state.Writer) {
 func (h *halfspace) Load(r *state.Reader) {
 	h.rows.load(r)
 	h.seen, h.ready = r.Int(), r.Bool()
-	loadRandom(r, h.pcg)
+	r.PCG(h.pcg)
 	r.FloatsInto(h.low)
 	r.FloatsInto(h.high)
 	r.FloatsInto(h.mass)

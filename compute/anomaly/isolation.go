@@ -220,7 +220,7 @@ func (f *isolation) Save(w *state.Writer) {
 	w.Int(f.seen)
 	w.Int(f.since)
 	w.Float(f.usual)
-	saveRandom(w, f.pcg)
+	w.PCG(f.pcg)
 	w.Ints(f.roots)
 	w.Int(int64(len(f.nodes)))
 	for _, n := range f.nodes {
@@ -236,7 +236,7 @@ func (f *isolation) Save(w *state.Writer) {
 func (f *isolation) Load(r *state.Reader) {
 	f.rows.load(r)
 	f.seen, f.since, f.usual = r.Int(), r.Int(), r.Float()
-	loadRandom(r, f.pcg)
+	r.PCG(f.pcg)
 	f.roots = r.Ints()
 	n := r.Len(40)
 	f.nodes = make([]isolationNode, n)
@@ -253,16 +253,5 @@ func (f *isolation) Load(r *state.Reader) {
 	if ok = ok && r.Err() == nil; !ok {
 		r.Fail()
 		f.roots, f.nodes = nil, nil
-	}
-}
-
-func saveRandom(w *state.Writer, pcg *rand.PCG) {
-	b, _ := pcg.MarshalBinary() // it has no error
-	w.String(string(b))
-}
-
-func loadRandom(r *state.Reader, pcg *rand.PCG) {
-	if pcg.UnmarshalBinary([]byte(r.String())) != nil {
-		r.Fail()
 	}
 }

@@ -165,7 +165,7 @@ func (a *Adaptive) Update(score float64, covered bool, late float64) {
 		sum := 0.0
 		for k := range a.alpha {
 			off := beta - a.alpha[k]
-			a.weight[k] *= exact.Exp(-etaTop * (float64(miss*off) - min(0, off)))
+			a.weight[k] = float64(a.weight[k] * exact.Exp(float64(-etaTop*(float64(miss*off)-min(0, off)))))
 			sum += a.weight[k]
 		}
 		for k, g := range gammas {

@@ -145,8 +145,7 @@ func (d *KSWIN) Save(w *state.Writer) {
 	w.Bool(d.alarmed)
 	w.Floats(d.ring)
 	if d.ring != nil {
-		b, _ := d.draws.MarshalBinary() // never fails
-		w.String(string(b))
+		w.PCG(d.draws)
 	}
 }
 
@@ -162,7 +161,7 @@ func (d *KSWIN) Load(r *state.Reader) {
 		return
 	}
 	var draws rand.PCG
-	need(r, draws.UnmarshalBinary([]byte(r.String())) == nil)
+	r.PCG(&draws)
 	need(r, int64(len(ring)) == d.Window && s.n >= 0 && s.n <= d.Window && s.next >= 0 && s.next < d.Window && (s.n == d.Window || s.next == s.n))
 	for _, x := range ring {
 		need(r, usable(x))

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"skerry.dev/compute/internal/race"
 )
 
 // recipe makes a stream again; testdata/positions.py says how.
@@ -83,7 +85,10 @@ func TestPositions(t *testing.T) {
 		streams[name] = r.values()
 	}
 	runs, alarms := map[string]int{}, map[string]int{}
-	for _, run := range rec.Runs {
+	for i, run := range rec.Runs {
+		if race.Enabled && i%10 != 0 {
+			continue
+		}
 		d, err := New(run.Detector, run.Settings)
 		if err != nil {
 			t.Fatal(err)
@@ -113,8 +118,8 @@ func TestPositions(t *testing.T) {
 		}
 	}
 	for _, name := range Names() {
-		if name == "ks" {
-			continue // no other library has it
+		if name == "ks" || race.Enabled {
+			continue // no other library has it, or most runs were left out
 		}
 		t.Logf("%s: %d runs, %d alarms", name, runs[name], alarms[name])
 		if alarms[name] < 50 {

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"skerry.dev/compute/feature"
+	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/metric"
 )
 
@@ -584,7 +585,7 @@ func TestPoison(t *testing.T) {
 		}),
 		"nothing": func(int, []Reading) []Reading { return nil },
 	} {
-		if raced && name != "extremes" {
+		if race.Enabled && name != "extremes" {
 			continue
 		}
 		got, _ := after(poison)

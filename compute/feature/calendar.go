@@ -1,5 +1,11 @@
 package feature
 
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
 // Lengths of the cycles in microseconds.
 const (
 	day  = 24 * 3600 * 1_000_000
@@ -9,6 +15,7 @@ const (
 	mondayOffset = 4 * day // 1970-01-01 was a Thursday; the week starts on Monday
 )
 
+// calendar computes an op at a local time in microseconds.
 func calendar(op Op, t int64) float64 {
 	switch op {
 	case OpDaySin:
@@ -21,19 +28,65 @@ func calendar(op Op, t int64) float64 {
 		return sinTurn(phase(t-mondayOffset, week) + 0.25)
 	case OpYearSin:
 		return sinTurn(phase(t, year))
-	default:
+	case OpYearCos:
 		return sinTurn(phase(t, year) + 0.25)
+	case OpHour:
+		return float64(since(t, day) / (day / 24))
+	case OpWeekday:
+		return float64(since(t-mondayOffset, week) / day)
+	case OpMonth:
+		return float64(time.UnixMicro(t).UTC().Month())
+	default: // OpWeekend
+		if since(t-mondayOffset, week) >= 5*day {
+			return 1
+		}
+		return 0
 	}
 }
 
-// phase returns where t stands in its cycle, in [0, 1).
-func phase(t, cycle int64) float64 {
+// Day is a date, counted in days from 1970-01-01. Its text is like 2026-12-25.
+type Day int32
+
+const dayLayout = "2006-01-02"
+
+// DayOf returns the date of a time in microseconds.
+func DayOf(t int64) Day { return Day((t - since(t, day)) / day) }
+
+// String returns the date as text.
+func (d Day) String() string { return time.UnixMicro(int64(d) * day).UTC().Format(dayLayout) }
+
+// MarshalText implements encoding.TextMarshaler, for JSON.
+func (d Day) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler. It takes dates of the years 0 to 9999.
+func (d *Day) UnmarshalText(b []byte) error {
+	t, err := time.Parse(dayLayout, string(b))
+	if err != nil {
+		return fmt.Errorf("holiday %q is no date like 2026-12-25", b)
+	}
+	*d = DayOf(t.UnixMicro())
+	return nil
+}
+
+// holiday returns 1 when the day of a local time is among the pipeline's holidays, else 0.
+func (p *Pipeline) holiday(t int64) float64 {
+	if _, ok := slices.BinarySearch(p.Holidays, DayOf(t)); ok {
+		return 1
+	}
+	return 0
+}
+
+// since returns how far t is into its cycle, in [0, cycle).
+func since(t, cycle int64) int64 {
 	r := t % cycle
 	if r < 0 {
 		r += cycle
 	}
-	return float64(r) / float64(cycle)
+	return r
 }
+
+// phase returns where t stands in its cycle, in [0, 1).
+func phase(t, cycle int64) float64 { return float64(since(t, cycle)) / float64(cycle) }
 
 // sinTurn returns sin(2πx) for x in [0, 1.25], to about 1e-14. The standard library's sine may differ in its last bit between architectures
 // because products and sums are fused where the processor can; here every product is rounded first.

@@ -29,7 +29,8 @@ func (h *History) Width() int { return h.width }
 // Len returns the number of rows held.
 func (h *History) Len() int { return h.n }
 
-// Push appends a row, copying values (len(values) is Width, missing = NaN). Times must not go back.
+// Push appends a row, copying values (len(values) is Width, missing = NaN). Times should not go back: whoever joins rows leaves late ones out. Where they do, rows still count in the order in which
+// they were pushed, as the package comment says.
 func (h *History) Push(time int64, values []float64) {
 	if len(values) != h.width {
 		panic("feature: row has the wrong width")
@@ -58,6 +59,25 @@ func (h *History) slot(back int) int {
 		s += h.capacity
 	}
 	return s
+}
+
+// gather copies the present readings of a series in the newest rows, from back rows before the newest on, oldest first, and says how many rows before it each lies. It returns their number.
+func (h *History) gather(vals []float64, at []int, back, rows, series int) int {
+	n := 0
+	if rows == 0 {
+		return n
+	}
+	s := h.slot(back + rows - 1)
+	for r := rows - 1; r >= 0; r-- {
+		if v := h.values[s*h.width+series]; v == v {
+			vals[n], at[n] = v, r
+			n++
+		}
+		if s++; s == h.capacity {
+			s = 0
+		}
+	}
+	return n
 }
 
 // AppendBinary appends the history's rows, oldest first.

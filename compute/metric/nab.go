@@ -27,7 +27,7 @@ func NABProbation(rows int) int { return int(math.Min(math.Floor(0.15*float64(ro
 
 // NABResult is the outcome over a whole corpus.
 type NABResult struct {
-	// Score is 0 for a detector that never alarms and 100 for one that finds every window at its first row and nothing else. It can be negative at a threshold that was given.
+	// Score is 0 for a detector that never alarms and 100 for one that finds every window at its first row and nothing else. It can be negative at a threshold that was given, and is 0 without windows.
 	Score     float64
 	Threshold float64 // alarms are scores that reach it; +Inf stands for none
 	Found     int     // windows with an alarm
@@ -110,7 +110,11 @@ func NABAt(corpus []NABSeries, p NABProfile, threshold float64) NABResult {
 	return res
 }
 
+// nabScaled is the score of a sum of worths. A corpus without windows has nothing to be scaled by.
 func nabScaled(parts float64, windows int, p NABProfile) float64 {
+	if windows == 0 {
+		return 0
+	}
 	null, perfect := -p.FN*float64(windows), p.TP*float64(windows)
 	return 100 * (parts - null) / (perfect - null)
 }

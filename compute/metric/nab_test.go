@@ -84,6 +84,19 @@ func TestNABByHand(t *testing.T) {
 	}
 }
 
+// TestNABWithoutWindows: where there is nothing to find, no alarm is as good as can be.
+func TestNABWithoutWindows(t *testing.T) {
+	c := []NABSeries{{Scores: []float64{0.1, 0.9, 0.3, 0.2, 0.8, 0.1, 0.7}}}
+	for _, p := range NABProfiles() {
+		if r := NAB(c, p); r.Score != 0 || r.False != 0 || !math.IsInf(r.Threshold, 1) {
+			t.Errorf("%s: %+v, want a score of 0 without an alarm", p.Name, r)
+		}
+		if r := NABAt(c, p, 0.5); r.Score != 0 || r.False != 3 {
+			t.Errorf("%s: %+v at 0.5, want a score of 0 and three false alarms", p.Name, r)
+		}
+	}
+}
+
 // TestNABBestThreshold compares the sweep with trying every threshold.
 func TestNABBestThreshold(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))

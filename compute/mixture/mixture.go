@@ -8,6 +8,7 @@ package mixture
 import (
 	"math"
 
+	"skerry.dev/compute/internal/exact"
 	"skerry.dev/compute/state"
 )
 
@@ -72,7 +73,7 @@ func (m *FixedShare) Update(loss []float64) {
 	}
 	for i, l := range loss {
 		if l == l {
-			m.w[i] *= math.Exp(-m.rate * min(max(l, 0), 1))
+			m.w[i] = float64(m.w[i] * exact.Exp(-float64(m.rate*min(max(l, 0), 1))))
 			after += m.w[i]
 		}
 	}
@@ -84,7 +85,7 @@ func (m *FixedShare) Update(loss []float64) {
 	}
 	for i, l := range loss {
 		if l == l { // those awake keep their common mass and share a part of it among themselves
-			m.w[i] = float64((1-m.share)*m.w[i]*(before/after)) + m.share*before/float64(awake)
+			m.w[i] = float64((1-m.share)*float64(m.w[i]*(before/after))) + float64(m.share*before)/float64(awake)
 		}
 	}
 	m.normalise()

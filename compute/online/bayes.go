@@ -57,7 +57,7 @@ func (b *Bayes) Classify(p, x []float64) {
 			k := c*d + i
 			if in := b.s.Inputs[i]; in.Categories > 0 {
 				if code, ok := code(v, in.Categories); ok {
-					p[c] += exact.Log((b.shares[c*b.codes+b.at[i]+code] + 1) / (b.count[c] - b.missing[k] + float64(in.Categories)))
+					p[c] += exact.Log((b.shares[c*b.codes+b.at[i]+code] + 1) / (max(b.count[c]-b.missing[k], 0) + float64(in.Categories)))
 				}
 			} else if usable(v) && b.n[k] > 0 {
 				p[c] += exact.Log(1e-9 + normal(v-b.mean[k], b.m2[k]/max(b.n[k]-1, 1)))
@@ -101,8 +101,8 @@ func (b *Bayes) Learn(x []float64, class int, weight float64) {
 	if class < 0 || class >= b.s.Classes || !goodWeight(weight) {
 		return
 	}
-	weight = min(weight, largest)
-	b.count[class] = min(b.count[class]+weight, largest)
+	weight = min(weight, mostWeight)
+	b.count[class] += weight
 	d := len(b.s.Inputs)
 	for i, v := range x {
 		k := class*d + i
@@ -126,7 +126,7 @@ func (b *Bayes) Learn(x []float64, class int, weight float64) {
 		b.n[k] += weight
 		step := v - b.mean[k]
 		b.mean[k] += float64(step * (weight / b.n[k]))
-		b.m2[k] += float64(float64(weight*step) * (v - b.mean[k]))
+		b.m2[k] += max(float64(float64(weight*step)*(v-b.mean[k])), 0) // rounding of the mean can turn a sign
 	}
 }
 
@@ -149,7 +149,7 @@ func (b *Bayes) Load(r *state.Reader) {
 	for k, v := range b.parts() {
 		r.FloatsInto(v)
 		for _, x := range v {
-			if !usable(x) || x < 0 && k != 2 || math.Abs(x) > 1e290 {
+			if most := [...]float64{largest, largest, 2 * largest, mostSquares, largest, largest}[k]; !(math.Abs(x) <= most) || x < 0 && k != 2 {
 				r.Fail()
 			}
 		}

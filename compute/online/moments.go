@@ -13,6 +13,9 @@ const (
 	outlier   = 20.0   // standard deviations: values farther out count as that far
 	largest   = 1e100  // larger numbers are cut to it: squares stay finite
 	maxScaled = 5.0    // standardised values are cut to ±maxScaled
+
+	mostWeight  = 1e6   // what one row can count: more would drown all others for good
+	mostSquares = 1e250 // what a sum of squared deviations from a snapshot can be
 )
 
 // moments are running means and variances of columns, with exponential forgetting beyond memory rows and outliers cut (Welford 1962; West, CACM 22, 1979).
@@ -38,7 +41,7 @@ func (m *moments) add(i int, v float64) {
 	if m.n[i] < memory {
 		m.n[i]++
 	} else {
-		m.m2[i] *= (memory - 1.0) / memory
+		m.m2[i] = float64(m.m2[i] * ((memory - 1.0) / memory))
 	}
 	d := v - m.mean[i]
 	m.mean[i] += d / m.n[i]
@@ -68,10 +71,10 @@ func (m *moments) save(w *state.Writer) {
 }
 
 func (m *moments) load(r *state.Reader) {
-	for _, v := range [][]float64{m.n, m.mean, m.m2} {
+	for k, v := range [][]float64{m.n, m.mean, m.m2} {
 		r.FloatsInto(v)
 		for _, x := range v {
-			if !usable(x) || math.Abs(x) > 1e290 {
+			if most := [...]float64{memory, 2 * largest, mostSquares}[k]; !(math.Abs(x) <= most) || k == 0 && x < 0 {
 				r.Fail()
 			}
 		}

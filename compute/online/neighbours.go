@@ -144,9 +144,12 @@ func (n *window) Load(r *state.Reader) {
 	r.FloatsInto(n.y[:n.n])
 	r.FloatsInto(n.w[:n.n])
 	for k := range n.n {
-		if !usable(n.y[k]) || !goodWeight(n.w[k]) || n.s.Classes > 0 && !(n.y[k] >= 0 && n.y[k] < float64(n.s.Classes)) {
+		if !(math.Abs(n.y[k]) <= largest) || !goodWeight(n.w[k]) || n.s.Classes > 0 && !(n.y[k] >= 0 && n.y[k] < float64(n.s.Classes)) {
 			r.Fail()
 		}
+	}
+	if r.Err() != nil {
+		n.n, n.next = 0, 0 // what was read is of no use
 	}
 }
 
@@ -225,6 +228,9 @@ func (n *NeighbourRegressor) Predict(x []float64) float64 {
 	}
 	for _, k := range n.near { // a running mean: sums of large numbers would overflow
 		w := n.w[k] / top
+		if w == 0 { // beside the others it does not count
+			continue
+		}
 		sum += w
 		mean += float64((n.y[k] - mean) * (w / sum))
 	}

@@ -106,7 +106,7 @@ func (r *Recent) Load(s *state.Reader) {
 	r.n = s.Int()
 	s.FloatsInto(r.ring[:])
 	for _, v := range r.ring {
-		if _, ok := code(v, r.classes); r.n < 0 || !usable(v) || r.classes > 0 && !ok {
+		if _, ok := code(v, r.classes); r.n < 0 || r.n > 1<<53 || !(math.Abs(v) <= largest) || r.classes > 0 && !ok {
 			s.Fail()
 			r.n = 0
 		}

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"math/rand/v2"
 )
 
 // Writer appends values to B.
@@ -50,6 +51,12 @@ func (w *Writer) Ints(v []int64) {
 func (w *Writer) String(s string) {
 	w.Int(int64(len(s)))
 	w.B = append(w.B, s...)
+}
+
+// PCG appends a generator of random numbers.
+func (w *Writer) PCG(g *rand.PCG) {
+	b, _ := g.MarshalBinary() // a PCG's never fails
+	w.String(string(b))
 }
 
 // ErrCorrupt says that a snapshot ends early or holds a length that cannot be.
@@ -137,4 +144,11 @@ func (r *Reader) String() string {
 	s := string(r.B[:n])
 	r.B = r.B[n:]
 	return s
+}
+
+// PCG reads a generator of random numbers into g, which stays as it was when there is none.
+func (r *Reader) PCG(g *rand.PCG) {
+	if s := r.String(); r.bad || g.UnmarshalBinary([]byte(s)) != nil {
+		r.bad = true
+	}
 }

@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
@@ -14,12 +15,19 @@ func TestRoundTripAndTruncation(t *testing.T) {
 	w.Floats([]float64{1, math.Inf(-1)})
 	w.Ints([]int64{7, 8})
 	w.String("hé")
+	drawn := rand.NewPCG(1, 2)
+	drawn.Uint64()
+	w.PCG(drawn)
+	next := drawn.Uint64()
 	read := func(b []byte) (*Reader, bool) {
 		r := &Reader{B: b}
 		ok := r.Int() == -5 && r.Float() == math.Pi && r.Bool()
 		f := r.Floats()
 		i := r.Ints()
 		ok = ok && len(f) == 2 && math.IsInf(f[1], -1) && len(i) == 2 && i[1] == 8 && r.String() == "hé"
+		g := rand.NewPCG(9, 9)
+		r.PCG(g)
+		ok = ok && g.Uint64() == next
 		return r, ok
 	}
 	if r, ok := read(w.B); !ok || r.Err() != nil || len(r.B) != 0 {

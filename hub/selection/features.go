@@ -67,9 +67,30 @@ func candidates(p *Problem, dist int64) *feature.Pipeline {
 			g.windows(i)
 		}
 	}
-	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS}
+	if rowCount(p) >= shapeRows && len(order) > 0 {
+		for _, i := range order {
+			if len(p.Inputs[i].Categories) == 0 {
+				g.shapes(i, missing[i])
+			}
+		}
+		g.pairs()
+		if len(p.Inputs[order[0]].Categories) == 0 {
+			g.spectrum(order[0])
+		}
+	}
+	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Distance: dist}
 	pipe.Rows = lookback(pipe, dist)
 	return pipe
+}
+
+// shapeRows is how many rows there must be for the families that twice as many columns come from: on fewer some of them fit the noise.
+const shapeRows = 2000
+
+func rowCount(p *Problem) (n int) {
+	for i := range p.Devices {
+		n += len(p.Devices[i].Times)
+	}
+	return n
 }
 
 // lookback returns how many rows the columns need when rows keep their usual distance, with a little slack.
@@ -181,6 +202,69 @@ func (g *generator) windows(i int) {
 			g.add(feature.Column{Name: fmt.Sprintf("%s_%s_%s", name, op, duration(k*g.dist)), Op: op, Series: i, Window: k*g.dist - g.dist/2})
 		}
 	}
+}
+
+// shapes says where a series is heading, how it wobbles and whether its sensor is well.
+func (g *generator) shapes(i int, missing float64) {
+	name, d := g.p.Inputs[i].Name, g.dist
+	add := func(op feature.Op, steps int64, c feature.Column) {
+		c.Name, c.Op, c.Series = fmt.Sprintf("%s_%s_%s", name, op, duration(steps*d)), op, i
+		g.add(c)
+	}
+	for _, k := range []int64{6, 24} {
+		add(feature.OpSlope, k, feature.Column{Window: k*d - d/2})
+		add(feature.OpMedian, k, feature.Column{Window: k*d - d/2})
+	}
+	for _, k := range []int64{2, 8} {
+		add(feature.OpEWMean, k, feature.Column{HalfLife: k * d, Window: 6*k*d - d/2})
+	}
+	add(feature.OpRate, 1, feature.Column{Lag: max(d-d/2, 1)})
+	add(feature.OpCrossings, 24, feature.Column{Window: 24*d - d/2})
+	add(feature.OpStuck, 6, feature.Column{Window: 6*d - d/2})
+	add(feature.OpSpike, 24, feature.Column{Window: 24*d - d/2, Limit: spikeLimit})
+	if missing > 0.01 {
+		add(feature.OpSince, 24, feature.Column{Window: 24*d - d/2})
+	}
+}
+
+// spikeLimit is how many median deviations from the median make a spike.
+const spikeLimit = 6
+
+// pairs compares series of one unit, and all with the target.
+func (g *generator) pairs() {
+	in, n := g.p.Inputs, 0
+	for i := range in {
+		for j := range in[:i] {
+			if n == maxPairs || len(in[i].Categories) > 0 || len(in[j].Categories) > 0 {
+				continue
+			}
+			alike := in[i].Unit != "" && in[i].Unit == in[j].Unit
+			if !alike && (g.p.Kind != artifact.KindForecast || i != g.p.TargetIndex && j != g.p.TargetIndex) {
+				continue
+			}
+			n++
+			g.add(feature.Column{Name: in[i].Name + "_per_" + in[j].Name, Op: feature.OpRatio, Series: i, Other: j})
+			if alike {
+				g.add(feature.Column{Name: in[i].Name + "_less_" + in[j].Name, Op: feature.OpDifference, Series: i, Other: j})
+			}
+		}
+	}
+}
+
+// maxPairs bounds the pairs of series that are compared.
+const maxPairs = 32
+
+// spectrum splits the movement of a series over 48 rows into slow, middle and fast.
+func (g *generator) spectrum(i int) {
+	name, window := g.p.Inputs[i].Name, 48*g.dist
+	hertz := 1e6 / float64(g.dist)
+	for _, b := range []struct {
+		name      string
+		low, high float64
+	}{{"slow", 1.0 / 64, 1.0 / 12}, {"middle", 1.0 / 12, 1.0 / 4}, {"fast", 1.0 / 4, 0.6}} {
+		g.add(feature.Column{Name: fmt.Sprintf("%s_power_%s", name, b.name), Op: feature.OpBandPower, Series: i, Window: window, Low: b.low * hertz, High: b.high * hertz})
+	}
+	g.add(feature.Column{Name: name + "_dominant", Op: feature.OpDominant, Series: i, Window: window})
 }
 
 func duration(us int64) string { return (time.Duration(us) * time.Microsecond).String() }

@@ -71,7 +71,7 @@ func TestAgentStaysLean(t *testing.T) {
 		"html/template", "github.com/expr-lang", "github.com/tetratelabs", "github.com/redis", "github.com/twmb", "github.com/parquet-go", "gonum.org/v1/plot",
 		"github.com/danielgtaylor/huma", "google.golang.org/grpc",
 		module + "hub", module + "compute/gbdt", module + "compute/forest", module + "compute/neural/neuralfit", module + "compute/linear/linearfit", module + "compute/binned",
-		module + "compute/interchange", module + "compute/encode", module + "compute/explain",
+		module + "compute/interchange", module + "compute/encode", module + "compute/feature/fitting", module + "compute/explain",
 	}
 	for _, dep := range goList(t, "-deps", "./agent/cmd/skerry-agent") {
 		for _, f := range forbidden {

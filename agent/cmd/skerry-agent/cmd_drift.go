@@ -121,23 +121,18 @@ func driftHelp() string {
 
 // settings are those of --set, of --reference for ks, and of the flags that settings had before --set.
 func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
-	settings := map[string]string{}
-	for _, s := range f.set {
-		k, v, ok := strings.Cut(s, "=")
-		if !ok {
-			return nil, fmt.Errorf("--set %q: must be setting=value", s)
-		}
-		settings[strings.TrimSpace(k)] = v
+	settings, err := parseSettings(f.set)
+	if err != nil {
+		return nil, err
 	}
+	f.detector = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(f.detector)), "_", "-")
 	for name, v := range f.older {
 		if cmd.Flags().Changed(name) {
 			settings[strings.ReplaceAll(name, "-", "_")] = *v
 		}
 	}
 	if !slices.Contains(driftDetectors(), f.detector) {
-		if _, err := drift.New(f.detector, nil); err != nil { // other spellings of a name are fine
-			return nil, fmt.Errorf("--detector %q: must be one of %s", f.detector, strings.Join(driftDetectors(), ", "))
-		}
+		return nil, fmt.Errorf("--detector %q: must be one of %s", f.detector, strings.Join(driftDetectors(), ", "))
 	}
 	switch {
 	case f.detector == inputsDetector && f.column != "":
@@ -259,6 +254,9 @@ func sinceWarning(warnings []int, row int) string {
 // typed turns the text of a setting into the value that JSON has for it.
 func typed(s string) any {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n
+	}
+	if n, err := strconv.ParseUint(s, 10, 64); err == nil { // a large seed
 		return n
 	}
 	if x, err := strconv.ParseFloat(s, 64); err == nil && !math.IsInf(x, 0) && x == x {

@@ -13,6 +13,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// parseSettings reads what --set was given.
+func parseSettings(given []string) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, s := range given {
+		k, v, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--set %q: must be key=value", s)
+		}
+		settings[strings.TrimSpace(k)] = v
+	}
+	return settings, nil
+}
+
 // parseCell reads a number, NaN for a cell without one.
 func parseCell(cell string) (float64, error) {
 	if cell = strings.TrimSpace(cell); cell == "" || cell == "NA" || strings.EqualFold(cell, "nan") {

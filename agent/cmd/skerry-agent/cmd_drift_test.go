@@ -92,7 +92,7 @@ func TestDrift(t *testing.T) {
 	refused(t, `--detector "nosuch": must be one of adwin, cusum, ddm`, "drift", "--data", data, "--column", "x", "--detector", "nosuch")
 	refused(t, `adwin has no setting "threshold": there are delta (a number above 0 and below 1, default 0.002)`, "drift", "--data", data, "--column", "x", "--threshold", "3")
 	refused(t, `adwin: delta "-1": must be a number above 0 and below 1`, "drift", "--data", data, "--column", "x", "--set", "delta=-1")
-	refused(t, "must be setting=value", "drift", "--data", data, "--column", "x", "--set", "delta")
+	refused(t, "must be key=value", "drift", "--data", data, "--column", "x", "--set", "delta")
 	refused(t, `no column "y": there are ts, x, stream`, "drift", "--data", data, "--column", "y")
 	refused(t, `line 2: column "ts": "t0" is not a finite number`, "drift", "--data", data, "--column", "ts")
 	refused(t, "needs one", "drift", "--data", data)
@@ -120,6 +120,12 @@ func TestDriftWarnings(t *testing.T) {
 		if r.Drifts == nil || r.Warnings == nil || r.Rows != 2000 {
 			t.Errorf("%s: %+v, want lists", name, r)
 		}
+	}
+	if r := parseDrift(t, must(t, "drift", "--data", data, "--column", "error", "--detector", "KS", "--reference", "500", "--json")); r.Params["reference"] != 500.0 {
+		t.Errorf("a name in capital letters: %+v, want a reference of 500", r)
+	}
+	if out := must(t, "drift", "--data", data, "--column", "error", "--detector", "kswin", "--set", "seed=18446744073709551615", "--json"); !strings.Contains(out, `"seed": 18446744073709551615`) {
+		t.Errorf("the largest seed is reported as %s", out)
 	}
 	help := must(t, "drift", "--help")
 	for _, want := range append(drift.Names(), "inputs", "warning_level=2", "false_alarms=0.1") {

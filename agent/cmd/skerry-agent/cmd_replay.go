@@ -20,6 +20,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
+	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
 	"skerry.dev/sync/spec"
 )
@@ -89,16 +90,20 @@ func newReplayCommand() *cobra.Command {
 	var files fileFlags
 	var task, model, activate, out, to string
 	var table tableFlags
+	var ahead forecastFlags
 	c := &cobra.Command{
 		Use:   "replay",
 		Short: "Run a task, or online learners, over a file as if it were live",
 		Long: "With --task, run the task's engine over a file, one message per line: predict, score when the truth comes, then learn. Nothing is published or stored.\n\n" +
 			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary says how many of its labels lie in its training data.\n\n" +
 			"With --target, run online learners over a table: each row is predicted, then scored, then learned, --delay rows later. The baselines are the newest known label, and the most frequent class or the mean. With --model the hub's model joins them, by itself and with a local corrector. Rows count from 0.\n\n" +
+			"With --forecast, foresee the column --target that many rows ahead after each row, from its own past alone; rows are taken for equally far apart. Forecasts are scored when their row comes, at the horizon and as the mean over all horizons up to it, beside the last value and the value one season ago.\n\n" +
+			"Learners of a --forecast:\n  " + strings.Join(forecast.Describe(), "\n  ") + "\n\n" +
 			"Learners:\n  auto                   a committee of the best for most streams, which also sees the newest labels\n  " + strings.Join(learner.Describe(), "\n  "),
 		Example: "  skerry-agent replay --task pm25.yaml --data station.csv.gz\n  skerry-agent replay --task pm25.yaml --data station.csv.gz --model pm25.skerry --activate-at 2015-01-01T00:00:00Z --json\n" +
 			"  skerry-agent replay --task pm25.yaml --data station.csv.gz --out labels.csv\n" +
-			"  skerry-agent replay --data elec2.csv.gz --target class --learner adaptive-forest --detector adwin --json report.json --plot error.svg",
+			"  skerry-agent replay --data elec2.csv.gz --target class --learner adaptive-forest --detector adwin --json report.json --plot error.svg\n" +
+			"  skerry-agent replay --data etth1.csv.gz --target OT --forecast 24 --season 24,168 --plot error.svg",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := files.finish(); err != nil {
 				return err
@@ -106,7 +111,7 @@ func newReplayCommand() *cobra.Command {
 			if (task == "") == (table.target == "") {
 				return errors.New("give a --task, or a --target of a table")
 			}
-			others := table.own()
+			others := slices.Concat(table.own(), ahead.own())
 			if task == "" {
 				others = []string{"activate-at", "format", "column-series"}
 			}
@@ -114,6 +119,12 @@ func newReplayCommand() *cobra.Command {
 				if cmd.Flags().Changed(name) {
 					return fmt.Errorf("--%s does not go with --%s", name, map[bool]string{true: "target", false: "task"}[task == ""])
 				}
+			}
+			if wanted, err := ahead.asked(cmd); wanted || err != nil {
+				if err != nil {
+					return err
+				}
+				return ahead.run(cmd, &files, &table, to, out)
 			}
 			if task == "" {
 				return table.run(cmd, &files, model, to, out)
@@ -171,6 +182,7 @@ func newReplayCommand() *cobra.Command {
 	fl.StringVar(&activate, "activate-at", "", "event time from which --model is the champion (default: the first line)")
 	fl.StringVarP(&out, "out", "o", "", "write every label as CSV to this file, - for standard output")
 	table.bind(c)
+	ahead.bind(c)
 	jsonFlag(c, &to)
 	return c
 }

@@ -13,6 +13,7 @@ import (
 
 	"skerry.dev/agent/replay"
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
 )
 
@@ -40,7 +41,7 @@ func (t *tableFlags) bind(c *cobra.Command) {
 	fl.Float64Var(&t.level, "interval", 0.9, "nominal coverage of intervals, or of sets of classes, 0.5 to 0.999")
 	fl.Uint64Var(&t.seed, "seed", 1, "seed of everything random")
 	fl.StringVar(&t.plot, "plot", "", "draw the error over the rows to this SVG file")
-	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append([]cobra.Completion{replay.Auto}, union(learner.Names(true), learner.Names(false))...), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append([]cobra.Completion{replay.Auto}, union(union(learner.Names(true), learner.Names(false)), forecast.Names())...), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(drift.Names(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]cobra.Completion{"classification", "regression"}, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"testing"
+
+	"skerry.dev/compute/internal/race"
 )
 
 // realRows returns the numeric columns of a public file, in its order.
@@ -78,6 +80,9 @@ func spread(rows [][]float64, j int) float64 {
 // TestRealRows holds, at the defaults and for every test, that shuffled rows of public files cause at most one false alarm in 10,000, and that a shift of one feature by one standard deviation is found within 500 rows, and that feature
 // named first, in nine of ten cases.
 func TestRealRows(t *testing.T) {
+	if race.Enabled {
+		t.Skip("judges by many rows")
+	}
 	for _, test := range []Test{KolmogorovSmirnov, PSI, Wasserstein} {
 		for _, file := range realFiles {
 			rows := realRows(t, file)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"skerry.dev/compute/internal/race"
 )
 
 // gaussian makes rows of independent standard normal values.
@@ -138,6 +140,9 @@ func TestEpisode(t *testing.T) {
 
 // TestFollowing holds that rows that depend on those before them, as a sensor's do, cause few false alarms, and that a longer window finds a shift in them.
 func TestFollowing(t *testing.T) {
+	if race.Enabled {
+		t.Skip("judges by many rows")
+	}
 	for _, phi := range []float64{0.5, 0.9, 0.97} {
 		alarms, found := 0, 0
 		for seed := range uint64(10) {

@@ -54,7 +54,7 @@ func split(x float64) (m float64, k int) {
 	return math.Float64frombits(bits&(1<<52-1) | 1023<<52), k + int(bits>>52) - 1023
 }
 
-// Exp is e to the x with a relative error below 1e-15: 0 below -745, +Inf above 709.78, NaN for NaN. x = k·ln 2 + r with |r| ≤ ½ ln 2, and e^r is its Taylor series, cut where the rest is below the rounding.
+// Exp is e to the x with a relative error below 1e-15 where the result is a normal number: 0 below -745, +Inf above 709.78, NaN for NaN. x = k·ln 2 + r with |r| ≤ ½ ln 2, and e^r is its Taylor series, cut where the rest is below the rounding.
 func Exp(x float64) float64 {
 	switch {
 	case x != x:
@@ -96,7 +96,7 @@ func Exp(x float64) float64 {
 // power is 2^k for an integer k in [-1022, 1023].
 func power(k float64) float64 { return math.Float64frombits(uint64(int64(k)+1023) << 52) }
 
-// Sigmoid is 1/(1+e^-x), to within a relative error of 2e-15: 0 and 1 far out, NaN for NaN.
+// Sigmoid is 1/(1+e^-x), to within a relative error of 2e-15 where the result is a normal number: 0 and 1 far out, NaN for NaN.
 func Sigmoid(x float64) float64 {
 	if x < 0 {
 		e := Exp(x)

@@ -64,9 +64,10 @@ const (
 	unitRows         = 500 // memory of the unit of losses
 	leastProbability = 1e-4
 	temperRate       = 0.2
-	maxLogB          = 1.6  // exponents from a fifth to five
-	topShare         = 1e-8 // which mixture is best hardly ever changes
-	freshman         = 30   // predictions of a learner that are scored before its word counts
+	maxLogB          = 1.6     // exponents from a fifth to five
+	topShare         = 1e-8    // which mixture is best hardly ever changes
+	mostRows         = 1 << 53 // that a snapshot can have counted
+	freshman         = 30      // predictions of a learner that are scored before its word counts
 )
 
 // grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed share.
@@ -345,7 +346,7 @@ func (c *Committee) Load(r *state.Reader) {
 	c.top.Load(r)
 	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
 	c.learned, c.waiting = r.Int(), r.Int()
-	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0) || c.learned < 0 || c.waiting < 0 {
+	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= mostRows) || c.learned < 0 || c.learned > mostRows || c.waiting < 0 || c.waiting > mostRows {
 		r.Fail()
 	}
 	r.FloatsInto(c.logB)

@@ -172,12 +172,12 @@ func (a *Adaptive) Bytes() int { return a.t.bytes + a.t.pool.bytes }
 
 // Save implements online.Learner.
 func (a *Adaptive) Save(w *state.Writer) {
-	saveSource(w, a.t.rng)
+	w.PCG(a.t.rng)
 	a.t.save(w)
 }
 
 // Load implements online.Learner.
 func (a *Adaptive) Load(r *state.Reader) {
-	loadSource(r, a.t.rng)
+	r.PCG(a.t.rng)
 	a.t.load(r)
 }

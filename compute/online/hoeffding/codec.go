@@ -103,10 +103,16 @@ func (t *tree) loadNode(r *state.Reader, depth int32) *node {
 	}
 	n := t.newNode(depth)
 	n.kind = kind(min(uint64(r.Int()), 255))
-	n.weight = loadWeight(r)
+	if n.weight = loadWeight(r); n.weight > mostWeight {
+		r.Fail()
+	}
 	for i := range n.counts {
 		n.counts[i] = r.Float()
-		if !(math.Abs(n.counts[i]) <= 1e250) || n.counts[i] < 0 && (t.numbers == nil || i == 1) {
+		most := mostWeight
+		if t.numbers != nil {
+			most = [...]float64{mostMean, mostSquares}[i]
+		}
+		if !(math.Abs(n.counts[i]) <= most) || n.counts[i] < 0 && (t.numbers == nil || i == 1) {
 			r.Fail()
 		}
 	}
@@ -178,16 +184,18 @@ func (t *tree) loadLeaf(r *state.Reader, n *node) {
 		t.bytes += 8 * size
 		s := l.stats[c]
 		for i := range s {
-			if s[i] = r.Float(); !(math.Abs(s[i]) <= 1e250) {
-				r.Fail()
-				return
-			}
+			s[i] = r.Float()
 		}
 		for _, f := range l.features {
 			o := s[:t.cols.width[f]]
 			s = s[t.cols.width[f]:]
 			for i, v := range o {
-				if v < 0 && (t.cols.categories[f] > 0 || i == 0 || i == 2) {
+				most, signed := mostWeight, false
+				if t.cols.categories[f] == 0 {
+					most = [gaussian]float64{mostWeight, mostMean, mostSquares, mostMean, mostMean}[i]
+					signed = i != 0 && i != 2
+				}
+				if !(math.Abs(v) <= most) || v < 0 && !signed {
 					r.Fail()
 					return
 				}
@@ -198,10 +206,17 @@ func (t *tree) loadLeaf(r *state.Reader, n *node) {
 
 func finite(v float64) bool { return v-v == 0 }
 
-// loadWeight reads a sum of weights.
+// What a state may hold, so that no sum or product overflows: weights, means and values, and sums of squares.
+const (
+	mostWeight  = 1e50
+	mostMean    = 2 * huge
+	mostSquares = 1e250
+)
+
+// loadWeight reads a sum of weights, or of squares.
 func loadWeight(r *state.Reader) float64 {
 	v := r.Float()
-	if !(v >= 0 && finite(v)) {
+	if !(v >= 0 && v <= mostSquares) {
 		r.Fail()
 		return 0
 	}
@@ -221,14 +236,16 @@ func (t *tree) loadHistograms(r *state.Reader, l *leaf) {
 			return
 		}
 		for j, v := range s {
-			ok := math.Abs(v) <= 1e250
-			if k > 0 {
-				ok = ok && (v >= 0 || j%codeSize == 1)
-			} else if j > 0 {
-				part := (j - 1) % binWidth
-				ok = ok && (v >= 0 || part == 0 || part == 2) && (part != 1 || v > 0 || (j-1)/binWidth >= int(s[0]))
+			part := j%codeSize + 1 // of a bin, whose value stands before its targets
+			if k == 0 {
+				if j == 0 {
+					continue
+				}
+				part = (j - 1) % binWidth
 			}
-			if !ok {
+			most := [binWidth]float64{mostMean, mostWeight, mostMean, mostSquares}[part]
+			ok := math.Abs(v) <= most && (v >= 0 || part == 0 || part == 2)
+			if !ok || k == 0 && part == 1 && v == 0 && (j-1)/binWidth < int(s[0]) {
 				r.Fail()
 				return
 			}

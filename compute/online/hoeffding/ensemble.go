@@ -159,7 +159,7 @@ func (e *ensemble) Bytes() int {
 
 // Save implements online.Learner.
 func (e *ensemble) Save(w *state.Writer) {
-	saveSource(w, e.rng)
+	w.PCG(e.rng)
 	for i := range e.members {
 		m := &e.members[i]
 		m.tree.save(w)
@@ -176,7 +176,7 @@ func (e *ensemble) Save(w *state.Writer) {
 
 // Load implements online.Learner.
 func (e *ensemble) Load(r *state.Reader) {
-	loadSource(r, e.rng)
+	r.PCG(e.rng)
 	for i := range e.members {
 		m := &e.members[i]
 		draw := m.tree.draw

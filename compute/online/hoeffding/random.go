@@ -4,7 +4,6 @@ import (
 	"math/rand/v2"
 
 	"skerry.dev/compute/internal/exact"
-	"skerry.dev/compute/state"
 )
 
 // newSource returns a generator for a seed.
@@ -36,15 +35,4 @@ func (p poisson) draw(rng *rand.PCG) float64 {
 		}
 	}
 	return float64(len(p))
-}
-
-func saveSource(w *state.Writer, rng *rand.PCG) {
-	b, _ := rng.MarshalBinary() // a PCG's never fails
-	w.String(string(b))
-}
-
-func loadSource(r *state.Reader, rng *rand.PCG) {
-	if s := r.String(); r.Err() == nil && rng.UnmarshalBinary([]byte(s)) != nil {
-		r.Fail()
-	}
 }

@@ -152,7 +152,7 @@ func (f *RegressionForest) Bytes() int {
 
 // Save implements online.Learner.
 func (f *RegressionForest) Save(w *state.Writer) {
-	saveSource(w, f.rng)
+	w.PCG(f.rng)
 	f.guard.Save(w)
 	f.span.save(w)
 	f.scale.save(w)
@@ -173,7 +173,7 @@ func (f *RegressionForest) Save(w *state.Writer) {
 
 // Load implements online.Learner.
 func (f *RegressionForest) Load(r *state.Reader) {
-	loadSource(r, f.rng)
+	r.PCG(f.rng)
 	f.guard.Load(r)
 	f.span.load(r)
 	f.scale.load(r)

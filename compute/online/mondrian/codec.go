@@ -29,9 +29,7 @@ func (t *tree) save(w *state.Writer) {
 
 // Load implements online.Learner.
 func (f *forest) Load(r *state.Reader) {
-	if s := r.String(); r.Err() == nil && f.rng.UnmarshalBinary([]byte(s)) != nil {
-		r.Fail()
-	}
+	r.PCG(f.rng)
 	r.FloatsInto(f.low)
 	r.FloatsInto(f.high)
 	f.n, f.squares = r.Float(), r.Float()

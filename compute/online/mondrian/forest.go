@@ -242,8 +242,7 @@ func (r *Regressor) Learn(x []float64, y, weight float64) {
 
 // Save implements online.Learner.
 func (f *forest) Save(w *state.Writer) {
-	b, _ := f.rng.MarshalBinary() // a PCG's never fails
-	w.String(string(b))
+	w.PCG(f.rng)
 	w.Floats(f.low)
 	w.Floats(f.high)
 	w.Float(f.n)

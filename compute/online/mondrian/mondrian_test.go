@@ -1,8 +1,6 @@
 package mondrian_test
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"skerry.dev/compute/online"
@@ -34,28 +32,6 @@ func TestKeepTheContract(t *testing.T) {
 	})
 }
 
-// read returns a public stream, or skips the test.
-func read(t *testing.T, file, target string, regression bool) *streams.Stream {
-	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "drift")); err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
-	}
-	f, err := os.Open(filepath.Join(dir, file))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	s, err := streams.Read(f, target, regression)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return s
-}
-
 // TestClassifierOnPublicStreams holds the means over seeds, one for the long stream, to what river's benchmark page publishes for one seed, less 1.5 points.
 func TestClassifierOnPublicStreams(t *testing.T) {
 	for _, tt := range []struct {
@@ -68,7 +44,7 @@ func TestClassifierOnPublicStreams(t *testing.T) {
 		{"drift/elec2.csv.gz", "class", 1, 0.850},
 		{"drift/river_image_segments.csv.gz", "category", 3, 0.902},
 	} {
-		s := read(t, tt.file, tt.target, false)
+		s := streams.Public(t, tt.file, tt.target, false)
 		got := 0.0
 		for seed := range uint64(tt.seeds) {
 			c, err := mondrian.NewClassifier(s.Schema, mondrian.Options{Seed: seed})
@@ -95,7 +71,7 @@ func TestRegressorOnPublicStreams(t *testing.T) {
 		{"drift/river_trump_approval.csv.gz", "five_thirty_eight", mondrian.Own, 0.269},
 		{"drift/river_chick_weights.csv.gz", "weight", mondrian.Own, 21.9},
 	} {
-		s := read(t, tt.file, tt.target, true)
+		s := streams.Public(t, tt.file, tt.target, true)
 		got := 0.0
 		for seed := range uint64(5) {
 			r, err := mondrian.NewRegressor(s.Schema, mondrian.Options{Seed: seed, Unit: tt.unit})

@@ -1,0 +1,239 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"skerry.dev/compute/anomaly"
+	"skerry.dev/compute/frame"
+)
+
+// anomalyRows are the rows of a table that are scored.
+type anomalyRows struct {
+	names  []string
+	values [][]float64 // by column, all rows of the file
+	index  []int       // of the rows that are scored
+	time   string      // the column, "" for none
+	times  []int64     // of all rows, in microseconds
+	labels []float64   // of the rows that are scored: 0, 1 or NaN
+
+	by      *frame.Column // names the stream of each row, nil for one stream
+	lane    []int         // stream of each row that is scored
+	place   []int         // number of the row within its stream
+	streams []int         // rows of each
+}
+
+// divide tells the streams apart.
+func (r *anomalyRows) divide() {
+	r.streams = make([]int, 1)
+	if r.by != nil {
+		r.streams = make([]int, len(r.by.Categories)+1) // the last is that of rows that name none
+	}
+	for _, i := range r.index {
+		k := 0
+		if r.by != nil {
+			if k = len(r.by.Categories); r.by.Values[i] == r.by.Values[i] {
+				k = int(r.by.Values[i])
+			}
+		}
+		r.lane, r.place = append(r.lane, k), append(r.place, r.streams[k])
+		r.streams[k]++
+	}
+}
+
+// count returns how many streams have rows.
+func (r *anomalyRows) count() (n int) {
+	for _, rows := range r.streams {
+		n += min(rows, 1)
+	}
+	return n
+}
+
+func (r *anomalyRows) schema() anomaly.Schema {
+	return anomaly.Schema{Columns: r.names, Timed: r.time != ""}
+}
+
+func (r *anomalyRows) row(x []float64, i int) []float64 {
+	for j, v := range r.values {
+		x[j] = v[r.index[i]]
+	}
+	return x
+}
+
+func (r *anomalyRows) at(i int) int64 {
+	if r.time == "" {
+		return int64(r.place[i])
+	}
+	return r.times[r.index[i]]
+}
+
+func (r *anomalyRows) stamp(i int) string {
+	if r.time == "" || r.at(i) == frame.NoTime {
+		return ""
+	}
+	return stampCSV(r.at(i))
+}
+
+// rows picks the columns and rows that the flags ask for.
+func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
+	column := func(flag, name string) (*frame.Column, error) {
+		c, err := t.Column(name)
+		if err != nil {
+			var names []string
+			for _, c := range t.Columns {
+				names = append(names, c.Name)
+			}
+			return nil, fmt.Errorf("--%s: no column %q: there are %s", flag, name, strings.Join(names, ", "))
+		}
+		return c, nil
+	}
+	r := &anomalyRows{}
+	key, value, filtered := strings.Cut(f.where, "=")
+	keep := func(int) bool { return true }
+	if f.where != "" {
+		if !filtered {
+			return nil, fmt.Errorf("--where %q: must be column=value", f.where)
+		}
+		c, err := column("where", key)
+		if err != nil {
+			return nil, err
+		}
+		if keep, err = equals(c, value); err != nil {
+			return nil, err
+		}
+	}
+	for i := range t.Rows {
+		if keep(i) {
+			r.index = append(r.index, i)
+		}
+	}
+	if len(r.index) == 0 {
+		return nil, errors.New("no rows to score")
+	}
+	if err := f.timeOf(t, r, column); err != nil {
+		return nil, err
+	}
+	names, flag := f.columns, "columns"
+	if f.series != "" {
+		c, err := column("series", f.series)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case c.Type == frame.Category:
+			r.by = c
+		case names != nil:
+			return nil, fmt.Errorf("--series %s and --columns: the one watches a single column, the other several together; both go together only where --series names the streams of a file", f.series)
+		default:
+			names, flag = []string{f.series}, "series"
+		}
+	}
+	r.divide()
+	if names == nil {
+		for _, c := range t.Columns {
+			if c.Type == frame.Number && c.Name != r.time && c.Name != f.labels && c.Name != key {
+				names = append(names, c.Name)
+			}
+		}
+		if names == nil {
+			return nil, errors.New("no column of numbers to watch")
+		}
+	}
+	for k, n := range names {
+		n = strings.TrimSpace(n)
+		c, err := column(flag, n)
+		if err != nil {
+			return nil, err
+		}
+		switch {
+		case c.Type != frame.Number:
+			return nil, fmt.Errorf("--%s: column %q holds a %s, not numbers", flag, n, c.Type)
+		case slices.Contains(names[:k], n):
+			return nil, fmt.Errorf("--%s: column %q twice", flag, n)
+		case n == f.labels:
+			return nil, fmt.Errorf("--%s: column %q holds the labels", flag, n)
+		}
+		r.names, r.values = append(r.names, n), append(r.values, c.Values)
+	}
+	if f.labels == "" {
+		return r, nil
+	}
+	c, err := column("labels", f.labels)
+	if err != nil {
+		return nil, err
+	}
+	if c.Type == frame.Time {
+		return nil, fmt.Errorf("--labels: column %q holds times", f.labels)
+	}
+	for _, i := range r.index {
+		y := c.Values[i]
+		switch {
+		case y != y:
+		case c.Type == frame.Category:
+			y = map[bool]float64{true: 1}[slices.Contains([]string{"1", "true", "yes", "y", "anomaly", "anomalous", "outlier"}, strings.ToLower(c.Categories[int(y)]))]
+		case y != 0:
+			y = 1
+		}
+		r.labels = append(r.labels, y)
+	}
+	return r, nil
+}
+
+// timeOf finds the times.
+func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
+	name := f.timeColumn
+	if name == "" {
+		i := slices.IndexFunc(t.Columns, func(c frame.Column) bool {
+			return c.Type == frame.Time && slices.Contains(timeNames, strings.ToLower(c.Name))
+		})
+		if i < 0 {
+			return nil
+		}
+		name = t.Columns[i].Name
+	}
+	c, err := column("time", name)
+	if err != nil {
+		return err
+	}
+	r.time, r.times = name, c.Times
+	switch c.Type {
+	case frame.Category:
+		return fmt.Errorf("--time: column %q holds %q, which is not a time such as 2006-01-02T15:04:05Z", name, c.Categories[0])
+	case frame.Number:
+		r.times = make([]int64, len(c.Values))
+		for i, v := range c.Values {
+			switch {
+			case !(math.Abs(v) < 1e14):
+				r.times[i] = frame.NoTime
+			case math.Abs(v) < 1e11:
+				r.times[i] = int64(v * 1e6)
+			default: // seconds would lie in the year 5138 or later: these are milliseconds
+				r.times[i] = int64(v * 1e3)
+			}
+		}
+	}
+	return nil
+}
+
+// equals tests the cells of a column.
+func equals(c *frame.Column, value string) (func(i int) bool, error) {
+	switch c.Type {
+	case frame.Category:
+		k := slices.Index(c.Categories, value)
+		if k < 0 {
+			return nil, fmt.Errorf("--where: column %q never is %q: it is %s", c.Name, value, strings.Join(c.Frequent(10), ", "))
+		}
+		return func(i int) bool { return c.Values[i] == float64(k) }, nil
+	case frame.Number:
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return nil, fmt.Errorf("--where: column %q holds numbers, and %q is none", c.Name, value)
+		}
+		return func(i int) bool { return c.Values[i] == v }, nil
+	}
+	return nil, fmt.Errorf("--where: column %q holds times", c.Name)
+}
