@@ -703,7 +703,15 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 		} else {
 			r.opts.Metrics.Drifts.Inc()
 		}
-		r.event(string(e.Kind), t.spec.Name, e.Time, map[string]any{"detector": e.Detector, "series": e.Series, "value": e.Value, "model": t.engine.Champion()})
+		detail := map[string]any{"detector": e.Detector, "series": e.Series, "value": e.Value, "model": t.engine.Champion()}
+		if e.Kind == engine.EventDrift {
+			weights := map[string]float64{}
+			for _, x := range t.engine.Status().Experts {
+				weights[x.Name] = math.Round(1e4*x.Weight) / 1e4
+			}
+			detail["weights"] = weights
+		}
+		r.event(string(e.Kind), t.spec.Name, e.Time, detail)
 	}
 }
 

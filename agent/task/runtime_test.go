@@ -383,6 +383,50 @@ func TestPublishedDocument(t *testing.T) {
 	}
 }
 
+// TestDriftEventsTellWeights lets the target begin to jump: the drift that is found says what each expert weighed.
+func TestDriftEventsTellWeights(t *testing.T) {
+	var mu sync.Mutex
+	var found []string
+	g := start(t, t.TempDir(), func(o *Options) {
+		o.Stream = func(kind string, doc []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			if kind == "event" && strings.Contains(string(doc), `"drift"`) {
+				found = append(found, string(doc))
+			}
+		}
+	})
+	for i := range 1500 {
+		y := 50 + math.Sin(float64(i))
+		if i > 1000 {
+			y += float64(i%2) * 60
+		}
+		g.message(t, i, y, 1)
+	}
+	g.Flush()
+	mu.Lock()
+	defer mu.Unlock()
+	if len(found) == 0 {
+		t.Fatal("no drift was found")
+	}
+	var e struct {
+		Detail struct {
+			Detector string
+			Weights  map[string]float64
+		}
+	}
+	if err := json.Unmarshal([]byte(found[0]), &e); err != nil {
+		t.Fatal(err)
+	}
+	sum := 0.0
+	for _, w := range e.Detail.Weights {
+		sum += w
+	}
+	if e.Detail.Detector == "" || math.Abs(sum-1) > 1e-3 || e.Detail.Weights["linear"] == 0 || e.Detail.Weights["model"] != 0 {
+		t.Errorf("event %s", found[0])
+	}
+}
+
 func FuzzJournal(f *testing.F) {
 	f.Add(appendControl(appendIdle(appendMessage(nil, []input{{series: 1, time: 5, value: 2}}), 7), opShadow, "t", "d"))
 	f.Fuzz(func(t *testing.T, b []byte) { _ = eachItem(b, func(*item) error { return nil }) })

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"skerry.dev/compute/conformal"
 	"skerry.dev/compute/drift"
@@ -11,6 +12,7 @@ import (
 	"skerry.dev/compute/metric"
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/committee"
+	"skerry.dev/compute/online/learner"
 )
 
 // Engine is one task.
@@ -583,8 +585,17 @@ func (e *Engine) Status() Status {
 	if e.experts == nil {
 		return s
 	}
+	total := 0.0
 	for k, m := range e.experts.Members() {
-		s.Experts = append(s.Experts, Expert{m.Name, e.experts.Weights()[k], e.experts.Loss(k)})
+		x := Expert{m.Name, e.experts.Weights()[k], e.experts.Loss(k)}
+		if !e.champion.use && strings.HasPrefix(x.Name, learner.Model) {
+			x.Weight = 0 // it says nothing: the others share the prediction
+		}
+		total += x.Weight
+		s.Experts = append(s.Experts, x)
+	}
+	for k := range s.Experts {
+		s.Experts[k].Weight /= total
 	}
 	return s
 }

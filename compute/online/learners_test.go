@@ -1,6 +1,7 @@
 package online_test
 
 import (
+	"strings"
 	"testing"
 
 	"skerry.dev/compute/online"
@@ -56,5 +57,19 @@ func TestRegressorsKeepTheContract(t *testing.T) {
 				})
 			})
 		})
+	}
+}
+
+func TestNeighboursKeepTheirBudget(t *testing.T) {
+	wide := online.Schema{Inputs: make([]online.Input, online.MaxInputs), Classes: 2}
+	n, err := online.NewNeighbourClassifier(wide, online.NeighbourOptions{MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := n.Bytes(); b > 5<<18 {
+		t.Errorf("%d bytes, the rows may take %d", b, 1<<20)
+	}
+	if _, err := online.NewNeighbourClassifier(wide, online.NeighbourOptions{Window: 100_000}); err == nil || !strings.Contains(err.Error(), "keep fewer rows") {
+		t.Errorf("a window of 3 GB: %v", err)
 	}
 }

@@ -10,15 +10,27 @@ import (
 // NeighbourOptions are those of the nearest-neighbour learners.
 type NeighbourOptions struct {
 	K      int // neighbours asked, 1 to 100; default 5
-	Window int // newest rows kept, K to 100 000; default 1000
+	Window int // newest rows kept, K to 100 000; default 1000, or as many as MaxBytes lets
+	// MaxBytes bounds the rows that are kept, in bytes. Default 64 MiB.
+	MaxBytes int
 }
 
-func (o *NeighbourOptions) defaults() error {
+// neighbourBytes is the default of NeighbourOptions.MaxBytes.
+const neighbourBytes = 64 << 20
+
+func (o *NeighbourOptions) defaults(inputs int) error {
 	if o.K == 0 {
 		o.K = 5
 	}
+	if o.MaxBytes == 0 {
+		o.MaxBytes = neighbourBytes
+	}
+	row := 8 * (inputs + 2)
 	if o.Window == 0 {
-		o.Window = max(1000, o.K)
+		o.Window = max(min(1000, o.MaxBytes/row), o.K)
+	}
+	if o.MaxBytes < 0 || o.Window > 0 && o.Window <= 100_000 && o.Window*row > o.MaxBytes {
+		return fmt.Errorf("online: a window of %d rows of %d inputs takes %d bytes, allowed are %d: keep fewer rows or allow more bytes", o.Window, inputs, o.Window*row, o.MaxBytes)
 	}
 	if o.K < 1 || o.K > 100 || o.Window < o.K || o.Window > 100_000 {
 		return fmt.Errorf("online: %d neighbours of a window of %d, must be 1 to 100 of %d to 100000", o.K, o.Window, o.K)
@@ -161,7 +173,7 @@ func NewNeighbourClassifier(s Schema, o NeighbourOptions) (*NeighbourClassifier,
 	if err := s.Check(true); err != nil {
 		return nil, err
 	}
-	if err := o.defaults(); err != nil {
+	if err := o.defaults(len(s.Inputs)); err != nil {
 		return nil, err
 	}
 	return &NeighbourClassifier{newWindow(s, o)}, nil
@@ -210,7 +222,7 @@ func NewNeighbourRegressor(s Schema, o NeighbourOptions) (*NeighbourRegressor, e
 	if err := s.Check(false); err != nil {
 		return nil, err
 	}
-	if err := o.defaults(); err != nil {
+	if err := o.defaults(len(s.Inputs)); err != nil {
 		return nil, err
 	}
 	return &NeighbourRegressor{newWindow(s, o), newTarget()}, nil

@@ -119,7 +119,7 @@ func (t *Trainer) Records(device string, h wire.Header, r *wire.Records) {
 	}
 	if h.Class == wire.ClassEvent {
 		for i := range r.Events {
-			if e := &r.Events[i]; e.Kind == "drift" && e.Task != "" && strings.Contains(e.Detail, `"model"`) {
+			if e := &r.Events[i]; e.Kind == "drift" && e.Task != "" && ofModel(e.Detail) {
 				s := t.progress(e.Task)
 				if e.Time > s.newestThen { // late news of an older world ask for nothing
 					s.drifts++
@@ -145,6 +145,14 @@ func (t *Trainer) Task(text string) {
 		t.targets[task.Target.Series] = append(t.targets[task.Target.Series], task.Name)
 		t.progress(task.Name).targets = t.progress(task.Name).labels // what came before is counted as if it had come together
 	}
+}
+
+// ofModel reports whether a drift was found in the errors of a hub's model: only those ask for another one.
+func ofModel(detail string) bool {
+	var d struct {
+		Model string `json:"model"`
+	}
+	return json.Unmarshal([]byte(detail), &d) == nil && d.Model != ""
 }
 
 func (t *Trainer) kick() {

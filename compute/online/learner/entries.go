@@ -45,7 +45,7 @@ var entries = []entry{
 		}},
 	{name: "naive-bayes", does: "inputs independent given the class",
 		class: func(s online.Schema, _ *reader) (online.Classifier, error) { return online.NewBayes(s) }},
-	{name: "knn", does: "the nearest of the newest rows",
+	{name: "knn", grows: true, does: "the nearest of the newest rows",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return online.NewNeighbourClassifier(s, neighbours(r))
 		},
@@ -81,7 +81,7 @@ func linear(name, does string, m online.Method) entry {
 }
 
 func neighbours(r *reader) online.NeighbourOptions {
-	return online.NeighbourOptions{K: r.int("k"), Window: r.int("window")}
+	return online.NeighbourOptions{K: r.int("k"), Window: r.int("window"), MaxBytes: r.int("max_bytes")}
 }
 
 func tree(r *reader) hoeffding.Options {
