@@ -567,7 +567,7 @@ func (s *scores) label(w *waiting, y float64) error {
 	s.n++
 	row.ModelLoss = t.modelLoss(w, y)
 	t.recent.Add(y)
-	t.c.Learn(w.x, w.out, y, 1)
+	t.c.Learn(w.x, w.out, y, 1, float64(t.o.Delay))
 	if t.o.Visit != nil {
 		return t.o.Visit(&row)
 	}

@@ -32,6 +32,7 @@ type Engine struct {
 	recent    *online.Recent // labels that come by message; nil for a forecast
 	at        int            // where in x the model's prediction stands
 	spread    *online.Spread
+	late      float64 // predictions made since the one whose label is being learned
 	interval  *conformal.Adaptive
 	persist   *conformal.Window // errors of the last value, in units of the target
 	scale     metric.Trail      // mean |change| (forecast) or mean absolute deviation of the truth
@@ -206,6 +207,7 @@ func (e *Engine) mature(t int64) {
 	for e.pend.n > 0 && e.pend.at(0).due <= t {
 		p := e.pend.at(0)
 		if v, ok := e.join.truthAt(p.due, e.cfg.Tolerance); ok {
+			e.late = float64(e.pend.n - 1)
 			e.learn(p, v, p.due)
 		} else {
 			e.stats.GivenUp++
@@ -235,6 +237,7 @@ func (e *Engine) label(row int64, truth float64) {
 		return
 	}
 	p := e.pend.at(best)
+	e.late = float64(e.pend.n - 1 - best)
 	e.learn(p, truth, row)
 	p.done = true
 	for e.pend.n > 0 && e.pend.at(0).done {
@@ -445,7 +448,7 @@ func (e *Engine) issued(p *pending, truth float64) {
 	if truth < p.value {
 		score = (p.value - truth) / p.below
 	}
-	e.interval.Update(score, covered, float64(e.pend.n))
+	e.interval.Update(score, covered, e.late)
 }
 
 // idAt returns the slot's name if it held the same model when p was made.

@@ -158,7 +158,7 @@ func (e *Engine) teach(p *pending, truth float64) {
 		}
 	}
 	if y := e.target(truth, p.origin); y == y {
-		e.experts.Learn(p.x, p.out, y, 1)
+		e.experts.Learn(p.x, p.out, y, 1, e.late)
 	}
 	if e.recent != nil {
 		e.recent.Add(e.target(truth, 0))

@@ -46,8 +46,7 @@ type Committee struct {
 	spread  float64   // mean absolute error of the last member: the unit of losses
 	n       float64
 	learned int64
-	waiting int64 // predictions whose label has not come
-	late    float64
+	late    float64 // how many predictions wait for their label, of late
 	loss    []float64
 	topLoss []float64
 	sum     []float64 // of losses, by member
@@ -129,7 +128,6 @@ func (c *Committee) Loss(member int) float64 { return c.sum[member] / c.scored[m
 // Predict writes all predictions to out, which has Room, and that of the whole to p. Outsiders' predictions must be in out already, NaN where they have none. It returns NaN for a number that nobody can tell.
 func (c *Committee) Predict(p, out, x []float64) {
 	w := c.Width()
-	c.waiting++
 	for k := range c.members {
 		m := &c.members[k]
 		o := out[k*w : (k+1)*w]
@@ -214,14 +212,13 @@ func blend(p, said, weights []float64, heard []bool) {
 	}
 }
 
-// Learn takes the label of a row and what Predict wrote for it: weights move by what was predicted then, and the learners learn.
-func (c *Committee) Learn(x, out []float64, y, weight float64) {
+// Learn takes the label of a row and what Predict wrote for it: weights move by what was predicted then, and the learners learn. late is how many predictions were made since that still wait for their label.
+func (c *Committee) Learn(x, out []float64, y, weight, late float64) {
 	if y-y != 0 || c.classes > 0 && !(y >= 0 && y < float64(c.classes) && y == math.Floor(y)) {
 		return
 	}
 	c.learned++
-	c.waiting = max(c.waiting-1, 0)
-	c.late += (float64(c.waiting) - c.late) / float64(min(c.learned, unitRows))
+	c.late += (max(late, 0) - c.late) / float64(min(c.learned, unitRows))
 	c.Score(out, y)
 	for k := range c.members {
 		switch m := &c.members[k]; {
@@ -276,9 +273,6 @@ func (c *Committee) Reset() {
 	c.weigh()
 }
 
-// Late returns about how many predictions wait for their label.
-func (c *Committee) Late() float64 { return c.late }
-
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN for no prediction.
 func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	if o[0] != o[0] {
@@ -326,7 +320,6 @@ func (c *Committee) Save(w *state.Writer) {
 		w.Float(v)
 	}
 	w.Int(c.learned)
-	w.Int(c.waiting)
 	w.Floats(c.logB)
 	w.Floats(c.g2)
 	w.Floats(c.sum)
@@ -345,8 +338,8 @@ func (c *Committee) Load(r *state.Reader) {
 	}
 	c.top.Load(r)
 	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
-	c.learned, c.waiting = r.Int(), r.Int()
-	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= mostRows) || c.learned < 0 || c.learned > mostRows || c.waiting < 0 || c.waiting > mostRows {
+	c.learned = r.Int()
+	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= mostRows) || c.learned < 0 || c.learned > mostRows {
 		r.Fail()
 	}
 	r.FloatsInto(c.logB)

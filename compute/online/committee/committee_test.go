@@ -51,7 +51,7 @@ func TestTracksTheBestExpert(t *testing.T) {
 				outs[i] = out
 			}
 			if i >= late {
-				c.Learn([]float64{0}, outs[i-late], ys[i-late], 1)
+				c.Learn([]float64{0}, outs[i-late], ys[i-late], 1, float64(min(late, rows-1-(i-late))))
 			}
 		}
 		best := min(experts[0], experts[1], experts[2])
@@ -85,7 +85,7 @@ func TestNeverMuchWorse(t *testing.T) {
 		good -= math.Log(out[6+y])
 		c.Predict(p, out, []float64{0})
 		own -= math.Log(p[y])
-		c.Learn([]float64{0}, out, float64(y), 1)
+		c.Learn([]float64{0}, out, float64(y), 1, 0)
 	}
 	if own > good*1.03+10 {
 		t.Errorf("log loss %.1f, the good expert's is %.1f", own, good)
@@ -110,10 +110,10 @@ func TestAbstaining(t *testing.T) {
 	if c.Predict(p, out, []float64{1}); p[0] != 7 {
 		t.Errorf("one says 7: %v", p[0])
 	}
-	c.Learn([]float64{1}, out, 7, 1)
+	c.Learn([]float64{1}, out, 7, 1, 0)
 	before := c.Weights()[0]
-	c.Learn([]float64{1}, out, math.NaN(), 1)
-	c.Learn([]float64{1}, out, math.Inf(1), 1)
+	c.Learn([]float64{1}, out, math.NaN(), 1, 0)
+	c.Learn([]float64{1}, out, math.Inf(1), 1, 0)
 	if c.Weights()[0] != before {
 		t.Error("a label that is no number moved the weights")
 	}
@@ -165,8 +165,8 @@ func TestResumes(t *testing.T) {
 				t.Fatalf("row %d: %v without and %v with restarts", i, p, q)
 			}
 		}
-		a.Learn(x, out, float64(class), 1)
-		b.Learn(x, other, float64(class), 1)
+		a.Learn(x, out, float64(class), 1, 0)
+		b.Learn(x, other, float64(class), 1, 0)
 	}
 	var v, w state.Writer
 	a.Save(&v)
