@@ -4,6 +4,8 @@ BIN      ?= bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X skerry.dev/configs.Version=$(VERSION)
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
+# The agent speaks HTTP/1.1 only, to the hub and on its own pages: without HTTP/2 it is half a megabyte smaller.
+AGENTTAGS := -tags nethttpomithttp2
 # -race needs a C compiler; without one the tests run plainly. Coverage is measured in a run of its own: counting atomically under the race detector takes minutes.
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
@@ -14,7 +16,8 @@ help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
 
 build: web ## build skerry-agent, skerry-hub and the demonstration into bin/
-	$(GOBUILD) -o $(BIN)/ ./agent/cmd/skerry-agent ./hub/cmd/skerry-hub ./test/demo
+	$(GOBUILD) $(AGENTTAGS) -o $(BIN)/ ./agent/cmd/skerry-agent
+	$(GOBUILD) -o $(BIN)/ ./hub/cmd/skerry-hub ./test/demo
 
 web: ## build the web UI with npm, where npm is there and the sources changed
 ifneq ($(NPM),)
@@ -50,7 +53,7 @@ layers: ## check who may import whom, and that every package says what it is
 
 cross: ## build the agent for every platform it supports
 	@for p in linux/amd64 linux/arm64 linux/arm linux/386 windows/amd64 darwin/arm64; do \
-	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GOBUILD) -o /dev/null ./agent/cmd/skerry-agent || exit 1; done
+	  echo "$$p"; GOOS=$${p%/*} GOARCH=$${p#*/} $(GOBUILD) $(AGENTTAGS) -o /dev/null ./agent/cmd/skerry-agent || exit 1; done
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"skerry.dev/compute/binned"
 )
 
 // portable runs f as if the processor had no vectors.
@@ -73,12 +75,12 @@ func TestVectorsDivideTheSameRows(t *testing.T) {
 					side[b] = 1
 				}
 				stride := 8 * words
-				bins := make([]uint8, n*stride)
+				bins := make([]uint8, n*stride+binned.Slack)[:n*stride]
 				for i := range bins {
 					bins[i] = uint8(rng.IntN(256))
 				}
 				do := func(inPlace bool) state {
-					s := state{rows: make([]int32, n), spare: make([]int32, n), packed: make([]int64, n), other: make([]int64, n), store: make([]uint8, 2*n*stride+8)}
+					s := state{rows: make([]int32, n), spare: make([]int32, n), packed: make([]int64, n), other: make([]int64, n), store: make([]uint8, 2*n*stride+binned.Slack)}
 					for k := range s.rows {
 						s.rows[k], s.packed[k] = int32(k), int64(k)<<33
 					}

@@ -25,12 +25,14 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", dir+string(filepath.Separator), "./agent/cmd/skerry-agent", "./hub/cmd/skerry-hub", "./test/demo")
-	cmd.Dir = filepath.Join("..", "..")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the programs under test: %v\n%s", err, out)
-		return 1
+	for _, args := range [][]string{{"-tags", "nethttpomithttp2", "./agent/cmd/skerry-agent"}, {"./hub/cmd/skerry-hub", "./test/demo"}} { // as make build does
+		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}, args...)...)
+		cmd.Dir = filepath.Join("..", "..")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build the programs under test: %v\n%s", err, out)
+			return 1
+		}
 	}
 	return m.Run()
 }
