@@ -29,8 +29,8 @@ func (o *NeighbourOptions) defaults(inputs int) error {
 	if o.Window == 0 {
 		o.Window = max(min(1000, o.MaxBytes/row), o.K)
 	}
-	if o.MaxBytes < 0 || o.Window > 0 && o.Window <= 100_000 && o.Window*row > o.MaxBytes {
-		return fmt.Errorf("online: a window of %d rows of %d inputs takes %d bytes, allowed are %d: keep fewer rows or allow more bytes", o.Window, inputs, o.Window*row, o.MaxBytes)
+	if o.MaxBytes < 0 || o.Window > 0 && o.Window <= 100_000 && int64(o.Window)*int64(row) > int64(o.MaxBytes) {
+		return fmt.Errorf("online: a window of %d rows of %d inputs takes %d bytes, allowed are %d: keep fewer rows or allow more bytes", o.Window, inputs, int64(o.Window)*int64(row), o.MaxBytes)
 	}
 	if o.K < 1 || o.K > 100 || o.Window < o.K || o.Window > 100_000 {
 		return fmt.Errorf("online: %d neighbours of a window of %d, must be 1 to 100 of %d to 100000", o.K, o.Window, o.K)
