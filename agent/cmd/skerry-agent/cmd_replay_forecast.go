@@ -97,22 +97,12 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	defer in.Close()
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
-	o.Progress = func(row, rows int) {
-		p.say("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
+	o.Progress = p.rows
+	visit, done, err := rowsCSV(cmd, out, false)
+	if err != nil {
+		return err
 	}
-	done := func() error { return nil }
-	if out != "" {
-		w, closer, err := createCSV(cmd, out)
-		if err != nil {
-			return err
-		}
-		done = closer
-		fmt.Fprintln(w, "row,truth,prediction,lower,upper")
-		o.Visit = func(r *replay.TableRow) error {
-			_, err := fmt.Fprintf(w, "%d,%s,%s,%s,%s\n", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper))
-			return err
-		}
-	}
+	o.Visit = visit
 	r, err := replay.Forecast(cmd.Context(), in, o)
 	if err = errors.Join(err, done()); err != nil {
 		return err

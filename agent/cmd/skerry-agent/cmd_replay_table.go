@@ -90,22 +90,12 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	defer in.Close()
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
-	o.Progress = func(row, rows int) {
-		p.say("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
+	o.Progress = p.rows
+	visit, done, err := rowsCSV(cmd, out, true)
+	if err != nil {
+		return err
 	}
-	done := func() error { return nil }
-	if out != "" {
-		w, closer, err := createCSV(cmd, out)
-		if err != nil {
-			return err
-		}
-		done = closer
-		fmt.Fprintln(w, "row,truth,prediction,lower,upper,set")
-		o.Visit = func(r *replay.TableRow) error {
-			_, err := fmt.Fprintf(w, "%d,%s,%s,%s,%s,%s\n", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper), set(r.Set))
-			return err
-		}
-	}
+	o.Visit = visit
 	r, err := replay.Prequential(cmd.Context(), in, o)
 	if err = errors.Join(err, done()); err != nil {
 		return err
@@ -120,6 +110,34 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 		return err
 	}
 	return writeTable(cmd.OutOrStdout(), r)
+}
+
+// rows shows how many rows of a table are done.
+func (p *progress) rows(row, rows int) {
+	p.say("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
+}
+
+// rowsCSV returns what writes each row of a replay to the file out, with its set of classes when sets is true, and what ends the file; visit is nil when out is empty.
+func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*replay.TableRow) error, done func() error, err error) {
+	if out == "" {
+		return nil, func() error { return nil }, nil
+	}
+	w, done, err := createCSV(cmd, out)
+	if err != nil {
+		return nil, nil, err
+	}
+	header := "row,truth,prediction,lower,upper"
+	if sets {
+		header += ",set"
+	}
+	fmt.Fprintln(w, header)
+	return func(r *replay.TableRow) error {
+		fmt.Fprintf(w, "%d,%s,%s,%s,%s", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper))
+		if sets {
+			fmt.Fprintf(w, ",%s", set(r.Set))
+		}
+		return w.WriteByte('\n')
+	}, done, nil
 }
 
 // set writes the numbers of the classes of a set, separated by blanks.
