@@ -20,7 +20,6 @@ import (
 type model struct {
 	digest string
 	runner *artifact.Runner
-	ref    []engine.Reference
 
 	mu     sync.Mutex // guards what follows
 	times  task.Histogram
@@ -56,7 +55,7 @@ func (m *model) guarded(h *feature.History, back int) (p, lo, hi float64, err er
 			err = fmt.Errorf("model panicked: %v", r)
 		}
 	}()
-	return m.runner.Predict(h, back)
+	return artifact.Model{Runner: m.runner}.Predict(h, back)
 }
 
 func (m *model) stats() (p99us float64, panics int64) {
@@ -80,11 +79,7 @@ func (loader) Load(r io.ReaderAt, size int64) (update.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &model{runner: runner}
-	for _, ref := range a.Reference {
-		m.ref = append(m.ref, engine.Reference{Points: ref.Quantiles})
-	}
-	return m, nil
+	return &model{runner: runner}, nil
 }
 
 // bridge gives the updater its engine and the runtime its models.
@@ -133,7 +128,7 @@ func (b *bridge) Models(digest string) (engine.Loaded, error) {
 	if err != nil {
 		return engine.Loaded{}, err
 	}
-	return engine.Loaded{ID: digest, Model: m, Reference: m.ref}, nil
+	return engine.Loaded{ID: digest, Model: m, Usual: m.runner.Artifact().Usual}, nil
 }
 
 // fits refuses an artifact made for other inputs.

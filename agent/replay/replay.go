@@ -208,10 +208,7 @@ func (r *run) activate(at int64) error {
 	if err != nil {
 		return err
 	}
-	l := engine.Loaded{ID: r.opts.Model.Digest, Model: runner}
-	for _, ref := range r.opts.Model.Reference {
-		l.Reference = append(l.Reference, engine.Reference{Points: ref.Quantiles})
-	}
+	l := engine.Loaded{ID: r.opts.Model.Digest, Model: artifact.Model{Runner: runner}, Usual: r.opts.Model.Usual}
 	r.active = true
 	r.sum.Model = &ModelSummary{Digest: l.ID, ActivatedAt: time.UnixMicro(at).UTC(), TrainTo: time.UnixMicro(r.opts.Model.Manifest.TrainTo).UTC()}
 	return r.engine.Install(l)

@@ -1,7 +1,9 @@
 package task
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"skerry.dev/compute/state"
 	"skerry.dev/sync/wire"
@@ -21,6 +23,7 @@ type seen struct {
 	values []float64
 	next   int
 	newest int64
+	health health
 }
 
 func newGate() *gate { return &gate{series: map[uint32]*seen{}} }
@@ -42,14 +45,28 @@ func (g *gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 	return false, conflict
 }
 
-// remember records an accepted reading.
-func (g *gate) remember(series uint32, t int64, v float64) {
+// unwell are the flags of readings that say nothing about what is usual of a series.
+const unwell = blocked | missing
+
+// judge looks at an accepted reading of a number as a sign of its sensor's health and returns FlagStuck and FlagSpike as they apply. It does not remember it.
+func (g *gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
+	if s := g.series[series]; s != nil && f&unwell == 0 {
+		return s.health.judge(v)
+	}
+	return 0
+}
+
+// remember records an accepted reading with its flags.
+func (g *gate) remember(series uint32, t int64, v float64, f wire.Flags) {
 	s := g.series[series]
 	if s == nil {
 		s = &seen{newest: math.MinInt64}
 		g.series[series] = s
 	}
 	s.newest = max(s.newest, t)
+	if f&unwell == 0 {
+		s.health.add(v, f)
+	}
 	if len(s.times) < seenRows {
 		s.times, s.values = append(s.times, t), append(s.values, v)
 		return
@@ -61,23 +78,26 @@ func (g *gate) remember(series uint32, t int64, v float64) {
 func (g *gate) save() []byte {
 	var w state.Writer
 	w.Int(int64(len(g.series)))
-	for id, s := range g.series {
+	for _, id := range slices.Sorted(maps.Keys(g.series)) {
+		s := g.series[id]
 		w.Int(int64(id))
 		w.Ints(s.times)
 		w.Floats(s.values)
 		w.Int(int64(s.next))
 		w.Int(s.newest)
+		s.health.save(&w)
 	}
 	return w.B
 }
 
 func (g *gate) load(b []byte) error {
 	r := &state.Reader{B: b}
-	n := r.Len(8 * 5)
+	n := r.Len(8 * 15)
 	g.series = make(map[uint32]*seen, n)
 	for range n {
 		id := r.Int()
 		s := &seen{times: r.Ints(), values: r.Floats(), next: int(r.Int()), newest: r.Int()}
+		s.health.load(r)
 		if len(s.times) != len(s.values) || len(s.times) > seenRows || s.next < 0 || s.next >= seenRows || id < 0 || id > math.MaxUint32 {
 			r.Fail()
 		}

@@ -130,11 +130,12 @@ type running struct {
 
 // routes maps a plan's series to stable numbers and to the tasks' engines.
 type routes struct {
-	ids   []uint32
-	names []string
-	sync  []bool
-	tasks [][]int // task → series → engine series, or noSeries
-	rng   [][2]float64
+	ids    []uint32
+	names  []string
+	sync   []bool
+	number []bool  // not a category
+	tasks  [][]int // task → series → engine series, or noSeries
+	rng    [][2]float64
 }
 
 const noSeries = math.MinInt
@@ -217,9 +218,11 @@ func (r *Runtime) restore() error {
 	gateFrom := uint64(0)
 	if sn, ok := snaps[gateSnapshot]; ok {
 		if err := r.gate.load(sn.Data); err != nil {
-			return fmt.Errorf("gate: %w", err)
+			r.alarm("state_lost", "", map[string]any{"problem": fmt.Sprintf("repeated readings are not known: %v", err)})
+			r.gate = newGate()
+		} else {
+			gateFrom = sn.Position
 		}
-		gateFrom = sn.Position
 		r.position = sn.Position
 	}
 	delete(snaps, gateSnapshot)
@@ -237,7 +240,7 @@ func (r *Runtime) restore() error {
 		return eachItem(entry, func(it *item) error {
 			if pos > gateFrom && it.kind == itemMessage {
 				for _, in := range it.inputs {
-					r.gate.remember(in.series, in.time, in.value)
+					r.gate.remember(in.series, in.time, in.value, in.flags)
 				}
 			}
 			for i, t := range r.tasks {
@@ -313,6 +316,7 @@ func (r *Runtime) route(p *source.Plan) *routes {
 			rng = *s.Range
 		}
 		rt.ids, rt.names, rt.sync, rt.rng = append(rt.ids, id), append(rt.names, s.Name), append(rt.sync, s.Sync), append(rt.rng, rng)
+		rt.number = append(rt.number, len(s.Categories) == 0)
 	}
 	for _, t := range r.tasks {
 		m := make([]int, len(rt.names))
@@ -580,7 +584,10 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		if conflict {
 			x.flags |= wire.FlagConflict
 		}
-		r.gate.remember(x.series, x.time, x.value)
+		if rt.number[rd.Series] {
+			x.flags |= r.gate.judge(x.series, x.value, x.flags)
+		}
+		r.gate.remember(x.series, x.time, x.value, x.flags)
 		r.inputs = append(r.inputs, x)
 		if rt.sync[rd.Series] {
 			r.open.Batch.Readings = append(r.open.Batch.Readings, wire.Reading{Series: rt.names[rd.Series], Time: x.time, Value: x.value, Mono: mono, Flags: x.flags | first})
@@ -698,12 +705,16 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	}
 	for i := range o.Events {
 		e := &o.Events[i]
-		if e.Kind == engine.EventAnomaly {
+		switch e.Kind {
+		case engine.EventAnomaly:
 			r.opts.Metrics.Anomalies.Inc()
-		} else {
+		case engine.EventDrift, engine.EventInputDrift:
 			r.opts.Metrics.Drifts.Inc()
 		}
 		detail := map[string]any{"detector": e.Detector, "series": e.Series, "value": e.Value, "model": t.engine.Champion()}
+		if len(e.Others) > 0 {
+			detail["others"] = e.Others
+		}
 		if e.Kind == engine.EventDrift {
 			weights := map[string]float64{}
 			for _, x := range t.engine.Status().Experts {

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"skerry.dev/compute/chain"
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -112,7 +113,8 @@ type Artifact struct {
 	Pipeline    *feature.Pipeline
 	Models      map[Role]Predictor // *ensemble.Ensemble, *neural.Network, *linear.Model, *chain.Model or *Constant
 	Calibration Calibration
-	Reference   []Reference // one per input, or none
+	Reference   []Reference       // one per input, or none
+	Usual       *inputs.Reference // what rows in order look like: the inputs and, after them, what the point model says, the last class's probability of a classification; nil when nobody knows
 	Vectors     Vectors
 	Digest      string // 64 hexadecimal digits of the file's SHA-256; set by Decode
 	Size        int64  // bytes of the file; set by Decode
@@ -158,6 +160,9 @@ func (a *Artifact) Check() error {
 	}
 	if len(a.Reference) != 0 && len(a.Reference) != len(m.Inputs) {
 		return fmt.Errorf("%d references for %d inputs", len(a.Reference), len(m.Inputs))
+	}
+	if a.Usual != nil && a.Usual.NumFeatures() != len(m.Inputs)+1 {
+		return fmt.Errorf("usual rows have %d columns, must be %d inputs and the prediction", a.Usual.NumFeatures(), len(m.Inputs))
 	}
 	for i := range a.Reference {
 		if err := a.Reference[i].check(); err != nil {

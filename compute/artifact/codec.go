@@ -13,6 +13,7 @@ import (
 	"math"
 
 	"skerry.dev/compute/chain"
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -37,6 +38,7 @@ const (
 	tagModel       = "MODL"
 	tagCalibration = "CALI"
 	tagReference   = "REFS"
+	tagUsual       = "USUA" // only where it is known
 	tagVectors     = "TEST"
 )
 
@@ -47,6 +49,7 @@ var sectionCap = map[string]uint32{
 	tagModel:       32 << 20,
 	tagCalibration: 64 << 10,
 	tagReference:   4 << 20,
+	tagUsual:       4 << 20,
 	tagVectors:     5 << 20,
 }
 
@@ -69,6 +72,11 @@ func Encode(a *Artifact) ([]byte, error) {
 	}
 	w.json(tagCalibration, &a.Calibration)
 	w.section(tagReference, a.encodeReference())
+	if a.Usual != nil {
+		var s state.Writer
+		a.Usual.Save(&s)
+		w.section(tagUsual, s.B)
+	}
 	w.section(tagVectors, a.Vectors.encode())
 	if w.err != nil {
 		return nil, fmt.Errorf("encode artifact: %w", w.err)
@@ -211,7 +219,7 @@ func Decode(r io.ReaderAt, size int64) (*Artifact, error) {
 }
 
 func order(tag string) int {
-	for i, t := range [...]string{tagManifest, tagPipeline, tagModel, tagCalibration, tagReference, tagVectors} {
+	for i, t := range [...]string{tagManifest, tagPipeline, tagModel, tagCalibration, tagReference, tagUsual, tagVectors} {
 		if t == tag {
 			return i
 		}
@@ -276,6 +284,12 @@ func (a *Artifact) decodeSection(tag string, b []byte) error {
 		return a.decodeModel(b)
 	case tagReference:
 		return a.decodeReference(b)
+	case tagUsual:
+		s := state.Reader{B: b}
+		if a.Usual = inputs.LoadReference(&s); len(s.B) != 0 {
+			s.Fail()
+		}
+		return s.Err()
 	default:
 		return a.Vectors.decode(b)
 	}

@@ -68,6 +68,18 @@ func (r *Runner) Predict(h *feature.History, back int) (point, lower, upper floa
 	return point, lower, upper, nil
 }
 
+// Model is a Runner as an engine asks it: of a classification, point is the last class's probability.
+type Model struct{ *Runner }
+
+// Predict is that of the Runner but for the point of a classification.
+func (m Model) Predict(h *feature.History, back int) (point, lower, upper float64, err error) {
+	point, lower, upper, err = m.Runner.Predict(h, back)
+	if m.classes != nil && err == nil {
+		point = m.classes[len(m.classes)-1]
+	}
+	return point, lower, upper, err
+}
+
 func (r *Runner) classify() float64 {
 	if len(r.out) == 1 {
 		r.classes[0], r.classes[1] = 1-r.out[0], r.out[0]

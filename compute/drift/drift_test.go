@@ -116,7 +116,7 @@ func TestKolmogorovSmirnov(t *testing.T) {
 		t.Errorf("half moved: %v, want 0.5", got)
 	}
 	// scipy.special.kolmogi(0.05) = 1.3581; the two-sample form with n = m = 100 is 1.3581·sqrt(2/100).
-	if got := CriticalDistance(100, 100, 0.05); math.Abs(got-0.19206) > 1e-4 {
-		t.Errorf("CriticalDistance = %v, want 0.19206", got)
+	if got := criticalDistance(100, 100, 0.05); math.Abs(got-0.19206) > 1e-4 {
+		t.Errorf("criticalDistance = %v, want 0.19206", got)
 	}
 }

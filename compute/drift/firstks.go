@@ -37,7 +37,7 @@ func (d *FirstKS) prepare() {
 	d.limit = criticalDistance(d.Reference, d.Window, d.Alpha)
 }
 
-// criticalDistance is CriticalDistance with the same bits on every architecture.
+// criticalDistance is what two samples of n and m independent values from one distribution exceed with probability alpha, asymptotically: sqrt(ln(2/alpha)/2 · (n+m)/(n·m)).
 func criticalDistance(n, m int64, alpha float64) float64 {
 	return hoeffding(float64(n)*float64(m)/float64(n+m), exact.Log(2/alpha))
 }

@@ -26,12 +26,3 @@ func KolmogorovSmirnov(reference, sample []float64) float64 {
 	}
 	return d
 }
-
-// CriticalDistance returns the distance that two samples of n and m independent values from one distribution exceed with probability alpha (the
-// asymptotic form sqrt(-ln(alpha/2)/2 · (n+m)/(n·m))).
-func CriticalDistance(n, m int, alpha float64) float64 {
-	if n == 0 || m == 0 {
-		return math.Inf(1)
-	}
-	return math.Sqrt(-math.Log(alpha/2) / 2 * (1/float64(n) + 1/float64(m)))
-}

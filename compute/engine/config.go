@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/feature"
 )
 
@@ -57,13 +58,10 @@ const (
 	HistoryRows = feature.MaxLookback // rows kept for features and for the trial of a candidate
 	MaxPending  = 4096                // predictions that wait for their label; the oldest is given up beyond
 
-	maxLoss       = 4.0 // clip of a scaled loss
-	minScale      = 5   // labels before an interval without a model's quantiles is issued
-	scoreWindow   = 500 // conformal scores and persistence errors
-	trailRows     = 500 // memory of the trailing metrics
-	inputWindow   = 128 // rows compared with the reference for input drift
-	inputEvery    = 64  // rows between comparisons
-	inputDistance = 0.35
+	maxLoss     = 4.0 // clip of a scaled loss
+	minScale    = 5   // labels before an interval without a model's quantiles is issued
+	scoreWindow = 500 // conformal scores and persistence errors
+	trailRows   = 500 // memory of the trailing metrics
 )
 
 func (c *Config) check() error {
@@ -107,6 +105,9 @@ type Reading struct {
 	Value  float64
 }
 
+// PredictionSeries names what the champion says among the series that are watched.
+const PredictionSeries = "prediction"
+
 // LabelSeries is the series number of labels that arrive by message.
 const LabelSeries = -1
 
@@ -116,16 +117,11 @@ type Model interface {
 	Predict(h *feature.History, back int) (point, lower, upper float64, err error)
 }
 
-// Reference is what a model knows of one input series in its training data: sorted quantile points.
-type Reference struct {
-	Points []float64
-}
-
-// Loaded is a model with its name and the reference statistics of its inputs (one per series, or nil).
+// Loaded is a model with its name and what its rows usually look like.
 type Loaded struct {
-	ID        string // digest of the artifact
-	Model     Model
-	Reference []Reference
+	ID    string // digest of the artifact
+	Model Model
+	Usual *inputs.Reference // the series of a row and, after them, what Model says; nil: the inputs are not watched
 }
 
 // Row is a joined row as it fired.
@@ -162,7 +158,8 @@ type EventKind string
 // The kinds of events an engine reports.
 const (
 	EventDrift      EventKind = "drift"       // the champion's (or, without one, the published) scaled error changed its distribution
-	EventInputDrift EventKind = "input_drift" // an input series left the distribution the champion was trained on
+	EventInputDrift EventKind = "input_drift" // rows do not look any more like those the champion was trained on; again when further series join
+	EventInputBack  EventKind = "input_back"  // they do again
 	EventAnomaly    EventKind = "anomaly"     // rows began to be unusual
 	EventGivenUp    EventKind = "given_up"    // a prediction never got its label and was dropped
 )
@@ -171,9 +168,10 @@ const (
 type Event struct {
 	Kind     EventKind
 	Time     int64
-	Detector string  // by its name in compute/drift, or "ks"
-	Series   string  // the input series of EventInputDrift
-	Value    float64 // mean scaled error, the distance, or the score
+	Detector string   // by its name in compute/drift or compute/anomaly, or "inputs"
+	Series   string   // the input series most responsible for EventInputDrift; PredictionSeries: what the champion says
+	Others   []string // further ones, the most responsible first
+	Value    float64  // scaled error, the shift of Series in standard deviations, or the score
 }
 
 // Output is what one call produced. The slices belong to the engine and are overwritten by the next call.

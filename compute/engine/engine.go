@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"skerry.dev/compute/conformal"
-	"skerry.dev/compute/drift"
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/metric"
 	"skerry.dev/compute/online"
@@ -45,8 +45,8 @@ type Engine struct {
 	out1    []float64 // scratch: what the experts say
 	p       []float64 // scratch: what they say together
 	why     [online.SpreadInputs]float64
-	sample  []float64
-	alarmed []bool // per series: input drift reported and not yet over
+	watch   *inputs.Watcher // rows beside those the champion was trained on; nil when nobody knows these
+	watched []float64       // scratch: a row and what the champion says
 
 	stats Stats
 	mae   metric.Trail
@@ -128,8 +128,7 @@ func New(cfg Config) (*Engine, error) {
 		persist:  conformal.NewWindow(scoreWindow),
 		scale:    metric.Trail{N: trailRows},
 		level:    metric.Trail{N: trailRows},
-		sample:   make([]float64, 0, inputWindow),
-		alarmed:  make([]bool, len(cfg.Series)),
+		watched:  make([]float64, len(cfg.Series)+1),
 		mae:      metric.Trail{N: trailRows},
 		base:     metric.Trail{N: trailRows},
 		cover:    metric.Trail{N: trailRows},
@@ -258,9 +257,6 @@ func (e *Engine) row(t int64) {
 	e.hist.Push(t, values)
 	e.stats.Rows++
 	e.out.Rows = append(e.out.Rows, Row{Time: t, Values: e.hist.Row(0)})
-	if e.stats.Rows%inputEvery == 0 {
-		e.inputDrift(t)
-	}
 	if e.scorer != nil {
 		e.rate(t)
 		return
@@ -323,6 +319,7 @@ func (e *Engine) predict(t int64) {
 	}
 	last := e.last(0)
 	origin := e.origin(0)
+	e.watchInputs(t, champ-origin)
 	value := champ
 	if origin == origin {
 		e.expertsAt(0, champ, last, origin)
@@ -500,39 +497,10 @@ func (e *Engine) event(ev Event) {
 		e.stats.Drifts++
 	case EventAnomaly:
 		e.stats.Anomalies++
-	default:
+	case EventInputDrift:
 		e.stats.InputDrifts++
 	}
 	e.out.Events = append(e.out.Events, ev)
-}
-
-// inputDrift compares the newest rows with the champion's reference. Readings that follow each other depend on each other, so the p-value of the test would
-// alarm all the time; a distance is reported only when it is large as well, once until it has halved.
-func (e *Engine) inputDrift(t int64) {
-	if !e.champion.use || e.hist.Len() < inputWindow {
-		return
-	}
-	for i := range e.champion.Reference {
-		ref := e.champion.Reference[i].Points
-		e.sample = e.sample[:0]
-		for b := range inputWindow {
-			if v := e.hist.Row(b)[i]; v == v {
-				e.sample = append(e.sample, v)
-			}
-		}
-		if len(e.sample) < inputWindow/2 || len(ref) == 0 {
-			continue
-		}
-		d := drift.KolmogorovSmirnov(ref, e.sample)
-		critical := drift.CriticalDistance(len(ref), len(e.sample), 0.001/float64(len(e.cfg.Series)))
-		switch limit := max(critical, inputDistance); {
-		case d > limit && !e.alarmed[i]:
-			e.alarmed[i] = true
-			e.event(Event{Kind: EventInputDrift, Time: t, Detector: "ks", Series: e.cfg.Series[i].Name, Value: d})
-		case d < limit/2:
-			e.alarmed[i] = false
-		}
-	}
 }
 
 // localInputs is the number of inputs of the local learner: per numeric series its value and its last change, the target's change before that, and the time of day.

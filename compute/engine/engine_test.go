@@ -136,10 +136,11 @@ func trace(o *Output) string {
 // TestResumeIsExact cuts a run at many points, restores from the snapshot and demands the same bits for the rest, with models coming and going.
 func TestResumeIsExact(t *testing.T) {
 	stream := synthetic(900, 1)
+	usual := usualRows(t, calm(500, 1, -1, 0), halfway{0.2}) // another world: there is something to report
 	resolve := func(id string) (Loaded, error) {
 		switch id {
 		case "a":
-			return Loaded{ID: "a", Model: halfway{0.2}, Reference: make([]Reference, 11)}, nil
+			return Loaded{ID: "a", Model: halfway{0.2}, Usual: usual}, nil
 		case "b":
 			return Loaded{ID: "b", Model: halfway{-0.1}}, nil
 		}

@@ -121,7 +121,7 @@ func (e *Engine) warm() {
 	if e.corrector != nil {
 		e.corrector.Reset()
 	}
-	clear(e.alarmed)
+	e.beginWatch()
 	if e.experts == nil {
 		return
 	}
@@ -192,7 +192,7 @@ func short(id string) string {
 	return id
 }
 
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
@@ -231,8 +231,9 @@ func (e *Engine) Save(b []byte) []byte {
 	for _, d := range e.detectors {
 		d.Save(&w)
 	}
-	for _, a := range e.alarmed {
-		w.Bool(a)
+	w.Bool(e.watch != nil)
+	if e.watch != nil {
+		e.watch.Save(&w)
 	}
 	for _, v := range e.stats.ints() {
 		w.Int(*v)
@@ -290,8 +291,11 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	for _, d := range e.detectors {
 		d.Load(r)
 	}
-	for i := range e.alarmed {
-		e.alarmed[i] = r.Bool()
+	if e.beginWatch(); r.Bool() != (e.watch != nil) {
+		r.Fail()
+	}
+	if e.watch != nil && r.Err() == nil {
+		e.watch.Load(r)
 	}
 	return e.finish(r)
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/feature"
 	"skerry.dev/compute/frame"
 	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
@@ -26,18 +27,20 @@ const (
 
 // Options of a run. Data and Target are required.
 type Options struct {
-	Data, Test string        // files; Test "": Split says which rows of Data are for the test
-	Target     string        // column
-	Time       string        // column of the event time; required with a horizon
-	Horizon    time.Duration // how far ahead to forecast; 0: rows stand for themselves
-	Kind       string        // regression or classification; "": by the target's values
-	Split      string        // time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test; default time with a time column, else hash
-	Drop       []string      // columns not to use
-	Task       string        // name for the artifact; default: the target's
-	Weight     string        // column of the rows' weights; a named learner only
-	Learners   []string      // to choose from; nil: all
-	Direct     bool          // train the one learner once, without a search; rows stand for themselves
-	Set        Settings      // Direct: the learner's settings
+	Data, Test string         // files; Test "": Split says which rows of Data are for the test
+	Target     string         // column
+	Time       string         // column of the event time; required with a horizon
+	Horizon    time.Duration  // how far ahead to forecast; 0: rows stand for themselves
+	Kind       string         // regression or classification; "": by the target's values
+	Split      string         // time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test; default time with a time column, else hash
+	Drop       []string       // columns not to use
+	Features   []spec.Feature // columns of the user's own, for a search
+	Calendar   spec.Calendar  // where a forecast's readings come from
+	Task       string         // name for the artifact; default: the target's
+	Weight     string         // column of the rows' weights; a named learner only
+	Learners   []string       // to choose from; nil: all
+	Direct     bool           // train the one learner once, without a search; rows stand for themselves
+	Set        Settings       // Direct: the learner's settings
 	Threads    int
 	Seed       uint64
 	Trials     int
@@ -88,6 +91,8 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, errors.New("a forecast is searched for: leave out the settings")
 	case o.Direct && len(o.Learners) != 1:
 		return nil, nil, errors.New("settings are for one learner")
+	case o.Direct && len(o.Features) > 0:
+		return nil, nil, errors.New("features of your own are for a search: say how many --trials, or leave out --learner")
 	case o.Direct:
 		return runDirect(ctx, o)
 	case len(o.Set) > 0 || o.Weight != "" || o.Split == SplitKFold:
@@ -172,10 +177,35 @@ func prepare(o *Options) (*parts, error) {
 	}
 	p := &parts{shape: sh, problem: selection.Problem{Task: o.Task, Kind: sh.kind, Inputs: sh.inputs, TargetIndex: -1, TargetName: sh.target, Classes: sh.classes, HorizonUS: o.Horizon.Microseconds(),
 		BudgetBytes: o.MaxBytes, BudgetLatency: o.MaxLatency, Seed: o.Seed, Lineage: []string{"file:" + o.Data}}}
+	if p.problem.OffsetUS, p.problem.Holidays, err = o.Calendar.Read(); err != nil {
+		return nil, err
+	}
+	if p.problem.Features, err = columns(sh.inputs, o.Features); err != nil {
+		return nil, err
+	}
 	if sh.kind == artifact.KindForecast {
 		return p, p.forecast(o, train, test)
 	}
 	return p, p.tabular(o, train, test, marked)
+}
+
+// columns reads the user's own features.
+func columns(inputs []feature.Input, features []spec.Feature) ([]feature.Column, error) {
+	taken := map[string]bool{}
+	for _, in := range inputs {
+		taken[in.Name] = true
+	}
+	columns, errs := spec.Columns(inputs, features)
+	for k, f := range features {
+		if f.Name == "" || taken[f.Name] {
+			errs[k] = errors.New("needs a name that no column and no other feature has")
+		}
+		taken[f.Name] = true
+		if errs[k] != nil {
+			errs[k] = fmt.Errorf("feature %q: %w", f.Name, errs[k])
+		}
+	}
+	return columns, errors.Join(errs...)
 }
 
 // mark finds the rows that a split by a column keeps for the test, and drops the column; nil when the split is another.

@@ -39,6 +39,9 @@ type generator struct {
 // candidates returns the pipeline of every feature worth trying.
 func candidates(p *Problem, dist int64) *feature.Pipeline {
 	g := &generator{p: p, dist: dist, seen: map[string]bool{}}
+	for _, c := range p.Features {
+		g.add(c)
+	}
 	order := make([]int, 0, len(p.Inputs)) // the target first
 	if p.Kind == artifact.KindForecast {
 		order = append(order, p.TargetIndex)
@@ -78,7 +81,7 @@ func candidates(p *Problem, dist int64) *feature.Pipeline {
 			g.spectrum(order[0])
 		}
 	}
-	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Distance: dist}
+	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Holidays: p.Holidays, Distance: dist}
 	pipe.Rows = lookback(pipe, dist)
 	return pipe
 }
@@ -154,6 +157,9 @@ func (g *generator) calendar() {
 			g.add(feature.Column{Name: string(c.sin), Op: c.sin})
 			g.add(feature.Column{Name: string(c.cos), Op: c.cos})
 		}
+	}
+	if len(g.p.Holidays) > 0 {
+		g.add(feature.Column{Name: string(feature.OpHoliday), Op: feature.OpHoliday})
 	}
 }
 
@@ -314,8 +320,11 @@ func prune(ctx context.Context, p *Problem, pipe *feature.Pipeline, rows []place
 		}
 		return 0
 	})
-	keep := order[:min(maxFeatures, len(order))]
-	keep = slices.DeleteFunc(keep, func(j int) bool { return j != 0 && model.Importance[j] == 0 })
+	own := len(p.Features) // come first and stay
+	keep := slices.DeleteFunc(order[:min(maxFeatures, len(order))], func(j int) bool { return j < own || j > own && model.Importance[j] == 0 })
+	for j := range own {
+		keep = append(keep, j)
+	}
 	slices.Sort(keep)
 	kept := *pipe
 	kept.Columns = nil

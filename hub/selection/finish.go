@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -125,6 +126,9 @@ func (s *search) pack(a *artifact.Artifact) (*Result, error) {
 	}
 	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: Thin(scores, calibrationScores)}
 	a.Reference = s.p.reference(t.rows[t.search-1].time)
+	if a.Usual, err = t.usual(a.Models[artifact.Point]); err != nil {
+		return nil, err
+	}
 	if err := s.vectors(a); err != nil {
 		return nil, err
 	}
@@ -181,6 +185,33 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 		out[j] = artifact.Reference{Missing: (n - float64(len(v))) / max(n, 1), Quantiles: Thin(v, ReferencePoints)}
 	}
 	return out
+}
+
+// usualRows bounds the rows of the reference for input drift: nearly two years of hours.
+const usualRows = 16_384
+
+// usual describes the newest labelled rows in the order in which they came, device after device, with what the model says about them. It is nil when there are too few.
+func (t *table) usual(m artifact.Predictor) (*inputs.Reference, error) {
+	byDevice := make([][]int, len(t.p.Devices))
+	for i, r := range t.rows {
+		byDevice[r.device] = append(byDevice[r.device], i)
+	}
+	width, share := t.pipe.Width(), usualRows/len(byDevice)
+	out := make([]float64, m.Outputs())
+	var rows [][]float64
+	for _, at := range byDevice {
+		for _, i := range at[max(0, len(at)-share):] {
+			if err := m.PredictInto(out, t.x[i*width:(i+1)*width]); err != nil {
+				return nil, err
+			}
+			r := &t.rows[i]
+			rows = append(rows, append(slices.Clone(t.p.Devices[r.device].Values[r.row]), out[len(out)-1]))
+		}
+	}
+	if len(rows) < 4*inputs.MinRows {
+		return nil, nil
+	}
+	return inputs.NewReference(rows, inputs.Options{Seed: t.p.Seed})
 }
 
 // vectors records what the models say about the newest rows of the device that has most of them.

@@ -25,13 +25,15 @@ type Problem struct {
 	Task        string
 	Kind        string // artifact.KindForecast, KindRegression or KindClassification
 	Inputs      []feature.Input
-	TargetIndex int      // position of a forecast's target among the inputs; ignored otherwise
-	TargetName  string   // series to predict; "" means the input at TargetIndex
-	Classes     []string // of a classification
-	HorizonUS   int64    // of a forecast
-	OffsetUS    int64    // local time less UTC, for features of the time of day
+	TargetIndex int           // position of a forecast's target among the inputs; ignored otherwise
+	TargetName  string        // series to predict; "" means the input at TargetIndex
+	Classes     []string      // of a classification
+	HorizonUS   int64         // of a forecast
+	OffsetUS    int64         // local time less UTC, for features of the calendar
+	Holidays    []feature.Day // local dates, ascending; a feature when there are any
 	Devices     []Series
-	Level       float64 // nominal coverage of the interval; default 0.9
+	Features    []feature.Column // of the user's own, over Inputs and themselves alone: every model gets them
+	Level       float64          // nominal coverage of the interval; default 0.9
 
 	// Independent says that rows have nothing to do with each other: no feature looks at other rows or at the time.
 	Independent bool

@@ -70,9 +70,16 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 
 // Problem builds the learning problem of a task over the devices that have readings.
 func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string) (selection.Problem, error) {
+	var err error
 	cfg := t.Engine()
 	p := selection.Problem{Task: t.Name, Kind: string(t.Kind), Inputs: cfg.Inputs(), TargetIndex: cfg.Target, TargetName: t.Target.Series, Classes: t.Target.Categories,
 		HorizonUS: cfg.Horizon, Level: t.Interval, BudgetLatency: t.Budget.Latency.Std(), BudgetBytes: int64(t.Budget.Size)}
+	if p.OffsetUS, p.Holidays, err = t.Calendar.Read(); err != nil {
+		return p, fmt.Errorf("calendar of task %q: %w", t.Name, err)
+	}
+	if p.Features, err = t.Columns(); err != nil {
+		return p, fmt.Errorf("features of task %q: %w", t.Name, err)
+	}
 	for _, d := range devices {
 		s, err := Rows(ctx, l, t, d)
 		if err != nil {

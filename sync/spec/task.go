@@ -24,6 +24,7 @@ const (
 	MaxTaskBytes  = 256 << 10 // a task file
 	MaxInputs     = 256       // series of a task
 	MaxCategories = 256       // categories of an input
+	MaxFeatures   = 32        // features of the user's own
 	MaxHorizon    = 366 * 24 * time.Hour
 
 	minLearner, maxLearner = 64 << 10, 256 << 20 // bytes of a local learner
@@ -48,6 +49,8 @@ type Task struct {
 	Inputs   []Input    `yaml:"inputs"`
 	Time     TimeSource `yaml:"time"`
 	Rows     Rows       `yaml:"rows"`
+	Features []Feature  `yaml:"features"`
+	Calendar Calendar   `yaml:"calendar"`
 	Publish  Publish    `yaml:"publish"`
 	Adapt    Adapt      `yaml:"adapt"`
 	Anomaly  Anomaly    `yaml:"anomaly"`
@@ -97,6 +100,12 @@ type Rows struct {
 	MaxAge   Duration `yaml:"max_age,omitempty"`
 	Lateness Duration `yaml:"lateness,omitempty"`
 	Idle     Duration `yaml:"idle,omitempty"` // wall time without readings after which rows that are due fire
+}
+
+// Feature is a column of the user's own. The hub gives it to every model it trains for the task; models carry its program with them.
+type Feature struct {
+	Name string `yaml:"name"`
+	Expr string `yaml:"expr"` // arithmetic on inputs of numbers and on features before this one, see compute/feature/expression
 }
 
 // Publish says where predictions go. {device} and {task} are replaced.
@@ -441,6 +450,10 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if err := CheckPath(in.Path); err != nil {
 			bad(at+".path", in.Path, err.Error())
 		}
+	}
+	t.checkFeatures(bad, seen)
+	if _, _, err := t.Calendar.Read(); err != nil {
+		bad("calendar", "", err.Error())
 	}
 	for path, p := range map[string]string{"time.path": t.Time.Path, "target.path": t.Target.Path} {
 		if err := CheckPath(p); err != nil {

@@ -102,6 +102,10 @@ const (
 	FlagNoClock
 	// FlagNotFinite marks a NaN or infinite value; the engine saw it as missing.
 	FlagNotFinite
+	// FlagStuck marks a value that has not changed for far longer than the series ever stood still before.
+	FlagStuck
+	// FlagSpike marks a value much farther from those before it than any was.
+	FlagSpike
 )
 
 // Reading is one value of one series at one event time (microseconds since the Unix epoch, UTC).

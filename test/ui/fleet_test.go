@@ -189,7 +189,7 @@ func (f *fleet) events(ctx context.Context, q *meta.Queries, now int64) error {
 	for i, e := range []meta.Event{
 		{Device: "aotizhongxin", Class: 2, Kind: "drift", Time: at + 9*hour, Detail: `{"detector":"adwin","series":"","value":0.8123,"model":""}`},
 		{Device: "changping", Class: 2, Kind: "drift", Time: at + 15*hour, Detail: `{"detector":"page_hinkley","series":"","value":1.92,"model":""}`},
-		{Device: "gucheng", Class: 2, Kind: "input_drift", Time: at + 40*hour, Detail: `{"detector":"ks","series":"temp","value":0.31,"model":""}`},
+		{Device: "gucheng", Class: 2, Kind: "input_drift", Time: at + 40*hour, Detail: `{"detector":"inputs","series":"temp","value":1.31,"model":""}`},
 		{Device: "huairou", Class: 1, Kind: "cache_damaged", Time: now - 2*hour, Detail: `{"problem":"a torn frame at the end was cut off"}`},
 		{Device: "dingling", Class: 2, Kind: "model", Time: at + 8*day, Detail: `{"op":"activate","digest":"` + strings.Repeat("c", 64) + `","champion":""}`},
 	} {

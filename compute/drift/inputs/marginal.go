@@ -34,17 +34,21 @@ func newMarginal(present []float64, missing, bins int) marginal {
 	}
 	for k := 1; k < bins && n > 0; k++ {
 		q := present[k*n/bins]
+		if q <= m.edges[len(m.edges)-1] {
+			continue // the same value has had its bin
+		}
 		first, _ := slices.BinarySearch(present, q)
 		next := first + sort.Search(n-first, func(i int) bool { return present[first+i] > q })
 		if (next-first)*2*bins >= n { // a value of its own: nothing else may fall into its bin
-			m.edges = append(m.edges, math.Nextafter(q, math.Inf(-1)))
+			if below := math.Nextafter(q, math.Inf(-1)); below > m.edges[len(m.edges)-1] {
+				m.edges = append(m.edges, below)
+			}
 		}
 		m.edges = append(m.edges, q)
 	}
-	if n > 0 {
+	if n > 0 && present[n-1] > m.edges[len(m.edges)-1] {
 		m.edges = append(m.edges, present[n-1])
 	}
-	m.edges = slices.Compact(m.edges)
 	counts := make([]float64, len(m.edges)+2)
 	counts[0] = float64(missing)
 	for _, v := range present {

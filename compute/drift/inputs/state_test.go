@@ -2,6 +2,7 @@ package inputs
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -90,6 +91,38 @@ func TestResume(t *testing.T) {
 		}
 		if loaded != nil && loaded.NumFeatures() == 3 && loaded.Options().Window < 1000 {
 			first(NewWatcher(loaded), rows[:200])
+		}
+	}
+}
+
+// TestReferenceOfAnyColumn saves and loads references of columns that do not vary, or hardly, and finds in them what is none of theirs.
+func TestReferenceOfAnyColumn(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 0))
+	for name, column := range map[string]func(i int) float64{
+		"constant": func(int) float64 { return 0 }, "missing": func(int) float64 { return math.NaN() }, "two classes": func(i int) float64 { return float64(i % 2) },
+		"tiny": func(int) float64 { return 1e-320 }, "mostly one": func(i int) float64 { return float64(max(i%40-30, 0)) }, "ascending": func(i int) float64 { return float64(i) },
+	} {
+		var rows [][]float64
+		for i := range 600 {
+			rows = append(rows, []float64{rng.NormFloat64(), column(i)})
+		}
+		ref := reference(t, rows, Options{})
+		var saved state.Writer
+		ref.Save(&saved)
+		r := &state.Reader{B: saved.B}
+		again := LoadReference(r)
+		if again == nil || r.Err() != nil || len(r.B) != 0 {
+			t.Errorf("%s: the reference does not load: %v", name, r.Err())
+			continue
+		}
+		w, found := NewWatcher(again), false
+		for range 400 {
+			if rep := w.Push([]float64{rng.NormFloat64(), -7}); rep != nil && rep.Drift {
+				found = found || rep.Features[0].Index == 1
+			}
+		}
+		if !found {
+			t.Errorf("%s: a column of -7 is not reported", name)
 		}
 	}
 }

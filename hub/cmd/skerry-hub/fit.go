@@ -12,8 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"skerry.dev/compute/feature/expression"
 	"skerry.dev/hub/fit"
 	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
 )
 
 // chooseLearner decides between a search and one training of a named learner.
@@ -42,6 +44,7 @@ func fitCommand() *cobra.Command {
 	var o fit.Options
 	var learner, out, report string
 	var seed uint64
+	var own []string
 	c := &cobra.Command{
 		Use:   "fit",
 		Short: "Learn an artifact from a file; no fleet is needed",
@@ -52,12 +55,20 @@ func fitCommand() *cobra.Command {
 			"The same file, options and --seed with --trials give the same artifact, byte for byte, on the same architecture; a --budget makes it depend on the machine.",
 		Example: "  skerry-hub fit --data adult.csv.gz --target income --split split=test --out income.skerry --json report.json\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --trials 12 --out pm25.skerry\n" +
+			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --feature 'dew_gap=temp - dewp' --feature 'traffic=no2 / max(o3, 1)' --out pm25.skerry\n" +
 			"  skerry-hub fit --data power.csv --target PE --learner gbdt --set rounds=300,leaves=15 --split kfold --out power.skerry --json -",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Seed = seed
 			if err := chooseLearner(&o, learner); err != nil {
 				return err
+			}
+			for _, text := range own {
+				name, expr, ok := strings.Cut(text, "=")
+				if !ok {
+					return fmt.Errorf("--feature %q: must be name=expression, for example gap=temp-dew", text)
+				}
+				o.Features = append(o.Features, spec.Feature{Name: strings.TrimSpace(name), Expr: expr})
 			}
 			p := newProgress(c.ErrOrStderr())
 			defer p.clear()
@@ -99,6 +110,9 @@ func fitCommand() *cobra.Command {
 	fl.StringVar(&o.Test, "test", "", "CSV or Parquet file to test on")
 	fl.StringVar(&o.Split, "split", "", "which rows are the test: time, hash, kfold, none, or column=value (default time with --time, else hash)")
 	fl.StringSliceVar(&o.Drop, "drop", nil, "columns not to use")
+	fl.StringVar(&o.Calendar.UTCOffset, "utc-offset", "", "what the wall clock shows where a forecast's readings come from, for example +08:00 (default UTC)")
+	fl.StringSliceVar(&o.Calendar.Holidays, "holidays", nil, "local dates that are unlike other days to a forecast, for example 2026-12-25,2026-12-26")
+	fl.StringArrayVar(&own, "feature", nil, "a column of your own for every model of a search, name=expression: + - * / ( ), "+strings.Join(expression.Functions(), ", ")+"; may be given several times")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")

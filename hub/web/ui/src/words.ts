@@ -58,7 +58,9 @@ export function rolloutActions(state: RolloutState, failed: number): RolloutActi
 
 const kinds: Record<string, string> = {
   drift: "Drift: error changed",
-  input_drift: "Drift: input changed",
+  input_drift: "Drift: inputs changed",
+  input_back: "Inputs are usual again",
+  anomaly: "Anomaly",
   model: "Model changed",
   state_lost: "Learned state was lost",
   cache_damaged: "Local cache was damaged",

@@ -271,12 +271,12 @@ function Drifts({ items }: { items: EventItem[] }) {
   return (
     <Table label="Drift events" head={["Event time (UTC)", "Device", "What", "Received"]}>
       {items.map((e) => {
-        const d = (e.detail ?? {}) as { detector?: string; series?: string };
+        const d = (e.detail ?? {}) as { detector?: string; series?: string; others?: string[] };
         return (
           <tr key={e.id}>
             <td><Time us={e.time} seconds={false} bare /></td>
             <td><DeviceLink name={e.device} /></td>
-            <td>{e.kind === "input_drift" ? <Badge tone="warn">input {d.series}</Badge> : <Badge tone="bad">error, {(d.detector ?? "").replace("_", "–")}</Badge>}</td>
+            <td>{e.kind === "input_drift" ? <Badge tone="warn">input {[d.series, ...(d.others ?? [])].join(", ")}</Badge> : <Badge tone="bad">error, {(d.detector ?? "").replace("_", "–")}</Badge>}</td>
             <td><Age us={e.received_at} /></td>
           </tr>
         );

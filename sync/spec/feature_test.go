@@ -1,0 +1,75 @@
+package spec
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"skerry.dev/compute/feature"
+)
+
+const ownFeatures = `
+task: dew
+kind: forecast
+target: {series: temp, horizon: 1h}
+inputs:
+  - {series: temp, topic: a/b, path: $.t}
+  - {series: dew-point, topic: a/b, path: $.d}
+  - {series: wd, topic: a/b, path: $.w, categories: [N, S]}
+rows: {on: temp}
+`
+
+func parse(text string) (*Task, error) { return ParseTask("dew.yaml", strings.NewReader(text)) }
+
+func TestFeaturesOfTheUsersOwn(t *testing.T) {
+	task, err := parse(ownFeatures + "features:\n  - {name: gap, expr: temp - `dew-point`}\n  - {name: wet, expr: \"1 / max(gap, 0.1)\"}\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns, err := task.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := task.Engine()
+	p := &feature.Pipeline{Inputs: cfg.Inputs(), Columns: columns, Rows: 1}
+	e, err := feature.NewEvaluator(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := feature.NewHistory(3, 1)
+	h.Push(0, []float64{20, 16, 1})
+	got := make([]float64, 2)
+	if err := e.Into(got, h); err != nil || got[0] != 4 || got[1] != 0.25 {
+		t.Errorf("features are %v, %v, want 4 and 0.25", got, err)
+	}
+}
+
+func TestBadFeatures(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{"features: [{name: gap, expr: temp - hum}]", `features[0].expr (line 10): expression "temp - hum", column 8: "hum" is neither a series nor a feature before this one; there are temp, dew-point, wd`},
+		{"features: [{name: gap, expr: temp - }]", "found nothing"},
+		{"features: [{name: gap, expr: wd * 2}]", `"wd" has categories, arithmetic needs numbers`},
+		{"features: [{name: temp, expr: temp * 2}]", "is the name of an input"},
+		{"features: [{name: a, expr: temp}, {name: a, expr: temp}]", "features[1].name"},
+		{"features: [{name: b, expr: a}, {name: a, expr: temp}]", `"a" is neither`},
+		{"features: [{name: \"a b\", expr: temp}]", "features[0].name"},
+		{"features: [" + strings.Repeat("{name: a, expr: temp},", 33) + "]", "at most 32"},
+		{"calendar: {utc_offset: 8h}", `utc_offset "8h": must be like +08:00`},
+		{"calendar: {holidays: [\"25.12.2026\"]}", `holiday "25.12.2026" is no date like 2026-12-25`},
+	} {
+		if _, err := parse(ownFeatures + c.text + "\n"); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.text, err, c.want)
+		}
+	}
+}
+
+func TestCalendar(t *testing.T) {
+	c := Calendar{UTCOffset: "-03:30", Holidays: []string{"2026-12-26", "2026-12-25", "2026-12-26"}}
+	offset, days, err := c.Read()
+	if err != nil || offset != -3.5*3600*1e6 {
+		t.Errorf("offset %d, %v, want three and a half hours behind", offset, err)
+	}
+	if !slices.Equal(days, []feature.Day{feature.DayOf(1798156800e6), feature.DayOf(1798243200e6)}) {
+		t.Errorf("holidays %v", days)
+	}
+}
