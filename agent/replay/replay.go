@@ -65,6 +65,7 @@ type Event struct {
 	Kind     string    `json:"kind"`
 	Detector string    `json:"detector"`
 	Series   string    `json:"series,omitempty"`
+	Others   []string  `json:"others,omitempty"` // further series, the most responsible first
 	Value    float64   `json:"value"`
 }
 
@@ -225,7 +226,7 @@ func (r *run) take(o *engine.Output) error {
 		}
 	}
 	for _, e := range o.Events {
-		r.sum.Events = append(r.sum.Events, Event{Time: time.UnixMicro(e.Time).UTC(), Kind: string(e.Kind), Detector: e.Detector, Series: e.Series, Value: e.Value})
+		r.sum.Events = append(r.sum.Events, Event{Time: time.UnixMicro(e.Time).UTC(), Kind: string(e.Kind), Detector: e.Detector, Series: e.Series, Others: slices.Clone(e.Others), Value: e.Value})
 	}
 	return nil
 }

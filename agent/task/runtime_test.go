@@ -239,12 +239,28 @@ func TestCrashIsInvisible(t *testing.T) {
 func checkOutbox(t *testing.T, g *rig, rows int) {
 	t.Helper()
 	seen := map[string]int{}
+	for _, x := range stored(t, g) {
+		seen[fmt.Sprint(x.Series, x.Time)]++
+	}
+	if len(seen) != 2*rows {
+		t.Errorf("%d readings stored, want %d", len(seen), 2*rows)
+	}
+	for k, n := range seen {
+		if n != 1 {
+			t.Errorf("reading %s stored %d times", k, n)
+		}
+	}
+}
+
+// stored returns the readings in the outbox, in order.
+func stored(t *testing.T, g *rig) (out []wire.Reading) {
+	t.Helper()
 	o := g.store.Outbox()
 	o.Online(true)
 	for {
 		r, ok := o.Next(outbox.Backfill)
 		if !ok {
-			break
+			return out
 		}
 		raw, err := o.Read(g.store.DB(), r)
 		if err != nil {
@@ -254,17 +270,7 @@ func checkOutbox(t *testing.T, g *rig, rows int) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, x := range rec.Readings {
-			seen[fmt.Sprint(x.Series, x.Time)]++
-		}
-	}
-	if len(seen) != 2*rows {
-		t.Errorf("%d readings stored, want %d", len(seen), 2*rows)
-	}
-	for k, n := range seen {
-		if n != 1 {
-			t.Errorf("reading %s stored %d times", k, n)
-		}
+		out = append(out, rec.Readings...)
 	}
 }
 
@@ -305,22 +311,9 @@ func TestRepeatsConflictsAndRanges(t *testing.T) {
 	g.Flush()
 	flags := map[wire.Flags]int{}
 	n := 0
-	o := g.store.Outbox()
-	o.Online(true)
-	for {
-		r, ok := o.Next(outbox.Backfill)
-		if !ok {
-			break
-		}
-		raw, _ := o.Read(g.store.DB(), r)
-		_, rec, err := wire.Decode(raw)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, x := range rec.Readings {
-			n++
-			flags[x.Flags&(wire.FlagConflict|wire.FlagRange)]++
-		}
+	for _, x := range stored(t, g) {
+		n++
+		flags[x.Flags&(wire.FlagConflict|wire.FlagRange)]++
 	}
 	if n != 60+1+2 || flags[wire.FlagConflict] != 1 || flags[wire.FlagRange] != 1 {
 		t.Errorf("%d readings, flags %v; want 63 with one conflict and one out of range", n, flags)
@@ -329,6 +322,55 @@ func TestRepeatsConflictsAndRanges(t *testing.T) {
 		if strings.Contains(s, "5000") {
 			t.Errorf("a value outside the range reached a prediction: %s", s)
 		}
+	}
+}
+
+// TestPoisonIsFlagged sends a day of each kind of bad readings between good ones. Every bad one carries a flag that says so, a stuck sensor's from where it has stood still longer than ever, and no good one does.
+func TestPoisonIsFlagged(t *testing.T) {
+	const days, warm = 24, 400
+	for name, c := range map[string]struct {
+		value func(i int) float64
+		at    func(i int) int // hour of the reading
+		want  wire.Flags
+		least int // bad readings of y to be flagged
+	}{
+		"not a number":  {value: func(int) float64 { return math.NaN() }, want: wire.FlagNotFinite, least: days},
+		"infinite":      {value: func(int) float64 { return math.Inf(-1) }, want: wire.FlagNotFinite, least: days},
+		"huge":          {value: func(i int) float64 { return []float64{1e308, -1e308}[i%2] }, want: wire.FlagRange, least: days},
+		"spikes":        {value: func(i int) float64 { return 900 + float64(i) }, want: wire.FlagSpike, least: 3}, // by then it is a new level
+		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows},
+		"of the future": {value: func(i int) float64 { return 50 + float64(i) }, at: func(i int) int { return 1e6 + i }, want: wire.FlagFuture, least: days},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, t.TempDir(), nil)
+			ys, xs := values(2*warm + days)
+			for i := range ys {
+				y, at := ys[i], i
+				if bad := i - warm; bad >= 0 && bad < days {
+					y = c.value(bad)
+					if c.at != nil {
+						at = c.at(bad)
+					}
+				}
+				g.message(t, at, y, xs[i])
+			}
+			g.Flush()
+			const any = wire.FlagNotFinite | wire.FlagRange | wire.FlagSpike | wire.FlagStuck | wire.FlagFuture
+			flagged, wrong := 0, 0
+			for _, x := range stored(t, g) {
+				hour := int(x.Time / 3600e6)
+				bad := x.Series == "y" && hour >= warm && hour < warm+days || hour >= 1e6
+				switch {
+				case bad && x.Series == "y" && x.Flags&c.want != 0:
+					flagged++
+				case !bad && x.Flags&any != 0 && (hour < warm+days || hour > warm+days+recentRows/2): // coming back looks like a spike too
+					wrong++
+				}
+			}
+			if flagged < c.least || wrong > 0 {
+				t.Errorf("%d of %d bad readings are flagged, want %d; %d good ones are", flagged, days, c.least, wrong)
+			}
+		})
 	}
 }
 

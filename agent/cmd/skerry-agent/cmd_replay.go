@@ -234,7 +234,14 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 	drifts := slices.DeleteFunc(slices.Clone(s.Events), func(e replay.Event) bool { return e.Kind == string(engine.EventGivenUp) })
 	fmt.Fprintf(t, "drift\t%d events\n", len(drifts))
 	for _, e := range drifts {
-		fmt.Fprintf(t, "\t%s  %s  %s %s  %s\n", e.Time.Format(time.DateTime), e.Kind, e.Detector, e.Series, figure(e.Value))
+		what := e.Detector
+		if e.Series != "" {
+			what = strings.Join(append([]string{e.Series}, e.Others...), ", ")
+		}
+		if e.Kind != string(engine.EventInputBack) {
+			what += "  " + figure(e.Value)
+		}
+		fmt.Fprintf(t, "\t%s  %s  %s\n", e.Time.Format(time.DateTime), e.Kind, what)
 	}
 	return t.Flush()
 }
