@@ -12,6 +12,7 @@ import (
 	"reflect"
 	"testing"
 
+	"skerry.dev/compute/drift/inputs"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
@@ -59,6 +60,44 @@ func sample(t testing.TB) *Artifact {
 		t.Fatal(err)
 	}
 	return a
+}
+
+// usual returns a reference of so many columns.
+func usual(t testing.TB, columns int) *inputs.Reference {
+	t.Helper()
+	rows := make([][]float64, 200)
+	for i := range rows {
+		for k := range columns {
+			rows[i] = append(rows[i], math.Sin(float64(i*(k+1))))
+		}
+	}
+	r, err := inputs.NewReference(rows, inputs.Options{Functions: 4})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestUsualRows carries the reference of rows through the file, and refuses every damage to it.
+func TestUsualRows(t *testing.T) {
+	a := sample(t)
+	a.Usual = usual(t, 3)
+	b := encode(t, a)
+	d, err := DecodeBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.Usual == nil || !bytes.Equal(encode(t, d), b) {
+		t.Error("usual rows do not survive the file")
+	}
+	from, cut := bytes.Index(b, []byte(tagUsual)), encode(t, sample(t))
+	for i := from; i < from+(len(b)-len(cut)); i += 7 {
+		c := bytes.Clone(b)
+		c[i] ^= 0x10
+		if _, err := DecodeBytes(c); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
 }
 
 func encode(t testing.TB, a *Artifact) []byte {
@@ -175,6 +214,7 @@ func TestCheck(t *testing.T) {
 		"quantiles":   func(a *Artifact) { a.Reference[0].Quantiles = []float64{math.NaN()} },
 		"vectors":     func(a *Artifact) { a.Vectors.Tail = 99 },
 		"pipeline":    func(a *Artifact) { a.Pipeline.Columns[0].Series = 9 },
+		"usual rows":  func(a *Artifact) { a.Usual = usual(t, 2) },
 		"metrics":     func(a *Artifact) { a.Manifest.Metrics["mae"] = math.NaN() },
 	} {
 		a := sample(t)
@@ -223,10 +263,16 @@ func TestRunnerClassifies(t *testing.T) {
 	if err != nil || point != 1 || lower == lower || r.Classes()[0] != 0.25 {
 		t.Errorf("Predict = %v, %v, %v with classes %v, want class 1 at 0.75", point, lower, err, r.Classes())
 	}
+	if p, _, _, err := (Model{r}).Predict(h, 0); err != nil || p != 0.75 {
+		t.Errorf("as a Model it predicts %v, %v, want the probability of class 1", p, err)
+	}
 }
 
 func FuzzDecode(f *testing.F) {
 	f.Add(encode(f, sample(f)), true)
+	a := sample(f)
+	a.Usual = usual(f, 3)
+	f.Add(encode(f, a), true)
 	f.Add([]byte(magic), false)
 	f.Fuzz(func(t *testing.T, b []byte, repair bool) {
 		if repair {

@@ -70,7 +70,7 @@ type Target struct {
 	Tolerance  Duration `yaml:"tolerance,omitempty"` // how far a label's time may lie from the row's due time; default half the horizon, 1 s without one
 	Topic      string   `yaml:"topic,omitempty"`
 	Path       string   `yaml:"path,omitempty"`
-	Categories []string `yaml:"categories,omitempty"` // classes of a classification task
+	Categories []string `yaml:"categories,omitempty"` // the two classes of a classification task
 }
 
 // Input is one series read from MQTT.
@@ -383,8 +383,8 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if t.Horizon() != 0 {
 			bad("target.horizon", t.Horizon().String(), "only a forecast has a horizon")
 		}
-		if t.Kind == KindClassification && len(t.Target.Categories) < 2 {
-			bad("target.categories", "", "a classification task needs its classes, at least two")
+		if n := len(t.Target.Categories); t.Kind == KindClassification && n != 2 {
+			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task tells two classes apart: name both; for more make a task of each against the rest")
 		}
 	case KindAnomaly:
 		if t.Target.Series != "" || t.Target.Topic != "" || t.Horizon() != 0 {
