@@ -37,7 +37,7 @@ func TestAgentUnit(t *testing.T) {
 // TestExposure holds both units to systemd's own judgement.
 func TestExposure(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Skip("systemd-analyze is missing: install the package systemd")
+		t.Skip("systemd-analyze is not installed: apt-get install systemd")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

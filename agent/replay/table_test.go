@@ -153,8 +153,11 @@ func TestPrequentialRefuses(t *testing.T) {
 // TestAutoOnRealStreams holds the default learner to what river's best single models reach (docs/performance/online.md); the larger streams are in test/bench/online.
 func TestAutoOnRealStreams(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" || testing.Short() {
-		t.Skip("set SKERRY_DATA to the folder of the public data sets")
+	if testing.Short() {
+		t.Skip("plays real streams for a while: run without -short")
+	}
+	if dir == "" {
+		t.Skip("needs the public data sets: set SKERRY_DATA to their folder")
 	}
 	for _, c := range []struct {
 		file, target  string
@@ -162,7 +165,7 @@ func TestAutoOnRealStreams(t *testing.T) {
 	}{{"river_phishing", "is_phishing", 0.89, 0}, {"river_bananas", "target", 0.889, 0}, {"river_trump_approval", "five_thirty_eight", 0, 0.2}, {"river_chick_weights", "weight", 0, 23.11}} {
 		f, err := os.Open(filepath.Join(dir, "drift", c.file+".csv.gz"))
 		if err != nil {
-			t.Skip(err)
+			t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
 		}
 		r, err := Prequential(context.Background(), f, TableOptions{Name: c.file, Target: c.target, Seed: 1})
 		f.Close()

@@ -20,7 +20,7 @@ import (
 func lines(t *testing.T, name ...string) [][]string {
 	t.Helper()
 	if testing.Short() || race.Enabled {
-		t.Skip("whole benchmarks take some seconds")
+		t.Skip("whole benchmarks take some seconds: run without -short and -race")
 	}
 	dir := os.Getenv("SKERRY_DATA")
 	if dir == "" {

@@ -14,7 +14,7 @@ import (
 // TestAlarmKeepsItsRate draws scores of several shapes, without an anomaly among them: the share of alarms is the rate.
 func TestAlarmKeepsItsRate(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	shapes := map[string]func(rng *rand.Rand) float64{
 		"uniform":  func(rng *rand.Rand) float64 { return rng.Float64() },

@@ -146,6 +146,8 @@ func (c *recent) back(k int) float64 {
 	return c.ring[i]
 }
 
+func (c *recent) bytes() int { return 8 * len(c.ring) }
+
 func (c *recent) save(w *state.Writer) {
 	w.Int(int64(c.n))
 	for k := c.n - 1; k >= 0; k-- {

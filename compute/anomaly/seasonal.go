@@ -140,53 +140,47 @@ func (w *watch) moments() (mean, sd float64) {
 // Limit implements Scorer.
 func (s *seasonal) Limit() float64 { return 0.5 }
 
-// Bytes implements Scorer.
-func (s *seasonal) Bytes() int {
-	n := 0
-	for i := range s.series {
-		w := &s.series[i]
-		for _, h := range w.histories() {
-			n += h.bytes()
-		}
-		n += w.coarse.bytes() + w.fine.bytes() + w.profile.bytes() + 8*len(w.recent.ring) + w.peaks.bytes() + 512
-	}
-	return n
+// part is one piece of what a watch remembers.
+type part interface {
+	bytes() int
+	save(*state.Writer)
+	load(*state.Reader)
 }
 
-func (w *watch) histories() [5]*history {
-	return [...]*history{&w.values, &w.changes, &w.gaps, &w.means, &w.spreads}
+// parts lists what a watch remembers, in the order in which it is saved.
+func (w *watch) parts() []part {
+	p := []part{&w.values, &w.changes, &w.gaps, &w.means, &w.spreads, &w.coarse, &w.fine}
+	if w.profile.period > 0 {
+		p = append(p, &w.profile)
+	}
+	return append(p, &w.recent, &w.peaks)
+}
+
+// Bytes implements Scorer.
+func (s *seasonal) Bytes() int {
+	n := 512 * len(s.series)
+	for i := range s.series {
+		for _, p := range s.series[i].parts() {
+			n += p.bytes()
+		}
+	}
+	return n
 }
 
 // Save implements Scorer.
 func (s *seasonal) Save(out *state.Writer) {
 	for i := range s.series {
-		w := &s.series[i]
-		for _, h := range w.histories() {
-			h.save(out)
+		for _, p := range s.series[i].parts() {
+			p.save(out)
 		}
-		w.coarse.save(out)
-		w.fine.save(out)
-		if w.profile.period > 0 {
-			w.profile.save(out)
-		}
-		w.recent.save(out)
-		w.peaks.save(out)
 	}
 }
 
 // Load implements Scorer.
 func (s *seasonal) Load(r *state.Reader) {
 	for i := range s.series {
-		w := &s.series[i]
-		for _, h := range w.histories() {
-			h.load(r)
+		for _, p := range s.series[i].parts() {
+			p.load(r)
 		}
-		w.coarse.load(r)
-		w.fine.load(r)
-		if w.profile.period > 0 {
-			w.profile.load(r)
-		}
-		w.recent.load(r)
-		w.peaks.load(r)
 	}
 }

@@ -38,14 +38,19 @@ func (a *ADWIN) settings() []setting.Setting {
 	}
 }
 
-func (p *PageHinkley) settings() []setting.Setting {
+// cumulative are the settings of tests that add up departures from the mean.
+func cumulative(minSamples *int64, delta, threshold *float64) []setting.Setting {
 	return []setting.Setting{
-		setting.Whole("min_samples", &p.MinSamples, 1, manyValues, "values before the first alarm"),
-		tolerance("delta", &p.Delta, "tolerated change, in units of the values"),
-		setting.Number("threshold", &p.Threshold, 0, largest, "cumulative change that alarms"),
-		setting.Number("alpha", &p.Alpha, 0, math.Nextafter(1, 2), "forgetting factor, 1 for none"),
-		modes(&p.Mode), versions(&p.Semantics),
+		setting.Whole("min_samples", minSamples, 1, manyValues, "values before the first alarm"),
+		tolerance("delta", delta, "tolerated change, in units of the values"),
+		setting.Number("threshold", threshold, 0, largest, "cumulative change that alarms"),
 	}
+}
+
+func (p *PageHinkley) settings() []setting.Setting {
+	return append(cumulative(&p.MinSamples, &p.Delta, &p.Threshold),
+		setting.Number("alpha", &p.Alpha, 0, math.Nextafter(1, 2), "forgetting factor, 1 for none"),
+		modes(&p.Mode), versions(&p.Semantics))
 }
 
 func (p *PageHinkley) check() error {
@@ -59,21 +64,20 @@ func (p *PageHinkley) check() error {
 }
 
 func (c *CUSUM) settings() []setting.Setting {
+	return append(cumulative(&c.MinSamples, &c.Delta, &c.Threshold), modes(&c.Mode))
+}
+
+// errorRate are the settings of tests that compare the error rate with its lowest.
+func errorRate(minSamples *int64, warning, drift *float64) []setting.Setting {
 	return []setting.Setting{
-		setting.Whole("min_samples", &c.MinSamples, 1, manyValues, "values before the first alarm"),
-		tolerance("delta", &c.Delta, "tolerated change, in units of the values"),
-		setting.Number("threshold", &c.Threshold, 0, largest, "cumulative change that alarms"),
-		modes(&c.Mode),
+		setting.Whole("min_samples", minSamples, 1, manyValues, "values before anything is watched"),
+		setting.Number("warning_level", warning, 0, 1000, "standard deviations above the lowest rate"),
+		setting.Number("drift_level", drift, 0, 1000, "standard deviations above the lowest rate"),
 	}
 }
 
 func (d *DDM) settings() []setting.Setting {
-	return []setting.Setting{
-		setting.Whole("min_samples", &d.MinSamples, 1, manyValues, "values before anything is watched"),
-		setting.Number("warning_level", &d.WarningLevel, 0, 1000, "standard deviations above the lowest rate"),
-		setting.Number("drift_level", &d.DriftLevel, 0, 1000, "standard deviations above the lowest rate"),
-		versions(&d.Semantics),
-	}
+	return append(errorRate(&d.MinSamples, &d.WarningLevel, &d.DriftLevel), versions(&d.Semantics))
 }
 
 func (d *DDM) check() error {
@@ -94,14 +98,10 @@ func (d *EDDM) check() error {
 }
 
 func (d *RDDM) settings() []setting.Setting {
-	return []setting.Setting{
-		setting.Whole("min_samples", &d.MinSamples, 1, manyValues, "values before anything is watched"),
-		setting.Number("warning_level", &d.WarningLevel, 0, 1000, "standard deviations above the lowest rate"),
-		setting.Number("drift_level", &d.DriftLevel, 0, 1000, "standard deviations above the lowest rate"),
+	return append(errorRate(&d.MinSamples, &d.WarningLevel, &d.DriftLevel),
 		setting.Whole("max_concept", &d.MaxConcept, 1, manyValues, "values after which the rate is taken anew"),
 		setting.Whole("stable_concept", &d.StableConcept, 1, maxWindow, "values it is then taken from"),
-		setting.Whole("warn_limit", &d.WarnLimit, 1, manyValues, "values after which a warning is a drift"),
-	}
+		setting.Whole("warn_limit", &d.WarnLimit, 1, manyValues, "values after which a warning is a drift"))
 }
 
 func (d *RDDM) check() error {

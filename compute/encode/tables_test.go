@@ -119,7 +119,7 @@ var few = []string{"clf_vertebral3", "clf_ionosphere", "reg_auto_mpg"}
 // TestAgainstScikitLearn holds that networks and linear models at their defaults are on average at least as good as scikit-learn's, whose figures are in testdata.
 func TestAgainstScikitLearn(t *testing.T) {
 	if testing.Short() || underRace {
-		t.Skip("trains for a while")
+		t.Skip("trains for a while: run without -short and -race")
 	}
 	dir := os.Getenv("SKERRY_DATA")
 	if dir == "" {

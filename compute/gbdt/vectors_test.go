@@ -20,7 +20,7 @@ func portable(f func()) {
 
 func needVectors(t *testing.T) {
 	if !hasVectors {
-		t.Skip("this processor has no vector kernels here")
+		t.Skip("there are no vector kernels for this processor: run on amd64 with AVX2")
 	}
 }
 

@@ -1,10 +1,11 @@
 // Package blob stores immutable bytes under keys: a folder by default, any S3 store by URL.
 //
-// Artifacts are content-addressed (sha256/<aa>/<hex>); names live in the database only. On a folder every object is written beside its place and
-// renamed, so that a reader never sees half of one.
+// Artifacts are content-addressed (sha256/<aa>/<hex>); names live in the database only. On a folder every object is written beside its place, synced and
+// renamed, so that a reader never sees half of one and what was put outlives a power cut: the database then forgets where the bytes came from.
 package blob
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -27,7 +29,10 @@ import (
 var ErrNotFound = errors.New("blob not found")
 
 // Store is an open bucket. Safe for concurrent use.
-type Store struct{ b *blob.Bucket }
+type Store struct {
+	b   *blob.Bucket
+	dir string // of a folder, empty for other stores
+}
 
 // Open opens the part named sub of the store at rawURL: "s3://bucket?region=…" (objects get the prefix "<sub>/"), or "file:///dir" or a plain path, or
 // "" for dir; then sub is a folder.
@@ -39,7 +44,10 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 		if rawURL != "" {
 			dir = rawURL
 		}
-		path := filepath.Join(dir, sub)
+		path, err := filepath.Abs(filepath.Join(dir, sub))
+		if err != nil {
+			return nil, fmt.Errorf("open blob store: %w", err)
+		}
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, fmt.Errorf("open blob store: %w", err)
 		}
@@ -47,7 +55,7 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 		if err != nil {
 			return nil, fmt.Errorf("open blob store %s: %w", path, err)
 		}
-		return &Store{b}, nil
+		return &Store{b: b, dir: path}, nil
 	}
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -61,11 +69,17 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blob store %s://%s: %w", u.Scheme, u.Host, err)
 	}
-	return &Store{blob.PrefixedBucket(b, sub+"/")}, nil
+	return &Store{b: blob.PrefixedBucket(b, sub+"/")}, nil
 }
 
-// Close releases the store.
-func (s *Store) Close() error { return s.b.Close() }
+// Close releases the store. It is idempotent.
+func (s *Store) Close() error {
+	err := s.b.Close()
+	if gcerrors.Code(err) == gcerrors.FailedPrecondition {
+		return nil // closed before
+	}
+	return err
+}
 
 // Key returns where the artifact with a digest lies.
 func Key(digest string) string { return "sha256/" + digest[:2] + "/" + digest }
@@ -75,14 +89,76 @@ func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 	if ok, err := s.b.Exists(ctx, key); err != nil || ok {
 		return wrap("put", key, err)
 	}
+	return s.write(ctx, key, data)
+}
+
+// write puts an object in place of what the key holds.
+func (s *Store) write(ctx context.Context, key string, data []byte) error {
+	if s.dir != "" {
+		return wrap("put", key, s.writeFile(ctx, key, data))
+	}
 	return wrap("put", key, s.b.WriteAll(ctx, key, data, nil))
 }
 
-// PutContent stores data under its digest and returns the digest.
+// writeFile writes an object of a folder and syncs it, its name and the folders on the way.
+func (s *Store) writeFile(ctx context.Context, key string, data []byte) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var f *os.File // has another name until w is closed
+	w, err := s.b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream", BeforeWrite: func(as func(any) bool) error {
+		as(&f)
+		return nil
+	}})
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		cancel() // so that closing drops what was written
+		return errors.Join(err, w.Close())
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	return syncFolders(filepath.Dir(f.Name()), s.dir)
+}
+
+// syncFolders syncs a folder and those above it up to top, which may all be new.
+func syncFolders(dir, top string) error {
+	if runtime.GOOS == "windows" {
+		return nil // a folder cannot be opened for syncing there
+	}
+	for {
+		d, err := os.Open(dir)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(d.Sync(), d.Close()); err != nil {
+			return err
+		}
+		if up := filepath.Dir(dir); dir != top && len(up) >= len(top) {
+			dir = up
+			continue
+		}
+		return nil
+	}
+}
+
+// PutContent stores data under its digest and returns the digest. What is there and has another content is damaged, and is replaced.
 func (s *Store) PutContent(ctx context.Context, data []byte) (string, error) {
 	sum := sha256.Sum256(data)
 	digest := hex.EncodeToString(sum[:])
-	return digest, s.Put(ctx, Key(digest), data)
+	old, err := s.Get(ctx, Key(digest))
+	switch {
+	case err == nil && bytes.Equal(old, data):
+		return digest, nil
+	case err != nil && !errors.Is(err, ErrNotFound):
+		return digest, err
+	}
+	return digest, s.write(ctx, Key(digest), data)
 }
 
 // Get reads an object.
@@ -100,7 +176,7 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return wrap("delete", key, err)
 }
 
-// List calls fn for every key below prefix.
+// List calls fn for every key below prefix. On a folder it may also see, under the key with a number and ".tmp" behind it, what is being written or what a crash left half written, so that it can be swept.
 func (s *Store) List(ctx context.Context, prefix string, fn func(key string, size int64, modified time.Time) error) error {
 	it := s.b.List(&blob.ListOptions{Prefix: prefix})
 	for {
@@ -172,6 +248,9 @@ func (o *Object) Seek(offset int64, whence int) (int64, error) {
 		offset += o.pos
 	case io.SeekEnd:
 		offset += o.Size
+	case io.SeekStart:
+	default:
+		return 0, fmt.Errorf("seek blob %q: whence is %d", o.key, whence)
 	}
 	if offset < 0 {
 		return 0, fmt.Errorf("seek blob %q: negative position", o.key)

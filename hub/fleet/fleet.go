@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -115,13 +116,14 @@ func hashSecret(s string) string {
 
 // CreateToken makes a one-time token; the secret is returned once and only its hash stored. ttl 0 means the default.
 func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort string, ttl time.Duration) (secret string, t meta.EnrollToken, err error) {
-	for what, name := range map[string]string{"device": device, "site": site} {
-		if !spec.ValidName(name) {
-			return "", t, fmt.Errorf("%s name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", what, name)
+	var errs []error
+	for _, n := range []struct{ what, name string }{{"device", device}, {"site", site}, {"cohort", cohort}} {
+		if !spec.ValidName(n.name) && (n.what != "cohort" || n.name != "") {
+			errs = append(errs, fmt.Errorf("%s name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", n.what, n.name))
 		}
 	}
-	if cohort != "" && !spec.ValidName(cohort) {
-		return "", t, fmt.Errorf("cohort name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", cohort)
+	if err := errors.Join(errs...); err != nil {
+		return "", t, err
 	}
 	if ttl <= 0 || ttl > 30*24*time.Hour {
 		ttl = f.opts.TokenTTL
@@ -143,7 +145,10 @@ func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort str
 		}
 		return q.Audit(ctx, actor, "enroll_token.create", device, "site="+site+" cohort="+cohort)
 	})
-	return secret, t, err
+	if err != nil {
+		return "", meta.EnrollToken{}, err // a secret that nothing knows would only mislead
+	}
+	return secret, t, nil
 }
 
 // Enroll binds a key to the device of a token and returns its first credential. source is the caller's address, for the rate limit.
@@ -264,7 +269,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	if err := f.allow(source); err != nil {
 		return reply, err
 	}
-	if !f.useNonce(r.Nonce) {
+	if !f.useNonce(r.Nonce) || r.Join >= math.MaxInt64 { // a counter that overflowed would hide every copy
 		return reply, ErrRenew
 	}
 	var dev meta.Device
@@ -383,19 +388,24 @@ func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error
 	if errors.Is(err, meta.ErrNotFound) {
 		return d, nil
 	}
-	if err != nil {
-		return d, err
+	if err == nil {
+		err = json.Unmarshal([]byte(doc.Document), &d)
 	}
-	return d, json.Unmarshal([]byte(doc.Document), &d)
+	if err != nil {
+		return d, fmt.Errorf("desired state of device %q: %w", device, err)
+	}
+	return d, nil
 }
 
 // UpdateDesired changes the desired state of a device. fn sees the current document with the generation it will have; an assignment it
-// changes must get that generation. Updates of one fleet are serialised.
+// changes must get that generation. Updates of one fleet are serialised. The generation grows beyond what the device has reported too: a device ignores
+// older ones, and this hub may have been restored from a backup, or the device deleted and enrolled again.
 func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
 	f.write.Lock()
 	defer f.write.Unlock()
 	var d spec.Desired
 	var b []byte
+	var stored uint64 // the generation before this update
 	err := f.db.Tx(ctx, func(q *meta.Queries) error {
 		if _, err := q.Device(ctx, device); err != nil {
 			return err
@@ -413,7 +423,12 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 		if d.Assignments == nil {
 			d.Assignments = map[string]spec.Assignment{}
 		}
-		d.Generation++
+		stored = d.Generation
+		seen, err := reportedGeneration(ctx, q, device)
+		if err != nil {
+			return err
+		}
+		d.Generation = max(stored, seen) + 1
 		if err := fn(&d); err != nil {
 			return err
 		}
@@ -423,7 +438,7 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 		return q.PutDesired(ctx, meta.Document{Device: device, Generation: int64(d.Generation), Document: string(b), At: meta.Now()})
 	})
 	if errors.Is(err, ErrUnchanged) {
-		d.Generation--
+		d.Generation = stored
 		return d, nil
 	}
 	if err != nil {
@@ -433,6 +448,19 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 		return d, fmt.Errorf("publish desired state of device %q: %w", device, err)
 	}
 	return d, nil
+}
+
+// reportedGeneration is the newest generation that a device says it has accepted, 0 when it has said nothing that can be true.
+func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (uint64, error) {
+	doc, err := q.Reported(ctx, device)
+	if errors.Is(err, meta.ErrNotFound) {
+		return 0, nil
+	}
+	var r spec.Reported
+	if err != nil || json.Unmarshal([]byte(doc.Document), &r) != nil || r.Generation > 1<<53 { // beyond it other programs lose digits of it
+		return 0, err
+	}
+	return r.Generation, nil
 }
 
 // Tombstone tells every device that an artifact must not run.
@@ -461,10 +489,13 @@ func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int64, error) {
 	var r spec.Reported
 	doc, err := f.db.Read().Reported(ctx, device)
-	if err != nil {
-		return r, 0, err
+	if err == nil {
+		err = json.Unmarshal([]byte(doc.Document), &r)
 	}
-	return r, doc.At, json.Unmarshal([]byte(doc.Document), &r)
+	if err != nil {
+		return r, 0, fmt.Errorf("reported state of device %q: %w", device, err)
+	}
+	return r, doc.At, nil
 }
 
 // Run publishes desired state that a crash kept back and follows the links of devices until ctx ends.

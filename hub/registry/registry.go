@@ -6,10 +6,13 @@ package registry
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/meta"
@@ -113,22 +116,25 @@ func Target(task, digest string) string { return "models/" + task + "/" + digest
 // Name is what people call a model: "pm25-next-hour@3".
 func Name(m meta.Model) string { return fmt.Sprintf("%s@%d", m.Task, m.Version) }
 
-// Repair signs models that a crash left unsigned and stops signing tombstoned ones.
+// Repair signs models that a crash left unsigned, of the newest that devices accept at one time, and stops signing tombstoned ones.
 func (r *Registry) Repair(ctx context.Context) error {
-	models, err := r.db.Read().Models(ctx, "", 400)
+	models, err := r.db.Read().Models(ctx, "", 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("repair signatures: %w", err)
 	}
+	var dead []string
+	live := 0
 	for _, m := range models {
-		switch signed := r.sign.Signed(m.Target); {
-		case m.TombstonedAt == 0 && !signed:
-			err = r.signModel(m)
-		case m.TombstonedAt > 0 && signed:
-			err = r.sign.Remove(m.Target)
+		if m.TombstonedAt > 0 {
+			dead = append(dead, m.Target)
+			continue
 		}
-		if err != nil {
-			return fmt.Errorf("repair signatures: %w", err)
+		if live++; live <= signing.MaxTargets && !r.sign.Signed(m.Target) {
+			err = errors.Join(err, r.signModel(m))
 		}
+	}
+	if err = errors.Join(err, r.sign.Remove(dead...)); err != nil {
+		return fmt.Errorf("repair signatures: %w", err)
 	}
 	return nil
 }
@@ -143,12 +149,19 @@ func (r *Registry) Open(ctx context.Context, digest string) (*blob.Object, error
 	return r.blobs.Open(ctx, blob.Key(digest))
 }
 
-// Load reads a whole artifact.
+// Load reads a whole artifact and holds it to its digest.
 func (r *Registry) Load(ctx context.Context, digest string) ([]byte, error) {
 	if !digestPattern.MatchString(digest) {
 		return nil, fmt.Errorf("artifact %q: %w", digest, blob.ErrNotFound)
 	}
-	return r.blobs.Get(ctx, blob.Key(digest))
+	b, err := r.blobs.Get(ctx, blob.Key(digest))
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != digest {
+		return nil, fmt.Errorf("artifact %q is damaged in the store: its %d bytes have the digest %x; register it again or restore %s from a backup", digest, len(b), sum, blob.Key(digest))
+	}
+	return b, nil
 }
 
 // Promote makes a model the champion of a task's cohort ("" is the default).
@@ -161,18 +174,14 @@ func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) er
 		if m.TombstonedAt > 0 {
 			return ErrTombstoned
 		}
-		if old, err := q.Champion(ctx, m.Task, cohort); err == nil && old.Digest != digest && old.Cohort == cohort {
-			o, err := q.Model(ctx, old.Digest)
-			if err != nil {
-				return err
-			}
-			if o.TombstonedAt == 0 {
-				if err := q.UpdateModel(ctx, o.Digest, StateRetired, o.Metrics); err != nil {
-					return err
-				}
-			}
+		old, err := q.Champion(ctx, m.Task, cohort)
+		if err != nil && !errors.Is(err, meta.ErrNotFound) {
+			return err
 		}
 		if err := q.SetChampion(ctx, meta.Champion{Task: m.Task, Cohort: cohort, Digest: digest, Since: meta.Now()}); err != nil {
+			return err
+		}
+		if err := retire(ctx, q, old.Digest); err != nil {
 			return err
 		}
 		if err := q.UpdateModel(ctx, digest, StateChampion, m.Metrics); err != nil {
@@ -184,6 +193,22 @@ func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) er
 		return fmt.Errorf("promote model %s: %w", digest, err)
 	}
 	return nil
+}
+
+// retire gives a model that is champion of no cohort any longer its state. The empty digest is nobody's.
+func retire(ctx context.Context, q *meta.Queries, digest string) error {
+	if digest == "" {
+		return nil
+	}
+	champions, err := q.Champions(ctx)
+	if err != nil || slices.ContainsFunc(champions, func(c meta.Champion) bool { return c.Digest == digest }) {
+		return err
+	}
+	m, err := q.Model(ctx, digest)
+	if err != nil || m.TombstonedAt > 0 {
+		return err
+	}
+	return q.UpdateModel(ctx, digest, StateRetired, m.Metrics)
 }
 
 // Tombstone marks a model as never to run again and stops signing it. Telling the devices is the caller's part (fleet.Tombstone).

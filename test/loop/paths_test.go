@@ -146,7 +146,7 @@ func TestInstallUnit(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), analyze, "security", "--offline=true", "--no-pager", path).CombinedOutput()
 	_, after, ok := strings.Cut(string(out), "Overall exposure level for skerry-agent.service: ")
 	if !ok {
-		t.Skipf("systemd-analyze security --offline=true does not work here (%v); systemd 250 or newer is needed:\n%s", err, out)
+		t.Skipf("systemd-analyze security --offline=true does not work here (%v): install systemd 250 or newer (apt-get install systemd)\n%s", err, out)
 	}
 	score, err := strconv.ParseFloat(strings.Fields(after)[0], 64)
 	if err != nil || score > 2.0 {

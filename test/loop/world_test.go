@@ -367,7 +367,7 @@ func tool(t *testing.T, name, pkg string, elsewhere ...string) string {
 			return p
 		}
 	}
-	t.Skipf("%s is not installed: install the Debian package %s", name, pkg)
+	t.Skipf("%s is not installed: apt-get install %s", name, pkg)
 	return ""
 }
 

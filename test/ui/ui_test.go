@@ -38,7 +38,7 @@ const ui = "../../hub/web/ui"
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("starts a browser: not with -short")
+		t.Skip("starts a browser: run without -short")
 	}
 	b := &browser{t: t, shots: os.Getenv("SKERRY_SHOTS")}
 	if !web.Built() {
@@ -46,7 +46,7 @@ func newBrowser(t *testing.T) *browser {
 	}
 	var err error
 	if b.node, err = exec.LookPath("node"); err != nil {
-		t.Skip("node is not installed: install Node.js to look at the web UI")
+		t.Skip("node is not installed: install Node.js (apt-get install nodejs npm) to look at the web UI")
 	}
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if b.chromium, err = exec.LookPath(name); err == nil {
@@ -54,7 +54,7 @@ func newBrowser(t *testing.T) *browser {
 		}
 	}
 	if err != nil {
-		t.Skip("neither chromium nor google-chrome is installed: install Chromium to look at the web UI")
+		t.Skip("neither chromium nor google-chrome is installed: apt-get install chromium")
 	}
 	if b.ui, err = filepath.Abs(ui); err != nil {
 		t.Fatal(err)

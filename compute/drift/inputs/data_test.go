@@ -81,7 +81,7 @@ func spread(rows [][]float64, j int) float64 {
 // named first, in nine of ten cases.
 func TestRealRows(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	for _, test := range []Test{KolmogorovSmirnov, PSI, Wasserstein} {
 		for _, file := range realFiles {

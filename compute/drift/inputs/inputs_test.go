@@ -141,7 +141,7 @@ func TestEpisode(t *testing.T) {
 // TestFollowing holds that rows that depend on those before them, as a sensor's do, cause few false alarms, and that a longer window finds a shift in them.
 func TestFollowing(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	for _, phi := range []float64{0.5, 0.9, 0.97} {
 		alarms, found := 0, 0

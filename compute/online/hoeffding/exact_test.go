@@ -131,7 +131,7 @@ func TestSameBitsEverywhere(t *testing.T) {
 // TestLearnsAndFollowsDrift holds every learner to a share of right answers, or an error, once it had time to learn, and the ones that adapt to the same after the target has turned round.
 func TestLearnsAndFollowsDrift(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	names, classifiers, regressors := every(t)
 	adapts := map[string]bool{"adaptive": true, "forest": true, "bagging": true, "patches": true, "regression-forest": true}

@@ -87,7 +87,7 @@ func (f *Fast) revise(n *node) {
 	best, current := candidate{}, 0.0 // no split gains nothing
 	at := 0
 	for _, feature := range n.leaf.features {
-		c := t.bestSplit(n.leaf, at, feature)
+		c := t.bestSplit(n, at, feature)
 		at += int(t.cols.width[feature])
 		if feature == n.feature {
 			current = max(c.merit, 0)

@@ -11,7 +11,7 @@ import (
 // TestFaultsDoNotLast gives one of two equal learners a few rows with absurd numbers and compares how well both do soon after.
 func TestFaultsDoNotLast(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	names, classifiers, regressors := every(t)
 	_, spoiled, spoiledNumbers := every(t)

@@ -13,7 +13,7 @@ import (
 // TestBytesAreTrue compares what learners say of their memory with what the heap grew by.
 func TestBytesAreTrue(t *testing.T) {
 	if testing.Short() || race.Enabled {
-		t.Skip("grows four learners, and the race detector takes memory of its own")
+		t.Skip("grows four learners, and the race detector takes memory of its own: run without -short and -race")
 	}
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 30)}
 	eager := hoeffding.Options{Grace: 20, Delta: 0.1, Tau: 0.9}

@@ -74,7 +74,7 @@ func (t *tree) candidates(n *node) (best candidate, second float64) {
 	best.merit, second = math.Inf(-1), math.Inf(-1)
 	at := 0
 	for _, f := range n.leaf.features {
-		c := t.bestSplit(n.leaf, at, f)
+		c := t.bestSplit(n, at, f)
 		at += int(t.cols.width[f])
 		if c.merit > best.merit {
 			best, second = c, best.merit
@@ -85,15 +85,26 @@ func (t *tree) candidates(n *node) (best candidate, second float64) {
 	return best, second
 }
 
-func (t *tree) bestSplit(l *leaf, at int, f int32) candidate {
+func (t *tree) bestSplit(n *node, at int, f int32) candidate {
 	if t.cols.categories[f] > 0 {
-		return t.bestCategory(l, at, f)
+		return t.bestCategory(n, at, f)
 	}
-	return t.bestThreshold(l, at, f)
+	return t.bestThreshold(n, at, f)
+}
+
+// before is the impurity of the splitter's total before it is parted. A leaf of a tree that revises its splits takes the mixture of classes from all that it counts, its parent's promise included, as river does, and so
+// splits a little earlier; not while less than half of that has come as rows, as the promise is a guess then. Splits are weighed by their own rows alone, of which they have many.
+func (t *tree) before(n *node) float64 {
+	came := sum(t.s.total)
+	if all := sum(n.counts); t.keeps && n.kind == terminal && all > 0 && all < 2*came {
+		return float64(t.impurity(n.counts) / all * came) // converted, as callers subtract from it
+	}
+	return t.impurity(t.s.total)
 }
 
 // bestThreshold tries thresholds at equal steps between the least and the greatest value.
-func (t *tree) bestThreshold(l *leaf, at int, f int32) candidate {
+func (t *tree) bestThreshold(n *node, at int, f int32) candidate {
+	l := n.leaf
 	best := candidate{kind: below, feature: f, merit: math.Inf(-1)}
 	low, high := math.Inf(1), math.Inf(-1)
 	for c, s := range l.stats {
@@ -107,7 +118,7 @@ func (t *tree) bestThreshold(l *leaf, at int, f int32) candidate {
 		return best
 	}
 	step := (high - low) / float64(t.Points+1)
-	impurity := t.impurity(t.s.total)
+	impurity := t.before(n)
 	for i := 1; i <= t.Points; i++ {
 		v := low + float64(step*float64(i))
 		if !(low < v && v < high) {
@@ -149,7 +160,8 @@ func (t *tree) divide(l *leaf, at int, v float64) {
 }
 
 // bestCategory tries each code against the others and, unless splits are to be binary, a branch for each.
-func (t *tree) bestCategory(l *leaf, at int, f int32) candidate {
+func (t *tree) bestCategory(n *node, at int, f int32) candidate {
+	l := n.leaf
 	best := candidate{kind: equal, feature: f, merit: math.Inf(-1)}
 	k := int(t.cols.categories[f])
 	for c, s := range l.stats {
@@ -158,7 +170,7 @@ func (t *tree) bestCategory(l *leaf, at int, f int32) candidate {
 			t.s.total[c] = s[at]
 		}
 	}
-	impurity := t.impurity(t.s.total)
+	impurity := t.before(n)
 	if !t.BinaryOnly {
 		if m := t.multiwayMerit(l, at, k, impurity); m > best.merit {
 			best.kind, best.merit = each, m

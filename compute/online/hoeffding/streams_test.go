@@ -53,11 +53,11 @@ func TestAdaptiveOnPublicStreams(t *testing.T) {
 	})
 }
 
-// TestFastOnPublicStreams holds the tree to what river 0.26.1 was measured to give on Phishing and Bananas (0.887, 0.626) and to the Hoeffding tree's figure on Elec2. On ImageSegments river's gives 0.625 and ours 0.59:
-// it takes the impurity before a split from counts that include those which the parent's statistics promised, and that after it from the rows that came since; we take both from the same rows. With river's mixture ours gives 0.6251 as
-// well: one split whose gain is 0.381, or 0.407, against a bound of 0.392 comes 200 rows earlier. With 2310 rows and seven classes early splits do harm in both, and the Hoeffding tree is the one to take.
+// TestFastOnPublicStreams holds the tree to what river 0.26.1 was measured to give on Phishing, Bananas and ImageSegments (0.887, 0.626, 0.625) and to the Hoeffding tree's figure on Elec2. On ImageSegments, 2310 rows of seven
+// classes, a single early split decides: its gain is 0.381 by the leaf's own rows and 0.407 with the mixture of classes that the leaf counts, against a bound of 0.392; tree.before says when that mixture is taken.
+// With it at splits as well Elec2 falls from 0.849 to 0.786.
 func TestFastOnPublicStreams(t *testing.T) {
-	accuracies(t, 1, [4]float64{0.887, 0.626, 0.796, 0.595}, 0.01, func(s online.Schema, _ uint64) (online.Classifier, error) {
+	accuracies(t, 1, [4]float64{0.887, 0.626, 0.796, 0.625}, 0.01, func(s online.Schema, _ uint64) (online.Classifier, error) {
 		return hoeffding.NewFast(s, hoeffding.FastOptions{})
 	})
 }

@@ -54,7 +54,7 @@ func rings(rng *rand.Rand, i int) (x []float64, class int) {
 // TestFollowsDriftWithinItsBudget plays a drift to a forest that has to give up old trees to stay within its budget, and so forgets what no longer holds.
 func TestFollowsDriftWithinItsBudget(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 3)}
 	const budget = 1 << 20
@@ -89,7 +89,7 @@ func TestFollowsDriftWithinItsBudget(t *testing.T) {
 // TestVariants learns with every option that changes what a tree does.
 func TestVariants(t *testing.T) {
 	if race.Enabled {
-		t.Skip("judges by many rows")
+		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
 	}
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 3)}
 	for _, o := range []mondrian.Options{{}, {Unit: mondrian.Range}, {Unit: mondrian.Own}, {Leaves: true}, {KeepPure: true}, {Trees: 1}, {Step: 0.1, Dirichlet: 2}} {

@@ -17,11 +17,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -41,9 +40,9 @@ const (
 	timestampLife = 7 * 24 * time.Hour
 )
 
-// maxTargets bounds the models that are signed at one time, so that the metadata stays below the device's size limit. The ones
+// MaxTargets bounds the models that are signed at one time, so that the metadata stays below the device's size limit. The ones
 // signed first leave first.
-const maxTargets = 400
+const MaxTargets = 400
 
 // Options say where keys and metadata lie.
 type Options struct {
@@ -230,44 +229,6 @@ func (r *Repository) stamp() error {
 	return write(filepath.Join(r.opts.Dir, "timestamp.json"), b)
 }
 
-func (r *Repository) load() error {
-	return errors.Join(r.loadRoot(), r.loadOnline())
-}
-
-func (r *Repository) loadRoot() error {
-	newest := int64(0)
-	entries, err := os.ReadDir(r.opts.Dir)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if v, ok := strings.CutSuffix(e.Name(), ".root.json"); ok {
-			if n, err := strconv.ParseInt(v, 10, 64); err == nil {
-				newest = max(newest, n)
-			}
-		}
-	}
-	r.root, err = metadata.Root().FromFile(filepath.Join(r.opts.Dir, strconv.FormatInt(newest, 10)+".root.json"))
-	return err
-}
-
-func (r *Repository) loadOnline() (err error) {
-	version := func(role string, m map[string]*metadata.MetaFiles) string {
-		return filepath.Join(r.opts.Dir, strconv.FormatInt(m[role+".json"].Version, 10)+"."+role+".json")
-	}
-	if r.timestamp, err = metadata.Timestamp().FromFile(filepath.Join(r.opts.Dir, "timestamp.json")); err != nil {
-		return err
-	}
-	if r.snapshot, err = metadata.Snapshot().FromFile(version(metadata.SNAPSHOT, r.timestamp.Signed.Meta)); err != nil {
-		return err
-	}
-	if r.targets, err = metadata.Targets().FromFile(version(metadata.TARGETS, r.snapshot.Signed.Meta)); err != nil {
-		return err
-	}
-	r.models, err = metadata.Targets().FromFile(version(trust.RoleModels, r.snapshot.Signed.Meta))
-	return err
-}
-
 // SignModel adds a file to the models role and publishes. custom must encode to JSON without fractions: the canonical form has integers only.
 // Signing a path again with the same content does nothing.
 func (r *Repository) SignModel(path string, length int64, sha256 string, custom any) error {
@@ -292,20 +253,31 @@ func (r *Repository) SignModel(path string, length int64, sha256 string, custom 
 	if old := r.models.Signed.Targets[path]; old != nil && old.Equal(*f) {
 		return nil
 	}
-	saved := cloneTargets(r.models.Signed.Targets)
-	r.models.Signed.Targets[path] = f
-	r.evict(path)
-	if err := r.publish(true); err != nil {
-		r.models.Signed.Targets = saved
-		return fmt.Errorf("sign %q: %w", path, errors.Join(err, r.load()))
+	if err := r.change(func(targets map[string]*metadata.TargetFiles) {
+		targets[path] = f
+		r.evict(path)
+	}); err != nil {
+		return fmt.Errorf("sign %q: %w", path, err)
 	}
 	return nil
+}
+
+// change publishes what fn makes of the signed models. When that fails nothing has changed: what is in memory is what devices can fetch, and the same call may be made again.
+func (r *Repository) change(fn func(targets map[string]*metadata.TargetFiles)) error {
+	saved := maps.Clone(r.models.Signed.Targets)
+	fn(r.models.Signed.Targets)
+	err := r.publish(true)
+	if err != nil {
+		r.models.Signed.Targets = saved
+		err = errors.Join(err, r.load())
+	}
+	return err
 }
 
 // evict drops the paths that sort first by the "seq" of their custom data while there are too many.
 func (r *Repository) evict(keep string) {
 	t := r.models.Signed.Targets
-	if len(t) <= maxTargets {
+	if len(t) <= MaxTargets {
 		return
 	}
 	seq := func(path string) (v struct {
@@ -328,31 +300,27 @@ func (r *Repository) evict(keep string) {
 		}
 		return strings.Compare(a, b)
 	})
-	for _, p := range paths[:len(t)-maxTargets] {
+	for _, p := range paths[:len(t)-MaxTargets] {
 		delete(t, p)
 	}
-}
-
-func cloneTargets(t map[string]*metadata.TargetFiles) map[string]*metadata.TargetFiles {
-	out := make(map[string]*metadata.TargetFiles, len(t))
-	for k, v := range t {
-		out[k] = v
-	}
-	return out
 }
 
 // Remove stops signing paths, for example of models that must not run again.
 func (r *Repository) Remove(paths ...string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	n := len(r.models.Signed.Targets)
-	for _, p := range paths {
-		delete(r.models.Signed.Targets, p)
-	}
-	if len(r.models.Signed.Targets) == n {
+	signed := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { return r.models.Signed.Targets[p] == nil })
+	if len(signed) == 0 {
 		return nil
 	}
-	return r.publish(true)
+	if err := r.change(func(targets map[string]*metadata.TargetFiles) {
+		for _, p := range signed {
+			delete(targets, p)
+		}
+	}); err != nil {
+		return fmt.Errorf("stop signing %q: %w", signed, err)
+	}
+	return nil
 }
 
 // Signed reports whether a path is signed now.
@@ -366,6 +334,13 @@ func (r *Repository) Signed(path string) bool {
 func (r *Repository) Refresh() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err := r.refresh(); err != nil {
+		return fmt.Errorf("refresh signatures: %w", errors.Join(err, r.load())) // no version is left out: a device stops at a root that is missing
+	}
+	return nil
+}
+
+func (r *Repository) refresh() error {
 	now := r.opts.Now()
 	due := func(expires time.Time, life time.Duration) bool { return expires.Sub(now) < life/2 }
 	if due(r.root.Signed.Expires, rootLife) && r.have(metadata.ROOT) {
@@ -420,53 +395,4 @@ func (r *Repository) Run(ctx context.Context, failed func(error)) error {
 			}
 		}
 	}
-}
-
-var fileName = regexp.MustCompile(`^(timestamp|\d{1,12}\.(root|targets|snapshot|models))\.json$`)
-
-// Fetch returns a metadata file, an error that wraps trust.ErrNotFound when there is none. It makes a Repository a trust.Fetcher.
-func (r *Repository) Fetch(_ context.Context, name string) ([]byte, error) {
-	if !fileName.MatchString(name) {
-		return nil, fmt.Errorf("metadata file %q: %w", name, trust.ErrNotFound)
-	}
-	b, err := os.ReadFile(filepath.Join(r.opts.Dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("metadata file %q: %w", name, trust.ErrNotFound)
-	}
-	return b, err
-}
-
-// Root returns the first root, the trust anchor of new devices.
-func (r *Repository) Root() ([]byte, error) { return r.Fetch(context.Background(), "1.root.json") }
-
-func (r *Repository) writeVersion(role string, version int64, b []byte) error {
-	return write(filepath.Join(r.opts.Dir, strconv.FormatInt(version, 10)+"."+role+".json"), b)
-}
-
-// sweep removes superseded versions, keeping some for devices in the middle of a refresh.
-func (r *Repository) sweep() {
-	for role, v := range map[string]int64{trust.RoleModels: r.models.Signed.Version, metadata.SNAPSHOT: r.snapshot.Signed.Version} {
-		for old := v - 8; old > 0 && old > v-64; old-- {
-			if os.Remove(filepath.Join(r.opts.Dir, strconv.FormatInt(old, 10)+"."+role+".json")) != nil {
-				break // removed before
-			}
-		}
-	}
-}
-
-// write replaces a file: write, sync, rename.
-func write(path string, b []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".tmp-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // fails after the rename, as it should
-	_, err = f.Write(b)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

@@ -13,14 +13,14 @@ import (
 func TestPublishedScores(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
 	if testing.Short() {
-		t.Skip("the whole corpus, 13 times, takes some seconds")
+		t.Skip("the whole corpus, 13 times, takes some seconds: run without -short")
 	}
 	if dir == "" {
 		t.Skip("needs the public data sets: set SKERRY_DATA to their folder")
 	}
 	corpus, err := loadNAB(dir)
 	if err != nil {
-		t.Skipf("needs the public data sets: %v", err)
+		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
 	}
 	score := func(name string, seed uint64) (out [3]float64) {
 		var c []metric.NABSeries
