@@ -10,7 +10,7 @@ AGENTTAGS := -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build web run test narrow lint layers cross bench clean
+.PHONY: help build full web run test narrow lint layers cross bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -18,6 +18,9 @@ help: ## list the targets
 build: web ## build skerry-agent, skerry-hub and the demonstration into bin/
 	$(GOBUILD) $(AGENTTAGS) -o $(BIN)/ ./agent/cmd/skerry-agent
 	$(GOBUILD) -o $(BIN)/ ./hub/cmd/skerry-hub ./test/demo
+
+full: ## build bin/skerry-agent-full, the agent that also runs WebAssembly features
+	$(GOBUILD) $(AGENTTAGS),full -o $(BIN)/skerry-agent-full ./agent/cmd/skerry-agent
 
 web: ## build the web UI with npm, where npm is there and the sources changed
 ifneq ($(NPM),)

@@ -161,7 +161,7 @@ func (d *Device) openUpdater() error {
 		v = verifier{c}
 	}
 	var err error
-	d.manager, err = update.Open(v, loader{}, d.bridge, update.Options{Dir: d.cfg.SlotDir(), FloorFile: d.cfg.FloorPath(), HTTP: d.web, Authorize: d.authorize,
+	d.manager, err = update.Open(v, newLoader(d.log, d.metrics), d.bridge, update.Options{Dir: d.cfg.SlotDir(), FloorFile: d.cfg.FloorPath(), HTTP: d.web, Authorize: d.authorize,
 		URL: func(digest string) string { return d.hubURL() + identity.PathArtifact + digest }, Events: d.updateEvent, Log: d.log, Tick: 250 * time.Millisecond})
 	return err
 }

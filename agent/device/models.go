@@ -4,9 +4,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
@@ -20,6 +23,8 @@ import (
 type model struct {
 	digest string
 	runner *artifact.Runner
+	faults int // of its modules, seen so far; only the runtime's goroutine looks
+	loader loader
 
 	mu     sync.Mutex // guards what follows
 	times  task.Histogram
@@ -43,6 +48,7 @@ func (m *model) Predict(h *feature.History, back int) (p, lo, hi float64, err er
 	m.mu.Lock()
 	m.times.Add(spent)
 	m.mu.Unlock()
+	m.loader.tell(m)
 	return p, lo, hi, err
 }
 
@@ -65,9 +71,32 @@ func (m *model) stats() (p99us float64, panics int64) {
 }
 
 // loader implements update.Loader.
-type loader struct{}
+type loader struct {
+	log    *slog.Logger
+	faults prometheus.Counter // of modules
+}
 
-func (loader) Load(r io.ReaderAt, size int64) (update.Model, error) {
+// newLoader registers what it counts.
+func newLoader(log *slog.Logger, reg prometheus.Registerer) loader {
+	l := loader{log: log, faults: prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_agent_module_faults_total", Help: "Calls of WebAssembly features that ended without a result: the feature was missing."})}
+	reg.MustRegister(l.faults)
+	return l
+}
+
+// tell counts what modules of a model have failed to answer since the last time, and logs the first.
+func (l loader) tell(m *model) {
+	n, err := m.runner.Faults()
+	if n == m.faults {
+		return
+	}
+	if m.faults == 0 {
+		l.log.Warn("a WebAssembly feature fails and is missing", "model", m.digest, "err", err)
+	}
+	l.faults.Add(float64(n - m.faults))
+	m.faults = n
+}
+
+func (l loader) Load(r io.ReaderAt, size int64) (update.Model, error) {
 	a, err := artifact.Decode(r, size)
 	if err != nil {
 		return nil, err
@@ -79,7 +108,7 @@ func (loader) Load(r io.ReaderAt, size int64) (update.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{runner: runner}, nil
+	return &model{runner: runner, loader: l}, nil
 }
 
 // bridge gives the updater its engine and the runtime its models.

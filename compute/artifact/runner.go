@@ -95,6 +95,9 @@ func (r *Runner) classify() float64 {
 	return float64(best)
 }
 
+// Faults returns how many calls of the pipeline's modules have ended without a result, which made their columns missing, and why the first did.
+func (r *Runner) Faults() (int, error) { return r.eval.Faults() }
+
 // Classes returns the class probabilities of the last Predict, nil unless the task is a classification. The slice changes with the next Predict.
 func (r *Runner) Classes() []float64 { return r.classes }
 

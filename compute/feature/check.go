@@ -27,6 +27,9 @@ func (p *Pipeline) Check() error {
 			return fmt.Errorf("holiday %d is %v after %v, must be ascending", i, p.Holidays[i], p.Holidays[i-1])
 		}
 	}
+	if err := p.checkModules(); err != nil {
+		return err
+	}
 	for i := range p.Columns {
 		if err := p.checkColumn(i); err != nil {
 			return fmt.Errorf("column %d %q: %w", i, p.Columns[i].Name, err)
@@ -71,9 +74,10 @@ func (c *Column) checkUnused(takes int) error {
 		set   bool
 		takes int
 	}{
-		{"rows", c.Rows != 0, takesLag | takesWindow | takesReach}, {"other", c.Other != 0, takesOther}, {"level", c.Level != 0, takesLevel}, {"half_life", c.HalfLife != 0, takesHalfLife},
+		{"rows", c.Rows != 0, takesLag | takesWindow | takesReach | takesModule}, {"other", c.Other != 0, takesOther}, {"level", c.Level != 0, takesLevel}, {"half_life", c.HalfLife != 0, takesHalfLife},
 		{"low", c.Low != 0, takesBand}, {"high", c.High != 0, takesBand}, {"limit", c.Limit != 0, takesLimit}, {"of", c.Of != 0, takesOf}, {"by", c.By != 0, takesBy},
 		{"table", c.Table != nil, takesTable | takesQuantiles}, {"default", c.Default != 0, takesTable}, {"expr", c.Expr != nil, takesExpr},
+		{"module", c.Module != 0, takesModule}, {"func", c.Func != "", takesModule}, {"args", c.Args != nil, takesModule},
 	} {
 		if f.set && takes&f.takes == 0 {
 			return fmt.Errorf("op %q takes no %s", c.Op, f.name)
@@ -162,6 +166,8 @@ func (p *Pipeline) checkColumns(i int, c *Column, takes int) error {
 		return fmt.Errorf("op %q has %d quantiles, must be 2 to %d", c.Op, len(c.Table), MaxQuantiles)
 	case takes&takesExpr != 0:
 		return p.checkExpr(i, c.Expr)
+	case takes&takesModule != 0:
+		return p.checkCall(c)
 	}
 	for k, v := range c.Table {
 		if !finite(v) {

@@ -57,14 +57,14 @@ func TestCheckSaysWhy(t *testing.T) {
 	}
 }
 
-// TestFullHasEveryOp holds the pipeline that the other tests use to its promise.
+// TestFullHasEveryOp holds the pipeline that the other tests use to its promise: every op but that of modules, which has no runtime here.
 func TestFullHasEveryOp(t *testing.T) {
 	has := map[Op]bool{}
 	for _, c := range full().Columns {
 		has[c.Op] = true
 	}
 	for _, op := range Ops() {
-		if !has[op] {
+		if !has[op] && op != OpModule {
 			t.Errorf("no column has op %q", op)
 		}
 	}

@@ -6,7 +6,7 @@
 // pipeline can start in the middle of a stream, and there is no state to save but the history.
 //
 // [Op] lists what a column can compute: values, lags and differences, statistics and spectra of a window, the calendar, the health of a sensor, two sensors
-// together, tables of categories, and arithmetic on series and earlier columns. Package feature/fitting chooses the parameters from data.
+// together, tables of categories, arithmetic on series and earlier columns, and functions of WebAssembly modules where a program has a runtime for them (feature/wasm). Package feature/fitting chooses the parameters from data.
 //
 // Four rules hold, but the first two not for value, lag, diff, mean, std, min and max, which hand infinite readings on: what they compute is fixed by artifacts in use.
 //

@@ -22,6 +22,7 @@ type Evaluator struct {
 
 	window
 	*spectrum
+	*modules // nil without
 }
 
 // place says where a column finds what was computed for several.
@@ -58,6 +59,10 @@ func NewEvaluator(p *Pipeline) (*Evaluator, error) {
 	e.lagRow, e.winRows = make([]int, len(e.lags)), make([]int, len(e.windows))
 	e.weight = make([]float64, len(e.halves)*MaxLookback)
 	e.plan()
+	var err error
+	if e.modules, err = bind(p); err != nil {
+		return nil, err
+	}
 	return e, nil
 }
 
@@ -71,7 +76,7 @@ func (c *Column) lagged() bool {
 func (e *Evaluator) Pipeline() *Pipeline { return e.p }
 
 // Into writes the columns of h's newest row into dst. len(dst) is Width and h has at least one row as wide as the inputs. Missing results are NaN unless
-// the column imputes. It does not allocate; its cost is that of visiting each window once per series.
+// the column imputes. It does not allocate, but what calls of modules do; its cost is that of visiting each window once per series.
 func (e *Evaluator) Into(dst []float64, h *History) error { return e.IntoAt(dst, h, 0) }
 
 // IntoAt is Into for the row back rows before the newest, as if the rows after it had not come.
@@ -188,6 +193,8 @@ func (e *Evaluator) column(i int, c *Column, h *History, back, limit int, row []
 		return placeIn(c.Table, columns[c.Of])
 	case OpExpr:
 		return run(c.Expr, row, columns)
+	case OpModule:
+		return e.call(i, c, h, back, limit)
 	case OpHoliday:
 		return e.p.holiday(now + e.p.Offset)
 	default:

@@ -34,6 +34,7 @@ func FuzzPipeline(f *testing.F) {
 		f.Add(js, uint64(2))
 	}
 	f.Add([]byte(`{"inputs":[{"name":"x"}],"columns":[{"op":"expr","expr":[{"do":"series"},{"do":"log1p"}]},{"op":"cross"},{"op":"place","table":[0,1],"of":1}],"rows":1}`), uint64(3))
+	f.Add([]byte(`{"inputs":[{"name":"x"}],"columns":[{"op":"module","func":"f","args":[0],"rows":2}],"modules":[{"name":"m","code":"AGFzbQEAAAA="}],"rows":2}`), uint64(4)) // Check passes; there is no runtime here
 	f.Fuzz(func(t *testing.T, js []byte, seed uint64) {
 		var p Pipeline
 		if json.Unmarshal(js, &p) != nil {

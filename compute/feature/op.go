@@ -97,6 +97,10 @@ const (
 	OpExpr  Op = "expr" // what the program Expr leaves, see [Token]
 )
 
+// OpModule is what a function of a WebAssembly module returns for the series in Args: for their values at the row, or with Rows for as many of the newest rows as there are, up to Rows. It is missing
+// where the call ends without a result. A program needs a runtime for it, see [RegisterRuntime].
+const OpModule Op = "module"
+
 // parameters of ops, as bits.
 const (
 	takesLag       = 1 << iota // Lag or Rows
@@ -115,6 +119,7 @@ const (
 	takesTable                 // Table
 	takesQuantiles             // Table, as ascending points
 	takesExpr                  // Expr
+	takesModule                // Module, Func, Args, and Rows or none
 )
 
 // specs lists every op and the parameters it takes, in the order of this file.
@@ -130,6 +135,7 @@ var specs = [...]struct {
 	{OpDaySin, 0}, {OpDayCos, 0}, {OpWeekSin, 0}, {OpWeekCos, 0}, {OpYearSin, 0}, {OpYearCos, 0},
 	{OpHour, 0}, {OpWeekday, 0}, {OpMonth, 0}, {OpWeekend, 0}, {OpHoliday, takesHolidays},
 	{OpCross, takesOf | takesBy}, {OpPlace, takesOf | takesQuantiles}, {OpExpr, takesExpr},
+	{OpModule, takesModule},
 }
 
 // Ops returns every op there is, always in the same order.

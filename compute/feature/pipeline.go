@@ -24,6 +24,9 @@ type Column struct {
 	Table    []float64 `json:"table,omitempty"`     // OpTable: a value per category; OpPlace: 2 to 32 quantiles, ascending
 	Default  float64   `json:"default,omitempty"`   // OpTable: the value of categories that the table lacks
 	Expr     []Token   `json:"expr,omitempty"`      // OpExpr
+	Module   int       `json:"module,omitempty"`    // OpModule: index into Pipeline.Modules
+	Func     string    `json:"func,omitempty"`      // OpModule: the function that the module exports
+	Args     []int     `json:"args,omitempty"`      // OpModule: its arguments, indices into Pipeline.Inputs
 }
 
 // Input describes one series of a row.
@@ -44,6 +47,7 @@ type Pipeline struct {
 	Rows      int      `json:"rows"`               // look-back in rows: no step looks at more than this many rows, the newest included
 	Distance  int64    `json:"distance,omitempty"` // usual distance of rows, microseconds; needed by spectra
 	Holidays  []Day    `json:"holidays,omitempty"` // ascending, by the local date; needed by OpHoliday
+	Modules   []Module `json:"modules,omitempty"`  // of OpModule
 }
 
 // Limits of a pipeline.
@@ -55,6 +59,11 @@ const (
 	MaxQuantiles = 32   // points of an OpPlace
 	MaxTokens    = 64   // of an OpExpr
 	MaxStack     = 16   // values an OpExpr may hold at once
+
+	MaxModules     = 8
+	MaxModuleBytes = 256 << 10 // code of a module
+	MaxCodeBytes   = 512 << 10 // code of all modules: in the base64 of JSON they leave a third of an artifact's section to the columns
+	MaxArgs        = 16        // series that an OpModule takes
 )
 
 // Width returns the number of columns.

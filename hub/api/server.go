@@ -112,6 +112,7 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.deviceRoutes()
 	s.dataRoutes()
 	s.modelRoutes()
+	s.moduleRoutes()
 	return s, nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
+	_ "skerry.dev/compute/feature/wasm" // runs Options.Modules
 	"skerry.dev/compute/frame"
 	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
@@ -48,6 +49,7 @@ type Options struct {
 	MaxBytes   int64
 	MaxLatency time.Duration
 	Progress   func(selection.Progress)
+	Modules    []feature.Module // that Features call by their names
 }
 
 // Report is what came out.
@@ -180,7 +182,7 @@ func prepare(o *Options) (*parts, error) {
 	if p.problem.OffsetUS, p.problem.Holidays, err = o.Calendar.Read(); err != nil {
 		return nil, err
 	}
-	if p.problem.Features, err = columns(sh.inputs, o.Features); err != nil {
+	if p.problem.Features, p.problem.Modules, err = columns(sh.inputs, o); err != nil {
 		return nil, err
 	}
 	if sh.kind == artifact.KindForecast {
@@ -189,14 +191,14 @@ func prepare(o *Options) (*parts, error) {
 	return p, p.tabular(o, train, test, marked)
 }
 
-// columns reads the user's own features.
-func columns(inputs []feature.Input, features []spec.Feature) ([]feature.Column, error) {
+// columns reads the user's own features and returns the modules that they call.
+func columns(inputs []feature.Input, o *Options) ([]feature.Column, []feature.Module, error) {
 	taken := map[string]bool{}
 	for _, in := range inputs {
 		taken[in.Name] = true
 	}
-	columns, errs := spec.Columns(inputs, features)
-	for k, f := range features {
+	columns, names, errs := spec.Columns(inputs, o.Features)
+	for k, f := range o.Features {
 		if f.Name == "" || taken[f.Name] {
 			errs[k] = errors.New("needs a name that no column and no other feature has")
 		}
@@ -205,7 +207,16 @@ func columns(inputs []feature.Input, features []spec.Feature) ([]feature.Column,
 			errs[k] = fmt.Errorf("feature %q: %w", f.Name, errs[k])
 		}
 	}
-	return columns, errors.Join(errs...)
+	var modules []feature.Module
+	for _, name := range names {
+		i := slices.IndexFunc(o.Modules, func(m feature.Module) bool { return m.Name == name })
+		if i < 0 {
+			errs = append(errs, fmt.Errorf("features call module %q, which is not given", name))
+			continue
+		}
+		modules = append(modules, o.Modules[i])
+	}
+	return columns, modules, errors.Join(errs...)
 }
 
 // mark finds the rows that a split by a column keeps for the test, and drops the column; nil when the split is another.

@@ -41,7 +41,7 @@ func postgres(t *testing.T) string {
 	}
 	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	if len(bins) == 0 {
-		t.Skip("no PostgreSQL here: set SKERRY_TEST_POSTGRES to the URL of an empty database")
+		t.Skip("PostgreSQL is not installed: apt-get install postgresql, or set SKERRY_TEST_POSTGRES to the URL of an empty database")
 	}
 	bin := filepath.Dir(bins[len(bins)-1])
 	dir, err := os.MkdirTemp("", "skerry-pg-*") // not t.TempDir: its parents are closed to other users
@@ -69,11 +69,11 @@ func postgres(t *testing.T) string {
 		return c
 	}
 	if out, err := cmd("initdb", "-D", dir+"/data", "-U", "skerry", "--auth=trust", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
-		t.Skipf("PostgreSQL does not start here: %v: %s", err, out)
+		t.Skipf("PostgreSQL does not start here: set SKERRY_TEST_POSTGRES to the URL of an empty database (%v: %s)", err, out)
 	}
 	srv := cmd("postgres", "-D", dir+"/data", "-k", "", "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-F")
 	if err := srv.Start(); err != nil {
-		t.Skipf("PostgreSQL does not start here: %v", err)
+		t.Skipf("PostgreSQL does not start here: set SKERRY_TEST_POSTGRES to the URL of an empty database (%v)", err)
 	}
 	t.Cleanup(func() { srv.Process.Signal(os.Interrupt); srv.Wait() })
 	for range 100 {

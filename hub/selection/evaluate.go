@@ -77,17 +77,17 @@ func (h Holdout) metrics(kind string) map[string]float64 {
 		"coverage": h.Coverage, "interval_score": h.IntervalScore}
 }
 
-// score runs the models over the table's holdout and returns the conformity scores too.
-func (t *table) score(a *artifact.Artifact) (Holdout, []float64, error) {
+// score runs the models over the holdout, as their view shows it, and returns the conformity scores too.
+func (t *table) score(a *artifact.Artifact, v *view) (Holdout, []float64, error) {
 	c := tally{level: t.p.Level}
 	base := t.baseline(t.search)
 	c.classes = base.Values
-	width := t.pipe.Width()
+	width := v.width()
 	m := a.Models[artifact.Point]
 	out, lo, hi := make([]float64, m.Outputs()), []float64{math.NaN()}, []float64{math.NaN()}
 	probs := make([]float64, max(2, m.Outputs()))
 	for i := t.holdout; i < len(t.rows); i++ {
-		x, r := t.x[i*width:(i+1)*width], &t.rows[i]
+		x, r := v.x[i*width:(i+1)*width], &t.rows[i]
 		if err := m.PredictInto(out, x); err != nil {
 			return Holdout{}, nil, err
 		}

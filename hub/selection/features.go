@@ -1,15 +1,11 @@
 package selection
 
 import (
-	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"skerry.dev/compute/artifact"
-	"skerry.dev/compute/binned"
 	"skerry.dev/compute/feature"
-	"skerry.dev/compute/gbdt"
 )
 
 const (
@@ -30,14 +26,15 @@ const dayUS = int64(24 * time.Hour / time.Microsecond)
 
 // generator lists candidate columns, the most promising families first, so that a cap cuts the least.
 type generator struct {
-	p    *Problem
-	dist int64
-	cols []feature.Column
-	seen map[string]bool
+	p       *Problem
+	dist    int64
+	cols    []feature.Column
+	encoded []encoding
+	seen    map[string]bool
 }
 
-// candidates returns the pipeline of every feature worth trying.
-func candidates(p *Problem, dist int64) *feature.Pipeline {
+// candidates returns the design of every feature worth trying.
+func candidates(p *Problem, dist int64) *design {
 	g := &generator{p: p, dist: dist, seen: map[string]bool{}}
 	for _, c := range p.Features {
 		g.add(c)
@@ -81,9 +78,9 @@ func candidates(p *Problem, dist int64) *feature.Pipeline {
 			g.spectrum(order[0])
 		}
 	}
-	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Holidays: p.Holidays, Distance: dist}
+	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Holidays: p.Holidays, Distance: dist, Modules: p.Modules}
 	pipe.Rows = lookback(pipe, dist)
-	return pipe
+	return &design{pipe: pipe, encodings: g.encoded}
 }
 
 // shapeRows is how many rows there must be for the families that twice as many columns come from: on fewer some of them fit the noise.
@@ -94,15 +91,6 @@ func rowCount(p *Problem) (n int) {
 		n += len(p.Devices[i].Times)
 	}
 	return n
-}
-
-// lookback returns how many rows the columns need when rows keep their usual distance, with a little slack.
-func lookback(p *feature.Pipeline, dist int64) int {
-	var longest int64
-	for _, c := range p.Columns {
-		longest = max(longest, c.Lag, c.Window)
-	}
-	return int(min(longest/dist+4, feature.MaxLookback))
 }
 
 func missingShares(p *Problem) []float64 {
@@ -138,6 +126,7 @@ func (g *generator) plain(i int, missing float64) {
 	for c := range in.Categories[:min(len(in.Categories), maxOneHot)] {
 		g.add(feature.Column{Name: fmt.Sprintf("%s_is_%s", in.Name, in.Categories[c]), Op: feature.OpOneHot, Series: i, Category: float64(c)})
 	}
+	g.encodings(i)
 	if missing > 0.01 && missing < 0.99 {
 		g.add(feature.Column{Name: in.Name + "_missing", Op: feature.OpMissing, Series: i})
 	}
@@ -274,66 +263,3 @@ func (g *generator) spectrum(i int) {
 }
 
 func duration(us int64) string { return (time.Duration(us) * time.Microsecond).String() }
-
-// prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most from.
-func prune(ctx context.Context, p *Problem, pipe *feature.Pipeline, rows []place, dist int64, threads int) (*feature.Pipeline, error) {
-	step := max(1, len(rows)/pruneRows)
-	var sample []place
-	for i := 0; i < len(rows); i += step {
-		sample = append(sample, rows[i])
-	}
-	x, err := compute(p, pipe, sample, threads)
-	if err != nil {
-		return nil, err
-	}
-	m, err := binned.Fit(binned.FromRows(x, pipe.Width()), 63, threads)
-	if err != nil {
-		return nil, err
-	}
-	bins, err := m.Apply(binned.FromRows(x, pipe.Width()), threads)
-	if err != nil {
-		return nil, err
-	}
-	params := gbdt.Params{Objective: gbdt.Absolute, Rounds: pruneRounds, Leaves: 15, FeatureFraction: 0.3, Seed: p.Seed, Threads: threads}
-	if p.Kind == artifact.KindClassification {
-		params.Objective, params.Classes = gbdt.Softmax, len(p.Classes)
-		params.Rounds = max(10, pruneRounds/len(p.Classes))
-	}
-	y := make([]float64, len(sample))
-	for i, r := range sample {
-		y[i] = r.y
-	}
-	model, err := gbdt.Train(ctx, gbdt.Data{X: bins, Y: y}, params)
-	if err != nil {
-		return nil, err
-	}
-	order := make([]int, pipe.Width())
-	for j := range order {
-		order[j] = j
-	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		switch ia, ib := model.Importance[a], model.Importance[b]; {
-		case ia > ib:
-			return -1
-		case ia < ib:
-			return 1
-		}
-		return 0
-	})
-	own := len(p.Features) // come first and stay
-	keep := slices.DeleteFunc(order[:min(maxFeatures, len(order))], func(j int) bool { return j < own || j > own && model.Importance[j] == 0 })
-	for j := range own {
-		keep = append(keep, j)
-	}
-	slices.Sort(keep)
-	kept := *pipe
-	kept.Columns = nil
-	for _, j := range keep {
-		kept.Columns = append(kept.Columns, pipe.Columns[j])
-	}
-	if len(kept.Columns) == 0 {
-		kept.Columns = pipe.Columns[:1]
-	}
-	kept.Rows = lookback(&kept, dist)
-	return &kept, nil
-}

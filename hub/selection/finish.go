@@ -29,66 +29,78 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 	a := &artifact.Artifact{Manifest: s.manifest(best), Models: map[artifact.Role]artifact.Predictor{}}
 	s.progress("refit", len(s.board))
 	// A model that loses to the baseline is not shipped: the constant is.
+	scaled := false
 	if best.Relative < 1 {
 		l := learnerOf(best.config.learner)
+		v, err := s.view(ctx, l, s.t.search)
+		if err != nil {
+			return nil, err
+		}
 		j := job{config: best.config, train: rowRange(0, s.t.search, 1), rounds: grownRounds(best.rounds, best.rows, s.t.search),
 			bytes: s.share(artifact.Point), seed: s.p.Seed}
-		m, _, err := l.fit(ctx, s.t, j)
-		if err != nil {
+		if a.Models[artifact.Point], _, err = l.fit(ctx, s.t, v, j); err != nil {
 			return nil, fmt.Errorf("refit %s: %w", best.key(), err)
 		}
-		a.Models[artifact.Point] = m
-		if l.scaled {
-			if err := s.t.useScaled(); err != nil {
-				return nil, err
-			}
-		}
+		scaled = l.scaled
 	} else {
 		a.Models[artifact.Point] = s.t.baseline(s.t.search)
 		a.Manifest.Learner, a.Manifest.Params = "constant", nil
 	}
-	a.Pipeline = s.t.pipe
 	if s.p.Kind != artifact.KindClassification {
 		s.progress("interval", len(s.board))
-		if err := s.interval(ctx, a); err != nil {
+		if err := s.interval(ctx, a, scaled); err != nil {
 			return nil, err
 		}
 	}
 	s.progress("holdout", len(s.board))
-	return s.pack(a)
+	if err := s.t.learnFrom(s.t.search); err != nil {
+		return nil, err
+	}
+	v, err := s.t.view(scaled)
+	if err != nil {
+		return nil, err
+	}
+	a.Pipeline = v.pipe
+	return s.pack(a, v)
 }
 
-// useScaled makes the scaled columns the table's own, for the models of the interval: all models of an artifact share its pipeline.
-func (t *table) useScaled() error {
-	pipe := *t.pipe
-	pipe.Columns = t.steps
-	t.pipe, t.x = &pipe, t.scaled
-	var err error
-	t.bins, err = t.bin(t.x)
-	return err
-}
-
-// interval trains the quantile models. Their rounds are found on the last fold.
-func (s *search) interval(ctx context.Context, a *artifact.Artifact) error {
+// interval trains the quantile models on the view of the point's model: all models of an artifact share its pipeline. Their rounds are found on the last fold.
+func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool) error {
 	folds := s.t.windows()
 	last := folds[len(folds)-1]
-	c := config{"gbdt", map[string]float64{"rate": 0.1, "leaves": 15, "min_rows": 50, "features": 0.5, "rows": 0.7, "l2": 1}}
-	for role, alpha := range map[artifact.Role]float64{artifact.Lower: (1 - s.p.Level) / 2, artifact.Upper: (1 + s.p.Level) / 2} {
-		// Rounds come from every second row: the curve is flat near its best.
-		j := job{config: c, train: rowRange(0, last.train, 2), valid: rowRange(last.from, last.to, 2), alpha: alpha, bytes: s.share(role), seed: s.p.Seed}
-		_, rounds, err := fitGBDT(ctx, s.t, j)
-		if err != nil {
-			return fmt.Errorf("fit %s model: %w", role, err)
+	roles := [2]artifact.Role{artifact.Lower, artifact.Upper}
+	jobs := [2]job{}
+	// fit trains both models on the view of those who learn from rows[:train].
+	fit := func(train int, done func(k int, m artifact.Predictor, rounds int)) error {
+		if err := s.t.learnFrom(train); err != nil {
+			return err
 		}
-		j.rounds = grownRounds(rounds, len(j.train), s.t.search)
-		j.train, j.valid = rowRange(0, s.t.search, 1), nil
-		m, _, err := fitGBDT(ctx, s.t, j)
+		v, err := s.t.view(scaled)
 		if err != nil {
-			return fmt.Errorf("fit %s model: %w", role, err)
+			return err
 		}
-		a.Models[role] = m
+		for k := range jobs {
+			m, rounds, err := fitGBDT(ctx, s.t, v, jobs[k])
+			if err != nil {
+				return fmt.Errorf("fit %s model: %w", roles[k], err)
+			}
+			done(k, m, rounds)
+		}
+		return nil
 	}
-	return nil
+	for k, alpha := range [2]float64{(1 - s.p.Level) / 2, (1 + s.p.Level) / 2} {
+		// Rounds come from every second row: the curve is flat near its best.
+		jobs[k] = job{config: config{"gbdt", map[string]float64{"rate": 0.1, "leaves": 15, "min_rows": 50, "features": 0.5, "rows": 0.7, "l2": 1}}, alpha: alpha,
+			train: rowRange(0, last.train, 2), valid: rowRange(last.from, last.to, 2), bytes: s.share(roles[k]), seed: s.p.Seed}
+	}
+	err := fit(last.train, func(k int, _ artifact.Predictor, rounds int) {
+		jobs[k].rounds = grownRounds(rounds, len(jobs[k].train), s.t.search)
+		jobs[k].train, jobs[k].valid = rowRange(0, s.t.search, 1), nil
+	})
+	if err != nil {
+		return err
+	}
+	return fit(s.t.search, func(k int, m artifact.Predictor, _ int) { a.Models[roles[k]] = m })
 }
 
 func (s *search) manifest(best *trial) artifact.Manifest {
@@ -110,9 +122,9 @@ func (s *search) manifest(best *trial) artifact.Manifest {
 }
 
 // pack scores the artifact, completes it and encodes it.
-func (s *search) pack(a *artifact.Artifact) (*Result, error) {
+func (s *search) pack(a *artifact.Artifact, v *view) (*Result, error) {
 	t := s.t
-	hold, scores, err := t.score(a)
+	hold, scores, err := t.score(a, v)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +138,7 @@ func (s *search) pack(a *artifact.Artifact) (*Result, error) {
 	}
 	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: Thin(scores, calibrationScores)}
 	a.Reference = s.p.reference(t.rows[t.search-1].time)
-	if a.Usual, err = t.usual(a.Models[artifact.Point]); err != nil {
+	if a.Usual, err = t.usual(a.Models[artifact.Point], v); err != nil {
 		return nil, err
 	}
 	if err := s.vectors(a); err != nil {
@@ -143,7 +155,7 @@ func (s *search) pack(a *artifact.Artifact) (*Result, error) {
 	if err := d.SelfTest(); err != nil {
 		return nil, err
 	}
-	r := &Result{Artifact: d, Bytes: b, Holdout: hold, Features: t.pipe.Names(), Trials: len(s.board)}
+	r := &Result{Artifact: d, Bytes: b, Holdout: hold, Features: v.pipe.Names(), Trials: len(s.board)}
 	for i := range s.board {
 		r.Leaderboard = append(r.Leaderboard, s.board[i].Entry)
 	}
@@ -191,17 +203,17 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 const usualRows = 16_384
 
 // usual describes the newest labelled rows in the order in which they came, device after device, with what the model says about them. It is nil when there are too few.
-func (t *table) usual(m artifact.Predictor) (*inputs.Reference, error) {
+func (t *table) usual(m artifact.Predictor, v *view) (*inputs.Reference, error) {
 	byDevice := make([][]int, len(t.p.Devices))
 	for i, r := range t.rows {
 		byDevice[r.device] = append(byDevice[r.device], i)
 	}
-	width, share := t.pipe.Width(), usualRows/len(byDevice)
+	width, share := v.width(), usualRows/len(byDevice)
 	out := make([]float64, m.Outputs())
 	var rows [][]float64
 	for _, at := range byDevice {
 		for _, i := range at[max(0, len(at)-share):] {
-			if err := m.PredictInto(out, t.x[i*width:(i+1)*width]); err != nil {
+			if err := m.PredictInto(out, v.x[i*width:(i+1)*width]); err != nil {
 				return nil, err
 			}
 			r := &t.rows[i]
@@ -252,7 +264,7 @@ func cost(pipe *feature.Pipeline, m artifact.Predictor) time.Duration {
 	ns := 0.0
 	for _, c := range pipe.Columns {
 		ns += 10
-		if c.Window > 0 {
+		if c.Window > 0 || c.HalfLife > 0 || c.Rows > 0 {
 			ns += 4 * float64(pipe.Rows)
 		}
 	}

@@ -40,11 +40,11 @@ type job struct {
 	seed         uint64
 }
 
-// learner trains one kind of model. scaled says which matrix it wants.
+// learner trains one kind of model. scaled says that it wants the dense view.
 type learner struct {
 	name   string
 	scaled bool
-	fit    func(ctx context.Context, t *table, j job) (m artifact.Predictor, rounds int, err error)
+	fit    func(ctx context.Context, t *table, v *view, j job) (m artifact.Predictor, rounds int, err error)
 	// first are the settings tried before any random ones; draw makes a random one.
 	first []map[string]float64
 	draw  func(rng *rand.Rand) map[string]float64
@@ -96,7 +96,7 @@ const (
 	patience  = 20
 )
 
-func fitGBDT(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+func fitGBDT(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 	outputs := 1
 	p := gbdt.Params{Objective: gbdt.Absolute, LearningRate: j.params["rate"], Leaves: int(j.params["leaves"]), MinRows: int(j.params["min_rows"]),
 		FeatureFraction: j.params["features"], RowFraction: j.params["rows"], L2: j.params["l2"], EarlyStop: patience, Seed: j.seed, Threads: t.threads}
@@ -113,7 +113,11 @@ func fitGBDT(ctx context.Context, t *table, j job) (artifact.Predictor, int, err
 	if len(j.valid) == 0 {
 		p.Rounds = max(1, min(p.Rounds, j.rounds))
 	}
-	m, err := gbdt.Train(ctx, gbdt.Data{X: t.bins, Y: t.y, Train: j.train, Valid: j.valid}, p)
+	bins, err := t.bins(v)
+	if err != nil {
+		return nil, 0, err
+	}
+	m, err := gbdt.Train(ctx, gbdt.Data{X: bins, Y: t.y, Train: j.train, Valid: j.valid}, p)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -128,13 +132,12 @@ func grownRounds(rounds int, from, to int) int {
 var linearLearner = learner{
 	name:   "linear",
 	scaled: true,
-	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
-		t.rescale()
+	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 		p := linearfit.Params{Objective: linearfit.Quantile, Alpha: 0.5, L2: j.params["l2"], Iterations: 12}
 		if t.p.Kind == artifact.KindClassification {
 			p.Objective, p.Classes, p.Iterations = linearfit.Softmax, len(t.p.Classes), 100
 		}
-		m, err := linearfit.Train(ctx, linearfit.Data{X: t.scaled, Cols: t.pipe.Width(), Y: t.y, Rows: j.train}, p)
+		m, err := linearfit.Train(ctx, linearfit.Data{X: v.x, Cols: v.width(), Y: t.y, Rows: j.train}, p)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -146,8 +149,7 @@ var linearLearner = learner{
 var mlpLearner = learner{
 	name:   "mlp",
 	scaled: true,
-	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
-		t.rescale()
+	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 		h := int(j.params["hidden"])
 		p := neuralfit.Params{Objective: neuralfit.Quantile, Alpha: 0.5, Hidden: []int{h, max(h/2, 1)}, Epochs: mlpEpochs, Batch: 256, Patience: 4,
 			LearningRate: j.params["rate"], WeightDecay: j.params["decay"], Seed: j.seed}
@@ -157,7 +159,7 @@ var mlpLearner = learner{
 		if len(j.valid) == 0 {
 			p.Epochs = max(1, j.rounds)
 		}
-		m, err := neuralfit.Train(ctx, neuralfit.Data{X: t.scaled, Cols: t.pipe.Width(), Y: t.y, Train: j.train, Valid: j.valid}, p)
+		m, err := neuralfit.Train(ctx, neuralfit.Data{X: v.x, Cols: v.width(), Y: t.y, Train: j.train, Valid: j.valid}, p)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -175,7 +177,7 @@ const mlpEpochs = 16
 
 var forestLearner = learner{
 	name: "forest",
-	fit: func(ctx context.Context, t *table, j job) (artifact.Predictor, int, error) {
+	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 		p := forest.Params{Extra: j.params["extra"] == 1, Trees: int(j.params["trees"]), MinRows: int(j.params["min_rows"]), RowsShare: 0.5, Seed: j.seed, Threads: t.threads}
 		perNode := 16
 		if t.p.Kind == artifact.KindClassification {
@@ -183,7 +185,11 @@ var forestLearner = learner{
 			perNode += 4 * p.Classes // half of the nodes are leaves with a share for each class
 		}
 		p.Leaves = max(2, min(2048, int(j.bytes)/(2*perNode*max(p.Trees, 1))))
-		m, err := forest.Train(ctx, forest.Data{X: t.bins, Y: t.y, Train: j.train}, p)
+		bins, err := t.bins(v)
+		if err != nil {
+			return nil, 0, err
+		}
+		m, err := forest.Train(ctx, forest.Data{X: bins, Y: t.y, Train: j.train}, p)
 		if err != nil {
 			return nil, 0, err
 		}

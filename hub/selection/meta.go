@@ -36,13 +36,13 @@ func metaFeatures(t *table) []float64 {
 	q := func(f float64) float64 { return y[int(f*(n-1))] }
 	spread := max(q(0.75)-q(0.25), 1e-12)
 	missing := 0.0
-	for _, v := range t.x[:t.search*t.pipe.Width()] {
+	for _, v := range t.raw.x[:t.search*t.raw.width()] {
 		if v != v {
 			missing++
 		}
 	}
-	m := []float64{0, math.Log1p(float64(len(p.Classes))), math.Log(n), math.Log(float64(t.pipe.Width())), math.Log(float64(len(p.Devices))),
-		missing / (n * float64(t.pipe.Width())), math.Log1p(float64(p.HorizonUS) / float64(p.rowDistance())),
+	m := []float64{0, math.Log1p(float64(len(p.Classes))), math.Log(n), math.Log(float64(t.raw.width())), math.Log(float64(len(p.Devices))),
+		missing / (n * float64(t.raw.width())), math.Log1p(float64(p.HorizonUS) / float64(p.rowDistance())),
 		math.Log1p(float64(t.rows[t.search-1].time-t.rows[0].time) / float64(dayUS)),
 		math.Log1p(math.Sqrt(ss) / spread), math.Abs(mean) / max(math.Sqrt(ss), 1e-12), (q(0.9) + q(0.1) - 2*q(0.5)) / max(q(0.9)-q(0.1), 1e-12)}
 	if p.Kind == artifact.KindClassification {

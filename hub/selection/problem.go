@@ -32,7 +32,8 @@ type Problem struct {
 	OffsetUS    int64         // local time less UTC, for features of the calendar
 	Holidays    []feature.Day // local dates, ascending; a feature when there are any
 	Devices     []Series
-	Features    []feature.Column // of the user's own, over Inputs and themselves alone: every model gets them
+	Features    []feature.Column // of the user's own, over Inputs alone and not over each other: every model gets them
+	Modules     []feature.Module // that Features call
 	Level       float64          // nominal coverage of the interval; default 0.9
 
 	// Independent says that rows have nothing to do with each other: no feature looks at other rows or at the time.
@@ -146,7 +147,14 @@ func (p *Problem) check() error {
 			return fmt.Errorf("selection: device %q: %w", p.Devices[i].Device, err)
 		}
 	}
-	return nil
+	for i := range p.Features {
+		of := -1
+		c := p.Features[i]
+		if relate(&c, func(j int) int { of = j; return j }); of >= 0 {
+			return fmt.Errorf("selection: feature %q refers to column %d, must be of the inputs alone: models scale columns, which would change what it computes", c.Name, of)
+		}
+	}
+	return p.checkModules()
 }
 
 func (p *Problem) checkSeries(s *Series) error {

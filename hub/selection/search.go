@@ -112,11 +112,11 @@ func (s *search) prepare(ctx context.Context) error {
 		return fmt.Errorf("%w: %d before the holdout of %d", ErrTooFewRows, at, len(rows)-holdout)
 	}
 	dist := s.p.rowDistance()
-	pipe, err := prune(ctx, &s.p, candidates(&s.p, dist), rows[:at], dist, s.o.Threads)
+	d, err := prune(ctx, &s.p, candidates(&s.p, dist), rows[:at], dist, s.o.Threads)
 	if err != nil {
 		return err
 	}
-	s.t, err = newTable(&s.p, pipe, rows, at, holdout, s.o.Threads)
+	s.t, err = newTable(&s.p, d, rows, at, holdout, s.o.Threads)
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (s *search) prepare(ctx context.Context) error {
 		if w.train < 20 || w.from >= w.to {
 			return fmt.Errorf("%w: a fold trains on %d and is scored on %d", ErrTooFewRows, w.train, w.to-w.from)
 		}
-		loss, err := s.t.loss(s.t.baseline(w.train), s.t.x, w.from, w.to)
+		loss, err := s.t.loss(s.t.baseline(w.train), s.t.raw, w.from, w.to)
 		if err != nil {
 			return err
 		}
@@ -242,7 +242,11 @@ func (s *search) try(ctx context.Context, t *trial, w window, fold, step int) er
 	from := time.Now()
 	l := learnerOf(t.config.learner)
 	j := job{config: t.config, train: rowRange(0, w.train, step), valid: rowRange(w.from, w.to, step), bytes: s.share(artifact.Point), seed: s.p.Seed}
-	m, rounds, err := l.fit(ctx, s.t, j)
+	v, err := s.view(ctx, l, w.train)
+	if err != nil {
+		return err
+	}
+	m, rounds, err := l.fit(ctx, s.t, v, j)
 	if err != nil {
 		if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 			return err
@@ -250,27 +254,30 @@ func (s *search) try(ctx context.Context, t *trial, w window, fold, step int) er
 		t.Relative = math.Inf(1)
 		return nil
 	}
-	x := s.t.matrix(l)
 	scored := time.Now()
-	loss, err := s.t.loss(m, x, w.from, w.to)
+	loss, err := s.t.loss(m, v, w.from, w.to)
 	if err != nil {
 		return err
 	}
 	t.LatencyUS = time.Since(scored).Seconds() * 1e6 * float64(s.o.Threads) / float64(w.to-w.from)
 	t.Relative, t.rounds, t.rows = loss/s.baseline[fold], rounds, len(j.train)
 	t.Bytes = int64(size(m))
-	t.OverBudget = t.Bytes > s.share(artifact.Point) || (s.p.BudgetLatency > 0 && cost(s.t.pipe, m) > s.p.BudgetLatency)
+	t.OverBudget = t.Bytes > s.share(artifact.Point) || (s.p.BudgetLatency > 0 && cost(v.pipe, m) > s.p.BudgetLatency)
 	t.Seconds += time.Since(from).Seconds()
 	return nil
 }
 
-// matrix returns the features as a learner wants them.
-func (t *table) matrix(l *learner) []float64 {
-	if l.scaled {
-		t.rescale()
-		return t.scaled
+// view returns the rows for a learner that learns from rows[:train]. The first that wants the dense view has its extras chosen.
+func (s *search) view(ctx context.Context, l *learner, train int) (*view, error) {
+	if l.scaled && !s.t.chosen {
+		if err := s.t.chooseExtras(ctx); err != nil {
+			return nil, err
+		}
 	}
-	return t.x
+	if err := s.t.learnFrom(train); err != nil {
+		return nil, err
+	}
+	return s.t.view(l.scaled)
 }
 
 // share is how many of the artifact's bytes a model may take; what surrounds the models takes little.

@@ -74,20 +74,31 @@ func computeDevice(x []float64, s *Series, pipe *feature.Pipeline, rows []place,
 	return nil
 }
 
-// table is the data of a search: features of every labelled row, raw for trees and scaled for the others.
+// table is the data of a search: features of every labelled row, raw for trees and dense for the others.
 type table struct {
 	p       *Problem
-	pipe    *feature.Pipeline
+	design  *design
 	rows    []place
 	search  int // rows[:search] may be looked at, rows[holdout:] are for the end; between them labels overlap the holdout
 	holdout int
-	x       []float64
 	y       []float64
-	bins    *binned.Matrix
-	scaled  []float64 // made on demand
-	steps   []feature.Column
+	train   int // the encodings are those of a model that learns from rows[:train], see learnFrom
+	raw     *view
+	dense   *view     // made on demand
+	scales  []scaling // of the dense view's columns that the raw one has
+	extras  extras    // columns of the dense view that the raw one lacks
+	chosen  bool      // the extras are
 	threads int
 }
+
+// view is the rows as a kind of learner sees them.
+type view struct {
+	pipe *feature.Pipeline
+	x    []float64
+	bins *binned.Matrix // made on demand
+}
+
+func (v *view) width() int { return v.pipe.Width() }
 
 // holdoutShare is the default of Problem.Holdout.
 const holdoutShare = 0.18
@@ -100,79 +111,45 @@ func split(rows []place, horizon int64, share float64) (search, holdout int) {
 	return search, holdout
 }
 
-func newTable(p *Problem, pipe *feature.Pipeline, rows []place, search, holdout, threads int) (*table, error) {
-	t := &table{p: p, pipe: pipe, rows: rows, search: search, holdout: holdout, threads: threads}
-	var err error
-	if t.x, err = compute(p, pipe, rows, threads); err != nil {
+func newTable(p *Problem, d *design, rows []place, search, holdout, threads int) (*table, error) {
+	t := &table{p: p, design: d, rows: rows, search: search, holdout: holdout, threads: threads}
+	x, err := compute(p, d.pipe, rows, threads)
+	if err != nil {
 		return nil, err
 	}
 	t.y = make([]float64, len(rows))
 	for i, r := range rows {
 		t.y[i] = r.y
 	}
-	t.bins, err = t.bin(t.x)
-	return t, err
+	t.raw = &view{pipe: d.pipe, x: x}
+	return t, t.learnFrom(search)
 }
 
-// bin fits bins on the search rows and applies them to all.
-func (t *table) bin(x []float64) (*binned.Matrix, error) {
-	m, err := binned.Fit(binned.FromRows(x[:t.search*t.pipe.Width()], t.pipe.Width()), binned.MaxBins, t.threads)
+// learnFrom makes the encodings of categories those of a model that learns from rows[:train]: it comes before every training and every scoring. What was made of them before is forgotten.
+func (t *table) learnFrom(train int) error {
+	if t.train == train || len(t.design.encodings) == 0 {
+		return nil
+	}
+	d, err := t.design.encode(t.p, t.raw.x, t.rows, train)
+	if err != nil {
+		return err
+	}
+	t.train, t.design = train, d
+	t.raw, t.dense, t.scales = &view{pipe: d.pipe, x: t.raw.x}, nil, nil
+	return nil
+}
+
+// bins fits bins on the search rows and applies them to all.
+func (t *table) bins(v *view) (*binned.Matrix, error) {
+	if v.bins != nil {
+		return v.bins, nil
+	}
+	m, err := binned.Fit(binned.FromRows(v.x[:t.search*v.width()], v.width()), binned.MaxBins, t.threads)
 	if err != nil {
 		return nil, err
 	}
-	return m.Apply(binned.FromRows(x, t.pipe.Width()), t.threads)
-}
-
-// scale fills in missing values by the median of the search rows and brings columns to mean 0 and deviation 1, with the very
-// arithmetic of feature.Column.
-func (t *table) rescale() {
-	if t.scaled != nil {
-		return
-	}
-	width := t.pipe.Width()
-	t.scaled, t.steps = make([]float64, len(t.x)), make([]feature.Column, width)
-	binned.Parallel(t.threads, width, func(from, to int) {
-		for j := from; j < to; j++ {
-			c := t.pipe.Columns[j]
-			impute, center, scale := columnScale(t.x[:t.search*width], j, width)
-			c.Impute, c.Center, c.Scale = &impute, center, scale
-			t.steps[j] = c
-			for i := j; i < len(t.x); i += width {
-				v := t.x[i]
-				if v != v {
-					v = impute
-				}
-				t.scaled[i] = (v - center) / scale
-			}
-		}
-	})
-}
-
-func columnScale(x []float64, j, width int) (impute, center, scale float64) {
-	var v []float64
-	for i := j; i < len(x); i += width {
-		if w := x[i]; w == w && !math.IsInf(w, 0) {
-			v = append(v, w)
-		}
-	}
-	if len(v) == 0 {
-		return 0, 0, 1
-	}
-	sum := 0.0
-	for _, w := range v {
-		sum += w
-	}
-	center = sum / float64(len(v))
-	ss := 0.0
-	for _, w := range v {
-		ss += (w - center) * (w - center)
-	}
-	slices.Sort(v)
-	impute, scale = v[len(v)/2], math.Sqrt(ss/float64(len(v)))
-	if !(scale > 1e-12*math.Abs(center)) || math.IsInf(scale, 0) {
-		scale = 1
-	}
-	return impute, center, scale
+	v.bins, err = m.Apply(binned.FromRows(v.x, v.width()), t.threads)
+	return v.bins, err
 }
 
 // window is a train and validation split: rows[:train] against rows[from:to].
@@ -199,9 +176,15 @@ func rowRange(from, to, step int) []int32 {
 	return out
 }
 
-// loss is the mean loss of a predictor on rows: absolute error, or log loss. x is the matrix the predictor was trained on.
-func (t *table) loss(m artifact.Predictor, x []float64, from, to int) (float64, error) {
-	width := t.pipe.Width()
+// loss is the mean loss of a predictor on rows.
+func (t *table) loss(m artifact.Predictor, v *view, from, to int) (float64, error) {
+	losses, err := t.losses(m, v, from, to)
+	return mean(losses), err
+}
+
+// losses are those of a predictor on rows[from:to]: the absolute error, or log loss. v is the view the predictor was trained on.
+func (t *table) losses(m artifact.Predictor, v *view, from, to int) ([]float64, error) {
+	x, width := v.x, v.width()
 	losses := make([]float64, to-from)
 	errs := make([]error, to-from)
 	binned.Parallel(t.threads, to-from, func(a, b int) {
@@ -218,14 +201,20 @@ func (t *table) loss(m artifact.Predictor, x []float64, from, to int) (float64, 
 			}
 		}
 	})
-	sum := 0.0
-	for i, l := range losses {
-		if errs[i] != nil {
-			return 0, errs[i]
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
 		}
-		sum += l
 	}
-	return sum / float64(len(losses)), nil
+	return losses, nil
+}
+
+func mean(v []float64) float64 {
+	sum := 0.0
+	for _, w := range v {
+		sum += w
+	}
+	return sum / float64(len(v))
 }
 
 // probability returns a class's probability; one output is the probability of class 1 of two.
@@ -241,7 +230,7 @@ func probability(out []float64, class int) float64 {
 
 // baseline is the best constant on the training rows; a forecast's is 0, the last value.
 func (t *table) baseline(train int) *artifact.Constant {
-	c := &artifact.Constant{N: t.pipe.Width()}
+	c := &artifact.Constant{N: t.raw.width()}
 	switch t.p.Kind {
 	case artifact.KindForecast:
 		c.Values = []float64{0}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"skerry.dev/compute/engine"
+	"skerry.dev/compute/feature"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
@@ -68,17 +69,25 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 	return out, nil
 }
 
-// Problem builds the learning problem of a task over the devices that have readings.
-func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string) (selection.Problem, error) {
+// Problem builds the learning problem of a task over the devices that have readings. module returns the code of a module that features name.
+func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string, module func(context.Context, string) ([]byte, error)) (selection.Problem, error) {
 	var err error
+	var modules []string
 	cfg := t.Engine()
 	p := selection.Problem{Task: t.Name, Kind: string(t.Kind), Inputs: cfg.Inputs(), TargetIndex: cfg.Target, TargetName: t.Target.Series, Classes: t.Target.Categories,
 		HorizonUS: cfg.Horizon, Level: t.Interval, BudgetLatency: t.Budget.Latency.Std(), BudgetBytes: int64(t.Budget.Size)}
 	if p.OffsetUS, p.Holidays, err = t.Calendar.Read(); err != nil {
 		return p, fmt.Errorf("calendar of task %q: %w", t.Name, err)
 	}
-	if p.Features, err = t.Columns(); err != nil {
+	if p.Features, modules, err = t.Columns(); err != nil {
 		return p, fmt.Errorf("features of task %q: %w", t.Name, err)
+	}
+	for _, name := range modules {
+		code, err := module(ctx, name)
+		if err != nil {
+			return p, fmt.Errorf("features of task %q: %w", t.Name, err)
+		}
+		p.Modules = append(p.Modules, feature.Module{Name: name, Code: code})
 	}
 	for _, d := range devices {
 		s, err := Rows(ctx, l, t, d)

@@ -392,7 +392,7 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	if err != nil {
 		return err
 	}
-	problem, err := Problem(ctx, t.lake, task, devices)
+	problem, err := Problem(ctx, t.lake, task, devices, t.registry.Module)
 	if err != nil {
 		return err
 	}

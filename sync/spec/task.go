@@ -102,10 +102,15 @@ type Rows struct {
 	Idle     Duration `yaml:"idle,omitempty"` // wall time without readings after which rows that are due fire
 }
 
-// Feature is a column of the user's own. The hub gives it to every model it trains for the task; models carry its program with them.
+// Feature is a column of the user's own: an expression, or a function of a WebAssembly module. The hub gives it to every model it trains for the task; models carry its program with them.
 type Feature struct {
 	Name string `yaml:"name"`
-	Expr string `yaml:"expr"` // arithmetic on inputs of numbers and on features before this one, see compute/feature/expression
+	Expr string `yaml:"expr,omitempty"` // arithmetic on inputs of numbers and on features of expressions before this one, see compute/feature/expression
+
+	Wasm     string   `yaml:"wasm,omitempty"`     // a module that the hub has by this name (skerry-hub module add); only the full build of the agent runs such models
+	Function string   `yaml:"function,omitempty"` // that the module exports, see docs/formats/pipeline.md
+	Of       []string `yaml:"of,omitempty"`       // series it takes, 1 to 16
+	Rows     int      `yaml:"rows,omitempty"`     // of a function of rows: how many of the newest it sees, at most 256; 0 is a function of one row
 }
 
 // Publish says where predictions go. {device} and {task} are replaced.

@@ -47,8 +47,9 @@ func TestArrows(t *testing.T) {
 					t.Errorf("%s imports %s: %s may import %v only", pkg, rest, layer, want)
 				}
 			} else if layer == "compute" && strings.Contains(strings.SplitN(imp, "/", 2)[0], ".") && !strings.HasPrefix(imp, "gonum.org/") && !((pkg == "compute/ensemble" || pkg == "compute/gbdt") && imp == "golang.org/x/sys/cpu") &&
-				!(pkg == "compute/interchange" && imp == "google.golang.org/protobuf/encoding/protowire") {
-				t.Errorf("%s imports %s: compute depends on the standard library and gonum only, ensemble and gbdt also on x/sys/cpu and interchange on protowire", pkg, imp)
+				!(pkg == "compute/interchange" && imp == "google.golang.org/protobuf/encoding/protowire") &&
+				!(pkg == "compute/feature/wasm" && (imp == "github.com/tetratelabs/wazero" || imp == "github.com/tetratelabs/wazero/api")) {
+				t.Errorf("%s imports %s: compute depends on the standard library and gonum only, ensemble and gbdt also on x/sys/cpu, interchange on protowire and feature/wasm on wazero", pkg, imp)
 			}
 		}
 	}
@@ -72,12 +73,26 @@ func TestAgentStaysLean(t *testing.T) {
 		"github.com/danielgtaylor/huma", "google.golang.org/grpc",
 		module + "hub", module + "compute/gbdt", module + "compute/forest", module + "compute/neural/neuralfit", module + "compute/linear/linearfit", module + "compute/binned",
 		module + "compute/interchange", module + "compute/encode", module + "compute/feature/fitting", module + "compute/explain",
+		module + "compute/feature/wasm",
 	}
 	for _, dep := range goList(t, "-deps", "./agent/cmd/skerry-agent") {
 		for _, f := range forbidden {
 			if dep == strings.TrimSuffix(f, "/") || strings.HasPrefix(dep, strings.TrimSuffix(f, "/")+"/") {
 				t.Errorf("the agent links %s", dep)
 			}
+		}
+	}
+}
+
+// TestFullAgent holds what the build tag full adds: the runtime of WebAssembly features, and nothing of the hub.
+func TestFullAgent(t *testing.T) {
+	deps := goList(t, "-deps", "-tags", "full", "./agent/cmd/skerry-agent")
+	if !has(deps, module+"compute/feature/wasm") || !has(deps, "github.com/tetratelabs/wazero") {
+		t.Error("the full agent has no WebAssembly runtime")
+	}
+	for _, dep := range deps {
+		if strings.HasPrefix(dep, module+"hub") || dep == "database/sql" {
+			t.Errorf("the full agent links %s", dep)
 		}
 	}
 }

@@ -148,10 +148,17 @@ func unpack(r io.Reader) (*bufio.Reader, error) {
 	return bufio.NewReaderSize(z, 64<<10), nil
 }
 
-// timeless reports whether a pipeline looks at nothing but the row itself.
+// rowOps look at the row alone, or at earlier columns, which are asked themselves.
+var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange,
+	feature.OpCross, feature.OpPlace, feature.OpExpr}
+
+// timeless reports whether a pipeline looks at nothing but the row itself: its result depends neither on other rows nor on the time.
 func timeless(p *feature.Pipeline) bool {
 	return !slices.ContainsFunc(p.Columns, func(c feature.Column) bool {
-		return c.Op != feature.OpValue && c.Op != feature.OpOneHot && c.Op != feature.OpMissing
+		if c.Op == feature.OpModule {
+			return c.Rows > 1
+		}
+		return !slices.Contains(rowOps, c.Op)
 	})
 }
 

@@ -85,6 +85,7 @@ type screen struct {
 	x, y  []float64
 	width int
 	rows  []int
+	kept  [4][]float64 // of partial, for the next pair
 }
 
 // columns returns those to pair, in order.
@@ -120,7 +121,7 @@ func (s *screen) take(a, b func(row int) float64) (u, v []float64) {
 
 // partial returns the magnitude of the correlation of a product with y when both have been freed of what is linear in its factors; 0 when nothing is left of one, or fewer than 10 rows have all three.
 func (s *screen) partial(i, j int) float64 {
-	var u, v, y []float64
+	u, v, y, z := s.kept[0][:0], s.kept[1][:0], s.kept[2][:0], s.kept[3][:0]
 	for _, r := range s.rows {
 		if a, b, c := s.x[r*s.width+i], s.x[r*s.width+j], s.y[r]; finite(a) && finite(b) && finite(c) {
 			u, v, y = append(u, a), append(v, b), append(y, c)
@@ -132,10 +133,10 @@ func (s *screen) partial(i, j int) float64 {
 	normalise(u)
 	normalise(v)
 	normalise(y)
-	z := make([]float64, len(u)) // of centred factors: it differs from the product by what is linear in them
-	for k := range z {
-		z[k] = float64(u[k] * v[k])
+	for k := range u { // of centred factors: it differs from the product by what is linear in them
+		z = append(z, float64(u[k]*v[k]))
 	}
+	s.kept = [4][]float64{u, v, y, z}
 	normalise(z)
 	before := dot(z, z)
 	size := dot(v, v)

@@ -44,7 +44,7 @@ func fitCommand() *cobra.Command {
 	var o fit.Options
 	var learner, out, report string
 	var seed uint64
-	var own []string
+	var own, transforms []string
 	c := &cobra.Command{
 		Use:   "fit",
 		Short: "Learn an artifact from a file; no fleet is needed",
@@ -56,6 +56,7 @@ func fitCommand() *cobra.Command {
 		Example: "  skerry-hub fit --data adult.csv.gz --target income --split split=test --out income.skerry --json report.json\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --trials 12 --out pm25.skerry\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --feature 'dew_gap=temp - dewp' --feature 'traffic=no2 / max(o3, 1)' --out pm25.skerry\n" +
+			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --transform 'wet=air.wasm:wet(temp, hum)' --transform 'trend=air.wasm:slope(pm25) over 24' --out pm25.skerry\n" +
 			"  skerry-hub fit --data power.csv --target PE --learner gbdt --set rounds=300,leaves=15 --split kfold --out power.skerry --json -",
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
@@ -69,6 +70,9 @@ func fitCommand() *cobra.Command {
 					return fmt.Errorf("--feature %q: must be name=expression, for example gap=temp-dew", text)
 				}
 				o.Features = append(o.Features, spec.Feature{Name: strings.TrimSpace(name), Expr: expr})
+			}
+			if err := addTransforms(&o, transforms); err != nil {
+				return err
 			}
 			p := newProgress(c.ErrOrStderr())
 			defer p.clear()
@@ -113,6 +117,7 @@ func fitCommand() *cobra.Command {
 	fl.StringVar(&o.Calendar.UTCOffset, "utc-offset", "", "what the wall clock shows where a forecast's readings come from, for example +08:00 (default UTC)")
 	fl.StringSliceVar(&o.Calendar.Holidays, "holidays", nil, "local dates that are unlike other days to a forecast, for example 2026-12-25,2026-12-26")
 	fl.StringArrayVar(&own, "feature", nil, "a column of your own for every model of a search, name=expression: + - * / ( ), "+strings.Join(expression.Functions(), ", ")+"; may be given several times")
+	fl.StringArrayVar(&transforms, "transform", nil, "a column of your own that a WebAssembly module computes, name=file.wasm:function(column, column), with 'over 24' behind it for a function of the newest 24 rows; may be given several times")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")

@@ -52,7 +52,7 @@ func root() *cobra.Command {
 	c.PersistentFlags().StringVar(&r.url, "hub", "", "address of the hub's API (default $SKERRY_HUB, the address of the last login, or http://127.0.0.1:8000)")
 	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
-		r.modelCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
+		r.modelCommand(), r.moduleCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
 		fitCommand(), evaluateCommand(), explainCommand(), &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
 			fmt.Fprintln(c.OutOrStdout(), programVersion())
 		}})
