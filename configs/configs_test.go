@@ -2,10 +2,13 @@ package configs
 
 import (
 	"encoding/pem"
+	"io/fs"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -168,5 +171,35 @@ func TestTLS(t *testing.T) {
 		if _, err := m.TLS(); err == nil || !strings.Contains(err.Error(), "mqtt.") {
 			t.Errorf("TLS of %+v = %v, want an error that names the key", m, err)
 		}
+	}
+}
+
+// TestEveryVariableIsKnown finds the variables that any program or test of ours reads. One that the loader does not know would keep agent and hub from starting wherever it is set.
+func TestEveryVariableIsKnown(t *testing.T) {
+	known, literal, found := allEnvs(), regexp.MustCompile(`"(SKERRY_[A-Z_]*[A-Z])"`), 0
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && (d.Name() == "node_modules" || d.Name() == "bin") {
+			return filepath.SkipDir
+		}
+		if d.IsDir() || filepath.Ext(path) != ".go" || filepath.Base(path) == "configs_test.go" {
+			return nil
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range literal.FindAllSubmatch(b, -1) {
+			found++
+			if name := string(m[1]); !slices.Contains(known, name) {
+				t.Errorf("%s reads %s, which the loader refuses: add it to otherEnvs", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil || found < 10 {
+		t.Errorf("%d variables found: %v", found, err)
 	}
 }

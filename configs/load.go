@@ -307,6 +307,12 @@ func maskURL(s string) string {
 	return u.Redacted()
 }
 
+// otherEnvs are variables that are no configuration: of the command lines, of the kernels and of the tests.
+var otherEnvs = []string{
+	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
+	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES", "SKERRY_TEST_POSTGRES",
+}
+
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
 func allEnvs() []string {
 	var out []string
@@ -315,7 +321,7 @@ func allEnvs() []string {
 			out = append(out, l.envs...)
 		}
 	}
-	return append(out, "SKERRY_CONFIG", "SKERRY_DATA", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN") // of the command lines and the tests
+	return append(out, otherEnvs...)
 }
 
 func knownEnv(name string) bool {

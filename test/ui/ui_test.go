@@ -135,7 +135,7 @@ func TestWorkingHub(t *testing.T) {
 		{Name: "rollout", Hash: "#/rollout/" + open.ID, Expect: []string{"pm25-next-hour@3", "canary", "probation", "huairou", "no link", "entered stage canary", "Allowed"}},
 		{Name: "jobs", Hash: "#/jobs", Expect: []string{"j-e02b6f1d9c35", "Trying models, 17 of 40", "too few labelled rows", "rollout created"}},
 		{Name: "job", Hash: "#/job/j-c41e90aa63d2", Expect: []string{"Rollout created", "Leaderboard", "ridge", "7.63 µg/m³", "pass"}},
-		{Name: "events", Hash: "#/events", Expect: []string{"Drift: input changed", "Local cache was damaged", "changping"}},
+		{Name: "events", Hash: "#/events", Expect: []string{"Drift: inputs changed", "Local cache was damaged", "changping"}},
 	}
 	all := views
 	for _, v := range views {
