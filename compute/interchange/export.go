@@ -18,7 +18,7 @@ import (
 )
 
 // ExportONNX writes an artifact's pipeline and models as one ONNX graph with a float input of one row per prediction: "input", the raw inputs, when the pipeline looks at the newest row
-// alone; "features", the pipeline's columns, when it looks back or at the clock. A regression or forecast gives "prediction" (and "lower" and "upper" where there are such models), a
+// alone; "features", the pipeline's columns, when it looks back, at the clock or calls a module. A regression or forecast gives "prediction" (and "lower" and "upper" where there are such models), a
 // classification "label" and "probabilities". Numbers are computed in double precision, so that a comparison falls as it does here for every input that is a float32.
 // It needs opset 17 and ai.onnx.ml 3; models with sets of categories or exponential outputs ai.onnx.ml 5, networks with GELU opset 20.
 func ExportONNX(a *artifact.Artifact) ([]byte, error) {
@@ -189,7 +189,7 @@ func (w *onnxWriter) model(a *artifact.Artifact) []byte {
 	}
 	takes := "inputs"
 	if w.columns {
-		names, takes = a.Pipeline.Names(), "columns: the graph takes the columns that the pipeline computes from earlier rows and the clock"
+		names, takes = a.Pipeline.Names(), "columns: the graph takes the columns that the pipeline computes"
 	}
 	meta("skerry.features", takes)
 	meta("skerry.inputs", strings.Join(names, "\n"))
@@ -253,12 +253,12 @@ func (w *onnxWriter) classes(out string, n int, names []string) {
 
 // pipeline computes the columns and returns the name of the tensor of doubles that holds them.
 func (w *onnxWriter) pipeline(p *feature.Pipeline) (string, error) {
-	width := p.Width()
+	width, plain := p.Width(), true
 	for i := range p.Columns {
 		switch p.Columns[i].Op {
 		case feature.OpValue, feature.OpMissing, feature.OpOneHot:
 		default:
-			w.columns = true
+			plain, w.columns = false, w.columns || !rowOnly(p.Columns[i])
 		}
 	}
 	if w.columns {
@@ -267,6 +267,9 @@ func (w *onnxWriter) pipeline(p *feature.Pipeline) (string, error) {
 	}
 	w.ins = blob(w.ins, 11, info("input", typeFloat, len(p.Inputs)))
 	v := w.cast("input", typeDouble)
+	if !plain {
+		return w.columnByColumn(p, v), nil
+	}
 	series, same := make([]float64, width), width == len(p.Inputs)
 	category, isHot, isMissing := make([]float64, width), make([]float64, width), make([]float64, width)
 	fill, center, scale := make([]float64, width), make([]float64, width), make([]float64, width)

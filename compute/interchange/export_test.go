@@ -191,6 +191,21 @@ func exportCases(t *testing.T) []exportCase {
 	forecast.Models[artifact.Lower] = must(linear.New(3, ensemble.Identity, weights(1), weights(3)))
 	forecast.Models[artifact.Upper] = must(linear.New(3, ensemble.Identity, weights(1), weights(3)))
 	cases = append(cases, exportCase{name: "forecast", a: forecast, rows: rows(50, 3, false), columns: true})
+	tok := func(do string, i int, x float64) feature.Token { return feature.Token{Do: do, I: i, X: x} }
+	computed := pipelineOf(3,
+		feature.Column{Name: "b", Op: feature.OpValue, Series: 1, Impute: v(0.3), Center: 0.1, Scale: 1.7}, feature.Column{Name: "table", Op: feature.OpTable, Series: 0, Table: []float64{3, -1, 0.5, 2, 7, 1, 1.5}, Default: 9, Impute: v(1)},
+		feature.Column{Name: "ratio", Op: feature.OpRatio, Series: 1, Other: 2, Impute: v(4), Scale: 100}, feature.Column{Name: "less", Op: feature.OpDifference, Series: 1, Other: 2, Impute: v(0)},
+		feature.Column{Name: "times", Op: feature.OpProduct, Series: 0, Other: 2, Impute: v(-1)}, feature.Column{Name: "out", Op: feature.OpOutOfRange, Series: 1, Impute: v(2)},
+		feature.Column{Name: "cross", Op: feature.OpCross, Of: 0, By: 3}, feature.Column{Name: "square", Op: feature.OpCross, Of: 4, By: 4}, feature.Column{Name: "place", Op: feature.OpPlace, Of: 0, Table: []float64{-1, -0.5, 0, 0, 0, 0.25, 1}, Center: 0.5},
+		feature.Column{Name: "place of few", Op: feature.OpPlace, Of: 3, Table: []float64{0, 0}}, feature.Column{Name: "missing", Op: feature.OpMissing, Series: 2}, feature.Column{Name: "hot", Op: feature.OpOneHot, Series: 0, Category: 2, Impute: v(0.5)},
+		feature.Column{Name: "log", Op: feature.OpExpr, Impute: v(6), Expr: []feature.Token{tok(feature.TokenSeries, 1, 0), tok(feature.TokenLog1p, 0, 0)}},
+		feature.Column{Name: "small log", Op: feature.OpExpr, Impute: v(6), Expr: []feature.Token{tok(feature.TokenSeries, 1, 0), tok(feature.TokenNumber, 0, 1e-17), tok(feature.TokenMul, 0, 0), tok(feature.TokenLog1p, 0, 0)}},
+		feature.Column{Name: "many", Op: feature.OpExpr, Impute: v(-2), Expr: []feature.Token{tok(feature.TokenSeries, 1, 0), tok(feature.TokenAbs, 0, 0), tok(feature.TokenSqrt, 0, 0), tok(feature.TokenSeries, 2, 0), tok(feature.TokenNumber, 0, 0.5),
+			tok(feature.TokenMin, 0, 0), tok(feature.TokenMax, 0, 0), tok(feature.TokenColumn, 1, 0), tok(feature.TokenSub, 0, 0), tok(feature.TokenSeries, 0, 0), tok(feature.TokenDiv, 0, 0), tok(feature.TokenNumber, 0, 3), tok(feature.TokenIfMissing, 0, 0)}},
+		feature.Column{Name: "number", Op: feature.OpExpr, Expr: []feature.Token{tok(feature.TokenNumber, 0, 1), tok(feature.TokenNumber, 0, 2), tok(feature.TokenAdd, 0, 0)}})
+	computed.Inputs[1].Min, computed.Inputs[1].Max = -0.5, 1
+	cases = append(cases, exportCase{name: "computed", a: artifactOf(reg, computed, must(linear.New(16, ensemble.Identity, weights(1), weights(16)))), rows: rows(300, 3, true), refused: "operator GreaterOrEqual"},
+		exportCase{name: "computed_trees", a: artifactOf(cls, computed, must(ensemble.Build(spec(16, 1, ensemble.Logistic, false), randomTrees(rng, 20, 16, 1, false))), two...), rows: rows(300, 3, true), refused: "operator GreaterOrEqual"})
 	step := func(before []chain.Stage, p chain.Predictor, after ...chain.Stage) *chain.Model {
 		return must(chain.New(before, p, after))
 	}
