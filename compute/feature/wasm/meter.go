@@ -338,13 +338,13 @@ func skipImmediates(r *reader, op byte) {
 // pure tells whether calling the functions changes nothing.
 func (m *module) pure(functions ...int) bool {
 	seen := make([]bool, len(m.effects))
-	var todo []uint32
+	var waiting []uint32
 	for _, f := range functions {
-		todo = append(todo, uint32(f))
+		waiting = append(waiting, uint32(f))
 	}
-	for len(todo) > 0 {
-		f := todo[len(todo)-1]
-		todo = todo[:len(todo)-1]
+	for len(waiting) > 0 {
+		f := waiting[len(waiting)-1]
+		waiting = waiting[:len(waiting)-1]
 		if int64(f) >= int64(len(seen)) {
 			return false // who compiles the code refuses it
 		}
@@ -356,7 +356,7 @@ func (m *module) pure(functions ...int) bool {
 		if e.writes || e.indirect { // a table may hold any function
 			return false
 		}
-		todo = append(todo, e.calls...)
+		waiting = append(waiting, e.calls...)
 	}
 	return true
 }

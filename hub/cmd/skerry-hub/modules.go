@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -42,8 +43,9 @@ func (r *remote) moduleCommand() *cobra.Command {
 		list, _ := o["functions"].([]any) // of the hub's own making
 		for _, f := range list {
 			if f, ok := f.(object); ok {
-				args, _ := f["args"].(float64)
-				names = append(names, wasm.Function{Name: text(f["name"]), Args: int(args), Rows: f["rows"] == true}.String())
+				n, _ := f["args"].(json.Number)
+				args, _ := strconv.Atoi(n.String())
+				names = append(names, wasm.Function{Name: text(f["name"]), Args: args, Rows: f["rows"] == true}.String())
 			}
 		}
 		return strings.Join(names, ", ")

@@ -42,6 +42,9 @@ func TestModuleCommands(t *testing.T) {
 	if out := must(t, "module", "list"); !strings.Contains(out, "mean(rows), behind(rows)") {
 		t.Errorf("module list = %q", out)
 	}
+	if out := must(t, "module", "list"); !strings.Contains(out, "wet(2 series), add(2 series)") {
+		t.Errorf("module list = %q", out)
+	}
 	refused(t, `imports "now" of "env"`, "module", "add", "clock", writeTemp(t, "clock.wasm", wasmtest.Module{Imports: [][2]string{{"env", "now"}}}.Bytes()))
 	refused(t, `module name "a/b" must be`, "module", "add", "a/b", air)
 	refused(t, "no such file", "module", "add", "air", filepath.Join(t.TempDir(), "none.wasm"))
