@@ -57,3 +57,62 @@ func TestBytesAreTrue(t *testing.T) {
 		runtime.KeepAlive(c)
 	}
 }
+
+// TestSteadyState holds that learners at their budget hardly allocate: what one tree drops the next takes.
+func TestSteadyState(t *testing.T) {
+	if testing.Short() || race.Enabled {
+		t.Skip("grows six learners, and the race detector allocates by itself: run without -short and -race")
+	}
+	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 30)}
+	o := hoeffding.Options{Seed: 1, MaxBytes: 256 << 10}
+	for _, l := range []struct {
+		name string
+		make func() (online.Classifier, error)
+	}{
+		{"tree", func() (online.Classifier, error) { return hoeffding.NewTree(s, o) }},
+		{"adaptive", func() (online.Classifier, error) {
+			return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: o})
+		}},
+		{"fast", func() (online.Classifier, error) { return hoeffding.NewFast(s, hoeffding.FastOptions{Options: o}) }},
+		{"bagging", func() (online.Classifier, error) {
+			return hoeffding.NewBagging(s, hoeffding.EnsembleOptions{Options: o})
+		}},
+		{"forest", func() (online.Classifier, error) {
+			return hoeffding.NewForest(s, hoeffding.EnsembleOptions{Options: o})
+		}},
+		{"patches", func() (online.Classifier, error) {
+			return hoeffding.NewPatches(s, hoeffding.EnsembleOptions{Options: o})
+		}},
+	} {
+		c, err := l.make()
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(42, 1))
+		x, p := make([]float64, len(s.Inputs)), make([]float64, 2)
+		play := func(rows int) {
+			for range rows {
+				for j := range x {
+					x[j] = rng.Float64()
+				}
+				class := 0
+				if x[3] > 0.4 != (x[7] > 0.6) || x[9] > 0.8 && x[1] > 0.3 {
+					class = 1
+				}
+				c.Classify(p, x)
+				c.Learn(x, class, 1)
+			}
+		}
+		const rows = 20_000
+		play(2 * rows)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		play(rows)
+		runtime.ReadMemStats(&after)
+		n := after.Mallocs - before.Mallocs
+		t.Logf("%-8s %d allocations in %d rows", l.name, n, rows)
+		if n > rows/50 {
+			t.Errorf("%s: %d allocations in %d rows", l.name, n, rows)
+		}
+	}
+}

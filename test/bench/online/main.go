@@ -2,9 +2,9 @@
 // page, and rows a second with the size of the state on a generated stream.
 //
 //	go run ./test/bench/online --data ../shared/data --seeds 5
-//	go run ./test/bench/online --speed --rows 100000 --python python3
+//	go run ./test/bench/online --speed --rows 100000 --python python3 --moa moa.jar:weka.jar
 //
-// With --python, whose interpreter needs river, the same rows in the same order are played to river's learners one after the other; a learner is stopped after --patience and its rate taken from the rows it had.
+// With --python, whose interpreter needs river, and with --moa, MOA's class path, the same rows in the same order are played to their learners one after the other; a learner is stopped after --patience and its rate taken from the rows it had.
 package main
 
 import (
@@ -27,12 +27,20 @@ func main() {
 	rows := flag.Int("rows", 100_000, "rows of the generated stream")
 	inputs := flag.Int("inputs", 30, "its inputs, all numbers")
 	python := flag.String("python", "", "with --speed: interpreter that has river, to time it too")
-	patience := flag.Int("patience", 120, "seconds that one of river's learners may take")
-	peers := flag.String("peers", "test/bench/online/peers.py", "script that runs river")
+	moa := flag.String("moa", "", "with --speed: class path of MOA, to time it too (needs java 17 or newer)")
+	patience := flag.Int("patience", 120, "seconds that one of their learners may take")
+	scripts := flag.String("peers", "test/bench/online", "folder of the programs that run them")
 	flag.Parse()
 	var err error
 	if *timing {
-		err = speed(*rows, *inputs, *python, *peers, *patience)
+		var peers []peer
+		if *python != "" {
+			peers = append(peers, peer{"river", []string{*python, filepath.Join(*scripts, "peers.py")}})
+		}
+		if *moa != "" {
+			peers = append(peers, peer{"MOA", []string{"java", "-cp", *moa, filepath.Join(*scripts, "Peer.java")}})
+		}
+		err = speed(*rows, *inputs, peers, *patience)
 	} else {
 		err = accuracy(*data, *seeds)
 	}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -49,12 +50,18 @@ func generated(rows, inputs int) *streams.Stream {
 	return s
 }
 
-// speed times our learners, and with an interpreter river's, on the same rows.
-func speed(rows, inputs int, python, peers string, patience int) error {
+// peer is a program that plays the same rows to another library's learners.
+type peer struct {
+	name    string
+	command []string // before the file, the number of inputs, the learner and the seconds
+}
+
+// speed times our learners and those of peers on the same rows.
+func speed(rows, inputs int, peers []peer, patience int) error {
 	runtime.GOMAXPROCS(1)
 	s := generated(rows, inputs)
 	file := ""
-	if python != "" {
+	if len(peers) > 0 {
 		dir, err := os.MkdirTemp("", "skerry-bench-online")
 		if err != nil {
 			return err
@@ -66,23 +73,30 @@ func speed(rows, inputs int, python, peers string, patience int) error {
 		}
 	}
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "%d rows of %d inputs, test then train, one core\taccuracy\trows/s\tstate kB\tallocations a row\triver\n", rows, inputs)
+	fmt.Fprintf(w, "%d rows of %d inputs, test then train, one core\taccuracy\trows/s\tstate kB\tallocations a row, first half\tsecond half", rows, inputs)
+	for _, p := range peers {
+		fmt.Fprintf(w, "\t%s", p.name)
+	}
+	fmt.Fprintln(w)
 	for _, l := range classifiers {
 		c, err := l.make(s.Schema, 1)
 		if err != nil {
 			return err
 		}
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
+		var begin, half, end runtime.MemStats
+		runtime.ReadMemStats(&begin)
 		began := time.Now()
-		accuracy := s.Accuracy(c)
+		first, second := s.Part(0, rows/2), s.Part(rows/2, rows)
+		accuracy := first.Accuracy(c) / 2
+		runtime.ReadMemStats(&half)
+		accuracy += second.Accuracy(c) / 2
 		took := time.Since(began)
-		runtime.ReadMemStats(&after)
-		fmt.Fprintf(w, "%s\t%.4f\t%.0f\t%d\t%.3f", l.name, accuracy, float64(rows)/took.Seconds(), c.Bytes()/1000, float64(after.Mallocs-before.Mallocs)/float64(rows))
-		if python != "" {
-			out, err := exec.Command(python, peers, file, fmt.Sprint(inputs), l.peer, fmt.Sprint(patience)).CombinedOutput()
+		runtime.ReadMemStats(&end)
+		fmt.Fprintf(w, "%s\t%.4f\t%.0f\t%d\t%.3f\t%.3f", l.name, accuracy, float64(rows)/took.Seconds(), c.Bytes()/1000, float64(half.Mallocs-begin.Mallocs)/float64(rows/2), float64(end.Mallocs-half.Mallocs)/float64(rows-rows/2))
+		for _, p := range peers {
+			out, err := exec.Command(p.command[0], slices.Concat(p.command[1:], []string{file, fmt.Sprint(inputs), l.peer, fmt.Sprint(patience)})...).CombinedOutput()
 			if err != nil {
-				return fmt.Errorf("run river's %s: %w: %s", l.peer, err, out)
+				return fmt.Errorf("run %s of %s: %w: %s", l.peer, p.name, err, out)
 			}
 			fmt.Fprintf(w, "\t%s", strings.TrimSpace(string(out)))
 		}

@@ -99,6 +99,18 @@ func (s *Stream) Accuracy(c online.Classifier) float64 {
 	return float64(right) / float64(len(s.X))
 }
 
+// Part returns the rows from first to before last, which it shares.
+func (s *Stream) Part(first, last int) *Stream {
+	p := &Stream{Schema: s.Schema, X: s.X[first:last]}
+	if s.Class != nil {
+		p.Class = s.Class[first:last]
+	}
+	if s.Y != nil {
+		p.Y = s.Y[first:last]
+	}
+	return p
+}
+
 // Error is Accuracy for numbers: the mean absolute error.
 func (s *Stream) Error(r online.Regressor) float64 {
 	var sum float64
