@@ -120,6 +120,9 @@ type table struct {
 	y       []float64
 	c       *committee.Committee
 	recent  *online.Recent
+	echo    *online.Echo
+	echoAt  int // where a row has it, behind the columns and the newest labels
+	saidAt  int // and where it has what the model says
 	model   *tableModel
 	same    float64 // rows whose label was that of the row before, and all
 	seen    float64
@@ -296,7 +299,9 @@ func (t *table) inputs(f *frame.Frame, target *frame.Column) error {
 
 // experts sets the committee up: the learners that were named on the columns alone, or Auto's, which see the newest labels as well.
 func (t *table) experts() error {
-	t.recent = online.NewRecent(t.s)
+	t.recent, t.echo = online.NewRecent(t.s), online.NewEcho(t.s)
+	t.echoAt = len(t.s.Inputs) + len(t.recent.Inputs())
+	t.saidAt = t.echoAt + len(t.echo.Inputs())
 	var members []committee.Member
 	if slices.Contains(t.o.Learners, Auto) {
 		if len(t.o.Learners) > 1 || len(t.o.Set) > 0 {
@@ -332,8 +337,8 @@ func (t *table) experts() error {
 			return err
 		}
 		wide := t.s
-		wide.Inputs = slices.Concat(t.s.Inputs, t.recent.Inputs())
-		own, err := learner.WithModel(wide, len(wide.Inputs))
+		wide.Inputs = slices.Concat(t.s.Inputs, t.recent.Inputs(), t.echo.Inputs())
+		own, err := learner.WithModel(wide, t.saidAt)
 		if err != nil {
 			return err
 		}
@@ -362,9 +367,12 @@ func (t *table) run(ctx context.Context) (*TableReport, error) {
 	began := time.Now()
 	ring := make([]waiting, t.o.Delay+1)
 	for k := range ring {
-		ring[k] = waiting{x: make([]float64, len(t.s.Inputs)+len(t.recent.Inputs())+t.c.Width()), out: make([]float64, t.c.Room()), p: make([]float64, t.c.Width()), set: make([]bool, t.s.Classes)}
+		ring[k] = waiting{x: make([]float64, t.saidAt+t.c.Width()), out: make([]float64, t.c.Room()), p: make([]float64, t.c.Width()), set: make([]bool, t.s.Classes)}
 	}
-	s := newScores(t)
+	s, err := newScores(t)
+	if err != nil {
+		return nil, err
+	}
 	rows := len(t.y)
 	for i := range rows + t.o.Delay {
 		if i%1024 == 0 {
@@ -416,12 +424,13 @@ func (t *table) predict(w *waiting) {
 		phases(w.x[k:k+4], t.clock.Times[w.row])
 		k += 4
 	}
-	t.recent.Into(w.x[k:])
+	t.recent.Into(w.x[k:t.echoAt])
 	w.last = t.recent.Last()
 	width := t.c.Width()
-	said := w.x[len(w.x)-width:]
+	said := w.x[t.saidAt:]
 	if t.model != nil {
 		t.model.predict(said, w.row)
+		t.echo.Into(w.x[t.echoAt:t.saidAt], said)
 	}
 	for m, e := range t.c.Members() {
 		switch out := w.out[m*width : (m+1)*width]; {
@@ -480,10 +489,12 @@ type scores struct {
 	unit          float64 // mean absolute error: the unit of the detector's errors
 }
 
-func newScores(t *table) *scores {
+func newScores(t *table) (*scores, error) {
 	s := &scores{t: t, own: newPrequential(t.s.Classes), last: newPrequential(t.s.Classes), mode: newPrequential(t.s.Classes), counts: make([]float64, t.s.Classes)}
-	s.adaptive, s.spread = conformal.NewAdaptive(t.o.Level, 500), online.NewSpread()
-	return s
+	s.adaptive = conformal.NewAdaptive(t.o.Level, 500)
+	var err error
+	s.spread, err = online.NewSpread(t.s.Inputs)
+	return s, err
 }
 
 // interval puts an interval around a prediction.
@@ -495,7 +506,7 @@ func (s *scores) interval(w *waiting) {
 	}
 	p := w.p[0]
 	s.spread.Into(w.why[:], p, s.apart(w))
-	w.half = s.spread.Expect(w.why[:])
+	w.half = s.spread.Expect(w.why[:], w.x)
 	if w.half == w.half {
 		h := s.adaptive.Factor(3) * w.half
 		w.lower, w.upper = p-h, p+h
@@ -551,7 +562,7 @@ func (s *scores) label(w *waiting, y float64) error {
 		if w.half == w.half {
 			s.adaptive.Update(off/w.half, y >= w.lower && y <= w.upper, float64(t.o.Delay))
 		}
-		s.spread.Learn(w.why[:], y, off)
+		s.spread.Learn(w.why[:], w.x, y, off)
 		row = TableRow{Row: w.row, Truth: y, Predicted: w.p[0], Lower: w.lower, Upper: w.upper}
 		if s.unit > 0 {
 			s.watch(w.row, min(off/s.unit, 4)/4)
@@ -575,7 +586,7 @@ func (s *scores) label(w *waiting, y float64) error {
 }
 
 func (t *table) modelLoss(w *waiting, y float64) float64 {
-	said := w.x[len(w.x)-t.c.Width():]
+	said := w.x[t.saidAt:]
 	switch {
 	case t.model == nil:
 		return math.NaN()

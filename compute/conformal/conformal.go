@@ -14,37 +14,39 @@ import (
 
 // Window holds the newest values of a stream in arrival and in sorted order, for quantiles. Adding costs O(n) moves.
 type Window struct {
-	ring, sorted []float64
-	next         int
+	ring   []float64 // the oldest at start
+	sorted []float64
+	start  int
 }
 
 // NewWindow returns a window over the newest n values.
 func NewWindow(n int) *Window {
-	return &Window{ring: make([]float64, 0, n), sorted: make([]float64, 0, n)}
+	return &Window{ring: make([]float64, n), sorted: make([]float64, 0, n)}
 }
 
 // Len returns the number of values held.
-func (w *Window) Len() int { return len(w.ring) }
+func (w *Window) Len() int { return len(w.sorted) }
 
 // Reset forgets everything.
-func (w *Window) Reset() { w.ring, w.sorted, w.next = w.ring[:0], w.sorted[:0], 0 }
+func (w *Window) Reset() { w.sorted, w.start = w.sorted[:0], 0 }
 
 // Add takes a value; the oldest leaves when the window is full. NaN is ignored.
 func (w *Window) Add(x float64) {
-	if x != x {
-		return
+	if x == x {
+		w.keep(len(w.ring) - 1)
+		w.ring[(w.start+len(w.sorted))%len(w.ring)] = x
+		i, _ := slices.BinarySearch(w.sorted, x)
+		w.sorted = slices.Insert(w.sorted, i, x)
 	}
-	if len(w.ring) < cap(w.ring) {
-		w.ring = append(w.ring, x)
-	} else {
-		old := w.ring[w.next]
-		w.ring[w.next] = x
-		w.next = (w.next + 1) % len(w.ring)
-		i, _ := slices.BinarySearch(w.sorted, old)
+}
+
+// keep drops the oldest values until n are left.
+func (w *Window) keep(n int) {
+	for len(w.sorted) > n {
+		i, _ := slices.BinarySearch(w.sorted, w.ring[w.start])
 		w.sorted = slices.Delete(w.sorted, i, i+1)
+		w.start = (w.start + 1) % len(w.ring)
 	}
-	i, _ := slices.BinarySearch(w.sorted, x)
-	w.sorted = slices.Insert(w.sorted, i, x)
 }
 
 // Quantile returns the value at probability p in [0, 1] by linear interpolation, NaN when empty.
@@ -80,24 +82,26 @@ func (w *Window) Max() float64 {
 
 // Save appends the window to a snapshot.
 func (w *Window) Save(s *state.Writer) {
-	s.Floats(w.ring)
-	s.Int(int64(w.next))
+	s.Int(int64(len(w.sorted)))
+	for i := range w.sorted {
+		s.Float(w.ring[(w.start+i)%len(w.ring)])
+	}
 }
 
 // Load restores it.
 func (w *Window) Load(r *state.Reader) {
-	v := r.Floats()
-	next := r.Int()
-	if len(v) > cap(w.ring) || next < 0 || next > int64(len(v)) || slices.ContainsFunc(v, math.IsNaN) {
+	n := r.Len(8)
+	if n > len(w.ring) {
 		r.Fail()
 		return
 	}
-	w.ring = append(w.ring[:0], v...)
-	w.sorted = append(w.sorted[:0], v...)
-	slices.Sort(w.sorted)
-	w.next = int(next)
-	if len(w.ring) > 0 {
-		w.next %= len(w.ring)
+	w.Reset()
+	for range n {
+		x := r.Float()
+		if x != x {
+			r.Fail()
+		}
+		w.Add(x)
 	}
 }
 
@@ -108,6 +112,7 @@ type Adaptive struct {
 	alpha  [len(gammas)]float64 // aims, may leave [0, 1]
 	weight [len(gammas)]float64
 	outer  float64 // added to the mean aim
+	rows   int     // scores kept while labels come at once
 	scores *Window
 }
 
@@ -119,11 +124,15 @@ const (
 	etaTop     = 2.7
 	sigma      = 1.0 / 1000
 	slack      = 0.25 // of the step times the rows that labels are late: beyond about 1 trackers would swing
+	lateScores = 8    // more scores in the window for each row that labels are late
+	mostScores = 4    // times the window at most
+	leastAim   = 0.01
+	desperate  = -0.2
 )
 
-// NewAdaptive returns a tracker for the nominal coverage level over a window of n scores.
+// NewAdaptive returns a tracker for the nominal coverage level over a window of n scores, and up to four times as many when labels come late: what is known of the present is old then, and what was long usual says more of it.
 func NewAdaptive(level float64, n int) *Adaptive {
-	a := &Adaptive{level: level, scores: NewWindow(n)}
+	a := &Adaptive{level: level, rows: n, scores: NewWindow(mostScores * n)}
 	for k := range gammas {
 		a.alpha[k], a.weight[k] = 1-level, 1.0/float64(len(gammas))
 	}
@@ -142,17 +151,19 @@ func (a *Adaptive) aim() float64 {
 	return s
 }
 
-// Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before 20 scores are known it returns fallback. When the aim is 0 or less the paper asks for an infinite interval; here it is the largest score and up to
-// twice as much.
+// Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before 20 scores are known it returns fallback.
+//
+// Where the paper asks for an infinite interval, at an aim of 0 or less, this is the quantile for an aim of 0.01: the farthest of the recent scores is an outlier as a rule, and intervals as wide as that cover no more of what comes. Only when the
+// aim lies below -0.2, because errors go on growing beyond all before, it is the largest score and up to twice as much.
 func (a *Adaptive) Factor(fallback float64) float64 {
 	if a.scores.Len() < minScores {
 		return fallback
 	}
 	aim := a.aim()
-	if aim <= 0 {
-		return float64(a.scores.Max() * (1 + min(1, -10*aim)))
+	if aim < desperate {
+		return float64(a.scores.Max() * (1 + min(1, 10*(desperate-aim))))
 	}
-	return a.scores.Quantile(1 - min(aim, 1))
+	return a.scores.Quantile(1 - min(max(aim, leastAim), 1))
 }
 
 // Update takes the score of a matured prediction, whether its issued interval covered the truth, and about how many rows late labels come.
@@ -182,6 +193,7 @@ func (a *Adaptive) Update(score float64, covered bool, late float64) {
 		err = 0
 	}
 	a.outer = min(max(a.outer+float64(min(outerGamma, most)*(miss-err)), -1), 1)
+	a.scores.keep(min(a.rows+int(min(lateScores*max(late, 0), 1e9)), mostScores*a.rows) - 1)
 	a.scores.Add(score)
 }
 

@@ -107,15 +107,19 @@ func TestSaveLoad(t *testing.T) {
 			t.Fatal("factors differ after a load")
 		}
 	}
-	for _, v := range [][]float64{{math.NaN()}, make([]float64, 61)} {
+	for name, v := range map[string][]float64{"a value that is none": {1, math.NaN()}, "61 values": make([]float64, 61)} {
 		var w state.Writer
-		w.Float(0.1)
 		w.Floats(v)
-		w.Int(0)
 		r := &state.Reader{B: w.B}
-		if NewAdaptive(0.9, 60).Load(r); r.Err() == nil {
-			t.Errorf("window of %d values loads", len(v))
+		if NewWindow(60).Load(r); r.Err() == nil {
+			t.Errorf("a window with %s loads", name)
 		}
+	}
+	var whole state.Writer
+	whole.Floats(make([]float64, 60))
+	r = &state.Reader{B: whole.B}
+	if NewWindow(60).Load(r); r.Err() != nil {
+		t.Errorf("a window of 60 values: %v", r.Err())
 	}
 }
 
@@ -153,7 +157,7 @@ func TestLateLabels(t *testing.T) {
 	if c := in / rows; math.Abs(c-0.9) > 0.01 {
 		t.Errorf("coverage %.4f, want 0.9", c)
 	}
-	if worst < 0.65 || width > 4.5 { // for 200 of 500 rows nobody can know that errors have tripled; the right mean width is 3.3
+	if worst < 0.62 || width > 4 { // for 200 of 500 rows nobody can know that errors have tripled; the right mean width is 3.3
 		t.Errorf("worst coverage of 500 rows %.3f, mean width %.2f", worst, width)
 	}
 }

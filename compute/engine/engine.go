@@ -28,9 +28,10 @@ type Engine struct {
 	epoch            int64 // grows with every change of the slots, so that pendings know which pair they belong to
 
 	experts   *committee.Committee
-	corrector corrector
+	ofModel   int            // members that are the model or corrections of it: the first
 	recent    *online.Recent // labels that come by message; nil for a forecast
-	at        int            // where in x the model's prediction stands
+	echo      *online.Echo   // what the model said of the rows before
+	own, at   int            // where in x its inputs begin, and where the model's prediction stands
 	spread    *online.Spread
 	late      float64 // predictions made since the one whose label is being learned
 	interval  *conformal.Adaptive
@@ -123,7 +124,6 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:      cfg,
 		hist:     feature.NewHistory(len(cfg.Series), HistoryRows),
-		spread:   online.NewSpread(),
 		interval: conformal.NewAdaptive(cfg.Level, scoreWindow),
 		persist:  conformal.NewWindow(scoreWindow),
 		scale:    metric.Trail{N: trailRows},
@@ -397,7 +397,7 @@ func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	if e.scale.Count() < minScale { // nothing is known yet: no interval is more honest than a made-up one
 		return math.NaN(), math.NaN()
 	}
-	if h := e.spread.Expect(e.why[:]); h == h {
+	if h := e.spread.Expect(e.why[:], e.x); h == h {
 		return 2 * h, 2 * h
 	}
 	return 2 * unit, 2 * unit
@@ -419,7 +419,7 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	}
 
 	e.teach(p, truth)
-	e.spread.Learn(p.why[:], truth, truth-p.value)
+	e.spread.Learn(p.why[:], p.x, truth, truth-p.value)
 	e.persist.Add(truth - p.last)
 	if p.epoch == e.epoch && (e.shadow.use || e.previous) {
 		e.pair(p, truth, loss)

@@ -235,7 +235,7 @@ func TestChosenLearners(t *testing.T) {
 		for _, x := range s.Experts {
 			names += x.Name + " "
 		}
-		if names != "model model+corrector adaptive-forest mondrian-forest knn last " || s.Labels < 400 {
+		if names != "model model+corrector model+slow-corrector adaptive-forest mondrian-forest knn last " || s.Labels < 400 {
 			t.Errorf("kind %d: experts %s, %d labels", kind, names, s.Labels)
 		}
 		if kind != Forecast && s.MAE > 0.9*s.MAELast {

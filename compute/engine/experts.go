@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"skerry.dev/compute/drift"
 	"skerry.dev/compute/online"
@@ -20,20 +21,11 @@ var (
 // DefaultLearnerBytes bounds what a learner that grows may take; it is stored with every snapshot.
 const DefaultLearnerBytes = 4 << 20
 
-// modelPrior is how much more a model of the hub, with and without correction, counts at first than a local learner; lastPrior is that of the last value.
-const (
-	modelPrior = 40
-	lastPrior  = 4
-)
-
-// corrector is the learner of the corrected expert.
-type corrector interface {
-	online.Learner
-	Reset()
-}
+// lastPrior is how much more the last value counts at first than a local learner.
+const lastPrior = 4
 
 // newExperts sets the committee up. What they predict is a change against the target's value at the row for a forecast, else the target itself. A learner's row has the inputs of localRow, the newest labels where
-// those do not come from an input series, and what the hub's model says.
+// those do not come from an input series, what the hub's model said of the rows before, and what it says.
 func (e *Engine) newExperts() error {
 	s := online.Schema{Inputs: make([]online.Input, localInputs(&e.cfg))}
 	if e.cfg.Kind == Classification {
@@ -43,32 +35,28 @@ func (e *Engine) newExperts() error {
 		e.recent = online.NewRecent(s)
 		s.Inputs = append(s.Inputs, e.recent.Inputs()...)
 	}
-	e.at = len(s.Inputs)
-	members := []committee.Member{{Name: learner.Model, Prior: modelPrior}}
-	if e.cfg.Adapt {
-		c := committee.Member{Name: learner.Model + "+corrector", Prior: modelPrior}
-		o := online.LinearOptions{Rate: 0.02}
-		if s.Classes > 0 {
-			l, err := online.NewCorrectorClassifier(s, e.at, o)
-			if err != nil {
-				return fmt.Errorf("engine: %w", err)
-			}
-			c.Class, e.corrector = l, l
-		} else {
-			l, err := online.NewCorrectorRegressor(s, e.at, o)
-			if err != nil {
-				return fmt.Errorf("engine: %w", err)
-			}
-			c.Value, e.corrector = l, l
-		}
-		members = append(members, c)
+	var err error
+	if e.spread, err = online.NewSpread(s.Inputs); err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	e.own, e.echo = len(s.Inputs), online.NewEcho(s)
+	e.at = e.own + len(e.echo.Inputs())
+	wide := s
+	wide.Inputs = slices.Concat(s.Inputs, e.echo.Inputs())
+	members, err := learner.WithModel(wide, e.at)
+	if err != nil {
+		return fmt.Errorf("engine: %w", err)
+	}
+	if e.ofModel = len(members); !e.cfg.Adapt {
+		e.ofModel = 1
+	}
+	if members = members[:e.ofModel]; e.cfg.Adapt {
 		for k, name := range e.cfg.Learners {
 			set := learner.Settings{}
 			if learner.Grows(name) {
 				set["max_bytes"] = fmt.Sprint(e.cfg.LearnerBytes)
 			}
 			m := committee.Member{Name: name}
-			var err error
 			if s.Classes > 0 {
 				m.Class, err = learner.Classifier(name, s, set, uint64(k+1))
 			} else {
@@ -77,11 +65,10 @@ func (e *Engine) newExperts() error {
 			if err != nil {
 				return fmt.Errorf("engine: %w", err)
 			}
-			members = append(members, learner.Narrow(m, e.at))
+			members = append(members, learner.Narrow(m, e.own))
 		}
 	}
 	members = append(members, committee.Member{Name: learner.Last, Prior: lastPrior})
-	var err error
 	if e.experts, err = committee.New(s, members, e.cfg.Share); err != nil {
 		return fmt.Errorf("engine: %w", err)
 	}
@@ -130,10 +117,11 @@ func (e *Engine) heard(p []float64, origin float64) float64 { return origin + p[
 func (e *Engine) expertsAt(back int, champ, last, origin float64) {
 	e.localRow(back)
 	if e.recent != nil {
-		e.recent.Into(e.x[localInputs(&e.cfg):e.at])
+		e.recent.Into(e.x[localInputs(&e.cfg):e.own])
 	}
 	w := e.experts.Width()
 	e.say(e.x[e.at:], champ, origin)
+	e.echo.Into(e.x[e.own:e.at], e.x[e.at:])
 	e.say(e.out1[:w], champ, origin)
 	e.say(e.out1[(len(e.experts.Members())-1)*w:], last, origin)
 }
@@ -150,10 +138,10 @@ func (e *Engine) target(truth, origin float64) float64 {
 func (e *Engine) teach(p *pending, truth float64) {
 	if p.epoch != e.epoch && e.champion.use {
 		w := e.experts.Width()
-		for i := range p.x[e.at:] {
-			p.x[e.at+i] = math.NaN()
+		for i := range p.x[e.own:] {
+			p.x[e.own+i] = math.NaN()
 		}
-		for i := range p.out[:min(2, len(e.experts.Members())-1)*w] {
+		for i := range p.out[:e.ofModel*w] {
 			p.out[i] = math.NaN()
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"skerry.dev/compute/online"
 	"skerry.dev/compute/state"
 )
 
@@ -116,16 +115,25 @@ func (e *Engine) Install(m Loaded) error {
 	return nil
 }
 
-// warm prepares what depends on the champion: the experts' weights, the corrector and the conformal scores. What the local learners know stays.
+// resetter is a correction that can forget one model for the next.
+type resetter interface{ Reset() }
+
+// warm prepares what depends on the champion: the experts' weights, the corrections and the conformal scores. What the local learners know stays.
 func (e *Engine) warm() {
-	if e.corrector != nil {
-		e.corrector.Reset()
-	}
 	e.beginWatch()
 	if e.experts == nil {
 		return
 	}
 	e.experts.Reset()
+	e.echo.Reset()
+	corrections := e.experts.Members()[1:e.ofModel]
+	for _, m := range corrections {
+		if m.Class != nil {
+			m.Class.(resetter).Reset()
+		} else {
+			m.Value.(resetter).Reset()
+		}
+	}
 	if !e.champion.use {
 		return
 	}
@@ -142,13 +150,15 @@ func (e *Engine) warm() {
 		e.expertsAt(back, p, e.last(back), origin)
 		y := e.target(truth, origin)
 		w := e.experts.Width()
-		switch c := e.corrector.(type) {
-		case online.Classifier:
-			c.Classify(e.out1[w:2*w], e.x)
-			c.Learn(e.x, int(y), 1)
-		case online.Regressor:
-			e.out1[w] = c.Predict(e.x)
-			c.Learn(e.x, y, 1)
+		for k, m := range corrections {
+			o := e.out1[(k+1)*w : (k+2)*w]
+			if m.Class != nil {
+				m.Class.Classify(o, e.x)
+				m.Class.Learn(e.x, int(y), 1)
+			} else {
+				o[0] = m.Value.Predict(e.x)
+				m.Value.Learn(e.x, y, 1)
+			}
 		}
 		e.experts.Score(e.out1, y)
 		e.spread.Into(e.why[:], p, math.NaN())
@@ -192,7 +202,7 @@ func short(id string) string {
 	return id
 }
 
-const snapshotVersion = 3
+const snapshotVersion = 4
 
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
@@ -222,6 +232,7 @@ func (e *Engine) Save(b []byte) []byte {
 	if e.recent != nil {
 		e.recent.Save(&w)
 	}
+	e.echo.Save(&w)
 	e.spread.Save(&w)
 	e.interval.Save(&w)
 	e.persist.Save(&w)
@@ -282,6 +293,7 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	if e.recent != nil {
 		e.recent.Load(r)
 	}
+	e.echo.Load(r)
 	e.spread.Load(r)
 	e.interval.Load(r)
 	e.persist.Load(r)

@@ -9,7 +9,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestExtremeSnapshots puts numbers that break sums and counters in the place of each number of the snapshots of Recent and Spread: what is taken all the same must go on, and its state must be taken again.
+// TestExtremeSnapshots puts numbers that break sums and counters in the place of each number of the snapshots of Recent, Echo and Spread: what is taken all the same must go on, and its state must be taken again.
 func TestExtremeSnapshots(t *testing.T) {
 	in := make([]float64, online.SpreadInputs)
 	type part interface {
@@ -25,13 +25,22 @@ func TestExtremeSnapshots(t *testing.T) {
 			r.Into(in)
 			r.Add(float64(i))
 		}},
-		"spread": {func() part { return online.NewSpread() }, func(p part, i int) {
+		"echo": {func() part { return online.NewEcho(online.Schema{}) }, func(p part, i int) {
+			p.(*online.Echo).Into(in, []float64{float64(i)})
+		}},
+		"spread": {func() part {
+			s, err := online.NewSpread(make([]online.Input, 1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}, func(p part, i int) {
 			s := p.(*online.Spread)
 			s.Into(in, float64(i), 0.5)
-			if e := s.Expect(in); math.IsInf(e, 0) {
+			if e := s.Expect(in, in); math.IsInf(e, 0) {
 				t.Fatalf("an error of %v is expected", e)
 			}
-			s.Learn(in, float64(i), float64(i%7))
+			s.Learn(in, in, float64(i), float64(i%7))
 		}},
 	} {
 		p := c.make()

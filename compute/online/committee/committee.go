@@ -43,7 +43,9 @@ type Committee struct {
 	top     *mixture.FixedShare
 	prior   []float64
 	weights []float64 // of the members, through all mixtures
-	spread  float64   // mean absolute error of the last member: the unit of losses
+	trust   []float64 // of the mixtures: their weights, as far as their shares suit how late labels are
+	shares  []float64
+	spread  float64 // mean absolute error of the last member: the unit of losses
 	n       float64
 	learned int64
 	late    float64 // how many predictions wait for their label, of late
@@ -66,7 +68,8 @@ const (
 	maxLogB          = 1.6     // exponents from a fifth to five
 	topShare         = 1e-8    // which mixture is best hardly ever changes
 	mostRows         = 1 << 53 // that a snapshot can have counted
-	freshman         = 30      // predictions of a learner that are scored before its word counts
+	freshman         = 30      // predictions of a learner that are scored before its word counts,
+	freshmanLate     = 5       // and so many more for each row that labels are late: those under way say much the same
 )
 
 // grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed share.
@@ -93,7 +96,7 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 			return nil, fmt.Errorf("committee: member %q has prior %v, must be above 0 and at most 1e6", m.Name, m.Prior)
 		}
 	}
-	c := &Committee{classes: s.Classes, members: members, weights: make([]float64, n), loss: make([]float64, n), topLoss: make([]float64, len(grid)), sum: make([]float64, n), scored: make([]float64, n), heard: make([]bool, n), logB: make([]float64, n), g2: make([]float64, n)}
+	c := &Committee{classes: s.Classes, members: members, weights: make([]float64, n), trust: make([]float64, len(grid)), loss: make([]float64, n), topLoss: make([]float64, len(grid)), sum: make([]float64, n), scored: make([]float64, n), heard: make([]bool, n), logB: make([]float64, n), g2: make([]float64, n)}
 	cut := maxUnits
 	if s.Classes > 0 {
 		cut = maxNats
@@ -103,7 +106,7 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		if share > 0 {
 			g.share = share
 		}
-		c.mixes = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior))
+		c.mixes, c.shares = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior)), append(c.shares, g.share)
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
 	c.weigh()
@@ -144,7 +147,7 @@ func (c *Committee) Predict(p, out, x []float64) {
 	for k, m := range c.mixes {
 		blend(mixed[k*w:(k+1)*w], said, m.Weights(), heard)
 	}
-	blend(p, mixed, c.top.Weights(), nil)
+	blend(p, mixed, c.trust, nil)
 	if c.classes > 0 && p[0] != p[0] {
 		for i := range p {
 			p[i] = 1 / float64(len(p))
@@ -184,7 +187,7 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 func (c *Committee) hear(said []float64) []bool {
 	any := false
 	for k := range c.members {
-		c.heard[k] = c.members[k].learner() == nil || c.scored[k] >= freshman
+		c.heard[k] = c.members[k].learner() == nil || c.scored[k] >= freshman+float64(freshmanLate*c.late)
 		any = any || c.heard[k] && said[k*c.Width()] == said[k*c.Width()]
 	}
 	if !any {
@@ -251,7 +254,7 @@ func (c *Committee) Score(out []float64, y float64) {
 	calm := math.Sqrt(1 + c.late)
 	topCalm := calm
 	if c.classes > 0 {
-		topCalm = 1 + c.late
+		topCalm = float64(calm * math.Sqrt(calm))
 	}
 	for k := range c.loss {
 		c.loss[k] /= calm
@@ -289,19 +292,26 @@ func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	return raw, cut
 }
 
-// weigh sums the members' weights through all mixtures.
+// weigh sums the members' weights through all mixtures. A mixture that shares weight expects another expert to be the best soon; where it is so before labels are there to show it, what it learns is no longer true, and it is trusted less.
 func (c *Committee) weigh() {
+	total := 0.0
+	for k, v := range c.top.Weights() {
+		fickle := 1 + float64(c.late*c.shares[k])
+		c.trust[k] = v / float64(fickle*fickle)
+		total += c.trust[k]
+	}
 	clear(c.weights)
 	for k, m := range c.mixes {
+		c.trust[k] /= total
 		for i, v := range m.Weights() {
-			c.weights[i] += float64(c.top.Weights()[k] * v)
+			c.weights[i] += float64(c.trust[k] * v)
 		}
 	}
 }
 
 // Bytes is about how much memory the members and the mixtures take.
 func (c *Committee) Bytes() int {
-	n := 8 * (len(c.members)*(5+len(c.mixes)) + 2*len(c.mixes))
+	n := 8 * (len(c.members)*(5+len(c.mixes)) + 4*len(c.mixes))
 	for k := range c.members {
 		if l := c.members[k].learner(); l != nil {
 			n += l.Bytes()

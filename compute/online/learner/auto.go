@@ -11,23 +11,39 @@ const (
 	Model = "model"
 )
 
-// modelPrior is how much more a model of the hub counts at first than a learner that has seen nothing.
-const modelPrior = 40
+// modelPrior is how much more a model of the hub counts at first than a learner that has seen nothing; each of its corrections counts half as much.
+const modelPrior = 80
+
+// Rates of the corrections: one follows the days, the other what lasts.
+const (
+	quickRate = 0.01
+	slowRate  = 0.001
+)
 
 // autoBytes bounds each forest of Auto: the state of all stays below some 25 MiB.
 const autoBytes = "8388608"
 
-// WithModel returns the two members that a model of the hub brings: the model itself, an outsider, and the model with a local correction, a linear learner of the schema. at is where the model's prediction stands in a row, behind the
-// columns of the schema: a probability for each class, or a number.
+// WithModel returns the members that a model of the hub brings: the model itself, an outsider, and the model with a local correction, a quick and a slow linear learner of the schema. at is where the model's prediction stands in a row,
+// behind the columns of the schema: a probability for each class, or a number.
 func WithModel(s online.Schema, at int) ([]committee.Member, error) {
-	m := committee.Member{Name: Model + "+corrector", Prior: modelPrior}
-	var err error
-	if s.Classes > 0 {
-		m.Class, err = online.NewCorrectorClassifier(s, at, online.LinearOptions{Rate: 0.02})
-	} else {
-		m.Value, err = online.NewCorrectorRegressor(s, at, online.LinearOptions{Rate: 0.02})
+	members := []committee.Member{{Name: Model, Prior: modelPrior}}
+	for _, c := range []struct {
+		name string
+		rate float64
+	}{{"corrector", quickRate}, {"slow-corrector", slowRate}} {
+		m := committee.Member{Name: Model + "+" + c.name, Prior: modelPrior / 2}
+		var err error
+		if s.Classes > 0 {
+			m.Class, err = online.NewCorrectorClassifier(s, at, online.LinearOptions{Rate: c.rate})
+		} else {
+			m.Value, err = online.NewCorrectorRegressor(s, at, online.LinearOptions{Rate: c.rate})
+		}
+		if err != nil {
+			return nil, err
+		}
+		members = append(members, m)
 	}
-	return []committee.Member{{Name: Model, Prior: modelPrior}, m}, err
+	return members, nil
 }
 
 // Auto returns the members of the committee that predicts when no learner was chosen. The first columns inputs of the schema are the row's own, the others say what the newest labels were (online.Recent).

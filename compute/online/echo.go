@@ -1,0 +1,89 @@
+package online
+
+import (
+	"math"
+
+	"skerry.dev/compute/internal/exact"
+	"skerry.dev/compute/state"
+)
+
+// Echo turns what another model said of the rows before into inputs for its correction: how far the means of its predictions over some 8 and 32 rows lie from the newest. A model that judges every row by itself says more than it knows when
+// rows follow each other; with these inputs a linear correction learns how much of that is noise.
+type Echo struct {
+	classes    int
+	fast, slow []float64
+	n          int64
+}
+
+// NewEcho returns an Echo for predictions of a schema.
+func NewEcho(s Schema) *Echo {
+	n := max(s.Classes, 1)
+	if s.Classes == 2 {
+		n = 1
+	}
+	return &Echo{classes: s.Classes, fast: make([]float64, n), slow: make([]float64, n)}
+}
+
+// Inputs describes the inputs that Into writes.
+func (e *Echo) Inputs() []Input {
+	var in []Input
+	for range e.fast {
+		in = append(in, Input{Name: "model now"}, Input{Name: "model, mean of 8"}, Input{Name: "model, mean of 32"})
+	}
+	return in
+}
+
+// Into takes what the model says of the next row, a probability for each class or a number, and writes the inputs for that row; NaN where it says nothing.
+func (e *Echo) Into(dst, said []float64) {
+	if !usable(said[0]) {
+		for i := range dst {
+			dst[i] = math.NaN()
+		}
+		return
+	}
+	e.n++
+	for k := range e.fast {
+		v := said[k]
+		switch {
+		case e.classes == 2:
+			v = exact.Log(min(max(said[1], leastOdds), 1) / min(max(said[0], leastOdds), 1))
+		case e.classes > 2:
+			v = exact.Log(min(max(v, leastOdds), 1))
+		}
+		v = min(max(v, -largest), largest)
+		e.fast[k] += (v - e.fast[k]) / float64(min(e.n, 8))
+		e.slow[k] += (v - e.slow[k]) / float64(min(e.n, 32))
+		dst[3*k], dst[3*k+1], dst[3*k+2] = v, e.fast[k]-v, e.slow[k]-v
+	}
+}
+
+const leastOdds = 1e-4
+
+// Reset forgets the predictions, for another model.
+func (e *Echo) Reset() {
+	clear(e.fast)
+	clear(e.slow)
+	e.n = 0
+}
+
+// Save appends the state to a snapshot.
+func (e *Echo) Save(w *state.Writer) {
+	w.Int(e.n)
+	w.Floats(e.fast)
+	w.Floats(e.slow)
+}
+
+// Load restores it.
+func (e *Echo) Load(r *state.Reader) {
+	if e.n = r.Int(); e.n < 0 || e.n > 1<<53 {
+		r.Fail()
+	}
+	for _, v := range [][]float64{e.fast, e.slow} {
+		r.FloatsInto(v)
+		for _, x := range v {
+			if !(math.Abs(x) <= largest) {
+				r.Fail()
+			}
+		}
+	}
+}
