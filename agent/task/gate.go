@@ -56,8 +56,8 @@ func (g *gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
 	return 0
 }
 
-// remember records an accepted reading with its flags.
-func (g *gate) remember(series uint32, t int64, v float64, f wire.Flags) {
+// remember records an accepted reading with its flags and returns what people are to be told of the sensor.
+func (g *gate) remember(series uint32, t int64, v float64, f wire.Flags) (tell []change) {
 	s := g.series[series]
 	if s == nil {
 		s = &seen{newest: math.MinInt64}
@@ -65,14 +65,15 @@ func (g *gate) remember(series uint32, t int64, v float64, f wire.Flags) {
 	}
 	s.newest = max(s.newest, t)
 	if f&unwell == 0 {
-		s.health.add(v, f)
+		tell = s.health.add(t, v, f)
 	}
 	if len(s.times) < seenRows {
 		s.times, s.values = append(s.times, t), append(s.values, v)
-		return
+		return tell
 	}
 	s.times[s.next], s.values[s.next] = t, v
 	s.next = (s.next + 1) % seenRows
+	return tell
 }
 
 func (g *gate) save() []byte {
@@ -92,7 +93,7 @@ func (g *gate) save() []byte {
 
 func (g *gate) load(b []byte) error {
 	r := &state.Reader{B: b}
-	n := r.Len(8 * 15)
+	n := r.Len(8 * 22)
 	g.series = make(map[uint32]*seen, n)
 	for range n {
 		id := r.Int()
@@ -105,6 +106,9 @@ func (g *gate) load(b []byte) error {
 			return r.Err()
 		}
 		g.series[uint32(id)] = s
+	}
+	if len(r.B) != 0 {
+		r.Fail() // of another version
 	}
 	return r.Err()
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"math"
 	"slices"
+	"time"
 
 	"skerry.dev/compute/state"
 	"skerry.dev/sync/wire"
@@ -17,22 +18,50 @@ const (
 	spikeTimes  = 3      // times the farthest that a reading was from those before it
 	spikeWarm   = 100    // readings seen before anything is judged
 	spikeForget = 0.9998 // per reading, of the farthest: half of it in 3,500
-	spikeLearn  = 1.1    // a spike moves the farthest by so much, so that a new normal is accepted after a dozen
+	spikeLearn  = 1.1    // a spike moves the farthest by so much
 	recentRows  = 5      // readings whose median the next is held against
+	jumpRows    = 3      // spikes in a row are a jump: of its beginning and its end people are told
+	newNormal   = 24 * time.Hour
+	normalRows  = 12 // readings at least, until a jump that lasted newNormal is what is usual from then on
 )
 
-// health tells whether a sensor looks well. Its rules see values alone, in the order in which they come; what is out of range, not finite, a conflict or from the future is kept from it.
+// Kinds of events that tell of a sensor's health.
+const (
+	eventStuck = "sensor_stuck" // since its first reading of this value
+	eventJump  = "sensor_jump"  // since its first reading that is far from all before
+	eventWell  = "sensor_well"  // either is over
+)
+
+// change is something to tell people of. A fault shows only after some readings; since is the time of its first.
+type change struct {
+	kind, what string
+	since      int64
+	readings   int64
+	value      float64
+}
+
+// health tells whether a sensor looks well. Its rules see a series in the order in which it comes; what is out of range, not finite, a conflict or from the future is kept from it.
 type health struct {
 	last     float64
 	run      int64   // readings in a row that equal last
+	since    int64   // time of the first of them
+	stuck    bool    // people were told
 	rest     float64 // the value of the longest finished run: many series have one at which they stand still, such as 0 or the least that can be measured
 	longest  float64 // the longest finished run at rest
 	resting  float64 // readings in finished runs at rest
 	other    float64 // and at any other value
 	changes  int64
-	recent   []float64 // the newest readings, oldest first
+	recent   []float64 // the newest readings, oldest first, without those of a jump
 	farthest float64   // from the median of the readings before
 	readings int64
+	jump     jump
+}
+
+// jump is a stretch of readings that are farther than limit from base, the median before it. A limit of 0 means that there is none.
+type jump struct {
+	base, limit     float64
+	since, readings int64
+	newest          []float64
 }
 
 // judge returns FlagStuck and FlagSpike as they apply to the next reading. It changes nothing.
@@ -40,7 +69,11 @@ func (h *health) judge(v float64) (f wire.Flags) {
 	if h.changes >= stuckWarm && v == h.last && h.run+1 >= stuckRows && float64(h.run+1) > stuckTimes*h.usual() {
 		f |= wire.FlagStuck
 	}
-	if h.readings >= spikeWarm && h.farthest > 0 && math.Abs(v-h.middle()) > spikeTimes*h.farthest {
+	base, limit := h.jump.base, h.jump.limit
+	if limit == 0 && h.readings >= spikeWarm {
+		base, limit = h.middle(), spikeTimes*h.farthest
+	}
+	if limit > 0 && math.Abs(v-base) > limit {
 		f |= wire.FlagSpike
 	}
 	return f
@@ -83,33 +116,73 @@ func (h *health) middle() float64 {
 	return s[n/2]
 }
 
-// add records a reading that was judged f.
-func (h *health) add(v float64, f wire.Flags) {
+// add records a reading that was judged f and returns what people are to be told.
+func (h *health) add(t int64, v float64, f wire.Flags) (tell []change) {
 	switch {
 	case h.readings == 0:
-		h.last, h.run = v, 1
+		h.last, h.run, h.since = v, 1, t
 	case v == h.last:
 		h.run++
 	default:
-		h.finish()
-		h.last, h.run = v, 1
-	}
-	if len(h.recent) == recentRows {
-		far := math.Abs(v - h.middle())
-		if f&wire.FlagSpike != 0 {
-			far = h.farthest * spikeLearn
+		if h.stuck {
+			tell = append(tell, change{eventWell, "stuck", h.since, h.run, h.last})
 		}
-		h.farthest = max(h.farthest*spikeForget, far)
-		copy(h.recent, h.recent[1:])
-		h.recent = h.recent[:recentRows-1]
+		h.finish()
+		h.last, h.run, h.since, h.stuck = v, 1, t, false
 	}
-	h.recent = append(h.recent, v)
+	if f&wire.FlagStuck != 0 && !h.stuck {
+		h.stuck = true
+		tell = append(tell, change{eventStuck, "stuck", h.since, h.run, v})
+	}
 	h.readings++
+	if f&wire.FlagSpike != 0 {
+		return append(tell, h.away(t, v)...)
+	}
+	if h.jump.readings >= jumpRows {
+		tell = append(tell, change{eventWell, "jump", h.jump.since, h.jump.readings, v})
+	}
+	h.jump.limit, h.jump.readings, h.jump.newest = 0, 0, h.jump.newest[:0]
+	if len(h.recent) == recentRows {
+		h.farthest = max(h.farthest*spikeForget, math.Abs(v-h.middle()))
+	}
+	h.recent = push(h.recent, v)
+	return tell
+}
+
+// away records a spike. The first begins what may be a jump; one that lasts is the new normal in the end.
+func (h *health) away(t int64, v float64) (tell []change) {
+	j := &h.jump
+	if j.limit == 0 {
+		j.base, j.limit, j.since = h.middle(), spikeTimes*h.farthest, t
+		h.farthest *= spikeLearn
+	}
+	j.readings++
+	j.newest = push(j.newest, v)
+	switch {
+	case j.readings == jumpRows:
+		tell = append(tell, change{eventJump, "jump", j.since, j.readings, v})
+	case j.readings >= normalRows && t-j.since >= newNormal.Microseconds():
+		tell = append(tell, change{eventWell, "jump", j.since, j.readings, v})
+		h.recent = append(h.recent[:0], j.newest...)
+		j.limit, j.readings, j.newest = 0, 0, j.newest[:0]
+	}
+	return tell
+}
+
+// push appends a reading to the newest few.
+func push(s []float64, v float64) []float64 {
+	if len(s) == recentRows {
+		copy(s, s[1:])
+		s = s[:recentRows-1]
+	}
+	return append(s, v)
 }
 
 func (h *health) save(w *state.Writer) {
 	w.Float(h.last)
 	w.Int(h.run)
+	w.Int(h.since)
+	w.Bool(h.stuck)
 	w.Float(h.rest)
 	w.Float(h.longest)
 	w.Float(h.resting)
@@ -118,11 +191,19 @@ func (h *health) save(w *state.Writer) {
 	w.Floats(h.recent)
 	w.Float(h.farthest)
 	w.Int(h.readings)
+	w.Float(h.jump.base)
+	w.Float(h.jump.limit)
+	w.Int(h.jump.since)
+	w.Int(h.jump.readings)
+	w.Floats(h.jump.newest)
 }
 
 func (h *health) load(r *state.Reader) {
-	h.last, h.run, h.rest, h.longest, h.resting, h.other, h.changes, h.recent, h.farthest, h.readings = r.Float(), r.Int(), r.Float(), r.Float(), r.Float(), r.Float(), r.Int(), r.Floats(), r.Float(), r.Int()
-	if len(h.recent) > recentRows {
+	h.last, h.run, h.since, h.stuck = r.Float(), r.Int(), r.Int(), r.Bool()
+	h.rest, h.longest, h.resting, h.other, h.changes = r.Float(), r.Float(), r.Float(), r.Float(), r.Int()
+	h.recent, h.farthest, h.readings = r.Floats(), r.Float(), r.Int()
+	h.jump = jump{base: r.Float(), limit: r.Float(), since: r.Int(), readings: r.Int(), newest: r.Floats()}
+	if len(h.recent) > recentRows || len(h.jump.newest) > recentRows {
 		r.Fail()
 	}
 }

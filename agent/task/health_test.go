@@ -6,15 +6,16 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
+	"time"
 
 	"skerry.dev/compute/state"
 	"skerry.dev/sync/wire"
 )
 
-// columns reads the numbers of a station, one slice per column without its missing values.
-func columns(t *testing.T, path string) map[string][]float64 {
+func table(t *testing.T, path string) [][]string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
@@ -29,7 +30,12 @@ func columns(t *testing.T, path string) map[string][]float64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string][]float64{}
+	return rows
+}
+
+// columns reads the numbers of a station, one slice per column without its missing values.
+func columns(t *testing.T, path string) map[string][]float64 {
+	rows, out := table(t, path), map[string][]float64{}
 	for _, r := range rows[1:] {
 		for _, c := range []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15} {
 			if v, err := strconv.ParseFloat(r[c], 64); err == nil {
@@ -40,21 +46,47 @@ func columns(t *testing.T, path string) map[string][]float64 {
 	return out
 }
 
+// pairs reads two columns of a station where it has both.
+func pairs(t *testing.T, a, b string) (as, bs []float64) {
+	t.Helper()
+	rows := table(t, filepath.Join(stations(t), "beijing_air_gucheng.csv.gz"))
+	i, j := slices.Index(rows[0], a), slices.Index(rows[0], b)
+	for _, r := range rows[1:] {
+		v, err := strconv.ParseFloat(r[i], 64)
+		w, err2 := strconv.ParseFloat(r[j], 64)
+		if err == nil && err2 == nil {
+			as, bs = append(as, v), append(bs, w)
+		}
+	}
+	return as, bs
+}
+
+// stations is the folder of the public stations; without it the test is skipped.
+func stations(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("SKERRY_DATA")
+	if dir == "" {
+		dir = filepath.Join("..", "..", "..", "shared", "data")
+	}
+	dir = filepath.Join(dir, "fleet")
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("no station data at %s: set SKERRY_DATA to the shared data folder", dir)
+	}
+	return dir
+}
+
+// judged offers the next reading of an hourly series.
 func judged(h *health, v float64) wire.Flags {
 	f := h.judge(v)
-	h.add(v, f)
+	h.add(h.readings*time.Hour.Microseconds(), v, f)
 	return f
 }
 
 // TestHealthOnRealSensors watches eight stations as they are, and with faults put in: a value held for two days, and one reading far off. The first must hardly be flagged, the others must.
 func TestHealthOnRealSensors(t *testing.T) {
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	files, err := filepath.Glob(filepath.Join(dir, "fleet", "beijing_air_*.csv.gz"))
+	files, err := filepath.Glob(filepath.Join(stations(t), "beijing_air_*.csv.gz"))
 	if err != nil || len(files) == 0 {
-		t.Skipf("no station data at %s: set SKERRY_DATA to the shared data folder", dir)
+		t.Fatal("no stations in the folder", err)
 	}
 	const held = 48
 	rows, stuck, spikes := 0, 0, 0

@@ -587,7 +587,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		if rt.number[rd.Series] {
 			x.flags |= r.gate.judge(x.series, x.value, x.flags)
 		}
-		r.gate.remember(x.series, x.time, x.value, x.flags)
+		for _, c := range r.gate.remember(x.series, x.time, x.value, x.flags) {
+			r.event(c.kind, "", x.time, map[string]any{"series": rt.names[rd.Series], "what": c.what, "since": stamp(c.since), "readings": c.readings, "value": c.value})
+		}
 		r.inputs = append(r.inputs, x)
 		if rt.sync[rd.Series] {
 			r.open.Batch.Readings = append(r.open.Batch.Readings, wire.Reading{Series: rt.names[rd.Series], Time: x.time, Value: x.value, Mono: mono, Flags: x.flags | first})

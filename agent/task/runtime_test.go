@@ -255,6 +255,15 @@ func checkOutbox(t *testing.T, g *rig, rows int) {
 // stored returns the readings in the outbox, in order.
 func stored(t *testing.T, g *rig) (out []wire.Reading) {
 	t.Helper()
+	for _, rec := range records(t, g) {
+		out = append(out, rec.Readings...)
+	}
+	return out
+}
+
+// records takes everything out of the outbox.
+func records(t *testing.T, g *rig) (out []*wire.Records) {
+	t.Helper()
 	o := g.store.Outbox()
 	o.Online(true)
 	for {
@@ -270,7 +279,7 @@ func stored(t *testing.T, g *rig) (out []wire.Reading) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, rec.Readings...)
+		out = append(out, rec)
 	}
 }
 
@@ -332,17 +341,35 @@ func TestPoisonIsFlagged(t *testing.T) {
 		value func(i int) float64
 		at    func(i int) int // hour of the reading
 		want  wire.Flags
-		least int // bad readings of y to be flagged
+		least int    // bad readings of y to be flagged
+		event string // that says since when
 	}{
 		"not a number":  {value: func(int) float64 { return math.NaN() }, want: wire.FlagNotFinite, least: days},
 		"infinite":      {value: func(int) float64 { return math.Inf(-1) }, want: wire.FlagNotFinite, least: days},
 		"huge":          {value: func(i int) float64 { return []float64{1e308, -1e308}[i%2] }, want: wire.FlagRange, least: days},
-		"spikes":        {value: func(i int) float64 { return 900 + float64(i) }, want: wire.FlagSpike, least: 3}, // by then it is a new level
-		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows},
+		"jump":          {value: func(i int) float64 { return 900 + float64(i%7) }, want: wire.FlagSpike, least: days, event: eventJump},
+		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows, event: eventStuck}, // the event names the first as well
 		"of the future": {value: func(i int) float64 { return 50 + float64(i) }, at: func(i int) int { return 1e6 + i }, want: wire.FlagFuture, least: days},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := start(t, t.TempDir(), nil)
+			var mu sync.Mutex
+			told := map[string]string{} // by kind and beginning, of y
+			g := start(t, t.TempDir(), func(o *Options) {
+				o.Stream = func(kind string, doc []byte) {
+					var e struct {
+						Kind   string
+						Detail struct {
+							Series, Since, What string
+							Readings            int
+						}
+					}
+					if kind == "event" && json.Unmarshal(doc, &e) == nil && e.Detail.Series == "y" {
+						mu.Lock()
+						defer mu.Unlock()
+						told[e.Kind+" "+e.Detail.Since] = fmt.Sprint(e.Detail.Readings)
+					}
+				}
+			})
 			ys, xs := values(2*warm + days)
 			for i := range ys {
 				y, at := ys[i], i
@@ -363,14 +390,71 @@ func TestPoisonIsFlagged(t *testing.T) {
 				switch {
 				case bad && x.Series == "y" && x.Flags&c.want != 0:
 					flagged++
-				case !bad && x.Flags&any != 0 && (hour < warm+days || hour > warm+days+recentRows/2): // coming back looks like a spike too
+				case !bad && x.Flags&any != 0:
 					wrong++
 				}
 			}
 			if flagged < c.least || wrong > 0 {
 				t.Errorf("%d of %d bad readings are flagged, want %d; %d good ones are", flagged, days, c.least, wrong)
 			}
+			mu.Lock()
+			defer mu.Unlock()
+			began := " " + stamp(warm*3600e6)
+			if over := told[eventWell+began]; c.event != "" && (told[c.event+began] == "" || over != fmt.Sprint(days)) || c.event == "" && len(told) > 0 {
+				t.Errorf("people are told %v: want %q and %q since%s, over after %d readings", told, c.event, eventWell, began, days)
+			}
 		})
+	}
+}
+
+// TestPoisonRecovers plays a real station through the whole runtime and compares its errors after a bad day with those of a run without.
+func TestPoisonRecovers(t *testing.T) {
+	y, x := pairs(t, "PM2.5", "TEMP")
+	const warm, days, settle, rows = 2500, 24, 48, 4500
+	run := func(poison func(i int, y float64) (int, float64)) (before, after float64) {
+		g := start(t, t.TempDir(), nil)
+		for i := range rows {
+			at, v := i, y[i]
+			if poison != nil && i >= warm && i < warm+days {
+				at, v = poison(i, v)
+			}
+			g.message(t, at, v, x[i])
+		}
+		g.Flush()
+		var n, m float64
+		for _, rec := range records(t, g) {
+			for _, l := range rec.Labels {
+				off := math.Abs(l.Truth - l.Predicted)
+				switch hour := l.Row / 3600e6; {
+				case hour >= warm+days+settle && off == off:
+					after += off
+					n++
+				case hour >= 500 && hour < warm && off == off:
+					before += off
+					m++
+				}
+			}
+		}
+		if n < 1000 || m < 1000 {
+			t.Fatalf("%v and %v labels", n, m)
+		}
+		return before / m, after / n
+	}
+	before, clean := run(nil)
+	t.Logf("clean: %.3f before, %.3f after", before, clean)
+	for name, poison := range map[string]func(i int, y float64) (int, float64){
+		"not a number":  func(i int, _ float64) (int, float64) { return i, math.NaN() },
+		"huge":          func(i int, _ float64) (int, float64) { return i, []float64{1e308, -1e308}[i%2] },
+		"stuck":         func(i int, _ float64) (int, float64) { return i, 50 },
+		"jump":          func(i int, y float64) (int, float64) { return i, y + 800 },
+		"extremes":      func(i int, _ float64) (int, float64) { return i, []float64{0, 1000}[i%2] },
+		"of the future": func(i int, y float64) (int, float64) { return i + 1e6, y },
+	} {
+		_, after := run(poison)
+		t.Logf("%s: %.3f", name, after)
+		if after > 1.1*clean {
+			t.Errorf("%s: error %.3f after recovery, %.3f without the bad day", name, after, clean)
+		}
 	}
 }
 
