@@ -28,7 +28,7 @@ func newTaskCheckCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: %d tasks, %d series, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
 			return err
 		},
 	}
