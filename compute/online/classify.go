@@ -57,15 +57,22 @@ func (l *LinearClassifier) probabilities(p, x, z []float64) {
 
 // tilt adds the logarithms of another model's probabilities to the scores.
 func (l *LinearClassifier) tilt(p, q []float64) {
-	const least = 1e-4
 	if len(l.out) == 1 {
-		p[0] += exact.Log(min(max(q[1], least), 1) / min(max(q[0], least), 1))
+		p[0] += logOdds(q)
 		return
 	}
 	for c := range l.out {
-		p[c] += exact.Log(min(max(q[c], least), 1))
+		p[c] += logProbability(q[c])
 	}
 }
+
+// logOdds is the logarithm of the odds of the second of two classes.
+func logOdds(p []float64) float64 { return exact.Log(bounded(p[1]) / bounded(p[0])) }
+
+func logProbability(p float64) float64 { return exact.Log(bounded(p)) }
+
+// bounded keeps a probability away from 0, whose logarithm is infinite.
+func bounded(p float64) float64 { return min(max(p, 1e-4), 1) }
 
 // Learn implements Classifier.
 func (l *LinearClassifier) Learn(x []float64, class int, weight float64) {

@@ -3,12 +3,11 @@ package online
 import (
 	"math"
 
-	"skerry.dev/compute/internal/exact"
 	"skerry.dev/compute/state"
 )
 
-// Echo turns what another model said of the rows before into inputs for its correction: how far the means of its predictions over some 8 and 32 rows lie from the newest. A model that judges every row by itself says more than it knows when
-// rows follow each other; with these inputs a linear correction learns how much of that is noise.
+// Echo turns what another model says into inputs for its correction: its prediction (for classes the logarithm of the odds or of each probability), and how far the means of its predictions over some 8 and 32 rows lie from that. A model that
+// judges every row by itself says more than it knows when rows follow each other; with these inputs a linear correction learns how much of that is noise. It is not safe for concurrent use.
 type Echo struct {
 	classes    int
 	fast, slow []float64
@@ -46,9 +45,9 @@ func (e *Echo) Into(dst, said []float64) {
 		v := said[k]
 		switch {
 		case e.classes == 2:
-			v = exact.Log(min(max(said[1], leastOdds), 1) / min(max(said[0], leastOdds), 1))
+			v = logOdds(said)
 		case e.classes > 2:
-			v = exact.Log(min(max(v, leastOdds), 1))
+			v = logProbability(v)
 		}
 		v = min(max(v, -largest), largest)
 		e.fast[k] += (v - e.fast[k]) / float64(min(e.n, 8))
@@ -56,8 +55,6 @@ func (e *Echo) Into(dst, said []float64) {
 		dst[3*k], dst[3*k+1], dst[3*k+2] = v, e.fast[k]-v, e.slow[k]-v
 	}
 }
-
-const leastOdds = 1e-4
 
 // Reset forgets the predictions, for another model.
 func (e *Echo) Reset() {

@@ -61,6 +61,40 @@ func TestTracksTheBestExpert(t *testing.T) {
 	}
 }
 
+// TestFreshmen holds that a learner is heard only after thirty predictions were scored, and after so many more when labels come late: what a hundred labels on their way have to say of it is one thing.
+func TestFreshmen(t *testing.T) {
+	for late, first := range map[int]int{0: 30, 100: 530} {
+		s := online.Schema{Inputs: make([]online.Input, 1)}
+		l, err := learner.Regressor("linear", s, nil, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := committee.New(s, []committee.Member{{Name: "fresh", Value: l}, {Name: "sound"}}, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rng := rand.New(rand.NewPCG(4, 4))
+		var xs, outs [][]float64
+		heard, n := -1, 0 // labels known when the committee first said something else than the sound expert
+		for i := 0; i < 2000 && heard < 0; i++ {
+			x, out, p := []float64{rng.NormFloat64()}, make([]float64, c.Room()), []float64{0}
+			out[1] = 5
+			c.Predict(p, out, x)
+			if math.Abs(p[0]-5) > 1e-9 {
+				heard = n
+			}
+			xs, outs = append(xs, x), append(outs, out)
+			if i >= late {
+				c.Learn(xs[n], outs[n], 5+x[0], 1, float64(late))
+				n++
+			}
+		}
+		if heard != first {
+			t.Errorf("labels %d rows late: the learner is heard after %d of them, want %d", late, heard, first)
+		}
+	}
+}
+
 // TestNeverMuchWorse gives it one good expert among nine useless ones on a stream that never changes.
 func TestNeverMuchWorse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
