@@ -751,6 +751,8 @@ type published struct {
 	Base      float64  `json:"persistence"`
 	Baselines bool     `json:"baseline,omitempty"` // no hub model yet
 	Alarm     *bool    `json:"alarm,omitempty"`    // of an anomaly task, whose value is the score
+	Class     string   `json:"class,omitempty"`    // of a classification task, whose value is the probability of its second class: the more probable one,
+	Set       []string `json:"set,omitempty"`      // and those that the truth is one of with the nominal coverage; none when a row is like no class
 }
 
 func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
@@ -767,6 +769,15 @@ func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
 	}
 	if !finite(doc.Base) {
 		doc.Base = p.Value
+	}
+	if t.spec.Kind == spec.KindClassification {
+		names := t.spec.Target.Categories
+		doc.Class = names[int(math.Round(p.Value))]
+		for c, name := range names {
+			if float64(c) >= p.Lower && float64(c) <= p.Upper {
+				doc.Set = append(doc.Set, name)
+			}
+		}
 	}
 	if t.spec.Kind == spec.KindAnomaly {
 		doc.Model, doc.Baselines, doc.Alarm = "device", false, &p.Alarm

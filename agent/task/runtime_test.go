@@ -509,6 +509,78 @@ func TestPublishedDocument(t *testing.T) {
 	}
 }
 
+// TestPublishedClasses plays a machine that breaks when it is hot, and sometimes when it is warm: sets must hold the truth as often as promised, and hold one class where there is no doubt.
+func TestPublishedClasses(t *testing.T) {
+	task := parse(t, `
+task: fault
+kind: classification
+target: {series: fault, topic: s/f, path: $.fault, categories: [ok, broken]}
+inputs: [{series: x, topic: s/a, path: $.x}]
+time: {path: $.ts, format: unix}
+rows: {on: x}
+`)
+	plan, err := source.Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, t.TempDir(), func(o *Options) { o.Tasks, o.Plan = []*spec.Task{task}, plan })
+	send := func(series string, at int64, v float64) {
+		k, ok := plan.Index(series)
+		if !ok {
+			t.Fatalf("no series %s", series)
+		}
+		m := source.Message{Plan: plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: []source.Reading{{Series: k, Time: at, HasTime: true, Value: v}}, Ack: func() {}}
+		if err := g.Message(context.Background(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rng := rand.New(rand.NewPCG(8, 8))
+	const rows, warm = 3000, 1000
+	truth := make([]string, rows)
+	for i := range rows {
+		x := 10 * rng.Float64()
+		class := 0.0
+		if x > 7 || x > 5 && rng.Float64() < 0.5 {
+			class = 1
+		}
+		truth[i] = task.Target.Categories[int(class)]
+		at := int64(i) * 60e6
+		send("x", at, x)
+		send("fault", at, class)
+	}
+	g.Flush()
+	var held, one, right, n float64
+	for _, line := range g.output() {
+		_, body, _ := strings.Cut(line, " ")
+		var doc struct {
+			TS    time.Time
+			Class string
+			Set   []string
+		}
+		if err := json.Unmarshal([]byte(body), &doc); err != nil {
+			t.Fatal(err)
+		}
+		i := doc.TS.Unix() / 60
+		if i < warm {
+			continue
+		}
+		n++
+		if slices.Contains(doc.Set, truth[i]) {
+			held++
+		}
+		if len(doc.Set) == 1 {
+			one++
+		}
+		if doc.Class == truth[i] {
+			right++
+		}
+	}
+	t.Logf("%v rows: %.3f of the sets hold the truth, %.3f are one class, %.3f of the classes are right", n, held/n, one/n, right/n)
+	if n < rows-warm-10 || math.Abs(held/n-0.9) > 0.03 || one/n < 0.5 || right/n < 0.85 {
+		t.Error("want 0.90 of the sets to hold the truth, half of them to be one class, and 0.85 of the classes to be right")
+	}
+}
+
 // TestDriftEventsTellWeights lets the target begin to jump: the drift that is found says what each expert weighed.
 func TestDriftEventsTellWeights(t *testing.T) {
 	var mu sync.Mutex
