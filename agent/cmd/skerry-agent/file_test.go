@@ -130,7 +130,7 @@ func TestReplay(t *testing.T) {
 	if s.Task != "next" || s.Messages != 2000 || s.Rows != 2000 || s.Labels != 1999 || s.From != "2024-01-01T00:00:00Z" || s.Model != nil {
 		t.Errorf("summary = %+v", s)
 	}
-	if !(s.Ratio > 0 && s.Ratio < 0.8) || math.Abs(s.Ratio-s.MAE/s.MAELast) > 1e-12 || s.Coverage < 0.8 || !(s.Score > 0 && s.Score < s.ScoreLast) || len(s.Weights) != 4 {
+	if !(s.Ratio > 0 && s.Ratio < 0.8) || math.Abs(s.Ratio-s.MAE/s.MAELast) > 1e-12 || s.Coverage < 0.8 || !(s.Score > 0 && s.Score < s.ScoreLast) || len(s.Weights) != 5 { // the learner, the last value, the model and its corrections
 		t.Errorf("summary = %+v: a wave is learned by the device alone", s)
 	}
 	middle := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).Add(1000 * time.Hour).Format(time.RFC3339)
