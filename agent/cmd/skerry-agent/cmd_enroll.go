@@ -2,9 +2,12 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"strings"
@@ -25,7 +28,9 @@ func newEnrollCommand() *cobra.Command {
 		Long: `Bind this device to a hub with a one-time token.
 
 The device's key is made here and stays here; the hub learns the public half. Repeating the command with the same key and token is safe:
-an answer that was lost is given again. "--token -" reads the token from standard input, so that it does not show in the list of processes.`,
+an answer that was lost is given again. "--token -" reads the token from standard input, so that it does not show in the list of processes.
+
+At another hub than before the device forgets whom it trusted and which documents it had accepted; models that are installed go on predicting until the new hub says otherwise.`,
 		Example: "  skerry-agent enroll --hub https://hub.example:8000 --token -",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,9 +53,13 @@ an answer that was lost is given again. "--token -" reads the token from standar
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
+			before, _ := identity.Open(cfg.IdentityDir(), identity.Options{}) // none, or one that cannot be read, is no hub
 			id, err := identity.Enroll(ctx, cfg.IdentityDir(), hub, token, identity.Options{HTTP: client, Version: configs.ProgramVersion(),
 				Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))})
 			if err != nil {
+				return err
+			}
+			if err := forgetHub(cfg, before, id); err != nil {
 				return err
 			}
 			if err := giveToOwner(cfg.StateDir, cfg.IdentityDir()); err != nil {
@@ -65,6 +74,24 @@ an answer that was lost is given again. "--token -" reads the token from standar
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to go on trying when the hub does not answer")
 	_ = cmd.MarkFlagRequired("token") // the flag is there: it was added above
 	return cmd
+}
+
+// forgetHub removes what another hub vouched for: its root of trust refuses the documents of the new hub, and so do floors from its count of generations. Floors that cannot be read go as well; enrolling again is the way to replace them.
+func forgetHub(cfg *configs.AgentConfig, before, now *identity.Identity) error {
+	text, err := os.ReadFile(cfg.FloorPath())
+	damaged := err == nil && !json.Valid(text)
+	moved := before == nil || !bytes.Equal(before.TUFRoot(), now.TUFRoot())
+	if moved {
+		if err := os.RemoveAll(cfg.TrustDir()); err != nil {
+			return fmt.Errorf("forget the trust of the hub before: %w", err)
+		}
+	}
+	if moved || damaged {
+		if err := os.Remove(cfg.FloorPath()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("forget the generations of the hub before: %w", err)
+		}
+	}
+	return nil
 }
 
 func readToken(cmd *cobra.Command, token string) (string, error) {

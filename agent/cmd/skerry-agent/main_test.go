@@ -118,11 +118,12 @@ func TestInstallDryRun(t *testing.T) {
 func TestEnroll(t *testing.T) {
 	dir, flags := box(t)
 	var token string
+	root := "root of one hub"
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var req identity.EnrollRequest
 		json.NewDecoder(r.Body).Decode(&req)
 		token = req.Token
-		json.NewEncoder(w).Encode(identity.EnrollReply{Device: "dev1", Site: "north", JWT: "a.b.c"})
+		json.NewEncoder(w).Encode(identity.EnrollReply{Device: "dev1", Site: "north", JWT: "a.b.c", TUFRoot: []byte(root)})
 	}))
 	defer srv.Close()
 	if _, err := agent(t, "", append(flags, "enroll", "--token", "x")...); err == nil || !strings.Contains(err.Error(), "--hub") {
@@ -137,6 +138,31 @@ func TestEnroll(t *testing.T) {
 	}
 	if id, err := identity.Open(filepath.Join(dir, "identity"), identity.Options{}); err != nil || id.Device() != "dev1" {
 		t.Errorf("after the enrolment: %v", err)
+	}
+
+	// What the hub vouched for outlives enrolling there again, but for floors that cannot be read, and goes with the hub.
+	trusted, floors := filepath.Join(dir, "trust", "root.json"), filepath.Join(dir, "floors.json")
+	if err := os.MkdirAll(filepath.Dir(trusted), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, root, floors string
+		trust, kept        bool
+	}{{"the same hub", root, `{"document":7}`, true, true}, {"damaged floors", root, `{"docu`, true, false}, {"another hub", "root of another", `{"document":7}`, false, false}} {
+		for path, text := range map[string]string{trusted: root, floors: c.floors} {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		root = c.root
+		if _, err := agent(t, "", append(flags, "enroll", "--hub", srv.URL, "--token", "x")...); err != nil {
+			t.Fatal(err)
+		}
+		_, noTrust := os.Stat(trusted)
+		_, noFloors := os.Stat(floors)
+		if (noTrust == nil) != c.trust || (noFloors == nil) != c.kept {
+			t.Errorf("%s: trust %v, floors %v", c.name, noTrust, noFloors)
+		}
 	}
 }
 
