@@ -17,9 +17,9 @@ func TestSpreadFollows(t *testing.T) {
 	}
 	const rows, late = 20_000, 200
 	type row struct {
-		in               [online.SpreadInputs]float64
-		x                [1]float64
-		label, miss, sed float64
+		in          [online.SpreadInputs]float64
+		x           [1]float64
+		label, miss float64
 	}
 	all := make([]row, rows)
 	p := 0.0
