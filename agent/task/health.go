@@ -11,16 +11,17 @@ import (
 
 // When a sensor is suspected. Both rules ask for what a series has never done, so they need no setting: rain that is 0 for weeks has always been so, and is not stuck.
 const (
-	stuckRows   = 6      // equal readings in a row at least
-	stuckTimes  = 2      // and so many times the longest stretch before
-	stuckWarm   = 24     // changes seen before anything is judged
-	restShare   = 0.1    // of all readings: a series that rests so often is never stuck there, as rain at 0
-	spikeTimes  = 3      // times the farthest that a reading was from those before it
-	spikeWarm   = 100    // readings seen before anything is judged
-	spikeForget = 0.9998 // per reading, of the farthest: half of it in 3,500
-	spikeLearn  = 1.1    // a spike moves the farthest by so much
-	recentRows  = 5      // readings whose median the next is held against
-	jumpRows    = 3      // spikes in a row are a jump: of its beginning and its end people are told
+	stuckRows   = 6       // equal readings in a row at least
+	stuckTimes  = 2       // and so many times the longest stretch before
+	stuckWarm   = 24      // changes seen before anything is judged
+	stuckForget = 0.99985 // per reading, of the longest: half of it in 4,600
+	restShare   = 0.1     // of all readings: a series that rests so often is never stuck there, as rain at 0
+	spikeTimes  = 3       // times the farthest that a reading was from those before it
+	spikeWarm   = 100     // readings seen before anything is judged
+	spikeForget = 0.9998  // per reading, of the farthest: half of it in 3,500
+	spikeLearn  = 1.1     // a spike moves the farthest by so much
+	recentRows  = 5       // readings whose median the next is held against
+	jumpRows    = 3       // spikes in a row are a jump: of its beginning and its end people are told
 	newNormal   = 24 * time.Hour
 	normalRows  = 12 // readings at least, until a jump that lasted newNormal is what is usual from then on
 )
@@ -47,7 +48,7 @@ type health struct {
 	since    int64   // time of the first of them
 	stuck    bool    // people were told
 	rest     float64 // the value of the longest finished run: many series have one at which they stand still, such as 0 or the least that can be measured
-	longest  float64 // the longest finished run at rest
+	longest  float64 // the longest finished run at rest, slowly forgotten
 	resting  float64 // readings in finished runs at rest
 	other    float64 // and at any other value
 	changes  int64
@@ -135,6 +136,7 @@ func (h *health) add(t int64, v float64, f wire.Flags) (tell []change) {
 		tell = append(tell, change{eventStuck, "stuck", h.since, h.run, v})
 	}
 	h.readings++
+	h.longest, h.other = h.longest*stuckForget, h.other*stuckForget
 	if f&wire.FlagSpike != 0 {
 		return append(tell, h.away(t, v)...)
 	}
