@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/online"
+	"skerry.dev/compute/state"
 )
 
 // TestEchoSmooths lets a model see a slow wave through much noise, each row by itself: a correction that hears the echo of its predictions must learn to smooth them, one without cannot.
@@ -60,6 +61,84 @@ func TestEchoSilence(t *testing.T) {
 			if da[k] != db[k] || da[k] != da[k] {
 				t.Fatalf("row %d: %v after silence, %v without", i, da, db)
 			}
+		}
+	}
+}
+
+// kept is what a snapshot holds.
+type kept interface {
+	Save(*state.Writer)
+	Load(*state.Reader)
+}
+
+// restarted returns fresh in the state of p.
+func restarted[T kept](t *testing.T, p, fresh T) T {
+	t.Helper()
+	var w state.Writer
+	p.Save(&w)
+	r := &state.Reader{B: w.B}
+	if fresh.Load(r); r.Err() != nil || len(r.B) != 0 {
+		t.Fatalf("load: %v, %d bytes left", r.Err(), len(r.B))
+	}
+	return fresh
+}
+
+// TestCorrectionsResume holds that an echo, the correction that hears it and the spread of its errors go on after restarts at any row as if nothing had happened, with labels ten rows late.
+func TestCorrectionsResume(t *testing.T) {
+	inputs := make([]online.Input, 1)
+	newEcho := func() *online.Echo { return online.NewEcho(online.Schema{Inputs: inputs}) }
+	newCorrector := func() *online.CorrectorRegressor {
+		c, err := online.NewCorrectorRegressor(online.Schema{Inputs: append(inputs[:1:1], newEcho().Inputs()...)}, 4, online.LinearOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	newSpread := func() *online.Spread {
+		s, err := online.NewSpread(inputs)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	const rows, late = 400, 10
+	play := func(restart bool) (said [2][]float64) {
+		rng := rand.New(rand.NewPCG(9, 9))
+		e, c, s := newEcho(), newCorrector(), newSpread()
+		xs, whys, ys := make([][5]float64, rows), make([][online.SpreadInputs]float64, rows), make([]float64, rows)
+		for i := range rows {
+			if restart {
+				e, c, s = restarted(t, e, newEcho()), restarted(t, c, newCorrector()), restarted(t, s, newSpread())
+			}
+			x := &xs[i]
+			x[0], ys[i] = rng.NormFloat64(), 10*math.Sin(float64(i)/40)
+			if x[4] = ys[i] + rng.NormFloat64(); i%17 == 3 {
+				x[4] = math.NaN()
+			}
+			e.Into(x[1:4], x[4:])
+			p := c.Predict(x[:])
+			s.Into(whys[i][:], p, math.Abs(p-x[4]))
+			said[0], said[1] = append(said[0], p), append(said[1], s.Expect(whys[i][:], x[:]))
+			if j := i - late; j >= 0 {
+				c.Learn(xs[j][:], ys[j], 1)
+				s.Learn(whys[j][:], xs[j][:], ys[j], ys[j]-said[0][j])
+			}
+		}
+		return said
+	}
+	whole, again := play(false), play(true)
+	for k, name := range []string{"prediction", "spread"} {
+		known := 0
+		for i := range rows {
+			if math.Float64bits(whole[k][i]) != math.Float64bits(again[k][i]) {
+				t.Fatalf("row %d: %s %v, with restarts %v", i, name, whole[k][i], again[k][i])
+			}
+			if whole[k][i] == whole[k][i] {
+				known++
+			}
+		}
+		if known < rows/2 {
+			t.Errorf("only %d of %d rows have a %s", known, rows, name)
 		}
 	}
 }

@@ -1,14 +1,48 @@
 package hoeffding_test
 
 import (
+	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"testing"
 
 	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/hoeffding"
 )
+
+// maker makes a learner.
+type maker struct {
+	name string
+	make func() (online.Classifier, error)
+}
+
+// growing returns the learners that are named, in one order, with their options.
+func growing(s online.Schema, options map[string]hoeffding.Options) (list []maker) {
+	for _, name := range slices.Sorted(maps.Keys(options)) {
+		o := options[name]
+		list = append(list, maker{name, func() (online.Classifier, error) {
+			switch name {
+			case "tree":
+				return hoeffding.NewTree(s, o)
+			case "adaptive":
+				return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: o})
+			case "fast":
+				return hoeffding.NewFast(s, hoeffding.FastOptions{Options: o})
+			case "bagging":
+				return hoeffding.NewBagging(s, hoeffding.EnsembleOptions{Options: o})
+			case "forest":
+				return hoeffding.NewForest(s, hoeffding.EnsembleOptions{Options: o})
+			case "patches":
+				return hoeffding.NewPatches(s, hoeffding.EnsembleOptions{Options: o})
+			}
+			return nil, fmt.Errorf("no learner %q", name)
+		}})
+	}
+	return list
+}
 
 // TestBytesAreTrue compares what learners say of their memory with what the heap grew by.
 func TestBytesAreTrue(t *testing.T) {
@@ -17,17 +51,7 @@ func TestBytesAreTrue(t *testing.T) {
 	}
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 30)}
 	eager := hoeffding.Options{Grace: 20, Delta: 0.1, Tau: 0.9}
-	for _, l := range []struct {
-		name string
-		make func() (online.Classifier, error)
-	}{
-		{"tree", func() (online.Classifier, error) { return hoeffding.NewTree(s, eager) }},
-		{"adaptive", func() (online.Classifier, error) {
-			return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: eager})
-		}},
-		{"forest", func() (online.Classifier, error) { return hoeffding.NewForest(s, hoeffding.EnsembleOptions{}) }},
-		{"patches", func() (online.Classifier, error) { return hoeffding.NewPatches(s, hoeffding.EnsembleOptions{}) }},
-	} {
+	for _, l := range growing(s, map[string]hoeffding.Options{"tree": eager, "adaptive": eager, "forest": {}, "patches": {}}) {
 		rng := rand.New(rand.NewPCG(1, 2))
 		x := make([]float64, len(s.Inputs))
 		var before, after runtime.MemStats
@@ -65,25 +89,7 @@ func TestSteadyState(t *testing.T) {
 	}
 	s := online.Schema{Classes: 2, Inputs: make([]online.Input, 30)}
 	o := hoeffding.Options{Seed: 1, MaxBytes: 256 << 10}
-	for _, l := range []struct {
-		name string
-		make func() (online.Classifier, error)
-	}{
-		{"tree", func() (online.Classifier, error) { return hoeffding.NewTree(s, o) }},
-		{"adaptive", func() (online.Classifier, error) {
-			return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: o})
-		}},
-		{"fast", func() (online.Classifier, error) { return hoeffding.NewFast(s, hoeffding.FastOptions{Options: o}) }},
-		{"bagging", func() (online.Classifier, error) {
-			return hoeffding.NewBagging(s, hoeffding.EnsembleOptions{Options: o})
-		}},
-		{"forest", func() (online.Classifier, error) {
-			return hoeffding.NewForest(s, hoeffding.EnsembleOptions{Options: o})
-		}},
-		{"patches", func() (online.Classifier, error) {
-			return hoeffding.NewPatches(s, hoeffding.EnsembleOptions{Options: o})
-		}},
-	} {
+	for _, l := range growing(s, map[string]hoeffding.Options{"tree": o, "adaptive": o, "fast": o, "bagging": o, "forest": o, "patches": o}) {
 		c, err := l.make()
 		if err != nil {
 			t.Fatal(err)
