@@ -93,7 +93,12 @@ func defaultAgent() *AgentConfig {
 		Hub:  AgentHub{BandwidthBack: 256 << 10},
 		Cache: AgentCache{MaxBytes: 256 << 20, CommitRecords: 100, CommitInterval: spec.Duration(time.Second),
 			CommitAcks: 16},
-		Govern:    Govern{Interval: spec.Duration(30 * time.Second), MemoryLimit: 256 << 20, MinFreeBytes: 64 << 20, MinFreeShare: 0.1},
+		Govern: Govern{
+			Interval:     spec.Duration(30 * time.Second),
+			MemoryLimit:  256 << 20,
+			MinFreeBytes: 64 << 20,
+			MinFreeShare: 0.1,
+		},
 		Inference: Inference{Compile: true},
 		Log:       Log{Level: "info", Format: "text"},
 	}

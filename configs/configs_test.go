@@ -174,7 +174,8 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestEveryVariableIsKnown finds the variables that any program or test of ours reads. One that the loader does not know would keep agent and hub from starting wherever it is set.
+// TestEveryVariableIsKnown finds the variables that any program or test of ours reads. One that
+// the loader does not know would keep agent and hub from starting wherever it is set.
 func TestEveryVariableIsKnown(t *testing.T) {
 	known, literal, found := allEnvs(), regexp.MustCompile(`"(SKERRY_[A-Z_]*[A-Z])"`), 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {

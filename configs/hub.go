@@ -62,8 +62,12 @@ func defaultHub() *HubConfig {
 		Inference:   Inference{Compile: true},
 		Training:    HubTrain{Auto: true, Threads: 2},
 		Streams:     HubStreams{Telemetry: 8 << 30, Events: 1 << 30},
-		Lake:        HubLake{CompactEvery: spec.Duration(time.Minute), CompactAge: spec.Duration(15 * time.Minute), LabelAge: spec.Duration(90 * 24 * time.Hour)},
-		Log:         Log{Level: "info", Format: "text"},
+		Lake: HubLake{
+			CompactEvery: spec.Duration(time.Minute),
+			CompactAge:   spec.Duration(15 * time.Minute),
+			LabelAge:     spec.Duration(90 * 24 * time.Hour),
+		},
+		Log: Log{Level: "info", Format: "text"},
 	}
 }
 
@@ -142,10 +146,25 @@ type Rollout struct {
 
 func defaultML() *MLConfig {
 	return &MLConfig{
-		ModelSelection: ModelSelection{Families: []string{"gbdt", "forest", "linear", "mlp"}, Budget: spec.Duration(time.Minute)},
-		Streaming: Streaming{AdaptiveLearning: AdaptiveLearning{Enabled: true, FirstLabels: 2000, DriftEvents: 3, RetrainingThreshold: 0.15, MinLabels: 2000,
-			Cooldown: spec.Duration(30 * 24 * time.Hour)}},
-		Rollout: Rollout{Auto: true, MinShadow: 48, Probation: 48, MaxRegression: 0.05, MaxLatency: spec.Duration(time.Millisecond)},
+		ModelSelection: ModelSelection{
+			Families: []string{"gbdt", "forest", "linear", "mlp"},
+			Budget:   spec.Duration(time.Minute),
+		},
+		Streaming: Streaming{AdaptiveLearning: AdaptiveLearning{
+			Enabled:             true,
+			FirstLabels:         2000,
+			DriftEvents:         3,
+			RetrainingThreshold: 0.15,
+			MinLabels:           2000,
+			Cooldown:            spec.Duration(30 * 24 * time.Hour),
+		}},
+		Rollout: Rollout{
+			Auto:          true,
+			MinShadow:     48,
+			Probation:     48,
+			MaxRegression: 0.05,
+			MaxLatency:    spec.Duration(time.Millisecond),
+		},
 	}
 }
 

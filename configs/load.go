@@ -35,7 +35,8 @@ type Setting struct {
 	Env    string // the environment variable that sets it
 }
 
-// config is what a section of settings offers: defaults are set before anything is read, check reports every value that is not allowed.
+// config is what a section of settings offers: defaults are set before anything is read, check
+// reports every value that is not allowed.
 type config interface{ check(report) }
 
 // report adds a problem of the value at a dotted path.
@@ -209,7 +210,10 @@ func set(cfg any, leaves []leaf, key, value string) error {
 	}
 	parts := strings.Split(key, ".")
 	for i := len(parts) - 1; i >= 0; i-- {
-		n = &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: parts[i]}, n}}
+		n = &yaml.Node{
+			Kind:    yaml.MappingNode,
+			Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: parts[i]}, n},
+		}
 	}
 	d := spec.NewDecoder()
 	d.Decode(n, cfg)
@@ -307,7 +311,8 @@ func maskURL(s string) string {
 	return u.Redacted()
 }
 
-// otherEnvs are variables that are no configuration: of the command lines, of the kernels and of the tests.
+// otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
+// the tests.
 var otherEnvs = []string{
 	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
 	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES", "SKERRY_TEST_POSTGRES",

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TLS returns the TLS settings of the broker connection, nil when the system's roots do and no certificate is shown.
+// TLS returns the TLS settings of the broker connection, nil when the system's roots do and no
+// certificate is shown.
 func (m AgentMQTT) TLS() (*tls.Config, error) {
 	return clientTLS("mqtt", m.CAFile, m.CertFile, m.KeyFile)
 }
@@ -17,14 +18,24 @@ func (m AgentMQTT) TLS() (*tls.Config, error) {
 // TLS returns the TLS settings of connections to the hub, nil when the system's roots do.
 func (h AgentHub) TLS() (*tls.Config, error) { return clientTLS("hub", h.CAFile, "", "") }
 
-// Client returns an HTTP client for the hub. A timeout of 0 leaves requests unbounded, for downloads.
+// Client returns an HTTP client for the hub. A timeout of 0 leaves requests unbounded, for
+// downloads.
 func (h AgentHub) Client(timeout time.Duration) (*http.Client, error) {
 	conf, err := h.TLS()
 	if err != nil {
 		return nil, err
 	}
-	return &http.Client{Timeout: timeout, Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, TLSHandshakeTimeout: 15 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true}}, nil
+	return &http.Client{
+		Timeout: timeout,
+		Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			TLSClientConfig:       conf,
+			TLSHandshakeTimeout:   15 * time.Second,
+			ResponseHeaderTimeout: 30 * time.Second,
+			IdleConnTimeout:       30 * time.Second,
+			ForceAttemptHTTP2:     true,
+		},
+	}, nil
 }
 
 func clientTLS(section, ca, cert, key string) (*tls.Config, error) {

@@ -1,9 +1,13 @@
-// Package cache is the agent's one bbolt file: the outbox, the journal of engine inputs and the snapshots of learned state.
+// Package cache is the agent's one bbolt file: the outbox, the journal of engine inputs and the
+// snapshots of learned state.
 //
-// [Store.Commit] writes everything that belongs to one group of messages in one transaction: outbox chunks, one journal entry and, when due, snapshots that name the journal position
-// they contain. After a crash the newest snapshots plus the journal entries behind them rebuild the engines exactly.
+// [Store.Commit] writes everything that belongs to one group of messages in one transaction:
+// outbox chunks, one journal entry and, when due, snapshots that name the journal position they
+// contain. After a crash the newest snapshots plus the journal entries behind them rebuild the
+// engines exactly.
 //
-// A damaged file is noticed at Open, salvaged as far as its chunks can be read, kept aside and reported; the agent starts in any case.
+// A damaged file is noticed at Open, salvaged as far as its chunks can be read, kept aside and
+// reported; the agent starts in any case.
 package cache
 
 import (
@@ -38,14 +42,17 @@ var (
 type Options struct {
 	Dir    string
 	Outbox outbox.Options
-	// Check inspects a file that was not closed cleanly, in a way that survives a crash of the check itself (a child process). nil: CheckFile in this process.
+	// Check inspects a file that was not closed cleanly, in a way that survives a crash of the
+	// check itself (a child process). nil: CheckFile in this process.
 	Check func(path string) error
-	// Salvage copies what can be read of a damaged file into a new one, in the same way. nil: SalvageFile in this process.
+	// Salvage copies what can be read of a damaged file into a new one, in the same way. nil:
+	// SalvageFile in this process.
 	Salvage func(from, to string) error
 	Log     *slog.Logger
 }
 
-// Store is the open cache. Commit and the readers are for one goroutine; the outbox has its own rules.
+// Store is the open cache. Commit and the readers are for one goroutine; the outbox has its own
+// rules.
 type Store struct {
 	db     *bbolt.DB
 	box    *outbox.Outbox
@@ -103,14 +110,20 @@ func (s *Store) use(path string, box outbox.Options) error {
 }
 
 func open(path string, readOnly bool) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{Timeout: 2 * time.Second, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
-		PreLoadFreelist: readOnly}) // a check must meet what opening for writing would meet
+	return bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:         2 * time.Second,
+		NoFreelistSync:  true,
+		FreelistType:    bbolt.FreelistMapType,
+		ReadOnly:        readOnly,
+		PreLoadFreelist: readOnly,
+	}) // a check must meet what opening for writing would meet
 }
 
 // cleanMark exists while the file was closed cleanly.
 func (s *Store) cleanMark() string { return filepath.Join(s.dir, FileName+".clean") }
 
-// repair checks a file that was not closed cleanly and replaces it by what can be saved if it is damaged.
+// repair checks a file that was not closed cleanly and replaces it by what can be saved if it is
+// damaged.
 func (s *Store) repair(path string, opts Options) error {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -248,7 +261,8 @@ func trim(journal, snaps *bbolt.Bucket) error {
 		return err
 	}
 	c := journal.Cursor()
-	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.First() { // Next would skip an entry after a deletion
+	// Next would skip an entry after a deletion
+	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.First() {
 		if err := c.Delete(); err != nil {
 			return err
 		}
@@ -338,9 +352,10 @@ type Trouble uint8
 
 // The kinds of trouble.
 const (
-	Unknown  Trouble = iota // the state on disk is unknown: stop; the next start is a new run
-	Full                    // the disk or the file's cap is full: prune and try again
-	ReadOnly                // the file system became read-only: go on predicting, acknowledge nothing
+	Unknown Trouble = iota // the state on disk is unknown: stop; the next start is a new run
+	Full                   // the disk or the file's cap is full: prune and try again
+	// the file system became read-only: go on predicting, acknowledge nothing
+	ReadOnly
 )
 
 // Classify decides what a failed commit means.
@@ -354,8 +369,8 @@ func Classify(err error) Trouble {
 	return Unknown
 }
 
-// CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. A badly damaged file can crash the process, so the agent runs it
-// in a child.
+// CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. A
+// badly damaged file can crash the process, so the agent runs it in a child.
 func CheckFile(path string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -427,9 +442,11 @@ func checkChunk(path [][]byte, k, v []byte) error {
 	return nil
 }
 
-// SalvageFile writes what can be saved of a damaged file into a new one: the outbox. It reads the file's leaf pages one by one and trusts nothing else of its structure; chunks prove themselves
-// by their checksum. A page that is no longer in use may hold chunks that were applied or dropped long ago: the hub knows the first and is glad of the second. Learned state, the
-// journal and the numbers of series are left out: what may be damaged unseen is worth less than nothing.
+// SalvageFile writes what can be saved of a damaged file into a new one: the outbox. It reads the
+// file's leaf pages one by one and trusts nothing else of its structure; chunks prove themselves
+// by their checksum. A page that is no longer in use may hold chunks that were applied or dropped
+// long ago: the hub knows the first and is glad of the second. Learned state, the journal and the
+// numbers of series are left out: what may be damaged unseen is worth less than nothing.
 func SalvageFile(from, to string) error {
 	b, err := os.ReadFile(from)
 	if err != nil {
@@ -451,8 +468,9 @@ func SalvageFile(from, to string) error {
 	return errors.Join(err, dst.Close())
 }
 
-// The layout of bbolt's pages: id u64, flags u16, count u16, overflow u32, then per element of a leaf flags u32, pos u32 (from the element), ksize u32, vsize u32. The value of a small
-// bucket is root u64 = 0, sequence u64 and a page.
+// The layout of bbolt's pages: id u64, flags u16, count u16, overflow u32, then per element of a
+// leaf flags u32, pos u32 (from the element), ksize u32, vsize u32. The value of a small bucket
+// is root u64 = 0, sequence u64 and a page.
 const (
 	pageHeader   = 16
 	leafElement  = 16
@@ -462,7 +480,8 @@ const (
 	maxNesting   = 4
 )
 
-// leafValues adds the values of the leaf page that b begins with, if it is one. Every length is checked: the page may be anything.
+// leafValues adds the values of the leaf page that b begins with, if it is one. Every length is
+// checked: the page may be anything.
 func leafValues(values [][]byte, b []byte, depth int) [][]byte {
 	if depth > maxNesting || len(b) < pageHeader || binary.NativeEndian.Uint16(b[8:]) != leafPage {
 		return values

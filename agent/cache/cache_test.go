@@ -18,7 +18,8 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// TestMain lets this program serve as the child that looks at damaged files, as the agent's own does: bbolt panics in a goroutine of its own on some of them.
+// TestMain lets this program serve as the child that looks at damaged files, as the agent's own
+// does: bbolt panics in a goroutine of its own on some of them.
 func TestMain(m *testing.M) {
 	if job := os.Getenv("CACHE_CHILD"); job != "" {
 		err := CheckFile(os.Args[1])
@@ -81,7 +82,8 @@ func journal(t *testing.T, s *Store) (out []string) {
 	return out
 }
 
-// TestCommitAndReopen holds that one transaction carries everything, that a snapshot trims exactly the journal it contains, and that a reopened store has it all.
+// TestCommitAndReopen holds that one transaction carries everything, that a snapshot trims
+// exactly the journal it contains, and that a reopened store has it all.
 func TestCommitAndReopen(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
@@ -116,7 +118,8 @@ func TestCommitAndReopen(t *testing.T) {
 	}
 }
 
-// TestKilledIsCheckedAndClean holds that a file that was not closed is checked, found whole and used.
+// TestKilledIsCheckedAndClean holds that a file that was not closed is checked, found whole and
+// used.
 func TestKilledIsCheckedAndClean(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
@@ -135,7 +138,8 @@ func TestKilledIsCheckedAndClean(t *testing.T) {
 	}
 }
 
-// TestDamage flips bits, zeroes pages and truncates: the store opens in any case, keeps the old file aside, and what it still offers is what was stored.
+// TestDamage flips bits, zeroes pages and truncates: the store opens in any case, keeps the old
+// file aside, and what it still offers is what was stored.
 func TestDamage(t *testing.T) {
 	build := func(t *testing.T) (dir string) {
 		dir = t.TempDir()
@@ -235,7 +239,8 @@ func TestClassify(t *testing.T) {
 	}
 }
 
-// TestDamagedRunRecord holds that a file which bbolt finds whole and the outbox cannot read is salvaged too: the chunks are there, with a new record of their run.
+// TestDamagedRunRecord holds that a file which bbolt finds whole and the outbox cannot read is
+// salvaged too: the chunks are there, with a new record of their run.
 func TestDamagedRunRecord(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)

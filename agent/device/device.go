@@ -82,12 +82,20 @@ type Device struct {
 	began    time.Time
 }
 
-// Open reads configuration, identity, tasks and cache and restores the learned state. It connects nowhere.
+// Open reads configuration, identity, tasks and cache and restores the learned state. It connects
+// nowhere.
 func Open(opts Options) (_ *Device, err error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Device{opts: opts, cfg: opts.Config, log: opts.Log, stream: serve.NewStream(), metrics: prometheus.NewRegistry(), began: time.Now()}
+	d := &Device{
+		opts:    opts,
+		cfg:     opts.Config,
+		log:     opts.Log,
+		stream:  serve.NewStream(),
+		metrics: prometheus.NewRegistry(),
+		began:   time.Now(),
+	}
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -107,8 +115,19 @@ func Open(opts Options) (_ *Device, err error) {
 		return nil, err
 	}
 	d.tasks.Store(&tasks)
-	d.store, err = cache.Open(cache.Options{Dir: d.cfg.StateDir, Check: opts.Check, Salvage: opts.Salvage, Log: d.log, Outbox: outbox.Options{
-		Device: d.name, MaxBytes: int64(d.cfg.Cache.MaxBytes), BootID: bootID(), StartedAt: time.Now().UnixMicro(), ClockOK: trusted()}})
+	d.store, err = cache.Open(cache.Options{
+		Dir:     d.cfg.StateDir,
+		Check:   opts.Check,
+		Salvage: opts.Salvage,
+		Log:     d.log,
+		Outbox: outbox.Options{
+			Device:    d.name,
+			MaxBytes:  int64(d.cfg.Cache.MaxBytes),
+			BootID:    bootID(),
+			StartedAt: time.Now().UnixMicro(),
+			ClockOK:   trusted(),
+		},
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -118,8 +137,21 @@ func Open(opts Options) (_ *Device, err error) {
 	}
 	d.bridge.manager = d.manager
 	d.runtime, err = task.Open(task.Options{
-		Device: d.name, Store: d.store, Tasks: tasks, Plan: plan, Models: d.bridge.Models, Publish: d.publish, Stream: d.stream.Send, Heartbeat: d.heartbeat, Trusted: trusted,
-		MaxRecords: d.cfg.Cache.CommitRecords, MaxAcks: d.cfg.Cache.CommitAcks, MaxDelay: d.cfg.Cache.CommitInterval.Std(), Log: d.log, Metrics: task.NewMetrics(d.metrics)})
+		Device:     d.name,
+		Store:      d.store,
+		Tasks:      tasks,
+		Plan:       plan,
+		Models:     d.bridge.Models,
+		Publish:    d.publish,
+		Stream:     d.stream.Send,
+		Heartbeat:  d.heartbeat,
+		Trusted:    trusted,
+		MaxRecords: d.cfg.Cache.CommitRecords,
+		MaxAcks:    d.cfg.Cache.CommitAcks,
+		MaxDelay:   d.cfg.Cache.CommitInterval.Std(),
+		Log:        d.log,
+		Metrics:    task.NewMetrics(d.metrics),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -154,15 +186,27 @@ func (d *Device) hubURL() string {
 func (d *Device) openUpdater() error {
 	var v update.Verifier = untrusting{}
 	if d.id != nil {
-		c, err := trust.Open(trust.Options{Dir: d.cfg.TrustDir(), Root: d.id.TUFRoot(), Fetch: trust.FetchFunc(d.fetchMetadata)})
+		c, err := trust.Open(trust.Options{
+			Dir:   d.cfg.TrustDir(),
+			Root:  d.id.TUFRoot(),
+			Fetch: trust.FetchFunc(d.fetchMetadata),
+		})
 		if err != nil {
 			return fmt.Errorf("trust anchor: %w", err)
 		}
 		v = verifier{c}
 	}
 	var err error
-	d.manager, err = update.Open(v, newLoader(d.log, d.metrics), d.bridge, update.Options{Dir: d.cfg.SlotDir(), FloorFile: d.cfg.FloorPath(), HTTP: d.web, Authorize: d.authorize,
-		URL: func(digest string) string { return d.hubURL() + identity.PathArtifact + digest }, Events: d.updateEvent, Log: d.log, Tick: 250 * time.Millisecond})
+	d.manager, err = update.Open(v, newLoader(d.log, d.metrics), d.bridge, update.Options{
+		Dir:       d.cfg.SlotDir(),
+		FloorFile: d.cfg.FloorPath(),
+		HTTP:      d.web,
+		Authorize: d.authorize,
+		URL:       func(digest string) string { return d.hubURL() + identity.PathArtifact + digest },
+		Events:    d.updateEvent,
+		Log:       d.log,
+		Tick:      250 * time.Millisecond,
+	})
 	return err
 }
 
@@ -217,24 +261,69 @@ func (d *Device) openEdges(plan *source.Plan) error {
 	if err != nil {
 		return err
 	}
-	d.client, err = source.New(plan, source.Options{Broker: m.Broker, Device: d.name, ClientID: m.ClientID, Username: m.Username, Password: m.Password, TLS: tlsConfig, NoQoS1: m.QoS == 0,
-		KeepAlive: m.KeepAlive.Std(), MaxBackoff: m.MaxBackoff.Std(), MaxPayload: int(m.MaxPayload), Clock: clock, Log: d.log, Metrics: d.metrics})
+	d.client, err = source.New(plan, source.Options{
+		Broker:     m.Broker,
+		Device:     d.name,
+		ClientID:   m.ClientID,
+		Username:   m.Username,
+		Password:   m.Password,
+		TLS:        tlsConfig,
+		NoQoS1:     m.QoS == 0,
+		KeepAlive:  m.KeepAlive.Std(),
+		MaxBackoff: m.MaxBackoff.Std(),
+		MaxPayload: int(m.MaxPayload),
+		Clock:      clock,
+		Log:        d.log,
+		Metrics:    d.metrics,
+	})
 	if err != nil {
 		return err
 	}
 	var ingest http.Handler
 	if d.cfg.HTTP.Ingest {
-		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{MaxPayload: int(m.MaxPayload), Clock: clock, Log: d.log, Metrics: d.metrics})
+		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{
+			MaxPayload: int(m.MaxPayload),
+			Clock:      clock,
+			Log:        d.log,
+			Metrics:    d.metrics,
+		})
 		ingest = d.ingest
 	}
-	d.host = govern.New(govern.Options{Dir: d.cfg.StateDir, Interval: d.cfg.Govern.Interval.Std(), MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes), MinFreeShare: d.cfg.Govern.MinFreeShare,
-		MemoryLimit: int64(d.cfg.Govern.MemoryLimit), MaxWorkers: d.cfg.Govern.MaxWorkers, Samples: d.samples, Log: d.log, Metrics: d.metrics})
+	d.host = govern.New(govern.Options{
+		Dir:          d.cfg.StateDir,
+		Interval:     d.cfg.Govern.Interval.Std(),
+		MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes),
+		MinFreeShare: d.cfg.Govern.MinFreeShare,
+		MemoryLimit:  int64(d.cfg.Govern.MemoryLimit),
+		MaxWorkers:   d.cfg.Govern.MaxWorkers,
+		Samples:      d.samples,
+		Log:          d.log,
+		Metrics:      d.metrics,
+	})
 	if d.id != nil {
-		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{Device: d.name, Site: d.site, NATS: d.natsOptions, Hello: d.hello, Desired: d.desired, Status: d.linkChanged, Greeted: d.declareLost,
-			BackfillBytes: int(d.cfg.Hub.BandwidthBack), Log: d.log})
+		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{
+			Device:        d.name,
+			Site:          d.site,
+			NATS:          d.natsOptions,
+			Hello:         d.hello,
+			Desired:       d.desired,
+			Status:        d.linkChanged,
+			Greeted:       d.declareLost,
+			BackfillBytes: int(d.cfg.Hub.BandwidthBack),
+			Log:           d.log,
+		})
 	}
 	d.gauges()
-	d.server = serve.New(serve.Options{Listen: d.cfg.HTTP.Listen, Version: d.opts.Version, Status: d, Models: models{d}, Metrics: d.metrics, Ingest: ingest, Stream: d.stream, Log: d.log})
+	d.server = serve.New(serve.Options{
+		Listen:  d.cfg.HTTP.Listen,
+		Version: d.opts.Version,
+		Status:  d,
+		Models:  models{d},
+		Metrics: d.metrics,
+		Ingest:  ingest,
+		Stream:  d.stream,
+		Log:     d.log,
+	})
 	return nil
 }
 
@@ -298,7 +387,8 @@ func (d *Device) heartbeat() {
 // Tasks returns the tasks in force.
 func (d *Device) Tasks() []*spec.Task { return *d.tasks.Load() }
 
-// LoadTasks reads every *.yaml and *.yml file of a directory and compiles their plan. All problems are reported together.
+// LoadTasks reads every *.yaml and *.yml file of a directory and compiles their plan. All
+// problems are reported together.
 func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
 	var paths []string
 	for _, p := range []string{"*.yaml", "*.yml"} {
@@ -338,11 +428,13 @@ func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
 	return tasks, plan, err
 }
 
-// Run works until ctx ends. Readings are taken last and given up first, so that nothing is acknowledged that is not kept.
+// Run works until ctx ends. Readings are taken last and given up first, so that nothing is
+// acknowledged that is not kept.
 func (d *Device) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx)) // the runtime outlives what feeds it
+	// the runtime outlives what feeds it
+	inner, stopInner := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopInner()
 	var core, edges sync.WaitGroup
 	var errs errorList
@@ -430,7 +522,8 @@ func (d *Device) samples(hs []wire.Host) {
 	}
 }
 
-// watchTasks reloads the task files when their directory changes. Editors and Kubernetes replace files, so the directory is watched and changes are collected.
+// watchTasks reloads the task files when their directory changes. Editors and Kubernetes replace
+// files, so the directory is watched and changes are collected.
 func (d *Device) watchTasks(ctx context.Context) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -491,7 +584,8 @@ func sameTasks(a, b []*spec.Task) bool {
 	return slices.EqualFunc(a, b, func(x, y *spec.Task) bool { return x.Name == y.Name && x.Hash == y.Hash })
 }
 
-// updateEvent stores a step of an assignment as an event and tells the hub at once. The updater calls it without locks.
+// updateEvent stores a step of an assignment as an event and tells the hub at once. The updater
+// calls it without locks.
 func (d *Device) updateEvent(e update.Event) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -552,13 +646,29 @@ func (d *Device) report() {
 
 // Reported implements serve.Status: what the hub is told.
 func (d *Device) Reported() spec.Reported {
-	r := spec.Reported{Device: d.name, Site: d.site, Version: d.opts.Version, Run: d.store.Outbox().Run().String(), Generation: d.manager.Generation(), Time: time.Now().UnixMicro(),
-		Class: runtime.GOOS + "/" + runtime.GOARCH, Tasks: map[string]spec.ReportedTask{}, Health: "ok"}
+	r := spec.Reported{
+		Device:     d.name,
+		Site:       d.site,
+		Version:    d.opts.Version,
+		Run:        d.store.Outbox().Run().String(),
+		Generation: d.manager.Generation(),
+		Time:       time.Now().UnixMicro(),
+		Class:      runtime.GOOS + "/" + runtime.GOARCH,
+		Tasks:      map[string]spec.ReportedTask{},
+		Health:     "ok",
+	}
 	if d.id != nil {
 		r.Cohort = d.id.Cohort()
 	}
 	o := d.store.Outbox().Stats()
-	r.Outbox = spec.ReportedOutbox{PendingRecords: o.PendingRecords, PendingBytes: o.PendingBytes, CapBytes: o.CapBytes, BytesPerDay: o.BytesPerDay, OfflineDays: o.OfflineDays, Stored: map[string]uint64{}}
+	r.Outbox = spec.ReportedOutbox{
+		PendingRecords: o.PendingRecords,
+		PendingBytes:   o.PendingBytes,
+		CapBytes:       o.CapBytes,
+		BytesPerDay:    o.BytesPerDay,
+		OfflineDays:    o.OfflineDays,
+		Stored:         map[string]uint64{},
+	}
 	for c, n := range o.Stored {
 		r.Outbox.Stored[c.String()] = n
 	}
@@ -566,8 +676,21 @@ func (d *Device) Reported() spec.Reported {
 	r.LatencyUS = map[string]float64{"predict_p50": st.Latency.PredictP50, "predict_p99": st.Latency.PredictP99, "mqtt_to_prediction_p50": st.Latency.TotalP50, "mqtt_to_prediction_p99": st.Latency.TotalP99}
 	for _, t := range st.Tasks {
 		e := t.Engine
-		r.Tasks[t.Spec.Name] = spec.ReportedTask{Kind: string(t.Spec.Kind), Spec: t.Spec.Source, SpecHash: t.Spec.Hash, Watermark: max(e.Watermark, 0), Rows: e.Rows, Labels: e.Labels, Drifts: e.Drifts,
-			Champion: e.Champion, Version: t.Version, MAE: e.MAE, MAEBaseline: e.MAELast, Coverage: e.Coverage, Assignment: d.manager.Reported(t.Spec.Name)}
+		r.Tasks[t.Spec.Name] = spec.ReportedTask{
+			Kind:        string(t.Spec.Kind),
+			Spec:        t.Spec.Source,
+			SpecHash:    t.Spec.Hash,
+			Watermark:   max(e.Watermark, 0),
+			Rows:        e.Rows,
+			Labels:      e.Labels,
+			Drifts:      e.Drifts,
+			Champion:    e.Champion,
+			Version:     t.Version,
+			MAE:         e.MAE,
+			MAEBaseline: e.MAELast,
+			Coverage:    e.Coverage,
+			Assignment:  d.manager.Reported(t.Spec.Name),
+		}
 	}
 	if r.Reasons = d.reasons(st); len(r.Reasons) > 0 {
 		r.Health = "degraded"
@@ -630,7 +753,10 @@ func (d *Device) Links() map[string]bool {
 // gauges exports what is read rather than counted.
 func (d *Device) gauges() {
 	gauge := func(name, help string, f func() float64) {
-		d.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "skerry_agent_" + name, Help: help}, f))
+		d.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "skerry_agent_" + name,
+			Help: help,
+		}, f))
 	}
 	gauge("outbox_pending_records", "Records the hub has not applied yet.", func() float64 { return float64(d.store.Outbox().Stats().PendingRecords) })
 	gauge("outbox_pending_bytes", "Bytes of these records on disk.", func() float64 { return float64(d.store.Outbox().Stats().PendingBytes) })

@@ -92,7 +92,8 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Fatalf("not within 12 s: %s", what)
 }
 
-// TestAlone runs a device without a hub: it predicts, shows itself, takes over changed task files, keeps the old ones when the new are faulty, and continues after a restart.
+// TestAlone runs a device without a hub: it predicts, shows itself, takes over changed task
+// files, keeps the old ones when the new are faulty, and continues after a restart.
 func TestAlone(t *testing.T) {
 	dir, addr := t.TempDir(), freeAddr(t)
 	url := broker(t)

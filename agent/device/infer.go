@@ -2,7 +2,8 @@ package device
 
 import "skerry.dev/sync/oip"
 
-// models serves the champions of the tasks by the Open Inference Protocol. Inference by request never touches the tasks' engines.
+// models serves the champions of the tasks by the Open Inference Protocol. Inference by request
+// never touches the tasks' engines.
 type models struct{ d *Device }
 
 // List implements oip.Repository.
@@ -16,7 +17,8 @@ func (m models) List() []string {
 	return out
 }
 
-// Get implements oip.Repository. A version is the name people know ("pm25-next-hour@3") or a digest.
+// Get implements oip.Repository. A version is the name people know ("pm25-next-hour@3") or a
+// digest.
 func (m models) Get(name, version string) (oip.Model, bool) {
 	for _, t := range m.d.runtime.Status().Tasks {
 		if t.Spec.Name != name || t.Engine.Champion == "" || version != "" && version != t.Version && version != t.Engine.Champion {

@@ -19,7 +19,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// model is a loaded artifact that watches itself: it times every prediction and turns a panic into an error.
+// model is a loaded artifact that watches itself: it times every prediction and turns a panic
+// into an error.
 type model struct {
 	digest string
 	runner *artifact.Runner
@@ -31,7 +32,8 @@ type model struct {
 	panics int64
 }
 
-// slowNS is when an answer is asked for a second time: a preempted goroutine is not the model's fault, and a model that is slow is slow twice.
+// slowNS is when an answer is asked for a second time: a preempted goroutine is not the model's
+// fault, and a model that is slow is slow twice.
 const slowNS = 200_000
 
 // Predict implements engine.Model. Only the runtime's goroutine calls it.
@@ -78,12 +80,19 @@ type loader struct {
 
 // newLoader registers what it counts.
 func newLoader(log *slog.Logger, reg prometheus.Registerer) loader {
-	l := loader{log: log, faults: prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_agent_module_faults_total", Help: "Calls of WebAssembly features that ended without a result: the feature was missing."})}
+	l := loader{
+		log: log,
+		faults: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_agent_module_faults_total",
+			Help: "Calls of WebAssembly features that ended without a result: the feature was missing.",
+		}),
+	}
 	reg.MustRegister(l.faults)
 	return l
 }
 
-// tell counts what modules of a model have failed to answer since the last time, and logs the first.
+// tell counts what modules of a model have failed to answer since the last time, and logs the
+// first.
 func (l loader) tell(m *model) {
 	n, err := m.runner.Faults()
 	if n == m.faults {
@@ -287,8 +296,16 @@ func (b *bridge) paired(name string, probation bool) (spec.Paired, bool) {
 	if probation {
 		candidate = s.Champion
 	}
-	p := spec.Paired{Rows: s.Paired.Rows, Labelled: s.Paired.Labelled, Warm: s.Paired.Warm, SumIncumbent: s.Paired.SumIncumbent, SumCandidate: s.Paired.SumCandidate,
-		SumDiff: s.Paired.SumDiff, SumDiff2: s.Paired.SumDiff2, NonFinite: s.Paired.NonFinite}
+	p := spec.Paired{
+		Rows:         s.Paired.Rows,
+		Labelled:     s.Paired.Labelled,
+		Warm:         s.Paired.Warm,
+		SumIncumbent: s.Paired.SumIncumbent,
+		SumCandidate: s.Paired.SumCandidate,
+		SumDiff:      s.Paired.SumDiff,
+		SumDiff2:     s.Paired.SumDiff2,
+		NonFinite:    s.Paired.NonFinite,
+	}
 	if p.Rows > 0 {
 		p.Disagreement = s.Paired.SumDisagreement / float64(p.Rows)
 	}
@@ -309,7 +326,8 @@ func (b *bridge) Running(name string) (champion, beside string) {
 	return s.Champion, s.Shadow
 }
 
-// reconcile brings the runtime's champions to what the updater holds active, after both have restored themselves.
+// reconcile brings the runtime's champions to what the updater holds active, after both have
+// restored themselves.
 func (b *bridge) reconcile(ctx context.Context) error {
 	for _, t := range b.tasks() {
 		want, version := b.manager.Active(t.Name)

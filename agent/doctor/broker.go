@@ -11,12 +11,14 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// probeMessages are published to find the broker's limits: more than mosquitto's default queue of 1000 behind its window of 20.
+// probeMessages are published to find the broker's limits: more than mosquitto's default queue of
+// 1000 behind its window of 20.
 const probeMessages = 1200
 
 // BrokerLimits is what a broker does for one client that does not acknowledge.
 type BrokerLimits struct {
-	Window  int // QoS 1 messages delivered before the first acknowledgement, at most the number probed
+	// QoS 1 messages delivered before the first acknowledgement, at most the number probed
+	Window  int
 	Kept    int // of the messages published meanwhile, delivered in the end
 	Probed  int
 	TookAll bool // nothing was dropped
@@ -49,7 +51,8 @@ func broker(ctx context.Context, o Options) []Result {
 		"raise max_queued_messages of the broker (mosquitto: max_queued_messages 100000): a burst or a restart of the agent loses readings otherwise"})
 }
 
-// ProbeBroker connects, subscribes to a topic of its own without acknowledging, publishes to it and counts what arrives.
+// ProbeBroker connects, subscribes to a topic of its own without acknowledging, publishes to it
+// and counts what arrives.
 func ProbeBroker(ctx context.Context, o Options) (BrokerLimits, error) {
 	limits := BrokerLimits{Probed: probeMessages}
 	device := o.Device

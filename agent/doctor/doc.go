@@ -1,5 +1,7 @@
-// Package doctor looks at everything an agent needs and says what to do about what is wrong: task files, broker, clock, disk, keys and hub.
+// Package doctor looks at everything an agent needs and says what to do about what is wrong: task
+// files, broker, clock, disk, keys and hub.
 //
-// Each check stands alone and is bounded in time, so that a report comes on a box without a broker, a hub or an enrolment. The checks change nothing: the broker is
-// probed on a topic of its own with a session that is removed afterwards.
+// Each check stands alone and is bounded in time, so that a report comes on a box without a
+// broker, a hub or an enrolment. The checks change nothing: the broker is probed on a topic of
+// its own with a session that is removed afterwards.
 package doctor

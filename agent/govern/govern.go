@@ -70,7 +70,13 @@ func New(opts Options) *Governor {
 	if opts.MaxWorkers > 0 && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(opts.MaxWorkers, runtime.NumCPU()))
 	}
-	g := &Governor{opts: opts, sensors: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "skerry_host", Help: "What the host measures: percent, bytes, degrees Celsius, load."}, []string{"metric"})}
+	g := &Governor{
+		opts: opts,
+		sensors: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skerry_host",
+			Help: "What the host measures: percent, bytes, degrees Celsius, load.",
+		}, []string{"metric"}),
+	}
 	if opts.Metrics != nil {
 		opts.Metrics.MustRegister(g.sensors)
 	}

@@ -12,36 +12,42 @@ import (
 	"skerry.dev/compute/online/forecast"
 )
 
-// ForecastOptions of a prequential forecast of a column: after each row the next Horizon rows are foreseen, and each forecast is scored when its row comes.
+// ForecastOptions of a prequential forecast of a column: after each row the next Horizon rows are
+// foreseen, and each forecast is scored when its row comes.
 type ForecastOptions struct {
 	Name     string // of the file, for messages
 	Target   string
 	Horizon  int
 	Seasons  []int // nil: found in the first rows; empty: none
 	Learner  string
-	Level    float64                 // of intervals; default 0.9
-	Progress func(row, rows int)     // may be nil
-	Visit    func(r *TableRow) error // rows with a value, and what was foreseen of them Horizon rows before; may be nil
+	Level    float64             // of intervals; default 0.9
+	Progress func(row, rows int) // may be nil
+	// rows with a value, and what was foreseen of them Horizon rows before; may be nil
+	Visit func(r *TableRow) error
 }
 
 // ForecastReport is what such a run measured. Rows count from 0, without the header.
 type ForecastReport struct {
-	File      string                      `json:"file"`
-	Rows      int                         `json:"rows"` // that have a value
-	Target    string                      `json:"target"`
-	Learner   string                      `json:"learner"`
-	Horizon   int                         `json:"horizon"`
-	Season    []int                       `json:"season"`       // rows; empty when there is none
-	Found     bool                        `json:"season_found"` // in the first rows, not given
-	Metrics   *ForecastMetrics            `json:"metrics"`
-	Baselines map[string]*ForecastMetrics `json:"baselines"` // last and seasonal; without a season both are the last value
-	Experts   []ExpertSummary             `json:"experts"`   // of auto; losses are mean absolute errors of recent trials
-	Speed     float64                     `json:"rows_per_second"`
-	Bytes     int                         `json:"state_bytes"`
-	Curve     []CurvePoint                `json:"-"`
+	File    string           `json:"file"`
+	Rows    int              `json:"rows"` // that have a value
+	Target  string           `json:"target"`
+	Learner string           `json:"learner"`
+	Horizon int              `json:"horizon"`
+	Season  []int            `json:"season"`       // rows; empty when there is none
+	Found   bool             `json:"season_found"` // in the first rows, not given
+	Metrics *ForecastMetrics `json:"metrics"`
+	// last and seasonal; without a season both are the last value
+	Baselines map[string]*ForecastMetrics `json:"baselines"`
+	// of auto; losses are mean absolute errors of recent trials
+	Experts []ExpertSummary `json:"experts"`
+	Speed   float64         `json:"rows_per_second"`
+	Bytes   int             `json:"state_bytes"`
+	Curve   []CurvePoint    `json:"-"`
 }
 
-// ForecastMetrics are the errors at the horizon, and their means over the horizons from 1 on. The unit of MASE is the mean absolute change of the column against one season ago, the first where there are two.
+// ForecastMetrics are the errors at the horizon, and their means over the horizons from 1 on. The
+// unit of MASE is the mean absolute change of the column against one season ago, the first where
+// there are two.
 type ForecastMetrics struct {
 	ForecastErrors
 	Coverage *float64        `json:"coverage,omitempty"` // of the intervals at the horizon
@@ -57,7 +63,8 @@ type ForecastErrors struct {
 	MASE  *float64 `json:"mase"`  // nil, too, where the column repeats exactly
 }
 
-// Forecast runs a forecaster over a column of a CSV file with a header line. Rows are taken for equally far apart.
+// Forecast runs a forecaster over a column of a CSV file with a header line. Rows are taken for
+// equally far apart.
 func Forecast(ctx context.Context, r io.Reader, o ForecastOptions) (*ForecastReport, error) {
 	f, err := frame.ReadCSV(r, frame.Options{})
 	if err != nil {
@@ -82,15 +89,16 @@ type forecastRun struct {
 	last     *foreseen
 	seasonal *foreseen
 	adaptive *conformal.Adaptive
-	bands    []band  // of the newest Horizon rows
-	size     float64 // mean absolute error at the horizon: the half-width that the conformal factor multiplies
-	scored   float64
-	covered  float64
-	issued   float64
-	width    float64
-	errors   float64 // since the last point of the curve
-	lasts    float64
-	points   int
+	bands    []band // of the newest Horizon rows
+	// mean absolute error at the horizon: the half-width that the conformal factor multiplies
+	size    float64
+	scored  float64
+	covered float64
+	issued  float64
+	width   float64
+	errors  float64 // since the last point of the curve
+	lasts   float64
+	points  int
 }
 
 // band is the interval around what was foreseen Horizon rows ahead.
@@ -119,7 +127,12 @@ func newForecastRun(f *frame.Frame, o *ForecastOptions) (*forecastRun, error) {
 	if o.Level == 0 {
 		o.Level = 0.9
 	}
-	r := &forecastRun{o: o, y: c.Values, adaptive: conformal.NewAdaptive(o.Level, sizeRows), bands: make([]band, o.Horizon)}
+	r := &forecastRun{
+		o:        o,
+		y:        c.Values,
+		adaptive: conformal.NewAdaptive(o.Level, sizeRows),
+		bands:    make([]band, o.Horizon),
+	}
 	seasons := o.Seasons
 	if seasons == nil {
 		seasons = forecast.FindSeasons(r.y, len(r.y))
@@ -133,7 +146,15 @@ func newForecastRun(f *frame.Frame, o *ForecastOptions) (*forecastRun, error) {
 	if r.seasonal, err = newForeseen(forecast.SeasonalNaive, seasons, o.Horizon); err != nil {
 		return nil, err
 	}
-	r.rep = &ForecastReport{File: o.Name, Target: c.Name, Learner: r.own.f.Options().Learner, Horizon: o.Horizon, Season: append([]int{}, seasons...), Found: o.Seasons == nil, Experts: []ExpertSummary{}}
+	r.rep = &ForecastReport{
+		File:    o.Name,
+		Target:  c.Name,
+		Learner: r.own.f.Options().Learner,
+		Horizon: o.Horizon,
+		Season:  append([]int{}, seasons...),
+		Found:   o.Seasons == nil,
+		Experts: []ExpertSummary{},
+	}
 	return r, nil
 }
 
@@ -190,7 +211,14 @@ func (r *forecastRun) score(i int, y float64) error {
 	if r.o.Visit == nil {
 		return nil
 	}
-	return r.o.Visit(&TableRow{Row: i, Truth: y, Predicted: p, Lower: b.lower, Upper: b.upper, ModelLoss: math.NaN()})
+	return r.o.Visit(&TableRow{
+		Row:       i,
+		Truth:     y,
+		Predicted: p,
+		Lower:     b.lower,
+		Upper:     b.upper,
+		ModelLoss: math.NaN(),
+	})
 }
 
 // interval goes around the forecast just made of the row Horizon after i.
@@ -243,13 +271,20 @@ func seasonalChange(y []float64, seasons []int) float64 {
 	return sum / n
 }
 
-// WritePlot draws the error at the horizon over the rows as an SVG picture, with that of the last value.
+// WritePlot draws the error at the horizon over the rows as an SVG picture, with that of the last
+// value.
 func (r *ForecastReport) WritePlot(w io.Writer) error {
-	t := &TableReport{Kind: "regression", Target: fmt.Sprintf("%s, %d rows ahead,", r.Target, r.Horizon), Learner: r.Learner, Curve: r.Curve}
+	t := &TableReport{
+		Kind:    "regression",
+		Target:  fmt.Sprintf("%s, %d rows ahead,", r.Target, r.Horizon),
+		Learner: r.Learner,
+		Curve:   r.Curve,
+	}
 	return t.WritePlot(w)
 }
 
-// foreseen is a forecaster with the forecasts it made after each of the newest rows, and their errors by horizon.
+// foreseen is a forecaster with the forecasts it made after each of the newest rows, and their
+// errors by horizon.
 type foreseen struct {
 	f             *forecast.Forecaster
 	made          []float64 // Horizon numbers for each of the newest Horizon rows

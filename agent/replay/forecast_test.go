@@ -48,7 +48,8 @@ func TestForecast(t *testing.T) {
 	if *m.MAE > 0.85**seasonal.MAE || *m.MAE > 0.2**last.MAE || *m.RMSE < *m.MAE || *m.Mean.SMAPE > *seasonal.Mean.SMAPE || *m.MASE > 0.85 || math.Abs(*seasonal.MASE-1) > 0.1 {
 		t.Errorf("MAE %v, RMSE %v, MASE %v, mean sMAPE %v; last %v; seasonal %v, MASE %v, mean sMAPE %v", *m.MAE, *m.RMSE, *m.MASE, *m.Mean.SMAPE, *last.MAE, *seasonal.MAE, *seasonal.MASE, *seasonal.Mean.SMAPE)
 	}
-	if *m.Coverage < 0.86 || *m.Coverage > 0.94 || *m.Width < 1 || *m.Width > 4 { // ±1.64 deviations of 0.5 are 1.64 wide
+	// ±1.64 deviations of 0.5 are 1.64 wide
+	if *m.Coverage < 0.86 || *m.Coverage > 0.94 || *m.Width < 1 || *m.Width > 4 {
 		t.Errorf("coverage %v, width %v", *m.Coverage, *m.Width)
 	}
 	if len(r.Curve) < 150 {
@@ -64,7 +65,8 @@ func TestForecast(t *testing.T) {
 func TestForecastByHand(t *testing.T) {
 	var rows []TableRow
 	r := foresee(t, "load,x\n1,0\n2,0\n4,0\n,0\n3,0\n", ForecastOptions{Horizon: 2, Seasons: []int{}, Learner: "last", Visit: func(r *TableRow) error { rows = append(rows, *r); return nil }})
-	// Two rows ahead: row 2 from row 0, 4 against 1; row 4 from row 2, 3 against 4. One ahead: row 1, 2 against 1; row 2, 4 against 2; row 4 from the gap, filled with 4.
+	// Two rows ahead: row 2 from row 0, 4 against 1; row 4 from row 2, 3 against 4. One ahead:
+	// row 1, 2 against 1; row 2, 4 against 2; row 4 from the gap, filled with 4.
 	for _, c := range []struct {
 		what string
 		got  *float64
@@ -79,7 +81,8 @@ func TestForecastByHand(t *testing.T) {
 	}
 }
 
-// TestForecastDoesNotLookAhead changes what comes after a row: no forecast made until then may change.
+// TestForecastDoesNotLookAhead changes what comes after a row: no forecast made until then may
+// change.
 func TestForecastDoesNotLookAhead(t *testing.T) {
 	play := func(text string) map[int]float64 {
 		said := map[int]float64{}

@@ -8,7 +8,8 @@ import (
 	"math"
 )
 
-// WritePlot draws the error of a run over its rows as an SVG picture: the learner's, the last value's, and the rows where drift was found.
+// WritePlot draws the error of a run over its rows as an SVG picture: the learner's, the last
+// value's, and the rows where drift was found.
 func (r *TableReport) WritePlot(w io.Writer) error {
 	const width, height, left, top, right, bottom = 900.0, 360.0, 64.0, 40.0, 16.0, 44.0
 	b := bufio.NewWriter(w)

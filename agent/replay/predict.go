@@ -15,14 +15,16 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Prediction is what an artifact says of one row, in the target's unit. Lower and Upper are NaN without models or calibration for them.
+// Prediction is what an artifact says of one row, in the target's unit. Lower and Upper are NaN
+// without models or calibration for them.
 type Prediction struct {
 	Row, For            int64
 	Value, Lower, Upper float64
 	Classes             []float64 // class probabilities; belongs to the predictor
 }
 
-// Table describes an artifact's inputs as the series of a file, so that columns are found by their names. A task, when there is one, adds its declared ranges.
+// Table describes an artifact's inputs as the series of a file, so that columns are found by
+// their names. A task, when there is one, adds its declared ranges.
 func Table(a *artifact.Artifact, t *spec.Task) (*source.Plan, error) {
 	if t != nil {
 		if err := Fits(a, t); err != nil {
@@ -32,13 +34,19 @@ func Table(a *artifact.Artifact, t *spec.Task) (*source.Plan, error) {
 	}
 	s := &spec.Task{Name: a.Manifest.Task, Path: "artifact", Kind: spec.Kind(a.Manifest.Kind)}
 	for _, in := range a.Manifest.Inputs {
-		s.Inputs = append(s.Inputs, spec.Input{Series: in.Name, Topic: "file", Unit: in.Unit, Categories: in.Categories})
+		s.Inputs = append(s.Inputs, spec.Input{
+			Series:     in.Name,
+			Topic:      "file",
+			Unit:       in.Unit,
+			Categories: in.Categories,
+		})
 	}
 	return source.Compile([]*spec.Task{s})
 }
 
-// Predict reads rows, brings them into event-time order and runs each through the artifact's pipeline with the rows before it as its history. Values outside the
-// declared range count as missing, as on a device. It returns the number of rows.
+// Predict reads rows, brings them into event-time order and runs each through the artifact's
+// pipeline with the rows before it as its history. Values outside the declared range count as
+// missing, as on a device. It returns the number of rows.
 func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact, plan *source.Plan, files source.FileOptions, visit func(i, n int, p *Prediction) error) (int, error) {
 	c := collector{plan: plan, width: len(a.Manifest.Inputs), inputs: map[int]int{}}
 	for i, in := range a.Manifest.Inputs {
@@ -84,7 +92,8 @@ func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact
 	return len(c.rows), nil
 }
 
-// interval applies the artifact's calibration, as a device does before it has seen a label of its own.
+// interval applies the artifact's calibration, as a device does before it has seen a label of its
+// own.
 func (p *Prediction) interval(c *artifact.Calibration) {
 	if p.Classes != nil || len(c.Scores) == 0 {
 		return

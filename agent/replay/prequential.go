@@ -2,10 +2,12 @@ package replay
 
 import "math"
 
-// TableMetrics are those of a run. R2 is against the mean of all labels; Coverage is that of the intervals, or sets of classes, that were issued.
+// TableMetrics are those of a run. R2 is against the mean of all labels; Coverage is that of the
+// intervals, or sets of classes, that were issued.
 type TableMetrics struct {
 	Accuracy *float64 `json:"accuracy,omitempty"`
-	Kappa    *float64 `json:"kappa,omitempty"` // Cohen's: 0 is as good as guessing by the shares of the classes
+	// Cohen's: 0 is as good as guessing by the shares of the classes
+	Kappa    *float64 `json:"kappa,omitempty"`
 	MacroF1  *float64 `json:"macro_f1,omitempty"`
 	LogLoss  *float64 `json:"logloss,omitempty"`
 	MAE      *float64 `json:"mae,omitempty"`

@@ -18,7 +18,8 @@ import (
 // Options of a run. Task is required.
 type Options struct {
 	Task *spec.Task
-	// Model becomes the champion before the first message at or after ActivateAt (microseconds; 0: at once). nil: the baselines only.
+	// Model becomes the champion before the first message at or after ActivateAt (microseconds;
+	// 0: at once). nil: the baselines only.
 	Model      *artifact.Artifact
 	ActivateAt int64
 	// Label sees every label in order. nil: nobody does.
@@ -27,30 +28,33 @@ type Options struct {
 	Progress func(messages int, at int64)
 }
 
-// Summary is what a run measured. Errors are those of labels whose prediction was finite. Figures that nothing was measured for are 0.
+// Summary is what a run measured. Errors are those of labels whose prediction was finite. Figures
+// that nothing was measured for are 0.
 type Summary struct {
-	Task          string             `json:"task"`
-	Kind          string             `json:"kind"`
-	File          string             `json:"file"`
-	From          time.Time          `json:"from"`
-	To            time.Time          `json:"to"`
-	Messages      int                `json:"messages"`
-	Rows          int64              `json:"rows"`
-	Predictions   int64              `json:"predictions"`
-	Labels        int64              `json:"labels"`
-	Late          int64              `json:"late"`
-	Repeats       int64              `json:"repeats"`
-	Conflicts     int64              `json:"conflicts"`
-	OutOfRange    int64              `json:"out_of_range"`
-	MAE           float64            `json:"mae"`
-	RMSE          float64            `json:"rmse"`
-	MAELast       float64            `json:"mae_last_value"`
-	Ratio         float64            `json:"ratio"`              // mae / mae_last_value
-	Accuracy      float64            `json:"accuracy,omitempty"` // classification: share of labels on the right side of one half
-	Nominal       float64            `json:"coverage_nominal"`
-	Coverage      float64            `json:"coverage"`
-	IntervalScore float64            `json:"interval_score"`
-	IntervalLast  float64            `json:"interval_score_last_value"` // of the trailing quantiles of the last value's error, on the same labels
+	Task        string    `json:"task"`
+	Kind        string    `json:"kind"`
+	File        string    `json:"file"`
+	From        time.Time `json:"from"`
+	To          time.Time `json:"to"`
+	Messages    int       `json:"messages"`
+	Rows        int64     `json:"rows"`
+	Predictions int64     `json:"predictions"`
+	Labels      int64     `json:"labels"`
+	Late        int64     `json:"late"`
+	Repeats     int64     `json:"repeats"`
+	Conflicts   int64     `json:"conflicts"`
+	OutOfRange  int64     `json:"out_of_range"`
+	MAE         float64   `json:"mae"`
+	RMSE        float64   `json:"rmse"`
+	MAELast     float64   `json:"mae_last_value"`
+	Ratio       float64   `json:"ratio"` // mae / mae_last_value
+	// classification: share of labels on the right side of one half
+	Accuracy      float64 `json:"accuracy,omitempty"`
+	Nominal       float64 `json:"coverage_nominal"`
+	Coverage      float64 `json:"coverage"`
+	IntervalScore float64 `json:"interval_score"`
+	// of the trailing quantiles of the last value's error, on the same labels
+	IntervalLast  float64            `json:"interval_score_last_value"`
 	IntervalRatio float64            `json:"interval_ratio"`
 	Events        []Event            `json:"events"`
 	Weights       map[string]float64 `json:"weights"` // of the experts at the end
@@ -74,12 +78,13 @@ type ModelSummary struct {
 	Digest      string    `json:"digest"`
 	ActivatedAt time.Time `json:"activated_at"`
 	TrainTo     time.Time `json:"train_to"`
-	Seen        int64     `json:"labels_seen_in_training"` // labels below that lie before the end of its training data
-	Labels      int64     `json:"labels"`
-	MAE         float64   `json:"mae"`
-	Published   float64   `json:"mae_published"`
-	Last        float64   `json:"mae_last_value"`
-	Ratio       float64   `json:"ratio"` // mae_published / mae_last_value
+	// labels below that lie before the end of its training data
+	Seen      int64   `json:"labels_seen_in_training"`
+	Labels    int64   `json:"labels"`
+	MAE       float64 `json:"mae"`
+	Published float64 `json:"mae_published"`
+	Last      float64 `json:"mae_last_value"`
+	Ratio     float64 `json:"ratio"` // mae_published / mae_last_value
 }
 
 // Fits refuses an artifact made for another task than t.
@@ -137,7 +142,8 @@ type run struct {
 	model                                              struct{ n, abs, published, base float64 }
 }
 
-// seen is the newest reading of a series: files repeat lines, and the agent's gate drops what a broker repeats.
+// seen is the newest reading of a series: files repeat lines, and the agent's gate drops what a
+// broker repeats.
 type seen struct {
 	time  int64
 	value float64
@@ -209,9 +215,17 @@ func (r *run) activate(at int64) error {
 	if err != nil {
 		return err
 	}
-	l := engine.Loaded{ID: r.opts.Model.Digest, Model: artifact.Model{Runner: runner}, Usual: r.opts.Model.Usual}
+	l := engine.Loaded{
+		ID:    r.opts.Model.Digest,
+		Model: artifact.Model{Runner: runner},
+		Usual: r.opts.Model.Usual,
+	}
 	r.active = true
-	r.sum.Model = &ModelSummary{Digest: l.ID, ActivatedAt: time.UnixMicro(at).UTC(), TrainTo: time.UnixMicro(r.opts.Model.Manifest.TrainTo).UTC()}
+	r.sum.Model = &ModelSummary{
+		Digest:      l.ID,
+		ActivatedAt: time.UnixMicro(at).UTC(),
+		TrainTo:     time.UnixMicro(r.opts.Model.Manifest.TrainTo).UTC(),
+	}
 	return r.engine.Install(l)
 }
 
@@ -226,7 +240,14 @@ func (r *run) take(o *engine.Output) error {
 		}
 	}
 	for _, e := range o.Events {
-		r.sum.Events = append(r.sum.Events, Event{Time: time.UnixMicro(e.Time).UTC(), Kind: string(e.Kind), Detector: e.Detector, Series: e.Series, Others: slices.Clone(e.Others), Value: e.Value})
+		r.sum.Events = append(r.sum.Events, Event{
+			Time:     time.UnixMicro(e.Time).UTC(),
+			Kind:     string(e.Kind),
+			Detector: e.Detector,
+			Series:   e.Series,
+			Others:   slices.Clone(e.Others),
+			Value:    e.Value,
+		})
 	}
 	return nil
 }

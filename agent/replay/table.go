@@ -38,12 +38,13 @@ type TableOptions struct {
 	Kind     string   // classification or regression; "": by the target's values
 	Learners []string // none: Auto
 	Set      learner.Settings
-	Model    *artifact.Artifact // a hub's model for the columns, which joins the learners with a local corrector; nil: none
-	Detector drift.Detector     // of the errors; nil: none
-	Watching string             // its name
-	Delay    int                // how many more rows are predicted before a row's label is known
-	Level    float64            // of intervals; default 0.9
-	Share    float64            // of the committee; default 0.01
+	// a hub's model for the columns, which joins the learners with a local corrector; nil: none
+	Model    *artifact.Artifact
+	Detector drift.Detector // of the errors; nil: none
+	Watching string         // its name
+	Delay    int            // how many more rows are predicted before a row's label is known
+	Level    float64        // of intervals; default 0.9
+	Share    float64        // of the committee; default 0.01
 	Seed     uint64
 	Progress func(row, rows int) // may be nil
 	Visit    func(r *TableRow) error
@@ -57,7 +58,8 @@ type TableRow struct {
 	Lower, Upper float64   // NaN for classes and before enough errors are known
 	Classes      []float64 // probabilities; belongs to the run
 	Set          []bool    // classes that hold the truth with probability Level; belongs to the run
-	ModelLoss    float64   // of the hub's model alone: log loss, or the absolute error; NaN without one
+	// of the hub's model alone: log loss, or the absolute error; NaN without one
+	ModelLoss float64
 }
 
 // TableReport is what a run over a table measured. Rows count from 0, without the header.
@@ -74,20 +76,23 @@ type TableReport struct {
 	Baselines map[string]*TableMetrics `json:"baselines"`
 	Experts   []ExpertSummary          `json:"experts"`
 	Drifts    []int                    `json:"drifts"`
-	Dropped   []string                 `json:"dropped,omitempty"` // columns that are no inputs, and why
-	Speed     float64                  `json:"rows_per_second"`
-	Bytes     int                      `json:"state_bytes"`
-	Curve     []CurvePoint             `json:"-"`
+	// columns that are no inputs, and why
+	Dropped []string     `json:"dropped,omitempty"`
+	Speed   float64      `json:"rows_per_second"`
+	Bytes   int          `json:"state_bytes"`
+	Curve   []CurvePoint `json:"-"`
 }
 
-// ExpertSummary is one expert's mean loss (log loss, or the absolute error) and its weight at the end.
+// ExpertSummary is one expert's mean loss (log loss, or the absolute error) and its weight at the
+// end.
 type ExpertSummary struct {
 	Name   string  `json:"name"`
 	Loss   float64 `json:"loss"`
 	Weight float64 `json:"weight"`
 }
 
-// CurvePoint is the mean error of the rows up to Row since the point before: the share of wrong classes, or the mean absolute error.
+// CurvePoint is the mean error of the rows up to Row since the point before: the share of wrong
+// classes, or the mean absolute error.
 type CurvePoint struct {
 	Row         int
 	Error, Last float64
@@ -96,7 +101,8 @@ type CurvePoint struct {
 // curvePoints is how many points the curve of a run has.
 const curvePoints = 200
 
-// Prequential runs learners over a CSV file with a header line: each row is predicted, then scored, then learned.
+// Prequential runs learners over a CSV file with a header line: each row is predicted, then
+// scored, then learned.
 func Prequential(ctx context.Context, r io.Reader, o TableOptions) (*TableReport, error) {
 	f, err := frame.ReadCSV(r, frame.Options{})
 	if err != nil {
@@ -138,7 +144,16 @@ func newTable(f *frame.Frame, o *TableOptions) (*table, error) {
 	if o.Delay < 0 || o.Delay > MaxDelay {
 		return nil, fmt.Errorf("delay %d: must be 0 to %d rows", o.Delay, MaxDelay)
 	}
-	t := &table{o: o, rep: &TableReport{File: o.Name, Delay: o.Delay, Detector: o.Watching, Learner: strings.Join(o.Learners, ","), Drifts: []int{}}}
+	t := &table{
+		o: o,
+		rep: &TableReport{
+			File:     o.Name,
+			Delay:    o.Delay,
+			Detector: o.Watching,
+			Learner:  strings.Join(o.Learners, ","),
+			Drifts:   []int{},
+		},
+	}
 	target, err := named(f, "target", o.Target)
 	if err != nil {
 		return nil, err
@@ -168,10 +183,14 @@ func named(f *frame.Frame, what, name string) (*frame.Column, error) {
 	return c, nil
 }
 
-// labels decides what the target is and numbers its classes: in the order of their names, or of the numbers.
+// labels decides what the target is and numbers its classes: in the order of their names, or of
+// the numbers.
 func (t *table) labels(c *frame.Column) error {
 	if c.Type == frame.Time || c.Missing() == c.Len() {
-		return fmt.Errorf("target %q holds %s: must be numbers or classes, in some rows at least", c.Name, map[bool]string{true: "times", false: "no value"}[c.Type == frame.Time])
+		return fmt.Errorf("target %q holds %s: must be numbers or classes, in some rows at least", c.Name, map[bool]string{
+			true:  "times",
+			false: "no value",
+		}[c.Type == frame.Time])
 	}
 	var whole []float64
 	if c.Type == frame.Number {
@@ -297,7 +316,8 @@ func (t *table) inputs(f *frame.Frame, target *frame.Column) error {
 	return nil
 }
 
-// experts sets the committee up: the learners that were named on the columns alone, or Auto's, which see the newest labels as well.
+// experts sets the committee up: the learners that were named on the columns alone, or Auto's,
+// which see the newest labels as well.
 func (t *table) experts() error {
 	t.recent, t.echo = online.NewRecent(t.s), online.NewEcho(t.s)
 	t.echoAt = len(t.s.Inputs) + len(t.recent.Inputs())
@@ -367,7 +387,12 @@ func (t *table) run(ctx context.Context) (*TableReport, error) {
 	began := time.Now()
 	ring := make([]waiting, t.o.Delay+1)
 	for k := range ring {
-		ring[k] = waiting{x: make([]float64, t.saidAt+t.c.Width()), out: make([]float64, t.c.Room()), p: make([]float64, t.c.Width()), set: make([]bool, t.s.Classes)}
+		ring[k] = waiting{
+			x:   make([]float64, t.saidAt+t.c.Width()),
+			out: make([]float64, t.c.Room()),
+			p:   make([]float64, t.c.Width()),
+			set: make([]bool, t.s.Classes),
+		}
 	}
 	s, err := newScores(t)
 	if err != nil {
@@ -447,7 +472,8 @@ func (t *table) predict(w *waiting) {
 	}
 }
 
-// persist is what the newest label says: the same again, for classes with the share of rows in which that was right.
+// persist is what the newest label says: the same again, for classes with the share of rows in
+// which that was right.
 func (t *table) persist(out []float64, last float64) {
 	if t.s.Classes == 0 || last != last {
 		out[0] = last
@@ -490,7 +516,13 @@ type scores struct {
 }
 
 func newScores(t *table) (*scores, error) {
-	s := &scores{t: t, own: newPrequential(t.s.Classes), last: newPrequential(t.s.Classes), mode: newPrequential(t.s.Classes), counts: make([]float64, t.s.Classes)}
+	s := &scores{
+		t:      t,
+		own:    newPrequential(t.s.Classes),
+		last:   newPrequential(t.s.Classes),
+		mode:   newPrequential(t.s.Classes),
+		counts: make([]float64, t.s.Classes),
+	}
 	s.adaptive = conformal.NewAdaptive(t.o.Level, 500)
 	var err error
 	s.spread, err = online.NewSpread(t.s.Inputs)
@@ -538,7 +570,15 @@ func (s *scores) label(w *waiting, y float64) error {
 		s.base(w, y)
 		s.own.interval(w.set[int(y)], float64(w.size))
 		s.adaptive.Update(conformal.SetScore(w.p[int(y)]), w.set[int(y)], float64(t.o.Delay))
-		row = TableRow{Row: w.row, Truth: y, Predicted: float64(choice), Lower: math.NaN(), Upper: math.NaN(), Classes: w.p, Set: w.set}
+		row = TableRow{
+			Row:       w.row,
+			Truth:     y,
+			Predicted: float64(choice),
+			Lower:     math.NaN(),
+			Upper:     math.NaN(),
+			Classes:   w.p,
+			Set:       w.set,
+		}
 		wrong := 0.0
 		if choice != int(y) {
 			wrong = 1
@@ -596,7 +636,8 @@ func (t *table) modelLoss(w *waiting, y float64) float64 {
 	return math.Abs(y - said[0])
 }
 
-// base scores the baselines: the newest label, and the most frequent class or the mean so far. Before the first label they say class 0 or 0.
+// base scores the baselines: the newest label, and the most frequent class or the mean so far.
+// Before the first label they say class 0 or 0.
 func (s *scores) base(w *waiting, y float64) {
 	last := w.last
 	if last != last {

@@ -73,7 +73,8 @@ func TestPrequentialClasses(t *testing.T) {
 	}
 }
 
-// TestPrequentialDelay holds that labels are used when they are known and not before: each value is that of the row before, so with labels one row late or more the last label is useless.
+// TestPrequentialDelay holds that labels are used when they are known and not before: each value
+// is that of the row before, so with labels one row late or more the last label is useless.
 func TestPrequentialDelay(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	var b strings.Builder
@@ -150,7 +151,8 @@ func TestPrequentialRefuses(t *testing.T) {
 	}
 }
 
-// TestAutoOnRealStreams holds the default learner to what river's best single models reach (docs/performance/online.md); the larger streams are in test/bench/online.
+// TestAutoOnRealStreams holds the default learner to what river's best single models reach
+// (docs/performance/online.md); the larger streams are in test/bench/online.
 func TestAutoOnRealStreams(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
 	if testing.Short() {

@@ -61,7 +61,8 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 	return m, nil
 }
 
-// predict writes what the model says of a row: probabilities by the table's classes, or a number; NaN when it has no answer. Rows must come in order.
+// predict writes what the model says of a row: probabilities by the table's classes, or a number;
+// NaN when it has no answer. Rows must come in order.
 func (m *tableModel) predict(dst []float64, row int) {
 	for i, c := range m.columns {
 		v := c.Values[row]

@@ -20,9 +20,11 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Status is what the server asks about the running agent. Its methods are called concurrently and must not block.
+// Status is what the server asks about the running agent. Its methods are called concurrently and
+// must not block.
 type Status interface {
-	// Reported is the state that the hub is told as well; its health and reasons are shown as they are.
+	// Reported is the state that the hub is told as well; its health and reasons are shown as
+	// they are.
 	Reported() spec.Reported
 	// Ready reports whether predictions are being made, and why not.
 	Ready() (ok bool, reason string)
@@ -87,7 +89,11 @@ func New(opts Options) *Server {
 		mux.Handle("POST /v1/ingest/{topic...}", opts.Ingest)
 	}
 	if opts.Models != nil {
-		oip.New(opts.Models, oip.Options{Name: "skerry-agent", Version: opts.Version, Ready: func() bool { ok, _ := opts.Status.Ready(); return ok }}).Register(mux)
+		oip.New(opts.Models, oip.Options{
+			Name:    "skerry-agent",
+			Version: opts.Version,
+			Ready:   func() bool { ok, _ := opts.Status.Ready(); return ok },
+		}).Register(mux)
 	}
 	s.handler = http.NewCrossOriginProtection().Handler(mux)
 	return s
@@ -107,8 +113,14 @@ func (s *Server) Run(ctx context.Context) error {
 
 // Serve is Run on an open listener, which it closes.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s.handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn)}
+	srv := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelWarn),
+	}
 	s.opts.Log.Info("http listens", "address", l.Addr().String())
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
@@ -137,7 +149,8 @@ func page(content []byte) http.HandlerFunc {
 	}
 }
 
-// Health is the answer of /health: "ok", or "degraded" with reasons. It is HTTP 200 in both cases: a degraded agent predicts.
+// Health is the answer of /health: "ok", or "degraded" with reasons. It is HTTP 200 in both
+// cases: a degraded agent predicts.
 type Health struct {
 	Status  string   `json:"status"`
 	Reasons []string `json:"reasons"`
@@ -175,8 +188,16 @@ func (s *Server) detailed(w http.ResponseWriter, _ *http.Request) {
 	runtime.ReadMemStats(&mem)
 	r := s.opts.Status.Reported()
 	ok, reason := s.opts.Status.Ready()
-	d := Detailed{Health: healthOf(r), Version: s.opts.Version, UptimeS: int64(time.Since(s.started) / time.Second), Ready: ok, Links: s.opts.Status.Links(),
-		HeapBytes: mem.HeapAlloc, Routines: runtime.NumGoroutine(), State: r}
+	d := Detailed{
+		Health:    healthOf(r),
+		Version:   s.opts.Version,
+		UptimeS:   int64(time.Since(s.started) / time.Second),
+		Ready:     ok,
+		Links:     s.opts.Status.Links(),
+		HeapBytes: mem.HeapAlloc,
+		Routines:  runtime.NumGoroutine(),
+		State:     r,
+	}
 	if !ok {
 		d.Reasons = append(d.Reasons, "not ready: "+reason)
 	}

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Stream carries predictions and events to whoever listens on /v1/stream. Sending never waits: a listener that is too slow misses messages and is told how many.
-// Safe for concurrent use.
+// Stream carries predictions and events to whoever listens on /v1/stream. Sending never waits: a
+// listener that is too slow misses messages and is told how many. Safe for concurrent use.
 type Stream struct {
 	mu        sync.Mutex // guards listeners
 	listeners map[*listener]struct{}
@@ -33,7 +33,8 @@ func NewStream() *Stream { return &Stream{listeners: map[*listener]struct{}{}} }
 // Active reports whether anybody listens, so that nobody needs to encode for nobody.
 func (s *Stream) Active() bool { return s.count.Load() > 0 }
 
-// Send passes data, a JSON document on one line, to every listener as an event of the given kind ("prediction", "event").
+// Send passes data, a JSON document on one line, to every listener as an event of the given kind
+// ("prediction", "event").
 func (s *Stream) Send(kind string, data []byte) {
 	if !s.Active() {
 		return

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// Notifier tells systemd that the program is ready and that its loop turns (sd_notify(3): one datagram per message). Without a NOTIFY_SOCKET every method does nothing.
-// Safe for concurrent use.
+// Notifier tells systemd that the program is ready and that its loop turns (sd_notify(3): one
+// datagram per message). Without a NOTIFY_SOCKET every method does nothing. Safe for concurrent
+// use.
 type Notifier struct {
 	socket string
 	every  time.Duration // how often Beat sends, half of the watchdog's time
@@ -42,8 +43,9 @@ func (n *Notifier) Status(text string) error {
 	return n.Send("STATUS=" + strings.ReplaceAll(text, "\n", " "))
 }
 
-// Beat feeds the watchdog. The loop that predicts calls it in every round, however short; it sends at most twice per watchdog time.
-// A timer must not call it: a loop that hangs has to be noticed.
+// Beat feeds the watchdog. The loop that predicts calls it in every round, however short; it
+// sends at most twice per watchdog time. A timer must not call it: a loop that hangs has to be
+// noticed.
 func (n *Notifier) Beat(now time.Time) error {
 	if n.every == 0 {
 		return nil
@@ -68,7 +70,10 @@ func (n *Notifier) Send(state string) error {
 	if n.socket == "" {
 		return nil
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"}) // a name that starts with @ is abstract
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{
+		Name: n.socket,
+		Net:  "unixgram",
+	}) // a name that starts with @ is abstract
 	if err != nil {
 		return fmt.Errorf("notify systemd: %w", err)
 	}

@@ -76,8 +76,8 @@ func quote(s string) string {
 	return s
 }
 
-// What is left open has a reason: the network (broker, hub), Unix sockets (the service manager's), and the state directory. Memory that is written and then
-// executed is never needed.
+// What is left open has a reason: the network (broker, hub), Unix sockets (the service
+// manager's), and the state directory. Memory that is written and then executed is never needed.
 const unit = `[Unit]
 Description=Skerry edge agent: predicts beside the sensors and syncs with the hub
 Wants=network-online.target
@@ -143,8 +143,14 @@ func (c *Config) kardianos() (kservice.Service, error) {
 	if err != nil {
 		return nil, err
 	}
-	conf := &kservice.Config{Name: c.Name, DisplayName: "Skerry agent", Description: "Predicts beside the sensors and syncs with the hub", Executable: c.Exec, Arguments: c.args(),
-		Option: kservice.KeyValue{"SystemdScript": text, "OnFailure": "restart", "OnFailureDelayDuration": "2s", "KeepAlive": true, "RunAtLoad": true, "DelayedAutoStart": false}}
+	conf := &kservice.Config{
+		Name:        c.Name,
+		DisplayName: "Skerry agent",
+		Description: "Predicts beside the sensors and syncs with the hub",
+		Executable:  c.Exec,
+		Arguments:   c.args(),
+		Option:      kservice.KeyValue{"SystemdScript": text, "OnFailure": "restart", "OnFailureDelayDuration": "2s", "KeepAlive": true, "RunAtLoad": true, "DelayedAutoStart": false},
+	}
 	if runtime.GOOS != "linux" {
 		conf.UserName = c.User
 	}
@@ -190,7 +196,8 @@ func State(c Config) (string, error) {
 	return "unknown", nil
 }
 
-// Run calls run with a context that ends when the service manager, or a signal on a terminal, wants the program to stop.
+// Run calls run with a context that ends when the service manager, or a signal on a terminal,
+// wants the program to stop.
 func Run(ctx context.Context, c Config, run func(context.Context) error) error {
 	if runtime.GOOS != "windows" || kservice.Interactive() {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

@@ -65,10 +65,12 @@ type Reading struct {
 	Value   float64 // a category is its index; never NaN
 }
 
-// Decoded is what a payload held. Its slices belong to the decoder and are valid until the next Decode.
+// Decoded is what a payload held. Its slices belong to the decoder and are valid until the next
+// Decode.
 type Decoded struct {
-	Readings []Reading      // sorted by time, those without a time last
-	Missing  int            // series that the topic carries and this payload did not, or sent null for
+	Readings []Reading // sorted by time, those without a time last
+	// series that the topic carries and this payload did not, or sent null for
+	Missing  int
 	Problems []*DecodeError // values that were left out, at most 16
 	Known    bool           // whether any series listens to the topic
 }
@@ -78,7 +80,8 @@ const (
 	maxProblems = 16
 )
 
-// Decoder turns payloads into readings by a plan. It reuses its memory and is not safe for concurrent use.
+// Decoder turns payloads into readings by a plan. It reuses its memory and is not safe for
+// concurrent use.
 type Decoder struct {
 	plan   *Plan
 	limit  int
@@ -99,7 +102,8 @@ func NewDecoder(p *Plan, limit int) *Decoder {
 	return &Decoder{plan: p, limit: limit, topics: map[string]*topicPlan{}}
 }
 
-// Decode reads one payload. The error is a *DecodeError when the document as a whole is refused; single wrong values are in Problems.
+// Decode reads one payload. The error is a *DecodeError when the document as a whole is refused;
+// single wrong values are in Problems.
 func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0]}
 	tp, cached := d.topics[topic]
@@ -217,7 +221,8 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 	}
 }
 
-// bare reads a payload that is the value itself: a number, true, false, or one of the categories, quoted or not.
+// bare reads a payload that is the value itself: a number, true, false, or one of the categories,
+// quoted or not.
 func (d *Decoder) bare(topic string, series int, payload []byte) {
 	s := &d.plan.series[series]
 	raw := bytes.Trim(payload, " \t\r\n\x00")
@@ -227,7 +232,13 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 		d.out.Missing++
 		return
 	case !utf8.Valid(raw):
-		d.problem(&DecodeError{Kind: ErrUTF8, Topic: topic, Path: "payload", Value: excerpt(raw), Allowed: "text must be valid UTF-8"})
+		d.problem(&DecodeError{
+			Kind:    ErrUTF8,
+			Topic:   topic,
+			Path:    "payload",
+			Value:   excerpt(raw),
+			Allowed: "text must be valid UTF-8",
+		})
 		return
 	case raw[0] == '{' || raw[0] == '[':
 		d.problem(&DecodeError{Kind: ErrType, Topic: topic, Path: "payload", Value: excerpt(raw),
@@ -236,7 +247,13 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 	case string(raw) == "true" || string(raw) == "false":
 		kind = valueBool
 	case notFinite(raw):
-		d.problem(&DecodeError{Kind: ErrNotFinite, Topic: topic, Path: "payload", Value: excerpt(raw), Allowed: "must be a finite number: send nothing when there is no value"})
+		d.problem(&DecodeError{
+			Kind:    ErrNotFinite,
+			Topic:   topic,
+			Path:    "payload",
+			Value:   excerpt(raw),
+			Allowed: "must be a finite number: send nothing when there is no value",
+		})
 		return
 	case raw[0] == '"' && len(raw) >= 2 && raw[len(raw)-1] == '"':
 		raw = raw[1 : len(raw)-1]
@@ -258,20 +275,32 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 func parseValue(s *Series, kind valueKind, raw []byte) (float64, *DecodeError) {
 	if len(s.Categories) > 0 {
 		if kind == valueObject || kind == valueArray {
-			return 0, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: "must be one of the categories " + list(s.Categories) + ", not " + kind.String()}
+			return 0, &DecodeError{
+				Kind:    ErrType,
+				Value:   excerpt(raw),
+				Allowed: "must be one of the categories " + list(s.Categories) + ", not " + kind.String(),
+			}
 		}
 		for i, c := range s.Categories {
 			if c == string(raw) {
 				return float64(i), nil
 			}
 		}
-		return 0, &DecodeError{Kind: ErrCategory, Value: excerpt(raw), Allowed: "must be one of the categories " + list(s.Categories)}
+		return 0, &DecodeError{
+			Kind:    ErrCategory,
+			Value:   excerpt(raw),
+			Allowed: "must be one of the categories " + list(s.Categories),
+		}
 	}
 	switch kind {
 	case valueNumber:
 		v, ok := parseNumber(raw)
 		if !ok {
-			return 0, &DecodeError{Kind: ErrRange, Value: excerpt(raw), Allowed: "must fit a 64-bit float, up to ±1.8e308"}
+			return 0, &DecodeError{
+				Kind:    ErrRange,
+				Value:   excerpt(raw),
+				Allowed: "must fit a 64-bit float, up to ±1.8e308",
+			}
 		}
 		return v, nil
 	case valueBool:
@@ -281,11 +310,23 @@ func parseValue(s *Series, kind valueKind, raw []byte) (float64, *DecodeError) {
 		return 0, nil
 	case valueString:
 		if num := (scanner{b: raw}); len(raw) > 0 && (raw[0] == '-' || (raw[0] >= '0' && raw[0] <= '9')) && num.number() && num.i == len(raw) {
-			return 0, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: "is a number in quotes: send it without quotes"}
+			return 0, &DecodeError{
+				Kind:    ErrType,
+				Value:   excerpt(raw),
+				Allowed: "is a number in quotes: send it without quotes",
+			}
 		}
-		return 0, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: "must be a number, true or false; for text give the input its categories"}
+		return 0, &DecodeError{
+			Kind:    ErrType,
+			Value:   excerpt(raw),
+			Allowed: "must be a number, true or false; for text give the input its categories",
+		}
 	}
-	return 0, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: "must be a number, true or false, not " + kind.String()}
+	return 0, &DecodeError{
+		Kind:    ErrType,
+		Value:   excerpt(raw),
+		Allowed: "must be a number, true or false, not " + kind.String(),
+	}
 }
 
 func list(words []string) string {

@@ -215,7 +215,8 @@ func TestParseNumber(t *testing.T) {
 	}
 }
 
-// FuzzDecode holds the scanner against encoding/json: what it accepts is JSON, and JSON it refuses has one of the stricter faults.
+// FuzzDecode holds the scanner against encoding/json: what it accepts is JSON, and JSON it
+// refuses has one of the stricter faults.
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{`{"ts":"2026-05-01T12:00:00Z","pm25":1.5,"env":{"temp":[1,2]},"wd":"N"}`, `[]`, `"\ud83d\ude00"`, `{"a":{"a":1},"b":[{"a":2}]}`, `1e400`,
 		`{"d":[{"ts":3,"v":30},{"ts":1,"v":10,"c":1}]}`, "true", `{"a":1,"a":2}`} {

@@ -18,19 +18,22 @@ import (
 
 // FileOptions says how to read a file of readings.
 type FileOptions struct {
-	// Time names the column of the event time, or several numeric columns "year,month,day,hour,minute,second" (the later ones may be left out).
-	// Default: the column "ts", "time", "timestamp" or "date", else year, month, day, hour.
+	// Time names the column of the event time, or several numeric columns
+	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the column
+	// "ts", "time", "timestamp" or "date", else year, month, day, hour.
 	Time string
-	// Format of a single time column: rfc3339, unix, unix_ms, unix_us or a Go layout such as "2006-01-02 15:04:05". Default: rfc3339, else common layouts
-	// without a zone, read as UTC.
+	// Format of a single time column: rfc3339, unix, unix_ms, unix_us or a Go layout such as
+	// "2006-01-02 15:04:05". Default: rfc3339, else common layouts without a zone, read as UTC.
 	Format string
-	// Columns maps a column to the series it holds. Default: the series whose name equals the column's when only letters and digits count,
-	// without their case ("PM2.5" is pm25).
+	// Columns maps a column to the series it holds. Default: the series whose name equals the
+	// column's when only letters and digits count, without their case ("PM2.5" is pm25).
 	Columns map[string]string
 }
 
-// File reads a CSV file with a header line, optionally compressed with gzip, and hands one message per line to the sink, in the file's order. Empty cells, NA and
-// NaN are missing. A cell that is no number and no category is an error that names line and column. Ack of its messages does nothing. It returns the number of messages.
+// File reads a CSV file with a header line, optionally compressed with gzip, and hands one
+// message per line to the sink, in the file's order. Empty cells, NA and NaN are missing. A cell
+// that is no number and no category is an error that names line and column. Ack of its messages
+// does nothing. It returns the number of messages.
 func File(ctx context.Context, path string, plan *Plan, opts FileOptions, sink Sink) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {

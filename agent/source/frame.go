@@ -12,9 +12,10 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// The MQTT client allocates whatever length a packet's header claims, up to 256 MB. frameConn reads the packet framing beside it: a
-// PUBLISH longer than limit is passed on cut to limit, so that the decoder can refuse and acknowledge it instead of
-// receiving it again for ever; any other packet of that length ends the connection.
+// The MQTT client allocates whatever length a packet's header claims, up to 256 MB. frameConn
+// reads the packet framing beside it: a PUBLISH longer than limit is passed on cut to limit, so
+// that the decoder can refuse and acknowledge it instead of receiving it again for ever; any
+// other packet of that length ends the connection.
 type frameConn struct {
 	net.Conn
 	r     *bufio.Reader
@@ -93,7 +94,8 @@ func (c *frameConn) next() error {
 	}
 }
 
-// dialBroker opens the transport of a broker URL: tcp://, mqtt://, tls://, ssl://, mqtts:// or unix://.
+// dialBroker opens the transport of a broker URL: tcp://, mqtt://, tls://, ssl://, mqtts:// or
+// unix://.
 func dialBroker(u *url.URL, tlsConf *tls.Config, timeout time.Duration, limit int) (net.Conn, error) {
 	d := &net.Dialer{Timeout: timeout}
 	host := func(port string) string {
@@ -131,8 +133,9 @@ func schemeError(scheme string) error {
 	return fmt.Errorf("broker address: scheme %q: must be tcp, mqtt, tls, ssl, mqtts or unix", scheme)
 }
 
-// noStore keeps nothing. paho's stores would hand a message that is not yet acknowledged to the handler again after a reconnect, beside
-// the broker's own redelivery; the PUBACK of the second copy could then confirm a different message that reuses the packet id.
+// noStore keeps nothing. paho's stores would hand a message that is not yet acknowledged to the
+// handler again after a reconnect, beside the broker's own redelivery; the PUBACK of the second
+// copy could then confirm a different message that reuses the packet id.
 type noStore struct{}
 
 func (noStore) Open()                  {}

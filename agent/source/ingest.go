@@ -12,9 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been published on the topic and answers once the
-// readings are durable. It answers 204 when they are stored; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413 above
-// the payload limit; 503 when they were not durable in time: send the payload again, a repeat with the same event time changes nothing.
+// Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been
+// published on the topic and answers once the readings are durable. It answers 204 when they are
+// stored; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
+// above the payload limit; 503 when they were not durable in time: send the payload again, a
+// repeat with the same event time changes nothing.
 type Ingest struct {
 	sink    Sink
 	limit   int
@@ -43,8 +45,15 @@ func NewIngest(plan *Plan, sink Sink, opts IngestOptions) *Ingest {
 	if opts.Wait == 0 {
 		opts.Wait = 10 * time.Second
 	}
-	return &Ingest{sink: sink, limit: o.MaxPayload, wait: opts.Wait, clock: o.Clock, m: newMetrics(opts.Metrics),
-		log: &complaints{log: o.Log, every: time.Minute}, plan: plan}
+	return &Ingest{
+		sink:  sink,
+		limit: o.MaxPayload,
+		wait:  opts.Wait,
+		clock: o.Clock,
+		m:     newMetrics(opts.Metrics),
+		log:   &complaints{log: o.Log, every: time.Minute},
+		plan:  plan,
+	}
 }
 
 // Replace makes p the plan of the requests from now on.
@@ -77,7 +86,8 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	now, ok := in.clock()
 	readings := account(in.m, in.log, dec, topic, body, now)
 	if len(readings) == 0 {
-		out, err := dec.Decode(topic, body) // once more for the answer: account has only reported it
+		// once more for the answer: account has only reported it
+		out, err := dec.Decode(topic, body)
 		switch {
 		case err != nil:
 			refuse(w, http.StatusBadRequest, err.Error())
@@ -92,7 +102,14 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	durable := make(chan struct{})
 	var once sync.Once
-	m := Message{Plan: plan, Topic: topic, Arrival: now, ClockOK: ok, Readings: readings, Ack: func() { once.Do(func() { close(durable) }) }}
+	m := Message{
+		Plan:     plan,
+		Topic:    topic,
+		Arrival:  now,
+		ClockOK:  ok,
+		Readings: readings,
+		Ack:      func() { once.Do(func() { close(durable) }) },
+	}
 	if err := in.sink.Message(r.Context(), m); err != nil {
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, err.Error())
@@ -113,5 +130,6 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func refuse(w http.ResponseWriter, status int, msg string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": msg}) // the client is gone when this fails
+	// the client is gone when this fails
+	_ = json.NewEncoder(w).Encode(map[string]string{"error": msg})
 }

@@ -17,7 +17,10 @@ type metrics struct {
 
 func newMetrics(r prometheus.Registerer) *metrics {
 	counter := func(name, help string) prometheus.Counter {
-		return register(r, prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_source_" + name, Help: help}))
+		return register(r, prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_source_" + name,
+			Help: help,
+		}))
 	}
 	return &metrics{
 		messages:   counter("messages_total", "Messages received by MQTT, HTTP or from files."),
@@ -28,8 +31,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		published:  counter("published_total", "Messages published to the MQTT broker."),
 		superseded: counter("publish_superseded_total", "Messages replaced by a newer one of their topic before they could be published."),
 		dropped:    counter("publish_dropped_total", "Messages dropped because too many waited to be published."),
-		errors: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_source_errors_total",
-			Help: "Payloads and single readings refused, by kind."}, []string{"kind"})),
+		errors: register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skerry_source_errors_total",
+			Help: "Payloads and single readings refused, by kind.",
+		}, []string{"kind"})),
 		connected: register(r, prometheus.NewGauge(prometheus.GaugeOpts{Name: "skerry_source_connected",
 			Help: "1 while the MQTT broker is connected."})),
 	}

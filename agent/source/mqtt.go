@@ -20,7 +20,8 @@ import (
 
 type mqttPacket = packets.ControlPacket
 
-// Message is one payload's readings, in arrival order. Readings belong to the caller of the Sink and are valid until Message returns.
+// Message is one payload's readings, in arrival order. Readings belong to the caller of the Sink
+// and are valid until Message returns.
 type Message struct {
 	Plan     *Plan  // what Reading.Series refers to
 	Topic    string // or the path of a file
@@ -28,41 +29,49 @@ type Message struct {
 	ClockOK  bool   // the device's clock is trusted
 	Dup      bool   // the broker has sent the message before
 	Readings []Reading
-	// Ack says that the readings are durable. It must be called once for every message, from any goroutine and in any order: PUBACKs are
-	// sent in the order of arrival (MQTT 3.1.1 [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does nothing:
-	// the broker sends the message again.
+	// Ack says that the readings are durable. It must be called once for every message, from any
+	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
+	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does
+	// nothing: the broker sends the message again.
 	Ack func()
 }
 
-// Sink takes messages that hold at least one reading. It may be called from several goroutines (MQTT, HTTP). It may block: the broker then waits
-// as well. An error ends the source.
+// Sink takes messages that hold at least one reading. It may be called from several goroutines
+// (MQTT, HTTP). It may block: the broker then waits as well. An error ends the source.
 type Sink interface {
 	Message(ctx context.Context, m Message) error
 }
 
-// Flusher is implemented by sinks that hold messages back. Flush is called once when the source stops, after the last Message and before it
-// disconnects: what becomes durable and is acknowledged in it is not sent again at the next start.
+// Flusher is implemented by sinks that hold messages back. Flush is called once when the source
+// stops, after the last Message and before it disconnects: what becomes durable and is
+// acknowledged in it is not sent again at the next start.
 type Flusher interface{ Flush() }
 
 // Options of a Client. Zero values take the defaults.
 type Options struct {
-	Broker   string // URL, "tcp://127.0.0.1:1883"
-	Device   string // for the status topic skerry/<device>/status
-	ClientID string // fixed over restarts; the broker keeps the session under it. Default "skerry-" + Device
+	Broker string // URL, "tcp://127.0.0.1:1883"
+	Device string // for the status topic skerry/<device>/status
+	// fixed over restarts; the broker keeps the session under it. Default "skerry-" + Device
+	ClientID string
 	Username string
 	Password string
 	TLS      *tls.Config // for tls:// brokers; nil: the system's roots
 
-	QoS            byte          // of the subscriptions, 0 or 1. Default 1; 0 loses readings whenever the agent or the link is down
+	// of the subscriptions, 0 or 1. Default 1; 0 loses readings whenever the agent or the link is
+	// down
+	QoS            byte
 	NoQoS1         bool          // subscribe with QoS 0
 	KeepAlive      time.Duration // default 30 s
 	ConnectTimeout time.Duration // default 10 s
 	MaxBackoff     time.Duration // longest wait between two attempts to connect, default 30 s
 	MaxPayload     int           // bytes, default 256 KiB
-	MaxQueued      int           // messages received and not yet taken by the sink, default 10,000; above it the connection is not read
-	MaxPublish     int           // messages waiting to be published, default 1,024
+	// messages received and not yet taken by the sink, default 10,000; above it the connection is
+	// not read
+	MaxQueued  int
+	MaxPublish int // messages waiting to be published, default 1,024
 
-	// Clock returns the time in microseconds and whether it is trusted. Default: the system's, trusted.
+	// Clock returns the time in microseconds and whether it is trusted. Default: the system's,
+	// trusted.
 	Clock func() (int64, bool)
 	Log   *slog.Logger
 	// Metrics receives the source's metrics; nil: they are counted and not exported.
@@ -149,8 +158,9 @@ func New(plan *Plan, opts Options) (*Client, error) {
 
 func (c *Client) statusTopic() string { return "skerry/" + c.opts.Device + "/status" }
 
-// connection makes the client of one connection. paho warns against connecting a client again: parts of the old connection may still run.
-// Nothing has to survive in it, the session is the broker's. lost gets the reason when the connection ends.
+// connection makes the client of one connection. paho warns against connecting a client again:
+// parts of the old connection may still run. Nothing has to survive in it, the session is the
+// broker's. lost gets the reason when the connection ends.
 func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	lost = make(chan error, 1)
 	o := mqtt.NewClientOptions()
@@ -172,8 +182,10 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetWriteTimeout(c.opts.ConnectTimeout)
 	o.SetBinaryWill(c.statusTopic(), []byte("offline"), 1, true)
 	o.SetDefaultPublishHandler(c.receive)
-	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err }) // called at most once
-	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one byte above the limit shows that it is too long.
+	// called at most once
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
+	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one
+	// byte above the limit shows that it is too long.
 	limit := c.opts.MaxPayload + 65535 + 4 + 1
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 		return dialBroker(c.url, c.opts.TLS, c.opts.ConnectTimeout, limit)
@@ -201,8 +213,8 @@ func (c *Client) Refused() []string {
 	return append([]string(nil), c.refused...)
 }
 
-// Replace makes p the plan from the next message on and adjusts the subscriptions. No message is lost: filters of both plans stay subscribed
-// until the new ones are.
+// Replace makes p the plan from the next message on and adjusts the subscriptions. No message is
+// lost: filters of both plans stay subscribed until the new ones are.
 func (c *Client) Replace(p *Plan) {
 	c.mu.Lock()
 	c.plan = p
@@ -213,20 +225,23 @@ func (c *Client) Replace(p *Plan) {
 	}
 }
 
-// Publish hands a payload to the broker, in order, without waiting. While the broker is away the last payload of each topic is kept; when more
-// than MaxPublish topics wait the oldest is dropped and counted. After a reconnect the last payload of each topic is sent again, because the
-// end of the old connection may have swallowed it. The payload must not be changed afterwards.
+// Publish hands a payload to the broker, in order, without waiting. While the broker is away the
+// last payload of each topic is kept; when more than MaxPublish topics wait the oldest is dropped
+// and counted. After a reconnect the last payload of each topic is sent again, because the end of
+// the old connection may have swallowed it. The payload must not be changed afterwards.
 func (c *Client) Publish(topic string, payload []byte, retain bool) {
 	c.out.add(topic, payload, retain)
 }
 
-// receive runs on paho's goroutine. It must not wait for the sink: paho reads ping replies behind the same queue.
+// receive runs on paho's goroutine. It must not wait for the sink: paho reads ping replies behind
+// the same queue.
 func (c *Client) receive(_ mqtt.Client, msg mqtt.Message) {
 	now, ok := c.opts.Clock()
 	c.inMu.Lock()
 	defer c.inMu.Unlock()
 	for len(c.queue) >= c.opts.MaxQueued && !c.closed {
-		c.inCond.Wait() // the limit protects memory: the broker is not read until the sink has caught up
+		// the limit protects memory: the broker is not read until the sink has caught up
+		c.inCond.Wait()
 	}
 	if c.closed {
 		return
@@ -258,8 +273,9 @@ func (c *Client) closeQueue() {
 	c.inMu.Unlock()
 }
 
-// Run connects, reconnects and feeds the sink until ctx ends or the sink fails. It then publishes what waits (at most a second), says offline and
-// disconnects; messages without Ack come again with the next run. It may be called once.
+// Run connects, reconnects and feeds the sink until ctx ends or the sink fails. It then publishes
+// what waits (at most a second), says offline and disconnects; messages without Ack come again
+// with the next run. It may be called once.
 func (c *Client) Run(ctx context.Context, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -408,7 +424,8 @@ func contains(list []string, s string) bool {
 	return false
 }
 
-// backoff doubles from half a second to limit, with a jitter of half of it so that a site's agents do not return together.
+// backoff doubles from half a second to limit, with a jitter of half of it so that a site's
+// agents do not return together.
 func backoff(attempt int, limit time.Duration) time.Duration {
 	d := min(500*time.Millisecond<<min(attempt-1, 16), limit)
 	return d/2 + time.Duration(rand.Int64N(int64(d/2)+1))
@@ -431,7 +448,14 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 				dec = NewDecoder(plan, c.opts.MaxPayload)
 			}
 			in := &batch[i]
-			m := Message{Plan: plan, Topic: in.msg.Topic(), Arrival: in.arrival, ClockOK: in.clockOK, Dup: in.msg.Duplicate(), Ack: c.acks.add(in.msg.Ack)}
+			m := Message{
+				Plan:    plan,
+				Topic:   in.msg.Topic(),
+				Arrival: in.arrival,
+				ClockOK: in.clockOK,
+				Dup:     in.msg.Duplicate(),
+				Ack:     c.acks.add(in.msg.Ack),
+			}
 			m.Readings = account(c.m, c.log, dec, m.Topic, in.msg.Payload(), m.Arrival)
 			if len(m.Readings) == 0 {
 				m.Ack() // nothing to store, and it will not become better by being sent again

@@ -24,7 +24,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// natsBroker starts nats-server's MQTT listener in the process. It redelivers after AckWait, not at once after a reconnect.
+// natsBroker starts nats-server's MQTT listener in the process. It redelivers after AckWait, not
+// at once after a reconnect.
 func natsBroker(t *testing.T) string {
 	t.Helper()
 	opts := &server.Options{ServerName: "mqtt", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
@@ -435,9 +436,10 @@ func (s *batchSink) Flush() {
 	s.commit()
 }
 
-// TestBurst sends 20,000 QoS 1 messages as fast as the broker takes them. mosquitto's default max_queued_messages is 1000 per client: what the agent does not
-// acknowledge in time the broker drops, silently for both ends. The test measures that and holds what the agent promises:
-// order, no repeats, and no loss beyond the broker's.
+// TestBurst sends 20,000 QoS 1 messages as fast as the broker takes them. mosquitto's default
+// max_queued_messages is 1000 per client: what the agent does not acknowledge in time the broker
+// drops, silently for both ends. The test measures that and holds what the agent promises: order,
+// no repeats, and no loss beyond the broker's.
 func TestBurst(t *testing.T) {
 	addr := mosquitto(t)
 	const n = 20_000

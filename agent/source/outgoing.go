@@ -55,7 +55,8 @@ func (o *outgoing) add(topic string, payload []byte, retain bool) {
 	o.cond.Broadcast()
 }
 
-// setOnline starts or pauses sending. At the start of a connection the last message of every topic that is not waiting is sent again.
+// setOnline starts or pauses sending. At the start of a connection the last message of every
+// topic that is not waiting is sent again.
 func (o *outgoing) setOnline(on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -121,7 +122,8 @@ func (o *outgoing) close() {
 	o.mu.Unlock()
 }
 
-// send publishes with QoS 0: ordered, never queued inside the client, never behind a newer value after a reconnect.
+// send publishes with QoS 0: ordered, never queued inside the client, never behind a newer value
+// after a reconnect.
 func (c *Client) send(topic string, payload []byte, retain bool) bool {
 	token := c.current().Publish(topic, 0, retain, payload)
 	if !token.WaitTimeout(c.opts.ConnectTimeout) || token.Error() != nil {

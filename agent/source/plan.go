@@ -10,7 +10,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Series is one named series of the device: every input of every task, and every target whose labels arrive by message.
+// Series is one named series of the device: every input of every task, and every target whose
+// labels arrive by message.
 type Series struct {
 	Name       string
 	Topic      string // MQTT topic filter
@@ -25,7 +26,8 @@ type Series struct {
 	file       string   // the first task file that declares it, for messages
 }
 
-// Plan is what the device listens to, compiled from its task files. It is immutable and safe for concurrent use.
+// Plan is what the device listens to, compiled from its task files. It is immutable and safe for
+// concurrent use.
 type Plan struct {
 	series  []Series
 	index   map[string]int
@@ -33,20 +35,33 @@ type Plan struct {
 	cover   []string // the filters to subscribe to: none of them is covered by another
 }
 
-// Compile builds the plan of a device. A series may appear in several tasks when they agree on topic, path, range, categories and
-// event time; it is read once. The error joins every disagreement and names both files.
+// Compile builds the plan of a device. A series may appear in several tasks when they agree on
+// topic, path, range, categories and event time; it is read once. The error joins every
+// disagreement and names both files.
 func Compile(tasks []*spec.Task) (*Plan, error) {
 	p := &Plan{index: map[string]int{}}
 	var errs []error
 	for _, t := range tasks {
 		for i := range t.Inputs {
 			in := &t.Inputs[i]
-			errs = append(errs, p.add(t, Series{Name: in.Series, Topic: in.Topic, Path: in.Path, Unit: in.Unit, Range: in.Range,
-				Categories: in.Categories, Sync: in.Sync != "none" && t.Sync.Readings != "none"}))
+			errs = append(errs, p.add(t, Series{
+				Name:       in.Series,
+				Topic:      in.Topic,
+				Path:       in.Path,
+				Unit:       in.Unit,
+				Range:      in.Range,
+				Categories: in.Categories,
+				Sync:       in.Sync != "none" && t.Sync.Readings != "none",
+			}))
 		}
 		if t.Target.Topic != "" {
-			errs = append(errs, p.add(t, Series{Name: t.Target.Series, Topic: t.Target.Topic, Path: t.Target.Path,
-				Categories: t.Target.Categories, Sync: t.Sync.Readings != "none"}))
+			errs = append(errs, p.add(t, Series{
+				Name:       t.Target.Series,
+				Topic:      t.Target.Topic,
+				Path:       t.Target.Path,
+				Categories: t.Target.Categories,
+				Sync:       t.Sync.Readings != "none",
+			}))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -94,7 +109,8 @@ func (p *Plan) add(t *spec.Task, s Series) error {
 	return nil
 }
 
-// disagreement returns the first property in which two declarations of one series differ, as both were written.
+// disagreement returns the first property in which two declarations of one series differ, as both
+// were written.
 func (s *Series) disagreement(o *Series) (what, a, b string) {
 	pairs := [...]struct{ what, a, b string }{
 		{"topic", s.Topic, o.Topic},
@@ -122,7 +138,8 @@ func rangeText(r *[2]float64) string {
 	return fmt.Sprintf("[%g, %g]", r[0], r[1])
 }
 
-// checkStars holds the rule for arrays of readings: a path has at most one [*], and value and time stand in the same array.
+// checkStars holds the rule for arrays of readings: a path has at most one [*], and value and
+// time stand in the same array.
 func (s *Series) checkStars() error {
 	head, _, starred := strings.Cut(s.Path, "[*]")
 	if strings.Count(s.Path, "[*]") > 1 || strings.Count(s.TimePath, "[*]") > 1 {
@@ -139,7 +156,8 @@ func (s *Series) checkStars() error {
 	return nil
 }
 
-// Series returns the device's series; their positions are the indices in [Reading]. The caller must not change it.
+// Series returns the device's series; their positions are the indices in [Reading]. The caller
+// must not change it.
 func (p *Plan) Series() []Series { return p.series }
 
 // Index returns the position of a series by name.
@@ -165,7 +183,8 @@ func covers(g, f string) bool {
 	return len(gs) == len(fs)
 }
 
-// Match reports whether an MQTT topic matches a filter (MQTT 3.1.1 §4.7). A wildcard at the start does not match topics that begin with $.
+// Match reports whether an MQTT topic matches a filter (MQTT 3.1.1 §4.7). A wildcard at the start
+// does not match topics that begin with $.
 func Match(filter, topic string) bool {
 	if strings.HasPrefix(topic, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
 		return false

@@ -26,8 +26,8 @@ func (k valueKind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a string", "an object", "an array"}[k]
 }
 
-// capture is a value that a path leads to. raw is the value's text, for a string its content; it points into the payload or the
-// scanner's scratch and is valid until the next scan.
+// capture is a value that a path leads to. raw is the value's text, for a string its content; it
+// points into the payload or the scanner's scratch and is valid until the next scan.
 type capture struct {
 	slot int
 	elem int // index in the starred array, -1 outside
@@ -35,15 +35,16 @@ type capture struct {
 	raw  []byte
 }
 
-// scanner reads one JSON document (RFC 8259) once, checks all of it and captures the values that the tree of paths wants.
-// It allocates only while its scratch grows.
+// scanner reads one JSON document (RFC 8259) once, checks all of it and captures the values that
+// the tree of paths wants. It allocates only while its scratch grows.
 type scanner struct {
-	b        []byte
-	i        int
-	depth    int
-	elem     int
-	keys     [][]byte // keys of the open objects, for finding duplicates
-	scratch  []byte   // unescaped strings; earlier captures keep the array they point to when it grows
+	b     []byte
+	i     int
+	depth int
+	elem  int
+	keys  [][]byte // keys of the open objects, for finding duplicates
+	// unescaped strings; earlier captures keep the array they point to when it grows
+	scratch  []byte
 	captures []capture
 	fail     *DecodeError
 }
@@ -202,7 +203,12 @@ func (s *scanner) object(n *node) bool {
 		return s.bad(ErrSyntax, s.i, "must be a comma or the end of the object")
 	}
 	if dup := duplicate(s.keys[base:]); dup != nil {
-		s.fail = &DecodeError{Kind: ErrDuplicateKey, Offset: s.i, Value: excerpt(dup), Allowed: "a key may appear once in an object"}
+		s.fail = &DecodeError{
+			Kind:    ErrDuplicateKey,
+			Offset:  s.i,
+			Value:   excerpt(dup),
+			Allowed: "a key may appear once in an object",
+		}
 		return false
 	}
 	s.keys = s.keys[:base]
@@ -273,13 +279,19 @@ func (s *scanner) array(n *node) bool {
 	return true
 }
 
-// merge serves the odd payload of which one task reads every element and another a fixed one. The fixed element's values then
-// carry the element's index, which is also where their time is looked for.
+// merge serves the odd payload of which one task reads every element and another a fixed one. The
+// fixed element's values then carry the element's index, which is also where their time is looked
+// for.
 func merge(a, b *node) *node {
 	if b == nil {
 		return a
 	}
-	m := &node{want: slices.Concat(a.want, b.want), fields: slices.Clone(a.fields), items: slices.Clone(a.items), each: a.each}
+	m := &node{
+		want:   slices.Concat(a.want, b.want),
+		fields: slices.Clone(a.fields),
+		items:  slices.Clone(a.items),
+		each:   a.each,
+	}
 	for _, e := range b.fields {
 		if i := slices.IndexFunc(m.fields, func(o edge) bool { return o.name == e.name }); i >= 0 {
 			m.fields[i].next = merge(m.fields[i].next, e.next)
@@ -462,8 +474,9 @@ func (s *scanner) hex4() (r rune, ok bool) {
 
 var pow10 = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22}
 
-// parseNumber converts the text of a number that the scanner accepted; false when it is outside float64. A mantissa below 2⁵³ times or by a power
-// of ten up to 10²² is exact in one rounding (Clinger 1990), which is every sensor; the rest goes to strconv.
+// parseNumber converts the text of a number that the scanner accepted; false when it is outside
+// float64. A mantissa below 2⁵³ times or by a power of ten up to 10²² is exact in one rounding
+// (Clinger 1990), which is every sensor; the rest goes to strconv.
 func parseNumber(b []byte) (float64, bool) {
 	var mant uint64
 	exp, i, neg, digits := 0, 0, false, 0

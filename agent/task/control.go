@@ -52,7 +52,14 @@ func (r *Runtime) control(ctx context.Context, task string, o op, digest string)
 	})
 }
 
-var opNames = map[op]string{opShadow: "shadow", opActivate: "activate", opRevert: "revert", opSettle: "settle", opInstall: "install", opReset: "reset"}
+var opNames = map[op]string{
+	opShadow:   "shadow",
+	opActivate: "activate",
+	opRevert:   "revert",
+	opSettle:   "settle",
+	opInstall:  "install",
+	opReset:    "reset",
+}
 
 func watermark(e *engine.Engine) int64 { return max(e.Status().Watermark, 0) }
 
@@ -65,12 +72,14 @@ func (r *Runtime) task(name string) *running {
 	return nil
 }
 
-// Shadow puts an artifact beside the champion of a task. Like all controls it returns once the change is durable.
+// Shadow puts an artifact beside the champion of a task. Like all controls it returns once the
+// change is durable.
 func (r *Runtime) Shadow(ctx context.Context, task, digest string) error {
 	return r.control(ctx, task, opShadow, digest)
 }
 
-// Activate makes the artifact in shadow the champion; the previous one stays beside it until Settle or Revert.
+// Activate makes the artifact in shadow the champion; the previous one stays beside it until
+// Settle or Revert.
 func (r *Runtime) Activate(ctx context.Context, task, digest string) error {
 	return r.control(ctx, task, opActivate, digest)
 }
@@ -139,7 +148,8 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 	return s, err
 }
 
-// Replace takes over changed task files without losing a reading. A task whose file changed starts anew; the others go on. A failure leaves everything as it was.
+// Replace takes over changed task files without losing a reading. A task whose file changed
+// starts anew; the others go on. A failure leaves everything as it was.
 func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan) error {
 	return r.durably(ctx, func(c *sealed) error {
 		var next []*running

@@ -9,7 +9,8 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// seenRows is how many readings per series the gate remembers. A broker redelivers at most what it had in flight.
+// seenRows is how many readings per series the gate remembers. A broker redelivers at most what
+// it had in flight.
 const seenRows = 256
 
 // gate decides what a reading is before any engine sees it.
@@ -28,7 +29,8 @@ type seen struct {
 
 func newGate() *gate { return &gate{series: map[uint32]*seen{}} }
 
-// check looks a reading up: repeated says that it was accepted before with the same value, conflict with another. It does not remember it.
+// check looks a reading up: repeated says that it was accepted before with the same value,
+// conflict with another. It does not remember it.
 func (g *gate) check(series uint32, t int64, v float64) (repeated, conflict bool) {
 	s := g.series[series]
 	if s == nil || len(s.times) == 0 || t > s.newest {
@@ -48,7 +50,8 @@ func (g *gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 // unwell are the flags of readings that say nothing about what is usual of a series.
 const unwell = blocked | missing
 
-// judge looks at an accepted reading of a number as a sign of its sensor's health and returns FlagStuck and FlagSpike as they apply. It does not remember it.
+// judge looks at an accepted reading of a number as a sign of its sensor's health and returns
+// FlagStuck and FlagSpike as they apply. It does not remember it.
 func (g *gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
 	if s := g.series[series]; s != nil && f&unwell == 0 {
 		return s.health.judge(v)
@@ -56,7 +59,8 @@ func (g *gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
 	return 0
 }
 
-// remember records an accepted reading with its flags and returns what people are to be told of the sensor.
+// remember records an accepted reading with its flags and returns what people are to be told of
+// the sensor.
 func (g *gate) remember(series uint32, t int64, v float64, f wire.Flags) (tell []change) {
 	s := g.series[series]
 	if s == nil {

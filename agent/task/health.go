@@ -9,21 +9,25 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// When a sensor is suspected. Both rules ask for what a series has never done, so they need no setting: rain that is 0 for weeks has always been so, and is not stuck.
+// When a sensor is suspected. Both rules ask for what a series has never done, so they need no
+// setting: rain that is 0 for weeks has always been so, and is not stuck.
 const (
 	stuckRows   = 6       // equal readings in a row at least
 	stuckTimes  = 2       // and so many times the longest stretch before
 	stuckWarm   = 24      // changes seen before anything is judged
 	stuckForget = 0.99985 // per reading, of the longest: half of it in 4,600
-	restShare   = 0.1     // of all readings: a series that rests so often is never stuck there, as rain at 0
-	spikeTimes  = 3       // times the farthest that a reading was from those before it
-	spikeWarm   = 100     // readings seen before anything is judged
-	spikeForget = 0.9998  // per reading, of the farthest: half of it in 3,500
-	spikeLearn  = 1.1     // a spike moves the farthest by so much
-	recentRows  = 5       // readings whose median the next is held against
-	jumpRows    = 3       // spikes in a row are a jump: of its beginning and its end people are told
-	newNormal   = 24 * time.Hour
-	normalRows  = 12 // readings at least, until a jump that lasted newNormal is what is usual from then on
+	// of all readings: a series that rests so often is never stuck there, as rain at 0
+	restShare   = 0.1
+	spikeTimes  = 3      // times the farthest that a reading was from those before it
+	spikeWarm   = 100    // readings seen before anything is judged
+	spikeForget = 0.9998 // per reading, of the farthest: half of it in 3,500
+	spikeLearn  = 1.1    // a spike moves the farthest by so much
+	recentRows  = 5      // readings whose median the next is held against
+	// spikes in a row are a jump: of its beginning and its end people are told
+	jumpRows  = 3
+	newNormal = 24 * time.Hour
+	// readings at least, until a jump that lasted newNormal is what is usual from then on
+	normalRows = 12
 )
 
 // Kinds of events that tell of a sensor's health.
@@ -33,7 +37,8 @@ const (
 	eventWell  = "sensor_well"  // either is over
 )
 
-// change is something to tell people of. A fault shows only after some readings; since is the time of its first.
+// change is something to tell people of. A fault shows only after some readings; since is the
+// time of its first.
 type change struct {
 	kind, what string
 	since      int64
@@ -41,13 +46,16 @@ type change struct {
 	value      float64
 }
 
-// health tells whether a sensor looks well. Its rules see a series in the order in which it comes; what is out of range, not finite, a conflict or from the future is kept from it.
+// health tells whether a sensor looks well. Its rules see a series in the order in which it
+// comes; what is out of range, not finite, a conflict or from the future is kept from it.
 type health struct {
-	last     float64
-	run      int64   // readings in a row that equal last
-	since    int64   // time of the first of them
-	stuck    bool    // people were told
-	rest     float64 // the value of the longest finished run: many series have one at which they stand still, such as 0 or the least that can be measured
+	last  float64
+	run   int64 // readings in a row that equal last
+	since int64 // time of the first of them
+	stuck bool  // people were told
+	// the value of the longest finished run: many series have one at which they stand still, such
+	// as 0 or the least that can be measured
+	rest     float64
 	longest  float64 // the longest finished run at rest, slowly forgotten
 	resting  float64 // readings in finished runs at rest
 	other    float64 // and at any other value
@@ -58,7 +66,8 @@ type health struct {
 	jump     jump
 }
 
-// jump is a stretch of readings that are farther than limit from base, the median before it. A limit of 0 means that there is none.
+// jump is a stretch of readings that are farther than limit from base, the median before it. A
+// limit of 0 means that there is none.
 type jump struct {
 	base, limit     float64
 	since, readings int64
@@ -91,7 +100,8 @@ func (h *health) usual() float64 {
 	return h.longest
 }
 
-// finish takes the run that has ended for what is usual. One fault is no measure of that, the same again and again is.
+// finish takes the run that has ended for what is usual. One fault is no measure of that, the
+// same again and again is.
 func (h *health) finish() {
 	run, usual := float64(h.run), h.usual()
 	if h.changes >= stuckWarm && h.run >= stuckRows && run > stuckTimes*usual {
@@ -151,7 +161,8 @@ func (h *health) add(t int64, v float64, f wire.Flags) (tell []change) {
 	return tell
 }
 
-// away records a spike. The first begins what may be a jump; one that lasts is the new normal in the end.
+// away records a spike. The first begins what may be a jump; one that lasts is the new normal in
+// the end.
 func (h *health) away(t int64, v float64) (tell []change) {
 	j := &h.jump
 	if j.limit == 0 {

@@ -82,7 +82,8 @@ func judged(h *health, v float64) wire.Flags {
 	return f
 }
 
-// TestHealthOnRealSensors watches eight stations as they are, and with faults put in: a value held for two days, and one reading far off. The first must hardly be flagged, the others must.
+// TestHealthOnRealSensors watches eight stations as they are, and with faults put in: a value
+// held for two days, and one reading far off. The first must hardly be flagged, the others must.
 func TestHealthOnRealSensors(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(stations(t), "beijing_air_*.csv.gz"))
 	if err != nil || len(files) == 0 {
@@ -129,7 +130,8 @@ func TestHealthOnRealSensors(t *testing.T) {
 	if stuck > rows/2000 || spikes > rows/10_000 {
 		t.Errorf("%d and %d of %d readings are flagged: at most %d and %d", stuck, spikes, rows, rows/2000, rows/10_000)
 	}
-	if foundSpike < faults || foundStuck < faults*3/4 { // carbon monoxide in steps of 100 stands still for two days by itself
+	// carbon monoxide in steps of 100 stands still for two days by itself
+	if foundSpike < faults || foundStuck < faults*3/4 {
 		t.Errorf("%d spikes and %d stuck of %d faults are found", foundSpike, foundStuck, faults)
 	}
 }

@@ -9,7 +9,8 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// The journal holds what went into the engines, in order. An entry is a list of items: a message with its accepted readings, an idle flush, or a control.
+// The journal holds what went into the engines, in order. An entry is a list of items: a message
+// with its accepted readings, an idle flush, or a control.
 const (
 	itemMessage = 1
 	itemIdle    = 2

@@ -24,18 +24,22 @@ type Options struct {
 	Store  *cache.Store
 	Tasks  []*spec.Task
 	Plan   *source.Plan
-	// Models finds an artifact by its digest, for snapshots, the journal and activations. nil: there are none.
+	// Models finds an artifact by its digest, for snapshots, the journal and activations. nil:
+	// there are none.
 	Models func(digest string) (engine.Loaded, error)
 	// Publish sends a payload to the broker without waiting. nil: nothing is published.
 	Publish func(topic string, payload []byte, retain bool)
-	// Stream is called with every published prediction and every event, for local listeners. It must not block.
+	// Stream is called with every published prediction and every event, for local listeners. It
+	// must not block.
 	Stream func(kind string, doc []byte)
-	// Heartbeat is called at least once a second while the runtime makes progress (the service manager's watchdog).
+	// Heartbeat is called at least once a second while the runtime makes progress (the service
+	// manager's watchdog).
 	Heartbeat func()
 	// Trusted says whether the device's clock may be believed. nil: yes.
 	Trusted func() bool
 
-	// A commit is sealed at MaxRecords records (default 100), MaxAcks owed acknowledgements (default 16: a broker's window is often 20) or MaxDelay (default 1 s).
+	// A commit is sealed at MaxRecords records (default 100), MaxAcks owed acknowledgements
+	// (default 16: a broker's window is often 20) or MaxDelay (default 1 s).
 	MaxRecords int
 	MaxAcks    int
 	MaxDelay   time.Duration
@@ -84,7 +88,8 @@ func (o *Options) defaults() {
 	}
 }
 
-// Runtime owns the engines. Use Open, then Run; every other method is safe from any goroutine while Run runs.
+// Runtime owns the engines. Use Open, then Run; every other method is safe from any goroutine
+// while Run runs.
 type Runtime struct {
 	opts  Options
 	log   *slog.Logger
@@ -157,11 +162,23 @@ type sealed struct {
 	after   []func() // run once the commit is durable
 }
 
-// Open restores the tasks from the store. It does no work that a later Run would not; a damaged snapshot costs the task its learned state and is reported as an alarm.
+// Open restores the tasks from the store. It does no work that a later Run would not; a damaged
+// snapshot costs the task its learned state and is reported as an alarm.
 func Open(opts Options) (*Runtime, error) {
 	opts.defaults()
-	r := &Runtime{opts: opts, log: opts.Log, start: time.Now(), in: make(chan *inbound, 64), do: make(chan func()), seal: make(chan *sealed, 1), done: make(chan struct{}),
-		newIDs: map[string]uint32{}, gate: newGate(), lastSnap: time.Now(), lastInput: time.Now()}
+	r := &Runtime{
+		opts:      opts,
+		log:       opts.Log,
+		start:     time.Now(),
+		in:        make(chan *inbound, 64),
+		do:        make(chan func()),
+		seal:      make(chan *sealed, 1),
+		done:      make(chan struct{}),
+		newIDs:    map[string]uint32{},
+		gate:      newGate(),
+		lastSnap:  time.Now(),
+		lastInput: time.Now(),
+	}
 	ids, err := opts.Store.Series()
 	if err != nil {
 		return nil, fmt.Errorf("open runtime: %w", err)
@@ -184,7 +201,15 @@ func newRunning(t *spec.Task, device string) (*running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %q: %w", t.Name, err)
 	}
-	return &running{spec: t, engine: e, topic: t.PublishTopic(device), share: t.PredictionShare(), published: math.MinInt64, versions: map[string]string{}, fresh: true}, nil
+	return &running{
+		spec:      t,
+		engine:    e,
+		topic:     t.PublishTopic(device),
+		share:     t.PredictionShare(),
+		published: math.MinInt64,
+		versions:  map[string]string{},
+		fresh:     true,
+	}, nil
 }
 
 const gateSnapshot = ".gate"
@@ -352,7 +377,8 @@ func (r *Runtime) Message(ctx context.Context, m source.Message) error {
 func (r *Runtime) Flush() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	_ = r.durably(ctx, func(*sealed) error { return nil }) // the source acknowledges what it can; the rest comes again
+	// the source acknowledges what it can; the rest comes again
+	_ = r.durably(ctx, func(*sealed) error { return nil })
 }
 
 // call runs f in the runtime's goroutine.
@@ -369,7 +395,8 @@ func (r *Runtime) call(ctx context.Context, f func()) error {
 	}
 }
 
-// durably runs f in the runtime's goroutine and returns once what it added to the open commit is stored.
+// durably runs f in the runtime's goroutine and returns once what it added to the open commit is
+// stored.
 func (r *Runtime) durably(ctx context.Context, f func(*sealed) error) error {
 	stored := make(chan struct{})
 	var ferr error
@@ -406,7 +433,8 @@ func (r *Runtime) drain(ctx context.Context) {
 	}
 }
 
-// Run works until ctx ends and everything accepted is durable, or until the store fails in a way that leaves its state unknown.
+// Run works until ctx ends and everything accepted is durable, or until the store fails in a way
+// that leaves its state unknown.
 func (r *Runtime) Run(ctx context.Context) error {
 	defer close(r.done)
 	stored := make(chan error, 1)
@@ -460,7 +488,8 @@ func (r *Runtime) due(now time.Time) bool {
 	return !r.open.empty() && (r.open.records >= r.opts.MaxRecords || len(r.open.acks) >= r.opts.MaxAcks || now.Sub(r.open.began) >= r.opts.MaxDelay)
 }
 
-// sealNow hands the open commit to the committer and begins a new one. It waits while the one before is being stored.
+// sealNow hands the open commit to the committer and begins a new one. It waits while the one
+// before is being stored.
 func (r *Runtime) sealNow(ctx context.Context) {
 	if r.open.empty() {
 		return
@@ -495,14 +524,24 @@ func (r *Runtime) anyFresh() bool {
 	return !r.gateReady
 }
 
-// snapshot adds the state of every engine and of the gate to a commit. Positions are set when it is sealed: they contain the commit's own journal entry.
+// snapshot adds the state of every engine and of the gate to a commit. Positions are set when it
+// is sealed: they contain the commit's own journal entry.
 func (r *Runtime) snapshot(c *sealed) {
 	c.Snapshots = c.Snapshots[:0]
 	for _, t := range r.tasks {
-		c.Snapshots = append(c.Snapshots, cache.Snapshot{Name: t.spec.Name, Hash: t.spec.Hash, Position: r.position, Data: t.engine.Save(nil)})
+		c.Snapshots = append(c.Snapshots, cache.Snapshot{
+			Name:     t.spec.Name,
+			Hash:     t.spec.Hash,
+			Position: r.position,
+			Data:     t.engine.Save(nil),
+		})
 		t.fresh = false
 	}
-	c.Snapshots = append(c.Snapshots, cache.Snapshot{Name: gateSnapshot, Position: r.position, Data: r.gate.save()})
+	c.Snapshots = append(c.Snapshots, cache.Snapshot{
+		Name:     gateSnapshot,
+		Position: r.position,
+		Data:     r.gate.save(),
+	})
 	r.gateReady = true
 	r.sinceSnap, r.lastSnap = 0, time.Now()
 }
@@ -525,7 +564,8 @@ func (r *Runtime) committer(ctx context.Context) error {
 	return nil
 }
 
-// store commits c, waiting out a full or read-only disk: nothing is acknowledged meanwhile, so the broker keeps what comes.
+// store commits c, waiting out a full or read-only disk: nothing is acknowledged meanwhile, so
+// the broker keeps what comes.
 func (r *Runtime) store(ctx context.Context, c *sealed) error {
 	for {
 		err := r.opts.Store.Commit(&c.Commit)
@@ -575,7 +615,13 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst
 	for _, rd := range in.readings {
-		x := input{series: rt.ids[rd.Series], time: rd.Time, value: rd.Value, flags: r.flags(&in.Message, rd, rt), at: rd.Series}
+		x := input{
+			series: rt.ids[rd.Series],
+			time:   rd.Time,
+			value:  rd.Value,
+			flags:  r.flags(&in.Message, rd, rt),
+			at:     rd.Series,
+		}
 		repeated, conflict := r.gate.check(x.series, x.time, x.value)
 		if repeated {
 			r.opts.Metrics.Repeated.Inc()
@@ -592,7 +638,13 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		}
 		r.inputs = append(r.inputs, x)
 		if rt.sync[rd.Series] {
-			r.open.Batch.Readings = append(r.open.Batch.Readings, wire.Reading{Series: rt.names[rd.Series], Time: x.time, Value: x.value, Mono: mono, Flags: x.flags | first})
+			r.open.Batch.Readings = append(r.open.Batch.Readings, wire.Reading{
+				Series: rt.names[rd.Series],
+				Time:   x.time,
+				Value:  x.value,
+				Mono:   mono,
+				Flags:  x.flags | first,
+			})
 			first = 0
 			r.open.records++
 		}
@@ -692,7 +744,15 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 		if p.Value == p.Value {
 			r.publish(t, p, arrival)
 			if sampled(t.share, p.Row) {
-				b.Predictions = append(b.Predictions, wire.Prediction{Task: t.spec.Name, Row: p.Row, For: p.For, Value: p.Value, Lower: p.Lower, Upper: p.Upper, Model: p.Champion})
+				b.Predictions = append(b.Predictions, wire.Prediction{
+					Task:  t.spec.Name,
+					Row:   p.Row,
+					For:   p.For,
+					Value: p.Value,
+					Lower: p.Lower,
+					Upper: p.Upper,
+					Model: p.Champion,
+				})
 				r.open.records++
 			}
 		}
@@ -701,8 +761,22 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	r.opts.Metrics.Labels.Add(float64(len(o.Labels)))
 	for i := range o.Labels {
 		l := &o.Labels[i]
-		b.Labels = append(b.Labels, wire.Label{Task: t.spec.Name, Row: l.Row, At: l.At, Truth: l.Truth, Predicted: l.Predicted, Lower: l.Lower, Upper: l.Upper, Persistence: l.Persistence,
-			Champion: l.Champion, Candidate: l.Shadow, ChampionID: l.ChampionID, ShadowID: l.ShadowID, BaselineLo: l.BaselineLo, BaselineHi: l.BaselineHi})
+		b.Labels = append(b.Labels, wire.Label{
+			Task:        t.spec.Name,
+			Row:         l.Row,
+			At:          l.At,
+			Truth:       l.Truth,
+			Predicted:   l.Predicted,
+			Lower:       l.Lower,
+			Upper:       l.Upper,
+			Persistence: l.Persistence,
+			Champion:    l.Champion,
+			Candidate:   l.Shadow,
+			ChampionID:  l.ChampionID,
+			ShadowID:    l.ShadowID,
+			BaselineLo:  l.BaselineLo,
+			BaselineHi:  l.BaselineHi,
+		})
 		r.open.records++
 	}
 	for i := range o.Events {
@@ -751,8 +825,12 @@ type published struct {
 	Base      float64  `json:"persistence"`
 	Baselines bool     `json:"baseline,omitempty"` // no hub model yet
 	Alarm     *bool    `json:"alarm,omitempty"`    // of an anomaly task, whose value is the score
-	Class     string   `json:"class,omitempty"`    // of a classification task, whose value is the probability of its second class: the more probable one,
-	Set       []string `json:"set,omitempty"`      // and those that the truth is one of with the nominal coverage; none when a row is like no class
+	// of a classification task, whose value is the probability of its second class: the more
+	// probable one,
+	Class string `json:"class,omitempty"`
+	// and those that the truth is one of with the nominal coverage; none when a row is like no
+	// class
+	Set []string `json:"set,omitempty"`
 }
 
 func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
@@ -760,7 +838,16 @@ func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
 		return
 	}
 	t.published = p.Row
-	doc := published{Time: stamp(p.Row), For: stamp(p.For), Task: t.spec.Name, Model: t.version(p.Champion), HorizonS: float64(p.For-p.Row) / 1e6, Value: p.Value, Base: p.Persistence, Baselines: p.Champion == ""}
+	doc := published{
+		Time:      stamp(p.Row),
+		For:       stamp(p.For),
+		Task:      t.spec.Name,
+		Model:     t.version(p.Champion),
+		HorizonS:  float64(p.For-p.Row) / 1e6,
+		Value:     p.Value,
+		Base:      p.Persistence,
+		Baselines: p.Champion == "",
+	}
 	if p.Champion == "" {
 		doc.Model = "baseline"
 	}
@@ -842,7 +929,8 @@ func (r *Runtime) makeEvent(kind, task string, at int64, detail map[string]any) 
 	return e
 }
 
-// idle fires rows that are due when live readings have stopped. It matters to tasks whose rows wait for the watermark: a cadence or a lateness.
+// idle fires rows that are due when live readings have stopped. It matters to tasks whose rows
+// wait for the watermark: a cadence or a lateness.
 func (r *Runtime) idle(now time.Time) {
 	if r.idled || !r.opts.Trusted() {
 		return

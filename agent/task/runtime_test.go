@@ -43,7 +43,8 @@ func parse(t *testing.T, text string) *spec.Task {
 	return task
 }
 
-// drifting is a model for the tests: the change it expects is its bias plus a part of the last change.
+// drifting is a model for the tests: the change it expects is its bias plus a part of the last
+// change.
 type drifting struct{ bias float64 }
 
 func (m drifting) Predict(h *feature.History, back int) (float64, float64, float64, error) {
@@ -149,8 +150,10 @@ func values(n int) (ys, xs []float64) {
 	return ys, xs
 }
 
-// TestCrashIsInvisible copies the state directory at random moments of a run with model changes, restarts from the copy, redelivers what was not acknowledged, and demands that every later
-// prediction equals the undisturbed run's, byte for byte, and that each reading is in the outbox once.
+// TestCrashIsInvisible copies the state directory at random moments of a run with model changes,
+// restarts from the copy, redelivers what was not acknowledged, and demands that every later
+// prediction equals the undisturbed run's, byte for byte, and that each reading is in the outbox
+// once.
 func TestCrashIsInvisible(t *testing.T) {
 	ys, xs := values(400)
 	control := func(g *rig, i int) {
@@ -214,7 +217,8 @@ func TestCrashIsInvisible(t *testing.T) {
 	}
 	for _, c := range crashes {
 		g := start(t, c.dir, nil)
-		for i := c.acked; i < len(ys); i++ { // the broker redelivers everything that was not acknowledged
+		// the broker redelivers everything that was not acknowledged
+		for i := c.acked; i < len(ys); i++ {
 			if i > c.step { // controls of messages before the crash were durable when they returned
 				control(g, i)
 			}
@@ -334,7 +338,9 @@ func TestRepeatsConflictsAndRanges(t *testing.T) {
 	}
 }
 
-// TestPoisonIsFlagged sends a day of each kind of bad readings between good ones. Every bad one carries a flag that says so, a stuck sensor's from where it has stood still longer than ever, and no good one does.
+// TestPoisonIsFlagged sends a day of each kind of bad readings between good ones. Every bad one
+// carries a flag that says so, a stuck sensor's from where it has stood still longer than ever,
+// and no good one does.
 func TestPoisonIsFlagged(t *testing.T) {
 	const days, warm = 24, 400
 	for name, c := range map[string]struct {
@@ -344,11 +350,12 @@ func TestPoisonIsFlagged(t *testing.T) {
 		least int    // bad readings of y to be flagged
 		event string // that says since when
 	}{
-		"not a number":  {value: func(int) float64 { return math.NaN() }, want: wire.FlagNotFinite, least: days},
-		"infinite":      {value: func(int) float64 { return math.Inf(-1) }, want: wire.FlagNotFinite, least: days},
-		"huge":          {value: func(i int) float64 { return []float64{1e308, -1e308}[i%2] }, want: wire.FlagRange, least: days},
-		"jump":          {value: func(i int) float64 { return 900 + float64(i%7) }, want: wire.FlagSpike, least: days, event: eventJump},
-		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows, event: eventStuck}, // the event names the first as well
+		"not a number": {value: func(int) float64 { return math.NaN() }, want: wire.FlagNotFinite, least: days},
+		"infinite":     {value: func(int) float64 { return math.Inf(-1) }, want: wire.FlagNotFinite, least: days},
+		"huge":         {value: func(i int) float64 { return []float64{1e308, -1e308}[i%2] }, want: wire.FlagRange, least: days},
+		"jump":         {value: func(i int) float64 { return 900 + float64(i%7) }, want: wire.FlagSpike, least: days, event: eventJump},
+		// the event names the first as well
+		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows, event: eventStuck},
 		"of the future": {value: func(i int) float64 { return 50 + float64(i) }, at: func(i int) int { return 1e6 + i }, want: wire.FlagFuture, least: days},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -407,7 +414,8 @@ func TestPoisonIsFlagged(t *testing.T) {
 	}
 }
 
-// TestPoisonRecovers plays a real station through the whole runtime and compares its errors after a bad day with those of a run without.
+// TestPoisonRecovers plays a real station through the whole runtime and compares its errors after
+// a bad day with those of a run without.
 func TestPoisonRecovers(t *testing.T) {
 	y, x := pairs(t, "PM2.5", "TEMP")
 	const warm, days, settle, rows = 2500, 24, 48, 4500
@@ -509,7 +517,8 @@ func TestPublishedDocument(t *testing.T) {
 	}
 }
 
-// TestPublishedClasses plays a machine that breaks when it is hot, and sometimes when it is warm: sets must hold the truth as often as promised, and hold one class where there is no doubt.
+// TestPublishedClasses plays a machine that breaks when it is hot, and sometimes when it is warm:
+// sets must hold the truth as often as promised, and hold one class where there is no doubt.
 func TestPublishedClasses(t *testing.T) {
 	task := parse(t, `
 task: fault
@@ -581,7 +590,8 @@ rows: {on: x}
 	}
 }
 
-// TestDriftEventsTellWeights lets the target begin to jump: the drift that is found says what each expert weighed.
+// TestDriftEventsTellWeights lets the target begin to jump: the drift that is found says what
+// each expert weighed.
 func TestDriftEventsTellWeights(t *testing.T) {
 	var mu sync.Mutex
 	var found []string

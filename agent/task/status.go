@@ -36,7 +36,14 @@ func (r *Runtime) setStatus() {
 	for _, t := range r.tasks {
 		_, probation, _ := t.engine.Trial()
 		st := t.engine.Status()
-		s.Tasks = append(s.Tasks, TaskStatus{Spec: t.spec, Engine: st, Shadow: t.engine.ShadowID(), Probation: probation, Last: t.last, Version: t.version(st.Champion)})
+		s.Tasks = append(s.Tasks, TaskStatus{
+			Spec:      t.spec,
+			Engine:    st,
+			Shadow:    t.engine.ShadowID(),
+			Probation: probation,
+			Last:      t.last,
+			Version:   t.version(st.Champion),
+		})
 	}
 	r.opts.Metrics.experts(s.Tasks)
 	r.status.Store(s)
@@ -66,7 +73,8 @@ func (l *Latency) summary() LatencySummary {
 	return LatencySummary{l.Predict.Quantile(0.5), l.Predict.Quantile(0.99), l.Total.Quantile(0.5), l.Total.Quantile(0.99)}
 }
 
-// Histogram counts durations with a relative error of a sixteenth. The zero value is empty; it is not safe for concurrent use.
+// Histogram counts durations with a relative error of a sixteenth. The zero value is empty; it is
+// not safe for concurrent use.
 type Histogram struct {
 	n       int64
 	buckets [512]int64
@@ -86,7 +94,8 @@ func bucketOf(ns uint64) int {
 	return e*8 + int(ns>>(e-3)&7)
 }
 
-// Quantile returns the middle of the bucket that holds quantile q, in microseconds; 0 when nothing was counted.
+// Quantile returns the middle of the bucket that holds quantile q, in microseconds; 0 when
+// nothing was counted.
 func (h *Histogram) Quantile(q float64) float64 {
 	var seen int64
 	for b, n := range h.buckets {
@@ -108,7 +117,8 @@ type Metrics struct {
 	Flagged                                                    *prometheus.CounterVec
 	PredictSeconds, CommitSeconds                              prometheus.Histogram
 	Commits                                                    prometheus.Counter
-	Weight, Loss                                               *prometheus.GaugeVec // by task and expert
+	// by task and expert
+	Weight, Loss *prometheus.GaugeVec
 }
 
 // NewMetrics makes the counters and registers them; reg may be nil.
@@ -123,15 +133,27 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		Labels:      counter("labels_total", "Predictions that met their truth."),
 		Drifts:      counter("drift_events_total", "Drift events of errors and inputs."),
 		Anomalies:   counter("anomaly_events_total", "Times that the rows of an anomaly task began to be unusual."),
-		Flagged:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_agent_readings_flagged_total", Help: "Readings stored with a flag, by flag."}, []string{"flag"}),
-		PredictSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_agent_predict_seconds", Help: "Time of one engine step that predicted.",
-			Buckets: []float64{1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2}}),
-		CommitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_agent_commit_seconds", Help: "Time to make a group of messages durable.",
-			Buckets: []float64{5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1}}),
+		Flagged: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skerry_agent_readings_flagged_total",
+			Help: "Readings stored with a flag, by flag.",
+		}, []string{"flag"}),
+		PredictSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "skerry_agent_predict_seconds",
+			Help:    "Time of one engine step that predicted.",
+			Buckets: []float64{1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2},
+		}),
+		CommitSeconds: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "skerry_agent_commit_seconds",
+			Help:    "Time to make a group of messages durable.",
+			Buckets: []float64{5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.5, 1},
+		}),
 		Commits: counter("commits_total", "Groups of messages made durable."),
 	}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "skerry_agent_" + name, Help: help}, []string{"task", "expert"})
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skerry_agent_" + name,
+			Help: help,
+		}, []string{"task", "expert"})
 	}
 	m.Weight = gauge("expert_weight", "Weight of an expert in its task's prediction.")
 	m.Loss = gauge("expert_loss", "Mean loss of an expert: absolute error, or log loss of classes.")

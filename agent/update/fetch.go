@@ -17,7 +17,8 @@ import (
 
 var (
 	errSlow = errors.New("download is slower than the least rate")
-	// errContent says that the bytes are not the signed artifact; what was downloaded is thrown away.
+	// errContent says that the bytes are not the signed artifact; what was downloaded is thrown
+	// away.
 	errContent = errors.New("content is not the signed artifact")
 )
 
@@ -29,7 +30,8 @@ type fetcher struct {
 	window  time.Duration
 }
 
-// fetch brings url to path, which may hold the beginning already, and returns nil when the file has exactly length bytes of the given digest.
+// fetch brings url to path, which may hold the beginning already, and returns nil when the file
+// has exactly length bytes of the given digest.
 func (f *fetcher) fetch(ctx context.Context, url, path, digest string, length int64) (err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -16,16 +16,18 @@ import (
 
 // slot is what is stored of one task.
 type slot struct {
-	Active          string           `json:"active"` // digest, "" for the baselines
-	ActiveVersion   string           `json:"active_version,omitempty"`
-	ActiveTried     int              `json:"active_tried,omitempty"` // starts with it that were not confirmed
+	Active        string `json:"active"` // digest, "" for the baselines
+	ActiveVersion string `json:"active_version,omitempty"`
+	// starts with it that were not confirmed
+	ActiveTried     int              `json:"active_tried,omitempty"`
 	Previous        string           `json:"previous"`
 	PreviousVersion string           `json:"previous_version,omitempty"`
 	Assignment      *spec.Assignment `json:"assignment,omitempty"`
 	Phase           spec.Phase       `json:"phase,omitempty"`
 	Reason          string           `json:"reason,omitempty"`
-	Tried           int              `json:"tried,omitempty"` // loads of the candidate that were not finished
-	Stats           spec.Paired      `json:"stats"`
+	// loads of the candidate that were not finished
+	Tried int         `json:"tried,omitempty"`
+	Stats spec.Paired `json:"stats"`
 }
 
 type state struct {
@@ -63,7 +65,8 @@ func writeJSON(path string, v any) error {
 	return identity.WriteFile(path, text)
 }
 
-// load reads state and floors. A damaged state file costs the assignments, not the device: it is set aside and the floors hold.
+// load reads state and floors. A damaged state file costs the assignments, not the device: it is
+// set aside and the floors hold.
 func (m *Manager) load() error {
 	m.state = state{Tasks: map[string]*slot{}}
 	m.floors = floors{Tasks: map[string]uint64{}}

@@ -39,9 +39,11 @@ type Verifier interface {
 
 // Engine runs the models of the tasks. Calls for one task come one at a time.
 type Engine interface {
-	// Shadow runs m beside the task's champion, its output discarded. Its trial begins anew, unless the same digest is the shadow already.
+	// Shadow runs m beside the task's champion, its output discarded. Its trial begins anew,
+	// unless the same digest is the shadow already.
 	Shadow(ctx context.Context, task string, m Model, digest string) error
-	// Activate makes the shadow of this digest the champion and keeps the champion before it running beside it, for Probation. Digest "" makes the baselines the champion.
+	// Activate makes the shadow of this digest the champion and keeps the champion before it
+	// running beside it, for Probation. Digest "" makes the baselines the champion.
 	Activate(ctx context.Context, task, digest string) error
 	// Restore makes m the champion without a trial: at start, and when a device goes back.
 	Restore(ctx context.Context, task string, m Model, digest string) error
@@ -49,13 +51,16 @@ type Engine interface {
 	Drop(ctx context.Context, task, digest string) error
 	// Trial returns what the shadow has measured so far, false when there is none.
 	Trial(task string) (spec.Paired, bool)
-	// Probation returns the same of the new champion (candidate) against the one before it (incumbent), since the activation.
+	// Probation returns the same of the new champion (candidate) against the one before it
+	// (incumbent), since the activation.
 	Probation(task string) (spec.Paired, bool)
 }
 
-// Recoverer is implemented by engines that bring their models back by themselves after a start; Restore then leaves alone what already runs.
+// Recoverer is implemented by engines that bring their models back by themselves after a start;
+// Restore then leaves alone what already runs.
 type Recoverer interface {
-	// Running returns the digest of the champion ("" for the baselines), and of the model beside it: the shadow, or on probation the champion before ("" for none).
+	// Running returns the digest of the champion ("" for the baselines), and of the model beside
+	// it: the shadow, or on probation the champion before ("" for none).
 	Running(task string) (champion, beside string)
 }
 
@@ -75,20 +80,24 @@ type Options struct {
 	FloorFile string
 	URL       func(digest string) string // of an artifact
 	Authorize func(*http.Request)        // adds the device's credential to a download; nil: none
-	HTTP      *http.Client               // default: one without an overall timeout; the least rate bounds a download
-	MinRate   int64                      // bytes per second that a download must reach on average over Window, default 100
-	Window    time.Duration              // default 30 s
-	Tick      time.Duration              // how often trials are looked at, default 1 s
-	Retry     time.Duration              // first wait after a failed download or refresh, doubled up to 5 min; default 2 s
-	Events    func(Event)                // called without locks, in order per task
-	Log       *slog.Logger
+	// default: one without an overall timeout; the least rate bounds a download
+	HTTP *http.Client
+	// bytes per second that a download must reach on average over Window, default 100
+	MinRate int64
+	Window  time.Duration // default 30 s
+	Tick    time.Duration // how often trials are looked at, default 1 s
+	// first wait after a failed download or refresh, doubled up to 5 min; default 2 s
+	Retry  time.Duration
+	Events func(Event) // called without locks, in order per task
+	Log    *slog.Logger
 }
 
-// maxTries bounds starts with a model that were not confirmed, loads that did not finish, and downloads whose content was wrong.
+// maxTries bounds starts with a model that were not confirmed, loads that did not finish, and
+// downloads whose content was wrong.
 const maxTries = 3
 
-// Manager takes assignments through their phases. Safe for concurrent use. Active, Generation and Reported never wait for the engine, so that
-// whoever serves the engine's calls may use them.
+// Manager takes assignments through their phases. Safe for concurrent use. Active, Generation and
+// Reported never wait for the engine, so that whoever serves the engine's calls may use them.
 type Manager struct {
 	opts     Options
 	log      *slog.Logger
@@ -98,7 +107,8 @@ type Manager struct {
 	fetcher  fetcher
 	wake     chan struct{}
 
-	fetching sync.Mutex // one download at a time: a site's link is narrow, and a cancelled one may still hold its file
+	// one download at a time: a site's link is narrow, and a cancelled one may still hold its file
+	fetching sync.Mutex
 	view     atomic.Pointer[view]
 
 	mu     sync.Mutex // guards what follows; held while the engine is called
@@ -129,7 +139,11 @@ type job struct {
 // Open reads what an earlier run left. It starts nothing; call Restore, then Run.
 func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 	if opts.HTTP == nil {
-		opts.HTTP = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 30 * time.Second, DisableCompression: true}}
+		opts.HTTP = &http.Client{Transport: &http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			ResponseHeaderTimeout: 30 * time.Second,
+			DisableCompression:    true,
+		}}
 	}
 	if opts.MinRate == 0 {
 		opts.MinRate = 100
@@ -142,8 +156,21 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	m := &Manager{opts: opts, log: opts.Log, verifier: v, loader: l, engine: e, wake: make(chan struct{}, 1), jobs: map[string]*job{},
-		fetcher: fetcher{client: opts.HTTP, auth: opts.Authorize, minRate: opts.MinRate, window: opts.Window}}
+	m := &Manager{
+		opts:     opts,
+		log:      opts.Log,
+		verifier: v,
+		loader:   l,
+		engine:   e,
+		wake:     make(chan struct{}, 1),
+		jobs:     map[string]*job{},
+		fetcher: fetcher{
+			client:  opts.HTTP,
+			auth:    opts.Authorize,
+			minRate: opts.MinRate,
+			window:  opts.Window,
+		},
+	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open model slots: %w", err)
 	}
@@ -165,8 +192,10 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 	return m, nil
 }
 
-// Restore brings every task named to what was active, and what was on trial to its trial; what the engine has recovered by itself is left alone. A
-// model that three starts did not survive, or that does not load, is given up for the one before it. Call [Manager.Confirm] once the program has run well.
+// Restore brings every task named to what was active, and what was on trial to its trial; what
+// the engine has recovered by itself is left alone. A model that three starts did not survive, or
+// that does not load, is given up for the one before it. Call [Manager.Confirm] once the program
+// has run well.
 func (m *Manager) Restore(ctx context.Context, tasks []string) error {
 	defer m.emit()
 	m.mu.Lock()
@@ -236,7 +265,8 @@ func (m *Manager) restoreActive(ctx context.Context, task string, s *slot) error
 	return m.engine.Activate(ctx, task, s.Active)
 }
 
-// Confirm says that the program has run well with the active models; their start counters begin anew.
+// Confirm says that the program has run well with the active models; their start counters begin
+// anew.
 func (m *Manager) Confirm() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -269,14 +299,21 @@ func (m *Manager) Reported(task string) *spec.ReportedAssignment {
 	if s.Assignment == nil {
 		return nil
 	}
-	return &spec.ReportedAssignment{Generation: s.Assignment.Generation, Rollout: s.Assignment.Rollout, Digest: s.Assignment.Digest,
-		Phase: s.Phase, Reason: s.Reason, Stats: s.Stats}
+	return &spec.ReportedAssignment{
+		Generation: s.Assignment.Generation,
+		Rollout:    s.Assignment.Rollout,
+		Digest:     s.Assignment.Digest,
+		Phase:      s.Phase,
+		Reason:     s.Reason,
+		Stats:      s.Stats,
+	}
 }
 
 // ErrGivenUp is returned by Load for a model that three starts in a row did not survive.
 var ErrGivenUp = errors.New("given up: starts with this model did not last")
 
-// Load opens an installed artifact, checks its digest and loads it. An engine that recovers by itself loads through it.
+// Load opens an installed artifact, checks its digest and loads it. An engine that recovers by
+// itself loads through it.
 func (m *Manager) Load(digest string) (Model, error) {
 	for _, s := range m.view.Load().tasks {
 		if (s.Active == digest && s.ActiveTried > maxTries) || (s.Phase == spec.PhaseShadow && s.Assignment.Digest == digest && s.Tried > maxTries) {
@@ -288,7 +325,8 @@ func (m *Manager) Load(digest string) (Model, error) {
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Apply accepts a desired state. Documents and assignments older than what was accepted are ignored. The floors are on disk before anything else happens.
+// Apply accepts a desired state. Documents and assignments older than what was accepted are
+// ignored. The floors are on disk before anything else happens.
 func (m *Manager) Apply(d spec.Desired) error {
 	defer m.poke()
 	defer m.emit()
@@ -365,7 +403,14 @@ func (m *Manager) phase(task string, s *slot, p spec.Phase, reason string) {
 		a = &spec.Assignment{}
 	}
 	m.log.Info("model assignment", "task", task, "phase", p, "version", a.Version, "digest", a.Digest, "reason", reason)
-	m.events = append(m.events, Event{Task: task, Phase: p, Digest: a.Digest, Version: a.Version, Rollout: a.Rollout, Reason: reason})
+	m.events = append(m.events, Event{
+		Task:    task,
+		Phase:   p,
+		Digest:  a.Digest,
+		Version: a.Version,
+		Rollout: a.Rollout,
+		Reason:  reason,
+	})
 }
 
 // emit shows the state to readers and hands the queued events out.
@@ -669,7 +714,8 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	}
 }
 
-// goBack replaces the active model by the one before it, or by the baselines when that is gone, tombstoned or broken. It needs no network. The caller holds mu.
+// goBack replaces the active model by the one before it, or by the baselines when that is gone,
+// tombstoned or broken. It needs no network. The caller holds mu.
 func (m *Manager) goBack(ctx context.Context, task string, s *slot, reason string) {
 	bad := s.Active
 	to, version := s.Previous, s.PreviousVersion
@@ -704,16 +750,19 @@ func (m *Manager) goBack(ctx context.Context, task string, s *slot, reason strin
 	m.store(s)
 }
 
-// The bounds of a trial's losses: with enough labelled rows the candidate fails when the one-sided 95 % lower bound of how much worse it
-// is lies above what is allowed; before that only when three standard errors say so, because looking at every row finds chance differences.
+// The bounds of a trial's losses: with enough labelled rows the candidate fails when the
+// one-sided 95 % lower bound of how much worse it is lies above what is allowed; before that only
+// when three standard errors say so, because looking at every row finds chance differences.
 const (
 	zFinal  = 1.64
 	zEarly  = 3.0
 	minLook = 20
 )
 
-// Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled rows the trial asks for. The rules: no value that is not
-// finite, no panic, p99 of a prediction within the budget, and a paired loss that is not worse than the incumbent's by more than MaxRegression.
+// Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled
+// rows the trial asks for. The rules: no value that is not finite, no panic, p99 of a prediction
+// within the budget, and a paired loss that is not worse than the incumbent's by more than
+// MaxRegression.
 func Veto(p spec.Paired, t spec.Trial, enough int) string {
 	switch {
 	case p.NonFinite > 0:

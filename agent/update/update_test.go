@@ -421,7 +421,8 @@ func TestDownloadResumes(t *testing.T) {
 		content[i] = byte(rng.Uint32())
 	}
 	var sent, requests int
-	b.handler = func(w http.ResponseWriter, r *http.Request) { // cuts the connection at random offsets
+	// cuts the connection at random offsets
+	b.handler = func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		rec := httptest.NewRecorder()
 		b.serve(rec, r)

@@ -8,8 +8,11 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Alarm picks the scores that are rare for their own stream. A score is an alarm when the chance to see one as high among the last 4096 is at most the rate: as long as rows are exchangeable, that is the share of false alarms
-// (the p-value of conformal anomaly detection, Laxhammar and Falkman, 2014). Where the rate is too small for the scores at hand, their tail is continued as an exponential one.
+// Alarm picks the scores that are rare for their own stream. A score is an alarm when the chance
+// to see one as high among the last 4096 is at most the rate: as long as rows are exchangeable,
+// that is the share of false alarms (the p-value of conformal anomaly detection, Laxhammar and
+// Falkman, 2014). Where the rate is too small for the scores at hand, their tail is continued as
+// an exponential one.
 type Alarm struct {
 	rate   float64
 	scores history
@@ -26,7 +29,9 @@ func NewAlarm(rate float64) (*Alarm, error) {
 	return &Alarm{rate: rate, scores: newHistory(alarmHistory, 0.05)}, nil
 }
 
-// Update takes the score of a row and reports whether it is an alarm. Scores that are not above 0, and NaN, are none; during the first 30 there is none. It costs some comparisons and a move of up to 4096 numbers.
+// Update takes the score of a row and reports whether it is an alarm. Scores that are not above
+// 0, and NaN, are none; during the first 30 there is none. It costs some comparisons and a move
+// of up to 4096 numbers.
 func (a *Alarm) Update(score float64) bool {
 	v, ok := bounded(score)
 	if !ok {
@@ -37,7 +42,8 @@ func (a *Alarm) Update(score float64) bool {
 	switch {
 	case n < leastHistory || v <= 0:
 	case a.rate*float64(n+1) >= 5:
-		i := int(float64(n) - math.Floor(a.rate*float64(n+1)) + 1) // of n+1 scores as many may be alarms
+		// of n+1 scores as many may be alarms
+		i := int(float64(n) - math.Floor(a.rate*float64(n+1)) + 1)
 		hit = v > a.scores.sorted[max(i-1, 0)]
 	default:
 		hit = a.scores.above(v) >= -exact.Log(a.rate)

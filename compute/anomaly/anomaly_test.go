@@ -150,7 +150,8 @@ func TestSaveAndResume(t *testing.T) {
 	})
 }
 
-// TestFewRows: forests that are grown from the fewest rows that settings allow give scores that are scores.
+// TestFewRows: forests that are grown from the fewest rows that settings allow give scores that
+// are scores.
 func TestFewRows(t *testing.T) {
 	for _, settings := range []map[string]string{{"train": "2"}, {"refresh": "1", "trees": "10"}, {"refresh": "1", "sample": "8", "trees": "10"}} {
 		s, err := New("isolation-forest", settings, Schema{Columns: []string{"a", "b"}})
@@ -206,7 +207,9 @@ func TestDamagedStates(t *testing.T) {
 	})
 }
 
-// TestExtremeStates puts numbers that break sums and counters in the place of numbers of a snapshot: what is taken all the same goes on with scores that are scores, and saves a state that is taken again.
+// TestExtremeStates puts numbers that break sums and counters in the place of numbers of a
+// snapshot: what is taken all the same goes on with scores that are scores, and saves a state
+// that is taken again.
 func TestExtremeStates(t *testing.T) {
 	each(t, func(t *testing.T, columns int, made func() Scorer) {
 		a := made()
@@ -216,7 +219,8 @@ func TestExtremeStates(t *testing.T) {
 		}
 		s := saved(a)
 		words := len(s) / 8
-		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-fewer(12)) { // all near the ends, fewer between
+		// all near the ends, fewer between
+		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-fewer(12)) {
 			for _, v := range []uint64{1<<63 - 1, 1 << 63, math.Float64bits(math.MaxFloat64), math.Float64bits(-1e300)} {
 				bad := slices.Clone(s)
 				binary.LittleEndian.PutUint64(bad[8*at:], v)
@@ -239,7 +243,8 @@ func TestExtremeStates(t *testing.T) {
 	})
 }
 
-// FuzzLoad: no bytes make Load panic, and a state that is taken saves to bytes that are taken again and mean the same.
+// FuzzLoad: no bytes make Load panic, and a state that is taken saves to bytes that are taken
+// again and mean the same.
 func FuzzLoad(f *testing.F) {
 	names := slices.Sorted(maps.Keys(tested))
 	made := func(t testing.TB, which uint8) (Scorer, [][]float64) {

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// configured is a scorer with the settings that all have: its scores may go through a [Likelihood], and an episode may be reported once.
+// configured is a scorer with the settings that all have: its scores may go through a
+// [Likelihood], and an episode may be reported once.
 type configured struct {
 	configurable
 	rows, hold int64

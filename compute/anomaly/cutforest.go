@@ -9,10 +9,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// cutForest keeps a sample of the rows in trees of random cuts and measures how much a new row disturbs them. After Guha, Mishra, Roy and Schrijvers, "Robust Random Cut Forest Based Anomaly Detection on Streams" (ICML 2016).
+// cutForest keeps a sample of the rows in trees of random cuts and measures how much a new row
+// disturbs them. After Guha, Mishra, Roy and Schrijvers, "Robust Random Cut Forest Based Anomaly
+// Detection on Streams" (ICML 2016).
 //
-// All trees hold the same sample, so that a point is kept once. A new row takes the place of a random one with a fixed chance: the ages in the sample are geometric with the mean that the settings name, and a day that was
-// usual a week ago is still known. Columns are scaled once, by the median and the quartiles of the first rows.
+// All trees hold the same sample, so that a point is kept once. A new row takes the place of a
+// random one with a fixed chance: the ages in the sample are geometric with the mean that the
+// settings name, and a day that was usual a week ago is still known. Columns are scaled once, by
+// the median and the quartiles of the first rows.
 type cutForest struct {
 	trees, sample, memory, shingle, train int64
 	seed                                  uint64
@@ -67,7 +71,8 @@ func (f *cutForest) start(schema Schema) error {
 	return nil
 }
 
-// Update implements Scorer. It costs trees times the depth, some ten, times the width of a point: a tenth of a millisecond for a few columns.
+// Update implements Scorer. It costs trees times the depth, some ten, times the width of a point:
+// a tenth of a millisecond for a few columns.
 func (f *cutForest) Update(x []float64, _ int64) float64 {
 	copy(f.lap, f.lap[len(x):])
 	clean(f.lap[len(f.lap)-len(x):], x)

@@ -6,7 +6,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// cutTree is a robust random cut tree over at most size points of width numbers. Every node knows the box around its points, so that points come and go as if the tree had been drawn with them or without.
+// cutTree is a robust random cut tree over at most size points of width numbers. Every node knows
+// the box around its points, so that points come and go as if the tree had been drawn with them
+// or without.
 type cutTree struct {
 	width int
 	root  int32 // -1 for an empty tree
@@ -24,7 +26,14 @@ type cutNode struct {
 }
 
 func newCutTree(size, width int) cutTree {
-	t := cutTree{width: width, root: -1, nodes: make([]cutNode, 2*size), boxes: make([]float64, 4*size*width), free: make([]int32, 0, 2*size), leaf: make([]int32, size)}
+	t := cutTree{
+		width: width,
+		root:  -1,
+		nodes: make([]cutNode, 2*size),
+		boxes: make([]float64, 4*size*width),
+		free:  make([]int32, 0, 2*size),
+		leaf:  make([]int32, size),
+	}
 	t.reset()
 	return t
 }
@@ -99,7 +108,8 @@ func (t *cutTree) insert(slot int, p []float64, rng *rand.Rand) {
 		cut = min(from+max(cut, 0), max(high[column], p[column]))
 		before := p[column] <= cut && cut < low[column]
 		after := high[column] <= cut && cut < p[column]
-		if t.nodes[at].left < 0 && !before && !after { // rounding put the cut on the wrong side of a leaf
+		// rounding put the cut on the wrong side of a leaf
+		if t.nodes[at].left < 0 && !before && !after {
 			for j, v := range p {
 				if v != low[j] {
 					column, cut, before = j, min(v, low[j]), v < low[j]
@@ -111,7 +121,14 @@ func (t *cutTree) insert(slot int, p []float64, rng *rand.Rand) {
 		if before || after {
 			leaf := t.newLeaf(p)
 			parent := t.nodes[at].parent
-			n := t.take(cutNode{parent: parent, left: at, right: leaf, column: int32(column), n: t.nodes[at].n + 1, at: cut})
+			n := t.take(cutNode{
+				parent: parent,
+				left:   at,
+				right:  leaf,
+				column: int32(column),
+				n:      t.nodes[at].n + 1,
+				at:     cut,
+			})
 			if before {
 				t.nodes[n].left, t.nodes[n].right = leaf, at
 			}
@@ -183,7 +200,8 @@ func (t *cutTree) remove(slot int) {
 	}
 }
 
-// displacement is the collusive displacement of a slot's point: the largest number of other points that move up, for each that goes with it, when the point and those near it are left out.
+// displacement is the collusive displacement of a slot's point: the largest number of other
+// points that move up, for each that goes with it, when the point and those near it are left out.
 func (t *cutTree) displacement(slot int) float64 {
 	most := 0.0
 	for i := t.leaf[slot]; ; {
@@ -196,7 +214,8 @@ func (t *cutTree) displacement(slot int) float64 {
 	}
 }
 
-// save writes the nodes in the order of a walk: for a cut its column and place, for a leaf its slots.
+// save writes the nodes in the order of a walk: for a cut its column and place, for a leaf its
+// slots.
 func (t *cutTree) save(w *state.Writer) {
 	w.Bool(t.root >= 0)
 	if t.root >= 0 {
@@ -282,7 +301,14 @@ func (t *cutTree) loadNode(r *state.Reader, parent int32, points []float64, used
 	if r.Err() != nil {
 		return -1
 	}
-	t.nodes[i] = cutNode{parent: parent, left: left, right: right, column: int32(column), n: t.nodes[left].n + t.nodes[right].n, at: at}
+	t.nodes[i] = cutNode{
+		parent: parent,
+		left:   left,
+		right:  right,
+		column: int32(column),
+		n:      t.nodes[left].n + t.nodes[right].n,
+		at:     at,
+	}
 	t.join(i)
 	if _, h := t.box(left); !(h[column] <= at) {
 		r.Fail()

@@ -50,7 +50,9 @@ func cell(t *testing.T, s string) float64 {
 	return v
 }
 
-// TestNAB runs the default for single series over the whole corpus, as a device would: each series once, from its first row on. What it reached when this was written is in docs/performance/anomaly.md.
+// TestNAB runs the default for single series over the whole corpus, as a device would: each
+// series once, from its first row on. What it reached when this was written is in
+// docs/performance/anomaly.md.
 func TestNAB(t *testing.T) {
 	rows := lines(t, "nab.csv.gz")
 	dir := os.Getenv("SKERRY_DATA")
@@ -145,7 +147,8 @@ func TestSKAB(t *testing.T) {
 	}
 }
 
-// TestADBench compares the forest that learned from all rows with scikit-learn's, whose mean over these tables is 0.800.
+// TestADBench compares the forest that learned from all rows with scikit-learn's, whose mean over
+// these tables is 0.800.
 func TestADBench(t *testing.T) {
 	tables := []string{"shuttle", "cardio", "smtp", "pageblocks", "mammography", "annthyroid", "campaign", "optdigits", "yeast"}
 	mean := 0.0

@@ -2,8 +2,10 @@ package anomaly
 
 import "math"
 
-// eigen diagonalises the symmetric n by n matrix a by Jacobi's rotations: afterwards the diagonal of a holds the eigenvalues and the columns of v the vectors, in no order. It does the same operations everywhere, takes some
-// n³ of them a sweep and rarely more than ten sweeps, and cannot diverge.
+// eigen diagonalises the symmetric n by n matrix a by Jacobi's rotations: afterwards the diagonal
+// of a holds the eigenvalues and the columns of v the vectors, in no order. It does the same
+// operations everywhere, takes some n³ of them a sweep and rarely more than ten sweeps, and
+// cannot diverge.
 func eigen(a, v []float64, n int) {
 	clear(v)
 	for i := range n {
@@ -38,7 +40,8 @@ func rotate(a, v []float64, n, p, q int) {
 		return
 	}
 	theta := (a[q*n+q] - a[p*n+p]) / (2 * apq)
-	t := 1 / (math.Abs(theta) + math.Sqrt(float64(theta*theta)+1)) // the smaller root, so that rotations stay small
+	// the smaller root, so that rotations stay small
+	t := 1 / (math.Abs(theta) + math.Sqrt(float64(theta*theta)+1))
 	if theta < 0 {
 		t = -t
 	}

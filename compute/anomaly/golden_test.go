@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// TestSameBitsEverywhere holds states and scores to digests that were written on amd64: go test with GOARCH=386, or on arm64, must find the same. The settings and rows are those of the suite; rows come from exact sums,
-// since math.Sin is not the same everywhere.
+// TestSameBitsEverywhere holds states and scores to digests that were written on amd64: go test
+// with GOARCH=386, or on arm64, must find the same. The settings and rows are those of the suite;
+// rows come from exact sums, since math.Sin is not the same everywhere.
 func TestSameBitsEverywhere(t *testing.T) {
 	want := map[string]string{
 		"cuts":                 "545b3cd662454801",

@@ -8,11 +8,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// halfspace counts how many rows of the last window lie in the part of the space where a row falls, which is halved at random, depth by depth: few rows in a large part are unusual. After Tan, Ting and Liu, "Fast Anomaly
-// Detection for Streaming Data" (IJCAI 2011).
+// halfspace counts how many rows of the last window lie in the part of the space where a row
+// falls, which is halved at random, depth by depth: few rows in a large part are unusual. After
+// Tan, Ting and Liu, "Fast Anomaly Detection for Streaming Data" (IJCAI 2011).
 //
-// The paper takes columns between 0 and 1 for granted. We keep the rows of a window and lay the ranges by them when it is over, so that the scale follows the stream and one wild value is gone after the next window; the
-// extremes of each column, a hundredth of the rows at either end, do not stretch it.
+// The paper takes columns between 0 and 1 for granted. We keep the rows of a window and lay the
+// ranges by them when it is over, so that the scale follows the stream and one wild value is gone
+// after the next window; the extremes of each column, a hundredth of the rows at either end, do
+// not stretch it.
 type halfspace struct {
 	trees, depth, window, train int64
 	seed                        uint64
@@ -22,7 +25,8 @@ type halfspace struct {
 	seen      int64
 	ready     bool
 	low, high []float64 // the range of each column
-	column    []int32   // of each inner node, by tree and node; the children of node i are 2i+1 and 2i+2
+	// of each inner node, by tree and node; the children of node i are 2i+1 and 2i+2
+	column    []int32
 	at        []float64 // where it is halved, in ranges
 	mass      []float64 // rows of the window in each node
 	pcg       *rand.PCG
@@ -56,7 +60,8 @@ func (h *halfspace) start(schema Schema) error {
 	h.rng = rand.New(h.pcg)
 	least, most := make([]float64, d), make([]float64, d)
 	for t := range int(h.trees) {
-		for j := range d { // a work range around a random centre, which reaches beyond the range of the rows
+		// a work range around a random centre, which reaches beyond the range of the rows
+		for j := range d {
 			c := h.rng.Float64()
 			r := 2 * max(c, 1-c)
 			least[j], most[j] = c-r, c+r
@@ -81,7 +86,8 @@ func (h *halfspace) halve(tree, node, inner int, least, most []float64) {
 	least[j] = low
 }
 
-// Update implements Scorer. It costs trees times the depth, twice: for the score, and for the counts when the window is over.
+// Update implements Scorer. It costs trees times the depth, twice: for the score, and for the
+// counts when the window is over.
 func (h *halfspace) Update(x []float64, _ int64) float64 {
 	score := 0.0
 	if h.ready {
@@ -95,7 +101,8 @@ func (h *halfspace) Update(x []float64, _ int64) float64 {
 	case h.train == 0 || h.rows.len() < h.rows.size:
 		h.rows.add(x)
 	default:
-		if k := h.rng.Int64N(h.seen); k < h.window { // every row so far is kept with the same chance
+		// every row so far is kept with the same chance
+		if k := h.rng.Int64N(h.seen); k < h.window {
 			clean(h.rows.row(int(k)), x)
 		}
 	}
@@ -137,7 +144,8 @@ func (h *halfspace) score(x []float64) float64 {
 		}
 		sum += float64(mass[node] * weight)
 	}
-	return 1 / (1 + sum/(float64(h.trees)*float64(h.rows.size))) // 0.5 where rows are as dense as on average
+	// 0.5 where rows are as dense as on average
+	return 1 / (1 + sum/(float64(h.trees)*float64(h.rows.size)))
 }
 
 func (h *halfspace) child(tree, node int) int {

@@ -8,10 +8,12 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// largest bounds every number that is taken in: squares and sums of many of them stay finite, and so no reading can make a state useless.
+// largest bounds every number that is taken in: squares and sums of many of them stay finite, and
+// so no reading can make a state useless.
 const largest = 1e150
 
-// bounded returns x within ±largest. ok is false for what counts as missing: NaN and the infinities.
+// bounded returns x within ±largest. ok is false for what counts as missing: NaN and the
+// infinities.
 func bounded(x float64) (v float64, ok bool) {
 	if x != x || math.IsInf(x, 0) {
 		return 0, false
@@ -29,16 +31,20 @@ func counted(n ...int64) bool {
 	return true
 }
 
-// maxSurprise bounds what one value can say, in nats beyond the edge of the tail: a million times the usual excess is no more of an alarm than a thousand times.
+// maxSurprise bounds what one value can say, in nats beyond the edge of the tail: a million times
+// the usual excess is no more of an alarm than a thousand times.
 const maxSurprise = 1000
 
 // leastHistory is how many values are needed before any of them is a surprise.
 const leastHistory = 30
 
-// history is the newest values of a number, in order of arrival and sorted, and tells how surprising another value is.
+// history is the newest values of a number, in order of arrival and sorted, and tells how
+// surprising another value is.
 //
-// The surprise is -ln of the chance to see such a value or a more extreme one: from the ranks inside, and in the outer tail from an exponential one with the mean excess of the values there (the peaks over threshold of
-// Siffer et al., "Anomaly Detection in Streams with Extreme Value Theory", KDD 2017, with the shape fixed at 0, since 80 excesses do not tell it).
+// The surprise is -ln of the chance to see such a value or a more extreme one: from the ranks
+// inside, and in the outer tail from an exponential one with the mean excess of the values there
+// (the peaks over threshold of Siffer et al., "Anomaly Detection in Streams with Extreme Value
+// Theory", KDD 2017, with the shape fixed at 0, since 80 excesses do not tell it).
 type history struct {
 	size   int
 	tail   float64 // share of the values that are the tail
@@ -49,7 +55,8 @@ type history struct {
 
 func newHistory(size int, tail float64) history { return history{size: size, tail: tail} }
 
-// add takes a value and forgets the oldest when there are more than size. It moves as many numbers as lie between the two: O(size) in the worst case.
+// add takes a value and forgets the oldest when there are more than size. It moves as many
+// numbers as lie between the two: O(size) in the worst case.
 func (h *history) add(v float64) {
 	j, _ := slices.BinarySearch(h.sorted, v)
 	if len(h.ring) < h.size {
@@ -118,7 +125,8 @@ func (h *history) either(v float64) float64 { return max(h.above(v), h.below(v))
 // chance is -ln of the share of k of n values, with the new one among them.
 func chance(k, n int) float64 { return -exact.Log(float64(k+1) / float64(n+1)) }
 
-// beyond is the surprise of an excess over the edge. A tail without width, as that of a constant, is given a billionth of the edge, so that rounding is no alarm.
+// beyond is the surprise of an excess over the edge. A tail without width, as that of a constant,
+// is given a billionth of the edge, so that rounding is no alarm.
 func beyond(excess, mean, edge float64) float64 {
 	return min(excess/max(mean, float64(1e-9*math.Abs(edge))+1e-18), maxSurprise)
 }

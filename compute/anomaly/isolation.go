@@ -10,10 +10,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// isolation cuts the space at random until rows are alone: unusual ones are alone early. After Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008). On a stream the forest is grown again from the newest rows, as in Ding and
-// Fei, "An Anomaly Detection Approach Based on Isolation Forest Algorithm for Streaming Data using Sliding Window" (2013), though by the clock and not by the share of alarms.
+// isolation cuts the space at random until rows are alone: unusual ones are alone early. After
+// Liu, Ting and Zhou, "Isolation Forest" (ICDM 2008). On a stream the forest is grown again from
+// the newest rows, as in Ding and Fei, "An Anomaly Detection Approach Based on Isolation Forest
+// Algorithm for Streaming Data using Sliding Window" (2013), though by the clock and not by the
+// share of alarms.
 //
-// We differ in missing values, which the paper does not know: in a cut they take the way of most rows.
+// We differ in missing values, which the paper does not know: in a cut they take the way of most
+// rows.
 type isolation struct {
 	trees, sample, window, refresh, train int64
 	seed                                  uint64
@@ -68,7 +72,9 @@ func (f *isolation) start(schema Schema) error {
 	return nil
 }
 
-// Update implements Scorer. It costs trees times the depth, some microseconds; growing a forest costs about trees times sample times its logarithm, some milliseconds, and allocates nothing after the first time.
+// Update implements Scorer. It costs trees times the depth, some microseconds; growing a forest
+// costs about trees times sample times its logarithm, some milliseconds, and allocates nothing
+// after the first time.
 func (f *isolation) Update(x []float64, _ int64) float64 {
 	score := 0.0
 	if len(f.roots) > 0 {
@@ -88,7 +94,8 @@ func (f *isolation) Update(x []float64, _ int64) float64 {
 	default:
 		if int64(f.rows.len()) < f.window {
 			f.rows.add(x)
-		} else if k := f.rng.Int64N(f.seen); k < f.window { // every row so far is kept with the same chance
+		} else if k := f.rng.Int64N(f.seen); k < f.window {
+			// every row so far is kept with the same chance
 			clean(f.rows.row(int(k)), x)
 		}
 		if f.seen == f.train {
@@ -150,7 +157,8 @@ func (f *isolation) grow() {
 
 func (f *isolation) split(node int, rows []int, depth int) {
 	if len(rows) > 1 && depth < f.depth {
-		for range 2 * f.width { // columns without two values are no cut; after as many tries there may be none
+		// columns without two values are no cut; after as many tries there may be none
+		for range 2 * f.width {
 			j := f.rng.IntN(f.width)
 			low, high, missing := math.Inf(1), math.Inf(-1), 0
 			for _, i := range rows {
@@ -192,7 +200,9 @@ func (f *isolation) split(node int, rows []int, depth int) {
 	f.nodes[node] = isolationNode{at: float64(depth) + pathLength(len(rows))}
 }
 
-// pathLength is the mean depth at which a search in a random tree of n ends. The paper takes ln m + γ for the harmonic number of m, which is a quarter too little for 2; with the next two terms of the series it is exact to 1e-3.
+// pathLength is the mean depth at which a search in a random tree of n ends. The paper takes ln m +
+// γ for the harmonic number of m, which is a quarter too little for 2; with the next two terms of
+// the series it is exact to 1e-3.
 func pathLength(n int) float64 {
 	switch {
 	case n < 2:

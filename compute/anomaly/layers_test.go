@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestAlarmKeepsItsRate draws scores of several shapes, without an anomaly among them: the share of alarms is the rate.
+// TestAlarmKeepsItsRate draws scores of several shapes, without an anomaly among them: the share
+// of alarms is the rate.
 func TestAlarmKeepsItsRate(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
@@ -111,7 +112,8 @@ func TestLikelihood(t *testing.T) {
 	if math.Abs(sum-quiet.sum) > 1e-9 {
 		t.Errorf("the running sum is %v, the sum %v", quiet.sum, sum)
 	}
-	for _, c := range []struct{ z, want float64 }{{1, 0.4985}, {2, 1.3420}, {3, 2.5687}, {5, 6.2416}, {10, 22.8170}} { // -log10 of twice the upper tail, from math.Erfc
+	// -log10 of twice the upper tail, from math.Erfc
+	for _, c := range []struct{ z, want float64 }{{1, 0.4985}, {2, 1.3420}, {3, 2.5687}, {5, 6.2416}, {10, 22.8170}} {
 		if got := rarity(c.z); math.Abs(got-c.want) > 0.001*c.want || math.Abs(c.want+math.Log10(math.Erfc(c.z/math.Sqrt2))) > 1e-3 {
 			t.Errorf("rarity(%v) = %v, want %v (%v)", c.z, got, c.want, -math.Log10(math.Erfc(c.z/math.Sqrt2)))
 		}
@@ -200,7 +202,8 @@ func TestEigen(t *testing.T) {
 	}
 }
 
-// TestCutTree adds and removes points at random, with repeated ones, and checks counts and boxes of the whole tree against the points.
+// TestCutTree adds and removes points at random, with repeated ones, and checks counts and boxes
+// of the whole tree against the points.
 func TestCutTree(t *testing.T) {
 	const size, width = 40, 3
 	tree := newCutTree(size, width)
@@ -273,7 +276,8 @@ func TestCutTree(t *testing.T) {
 	}
 }
 
-// TestDisplacement: with one point far from a cluster, it displaces nearly all others in every tree.
+// TestDisplacement: with one point far from a cluster, it displaces nearly all others in every
+// tree.
 func TestDisplacement(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
 	far, near := 0.0, 0.0
@@ -306,7 +310,8 @@ func TestProfile(t *testing.T) {
 	if got, ok := p.update(240+12, 1e9); !ok || got != 12 { // one odd value
 		t.Errorf("expected %v (%v), want 12", got, ok)
 	}
-	if got, ok := p.update(264+12, 12); !ok || got != 12 { // does not move the median of the days before
+	// does not move the median of the days before
+	if got, ok := p.update(264+12, 12); !ok || got != 12 {
 		t.Errorf("after an odd day: expected %v (%v), want 12", got, ok)
 	}
 	if _, ok := p.update(20, 3); ok {
@@ -321,7 +326,8 @@ func TestProfile(t *testing.T) {
 	}
 }
 
-// TestNoveltyOnce: a histogram of a new kind is new once, and the same again is known; no order of the same values is new.
+// TestNoveltyOnce: a histogram of a new kind is new once, and the same again is known; no order
+// of the same values is new.
 func TestNoveltyOnce(t *testing.T) {
 	n, last := newNovelty(5, 30, 13.28), newRecent(relearn+64)
 	rng := rand.New(rand.NewPCG(9, 9))
@@ -370,7 +376,8 @@ func TestPathLength(t *testing.T) {
 	}
 }
 
-// TestHotelling compares T² with the distance of Mahalanobis, where all components are kept, and T² and Q with the whole length, where one is.
+// TestHotelling compares T² with the distance of Mahalanobis, where all components are kept, and
+// T² and Q with the whole length, where one is.
 func TestHotelling(t *testing.T) {
 	rng := rand.New(rand.NewPCG(10, 10))
 	rows := make([][]float64, 500)
@@ -417,7 +424,8 @@ func TestHotelling(t *testing.T) {
 	}
 }
 
-// TestIsolationKeepsAFairSample: trained on many rows, the forest knows the first as well as the last.
+// TestIsolationKeepsAFairSample: trained on many rows, the forest knows the first as well as the
+// last.
 func TestIsolationKeepsAFairSample(t *testing.T) {
 	s, err := New("isolation-forest", map[string]string{"train": "4000", "window": "500"}, Schema{Columns: []string{"a", "b"}})
 	if err != nil {

@@ -8,8 +8,10 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Likelihood turns scores into how unlikely their present run is, so that a stream with many high scores needs more of them for an alarm than a quiet one: the mean of the last few against the distribution of many. After Lavin
-// and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms" (ICMLA 2015), on the logarithmic scale of their benchmark.
+// Likelihood turns scores into how unlikely their present run is, so that a stream with many high
+// scores needs more of them for an alarm than a quiet one: the mean of the last few against the
+// distribution of many. After Lavin and Ahmad, "Evaluating Real-time Anomaly Detection
+// Algorithms" (ICMLA 2015), on the logarithmic scale of their benchmark.
 type Likelihood struct {
 	scores  recent
 	sum, sq float64 // of the scores that are held
@@ -30,7 +32,9 @@ func NewLikelihood(window int) (*Likelihood, error) {
 	return &Likelihood{scores: newRecent(window)}, nil
 }
 
-// Update takes a score between 0 and 1 and returns the log likelihood: 0 for nothing unusual, 0.5 for a run whose chance is 1e-5, 1 for 1e-10 or less. A NaN is ignored and answered with 0. It does not allocate.
+// Update takes a score between 0 and 1 and returns the log likelihood: 0 for nothing unusual, 0.5
+// for a run whose chance is 1e-5, 1 for 1e-10 or less. A NaN is ignored and answered with 0. It
+// does not allocate.
 func (l *Likelihood) Update(score float64) float64 {
 	if score != score {
 		return 0
@@ -56,7 +60,8 @@ func (l *Likelihood) Update(score float64) float64 {
 	l.scores.add(score)
 	l.sum += score
 	l.sq += float64(score * score)
-	if l.since++; l.since >= int64(len(l.scores.ring)) { // what rounding adds up to is dropped once a round
+	// what rounding adds up to is dropped once a round
+	if l.since++; l.since >= int64(len(l.scores.ring)) {
 		l.since, l.sum, l.sq = 0, 0, 0
 		for k := range l.scores.len() {
 			v := l.scores.back(k)
@@ -67,7 +72,8 @@ func (l *Likelihood) Update(score float64) float64 {
 	return out
 }
 
-// rarity is -log10 of twice the chance that a normal number exceeds z > 0, by the continued fraction of Laplace, which is good to four digits from 1 on and smooth below.
+// rarity is -log10 of twice the chance that a normal number exceeds z > 0, by the continued
+// fraction of Laplace, which is good to four digits from 1 on and smooth below.
 func rarity(z float64) float64 {
 	f := z
 	for k := 60; k >= 1; k-- {

@@ -8,10 +8,15 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// novelty tells when the newest values are spread over their range in a way that was not seen before, whatever their order: the goodness-of-fit test of Wang et al., "Statistical Techniques for Online Anomaly Detection in
-// Data Centers" (IM 2011). A window's histogram is compared with every kind of histogram known; one that is like none of them is new, once, and from then on known.
+// novelty tells when the newest values are spread over their range in a way that was not seen
+// before, whatever their order: the goodness-of-fit test of Wang et al., "Statistical Techniques
+// for Online Anomaly Detection in Data Centers" (IM 2011). A window's histogram is compared with
+// every kind of histogram known; one that is like none of them is new, once, and from then on
+// known.
 //
-// We differ from the paper in that the range is what was seen so far. When it grows by a fifth the bins are laid anew and the kinds are learned again from the last values; nothing from the future is used.
+// We differ from the paper in that the range is what was seen so far. When it grows by a fifth
+// the bins are laid anew and the kinds are learned again from the last values; nothing from the
+// future is used.
 type novelty struct {
 	bins, width int
 	limit       float64 // of the test statistic, chi² with bins-1 degrees of freedom
@@ -30,7 +35,13 @@ const maxKinds = 128
 const relearn = 1024
 
 func newNovelty(bins, width int, limit float64) novelty {
-	return novelty{bins: bins, width: width, limit: limit, hist: make([]uint8, bins), known: make([]uint8, 0, bins*maxKinds)}
+	return novelty{
+		bins:  bins,
+		width: width,
+		limit: limit,
+		hist:  make([]uint8, bins),
+		known: make([]uint8, 0, bins*maxKinds),
+	}
 }
 
 // logs[n] is ln n; that of an empty bin makes any value in it a difference beyond every limit.
@@ -42,7 +53,8 @@ var logs = func() (l [256]float64) {
 	return l
 }()
 
-// update takes the value that is newest in recent, which holds the last ones in order, and reports whether the last width of them are new in kind.
+// update takes the value that is newest in recent, which holds the last ones in order, and
+// reports whether the last width of them are new in kind.
 func (n *novelty) update(recent *recent) bool {
 	v := recent.back(0)
 	if !n.begun {

@@ -9,9 +9,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// pca fits principal components to the first rows and then measures two things of a row: T², how far out it is in the space of the components that carry most of the variance, and Q, how far it is from that space, where the
-// columns no longer move together as they did. Each is divided by its limit, the larger counts. After Jackson and Mudholkar, "Control Procedures for Residuals Associated with Principal Component Analysis", Technometrics 21
-// (1979); we take the limits from the rows of the fit instead of a normal distribution, and the median over the last rows, so that an alarm comes some rows late but noise at the limit makes none.
+// pca fits principal components to the first rows and then measures two things of a row: T², how
+// far out it is in the space of the components that carry most of the variance, and Q, how far it
+// is from that space, where the columns no longer move together as they did. Each is divided by
+// its limit, the larger counts. After Jackson and Mudholkar, "Control Procedures for Residuals
+// Associated with Principal Component Analysis", Technometrics 21 (1979); we take the limits from
+// the rows of the fit instead of a normal distribution, and the median over the last rows, so
+// that an alarm comes some rows late but noise at the limit makes none.
 type pca struct {
 	train, refresh, smooth int64
 	variance, quantile     float64
@@ -57,7 +61,8 @@ func (p *pca) start(schema Schema) error {
 	return nil
 }
 
-// Update implements Scorer. It costs width times the components; a fit costs rows times width² and some ten times width³.
+// Update implements Scorer. It costs width times the components; a fit costs rows times width²
+// and some ten times width³.
 func (p *pca) Update(x []float64, _ int64) float64 {
 	score := 0.0
 	if p.fitted {
@@ -185,7 +190,8 @@ func (p *pca) fit() {
 	p.limitT, p.limitQ = max(ts[at], leastLimit), max(qs[at], leastLimit)
 }
 
-// moments returns the mean and the standard deviation of a column without its missing values. A column that does not move gets a deviation by which every visible change is far.
+// moments returns the mean and the standard deviation of a column without its missing values. A
+// column that does not move gets a deviation by which every visible change is far.
 func (w *window) moments(j int) (mean, sd float64) {
 	n := 0.0
 	for i := range w.len() {

@@ -6,7 +6,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// peaks tells whether a number is larger than each of the last size numbers. It keeps those that may still matter, largest first; amortised it costs a comparison or two.
+// peaks tells whether a number is larger than each of the last size numbers. It keeps those that
+// may still matter, largest first; amortised it costs a comparison or two.
 type peaks struct {
 	size int
 	n    int64 // numbers taken

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// profile expects of a series what it was at this time of the period before: the median of the values around it in the last periods, so that a few odd days do not move it.
+// profile expects of a series what it was at this time of the period before: the median of the
+// values around it in the last periods, so that a few odd days do not move it.
 type profile struct {
 	period int64 // in the unit of the times
 	bins   int   // of a period
@@ -27,15 +28,22 @@ const (
 )
 
 func newProfile(period int64, bins int) profile {
-	p := profile{period: period, bins: bins, means: make([]float64, rounds*bins), counts: make([]float64, bins)}
+	p := profile{
+		period: period,
+		bins:   bins,
+		means:  make([]float64, rounds*bins),
+		counts: make([]float64, bins),
+	}
 	for i := range p.means {
 		p.means[i] = math.NaN()
 	}
 	return p
 }
 
-// update returns what was expected at time t and then takes the value; ok is false while too little is known. A time before the period of the newest
-// value is neither answered nor learned, until many come in a row: then the clock was wrong before, and all begins anew. It costs a sort of 35 numbers.
+// update returns what was expected at time t and then takes the value; ok is false while too
+// little is known. A time before the period of the newest value is neither answered nor learned,
+// until many come in a row: then the clock was wrong before, and all begins anew. It costs a sort
+// of 35 numbers.
 func (p *profile) update(t int64, v float64) (expected float64, ok bool) {
 	round, within := t/p.period, t%p.period
 	if within < 0 {

@@ -10,7 +10,8 @@ import (
 // Setting describes one setting of a scorer.
 type Setting = setting.Described
 
-// configurable is a scorer before it is started: settings are bound to its fields, and start makes the state.
+// configurable is a scorer before it is started: settings are bound to its fields, and start
+// makes the state.
 type configurable interface {
 	Scorer
 	settings() []setting.Setting
@@ -38,8 +39,10 @@ func Names() []string {
 	return names
 }
 
-// Resolve returns the name of the scorer that a name stands for: that which suits the schema for "auto", else the name itself in its canonical form. Auto is seasonal for a single series, pca for several that are measured over
-// time, whose first rows are usual, and isolation-forest for the rows of a table, where nothing is said about the first.
+// Resolve returns the name of the scorer that a name stands for: that which suits the schema for
+// "auto", else the name itself in its canonical form. Auto is seasonal for a single series, pca
+// for several that are measured over time, whose first rows are usual, and isolation-forest for
+// the rows of a table, where nothing is said about the first.
 func Resolve(name string, schema Schema) string {
 	if name = setting.Canonical(name, "-"); name != "auto" && name != "" {
 		return name
@@ -63,7 +66,9 @@ func Summary(name string) string {
 	return ""
 }
 
-// New makes a scorer from its name, one of [Names], and its settings, those of [Settings]; what is not set is at its default. The error names every setting that is wrong, its value and what is allowed.
+// New makes a scorer from its name, one of [Names], and its settings, those of [Settings]; what
+// is not set is at its default. The error names every setting that is wrong, its value and what
+// is allowed.
 func New(name string, settings map[string]string, schema Schema) (Scorer, error) {
 	if err := schema.check(); err != nil {
 		return nil, fmt.Errorf("anomaly: %w", err)

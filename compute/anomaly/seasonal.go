@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// seasonal watches single series and adds up what is surprising about a value: see [New]. Several columns are watched apart, and the most surprising one counts.
+// seasonal watches single series and adds up what is surprising about a value: see [New]. Several
+// columns are watched apart, and the most surprising one counts.
 type seasonal struct {
 	history int64
 	tail    float64
@@ -18,11 +19,13 @@ type seasonal struct {
 	series []watch
 }
 
-// watch is the state of one series. Each history is of one feature, and each feature sees what the others do not.
+// watch is the state of one series. Each history is of one feature, and each feature sees what
+// the others do not.
 type watch struct {
 	values  history // the level, both ways
 	changes history // from one value to the next
-	gaps    history // from what the time of day leads to expect, else from the median of the last values
+	// from what the time of day leads to expect, else from the median of the last values
+	gaps    history
 	means   history // of the last 20 values: slow departures
 	spreads history // of the last 20 values: noise that comes, or a sensor that is stuck
 	coarse  novelty
@@ -64,7 +67,17 @@ func (s *seasonal) start(schema Schema) error {
 	s.series = make([]watch, len(schema.Columns))
 	for i := range s.series {
 		h := newHistory(int(s.history), s.tail)
-		s.series[i] = watch{values: h, changes: h, gaps: h, means: h, spreads: h, coarse: newNovelty(5, 30, 13.28), fine: newNovelty(8, 52, 20), recent: newRecent(relearn + 64), peaks: newPeaks(int(s.hold))}
+		s.series[i] = watch{
+			values:  h,
+			changes: h,
+			gaps:    h,
+			means:   h,
+			spreads: h,
+			coarse:  newNovelty(5, 30, 13.28),
+			fine:    newNovelty(8, 52, 20),
+			recent:  newRecent(relearn + 64),
+			peaks:   newPeaks(int(s.hold)),
+		}
 		if period > 0 {
 			s.series[i].profile = newProfile(period, bins)
 		}
@@ -72,7 +85,8 @@ func (s *seasonal) start(schema Schema) error {
 	return nil
 }
 
-// Update implements Scorer. It costs some tens of microseconds a column, most of it to keep the histories sorted.
+// Update implements Scorer. It costs some tens of microseconds a column, most of it to keep the
+// histories sorted.
 func (s *seasonal) Update(x []float64, t int64) float64 {
 	top := 0.0
 	for i := range s.series {

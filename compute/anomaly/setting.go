@@ -16,7 +16,8 @@ func holding(p *int64) setting.Setting {
 // seed is any number that starts the random ones.
 func seed(p *uint64) setting.Setting { return setting.Seed(p, "start of the random numbers") }
 
-// seasonPeriod reads a season's length, in microseconds or rows, and into how many bins it is divided: five minutes or more each, which no daily pattern is finer than.
+// seasonPeriod reads a season's length, in microseconds or rows, and into how many bins it is
+// divided: five minutes or more each, which no daily pattern is finer than.
 func seasonPeriod(s string, timed bool) (period int64, bins int, err error) {
 	const most = 288
 	if s == "" && timed {

@@ -14,8 +14,9 @@ import (
 	"skerry.dev/compute/neural"
 )
 
-// Predictor is what every model kind can do. PredictInto takes Inputs values (missing = NaN) and writes Outputs values; it does not allocate in the steady state, keeps
-// neither slice and is safe for concurrent use.
+// Predictor is what every model kind can do. PredictInto takes Inputs values (missing = NaN) and
+// writes Outputs values; it does not allocate in the steady state, keeps neither slice and is
+// safe for concurrent use.
 type Predictor interface {
 	Inputs() int
 	Outputs() int
@@ -27,7 +28,9 @@ type Role string
 
 // The roles. Point is required; lower and upper come together or not at all.
 const (
-	Point Role = "point" // the prediction: the change y(t+h) − y(t) of a forecast, the value of a regression, class probabilities of a classification
+	// the prediction: the change y(t+h) − y(t) of a forecast, the value of a regression, class
+	// probabilities of a classification
+	Point Role = "point"
 	Lower Role = "lower" // the lower quantile of the same, (1-level)/2
 	Upper Role = "upper" // the upper quantile
 )
@@ -53,28 +56,33 @@ const (
 
 // Manifest says what the artifact is and where it came from.
 type Manifest struct {
-	Task            string             `json:"task"`
-	Kind            string             `json:"kind"`
-	HorizonUS       int64              `json:"horizon_us,omitempty"` // forecasts: how far ahead, microseconds
-	Inputs          []feature.Input    `json:"inputs"`
-	Output          Output             `json:"output"`
-	Learner         string             `json:"learner"`
-	Params          map[string]string  `json:"params,omitempty"`
-	Seed            uint64             `json:"seed"`
-	Rows            int64              `json:"rows"`       // labelled rows it was trained on
-	TrainFrom       int64              `json:"train_from"` // event time of the first and last training row, microseconds
-	TrainTo         int64              `json:"train_to"`
-	Metrics         map[string]float64 `json:"metrics,omitempty"` // on held-out rows
-	Budget          Budget             `json:"budget"`
-	CreatedFrom     []string           `json:"created_from,omitempty"` // lineage: ids of data sets, runs and parent artifacts
-	Champion        string             `json:"champion,omitempty"`     // digest it was judged against
-	MinAgentVersion string             `json:"min_agent_version,omitempty"`
+	Task string `json:"task"`
+	Kind string `json:"kind"`
+	// forecasts: how far ahead, microseconds
+	HorizonUS int64             `json:"horizon_us,omitempty"`
+	Inputs    []feature.Input   `json:"inputs"`
+	Output    Output            `json:"output"`
+	Learner   string            `json:"learner"`
+	Params    map[string]string `json:"params,omitempty"`
+	Seed      uint64            `json:"seed"`
+	Rows      int64             `json:"rows"` // labelled rows it was trained on
+	// event time of the first and last training row, microseconds
+	TrainFrom int64              `json:"train_from"`
+	TrainTo   int64              `json:"train_to"`
+	Metrics   map[string]float64 `json:"metrics,omitempty"` // on held-out rows
+	Budget    Budget             `json:"budget"`
+	// lineage: ids of data sets, runs and parent artifacts
+	CreatedFrom []string `json:"created_from,omitempty"`
+	// digest it was judged against
+	Champion        string `json:"champion,omitempty"`
+	MinAgentVersion string `json:"min_agent_version,omitempty"`
 }
 
 // Output describes what is predicted.
 type Output struct {
-	Series  string   `json:"series,omitempty"`
-	Input   int      `json:"input"` // forecasts: position of the target among the inputs; otherwise -1
+	Series string `json:"series,omitempty"`
+	// forecasts: position of the target among the inputs; otherwise -1
+	Input   int      `json:"input"`
 	Unit    string   `json:"unit,omitempty"`
 	Classes []string `json:"classes,omitempty"`
 }
@@ -85,21 +93,25 @@ type Budget struct {
 	Bytes     int64 `json:"bytes,omitempty"`
 }
 
-// Calibration holds what the interval needs on a device that has seen no label yet: conformity scores of held-out rows. Beside quantile models a score is the error
-// as a multiple of the half-width on its side, (y − ŷ)/(upper − ŷ) above and (ŷ − y)/(ŷ − lower) below; for a point model alone it is |y − ŷ| in the target's unit.
+// Calibration holds what the interval needs on a device that has seen no label yet: conformity
+// scores of held-out rows. Beside quantile models a score is the error as a multiple of the
+// half-width on its side, (y − ŷ)/(upper − ŷ) above and (ŷ − y)/(ŷ − lower) below; for a point
+// model alone it is |y − ŷ| in the target's unit.
 type Calibration struct {
-	Level  float64   `json:"level"`  // nominal coverage
-	Scores []float64 `json:"scores"` // ascending quantiles of the scores, evenly spaced from the smallest to the largest
+	Level float64 `json:"level"` // nominal coverage
+	// ascending quantiles of the scores, evenly spaced from the smallest to the largest
+	Scores []float64 `json:"scores"`
 }
 
 // Reference describes the training distribution of one input.
 type Reference struct {
-	Quantiles []float64 // ascending, evenly spaced from the smallest value to the largest; empty when never present
-	Missing   float64   // share of missing values, 0 to 1
+	// ascending, evenly spaced from the smallest value to the largest; empty when never present
+	Quantiles []float64
+	Missing   float64 // share of missing values, 0 to 1
 }
 
-// Vectors prove that this machine computes what the hub computed: a history, oldest row first, and the outputs of every
-// role at its newest Tail rows.
+// Vectors prove that this machine computes what the hub computed: a history, oldest row first,
+// and the outputs of every role at its newest Tail rows.
 type Vectors struct {
 	Times  []int64
 	Values []float64 // one row of inputs per time
@@ -109,19 +121,23 @@ type Vectors struct {
 
 // Artifact is a decoded *.skerry file. Treat it as immutable.
 type Artifact struct {
-	Manifest    Manifest
-	Pipeline    *feature.Pipeline
-	Models      map[Role]Predictor // *ensemble.Ensemble, *neural.Network, *linear.Model, *chain.Model or *Constant
+	Manifest Manifest
+	Pipeline *feature.Pipeline
+	// *ensemble.Ensemble, *neural.Network, *linear.Model, *chain.Model or *Constant
+	Models      map[Role]Predictor
 	Calibration Calibration
-	Reference   []Reference       // one per input, or none
-	Usual       *inputs.Reference // what rows in order look like: the inputs and, after them, what the point model says, the last class's probability of a classification; nil when nobody knows
-	Vectors     Vectors
-	Digest      string // 64 hexadecimal digits of the file's SHA-256; set by Decode
-	Size        int64  // bytes of the file; set by Decode
+	Reference   []Reference // one per input, or none
+	// what rows in order look like: the inputs and, after them, what the point model says, the
+	// last class's probability of a classification; nil when nobody knows
+	Usual   *inputs.Reference
+	Vectors Vectors
+	Digest  string // 64 hexadecimal digits of the file's SHA-256; set by Decode
+	Size    int64  // bytes of the file; set by Decode
 }
 
-// ErrCorrupt says that bytes are no artifact, or a damaged one. ErrVersion says that the file is of a format this program does not know.
-// ErrSelfTest says that this machine computes something else than the hub did.
+// ErrCorrupt says that bytes are no artifact, or a damaged one. ErrVersion says that the file is
+// of a format this program does not know. ErrSelfTest says that this machine computes something
+// else than the hub did.
 var (
 	ErrCorrupt  = errors.New("corrupt artifact")
 	ErrVersion  = errors.New("artifact format is not known to this version")
@@ -263,7 +279,8 @@ func (c *Constant) PredictInto(dst, x []float64) error {
 	return nil
 }
 
-// ModelKind returns the name of a predictor's kind: "trees", "mlp", "linear", "chain" or "constant"; "" for others.
+// ModelKind returns the name of a predictor's kind: "trees", "mlp", "linear", "chain" or
+// "constant"; "" for others.
 func ModelKind(p Predictor) string {
 	switch p.(type) {
 	case *ensemble.Ensemble:

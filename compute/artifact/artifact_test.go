@@ -130,7 +130,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestGolden holds that today's code reads yesterday's files and that Encode has not changed under the same version.
+// TestGolden holds that today's code reads yesterday's files and that Encode has not changed
+// under the same version.
 func TestGolden(t *testing.T) {
 	path := filepath.Join("testdata", "v1.skerry")
 	b := encode(t, sample(t))
@@ -235,7 +236,8 @@ func TestRunner(t *testing.T) {
 	h.Push(10*hour, []float64{1, 0})
 	h.Push(11*hour, []float64{5, 1})
 	point, lower, upper, err := r.Predict(h, 0)
-	// Columns: (5-1)/2 = 2, lag 1, sin(11/24): trees 0.5-1; linear -4+1+0.25+0.2588; network 5+2·(…) lies above.
+	// Columns: (5-1)/2 = 2, lag 1, sin(11/24): trees 0.5-1; linear -4+1+0.25+0.2588; network
+	// 5+2·(…) lies above.
 	if err != nil || point != -0.5 || math.Abs(lower-(-4+1+0.25+math.Sin(2*math.Pi*11/24))) > 1e-12 || upper < lower {
 		t.Errorf("Predict = %v, %v, %v, %v", point, lower, upper, err)
 	}

@@ -55,7 +55,8 @@ var sectionCap = map[string]uint32{
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Encode writes the artifact. The same artifact gives the same bytes. Digest and Size are not part of them. It refuses what Decode would refuse.
+// Encode writes the artifact. The same artifact gives the same bytes. Digest and Size are not
+// part of them. It refuses what Decode would refuse.
 func Encode(a *Artifact) ([]byte, error) {
 	if err := a.Check(); err != nil {
 		return nil, fmt.Errorf("encode artifact: %w", err)
@@ -171,8 +172,8 @@ func Digest(b []byte) string {
 // DecodeBytes is Decode for an artifact in memory.
 func DecodeBytes(b []byte) (*Artifact, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
 
-// Decode reads an artifact of size bytes and sets its Digest. It reads every byte once, in order. Errors wrap ErrCorrupt or ErrVersion, or are those of r. It does not run
-// the self-test.
+// Decode reads an artifact of size bytes and sets its Digest. It reads every byte once, in order.
+// Errors wrap ErrCorrupt or ErrVersion, or are those of r. It does not run the self-test.
 func Decode(r io.ReaderAt, size int64) (*Artifact, error) {
 	if size < headerBytes || size > MaxBytes {
 		return nil, fmt.Errorf("%w: %d bytes, must be %d to %d", ErrCorrupt, size, headerBytes, MaxBytes)
@@ -246,7 +247,8 @@ func (d *reader) next(n int64) ([]byte, error) {
 	return b, nil
 }
 
-// section reads one section and checks its length against the tag's cap before anything is allocated, and its checksum before anything is parsed.
+// section reads one section and checks its length against the tag's cap before anything is
+// allocated, and its checksum before anything is parsed.
 func (d *reader) section() (tag string, payload []byte, err error) {
 	head, err := d.next(8)
 	if err != nil {
@@ -370,7 +372,8 @@ func (v *Vectors) decode(b []byte) error {
 	s := state.Reader{B: b}
 	v.Times, v.Values, v.Want = s.Ints(), s.Floats(), map[Role][]float64{}
 	tail := s.Int()
-	v.Tail = int(min(max(tail, -1), MaxVectorRows+1)) // what is out of bounds stays so where int has 32 bits
+	// what is out of bounds stays so where int has 32 bits
+	v.Tail = int(min(max(tail, -1), MaxVectorRows+1))
 	for _, role := range roles {
 		if want := s.Floats(); len(want) > 0 {
 			v.Want[role] = want

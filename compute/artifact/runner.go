@@ -36,9 +36,11 @@ func NewRunner(a *Artifact) (*Runner, error) {
 // Artifact returns what it predicts with.
 func (r *Runner) Artifact() *Artifact { return r.a }
 
-// Predict computes the row of h that stands back rows before the newest. For a forecast the results are changes, to be added to y(t); for a classification point
-// is the index of the most probable class and Classes has the probabilities. lower and upper are NaN when the artifact has no such models; when they cross they are swapped.
-// An error leaves all three NaN. It does not allocate.
+// Predict computes the row of h that stands back rows before the newest. For a forecast the
+// results are changes, to be added to y(t); for a classification point is the index of the most
+// probable class and Classes has the probabilities. lower and upper are NaN when the artifact has
+// no such models; when they cross they are swapped. An error leaves all three NaN. It does not
+// allocate.
 func (r *Runner) Predict(h *feature.History, back int) (point, lower, upper float64, err error) {
 	nan := math.NaN()
 	if err := r.eval.IntoAt(r.x, h, back); err != nil {
@@ -68,7 +70,8 @@ func (r *Runner) Predict(h *feature.History, back int) (point, lower, upper floa
 	return point, lower, upper, nil
 }
 
-// Model is a Runner as an engine asks it: of a classification, point is the last class's probability.
+// Model is a Runner as an engine asks it: of a classification, point is the last class's
+// probability.
 type Model struct{ *Runner }
 
 // Predict is that of the Runner but for the point of a classification.
@@ -95,17 +98,20 @@ func (r *Runner) classify() float64 {
 	return float64(best)
 }
 
-// Faults returns how many calls of the pipeline's modules have ended without a result, which made their columns missing, and why the first did.
+// Faults returns how many calls of the pipeline's modules have ended without a result, which made
+// their columns missing, and why the first did.
 func (r *Runner) Faults() (int, error) { return r.eval.Faults() }
 
-// Classes returns the class probabilities of the last Predict, nil unless the task is a classification. The slice changes with the next Predict.
+// Classes returns the class probabilities of the last Predict, nil unless the task is a
+// classification. The slice changes with the next Predict.
 func (r *Runner) Classes() []float64 { return r.classes }
 
-// Features returns the pipeline's columns of the last Predict. The slice changes with the next Predict.
+// Features returns the pipeline's columns of the last Predict. The slice changes with the next
+// Predict.
 func (r *Runner) Features() []float64 { return r.x }
 
-// MakeVectors runs every model over the newest tail rows of the history and returns the vectors that SelfTest will hold it to. values has one row of inputs per time,
-// oldest first.
+// MakeVectors runs every model over the newest tail rows of the history and returns the vectors
+// that SelfTest will hold it to. values has one row of inputs per time, oldest first.
 func MakeVectors(a *Artifact, times []int64, values []float64, tail int) (Vectors, error) {
 	v := Vectors{Times: times, Values: values, Tail: tail, Want: map[Role][]float64{}}
 	eval, err := feature.NewEvaluator(a.Pipeline)
@@ -136,8 +142,9 @@ func MakeVectors(a *Artifact, times []int64, values []float64, tail int) (Vector
 	return v, nil
 }
 
-// SelfTest computes the artifact's vectors on this machine. Trees must give the same bits, networks and linear models the same values to 1e-6 of their size (or of 1 for
-// small ones). It returns an error that wraps ErrSelfTest when they differ; an artifact without vectors passes.
+// SelfTest computes the artifact's vectors on this machine. Trees must give the same bits,
+// networks and linear models the same values to 1e-6 of their size (or of 1 for small ones). It
+// returns an error that wraps ErrSelfTest when they differ; an artifact without vectors passes.
 func (a *Artifact) SelfTest() error {
 	if a.Vectors.Tail == 0 {
 		return nil

@@ -1,7 +1,10 @@
-// Package binned replaces the values of a table by the number of the bin they fall into, for trainers that only need their order.
+// Package binned replaces the values of a table by the number of the bin they fall into, for
+// trainers that only need their order.
 //
-// A [Mapper] is fitted on rows; the [Matrix] it makes holds one byte per value, row by row for building histograms and column by column for splitting rows. Bin 0 is missing (NaN). The bins
-// of a column of numbers, 1 and up, are ranges of values in ascending order; those of a column of categories are one for each frequent category, the most frequent first, and a last one for all
+// A [Mapper] is fitted on rows; the [Matrix] it makes holds one byte per value, row by row for
+// building histograms and column by column for splitting rows. Bin 0 is missing (NaN). The bins
+// of a column of numbers, 1 and up, are ranges of values in ascending order; those of a column of
+// categories are one for each frequent category, the most frequent first, and a last one for all
 // others.
 package binned
 
@@ -16,10 +19,12 @@ import (
 // MaxBins is the largest number of bins of values in a column; the missing bin comes on top.
 const MaxBins = 255
 
-// MaxCategory is the largest category code that gets a bin of its own: trees keep sets of 256 codes.
+// MaxCategory is the largest category code that gets a bin of its own: trees keep sets of 256
+// codes.
 const MaxCategory = 255
 
-// sampleRows is how many rows Fit looks at, evenly spread. The error of an estimated quantile is then below 0.005 almost surely.
+// sampleRows is how many rows Fit looks at, evenly spread. The error of an estimated quantile is
+// then below 0.005 almost surely.
 const sampleRows = 100_000
 
 // Table is what to bin, column by column. It is not copied.
@@ -31,12 +36,15 @@ type Table struct {
 
 // Column is a column of a table: row i has Values[i*Stride], NaN when it is missing.
 type Column struct {
-	Values     []float64
-	Stride     int
-	Categories bool // values are category codes 0, 1, …; a code that is no whole number from 0 to MaxCategory goes to the bin of the others
+	Values []float64
+	Stride int
+	// values are category codes 0, 1, …; a code that is no whole number from 0 to MaxCategory
+	// goes to the bin of the others
+	Categories bool
 }
 
-// FromRows returns the table of numbers whose rows of cols values stand one after the other in x; a rest of x that is no whole row is an error of Fit and Apply.
+// FromRows returns the table of numbers whose rows of cols values stand one after the other in x;
+// a rest of x that is no whole row is an error of Fit and Apply.
 func FromRows(x []float64, cols int) Table {
 	t := Table{Rows: -1}
 	if cols < 1 || len(x)%cols != 0 {
@@ -76,13 +84,17 @@ type Mapper struct {
 
 // bins are those of a column.
 type bins struct {
-	bounds     []float64 // numbers, ascending: value v is in the first bin b (from 1) with v <= bounds[b-1], the last bin has no bound
+	// numbers, ascending: value v is in the first bin b (from 1) with v <= bounds[b-1], the last
+	// bin has no bound
+	bounds     []float64
 	categories bool
-	codes      []uint8                // categories: the code of bin b is codes[b-1]; bin len(codes)+1 is all others
-	of         [MaxCategory + 1]uint8 // the bin of a code
+	// categories: the code of bin b is codes[b-1]; bin len(codes)+1 is all others
+	codes []uint8
+	of    [MaxCategory + 1]uint8 // the bin of a code
 }
 
-// Fit chooses up to most (1 to MaxBins) bins per column so that they hold about equally many rows; a column with fewer distinct values gets one bin for each.
+// Fit chooses up to most (1 to MaxBins) bins per column so that they hold about equally many
+// rows; a column with fewer distinct values gets one bin for each.
 func Fit(t Table, most, threads int) (*Mapper, error) {
 	if err := t.check(); err != nil {
 		return nil, err
@@ -142,7 +154,8 @@ func (b *bins) frequent(c Column, rows int, at func(int) int, most int) {
 	}
 }
 
-// bounds cuts sorted values into bins. A value that is frequent enough to fill a bin gets one for itself.
+// bounds cuts sorted values into bins. A value that is frequent enough to fill a bin gets one for
+// itself.
 func bounds(v []float64, bins int) []float64 {
 	var distinct []float64
 	var count []int
@@ -212,7 +225,8 @@ func (m *Mapper) Bin(j int, v float64) uint8 {
 	return uint8(lo + 1)
 }
 
-// Threshold returns the value t such that exactly the values v <= t of the numbers of column j fall into bins 1 to b. b must be below the number of bins.
+// Threshold returns the value t such that exactly the values v <= t of the numbers of column j
+// fall into bins 1 to b. b must be below the number of bins.
 func (m *Mapper) Threshold(j, b int) float64 { return m.columns[j].bounds[b-1] }
 
 // Bins returns how many bins of values column j has, that of the other categories included.
@@ -223,7 +237,8 @@ func (m *Mapper) Bins(j int) int {
 	return len(m.columns[j].bounds) + 1
 }
 
-// Categories returns the codes of the bins 1, 2, … of column j, nil when it holds numbers. The slice belongs to the mapper.
+// Categories returns the codes of the bins 1, 2, … of column j, nil when it holds numbers. The
+// slice belongs to the mapper.
 func (m *Mapper) Categories(j int) []uint8 { return m.columns[j].codes }
 
 // Set returns the category codes of the bins of column j whose bit is set, as trees keep them.
@@ -249,7 +264,8 @@ type Matrix struct {
 	Col    [][]uint8 // column by column
 }
 
-// applyRows is how many rows are binned at once, so that they stay in the cache while every column is.
+// applyRows is how many rows are binned at once, so that they stay in the cache while every
+// column is.
 const applyRows = 512
 
 // Apply bins a table of the mapper's columns.
@@ -269,7 +285,8 @@ func (m *Mapper) Apply(t Table, threads int) (*Matrix, error) {
 	return x, nil
 }
 
-// stride is the distance of two rows, a multiple of 8 bytes: a divisor of a cache line of 64 bytes where that wastes less than a third, so that a row fetched alone costs one line.
+// stride is the distance of two rows, a multiple of 8 bytes: a divisor of a cache line of 64
+// bytes where that wastes less than a third, so that a row fetched alone costs one line.
 func stride(cols int) int {
 	for _, s := range []int{8, 16, 32, 64} {
 		if cols <= s && 3*s <= 4*cols+8 {
@@ -279,7 +296,8 @@ func stride(cols int) int {
 	return (cols + 7) &^ 7
 }
 
-// Slack is how many bytes lie behind the last row in memory, within the capacity of Matrix.Rows: a pointer that walks the rows stays inside when it passes the last.
+// Slack is how many bytes lie behind the last row in memory, within the capacity of Matrix.Rows:
+// a pointer that walks the rows stays inside when it passes the last.
 const Slack = 8
 
 func newRows(bytes int) []uint8 { return make([]uint8, bytes+Slack)[:bytes] }
@@ -312,7 +330,9 @@ func (x *Matrix) fill(t *Table, from, to int) {
 	}
 }
 
-// search is Bin for many numbers: eight halvings of 256 bounds without a branch to predict, four values abreast, since a step waits for the one before. Numbers are compared as integers in the same order.
+// search is Bin for many numbers: eight halvings of 256 bounds without a branch to predict, four
+// values abreast, since a step waits for the one before. Numbers are compared as integers in the
+// same order.
 func search(dst []uint8, v []float64, stride int, bounds []float64, keys *[MaxBins + 1]uint64) {
 	for i := range keys {
 		keys[i] = math.MaxUint64
@@ -383,7 +403,8 @@ func (x *Matrix) Select(cols []int) *Matrix {
 	return s
 }
 
-// each calls work(0) to work(n-1) on up to threads goroutines, each with a work function of its own, and returns when all are done. Which goroutine does which is not determined.
+// each calls work(0) to work(n-1) on up to threads goroutines, each with a work function of its
+// own, and returns when all are done. Which goroutine does which is not determined.
 func each(threads, n int, start func() func(int)) {
 	var next atomic.Int64
 	workers := min(max(threads, 1), n)

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestThresholdsAgreeWithBins holds the one thing trees rely on: going by bin and going by threshold is the same.
+// TestThresholdsAgreeWithBins holds the one thing trees rely on: going by bin and going by
+// threshold is the same.
 func TestThresholdsAgreeWithBins(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	const cols, rows = 6, 3000
@@ -94,7 +95,8 @@ func TestSortMatchesSort(t *testing.T) {
 	}
 }
 
-// TestCategories holds that frequent categories get bins of their own and everything else the last one.
+// TestCategories holds that frequent categories get bins of their own and everything else the
+// last one.
 func TestCategories(t *testing.T) {
 	v := []float64{3, 3, 3, 7, 7, 0, math.NaN(), 300, 1.5, -1, 255}
 	table := Table{Rows: len(v), Columns: []Column{{Values: v, Stride: 1, Categories: true}}}

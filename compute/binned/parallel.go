@@ -5,10 +5,12 @@ import (
 	"sync/atomic"
 )
 
-// Parallel calls work for threads neighbouring shares of 0 to n-1, each once, several at a time, and returns when all are done. Which shares there are depends on threads and n only.
+// Parallel calls work for threads neighbouring shares of 0 to n-1, each once, several at a time,
+// and returns when all are done. Which shares there are depends on threads and n only.
 //
-// Training calls it for pieces of work of some ten microseconds, for which to wake a processor takes too long. So a goroutine that has done its share looks out for the next call for a while before it ends, and a
-// caller that finds itself alone does all shares.
+// Training calls it for pieces of work of some ten microseconds, for which to wake a processor
+// takes too long. So a goroutine that has done its share looks out for the next call for a while
+// before it ends, and a caller that finds itself alone does all shares.
 func Parallel(threads, n int, work func(from, to int)) {
 	threads = min(threads, n)
 	if threads <= 1 {

@@ -24,7 +24,8 @@ func mixed(rows int) Table {
 	return t
 }
 
-// TestSelect holds that a selection is what binning these columns alone gives: bins, thresholds, codes, and rows whose padding is 0.
+// TestSelect holds that a selection is what binning these columns alone gives: bins, thresholds,
+// codes, and rows whose padding is 0.
 func TestSelect(t *testing.T) {
 	table := mixed(700)
 	m, err := Fit(table, 40, 2)
@@ -60,7 +61,8 @@ func TestSelect(t *testing.T) {
 	}
 }
 
-// TestRowsArePadded holds that rows are whole words, that what pads them is 0, and that the last has room for a load of 8 bytes.
+// TestRowsArePadded holds that rows are whole words, that what pads them is 0, and that the last
+// has room for a load of 8 bytes.
 func TestRowsArePadded(t *testing.T) {
 	for cols := 1; cols <= 130; cols++ {
 		x := make([]float64, 5*cols)
@@ -86,7 +88,8 @@ func TestRowsArePadded(t *testing.T) {
 	}
 }
 
-// TestSample holds that bins are chosen on the sample alone, and that values outside it fall into them.
+// TestSample holds that bins are chosen on the sample alone, and that values outside it fall into
+// them.
 func TestSample(t *testing.T) {
 	table := mixed(900)
 	part := Table{Rows: 300}
@@ -141,14 +144,16 @@ func TestSet(t *testing.T) {
 	set := m.Set(0, &bins)
 	for code := range 256 {
 		b := int(m.Bin(0, float64(code)))
-		want := b < m.Bins(0) && bins[b/64]>>(b%64)&1 != 0 // the last bin is of the others, which no set names
+		// the last bin is of the others, which no set names
+		want := b < m.Bins(0) && bins[b/64]>>(b%64)&1 != 0
 		if got := set[code/64]>>(code%64)&1 != 0; got != want {
 			t.Errorf("code %d of bin %d: in the set %v, want %v", code, b, got, want)
 		}
 	}
 }
 
-// TestParallelCoversOnce holds that every index is worked on once, whatever the number of goroutines.
+// TestParallelCoversOnce holds that every index is worked on once, whatever the number of
+// goroutines.
 func TestParallelCoversOnce(t *testing.T) {
 	for _, threads := range []int{-1, 0, 1, 2, 3, 7, 100} {
 		for _, n := range []int{0, 1, 2, 5, 64, 1001} {

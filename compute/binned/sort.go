@@ -2,8 +2,9 @@ package binned
 
 import "math"
 
-// sorter sorts numbers without NaN by the digits of their bits, least significant first, eight bits at a time. Digits in which all numbers agree are skipped: few are left of numbers
-// that were float32 or whole.
+// sorter sorts numbers without NaN by the digits of their bits, least significant first, eight
+// bits at a time. Digits in which all numbers agree are skipped: few are left of numbers that
+// were float32 or whole.
 type sorter struct {
 	values []float64
 	keys   []uint64

@@ -11,17 +11,21 @@ import (
 	"skerry.dev/compute/neural"
 )
 
-// Op is what a step does. Steps before the model work on columns From to To, To not included; steps after it on every output. The numbers stand in files.
+// Op is what a step does. Steps before the model work on columns From to To, To not included;
+// steps after it on every output. The numbers stand in files.
 type Op uint8
 
 // The steps before a model.
 const (
-	ZeroMissing Op = iota + 1 // |x| <= 1e-35, rounded to float32, becomes NaN: LightGBM's zero_as_missing
-	Remap                     // a whole number x becomes Values[x], any other number and what lies outside -1; To is From+1
-	Affine                    // (x − Values[2i]) · Values[2i+1] for the i-th column
-	NormL1                    // the row's part divided by the sum of magnitudes; left as it is when that is 0
-	NormL2                    // divided by its Euclidean length; left as it is when that is 0
-	NormMax                   // divided by its largest magnitude; left as it is when that is 0
+	// |x| <= 1e-35, rounded to float32, becomes NaN: LightGBM's zero_as_missing
+	ZeroMissing Op = iota + 1
+	// a whole number x becomes Values[x], any other number and what lies outside -1; To is From+1
+	Remap
+	Affine // (x − Values[2i]) · Values[2i+1] for the i-th column
+	// the row's part divided by the sum of magnitudes; left as it is when that is 0
+	NormL1
+	NormL2  // divided by its Euclidean length; left as it is when that is 0
+	NormMax // divided by its largest magnitude; left as it is when that is 0
 )
 
 // The steps after a model.
@@ -31,9 +35,10 @@ const (
 	SignedSquare                // sign(y) · y²
 	Log1pExp                    // log(1+exp(y))
 	Step                        // 1 when y > 0, else 0
-	NormSum                     // every output divided by the outputs' sum; equal shares when that is 0
-	Scale                       // Values[2k] + Values[2k+1] · y for output k
-	Softmax                     // softmax over the outputs
+	// every output divided by the outputs' sum; equal shares when that is 0
+	NormSum
+	Scale   // Values[2k] + Values[2k+1] · y for output k
+	Softmax // softmax over the outputs
 )
 
 // Limits of a chain.
@@ -42,7 +47,8 @@ const (
 	MaxTable = 1 << 16 // entries of a Remap
 )
 
-// ZeroThreshold is the largest magnitude that ZeroMissing takes for zero: 1e-35 as a float32, LightGBM's kZeroThreshold.
+// ZeroThreshold is the largest magnitude that ZeroMissing takes for zero: 1e-35 as a float32,
+// LightGBM's kZeroThreshold.
 const ZeroThreshold = float64(float32(1e-35))
 
 // Stage is one step of a chain.
@@ -165,8 +171,9 @@ func (m *Model) Before() []Stage { return m.before }
 // After returns the steps after the model. They belong to it.
 func (m *Model) After() []Stage { return m.after }
 
-// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else it returns ErrShape; other errors are the model's. x is not changed. It is safe
-// for concurrent use and does not allocate in the steady state: scratch space is pooled.
+// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else
+// it returns ErrShape; other errors are the model's. x is not changed. It is safe for concurrent
+// use and does not allocate in the steady state: scratch space is pooled.
 func (m *Model) PredictInto(dst, x []float64) error {
 	if len(x) != m.inner.Inputs() || len(dst) != m.inner.Outputs() {
 		return ErrShape

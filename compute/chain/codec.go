@@ -15,8 +15,9 @@ const headerSize = 4
 // ErrCorrupt says that bytes are no chain.
 var ErrCorrupt = errors.New("corrupt chain")
 
-// AppendBinary appends the encoding, little endian: version u8 = 1 | model's kind u8 (1 trees, 2 network, 3 linear) | steps before u8 | steps after u8, then per
-// step its operation, from, to (i64 each) and values (count i64, f64 each), then the model's own encoding to the end.
+// AppendBinary appends the encoding, little endian: version u8 = 1 | model's kind u8 (1 trees, 2
+// network, 3 linear) | steps before u8 | steps after u8, then per step its operation, from, to
+// (i64 each) and values (count i64, f64 each), then the model's own encoding to the end.
 func (m *Model) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, 1, kindOf(m.inner), byte(len(m.before)), byte(len(m.after)))
 	w := state.Writer{B: b}
@@ -33,7 +34,8 @@ func (m *Model) AppendBinary(b []byte) ([]byte, error) {
 	}).AppendBinary(w.B)
 }
 
-// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b). Errors wrap ErrCorrupt.
+// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b).
+// Errors wrap ErrCorrupt.
 func Decode(b []byte) (*Model, error) {
 	if len(b) < headerSize || b[0] != 1 || b[2] > MaxSteps || b[3] > MaxSteps {
 		return nil, fmt.Errorf("%w: bad header or version", ErrCorrupt)

@@ -1,7 +1,10 @@
-// Package conformal keeps prediction intervals honest on a stream that drifts: adaptive conformal inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021) with steps of several sizes side by
-// side (DtACI: the same, "Conformal Inference for Online Prediction with Arbitrary Distribution Shifts", JMLR 25, 2024).
+// Package conformal keeps prediction intervals honest on a stream that drifts: adaptive conformal
+// inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021)
+// with steps of several sizes side by side (DtACI: the same, "Conformal Inference for Online
+// Prediction with Arbitrary Distribution Shifts", JMLR 25, 2024).
 //
-// The caller turns an error into a score (how many half-widths the truth lay away) and multiplies its half-widths by [Adaptive.Factor].
+// The caller turns an error into a score (how many half-widths the truth lay away) and multiplies
+// its half-widths by [Adaptive.Factor].
 package conformal
 
 import (
@@ -12,7 +15,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Window holds the newest values of a stream in arrival and in sorted order, for quantiles. Adding costs O(n) moves.
+// Window holds the newest values of a stream in arrival and in sorted order, for quantiles.
+// Adding costs O(n) moves.
 type Window struct {
 	ring   []float64 // the oldest at start
 	sorted []float64
@@ -62,7 +66,8 @@ func (w *Window) Quantile(p float64) float64 {
 	return w.sorted[i] + float64((w.sorted[i+1]-w.sorted[i])*(at-float64(i)))
 }
 
-// above returns the share of the values, and of x itself, that are at least x; NaN when there are too few.
+// above returns the share of the values, and of x itself, that are at least x; NaN when there are
+// too few.
 func (w *Window) above(x float64) float64 {
 	n := len(w.sorted)
 	if n < minScores {
@@ -105,8 +110,10 @@ func (w *Window) Load(r *state.Reader) {
 	}
 }
 
-// Adaptive tracks the miscoverage it must aim for so that the long-run miscoverage is 1 - Level, whatever the stream does. Trackers with steps from small to large each follow their own aim; their weights follow how well each would have
-// covered, and an outer tracker sees to what was in fact issued. It does not allocate after NewAdaptive and is not safe for concurrent use.
+// Adaptive tracks the miscoverage it must aim for so that the long-run miscoverage is 1 - Level,
+// whatever the stream does. Trackers with steps from small to large each follow their own aim;
+// their weights follow how well each would have covered, and an outer tracker sees to what was in
+// fact issued. It does not allocate after NewAdaptive and is not safe for concurrent use.
 type Adaptive struct {
 	level  float64
 	alpha  [len(gammas)]float64 // aims, may leave [0, 1]
@@ -116,21 +123,25 @@ type Adaptive struct {
 	scores *Window
 }
 
-// gammas are the steps of the trackers. With η and σ as the paper chooses them for changes every 500 rows.
+// gammas are the steps of the trackers. With η and σ as the paper chooses them for changes every
+// 500 rows.
 var gammas = [...]float64{0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128}
 
 const (
 	outerGamma = 0.005
 	etaTop     = 2.7
 	sigma      = 1.0 / 1000
-	slack      = 0.25 // of the step times the rows that labels are late: beyond about 1 trackers would swing
-	lateScores = 8    // more scores in the window for each row that labels are late
-	mostScores = 4    // times the window at most
+	// of the step times the rows that labels are late: beyond about 1 trackers would swing
+	slack      = 0.25
+	lateScores = 8 // more scores in the window for each row that labels are late
+	mostScores = 4 // times the window at most
 	leastAim   = 0.01
 	desperate  = -0.2
 )
 
-// NewAdaptive returns a tracker for the nominal coverage level over a window of n scores, and up to four times as many when labels come late: what is known of the present is old then, and what was long usual says more of it.
+// NewAdaptive returns a tracker for the nominal coverage level over a window of n scores, and up
+// to four times as many when labels come late: what is known of the present is old then, and what
+// was long usual says more of it.
 func NewAdaptive(level float64, n int) *Adaptive {
 	a := &Adaptive{level: level, rows: n, scores: NewWindow(mostScores * n)}
 	for k := range gammas {
@@ -151,10 +162,13 @@ func (a *Adaptive) aim() float64 {
 	return s
 }
 
-// Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before 20 scores are known it returns fallback.
+// Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before
+// 20 scores are known it returns fallback.
 //
-// Where the paper asks for an infinite interval, at an aim of 0 or less, this is the quantile for an aim of 0.01: the farthest of the recent scores is an outlier as a rule, and intervals as wide as that cover no more of what comes. Only when the
-// aim lies below -0.2, because errors go on growing beyond all before, it is the largest score and up to twice as much.
+// Where the paper asks for an infinite interval, at an aim of 0 or less, this is the quantile for
+// an aim of 0.01: the farthest of the recent scores is an outlier as a rule, and intervals as
+// wide as that cover no more of what comes. Only when the aim lies below -0.2, because errors go
+// on growing beyond all before, it is the largest score and up to twice as much.
 func (a *Adaptive) Factor(fallback float64) float64 {
 	if a.scores.Len() < minScores {
 		return fallback
@@ -166,7 +180,8 @@ func (a *Adaptive) Factor(fallback float64) float64 {
 	return a.scores.Quantile(1 - min(max(aim, leastAim), 1))
 }
 
-// Update takes the score of a matured prediction, whether its issued interval covered the truth, and about how many rows late labels come.
+// Update takes the score of a matured prediction, whether its issued interval covered the truth,
+// and about how many rows late labels come.
 func (a *Adaptive) Update(score float64, covered bool, late float64) {
 	if score != score {
 		return

@@ -9,7 +9,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestCoverageUnderDrift triples the errors half-way: the long-run coverage must stay at its nominal level, which a fixed quantile would miss.
+// TestCoverageUnderDrift triples the errors half-way: the long-run coverage must stay at its
+// nominal level, which a fixed quantile would miss.
 func TestCoverageUnderDrift(t *testing.T) {
 	for _, level := range []float64{0.8, 0.9, 0.95} {
 		a := NewAdaptive(level, 500)
@@ -42,7 +43,8 @@ func TestFactorBounds(t *testing.T) {
 		t.Error("without scores the fallback holds")
 	}
 	for i := range 300 {
-		a.Update(float64(i), false, 0) // always missed, each time farther out: the aim falls below zero
+		// always missed, each time farther out: the aim falls below zero
+		a.Update(float64(i), false, 0)
 	}
 	if k := a.Factor(7); !(k > 299 && k <= 2*299) {
 		t.Errorf("Factor = %v, want more than the largest score, at most twice", k)
@@ -123,7 +125,8 @@ func TestSaveLoad(t *testing.T) {
 	}
 }
 
-// TestLateLabels lets labels come 200 rows late and errors triple and fall back: a tracker whose steps did not shrink would swing between covering all and nothing.
+// TestLateLabels lets labels come 200 rows late and errors triple and fall back: a tracker whose
+// steps did not shrink would swing between covering all and nothing.
 func TestLateLabels(t *testing.T) {
 	const late, rows = 200, 30_000
 	a := NewAdaptive(0.9, 500)
@@ -157,7 +160,8 @@ func TestLateLabels(t *testing.T) {
 	if c := in / rows; math.Abs(c-0.9) > 0.01 {
 		t.Errorf("coverage %.4f, want 0.9", c)
 	}
-	if worst < 0.62 || width > 4 { // for 200 of 500 rows nobody can know that errors have tripled; the right mean width is 3.3
+	// for 200 of 500 rows nobody can know that errors have tripled; the right mean width is 3.3
+	if worst < 0.62 || width > 4 {
 		t.Errorf("worst coverage of 500 rows %.3f, mean width %.2f", worst, width)
 	}
 }

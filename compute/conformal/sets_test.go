@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestSetsKeepTheirCoverage lets a classifier of three classes become worse half-way: sets must grow and keep their coverage.
+// TestSetsKeepTheirCoverage lets a classifier of three classes become worse half-way: sets must
+// grow and keep their coverage.
 func TestSetsKeepTheirCoverage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	a := NewAdaptive(0.9, 500)
@@ -44,7 +45,8 @@ func TestSetsKeepTheirCoverage(t *testing.T) {
 		}
 		a.Update(SetScore(p[y]), in[y], 0)
 	}
-	if hits[0] < 0.88 || math.Abs(hits[1]-0.9) > 0.03 { // a good classifier's best class alone covers more
+	// a good classifier's best class alone covers more
+	if hits[0] < 0.88 || math.Abs(hits[1]-0.9) > 0.03 {
 		t.Errorf("coverage %.3f, want 0.9 or more, and 0.9", hits)
 	}
 	if !(size[0] < 1.3 && size[1] > 1.5*size[0]) {

@@ -7,17 +7,20 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// ADWIN keeps a window of variable length and drops its older part when the means of two sub-windows differ by more than chance allows. After Bifet and
-// Gavaldà, "Learning from Time-Changing Data with Adaptive Windowing", SDM 2007, with the exponential histogram of MOA. It needs
-// O(log n) space; a check is O(log n) and happens every Clock values. Use NewADWIN.
+// ADWIN keeps a window of variable length and drops its older part when the means of two
+// sub-windows differ by more than chance allows. After Bifet and Gavaldà, "Learning from
+// Time-Changing Data with Adaptive Windowing", SDM 2007, with the exponential histogram of MOA.
+// It needs O(log n) space; a check is O(log n) and happens every Clock values. Use NewADWIN.
 type ADWIN struct {
-	// Delta is the confidence, Clock the number of values between checks, MinWindow the smallest sub-window compared, Grace the window
-	// below which nothing is checked. They must be above 0.
+	// Delta is the confidence, Clock the number of values between checks, MinWindow the smallest
+	// sub-window compared, Grace the window below which nothing is checked. They must be above 0.
 	Delta     float64
 	Clock     int64
 	MinWindow int64
 	Grace     int64
-	// Semantics River looks at every split and empties the window after an alarm; River07 leaves the newest bucket of each row on the recent side and, as in the paper, only drops the old part.
+	// Semantics River looks at every split and empties the window after an alarm; River07 leaves
+	// the newest bucket of each row on the recent side and, as in the paper, only drops the old
+	// part.
 	Semantics Semantics
 
 	rows     []bucketRow // rows[i] holds buckets of 2^i values, oldest first
@@ -37,7 +40,8 @@ type bucketRow struct {
 	variance [maxBuckets + 1]float64
 }
 
-// NewADWIN returns a detector with delta 0.002, checked every 32 values, that keeps the recent part of its window after an alarm (River07), so that Mean tells the new level at once.
+// NewADWIN returns a detector with delta 0.002, checked every 32 values, that keeps the recent
+// part of its window after an alarm (River07), so that Mean tells the new level at once.
 func NewADWIN() *ADWIN {
 	return &ADWIN{Delta: 0.002, Clock: 32, MinWindow: 5, Grace: 10, Semantics: River07}
 }
@@ -126,7 +130,8 @@ func (r *bucketRow) drop(k int) {
 	r.n -= k
 }
 
-// cut looks for one split that shows a change, drops the oldest bucket if there is one and reports whether it did.
+// cut looks for one split that shows a change, drops the oldest bucket if there is one and
+// reports whether it did.
 func (a *ADWIN) cut() bool {
 	if a.width < 2 {
 		return false
@@ -204,7 +209,8 @@ func (a *ADWIN) recount() {
 	}
 }
 
-// strangeShift puts the number of strange values above that of all values in a snapshot, whose layout is older than it. An emptied window has none.
+// strangeShift puts the number of strange values above that of all values in a snapshot, whose
+// layout is older than it. An emptied window has none.
 const strangeShift = 56
 
 // Save implements Detector.

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// BenchmarkUpdate measures a value: errors at a rate of 0.2, and for the detectors of any numbers those of a normal distribution as well.
+// BenchmarkUpdate measures a value: errors at a rate of 0.2, and for the detectors of any numbers
+// those of a normal distribution as well.
 //
 //	go test ./compute/drift -run '^$' -bench Update -count 6
 func BenchmarkUpdate(b *testing.B) {
@@ -47,7 +48,8 @@ func BenchmarkUpdate(b *testing.B) {
 	run("detector=NewADWIN", NewADWIN(), errs)
 	run("detector=NewPageHinkley", NewPageHinkley(), errs)
 	for name, p := range map[string]*PageHinkley{"NewTwoSidedPageHinkley": NewTwoSidedPageHinkley(), "NewPageHinkley": NewPageHinkley()} {
-		b.Run("values=1024/detector="+name, func(b *testing.B) { // First, whose figure is that of 1024 values
+		// First, whose figure is that of 1024 values
+		b.Run("values=1024/detector="+name, func(b *testing.B) {
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {

@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// goldenBits are the hashes of the states that detectors have after a stream of sums of floats, which every processor must reach.
+// goldenBits are the hashes of the states that detectors have after a stream of sums of floats,
+// which every processor must reach.
 //
 //	GOARCH=386 go test ./compute/drift -run Bits
 var goldenBits = map[string]uint64{
@@ -28,7 +29,8 @@ var goldenBits = map[string]uint64{
 	"stepd":        0xba164e8fbd4f1021,
 }
 
-// TestBits holds the state of every detector, bit for bit, to what it was when this was written, on any architecture.
+// TestBits holds the state of every detector, bit for bit, to what it was when this was written,
+// on any architecture.
 func TestBits(t *testing.T) {
 	for _, name := range Names() {
 		rng := rand.New(rand.NewPCG(9, 0))

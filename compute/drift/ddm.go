@@ -6,8 +6,10 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// DDM remembers where the error rate plus its standard deviation was lowest, and reports when it has risen by DriftLevel deviations above that. After Gama, Medas, Castillo and Rodrigues, "Learning with Drift Detection",
-// SBIA 2004. It takes errors: a value above 0.5 is one. An update costs a square root. Use NewDDM.
+// DDM remembers where the error rate plus its standard deviation was lowest, and reports when it
+// has risen by DriftLevel deviations above that. After Gama, Medas, Castillo and Rodrigues,
+// "Learning with Drift Detection", SBIA 2004. It takes errors: a value above 0.5 is one. An
+// update costs a square root. Use NewDDM.
 type DDM struct {
 	// MinSamples is the number of values before anything is watched.
 	MinSamples int64

@@ -16,7 +16,8 @@ func alarmsOf(d Detector, xs []float64) []int {
 	return out
 }
 
-// TestSTEPDWithoutErrors holds that a stream without an error is no drift, and one where MOA's rules are asked for.
+// TestSTEPDWithoutErrors holds that a stream without an error is no drift, and one where MOA's
+// rules are asked for.
 func TestSTEPDWithoutErrors(t *testing.T) {
 	if got := alarmsOf(NewSTEPD(), make([]float64, 1000)); got != nil {
 		t.Errorf("alarms at %v, want none", got)
@@ -28,7 +29,8 @@ func TestSTEPDWithoutErrors(t *testing.T) {
 	}
 }
 
-// TestStrange holds that single values of another magnitude do not move the windows whose sums they would ruin, and that five in a row are a drift, on the way up and on the way down.
+// TestStrange holds that single values of another magnitude do not move the windows whose sums
+// they would ruin, and that five in a row are a drift, on the way up and on the way down.
 func TestStrange(t *testing.T) {
 	for name, d := range map[string]interface {
 		Detector

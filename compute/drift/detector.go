@@ -8,17 +8,22 @@ import (
 
 // Detector is a change detector for one stream.
 type Detector interface {
-	// Update takes the next value and reports whether a drift was found at it. A value that is NaN, infinite or beyond ±1e100 is ignored.
+	// Update takes the next value and reports whether a drift was found at it. A value that is
+	// NaN, infinite or beyond ±1e100 is ignored.
 	Update(x float64) bool
-	// Save and Load carry the state over a restart, bit for bit, into a detector with the same settings. Load of damaged bytes marks the reader as failed and leaves the detector as it was.
+	// Save and Load carry the state over a restart, bit for bit, into a detector with the same
+	// settings. Load of damaged bytes marks the reader as failed and leaves the detector as it
+	// was.
 	Save(w *state.Writer)
 	Load(r *state.Reader)
 }
 
-// Warner is a detector with a warning zone: a time in which a drift is likely but not certain, from which on a learner may gather rows for a successor.
+// Warner is a detector with a warning zone: a time in which a drift is likely but not certain,
+// from which on a learner may gather rows for a successor.
 type Warner interface {
 	Detector
-	// Warning tells whether the last value left the detector in its warning zone. It is false where that value was a drift, unless the reference says otherwise.
+	// Warning tells whether the last value left the detector in its warning zone. It is false
+	// where that value was a drift, unless the reference says otherwise.
 	Warning() bool
 }
 
@@ -39,14 +44,17 @@ const (
 	Both
 )
 
-// largest is the largest magnitude that is taken for a measurement. Its square times a long count stays finite, so no sum here can overflow.
+// largest is the largest magnitude that is taken for a measurement. Its square times a long count
+// stays finite, so no sum here can overflow.
 const largest = 1e100
 
 // usable tells whether x is a measurement.
 func usable(x float64) bool { return math.Abs(x) <= largest }
 
-// A value that is larger than those of a window by a factor of 2^40, or smaller, where the larger of the two exceeds 2^40 itself, is strange to it: beside it their sums would keep no more than 13 bits, and no bound would ever find
-// the place again. A single one is left out; after maxStrange in a row the window starts anew.
+// A value that is larger than those of a window by a factor of 2^40, or smaller, where the larger
+// of the two exceeds 2^40 itself, is strange to it: beside it their sums would keep no more than
+// 13 bits, and no bound would ever find the place again. A single one is left out; after
+// maxStrange in a row the window starts anew.
 const (
 	much       = 1 << 40
 	maxStrange = 5
@@ -70,7 +78,8 @@ func wrong(x float64) float64 {
 	return 0
 }
 
-// mean is a running mean. The form of its update, not only its value, is that of river: equal means must compare as equal where they do there.
+// mean is a running mean. The form of its update, not only its value, is that of river: equal
+// means must compare as equal where they do there.
 type mean struct {
 	n float64
 	m float64
@@ -112,7 +121,8 @@ func counted(n ...int64) bool {
 	return true
 }
 
-// bounded tells whether numbers can be sums of measurements or of their squares, with room to go on summing.
+// bounded tells whether numbers can be sums of measurements or of their squares, with room to go
+// on summing.
 func bounded(v ...float64) bool {
 	for _, x := range v {
 		if !(math.Abs(x) <= 1e300) {

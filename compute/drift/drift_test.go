@@ -24,7 +24,8 @@ func dataDir(t *testing.T) string {
 	return dir
 }
 
-// TestConformance holds the detectors to the alarm positions that river 0.7.0 gives on the shared streams.
+// TestConformance holds the detectors to the alarm positions that river 0.7.0 gives on the shared
+// streams.
 func TestConformance(t *testing.T) {
 	dir := dataDir(t)
 	raw, err := os.ReadFile(filepath.Join(dir, "drift", "conformance_expected.json"))
@@ -115,7 +116,8 @@ func TestKolmogorovSmirnov(t *testing.T) {
 	if got := KolmogorovSmirnov(ref, []float64{1, 2, 9, 9}); got != 0.5 {
 		t.Errorf("half moved: %v, want 0.5", got)
 	}
-	// scipy.special.kolmogi(0.05) = 1.3581; the two-sample form with n = m = 100 is 1.3581·sqrt(2/100).
+	// scipy.special.kolmogi(0.05) = 1.3581; the two-sample form with n = m = 100 is
+	// 1.3581·sqrt(2/100).
 	if got := criticalDistance(100, 100, 0.05); math.Abs(got-0.19206) > 1e-4 {
 		t.Errorf("criticalDistance = %v, want 0.19206", got)
 	}

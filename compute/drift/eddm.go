@@ -6,15 +6,18 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// EDDM watches the distance between errors, in values: it reports when the mean distance plus two standard deviations has fallen below DriftLevel of its highest. After Baena-García, del Campo-Ávila, Fidalgo, Bifet, Gavaldà and
-// Morales-Bueno, "Early Drift Detection Method", 2006. It finds slow changes early and alarms often where nothing changes. It takes errors: a value above 0.5 is one. An update costs a counter, at an error a square root.
-// Use NewEDDM.
+// EDDM watches the distance between errors, in values: it reports when the mean distance plus two
+// standard deviations has fallen below DriftLevel of its highest. After Baena-García, del
+// Campo-Ávila, Fidalgo, Bifet, Gavaldà and Morales-Bueno, "Early Drift Detection Method", 2006.
+// It finds slow changes early and alarms often where nothing changes. It takes errors: a value
+// above 0.5 is one. An update costs a counter, at an error a square root. Use NewEDDM.
 type EDDM struct {
 	// MinErrors is the number of errors, and of values, before an alarm.
 	MinErrors int64
 	// WarningLevel and DriftLevel are shares of the highest distance, DriftLevel the smaller one.
 	WarningLevel, DriftLevel float64
-	// Semantics River07 takes the variance as of a whole population, watches from two values earlier and ends a warning at every error that does not renew it.
+	// Semantics River07 takes the variance as of a whole population, watches from two values
+	// earlier and ends a warning at every error that does not renew it.
 	Semantics Semantics
 
 	eddmState
@@ -71,7 +74,8 @@ func (d *EDDM) Update(x float64) bool {
 	case level > d.highest:
 		d.highest = level
 	case d.distance.n > float64(d.MinErrors):
-		// The reference leaves a warning standing when an alarm follows it, and where a new highest is found.
+		// The reference leaves a warning standing when an alarm follows it, and where a new
+		// highest is found.
 		share := level / d.highest
 		d.alarmed = share < d.DriftLevel
 		if !d.alarmed {
@@ -81,7 +85,8 @@ func (d *EDDM) Update(x float64) bool {
 	return d.alarmed
 }
 
-// Warning implements Warner. It stands until an error ends it; a drift that follows a warning leaves it standing for that value.
+// Warning implements Warner. It stands until an error ends it; a drift that follows a warning
+// leaves it standing for that value.
 func (d *EDDM) Warning() bool { return d.warning }
 
 // Save implements Detector.

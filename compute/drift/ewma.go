@@ -6,14 +6,20 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// EWMA is the chart ECDD: it reports when a moving average of errors exceeds the error rate so far by a multiple of its standard deviation, a multiple chosen so that false alarms have the same mean distance at every rate. After
-// Ross, Adams, Tasoulis and Hand, "Exponentially Weighted Moving Average Charts for Detecting Concept Drift", Pattern Recognition Letters 33 (2012), in the form of MOA's EWMAChartDM. It takes errors: a value above 0.5 is one.
-// An update costs a square root. Use NewEWMA.
+// EWMA is the chart ECDD: it reports when a moving average of errors exceeds the error rate so
+// far by a multiple of its standard deviation, a multiple chosen so that false alarms have the
+// same mean distance at every rate. After Ross, Adams, Tasoulis and Hand, "Exponentially Weighted
+// Moving Average Charts for Detecting Concept Drift", Pattern Recognition Letters 33 (2012), in
+// the form of MOA's EWMAChartDM. It takes errors: a value above 0.5 is one. An update costs a
+// square root. Use NewEWMA.
 type EWMA struct {
-	// MinSamples is the number of values before anything is watched, Lambda the weight of the newest value.
+	// MinSamples is the number of values before anything is watched, Lambda the weight of the
+	// newest value.
 	MinSamples int64
 	Lambda     float64
-	// RunLength is the mean number of values between false alarms: 100 or 400, for which the paper has the multiple, made for Lambda 0.2. Its polynomial for 1000 is misprinted (it falls below that for 100) and left out.
+	// RunLength is the mean number of values between false alarms: 100 or 400, for which the
+	// paper has the multiple, made for Lambda 0.2. Its polynomial for 1000 is misprinted (it
+	// falls below that for 100) and left out.
 	RunLength int64
 	// WarningShare is the part of the multiple at which the warning zone begins.
 	WarningShare float64
@@ -28,9 +34,16 @@ type ewmaState struct {
 	alarmed, warning bool
 }
 
-// NewEWMA returns a detector with 30 samples, lambda 0.2, 400 values between false alarms and warnings at half the multiple.
+// NewEWMA returns a detector with 30 samples, lambda 0.2, 400 values between false alarms and
+// warnings at half the multiple.
 func NewEWMA() *EWMA {
-	return &EWMA{MinSamples: 30, Lambda: 0.2, RunLength: 400, WarningShare: 0.5, ewmaState: ewmaState{decay: 1}}
+	return &EWMA{
+		MinSamples:   30,
+		Lambda:       0.2,
+		RunLength:    400,
+		WarningShare: 0.5,
+		ewmaState:    ewmaState{decay: 1},
+	}
 }
 
 // Update implements Detector.
@@ -57,7 +70,8 @@ func (d *EWMA) Update(x float64) bool {
 	return d.alarmed
 }
 
-// multiple is the paper's fit of the control limit as a function of the error rate, in standard deviations.
+// multiple is the paper's fit of the control limit as a function of the error rate, in standard
+// deviations.
 func (d *EWMA) multiple(p float64) float64 {
 	c := [5]float64{3.97, -6.56, 48.73, -330.13, 848.18}
 	if d.RunLength == 100 {
@@ -82,7 +96,14 @@ func (d *EWMA) Save(w *state.Writer) {
 
 // Load implements Detector.
 func (d *EWMA) Load(r *state.Reader) {
-	s := ewmaState{n: r.Int(), errors: r.Int(), average: r.Float(), decay: r.Float(), alarmed: r.Bool(), warning: r.Bool()}
+	s := ewmaState{
+		n:       r.Int(),
+		errors:  r.Int(),
+		average: r.Float(),
+		decay:   r.Float(),
+		alarmed: r.Bool(),
+		warning: r.Bool(),
+	}
 	need(r, counted(s.n, s.errors) && s.errors <= s.n && unit(s.average, s.decay))
 	if r.Err() == nil {
 		d.ewmaState = s

@@ -7,9 +7,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// FHDDM compares the share of ones in a sliding window with the highest (or lowest) share it has had, by Hoeffding's inequality. After Pesaranghader and Viktor, "Fast Hoeffding Drift Detection Method for Evolving Data Streams",
-// ECML-PKDD 2016, and with Short above 0 the stacking form of the same authors, which looks at the newest values of the window too. The paper counts right predictions and reports when their share falls, and so does river:
-// that is Mode Down. Mode Up takes errors and reports when they rise, with the same figures. A value above 0.5 is a one. An update costs a few operations and memory of Window bytes. Use NewFHDDM and set fields before the first value.
+// FHDDM compares the share of ones in a sliding window with the highest (or lowest) share it has
+// had, by Hoeffding's inequality. After Pesaranghader and Viktor, "Fast Hoeffding Drift Detection
+// Method for Evolving Data Streams", ECML-PKDD 2016, and with Short above 0 the stacking form of
+// the same authors, which looks at the newest values of the window too. The paper counts right
+// predictions and reports when their share falls, and so does river: that is Mode Down. Mode Up
+// takes errors and reports when they rise, with the same figures. A value above 0.5 is a one. An
+// update costs a few operations and memory of Window bytes. Use NewFHDDM and set fields before
+// the first value.
 type FHDDM struct {
 	// Window and Short are numbers of values; Short is 0 for none, else at most Window.
 	Window, Short int64
@@ -30,7 +35,8 @@ type fhddmState struct {
 	alarmed     bool
 }
 
-// NewFHDDM returns a detector with a window of 100 values and confidence 1e-6 for right predictions.
+// NewFHDDM returns a detector with a window of 100 values and confidence 1e-6 for right
+// predictions.
 func NewFHDDM() *FHDDM { return &FHDDM{Window: 100, Confidence: 1e-6, Mode: Down} }
 
 // Update implements Detector.
@@ -78,7 +84,8 @@ func (d *FHDDM) Update(x float64) bool {
 	return d.alarmed
 }
 
-// fell tells whether a share lies below the best it has had by more than margin, and keeps the best.
+// fell tells whether a share lies below the best it has had by more than margin, and keeps the
+// best.
 func fell(best *float64, ones, n int64, margin float64) bool {
 	share := float64(ones) / float64(n)
 	*best = max(*best, share)
@@ -98,7 +105,15 @@ func (d *FHDDM) Save(w *state.Writer) {
 
 // Load implements Detector.
 func (d *FHDDM) Load(r *state.Reader) {
-	s := fhddmState{n: r.Int(), next: r.Int(), ones: r.Int(), newer: r.Int(), best: r.Float(), short: r.Float(), alarmed: r.Bool()}
+	s := fhddmState{
+		n:       r.Int(),
+		next:    r.Int(),
+		ones:    r.Int(),
+		newer:   r.Int(),
+		best:    r.Float(),
+		short:   r.Float(),
+		alarmed: r.Bool(),
+	}
 	ring := []byte(r.String())
 	need(r, len(ring) == 0 && s == fhddmState{} || int64(len(ring)) == d.Window)
 	need(r, s.n >= 0 && s.n <= d.Window && s.next >= 0 && s.next < d.Window && s.ones >= 0 && s.ones <= s.n && s.newer >= 0 && s.newer <= s.n && unit(s.best, s.short))

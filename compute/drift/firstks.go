@@ -7,9 +7,12 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// FirstKS compares the newest Window values with the first Reference ones by the distance of Kolmogorov and Smirnov, every Every values. The first values stay the reference for good, so it tells that a stream has left its beginning,
-// where the other detectors tell that it has changed. It reports once, and again only after the distance has halved. It keeps Reference and Window values; a comparison costs a sort of Window values. Use NewFirstKS and set fields before
-// the first value.
+// FirstKS compares the newest Window values with the first Reference ones by the distance of
+// Kolmogorov and Smirnov, every Every values. The first values stay the reference for good, so it
+// tells that a stream has left its beginning, where the other detectors tell that it has changed.
+// It reports once, and again only after the distance has halved. It keeps Reference and Window
+// values; a comparison costs a sort of Window values. Use NewFirstKS and set fields before the
+// first value.
 type FirstKS struct {
 	// Reference, Window and Every are numbers of values.
 	Reference, Window, Every int64
@@ -25,7 +28,8 @@ type FirstKS struct {
 	nearest float64 // the distance at the last comparison
 }
 
-// NewFirstKS returns a detector with a reference of 1000 values, a window of 128 compared every 64, and alpha 0.001.
+// NewFirstKS returns a detector with a reference of 1000 values, a window of 128 compared every
+// 64, and alpha 0.001.
 func NewFirstKS() *FirstKS { return &FirstKS{Reference: 1000, Window: 128, Every: 64, Alpha: 0.001} }
 
 // Distance returns the distance at the last comparison, in [0, 1].
@@ -37,7 +41,8 @@ func (d *FirstKS) prepare() {
 	d.limit = criticalDistance(d.Reference, d.Window, d.Alpha)
 }
 
-// criticalDistance is what two samples of n and m independent values from one distribution exceed with probability alpha, asymptotically: sqrt(ln(2/alpha)/2 · (n+m)/(n·m)).
+// criticalDistance is what two samples of n and m independent values from one distribution exceed
+// with probability alpha, asymptotically: sqrt(ln(2/alpha)/2 · (n+m)/(n·m)).
 func criticalDistance(n, m int64, alpha float64) float64 {
 	return hoeffding(float64(n)*float64(m)/float64(n+m), exact.Log(2/alpha))
 }

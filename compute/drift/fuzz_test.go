@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// FuzzLoad holds that no snapshot makes a detector panic, then or later, and that what loads is saved and loaded again as the same.
+// FuzzLoad holds that no snapshot makes a detector panic, then or later, and that what loads is
+// saved and loaded again as the same.
 //
 //	go test ./compute/drift -run '^$' -fuzz FuzzLoad -fuzztime 60s
 func FuzzLoad(f *testing.F) {

@@ -7,11 +7,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// HDDMA compares the mean of the stream with its mean up to the point where its upper bound was lowest, by Hoeffding's inequality. After Frías-Blanco, del Campo-Ávila, Ramos-Jiménez, Morales-Bueno, Ortiz-Díaz and
-// Caballero-Mota, "Online and Non-Parametric Drift Detection Methods Based on Hoeffding's Bounds", TKDE 27 (2015), test A. It takes errors or losses in [0, 1]; values outside are clipped. An update costs a few square roots.
-// Use NewHDDMA.
+// HDDMA compares the mean of the stream with its mean up to the point where its upper bound was
+// lowest, by Hoeffding's inequality. After Frías-Blanco, del Campo-Ávila, Ramos-Jiménez,
+// Morales-Bueno, Ortiz-Díaz and Caballero-Mota, "Online and Non-Parametric Drift Detection
+// Methods Based on Hoeffding's Bounds", TKDE 27 (2015), test A. It takes errors or losses in [0,
+// 1]; values outside are clipped. An update costs a few square roots. Use NewHDDMA.
 type HDDMA struct {
-	// DriftConfidence and WarningConfidence are probabilities of a false alarm, DriftConfidence the smaller one.
+	// DriftConfidence and WarningConfidence are probabilities of a false alarm, DriftConfidence
+	// the smaller one.
 	DriftConfidence, WarningConfidence float64
 	// TwoSided also reports falls of the mean.
 	TwoSided bool
@@ -74,7 +77,8 @@ func hoeffding(n, logConfidence float64) float64 {
 	return math.Sqrt(float64(1 / (2 * n) * logConfidence))
 }
 
-// differ tells whether the whole mean lies above (sign 1) or below (-1) that of a part of the stream.
+// differ tells whether the whole mean lies above (sign 1) or below (-1) that of a part of the
+// stream.
 func (d *HDDMA) differ(part *mean, sign, logConfidence float64) bool {
 	if part.n == d.all.n {
 		return false

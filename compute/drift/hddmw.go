@@ -7,10 +7,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// HDDMW is the weighted form of HDDMA: it compares moving averages before and after the point where the upper bound of the average was lowest, by McDiarmid's inequality (test W of the same paper). It finds abrupt changes sooner;
-// with Lambda 0.05 it cannot see a rise below about 0.3. It takes errors or losses in [0, 1]; values outside are clipped. An update costs a few square roots. Use NewHDDMW.
+// HDDMW is the weighted form of HDDMA: it compares moving averages before and after the point
+// where the upper bound of the average was lowest, by McDiarmid's inequality (test W of the same
+// paper). It finds abrupt changes sooner; with Lambda 0.05 it cannot see a rise below about 0.3.
+// It takes errors or losses in [0, 1]; values outside are clipped. An update costs a few square
+// roots. Use NewHDDMW.
 type HDDMW struct {
-	// DriftConfidence and WarningConfidence are probabilities of a false alarm, DriftConfidence the smaller one.
+	// DriftConfidence and WarningConfidence are probabilities of a false alarm, DriftConfidence
+	// the smaller one.
 	DriftConfidence, WarningConfidence float64
 	// Lambda is the weight of the newest value.
 	Lambda float64
@@ -50,7 +54,11 @@ func NewHDDMW() *HDDMW {
 
 func (d *HDDMW) restart() {
 	fresh := moving{squares: 1}
-	d.hddmwState = hddmwState{all: fresh, rise: halves{fresh, fresh, math.Inf(1)}, fall: halves{fresh, fresh, math.Inf(-1)}}
+	d.hddmwState = hddmwState{
+		all:  fresh,
+		rise: halves{fresh, fresh, math.Inf(1)},
+		fall: halves{fresh, fresh, math.Inf(-1)},
+	}
 }
 
 // Update implements Detector.

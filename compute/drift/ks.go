@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// KolmogorovSmirnov returns the largest distance between the empirical distributions of a reference (sorted, ascending) and a sample, in [0, 1]. The
-// sample is sorted in place; NaN must have been removed. It is 0 when either is empty.
+// KolmogorovSmirnov returns the largest distance between the empirical distributions of a
+// reference (sorted, ascending) and a sample, in [0, 1]. The sample is sorted in place; NaN must
+// have been removed. It is 0 when either is empty.
 func KolmogorovSmirnov(reference, sample []float64) float64 {
 	if len(reference) == 0 || len(sample) == 0 {
 		return 0

@@ -8,15 +8,22 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// KSWIN compares the newest Recent values of a window with as many drawn from the rest of it, by the exact test of Kolmogorov and Smirnov, so it sees changes of any kind. After Raab, Heusinger and Schleif, "Reactive Soft Prototype
-// Computing for Concept Drift Streams", Neurocomputing 2020. It tests at every value, and so alarms about every few hundred values where nothing changes unless Alpha is far smaller than a rate of false alarms that one would like.
-// An update costs two sorts of Recent values, memory is a few times Window. Use NewKSWIN and set fields before the first value.
+// KSWIN compares the newest Recent values of a window with as many drawn from the rest of it, by
+// the exact test of Kolmogorov and Smirnov, so it sees changes of any kind. After Raab, Heusinger
+// and Schleif, "Reactive Soft Prototype Computing for Concept Drift Streams", Neurocomputing 2020.
+// It tests at every value, and so alarms about every few hundred values where nothing changes
+// unless Alpha is far smaller than a rate of false alarms that one would like. An update costs
+// two sorts of Recent values, memory is a few times Window. Use NewKSWIN and set fields before
+// the first value.
 //
-// The draws come from a PCG with the Seed given, where river's come from a Mersenne twister: with the same draws both alarm at the same values, with their own they differ as two runs of river with different seeds do.
+// The draws come from a PCG with the Seed given, where river's come from a Mersenne twister: with
+// the same draws both alarm at the same values, with their own they differ as two runs of river
+// with different seeds do.
 type KSWIN struct {
 	// Alpha is the probability of a false alarm at one value.
 	Alpha float64
-	// Window is the number of values kept, Recent how many of them are new; at least twice as many must be kept.
+	// Window is the number of values kept, Recent how many of them are new; at least twice as
+	// many must be kept.
 	Window, Recent int64
 	// Seed of the draws. It starts anew after an alarm, as in the reference.
 	Seed uint64
@@ -35,7 +42,8 @@ type kswinState struct {
 	alarmed bool
 }
 
-// NewKSWIN returns a detector with alpha 0.005, a window of 100 values of which 30 are recent, and seed 1.
+// NewKSWIN returns a detector with alpha 0.005, a window of 100 values of which 30 are recent,
+// and seed 1.
 func NewKSWIN() *KSWIN { return &KSWIN{Alpha: 0.005, Window: 100, Recent: 30, Seed: 1} }
 
 // prepare makes the buffers.
@@ -54,7 +62,9 @@ func (d *KSWIN) prepare() {
 	}
 }
 
-// outside is the probability that the empirical distributions of two samples of n values from one continuous distribution differ by h/n or more somewhere, after Gnedenko and Korolyuk: a walk with n steps up and n down leaves a band.
+// outside is the probability that the empirical distributions of two samples of n values from one
+// continuous distribution differ by h/n or more somewhere, after Gnedenko and Korolyuk: a walk
+// with n steps up and n down leaves a band.
 func outside(n, h int64) float64 {
 	p := 0.0
 	for k := n / h; k >= 0; k-- {
@@ -106,7 +116,8 @@ func (d *KSWIN) at(i int64) float64 {
 	return d.ring[i]
 }
 
-// sample draws from the older values without returning any, by the start of a shuffle that is undone afterwards.
+// sample draws from the older values without returning any, by the start of a shuffle that is
+// undone afterwards.
 func (d *KSWIN) sample() {
 	for i := range d.Recent {
 		below, _ := bits.Mul64(d.draws.Uint64(), uint64(int64(len(d.order))-i))

@@ -6,13 +6,18 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// PageHinkley is the test of Page, "Continuous Inspection Schemes", Biometrika 41 (1954), with a forgetting factor: it accumulates how far values lie from their mean so far, and reports when the sum has moved by more than
-// Threshold from its extreme. It costs a few additions. Use NewPageHinkley or NewTwoSidedPageHinkley.
+// PageHinkley is the test of Page, "Continuous Inspection Schemes", Biometrika 41 (1954), with a
+// forgetting factor: it accumulates how far values lie from their mean so far, and reports when
+// the sum has moved by more than Threshold from its extreme. It costs a few additions. Use
+// NewPageHinkley or NewTwoSidedPageHinkley.
 type PageHinkley struct {
-	// MinSamples before the first alarm, Delta the tolerated change, Threshold of the cumulative sum (in units of x), Alpha the forgetting factor.
+	// MinSamples before the first alarm, Delta the tolerated change, Threshold of the cumulative
+	// sum (in units of x), Alpha the forgetting factor.
 	MinSamples              int64
 	Delta, Threshold, Alpha float64
-	// Mode says which changes count and Semantics how the sum is kept: River07 holds it above zero and knows only rises, whatever Mode says; River compares it with its lowest and highest value.
+	// Mode says which changes count and Semantics how the sum is kept: River07 holds it above
+	// zero and knows only rises, whatever Mode says; River compares it with its lowest and
+	// highest value.
 	Mode      Mode
 	Semantics Semantics
 
@@ -23,12 +28,14 @@ type PageHinkley struct {
 	lowest, fall, highest float64
 }
 
-// NewPageHinkley returns the one-sided test, which suits errors: 30 samples, delta 0.005, threshold 50 and forgetting 0.9999, with the sum held above zero as in river 0.7.0.
+// NewPageHinkley returns the one-sided test, which suits errors: 30 samples, delta 0.005,
+// threshold 50 and forgetting 0.9999, with the sum held above zero as in river 0.7.0.
 func NewPageHinkley() *PageHinkley {
 	return &PageHinkley{MinSamples: 30, Delta: 0.005, Threshold: 50, Alpha: 0.9999, Semantics: River07, n: 1}
 }
 
-// NewTwoSidedPageHinkley returns the test of river 0.26 with the same figures, which also reports falls.
+// NewTwoSidedPageHinkley returns the test of river 0.26 with the same figures, which also reports
+// falls.
 func NewTwoSidedPageHinkley() *PageHinkley {
 	p := NewPageHinkley()
 	p.Mode, p.Semantics = Both, River
@@ -82,7 +89,9 @@ func (p *PageHinkley) Update(x float64) bool {
 	return false
 }
 
-// First takes values as Update does until one is a drift, and returns its position, len(xs) for none. It gives the same bits in less time: the sums stay in registers, where Update waits for memory between values.
+// First takes values as Update does until one is a drift, and returns its position, len(xs) for
+// none. It gives the same bits in less time: the sums stay in registers, where Update waits for
+// memory between values.
 func (p *PageHinkley) First(xs []float64) int {
 	for i := 0; i < len(xs); {
 		if p.Update(xs[i]) { // also starts anew after a drift
@@ -98,7 +107,8 @@ func (p *PageHinkley) First(xs []float64) int {
 	return len(xs)
 }
 
-// rise takes values up to the first that would be a drift of River07, which it leaves to Update, and returns how many.
+// rise takes values up to the first that would be a drift of River07, which it leaves to Update,
+// and returns how many.
 func (p *PageHinkley) rise(xs []float64) int {
 	n, m, sum := p.n, p.mean, p.sum
 	taken := len(xs)

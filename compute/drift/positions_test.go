@@ -77,7 +77,8 @@ func readRecorded(t *testing.T) *recorded {
 	return &rec
 }
 
-// TestPositions holds every detector to the alarms and warnings of its reference, river 0.26.1 or MOA 2024.07.0.
+// TestPositions holds every detector to the alarms and warnings of its reference, river 0.26.1 or
+// MOA 2024.07.0.
 func TestPositions(t *testing.T) {
 	rec := readRecorded(t)
 	streams := map[string][]float64{}

@@ -6,9 +6,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// RDDM is a DDM that stays sensitive in long concepts: after MaxConcept values it takes its rate anew from the last StableConcept ones, a warning that lasts WarnLimit values becomes a drift, and a drift starts from the values
-// since its warning. After Barros, Cabral, Gonçalves and Santos, "RDDM: Reactive Drift Detection Method", Expert Systems with Applications 90 (2017), in the form of MOA. It takes errors: a value above 0.5 is one.
-// It keeps StableConcept bytes; an update costs a square root, a drift a pass over the bytes. Use NewRDDM and set fields before the first value.
+// RDDM is a DDM that stays sensitive in long concepts: after MaxConcept values it takes its rate
+// anew from the last StableConcept ones, a warning that lasts WarnLimit values becomes a drift,
+// and a drift starts from the values since its warning. After Barros, Cabral, Gonçalves and
+// Santos, "RDDM: Reactive Drift Detection Method", Expert Systems with Applications 90 (2017), in
+// the form of MOA. It takes errors: a value above 0.5 is one. It keeps StableConcept bytes; an
+// update costs a square root, a drift a pass over the bytes. Use NewRDDM and set fields before
+// the first value.
 type RDDM struct {
 	// MinSamples is the number of values before anything is watched.
 	MinSamples int64
@@ -31,10 +35,27 @@ type rddmState struct {
 	restarting, alarmed, warning bool
 }
 
-// NewRDDM returns a detector with the settings of the paper: 129 samples, 1.773 and 2.258 deviations, concepts of 40 000 and 7000 values, warnings of 1400.
+// NewRDDM returns a detector with the settings of the paper: 129 samples, 1.773 and 2.258
+// deviations, concepts of 40 000 and 7000 values, warnings of 1400.
 func NewRDDM() *RDDM {
-	d := &RDDM{MinSamples: 129, WarningLevel: 1.773, DriftLevel: 2.258, MaxConcept: 40000, StableConcept: 7000, WarnLimit: 1400}
-	d.rddmState = rddmState{n: 1, p: 1, pMin: math.MaxFloat64, sMin: math.MaxFloat64, best: math.MaxFloat64, last: -1, warnAt: -1, warnPos: -1}
+	d := &RDDM{
+		MinSamples:    129,
+		WarningLevel:  1.773,
+		DriftLevel:    2.258,
+		MaxConcept:    40000,
+		StableConcept: 7000,
+		WarnLimit:     1400,
+	}
+	d.rddmState = rddmState{
+		n:       1,
+		p:       1,
+		pMin:    math.MaxFloat64,
+		sMin:    math.MaxFloat64,
+		best:    math.MaxFloat64,
+		last:    -1,
+		warnAt:  -1,
+		warnPos: -1,
+	}
 	return d
 }
 
@@ -104,7 +125,8 @@ func (d *RDDM) add(e float64) {
 // forget keeps nothing but the newest value.
 func (d *RDDM) forget() { d.first, d.stored = d.last, 1 }
 
-// replay takes the rate anew from the values kept, after a drift those since its warning. Without a drift the old minimum stands.
+// replay takes the rate anew from the values kept, after a drift those since its warning. Without
+// a drift the old minimum stands.
 func (d *RDDM) replay() {
 	d.n, d.p, d.s = 1, 1, 0
 	if d.alarmed {

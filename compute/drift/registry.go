@@ -60,8 +60,9 @@ func Summary(name string) string {
 	return ""
 }
 
-// New makes a detector from its name and settings, those of [Names] and [Settings]; what is not set is at its default, that of the detector's reference. Capital letters, and _ for -, do not matter. The error names every
-// setting that is wrong, its value and what is allowed.
+// New makes a detector from its name and settings, those of [Names] and [Settings]; what is not
+// set is at its default, that of the detector's reference. Capital letters, and _ for -, do not
+// matter. The error names every setting that is wrong, its value and what is allowed.
 func New(name string, settings map[string]string) (Detector, error) {
 	d, err := find(name)
 	if err != nil {

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestRegistry holds that every setting of every detector can be read back, that its default is allowed and that what is not allowed is refused by a message that says what is.
+// TestRegistry holds that every setting of every detector can be read back, that its default is
+// allowed and that what is not allowed is refused by a message that says what is.
 func TestRegistry(t *testing.T) {
 	if names := Names(); len(names) != 14 || !slices.IsSorted(names) {
 		t.Errorf("Names() = %v", names)

@@ -7,14 +7,18 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// SEED keeps a window of blocks and drops its older part when the means of the two sides of a block boundary differ by more than chance allows, with ADWIN's bound; neighbouring blocks with like means are merged, the older the
-// readier. After Huang, Koh, Dobbie and Pears, "Detecting Volatility Shift in Data Streams", ICDM 2014, in the form of MOA. Values should lie in [0, 1], on which Epsilon is measured. It checks once per block, at a cost and in memory
-// that grow with the number of blocks, most often below 200 and never above 512. Use NewSEED.
+// SEED keeps a window of blocks and drops its older part when the means of the two sides of a
+// block boundary differ by more than chance allows, with ADWIN's bound; neighbouring blocks with
+// like means are merged, the older the readier. After Huang, Koh, Dobbie and Pears, "Detecting
+// Volatility Shift in Data Streams", ICDM 2014, in the form of MOA. Values should lie in [0, 1],
+// on which Epsilon is measured. It checks once per block, at a cost and in memory that grow with
+// the number of blocks, most often below 200 and never above 512. Use NewSEED.
 type SEED struct {
 	// Delta is the confidence, Block the number of values in a block.
 	Delta float64
 	Block int64
-	// Neighbours are merged, once every Term blocks, when their means differ by less than Epsilon·Growth times their number from the newest.
+	// Neighbours are merged, once every Term blocks, when their means differ by less than
+	// Epsilon·Growth times their number from the newest.
 	Epsilon, Growth float64
 	Term            int64
 
@@ -34,10 +38,12 @@ type seedState struct {
 	strange         int64 // strange values in a row
 }
 
-// maxSeedBlocks bounds the memory where values leave [0, 1] and nothing merges: then the two oldest blocks do.
+// maxSeedBlocks bounds the memory where values leave [0, 1] and nothing merges: then the two
+// oldest blocks do.
 const maxSeedBlocks = 512
 
-// NewSEED returns a detector with delta 0.05, blocks of 32 values, epsilon 0.01, growth 0.8 and a merge every 75 blocks.
+// NewSEED returns a detector with delta 0.05, blocks of 32 values, epsilon 0.01, growth 0.8 and a
+// merge every 75 blocks.
 func NewSEED() *SEED { return &SEED{Delta: 0.05, Block: 32, Epsilon: 0.01, Growth: 0.8, Term: 75} }
 
 // Width returns the number of values in the window.
@@ -110,7 +116,8 @@ func (d *SEED) join(k int) {
 	d.blocks = append(d.blocks[:k], d.blocks[k+1:]...)
 }
 
-// cut looks for a boundary that shows a change, from the newest on, and drops the older side of the first.
+// cut looks for a boundary that shows a change, from the newest on, and drops the older side of
+// the first.
 func (d *SEED) cut() bool {
 	n0, n1 := d.width, int64(0)
 	u0, u1 := d.total, 0.0
@@ -130,7 +137,8 @@ func (d *SEED) cut() bool {
 	return false
 }
 
-// keep drops the blocks before k and sums up the others anew, so that a value that dwarfed them leaves no rounding error behind.
+// keep drops the blocks before k and sums up the others anew, so that a value that dwarfed them
+// leaves no rounding error behind.
 func (d *SEED) keep(k int) {
 	d.blocks = append(d.blocks[:0], d.blocks[k:]...)
 	d.width, d.total, d.variance = 0, 0, 0
@@ -160,7 +168,14 @@ func (d *SEED) Save(w *state.Writer) {
 
 // Load implements Detector.
 func (d *SEED) Load(r *state.Reader) {
-	s := seedState{seen: r.Int(), width: r.Int(), total: r.Float(), variance: r.Float(), added: r.Int(), strange: r.Int()}
+	s := seedState{
+		seen:     r.Int(),
+		width:    r.Int(),
+		total:    r.Float(),
+		variance: r.Float(),
+		added:    r.Int(),
+		strange:  r.Int(),
+	}
 	n := r.Len(32)
 	need(r, n <= maxSeedBlocks)
 	if r.Err() != nil {

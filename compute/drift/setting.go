@@ -22,7 +22,8 @@ func versions(p *Semantics) setting.Setting {
 	return setting.Choice("semantics", p, []string{"river", "river-0.7"}, "whose rules hold where versions differ")
 }
 
-// Limits of numbers of values: the first where nothing is kept for each, the second where memory is.
+// Limits of numbers of values: the first where nothing is kept for each, the second where memory
+// is.
 const (
 	manyValues = 1 << 40
 	maxWindow  = 100_000

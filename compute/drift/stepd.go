@@ -7,11 +7,16 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// STEPD compares the share of errors in the newest Window values with that of all before them, by a test of equal proportions. After Nishida and Yamauchi, "Detecting Concept Drift Using Statistical Testing", Discovery Science
-// 2007. It takes errors: a value above 0.5 is one. An update costs a square root and memory of Window bytes. Use NewSTEPD and set fields before the first value.
+// STEPD compares the share of errors in the newest Window values with that of all before them, by
+// a test of equal proportions. After Nishida and Yamauchi, "Detecting Concept Drift Using
+// Statistical Testing", Discovery Science
+// 2007. It takes errors: a value above 0.5 is one. An update costs a square root and memory of
+// Window bytes. Use NewSTEPD and set fields before the first value.
 //
-// The statistic is the difference less a correction for small samples. Where the difference is smaller than its correction the proportions are as equal as can be; MOA takes the magnitude of the negative rest instead, and so alarms
-// on a stream without any error. MOA true does as it does.
+// The statistic is the difference less a correction for small samples. Where the difference is
+// smaller than its correction the proportions are as equal as can be; MOA takes the magnitude of
+// the negative rest instead, and so alarms on a stream without any error. MOA true does as it
+// does.
 type STEPD struct {
 	// Window is the number of recent values.
 	Window int64
@@ -94,7 +99,8 @@ func (d *STEPD) statistic() float64 {
 	return rest / math.Sqrt(float64(float64(p*(1-p))*weight))
 }
 
-// quantile is the value that the magnitude of a standard normal variable exceeds with probability alpha.
+// quantile is the value that the magnitude of a standard normal variable exceeds with probability
+// alpha.
 func quantile(alpha float64) float64 {
 	low, high := 0.0, 40.0
 	for range 60 {
@@ -122,7 +128,15 @@ func (d *STEPD) Save(w *state.Writer) {
 
 // Load implements Detector.
 func (d *STEPD) Load(r *state.Reader) {
-	s := stepdState{n: r.Int(), next: r.Int(), recent: r.Int(), old: r.Int(), oldErrors: r.Int(), alarmed: r.Bool(), warning: r.Bool()}
+	s := stepdState{
+		n:         r.Int(),
+		next:      r.Int(),
+		recent:    r.Int(),
+		old:       r.Int(),
+		oldErrors: r.Int(),
+		alarmed:   r.Bool(),
+		warning:   r.Bool(),
+	}
 	ring := []byte(r.String())
 	need(r, len(ring) == 0 && s == stepdState{} || int64(len(ring)) == d.Window)
 	need(r, s.n >= 0 && s.n <= d.Window && s.next >= 0 && s.next < d.Window && s.recent >= 0 && s.recent <= s.n && counted(s.old, s.oldErrors) && s.oldErrors <= s.old)

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/drift/drifttest"
 )
 
-// TestSuite runs what every detector must do on those of the registry, and on what the constructors make where that differs.
+// TestSuite runs what every detector must do on those of the registry, and on what the
+// constructors make where that differs.
 func TestSuite(t *testing.T) {
 	made := func(name string, settings map[string]string) func() drift.Detector {
 		return func() drift.Detector {

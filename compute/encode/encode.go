@@ -1,7 +1,9 @@
-// Package encode turns raw tables into what networks and linear models take: numbers without gaps on a common scale, categories as indicator columns or as codes for an embedding.
+// Package encode turns raw tables into what networks and linear models take: numbers without gaps
+// on a common scale, categories as indicator columns or as codes for an embedding.
 //
-// [Fit] chooses the steps as [feature.Column] values, so that a device computes them from a reading; [Encoder.Apply] computes them for a table with the same arithmetic, so that training and
-// serving see the same bits.
+// [Fit] chooses the steps as [feature.Column] values, so that a device computes them from a
+// reading; [Encoder.Apply] computes them for a table with the same arithmetic, so that training
+// and serving see the same bits.
 package encode
 
 import (
@@ -18,37 +20,46 @@ import (
 
 // Table is raw rows, one after the other.
 type Table struct {
-	X      []float64 // missing values are NaN
-	Cols   int
-	Levels []int    // by column: 0 for numbers, K for a category with codes 0 to K-1; nil when all are numbers
+	X    []float64 // missing values are NaN
+	Cols int
+	// by column: 0 for numbers, K for a category with codes 0 to K-1; nil when all are numbers
+	Levels []int
 	Names  []string // by column, for the names of the steps; nil gives x0, x1, …
 }
 
 // Options of Fit. The zero value of a field is its documented default.
 type Options struct {
-	// OneHot is up to how many levels a category becomes indicator columns of all of them; with more levels the most frequent OneHot-1 get one. Default 50.
+	// OneHot is up to how many levels a category becomes indicator columns of all of them; with
+	// more levels the most frequent OneHot-1 get one. Default 50.
 	OneHot int
-	// Embed, unless 0, passes categories with more levels on as codes instead (and overrides OneHot there).
+	// Embed, unless 0, passes categories with more levels on as codes instead (and overrides
+	// OneHot there).
 	Embed int
-	// MinRows is in how many rows a level must occur to get an indicator; the others share the row of zeros. Default 1, on at least 1000 rows 3.
+	// MinRows is in how many rows a level must occur to get an indicator; the others share the
+	// row of zeros. Default 1, on at least 1000 rows 3.
 	MinRows int
-	// Robust scales numbers by their quartiles instead of mean and deviation, for networks that clip.
+	// Robust scales numbers by their quartiles instead of mean and deviation, for networks that
+	// clip.
 	Robust bool
 }
 
 // Encoder is a fitted list of steps.
 type Encoder struct {
 	Columns []feature.Column // Series is a column of the table
-	Levels  []int            // by step: K when it passes codes 0 to K-1 (or NaN, or other numbers) on for an embedding, else 0
-	cols    int
+	// by step: K when it passes codes 0 to K-1 (or NaN, or other numbers) on for an embedding,
+	// else 0
+	Levels []int
+	cols   int
 }
 
 // missingShare is the share of missing values above which a column gets an indicator of them.
 const missingShare = 0.005
 
-// Fit chooses the steps by the rows given (nil: all). A number is imputed by its median and scaled; when more than 0.5 % are missing, a second column says which. A number that does not vary
-// is left out unless it is sometimes missing. A missing category has 0 in all its indicators, and one of its own when more than 0.5 % are missing. A category with two levels and nothing missing has one
-// indicator. Codes that are no whole number of 0 to K-1 count as missing.
+// Fit chooses the steps by the rows given (nil: all). A number is imputed by its median and
+// scaled; when more than 0.5 % are missing, a second column says which. A number that does not
+// vary is left out unless it is sometimes missing. A missing category has 0 in all its
+// indicators, and one of its own when more than 0.5 % are missing. A category with two levels and
+// nothing missing has one indicator. Codes that are no whole number of 0 to K-1 count as missing.
 func Fit(t Table, rows []int32, o Options) (*Encoder, error) {
 	if o.OneHot == 0 {
 		o.OneHot = 50
@@ -115,7 +126,14 @@ func (e *Encoder) number(t Table, rows []int32, j int, name string, o Options) {
 		if v[0] < v[len(v)-1] {
 			median := v[len(v)/2]
 			center, scale := spread(v, o.Robust)
-			e.add(feature.Column{Name: name, Op: feature.OpValue, Series: j, Impute: &median, Center: center, Scale: scale}, 0)
+			e.add(feature.Column{
+				Name:   name,
+				Op:     feature.OpValue,
+				Series: j,
+				Impute: &median,
+				Center: center,
+				Scale:  scale,
+			}, 0)
 		}
 	}
 	if float64(len(rows)-len(v)) > missingShare*float64(len(rows)) && len(v) > 0 {
@@ -136,7 +154,8 @@ func spread(v []float64, robust bool) (center, scale float64) {
 	}
 	center, scale = mean, math.Sqrt(ss)*big
 	if robust {
-		// A quarter of the deviation at least: where the quartiles coincide or nearly so, the values beyond them are what the column is about.
+		// A quarter of the deviation at least: where the quartiles coincide or nearly so, the
+		// values beyond them are what the column is about.
 		q1, q3 := v[len(v)/4], v[len(v)*3/4]
 		center, scale = v[len(v)/2], max((q3-q1)/1.349, scale/4)
 	}
@@ -178,7 +197,13 @@ func (e *Encoder) category(t Table, rows []int32, j int, name string, o Options)
 	slices.Sort(codes)
 	for _, c := range codes {
 		zero := 0.0
-		e.add(feature.Column{Name: name + "=" + strconv.Itoa(c), Op: feature.OpOneHot, Series: j, Category: float64(c), Impute: &zero}, 0)
+		e.add(feature.Column{
+			Name:     name + "=" + strconv.Itoa(c),
+			Op:       feature.OpOneHot,
+			Series:   j,
+			Category: float64(c),
+			Impute:   &zero,
+		}, 0)
 	}
 	if float64(missing) > missingShare*float64(len(rows)) && len(count) > 0 {
 		e.add(feature.Column{Name: name + "=missing", Op: feature.OpMissing, Series: j}, 0)
@@ -205,7 +230,8 @@ func (e *Encoder) Pipeline(inputs []feature.Input) (*feature.Pipeline, error) {
 	return p, p.Check()
 }
 
-// Into computes the steps of one row: len(dst) is Width, len(row) the columns of the table. It does not allocate.
+// Into computes the steps of one row: len(dst) is Width, len(row) the columns of the table. It
+// does not allocate.
 func (e *Encoder) Into(dst, row []float64) {
 	for k := range e.Columns {
 		c := &e.Columns[k]
@@ -235,7 +261,8 @@ func (e *Encoder) Into(dst, row []float64) {
 	}
 }
 
-// Apply computes the steps of every row of x, which is as wide as the table was, on up to threads goroutines.
+// Apply computes the steps of every row of x, which is as wide as the table was, on up to threads
+// goroutines.
 func (e *Encoder) Apply(x []float64, threads int) ([]float64, error) {
 	if len(x)%e.cols != 0 {
 		return nil, fmt.Errorf("encode: %d values in %d columns", len(x), e.cols)
@@ -258,8 +285,9 @@ type Data struct {
 	Train, Valid []int32   // rows to learn from (nil: all) and rows to stop early by (may be none)
 }
 
-// Balanced returns weights that give every class of y the same total, after scikit-learn's class_weight="balanced": w (nil means 1) times all weight over classes times the class's. Classes without
-// weight are not counted.
+// Balanced returns weights that give every class of y the same total, after scikit-learn's
+// class_weight="balanced": w (nil means 1) times all weight over classes times the class's.
+// Classes without weight are not counted.
 func Balanced(y, w []float64) []float64 {
 	by, total := map[float64]float64{}, 0.0
 	out := make([]float64, len(y))
@@ -291,7 +319,8 @@ type Model interface {
 	PredictInto(dst, x []float64) error
 }
 
-// Predictor predicts from raw rows: an encoder and its model. It is safe for concurrent use when the model is.
+// Predictor predicts from raw rows: an encoder and its model. It is safe for concurrent use when
+// the model is.
 type Predictor struct {
 	e       *Encoder
 	m       Model
@@ -314,7 +343,8 @@ func (p *Predictor) Inputs() int { return p.e.cols }
 // Outputs returns the model's.
 func (p *Predictor) Outputs() int { return p.m.Outputs() }
 
-// PredictInto predicts a raw row. It returns the model's error, or an error when x is not as long as Inputs. It does not allocate in the steady state when the model does not.
+// PredictInto predicts a raw row. It returns the model's error, or an error when x is not as long
+// as Inputs. It does not allocate in the steady state when the model does not.
 func (p *Predictor) PredictInto(dst, x []float64) error {
 	if len(x) != p.e.cols {
 		return fmt.Errorf("encode: %d values in %d columns", len(x), p.e.cols)

@@ -27,7 +27,8 @@ type table struct {
 	test    []int32
 }
 
-// load reads a table. own names the part of its column "split" to test on; without it the hash split of the data's README holds.
+// load reads a table. own names the part of its column "split" to test on; without it the hash
+// split of the data's README holds.
 func load(t *testing.T, path, name, target string, classify bool, categories, drop []string) *table {
 	t.Helper()
 	file, err := os.Open(path)
@@ -87,7 +88,8 @@ func load(t *testing.T, path, name, target string, classify bool, categories, dr
 	return out
 }
 
-// loss is the log loss on the test rows, or the root mean squared error in deviations of the training target.
+// loss is the log loss on the test rows, or the root mean squared error in deviations of the
+// training target.
 func (tb *table) loss(t *testing.T, e *encode.Encoder, m encode.Model) float64 {
 	t.Helper()
 	p, err := encode.NewPredictor(e, m)
@@ -113,10 +115,12 @@ func (tb *table) loss(t *testing.T, e *encode.Encoder, m encode.Model) float64 {
 	return metric.RMSE(y, said, nil) / metric.RMSE(train, slices.Repeat([]float64{mean}, len(train)), nil)
 }
 
-// few are the tables of a plain run. SKERRY_TABLES=all takes all of them, about ten minutes on one processor, and prints the table of docs/performance/neural.md.
+// few are the tables of a plain run. SKERRY_TABLES=all takes all of them, about ten minutes on
+// one processor, and prints the table of docs/performance/neural.md.
 var few = []string{"clf_vertebral3", "clf_ionosphere", "reg_auto_mpg"}
 
-// TestAgainstScikitLearn holds that networks and linear models at their defaults are on average at least as good as scikit-learn's, whose figures are in testdata.
+// TestAgainstScikitLearn holds that networks and linear models at their defaults are on average
+// at least as good as scikit-learn's, whose figures are in testdata.
 func TestAgainstScikitLearn(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("trains for a while: run without -short and -race")

@@ -74,7 +74,15 @@ func (e *Engine) rate(t int64) {
 		on = s.alarm.Update(score)
 	}
 	nan := math.NaN()
-	e.out.Predictions = append(e.out.Predictions, Prediction{Row: t, For: t, Value: score, Lower: nan, Upper: nan, Persistence: nan, Alarm: on})
+	e.out.Predictions = append(e.out.Predictions, Prediction{
+		Row:         t,
+		For:         t,
+		Value:       score,
+		Lower:       nan,
+		Upper:       nan,
+		Persistence: nan,
+		Alarm:       on,
+	})
 	e.stats.Predictions++
 	if on && !s.on {
 		e.event(Event{Kind: EventAnomaly, Time: t, Detector: s.name, Value: score})

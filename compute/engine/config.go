@@ -12,8 +12,10 @@ import (
 // Kind is what the engine predicts.
 type Kind uint8
 
-// The kinds. A Forecast predicts one of its input series Horizon ahead and labels itself. A Regression (and a two-class Classification, whose value is the probability of
-// class 1) predicts a quantity whose truth arrives later as a label for the row's time. An Anomaly scores how unusual each row is, from 0 to 1; it has no labels and takes no model.
+// The kinds. A Forecast predicts one of its input series Horizon ahead and labels itself. A
+// Regression (and a two-class Classification, whose value is the probability of class 1) predicts
+// a quantity whose truth arrives later as a label for the row's time. An Anomaly scores how
+// unusual each row is, from 0 to 1; it has no labels and takes no model.
 const (
 	Forecast Kind = iota
 	Regression
@@ -31,12 +33,14 @@ type Series struct {
 
 // Config fixes a task. The zero values of optional fields mean their defaults.
 type Config struct {
-	Task      string
-	Kind      Kind
-	Series    []Series
-	Target    int   // index of the target among Series for a forecast; -1 otherwise
-	Horizon   int64 // microseconds, > 0 for a forecast
-	Tolerance int64 // how far before its due time a truth may lie (forecast), or how far a label's time may lie from the row's, microseconds
+	Task    string
+	Kind    Kind
+	Series  []Series
+	Target  int   // index of the target among Series for a forecast; -1 otherwise
+	Horizon int64 // microseconds, > 0 for a forecast
+	// how far before its due time a truth may lie (forecast), or how far a label's time may lie
+	// from the row's, microseconds
+	Tolerance int64
 	On        int   // a row fires at every reading of this series; -1 with Every
 	Every     int64 // or at every multiple of this, microseconds
 	MaxAge    int64 // older inputs are missing, microseconds
@@ -45,18 +49,21 @@ type Config struct {
 	Adapt     bool
 	Share     float64 // of the mixture of experts; 0: found out on the way
 
-	Learners     []string // local learners by their names in compute/online/learner; nil: DefaultLearners
-	LearnerBytes int      // bound of each that grows; 0: DefaultLearnerBytes
-	Scorer       string   // of an Anomaly, by its name in compute/anomaly; "": auto
+	// local learners by their names in compute/online/learner; nil: DefaultLearners
+	Learners     []string
+	LearnerBytes int    // bound of each that grows; 0: DefaultLearnerBytes
+	Scorer       string // of an Anomaly, by its name in compute/anomaly; "": auto
 	ScorerSet    map[string]string
-	AlarmRate    float64  // share of rows that may be false alarms; 0: by the scorer's own limit
-	Detectors    []string // of the scaled error, by their names in compute/drift; nil: DefaultDetectors
+	AlarmRate    float64 // share of rows that may be false alarms; 0: by the scorer's own limit
+	// of the scaled error, by their names in compute/drift; nil: DefaultDetectors
+	Detectors []string
 }
 
 // Limits and constants of the engine.
 const (
 	HistoryRows = feature.MaxLookback // rows kept for features and for the trial of a candidate
-	MaxPending  = 4096                // predictions that wait for their label; the oldest is given up beyond
+	// predictions that wait for their label; the oldest is given up beyond
+	MaxPending = 4096
 
 	maxLoss     = 4.0 // clip of a scaled loss
 	minScale    = 5   // labels before an interval without a model's quantiles is issued
@@ -97,8 +104,9 @@ func (c *Config) Inputs() []feature.Input {
 	return in
 }
 
-// Reading is a value of one of the task's series. A NaN value is a reading that says "missing". Series LabelSeries marks a label of a task that is
-// not a forecast: Time is the row's time and Value the truth.
+// Reading is a value of one of the task's series. A NaN value is a reading that says "missing".
+// Series LabelSeries marks a label of a task that is not a forecast: Time is the row's time and
+// Value the truth.
 type Reading struct {
 	Series int
 	Time   int64
@@ -111,8 +119,8 @@ const PredictionSeries = "prediction"
 // LabelSeries is the series number of labels that arrive by message.
 const LabelSeries = -1
 
-// Model predicts the target from the newest rows. For a forecast all three numbers are changes against the target's value at the row. lower and upper
-// may be NaN. It must not keep h.
+// Model predicts the target from the newest rows. For a forecast all three numbers are changes
+// against the target's value at the row. lower and upper may be NaN. It must not keep h.
 type Model interface {
 	Predict(h *feature.History, back int) (point, lower, upper float64, err error)
 }
@@ -121,7 +129,8 @@ type Model interface {
 type Loaded struct {
 	ID    string // digest of the artifact
 	Model Model
-	Usual *inputs.Reference // the series of a row and, after them, what Model says; nil: the inputs are not watched
+	// the series of a row and, after them, what Model says; nil: the inputs are not watched
+	Usual *inputs.Reference
 }
 
 // Row is a joined row as it fired.
@@ -142,14 +151,15 @@ type Prediction struct {
 
 // Label is a matured prediction.
 type Label struct {
-	Row, At                int64
-	Truth                  float64
-	Predicted              float64
-	Lower, Upper           float64
-	Persistence            float64
-	Champion, Shadow       float64 // raw predictions of the models, NaN when absent
-	ChampionID, ShadowID   string
-	BaselineLo, BaselineHi float64 // trailing quantiles of the persistence error around the last value
+	Row, At              int64
+	Truth                float64
+	Predicted            float64
+	Lower, Upper         float64
+	Persistence          float64
+	Champion, Shadow     float64 // raw predictions of the models, NaN when absent
+	ChampionID, ShadowID string
+	// trailing quantiles of the persistence error around the last value
+	BaselineLo, BaselineHi float64
 }
 
 // EventKind names what happened.
@@ -157,24 +167,30 @@ type EventKind string
 
 // The kinds of events an engine reports.
 const (
-	EventDrift      EventKind = "drift"       // the champion's (or, without one, the published) scaled error changed its distribution
-	EventInputDrift EventKind = "input_drift" // rows do not look any more like those the champion was trained on; again when further series join
-	EventInputBack  EventKind = "input_back"  // they do again
-	EventAnomaly    EventKind = "anomaly"     // rows began to be unusual
-	EventGivenUp    EventKind = "given_up"    // a prediction never got its label and was dropped
+	// the champion's (or, without one, the published) scaled error changed its distribution
+	EventDrift EventKind = "drift"
+	// rows do not look any more like those the champion was trained on; again when further series
+	// join
+	EventInputDrift EventKind = "input_drift"
+	EventInputBack  EventKind = "input_back" // they do again
+	EventAnomaly    EventKind = "anomaly"    // rows began to be unusual
+	EventGivenUp    EventKind = "given_up"   // a prediction never got its label and was dropped
 )
 
 // Event is something the engine noticed.
 type Event struct {
 	Kind     EventKind
 	Time     int64
-	Detector string   // by its name in compute/drift or compute/anomaly, or "inputs"
-	Series   string   // the input series most responsible for EventInputDrift; PredictionSeries: what the champion says
-	Others   []string // further ones, the most responsible first
-	Value    float64  // scaled error, the shift of Series in standard deviations, or the score
+	Detector string // by its name in compute/drift or compute/anomaly, or "inputs"
+	// the input series most responsible for EventInputDrift; PredictionSeries: what the champion
+	// says
+	Series string
+	Others []string // further ones, the most responsible first
+	Value  float64  // scaled error, the shift of Series in standard deviations, or the score
 }
 
-// Output is what one call produced. The slices belong to the engine and are overwritten by the next call.
+// Output is what one call produced. The slices belong to the engine and are overwritten by the
+// next call.
 type Output struct {
 	Rows        []Row
 	Predictions []Prediction

@@ -25,7 +25,8 @@ type Engine struct {
 	champion, shadow slot
 	previous         bool // the shadow is the previous champion, on probation watch
 	trial            Paired
-	epoch            int64 // grows with every change of the slots, so that pendings know which pair they belong to
+	// grows with every change of the slots, so that pendings know which pair they belong to
+	epoch int64
 
 	experts   *committee.Committee
 	ofModel   int            // members that are the model or corrections of it: the first
@@ -41,13 +42,14 @@ type Engine struct {
 	detectors []detector
 	scorer    *rowScorer // of an Anomaly; then there are no experts
 
-	pend    pendings
-	x       []float64 // scratch: inputs of the local learners
-	out1    []float64 // scratch: what the experts say
-	p       []float64 // scratch: what they say together
-	why     [online.SpreadInputs]float64
-	watch   *inputs.Watcher // rows beside those the champion was trained on; nil when nobody knows these
-	watched []float64       // scratch: a row and what the champion says
+	pend pendings
+	x    []float64 // scratch: inputs of the local learners
+	out1 []float64 // scratch: what the experts say
+	p    []float64 // scratch: what they say together
+	why  [online.SpreadInputs]float64
+	// rows beside those the champion was trained on; nil when nobody knows these
+	watch   *inputs.Watcher
+	watched []float64 // scratch: a row and what the champion says
 
 	stats Stats
 	mae   metric.Trail
@@ -154,8 +156,8 @@ func (e *Engine) Config() *Config { return &e.cfg }
 // History returns the newest rows. It belongs to the engine.
 func (e *Engine) History() *feature.History { return e.hist }
 
-// Ingest offers the readings of one message and returns what followed. Readings of the message belong together: rows fire after all of them.
-// The output is valid until the next call.
+// Ingest offers the readings of one message and returns what followed. Readings of the message
+// belong together: rows fire after all of them. The output is valid until the next call.
 func (e *Engine) Ingest(readings []Reading) *Output {
 	e.out.reset()
 	for _, r := range readings {
@@ -172,8 +174,9 @@ func (e *Engine) Ingest(readings []Reading) *Output {
 	return &e.out
 }
 
-// Idle fires the rows that are due up to now (event time, microseconds) although no reading moved the watermark there: live readings have stopped. Rows never go
-// back, so readings older than a row fired this way are late.
+// Idle fires the rows that are due up to now (event time, microseconds) although no reading moved
+// the watermark there: live readings have stopped. Rows never go back, so readings older than a
+// row fired this way are late.
 func (e *Engine) Idle(now int64) *Output {
 	e.out.reset()
 	if e.join.started && now > e.join.newest {
@@ -282,7 +285,8 @@ func (e *Engine) last(back int) float64 {
 	return e.level.Mean()
 }
 
-// raw asks a slot for its prediction of the row back rows ago, in units of the target. A non-finite answer counts and is NaN.
+// raw asks a slot for its prediction of the row back rows ago, in units of the target. A
+// non-finite answer counts and is NaN.
 func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 	nan := math.NaN()
 	if !s.use {
@@ -337,7 +341,15 @@ func (e *Engine) predict(t int64) {
 	e.spread.Into(e.why[:], value, e.apart())
 	below, above := e.halves(champ, lo, hi)
 	k := e.interval.Factor(1)
-	pr := Prediction{Row: t, For: t + e.cfg.Horizon, Value: value, Lower: value - float64(k*below), Upper: value + float64(k*above), Persistence: last, Champion: e.champion.ID}
+	pr := Prediction{
+		Row:         t,
+		For:         t + e.cfg.Horizon,
+		Value:       value,
+		Lower:       value - float64(k*below),
+		Upper:       value + float64(k*above),
+		Persistence: last,
+		Champion:    e.champion.ID,
+	}
 	pr.Lower, pr.Upper = e.physical(pr.Lower), e.physical(pr.Upper)
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
@@ -387,14 +399,16 @@ func (e *Engine) apart() float64 {
 	return sum / total
 }
 
-// halves returns the half-widths that the conformal factor multiplies: the model's own quantiles where it has them, else a local scale of the recent movement.
+// halves returns the half-widths that the conformal factor multiplies: the model's own quantiles
+// where it has them, else a local scale of the recent movement.
 func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	unit := e.unit()
 	if p == p && lo == lo && hi == hi {
 		floor := 0.02 * unit
 		return max(p-lo, floor), max(hi-p, floor)
 	}
-	if e.scale.Count() < minScale { // nothing is known yet: no interval is more honest than a made-up one
+	// nothing is known yet: no interval is more honest than a made-up one
+	if e.scale.Count() < minScale {
 		return math.NaN(), math.NaN()
 	}
 	if h := e.spread.Expect(e.why[:], e.x); h == h {
@@ -403,14 +417,27 @@ func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	return 2 * unit, 2 * unit
 }
 
-// learn scores a matured prediction and updates everything that learns, from the values stored with it.
+// learn scores a matured prediction and updates everything that learns, from the values stored
+// with it.
 func (e *Engine) learn(p *pending, truth float64, at int64) {
 	unit := e.unit()
 	loss := func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) } // NaN stays NaN
 
-	e.out.Labels = append(e.out.Labels, Label{Row: p.row, At: at, Truth: truth, Predicted: p.value, Lower: p.lower, Upper: p.upper,
-		Persistence: p.last, Champion: p.champ, Shadow: p.shadow, ChampionID: e.idAt(p, &e.champion), ShadowID: e.idAt(p, &e.shadow),
-		BaselineLo: p.baseLo, BaselineHi: p.baseHi})
+	e.out.Labels = append(e.out.Labels, Label{
+		Row:         p.row,
+		At:          at,
+		Truth:       truth,
+		Predicted:   p.value,
+		Lower:       p.lower,
+		Upper:       p.upper,
+		Persistence: p.last,
+		Champion:    p.champ,
+		Shadow:      p.shadow,
+		ChampionID:  e.idAt(p, &e.champion),
+		ShadowID:    e.idAt(p, &e.shadow),
+		BaselineLo:  p.baseLo,
+		BaselineHi:  p.baseHi,
+	})
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
 	e.base.Add(math.Abs(truth - p.last))
@@ -456,8 +483,9 @@ func (e *Engine) idAt(p *pending, s *slot) string {
 	return ""
 }
 
-// pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared with the champion (or, without one, with the last value); on probation
-// the champion is the candidate and the previous model, kept in the shadow slot, the incumbent.
+// pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared
+// with the champion (or, without one, with the last value); on probation the champion is the
+// candidate and the previous model, kept in the shadow slot, the incumbent.
 func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 	candidate, incumbent := p.shadow, p.champ
 	if e.previous {
@@ -503,7 +531,8 @@ func (e *Engine) event(ev Event) {
 	e.out.Events = append(e.out.Events, ev)
 }
 
-// localInputs is the number of inputs of the local learner: per numeric series its value and its last change, the target's change before that, and the time of day.
+// localInputs is the number of inputs of the local learner: per numeric series its value and its
+// last change, the target's change before that, and the time of day.
 func localInputs(c *Config) int {
 	n := 3
 	for _, s := range c.Series {
@@ -545,8 +574,16 @@ func (e *Engine) localRow(back int) {
 
 // Status returns the engine's state for people.
 func (e *Engine) Status() Status {
-	s := Status{Stats: e.stats, Watermark: e.join.watermark(), MAE: e.mae.Mean(), MAELast: e.base.Mean(), Coverage: e.cover.Mean(),
-		Scale: e.scale.Mean(), PendingLabels: e.pend.n, CoverageNominal: e.cfg.Level}
+	s := Status{
+		Stats:           e.stats,
+		Watermark:       e.join.watermark(),
+		MAE:             e.mae.Mean(),
+		MAELast:         e.base.Mean(),
+		Coverage:        e.cover.Mean(),
+		Scale:           e.scale.Mean(),
+		PendingLabels:   e.pend.n,
+		CoverageNominal: e.cfg.Level,
+	}
 	if e.champion.use {
 		s.Champion = e.champion.ID
 	}

@@ -36,7 +36,8 @@ func airConfig() Config {
 // batches are the messages of a stream.
 type batches [][]Reading
 
-// synthetic makes a stream with the same shape as the real one: a daily cycle, a random walk and missing values.
+// synthetic makes a stream with the same shape as the real one: a daily cycle, a random walk and
+// missing values.
 func synthetic(n int, seed uint64) batches {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	level := 50.0
@@ -133,10 +134,12 @@ func trace(o *Output) string {
 	return b.String()
 }
 
-// TestResumeIsExact cuts a run at many points, restores from the snapshot and demands the same bits for the rest, with models coming and going.
+// TestResumeIsExact cuts a run at many points, restores from the snapshot and demands the same
+// bits for the rest, with models coming and going.
 func TestResumeIsExact(t *testing.T) {
 	stream := synthetic(900, 1)
-	usual := usualRows(t, calm(500, 1, -1, 0), halfway{0.2}) // another world: there is something to report
+	// another world: there is something to report
+	usual := usualRows(t, calm(500, 1, -1, 0), halfway{0.2})
 	resolve := func(id string) (Loaded, error) {
 		switch id {
 		case "a":
@@ -195,7 +198,8 @@ func TestResumeIsExact(t *testing.T) {
 	}
 }
 
-// TestChosenLearners runs with learners and detectors that a task names, over a restart, and for each kind of target.
+// TestChosenLearners runs with learners and detectors that a task names, over a restart, and for
+// each kind of target.
 func TestChosenLearners(t *testing.T) {
 	for _, kind := range []Kind{Forecast, Regression, Classification} {
 		cfg := airConfig()
@@ -328,7 +332,8 @@ func TestJoin(t *testing.T) {
 	}
 }
 
-// TestSelfLabel holds that a label is the value read at the due time, within the tolerance, and that a missing one is no label.
+// TestSelfLabel holds that a label is the value read at the due time, within the tolerance, and
+// that a missing one is no label.
 func TestSelfLabel(t *testing.T) {
 	nan := math.NaN()
 	cfg := Config{Task: "l", Kind: Forecast, Series: []Series{{Name: "y", Min: nan, Max: nan}}, Horizon: 10, Tolerance: 4, On: 0, MaxAge: 15, Level: 0.9}
@@ -339,7 +344,8 @@ func TestSelfLabel(t *testing.T) {
 			labels[l.Row] = l.Truth
 		}
 	}
-	// 10→20 exact; 20→30 takes 27 (3 before); 27→37 finds 27 (10 before, too old); 40→50 is missing; 60→70 finds 60, too old.
+	// 10→20 exact; 20→30 takes 27 (3 before); 27→37 finds 27 (10 before, too old); 40→50 is
+	// missing; 60→70 finds 60, too old.
 	if want := map[int64]float64{10: 2, 20: 3}; fmt.Sprint(labels) != fmt.Sprint(want) {
 		t.Errorf("labels %v, want %v", labels, want)
 	}
@@ -415,7 +421,8 @@ func TestTrialAndProbation(t *testing.T) {
 	}
 }
 
-// TestFirstModelHasAProbation holds that a first model, which has no model before it, is paired with the last value.
+// TestFirstModelHasAProbation holds that a first model, which has no model before it, is paired
+// with the last value.
 func TestFirstModelHasAProbation(t *testing.T) {
 	e := mustNew(t, airConfig())
 	stream := synthetic(400, 21)
@@ -467,7 +474,8 @@ func TestIngestDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// TestStations runs the baselines over real data: the published value is not worse than the last value, and the interval keeps its coverage.
+// TestStations runs the baselines over real data: the published value is not worse than the last
+// value, and the interval keeps its coverage.
 func TestStations(t *testing.T) {
 	for _, name := range []string{"gucheng", "dingling"} {
 		e := mustNew(t, airConfig())
@@ -526,7 +534,9 @@ func BenchmarkIngest(b *testing.B) {
 	}
 }
 
-// TestPoison feeds a day of readings that are stuck, missing, 1e308, alternating between extremes or dated years ahead, then goes on: the error afterwards must be what it is without them, and no number may stay broken.
+// TestPoison feeds a day of readings that are stuck, missing, 1e308, alternating between extremes
+// or dated years ahead, then goes on: the error afterwards must be what it is without them, and
+// no number may stay broken.
 func TestPoison(t *testing.T) {
 	stream := station(t, "gucheng")[:4500]
 	const from, rows, settle = 2500, 24, 48
@@ -597,7 +607,8 @@ func TestPoison(t *testing.T) {
 	}
 }
 
-// TestAnomalyTask scores rows: a level that jumps is found, once, and a restart changes nothing. It takes neither models nor labels.
+// TestAnomalyTask scores rows: a level that jumps is found, once, and a restart changes nothing.
+// It takes neither models nor labels.
 func TestAnomalyTask(t *testing.T) {
 	cfg := Config{Task: "pump", Kind: Anomaly, Series: []Series{{Name: "p", Min: math.NaN(), Max: math.NaN()}, {Name: "mode", Categories: []string{"a", "b"}}, {Name: "q", Min: math.NaN(), Max: math.NaN()}}, Target: -1, On: 0, MaxAge: hour, AlarmRate: 0.002, Adapt: true}
 	feed := func(e *Engine, i int) string {

@@ -24,8 +24,10 @@ const DefaultLearnerBytes = 4 << 20
 // lastPrior is how much more the last value counts at first than a local learner.
 const lastPrior = 4
 
-// newExperts sets the committee up. What they predict is a change against the target's value at the row for a forecast, else the target itself. A learner's row has the inputs of localRow, the newest labels where
-// those do not come from an input series, what the hub's model said of the rows before, and what it says.
+// newExperts sets the committee up. What they predict is a change against the target's value at
+// the row for a forecast, else the target itself. A learner's row has the inputs of localRow, the
+// newest labels where those do not come from an input series, what the hub's model said of the
+// rows before, and what it says.
 func (e *Engine) newExperts() error {
 	s := online.Schema{Inputs: make([]online.Input, localInputs(&e.cfg))}
 	if e.cfg.Kind == Classification {
@@ -85,7 +87,9 @@ type detector struct {
 func (e *Engine) newDetectors() error {
 	for _, name := range e.cfg.Detectors {
 		set := map[string]string{}
-		if name == "page-hinkley" { // suits scaled errors in [0, 1] whose mean lies near 0.2: a rise of the mean by a quarter of the scale is found within about a hundred rows
+		// suits scaled errors in [0, 1] whose mean lies near 0.2: a rise of the mean by a quarter
+		// of the scale is found within about a hundred rows
+		if name == "page-hinkley" {
 			set = map[string]string{"delta": "0.05", "threshold": "15", "mode": "up"}
 		}
 		d, err := drift.New(name, set)
@@ -97,7 +101,8 @@ func (e *Engine) newDetectors() error {
 	return nil
 }
 
-// say writes what an outsider says, as the committee wants it: a change, a number or the probabilities of both classes.
+// say writes what an outsider says, as the committee wants it: a change, a number or the
+// probabilities of both classes.
 func (e *Engine) say(dst []float64, v, origin float64) {
 	if e.cfg.Kind == Classification {
 		dst[0], dst[1] = 1-v, v
@@ -113,7 +118,8 @@ func (e *Engine) say(dst []float64, v, origin float64) {
 // heard is what the committee's p means in units of the target.
 func (e *Engine) heard(p []float64, origin float64) float64 { return origin + p[len(p)-1] }
 
-// expertsAt fills the scratch row and the outsiders' places for the row back rows ago. champ and last are the model's and the last value.
+// expertsAt fills the scratch row and the outsiders' places for the row back rows ago. champ and
+// last are the model's and the last value.
 func (e *Engine) expertsAt(back int, champ, last, origin float64) {
 	e.localRow(back)
 	if e.recent != nil {
@@ -134,7 +140,8 @@ func (e *Engine) target(truth, origin float64) float64 {
 	return truth - origin
 }
 
-// teach moves the weights and lets the learners learn from a matured prediction. What another model than today's said is not held against today's.
+// teach moves the weights and lets the learners learn from a matured prediction. What another
+// model than today's said is not held against today's.
 func (e *Engine) teach(p *pending, truth float64) {
 	if p.epoch != e.epoch && e.champion.use {
 		w := e.experts.Width()

@@ -13,7 +13,8 @@ type point struct {
 	v float64
 }
 
-// joiner turns readings into rows in event-time order. Per series it keeps the newest value at or before the last fired row and everything after it.
+// joiner turns readings into rows in event-time order. Per series it keeps the newest value at or
+// before the last fired row and everything after it.
 type joiner struct {
 	cfg      *Config
 	series   [][]point // sorted by time
@@ -27,7 +28,11 @@ type joiner struct {
 }
 
 func newJoiner(cfg *Config) *joiner {
-	return &joiner{cfg: cfg, series: make([][]point, len(cfg.Series)), rowBuf: make([]float64, len(cfg.Series))}
+	return &joiner{
+		cfg:    cfg,
+		series: make([][]point, len(cfg.Series)),
+		rowBuf: make([]float64, len(cfg.Series)),
+	}
 }
 
 // watermark is the event time up to which rows are complete.
@@ -43,7 +48,8 @@ func (j *joiner) add(r Reading) (late bool) {
 	late = j.started && r.Time < j.watermark()
 	if !j.started || r.Time > j.newest {
 		if !j.started && j.cfg.Every > 0 {
-			j.fired = floorTo(r.Time-1, j.cfg.Every) // the first row is the first multiple not before the first reading
+			// the first row is the first multiple not before the first reading
+			j.fired = floorTo(r.Time-1, j.cfg.Every)
 			j.anyFired = true
 		}
 		j.newest, j.started = r.Time, true
@@ -68,8 +74,8 @@ func floorTo(t, step int64) int64 {
 	return t - r
 }
 
-// insert keeps s sorted by time; a second value at the same time is ignored, as the gate before the engine flags it. Readings come nearly in
-// order, so it searches from the end.
+// insert keeps s sorted by time; a second value at the same time is ignored, as the gate before
+// the engine flags it. Readings come nearly in order, so it searches from the end.
 func insert(s []point, p point) []point {
 	i := len(s)
 	for i > 0 && s[i-1].t > p.t {
@@ -96,7 +102,8 @@ func (j *joiner) next(limit int64) (int64, bool) {
 	return j.due[0], true
 }
 
-// fire joins the row at t: for each series its newest value not younger than t and not older than MaxAge, else NaN.
+// fire joins the row at t: for each series its newest value not younger than t and not older than
+// MaxAge, else NaN.
 func (j *joiner) fire(t int64) []float64 {
 	for i, s := range j.series {
 		j.rowBuf[i] = math.NaN()
@@ -118,7 +125,8 @@ func (j *joiner) fire(t int64) []float64 {
 	return j.rowBuf
 }
 
-// truthAt returns the target's value that held at t, if it was read within tolerance before t. A reading that says "missing" is no truth.
+// truthAt returns the target's value that held at t, if it was read within tolerance before t. A
+// reading that says "missing" is no truth.
 func (j *joiner) truthAt(t, tolerance int64) (float64, bool) {
 	for i := len(j.truth) - 1; i >= 0; i-- {
 		if p := j.truth[i]; p.t <= t {

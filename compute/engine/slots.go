@@ -8,11 +8,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// warmRows is how many of the newest rows a model is tried on when it arrives; the rows before them feed its look-back.
+// warmRows is how many of the newest rows a model is tried on when it arrives; the rows before
+// them feed its look-back.
 const warmRows = HistoryRows - 64
 
-// Shadow puts a candidate beside the champion and tries it at once on the rows in the history whose truth is known. It replaces an earlier candidate, and it ends a
-// probation: the previous champion is gone then.
+// Shadow puts a candidate beside the champion and tries it at once on the rows in the history
+// whose truth is known. It replaces an earlier candidate, and it ends a probation: the previous
+// champion is gone then.
 func (e *Engine) Shadow(m Loaded) error {
 	if m.Model == nil || m.ID == "" {
 		return errors.New("engine: shadow: no model")
@@ -41,7 +43,8 @@ func (e *Engine) Shadow(m Loaded) error {
 	return nil
 }
 
-// eachKnown calls f, oldest first, for the newest rows of a forecast whose truth lies in the history.
+// eachKnown calls f, oldest first, for the newest rows of a forecast whose truth lies in the
+// history.
 func (e *Engine) eachKnown(f func(back int, truth float64)) {
 	if e.cfg.Kind != Forecast {
 		return
@@ -63,8 +66,9 @@ func (e *Engine) eachKnown(f func(back int, truth float64)) {
 	}
 }
 
-// Activate makes the candidate with this ID the champion. The previous champion stays beside it, so that Revert can bring it back, until Settle. The corrector and the
-// interval start from the new model's errors on the rows in the history.
+// Activate makes the candidate with this ID the champion. The previous champion stays beside it,
+// so that Revert can bring it back, until Settle. The corrector and the interval start from the
+// new model's errors on the rows in the history.
 func (e *Engine) Activate(id string) error {
 	if !e.shadow.use || e.previous || e.shadow.ID != id {
 		return fmt.Errorf("engine: activate %s: it is not in shadow", short(id))
@@ -76,7 +80,8 @@ func (e *Engine) Activate(id string) error {
 	return nil
 }
 
-// Revert undoes an Activate that has not been settled. Without a previous champion the task falls back to its baselines.
+// Revert undoes an Activate that has not been settled. Without a previous champion the task falls
+// back to its baselines.
 func (e *Engine) Revert() error {
 	if !e.previous {
 		return errors.New("engine: revert: there is no activation to undo")
@@ -101,7 +106,8 @@ func (e *Engine) Reset() {
 	e.warm()
 }
 
-// Install makes m the champion without a trial, as at a restart or when the previous model must come back after its slot was settled.
+// Install makes m the champion without a trial, as at a restart or when the previous model must
+// come back after its slot was settled.
 func (e *Engine) Install(m Loaded) error {
 	if m.Model == nil || m.ID == "" {
 		return errors.New("engine: install: no model")
@@ -118,7 +124,8 @@ func (e *Engine) Install(m Loaded) error {
 // resetter is a correction that can forget one model for the next.
 type resetter interface{ Reset() }
 
-// warm prepares what depends on the champion: the experts' weights, the corrections and the conformal scores. What the local learners know stays.
+// warm prepares what depends on the champion: the experts' weights, the corrections and the
+// conformal scores. What the local learners know stays.
 func (e *Engine) warm() {
 	e.beginWatch()
 	if e.experts == nil {
@@ -174,7 +181,8 @@ func (e *Engine) warm() {
 	}
 }
 
-// Trial returns what the running trial or probation has measured; ok is false when none runs. On probation the champion counts as the candidate.
+// Trial returns what the running trial or probation has measured; ok is false when none runs. On
+// probation the champion counts as the candidate.
 func (e *Engine) Trial() (p Paired, probation, ok bool) {
 	return e.trial, e.previous, e.shadow.use || e.previous
 }
@@ -252,7 +260,8 @@ func (e *Engine) Save(b []byte) []byte {
 	return w.B
 }
 
-// Load restores a state saved by an engine with the same configuration. resolve finds the models named in it. After an error the engine must not be used.
+// Load restores a state saved by an engine with the same configuration. resolve finds the models
+// named in it. After an error the engine must not be used.
 func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	r := &state.Reader{B: b}
 	if v := r.Int(); v != snapshotVersion {

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/drift/inputs"
 )
 
-// calm makes a stream whose series move around fixed levels; from row shifted on, series 6 lies two deviations higher for as many rows as lasts.
+// calm makes a stream whose series move around fixed levels; from row shifted on, series 6 lies
+// two deviations higher for as many rows as lasts.
 func calm(n int, seed uint64, shifted, lasts int) batches {
 	rng := rand.New(rand.NewPCG(seed, 8))
 	var state [11]float64
@@ -47,7 +48,8 @@ func usualRows(t *testing.T, stream batches, m Model) *inputs.Reference {
 	return ref
 }
 
-// TestInputsAreWatched moves one input and back: the engine names it, once, and says when it is over. What only a model's own words can show is told as that.
+// TestInputsAreWatched moves one input and back: the engine names it, once, and says when it is
+// over. What only a model's own words can show is told as that.
 func TestInputsAreWatched(t *testing.T) {
 	m := halfway{0.2}
 	usual := usualRows(t, calm(4000, 1, -1, 0), m)
@@ -83,7 +85,8 @@ func TestInputsAreWatched(t *testing.T) {
 	}
 
 	e = mustNew(t, airConfig())
-	if err := e.Install(Loaded{ID: "b", Model: halfway{3}, Usual: usual}); err != nil { // says something else than it did
+	// says something else than it did
+	if err := e.Install(Loaded{ID: "b", Model: halfway{3}, Usual: usual}); err != nil {
 		t.Fatal(err)
 	}
 	var first *Event

@@ -12,8 +12,9 @@ import (
 //	version u8 | link u8 | form u8 | 0 u8 | inputs u32 | outputs u32 | trees u32 | nodes u32 | sets u32 | values u32
 //	base f64 × outputs | root u32 × trees | {bits u64, left u32, feature u16, flags u16} × nodes | {4 × u64} × sets | value f64 × values | cover f32 × nodes
 //
-// In version 1 form is 1 when leaves are vectors, else 0, the link is at most Softmax and there are no covers. In version 2 form is a set of bits: 1 leaves are vectors, 2 inputs are
-// rounded to float32, 4 covers follow. The oldest version that can say it is written.
+// In version 1 form is 1 when leaves are vectors, else 0, the link is at most Softmax and there
+// are no covers. In version 2 form is a set of bits: 1 leaves are vectors, 2 inputs are rounded
+// to float32, 4 covers follow. The oldest version that can say it is written.
 const (
 	formVector  = 1
 	formRound32 = 2
@@ -79,8 +80,9 @@ func (e *Ensemble) AppendBinary(b []byte) ([]byte, error) {
 	return b, nil
 }
 
-// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b), and what it returns has passed every check that a prediction
-// relies on. Errors wrap ErrCorrupt. b is not kept.
+// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b),
+// and what it returns has passed every check that a prediction relies on. Errors wrap ErrCorrupt.
+// b is not kept.
 func Decode(b []byte) (*Ensemble, error) {
 	le := binary.LittleEndian
 	if len(b) < headerSize || b[0] < 1 || b[0] > 2 || b[2] > formVector|formRound32|formCovers || b[3] != 0 || (b[2] > formVector || Link(b[1]) > Softmax) != (b[0] == 2) {
@@ -102,7 +104,13 @@ func Decode(b []byte) (*Ensemble, error) {
 	if inputs > MaxInputs || outputs > MaxOutputs || trees > MaxTrees || nodes > MaxNodes {
 		return nil, fmt.Errorf("%w: too many inputs, outputs, trees or nodes", ErrCorrupt)
 	}
-	e := &Ensemble{inputs: int(inputs), outputs: int(outputs), link: Link(b[1]), vector: b[2]&formVector != 0, round32: b[2]&formRound32 != 0}
+	e := &Ensemble{
+		inputs:  int(inputs),
+		outputs: int(outputs),
+		link:    Link(b[1]),
+		vector:  b[2]&formVector != 0,
+		round32: b[2]&formRound32 != 0,
+	}
 	covers := b[2]&formCovers != 0
 	b = b[headerSize:]
 	e.base, b = floats(b, int(outputs))
@@ -114,7 +122,12 @@ func Decode(b []byte) (*Ensemble, error) {
 	e.nodes = make([]node, nodes)
 	for i := range e.nodes {
 		p := b[nodeSize*i:]
-		e.nodes[i] = node{bits: le.Uint64(p), left: le.Uint32(p[8:]), feature: le.Uint16(p[12:]), flags: le.Uint16(p[14:])}
+		e.nodes[i] = node{
+			bits:    le.Uint64(p),
+			left:    le.Uint32(p[8:]),
+			feature: le.Uint16(p[12:]),
+			flags:   le.Uint16(p[14:]),
+		}
 	}
 	b = b[nodeSize*nodes:]
 	e.sets = make([][4]uint64, sets)

@@ -7,21 +7,25 @@ import (
 	"slices"
 )
 
-// A column is what the nodes of a compiled ensemble compare: a feature whose missing values have been replaced by the end of the number line that goes the way these nodes send
-// them, or 0 or 1 for being inside or outside a set of categories. A feature whose nodes do not agree on missing values becomes two columns. So a compiled node has one form:
-// greater than the threshold goes right.
+// A column is what the nodes of a compiled ensemble compare: a feature whose missing values have
+// been replaced by the end of the number line that goes the way these nodes send them, or 0 or 1
+// for being inside or outside a set of categories. A feature whose nodes do not agree on missing
+// values becomes two columns. So a compiled node has one form: greater than the threshold goes
+// right.
 type column struct {
 	feature int
 	missing float64    // stands for NaN: -Inf goes left everywhere, +Inf right; for a set 0 or 1
 	set     *[4]uint64 // nil for a number
 }
 
-// maxColumns bounds the work of making a row ready; with more, a walk that looks only at the nodes it passes is the better one.
+// maxColumns bounds the work of making a row ready; with more, a walk that looks only at the
+// nodes it passes is the better one.
 const maxColumns = 4096
 
 var errColumns = errors.New("too many distinct category sets")
 
-// columns are an ensemble's, numbers first, with the column of every inner node. thresholds are ascending and distinct, by column; a set's only one is 0.
+// columns are an ensemble's, numbers first, with the column of every inner node. thresholds are
+// ascending and distinct, by column; a set's only one is 0.
 type columns struct {
 	list       []column
 	numbers    int // list[:numbers] are numbers, the rest sets
@@ -136,7 +140,8 @@ func (c *column) outside(v float64) float64 {
 	return float64(^c.set[b/64] >> (b % 64) & 1)
 }
 
-// floor32 returns the largest float32 that is not above t. A float32 is at most t exactly when it is at most floor32(t).
+// floor32 returns the largest float32 that is not above t. A float32 is at most t exactly when it
+// is at most floor32(t).
 func floor32(t float64) float32 {
 	f := float32(t)
 	if float64(f) > t {
@@ -145,7 +150,8 @@ func floor32(t float64) float32 {
 	return f
 }
 
-// ceil32 returns the smallest float32 that is not below v. v is at most a float32 t exactly when ceil32(v) is. It does not branch: whether a number is rounded down cannot be foreseen.
+// ceil32 returns the smallest float32 that is not below v. v is at most a float32 t exactly when
+// ceil32(v) is. It does not branch: whether a number is rounded down cannot be foreseen.
 func ceil32(v float64) float32 {
 	f := float32(v)
 	up := above(v, float64(f))
@@ -162,7 +168,8 @@ func above[F float32 | float64](v, t F) uint32 {
 	return r
 }
 
-// ready32 writes the columns of row x to dst, step apart, as keys. round says that the ensemble rounds its inputs.
+// ready32 writes the columns of row x to dst, step apart, as keys. round says that the ensemble
+// rounds its inputs.
 func (c *columns) ready32(dst []int64, x []float64, step int, round bool) {
 	for j := range c.list {
 		col := &c.list[j]

@@ -12,8 +12,10 @@ import (
 	"unsafe"
 )
 
-// The AVX-512 kernels run here on every amd64 processor, in an emulator that reads their text. It knows the instructions that the kernels use and no others, after Intel's manual: operands stand in
-// Go's order, the destination last. The AVX2 kernels run in it as well as on the processor, which holds the emulator to the truth in what both have in common.
+// The AVX-512 kernels run here on every amd64 processor, in an emulator that reads their text. It
+// knows the instructions that the kernels use and no others, after Intel's manual: operands stand
+// in Go's order, the destination last. The AVX2 kernels run in it as well as on the processor,
+// which holds the emulator to the truth in what both have in common.
 
 // machine is a processor that works on this process's memory.
 type machine struct {
@@ -316,7 +318,8 @@ func (m *machine) vectors(i *instruction) {
 			v[b] = flag(m.k[number(a[0], "K")]>>b&1 == 1)
 		}
 		m.set(last, v, n)
-	case "VPTERNLOGD": // the immediate's bit 4·destination + 2·second + third, the third standing first
+	case "VPTERNLOGD":
+		// the immediate's bit 4·destination + 2·second + third, the third standing first
 		imm, z, y, x := m.scalar(a[0], 8), m.vector(a[1], n), m.vector(a[2], n), m.vector(last, n)
 		for b := range n {
 			var out byte
@@ -403,7 +406,8 @@ func (m *machine) vectors(i *instruction) {
 
 func pointer[T any](p *T) uint64 { return uint64(uintptr(unsafe.Pointer(p))) }
 
-// emulated is a set whose row and tree lanes run in m. passes and looks give rows and bins by the ends of the functions' names.
+// emulated is a set whose row and tree lanes run in m. passes and looks give rows and bins by the
+// ends of the functions' names.
 func (m *machine) emulated(of *instructions, passes, looks map[string]int) *instructions {
 	k := *of
 	k.name, k.passes, k.looks = "emulated-"+of.name, nil, nil

@@ -27,9 +27,10 @@ const (
 	MaxNodes   = 1 << 22
 )
 
-// Node is one node of a tree as a trainer describes it. A leaf has Left and Right 0 and carries Value, or Values when the ensemble's leaves
-// are vectors. An inner node sends x[Feature] <= Threshold to Left, more to Right and NaN to Left when MissingLeft is set; with Categories not nil
-// it sends whole numbers whose bit is set to Left, every other number to Right.
+// Node is one node of a tree as a trainer describes it. A leaf has Left and Right 0 and carries
+// Value, or Values when the ensemble's leaves are vectors. An inner node sends x[Feature] <=
+// Threshold to Left, more to Right and NaN to Left when MissingLeft is set; with Categories not
+// nil it sends whole numbers whose bit is set to Left, every other number to Right.
 type Node struct {
 	Feature     int
 	Threshold   float64
@@ -44,8 +45,9 @@ type Node struct {
 // Tree is a list of nodes; the first is the root.
 type Tree []Node
 
-// node is the packed form. left is the index of the first child, whose sibling follows it; 0 marks a leaf, and bits then holds the value or, with vector leaves, the
-// position of the values. An inner node's bits hold the threshold or the position of the category set.
+// node is the packed form. left is the index of the first child, whose sibling follows it; 0
+// marks a leaf, and bits then holds the value or, with vector leaves, the position of the values.
+// An inner node's bits hold the threshold or the position of the category set.
 type node struct {
 	bits    uint64
 	left    uint32
@@ -58,7 +60,8 @@ const (
 	flagCategories
 )
 
-// Ensemble is a packed set of trees. Tree t adds to output t mod Outputs, or to all of them when its leaves are vectors.
+// Ensemble is a packed set of trees. Tree t adds to output t mod Outputs, or to all of them when
+// its leaves are vectors.
 type Ensemble struct {
 	inputs, outputs int
 	link            Link
@@ -78,12 +81,15 @@ type Ensemble struct {
 
 // Spec is what an ensemble is beside its trees.
 type Spec struct {
-	Inputs  int
-	Link    Link
-	Base    []float64 // one score per output
-	Vector  bool      // every leaf carries Values, one per output; otherwise Value, and the number of trees is a multiple of the number of outputs
-	Round32 bool      // inputs are rounded to float32 before they are compared: the model was made for float32 inputs
-	Covers  bool      // keep the nodes' Cover, for explanations
+	Inputs int
+	Link   Link
+	Base   []float64 // one score per output
+	// every leaf carries Values, one per output; otherwise Value, and the number of trees is a
+	// multiple of the number of outputs
+	Vector bool
+	// inputs are rounded to float32 before they are compared: the model was made for float32 inputs
+	Round32 bool
+	Covers  bool // keep the nodes' Cover, for explanations
 }
 
 // ErrShape says that an input or output slice has the wrong length.
@@ -94,10 +100,19 @@ func New(inputs int, link Link, base []float64, vector bool, trees []Tree) (*Ens
 	return Build(Spec{Inputs: inputs, Link: link, Base: base, Vector: vector}, trees)
 }
 
-// Build packs trees. They are not kept. Scores are rounded to multiples of a power of two so small that it moves a prediction no more than summing in floating point may, and so large that every sum is
-// exact: predictions then do not depend on the order in which a kernel adds. Building what Spec and Tree return again gives the same ensemble.
+// Build packs trees. They are not kept. Scores are rounded to multiples of a power of two so
+// small that it moves a prediction no more than summing in floating point may, and so large that
+// every sum is exact: predictions then do not depend on the order in which a kernel adds.
+// Building what Spec and Tree return again gives the same ensemble.
 func Build(s Spec, trees []Tree) (*Ensemble, error) {
-	e := &Ensemble{inputs: s.Inputs, outputs: len(s.Base), link: s.Link, vector: s.Vector, round32: s.Round32, base: append([]float64(nil), s.Base...)}
+	e := &Ensemble{
+		inputs:  s.Inputs,
+		outputs: len(s.Base),
+		link:    s.Link,
+		vector:  s.Vector,
+		round32: s.Round32,
+		base:    append([]float64(nil), s.Base...),
+	}
 	if s.Covers {
 		e.covers = []float32{}
 	}
@@ -140,7 +155,11 @@ func (e *Ensemble) pack(t Tree) error {
 		if n.Feature < 0 || n.Feature >= e.inputs {
 			return fmt.Errorf("feature %d of %d", n.Feature, e.inputs)
 		}
-		p := node{bits: math.Float64bits(n.Threshold), left: uint32(first + len(order)), feature: uint16(n.Feature)}
+		p := node{
+			bits:    math.Float64bits(n.Threshold),
+			left:    uint32(first + len(order)),
+			feature: uint16(n.Feature),
+		}
 		if n.MissingLeft {
 			p.flags |= flagMissingLeft
 		}
@@ -205,7 +224,8 @@ func (e *Ensemble) check() error {
 	return nil
 }
 
-// checkTree holds that the nodes from first to end are one breadth-first tree: the k-th inner node's children are the next two nodes not yet claimed.
+// checkTree holds that the nodes from first to end are one breadth-first tree: the k-th inner
+// node's children are the next two nodes not yet claimed.
 func (e *Ensemble) checkTree(first, end int) error {
 	next := first + 1
 	for i := first; i < end; i++ {
@@ -262,10 +282,18 @@ func (e *Ensemble) Link() Link { return e.link }
 
 // Spec returns what the ensemble is beside its trees. Base belongs to the ensemble.
 func (e *Ensemble) Spec() Spec {
-	return Spec{Inputs: e.inputs, Link: e.link, Base: e.base, Vector: e.vector, Round32: e.round32, Covers: e.covers != nil}
+	return Spec{
+		Inputs:  e.inputs,
+		Link:    e.link,
+		Base:    e.base,
+		Vector:  e.vector,
+		Round32: e.round32,
+		Covers:  e.covers != nil,
+	}
 }
 
-// Tree returns tree t as a trainer would describe it, in breadth-first order. Categories and Values belong to the ensemble.
+// Tree returns tree t as a trainer would describe it, in breadth-first order. Categories and
+// Values belong to the ensemble.
 func (e *Ensemble) Tree(t int) Tree {
 	first, end := int(e.roots[t]), e.end(t)
 	out := make(Tree, end-first)
@@ -292,8 +320,9 @@ func (e *Ensemble) Tree(t int) Tree {
 	return out
 }
 
-// plain walks one tree after the other over the nodes as they are encoded, and adds the leaves in tree order. It is the definition of a prediction, the way of ensembles whose
-// sums are not exact, and what is left when compilation is switched off.
+// plain walks one tree after the other over the nodes as they are encoded, and adds the leaves in
+// tree order. It is the definition of a prediction, the way of ensembles whose sums are not
+// exact, and what is left when compilation is switched off.
 func (e *Ensemble) plain(dst, x []float64) {
 	copy(dst, e.base)
 	switch {
@@ -314,7 +343,8 @@ func (e *Ensemble) plain(dst, x []float64) {
 	}
 }
 
-// sum adds the trees' leaves to s in tree order. It walks several trees at once: the loads of one hide the latency of the others.
+// sum adds the trees' leaves to s in tree order. It walks several trees at once: the loads of one
+// hide the latency of the others.
 func (e *Ensemble) sum(s float64, x []float64) float64 {
 	roots := e.roots
 	for len(roots) >= abreast {

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// randomTree grows a tree of at most 2·splits+1 nodes whose children are not neighbours, so that packing has something to do.
+// randomTree grows a tree of at most 2·splits+1 nodes whose children are not neighbours, so that
+// packing has something to do.
 func randomTree(rng *rand.Rand, inputs, outputs, splits int, categories bool) Tree {
 	t := Tree{{}}
 	leaves := []int{0}

@@ -5,13 +5,16 @@ import (
 	"math/bits"
 )
 
-// A grid holds what an output's scores need to be exact: every score is a multiple of unit, and total bounds the sum of any of them.
+// A grid holds what an output's scores need to be exact: every score is a multiple of unit, and
+// total bounds the sum of any of them.
 type grid struct {
-	unit  int     // exponent of the power of two that divides every score; math.MaxInt when all are zero
+	// exponent of the power of two that divides every score; math.MaxInt when all are zero
+	unit  int
 	total float64 // |base| + the largest leaf of each tree
 }
 
-// exact reports whether every partial sum, in any order, is a float64: all are multiples of 2^unit below 2^(53+unit). A total that was itself rounded is not below.
+// exact reports whether every partial sum, in any order, is a float64: all are multiples of
+// 2^unit below 2^(53+unit). A total that was itself rounded is not below.
 func (g grid) exact() bool {
 	return g.unit == math.MaxInt || g.total < math.Ldexp(1, 53+g.unit)
 }
@@ -34,8 +37,8 @@ func lowestBit(v float64) int {
 	return exp - 1075 + bits.TrailingZeros64(mantissa)
 }
 
-// grids returns the grid of every output. ok is false when the leaves overlap so much that looking at all of them would cost far more than the ensemble is large, which no
-// trainer's does.
+// grids returns the grid of every output. ok is false when the leaves overlap so much that
+// looking at all of them would cost far more than the ensemble is large, which no trainer's does.
 func (e *Ensemble) grids() (gs []grid, ok bool) {
 	gs = make([]grid, e.outputs)
 	for k, b := range e.base {
@@ -71,7 +74,8 @@ func (e *Ensemble) grids() (gs []grid, ok bool) {
 	return gs, true
 }
 
-// exact reports whether sums do not depend on their order. A base of -0 is the one score for which signs of zero would.
+// exact reports whether sums do not depend on their order. A base of -0 is the one score for
+// which signs of zero would.
 func (e *Ensemble) exact() bool {
 	gs, ok := e.grids()
 	for k := range gs {
@@ -80,9 +84,11 @@ func (e *Ensemble) exact() bool {
 	return ok
 }
 
-// roundScores makes e exact: the scores of an output that is not are rounded to multiples of the smallest power of two 2^-q for which the output's total stays below
-// 2^(53-q). With T trees and a total of S that moves a sum by less than (T+1)·S·2⁻⁵², as summing in floating point may; scores that are exact already stay as they are, so
-// rounding twice is rounding once. Scores whose total overflows are left alone.
+// roundScores makes e exact: the scores of an output that is not are rounded to multiples of the
+// smallest power of two 2^-q for which the output's total stays below 2^(53-q). With T trees and
+// a total of S that moves a sum by less than (T+1)·S·2⁻⁵², as summing in floating point may;
+// scores that are exact already stay as they are, so rounding twice is rounding once. Scores
+// whose total overflows are left alone.
 func (e *Ensemble) roundScores() {
 	for k := range e.base {
 		e.base[k] += 0 // -0 becomes 0
@@ -106,7 +112,8 @@ func (e *Ensemble) roundScores() {
 	}
 }
 
-// round returns the total of output k with its scores rounded to multiples of 2^unit, and with write set keeps them so.
+// round returns the total of output k with its scores rounded to multiples of 2^unit, and with
+// write set keeps them so.
 func (e *Ensemble) round(k, unit int, write bool) float64 {
 	to := func(v float64) float64 { return math.Ldexp(math.RoundToEven(math.Ldexp(v, -unit)), unit) + 0 }
 	total := math.Abs(to(e.base[k]))

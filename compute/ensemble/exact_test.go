@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestBuildMakesSumsExact adds the scores that rows reach in random orders, and compares with the sum in arbitrary precision.
+// TestBuildMakesSumsExact adds the scores that rows reach in random orders, and compares with the
+// sum in arbitrary precision.
 func TestBuildMakesSumsExact(t *testing.T) {
 	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 21))

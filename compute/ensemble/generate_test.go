@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestGenerated holds that kernels_amd64.s and kernels_amd64.go are what asmgen writes, here and in gbdt. It needs asmgen's dependency in the module cache or a network, and is skipped without.
+// TestGenerated holds that kernels_amd64.s and kernels_amd64.go are what asmgen writes, here and
+// in gbdt. It needs asmgen's dependency in the module cache or a network, and is skipped without.
 func TestGenerated(t *testing.T) {
 	if testing.Short() || runtime.GOARCH != "amd64" {
 		t.Skip("compiles the generators: run without -short on amd64")

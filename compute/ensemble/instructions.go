@@ -2,7 +2,8 @@ package ensemble
 
 import "unsafe"
 
-// instructions is a set of vector instructions: the kernels of a scorer. The functions have the contracts that stand beside the assembly.
+// instructions is a set of vector instructions: the kernels of a scorer. The functions have the
+// contracts that stand beside the assembly.
 type instructions struct {
 	name       string
 	thresholds int  // of a bin

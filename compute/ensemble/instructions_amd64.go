@@ -19,7 +19,8 @@ var avx2 = &instructions{
 	sum:   sumLeavesAVX2,
 }
 
-// avx512 ranks and sums with the shorter vectors: there the thresholds' memory and the scores' latency decide.
+// avx512 ranks and sums with the shorter vectors: there the thresholds' memory and the scores'
+// latency decide.
 var avx512 = &instructions{
 	name:       "avx512",
 	thresholds: 255,

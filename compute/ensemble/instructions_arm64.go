@@ -1,6 +1,7 @@
 package ensemble
 
-// neon ranks without vectors: with two float64 in each, comparing with all thresholds of a part takes as many steps as the search.
+// neon ranks without vectors: with two float64 in each, comparing with all thresholds of a part
+// takes as many steps as the search.
 var neon = &instructions{
 	name:       "neon",
 	thresholds: 255,

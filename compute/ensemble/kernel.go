@@ -8,7 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// KernelVariable is the environment variable that chooses the instruction set: auto (the default), portable, avx2, avx512 or neon.
+// KernelVariable is the environment variable that chooses the instruction set: auto (the
+// default), portable, avx2, avx512 or neon.
 const KernelVariable = "SKERRY_KERNEL"
 
 type vectorSet struct {
@@ -59,7 +60,8 @@ func choose(name string, sets []vectorSet) selection {
 	return best
 }
 
-// Kernel returns the instruction set that ensembles are compiled for, and, when KernelVariable asks for one that is unknown or that the processor lacks, why it is not that one.
+// Kernel returns the instruction set that ensembles are compiled for, and, when KernelVariable
+// asks for one that is unknown or that the processor lacks, why it is not that one.
 func Kernel() (name, reason string) {
 	s := chosen()
 	if s.set == nil {
@@ -81,6 +83,8 @@ func Kernels() []string {
 
 var uncompiled atomic.Bool
 
-// SetCompile says whether ensembles are compiled at their first prediction: laid out anew for the processor. Off, every prediction walks the nodes as they are encoded, which saves memory about as large as the
-// encoding and gives the same bits. It holds for all ensembles of the process, from their next prediction on; the default is on.
+// SetCompile says whether ensembles are compiled at their first prediction: laid out anew for the
+// processor. Off, every prediction walks the nodes as they are encoded, which saves memory about
+// as large as the encoding and gives the same bits. It holds for all ensembles of the process,
+// from their next prediction on; the default is on.
 func SetCompile(on bool) { uncompiled.Store(!on) }

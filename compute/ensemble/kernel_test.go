@@ -82,7 +82,8 @@ func (s shape) rough(t testing.TB, e *Ensemble, rng *rand.Rand) *Ensemble {
 	return e
 }
 
-// rows draws inputs: numbers, thresholds and their neighbours, categories, missing values and infinities.
+// rows draws inputs: numbers, thresholds and their neighbours, categories, missing values and
+// infinities.
 func (s shape) rows(rng *rand.Rand, e *Ensemble, n int) []float64 {
 	x := make([]float64, n*s.inputs)
 	for i := range x {
@@ -105,7 +106,8 @@ func (s shape) rows(rng *rand.Rand, e *Ensemble, n int) []float64 {
 	return x
 }
 
-// sets are the instruction sets under test: what the processor has, and the contract itself for vectors of every width.
+// sets are the instruction sets under test: what the processor has, and the contract itself for
+// vectors of every width.
 func sets() []*instructions {
 	all := []*instructions{nil, contract(16), contract(32), contract(64)}
 	for _, s := range vectorSets() {
@@ -116,7 +118,8 @@ func sets() []*instructions {
 	return all
 }
 
-// TestKernelsAgree holds that every way to predict gives the bits of the plain walk, which TestPredictInto compares with the definition.
+// TestKernelsAgree holds that every way to predict gives the bits of the plain walk, which
+// TestPredictInto compares with the definition.
 func TestKernelsAgree(t *testing.T) {
 	ran := map[string]int{}
 	seeds := uint64(120)
@@ -198,7 +201,8 @@ func compare(t *testing.T, s shape, method string, got, want []float64) {
 	}
 }
 
-// contract is the instructions of a set in plain Go, for vectors of so many bytes: what the assembly has to do, and proof of the layouts for widths that this processor lacks.
+// contract is the instructions of a set in plain Go, for vectors of so many bytes: what the
+// assembly has to do, and proof of the layouts for widths that this processor lacks.
 func contract(width int) *instructions {
 	k := &instructions{name: fmt.Sprintf("contract%d", width), thresholds: 255, flip: flipRows, lanes: width, rank: rankGo, sum: sumGo}
 	for _, rows := range []int{width, 2 * width, 4 * width} {

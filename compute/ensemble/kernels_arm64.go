@@ -1,6 +1,7 @@
 package ensemble
 
-// killRowsNEONx1 writes the dead leaves of n blocks for 16 rows. Every block has at least one entry.
+// killRowsNEONx1 writes the dead leaves of n blocks for 16 rows. Every block has at least one
+// entry.
 //
 //go:noescape
 func killRowsNEONx1(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
@@ -10,7 +11,8 @@ func killRowsNEONx1(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 //go:noescape
 func killRowsNEONx4(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsNEONx1 adds the exit leaves of trees of so many blocks each to the sums of 16 rows. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsNEONx1 adds the exit leaves of trees of so many blocks each to the sums of 16 rows.
+// leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsNEONx1(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
@@ -20,8 +22,9 @@ func foldRowsNEONx1(dead *byte, trees int, blocks int, leaves *float64, stride i
 //go:noescape
 func foldRowsNEONx4(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// treeLanesNEON writes the number of the exit leaf of every tree of so many groups of 16, for a row of at most 64 ranks. counts holds for each group its number of blocks and for each block its
-// number of entries.
+// treeLanesNEON writes the number of the exit leaf of every tree of so many groups of 16, for a
+// row of at most 64 ranks. counts holds for each group its number of blocks and for each block
+// its number of entries.
 //
 //go:noescape
 func treeLanesNEON(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)

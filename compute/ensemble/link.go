@@ -32,8 +32,9 @@ func (l Link) Apply(dst []float64) {
 // Sigmoid returns 1/(1+exp(-s)) with the same bits on every architecture.
 func Sigmoid(s float64) float64 { return 1 / (1 + Exp(-s)) }
 
-// Exp returns e to the x, to within one unit in the last place, with the same bits on every architecture; the standard library's uses fused
-// multiply-add where the processor has it. The method is that of FreeBSD's e_exp.c: x = k·ln 2 + r, and a rational approximation for exp(r).
+// Exp returns e to the x, to within one unit in the last place, with the same bits on every
+// architecture; the standard library's uses fused multiply-add where the processor has it. The
+// method is that of FreeBSD's e_exp.c: x = k·ln 2 + r, and a rational approximation for exp(r).
 func Exp(x float64) float64 {
 	const (
 		ln2Hi = 6.93147180369123816490e-01

@@ -35,18 +35,21 @@ type program struct {
 // scratch is what one prediction needs beside its arguments.
 type scratch struct {
 	columns int
-	row32   []int64 // columns of a row as keys, or of a block in tiles: abreast rows column by column
-	row64   []float64
-	sums    []float64 // of a block: by row for a walk, blockRows by output for row lanes
-	ranks   []byte
-	dead    []byte // dead leaves of a tile's blocks, or the exit leaves of all trees
-	leaf    []byte // exit leaves of one tree
+	// columns of a row as keys, or of a block in tiles: abreast rows column by column
+	row32 []int64
+	row64 []float64
+	sums  []float64 // of a block: by row for a walk, blockRows by output for row lanes
+	ranks []byte
+	dead  []byte // dead leaves of a tile's blocks, or the exit leaves of all trees
+	leaf  []byte // exit leaves of one tree
 }
 
-// maxCompiled bounds the memory of a walker, and of a scorer, in bytes. Ensembles that would need more are not compiled.
+// maxCompiled bounds the memory of a walker, and of a scorer, in bytes. Ensembles that would need
+// more are not compiled.
 const (
 	maxCompiled = 64 << 20
-	nodeCost    = 34 // bytes of a node of a walker: at most 16 for itself, 16 for its score and 2 for its column
+	// bytes of a node of a walker: at most 16 for itself, 16 for its score and 2 for its column
+	nodeCost = 34
 )
 
 // compiled returns the program, which the first call makes, or a plain one when compilation is off.
@@ -203,7 +206,8 @@ func (p *program) rowsBy(m method, dst, x []float64, n int) {
 
 // methods lists the ways to predict single rows and batches.
 func (p *program) methods() (single, batch []method) {
-	// In between, an ensemble is never faster as encoded; beyond, memory decides, and there it is the most compact.
+	// In between, an ensemble is never faster as encoded; beyond, memory decides, and there it is
+	// the most compact.
 	if n := len(p.e.nodes); p.walk == nil || n < 256 || n > 1<<16 {
 		single = append(single, byPlain)
 	}
@@ -219,8 +223,9 @@ func (p *program) methods() (single, batch []method) {
 	return single, batch
 }
 
-// choose takes the fastest methods for this ensemble here, measured on rows made of its own thresholds. All give the same bits, so a measurement that another process has
-// disturbed costs time and nothing else. It takes as long as predicting a few hundred rows.
+// choose takes the fastest methods for this ensemble here, measured on rows made of its own
+// thresholds. All give the same bits, so a measurement that another process has disturbed costs
+// time and nothing else. It takes as long as predicting a few hundred rows.
 func (p *program) choose() {
 	single, batch := p.methods()
 	if len(batch) == 0 {
@@ -255,7 +260,8 @@ func (p *program) choose() {
 	}
 }
 
-// fastest returns the method with the shortest of a few runs, and its time in nanoseconds. Methods take turns, so that a slow moment meets all; a large ensemble gets fewer turns.
+// fastest returns the method with the shortest of a few runs, and its time in nanoseconds.
+// Methods take turns, so that a slow moment meets all; a large ensemble gets fewer turns.
 func fastest(ms []method, run func(method)) (method, float64) {
 	const enough = 20 * time.Millisecond
 	least := make([]float64, len(ms))
@@ -293,10 +299,12 @@ func (p *program) sample(rows int) []float64 {
 	return x
 }
 
-// KernelSingle names how PredictInto computes: "plain", "portable", or an instruction set with "-trees", one row against many trees at a time. The first call compiles the ensemble.
+// KernelSingle names how PredictInto computes: "plain", "portable", or an instruction set with
+// "-trees", one row against many trees at a time. The first call compiles the ensemble.
 func (e *Ensemble) KernelSingle() string { p := e.compiled(); return p.name(p.single) }
 
-// KernelBatch names how PredictBatch computes large batches: as KernelSingle, or an instruction set with "-rows", one tree for many rows at a time.
+// KernelBatch names how PredictBatch computes large batches: as KernelSingle, or an instruction
+// set with "-rows", one tree for many rows at a time.
 func (e *Ensemble) KernelBatch() string { p := e.compiled(); return p.name(p.batch) }
 
 func (p *program) name(m method) string {

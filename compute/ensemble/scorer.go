@@ -7,14 +7,20 @@ import (
 	"slices"
 )
 
-// The scorer is the form for vector instructions, for ensembles of trees with at most 64 leaves that are single scores. It finds exit leaves by QuickScorer's rule (Lucchese et al.,
-// "QuickScorer", SIGIR 2015): with a tree's leaves numbered from left to right, a node that sends a row right kills the leaves of its left subtree, and the exit leaf is the first that
-// stays alive. No node waits for another and nothing can be mispredicted. A vector holds one tree for many rows (row lanes; Lucchese et al., "Exploiting CPU SIMD extensions to
-// speed-up document scoring with tree ensembles", SIGIR 2016) or one row for many trees (tree lanes). As in RapidScorer (Ye et al., KDD 2018) a byte holds eight leaves, a block; what one node does to
-// one block is an entry. Different from these papers, a node has entries only for the blocks it kills in, and trees that share a vector are chosen to be alike.
+// The scorer is the form for vector instructions, for ensembles of trees with at most 64 leaves
+// that are single scores. It finds exit leaves by QuickScorer's rule (Lucchese et al.,
+// "QuickScorer", SIGIR 2015): with a tree's leaves numbered from left to right, a node that sends
+// a row right kills the leaves of its left subtree, and the exit leaf is the first that stays
+// alive. No node waits for another and nothing can be mispredicted. A vector holds one tree for
+// many rows (row lanes; Lucchese et al., "Exploiting CPU SIMD extensions to speed-up document
+// scoring with tree ensembles", SIGIR 2016) or one row for many trees (tree lanes). As in
+// RapidScorer (Ye et al., KDD 2018) a byte holds eight leaves, a block; what one node does to one
+// block is an entry. Different from these papers, a node has entries only for the blocks it kills
+// in, and trees that share a vector are chosen to be alike.
 //
-// Rows enter as ranks of one byte: how many of a bin's thresholds lie below the value. A bin is a column, or a part of one that has too many thresholds. Comparing ranks is comparing
-// values, so nothing is lost.
+// Rows enter as ranks of one byte: how many of a bin's thresholds lie below the value. A bin is a
+// column, or a part of one that has too many thresholds. Comparing ranks is comparing values, so
+// nothing is lost.
 type scorer struct {
 	size    int       // thresholds of a bin: ranks are 0 to size, at most 255
 	ordered bool      // trees of an output keep their order, and scores are added in it
@@ -35,11 +41,13 @@ type scorer struct {
 }
 
 const (
-	maxLeaves  = 64
-	blockLeaf  = 8 // leaves of a block
-	tableSize  = 16 + 256
-	maxBins    = 512
-	tileBlocks = 64 // blocks whose dead leaves are kept at a time, blockRows bytes each: a quarter of a first-level cache
+	maxLeaves = 64
+	blockLeaf = 8 // leaves of a block
+	tableSize = 16 + 256
+	maxBins   = 512
+	// blocks whose dead leaves are kept at a time, blockRows bytes each: a quarter of a
+	// first-level cache
+	tileBlocks = 64
 	maxVector  = 64 // bytes of the widest vector
 )
 
@@ -50,7 +58,8 @@ type bin struct {
 	feature uint32  // where its feature lies in a row, in bytes
 }
 
-// cut is a number column for ranking without vectors: bin first+i has its thresholds from i·size on.
+// cut is a number column for ranking without vectors: bin first+i has its thresholds from i·size
+// on.
 type cut struct {
 	thresholds []float64
 	missing    float64
@@ -64,13 +73,15 @@ type rowBlock struct {
 	slot    uint32 // where its dead leaves are kept, in bytes
 }
 
-// rowEntry kills leaves of a block where threshold exceeds the complement of the rank. Both bytes are repeated four times, the form that is spread over a vector fastest.
+// rowEntry kills leaves of a block where threshold exceeds the complement of the rank. Both bytes
+// are repeated four times, the form that is spread over a vector fastest.
 type rowEntry struct {
 	threshold, kill uint32
 	bin             uint32 // where its ranks begin, in bytes
 }
 
-// tile is some trees of one output. A tree with fewer blocks than the tile's largest never gets to those it lacks.
+// tile is some trees of one output. A tree with fewer blocks than the tile's largest never gets
+// to those it lacks.
 type tile struct {
 	output, trees, blocks          int
 	firstTree, firstBlock, entries int
@@ -100,7 +111,8 @@ type scoredTree struct {
 	entries int
 }
 
-// newScorer returns the scorer of e for instructions k, or nil when it has none. With ordered set trees keep their order.
+// newScorer returns the scorer of e for instructions k, or nil when it has none. With ordered set
+// trees keep their order.
 func newScorer(e *Ensemble, c *columns, k *instructions, ordered bool) *scorer {
 	if e.vector || len(e.roots) == 0 {
 		return nil
@@ -164,7 +176,11 @@ func (s *scorer) makeBins(c *columns) (begin []int) {
 			if s.single {
 				size = 4
 			}
-			s.bins = append(s.bins, bin{missing: col.missing, table: uint32(len(s.bins) * tableSize * size), feature: uint32(col.feature * 8)})
+			s.bins = append(s.bins, bin{
+				missing: col.missing,
+				table:   uint32(len(s.bins) * tableSize * size),
+				feature: uint32(col.feature * 8),
+			})
 			if len(s.bins) > maxBins {
 				return nil
 			}
@@ -174,7 +190,8 @@ func (s *scorer) makeBins(c *columns) (begin []int) {
 	return begin
 }
 
-// addTable appends the thresholds of a bin, filled up with +Inf, which is above or equal to everything.
+// addTable appends the thresholds of a bin, filled up with +Inf, which is above or equal to
+// everything.
 func (s *scorer) addTable(ts []float64) {
 	var table [tableSize]float64
 	for i := range 256 {
@@ -229,8 +246,10 @@ func (s *scorer) tree(e *Ensemble, c *columns, t int, begin []int) scoredTree {
 	return out
 }
 
-// group reorders trees of the same output and number of blocks so that those in a vector have about as many entries in every block: a vector makes as many steps for a block as its largest tree has entries there.
-// Each vector begins with the next tree and takes those that lengthen it least.
+// group reorders trees of the same output and number of blocks so that those in a vector have
+// about as many entries in every block: a vector makes as many steps for a block as its largest
+// tree has entries there. Each vector begins with the next tree and takes those that lengthen it
+// least.
 func group(trees []scoredTree, lanes int) {
 	const near = 256 // trees looked at for each place, against quadratic time
 	for at := 0; at < len(trees); at++ {
@@ -271,7 +290,8 @@ func (s *scorer) layRows(trees []scoredTree) {
 		for i, tr := range trees[at : at+t.trees] {
 			for b, kills := range tr.blocks {
 				if len(kills) == 0 {
-					kills = []kill{{rank: 255}} // a kernel does one entry at least; this one kills nothing
+					// a kernel does one entry at least; this one kills nothing
+					kills = []kill{{rank: 255}}
 				}
 				s.blocks = append(s.blocks, rowBlock{uint32(len(kills)), uint32((i*t.blocks + b) * blockRows)})
 				for _, k := range kills {
@@ -330,13 +350,15 @@ func (s *scorer) memory() int {
 // allBins returns how many ranks a row has.
 func (s *scorer) allBins() int { return len(s.bins) + len(s.sets) }
 
-// Ranks are complemented for row lanes, and moved to where comparing them as signed bytes is comparing them, for tree lanes: xor with these.
+// Ranks are complemented for row lanes, and moved to where comparing them as signed bytes is
+// comparing them, for tree lanes: xor with these.
 const (
 	flipRows  = 0x7f // 127 - rank, whose order as signed bytes is the opposite of the ranks'
 	flipTrees = 0x80 // rank - 128
 )
 
-// rank writes the ranks of rows of x: those of a bin are neighbours, the next bin's begin apart bytes later.
+// rank writes the ranks of rows of x: those of a bin are neighbours, the next bin's begin apart
+// bytes later.
 func (s *scorer) rank(k *instructions, out []byte, apart int, x []float64, rows, inputs int, flip byte) {
 	if len(s.bins) > 0 {
 		_ = out[(len(s.bins)-1)*apart+rows-1]
@@ -368,7 +390,8 @@ func (s *scorer) row(k *instructions, dst, x []float64, sc *scratch) {
 	}
 }
 
-// rowsInto adds the scores of at most blockRows rows to sums, blockRows for each output, by row lanes.
+// rowsInto adds the scores of at most blockRows rows to sums, blockRows for each output, by row
+// lanes.
 func (s *scorer) rowsInto(k *instructions, sums, x []float64, rows, inputs int, sc *scratch) {
 	s.rank(k, sc.ranks, blockRows, x, rows, inputs, k.flip)
 	pass := k.pass(rows)

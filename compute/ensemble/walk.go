@@ -7,16 +7,22 @@ import (
 	"unsafe"
 )
 
-// The walk is the portable kernel. Nodes are small, the two children of a node are neighbours and a leaf is its own child, so a step has no branch: the next node is the
-// left child plus the outcome of the comparison. Eight walks are in flight at once, eight trees for one row or eight rows in one tree; a single walk would wait for memory at every
-// step. All eight make the same number of steps, that of the deepest tree, in rounds between which a walk that has arrived everywhere ends early.
+// The walk is the portable kernel. Nodes are small, the two children of a node are neighbours and
+// a leaf is its own child, so a step has no branch: the next node is the left child plus the
+// outcome of the comparison. Eight walks are in flight at once, eight trees for one row or eight
+// rows in one tree; a single walk would wait for memory at every step. All eight make the same
+// number of steps, that of the deepest tree, in rounds between which a walk that has arrived
+// everywhere ends early.
 //
-// The inner loops read nodes and columns through unsafe pointers: a bounds check per access costs about a third of the speed. What keeps them inside is checked where
-// a walker is made: children lie inside the nodes, columns inside the row, and the row was made by this package with the length the columns need.
+// The inner loops read nodes and columns through unsafe pointers: a bounds check per access costs
+// about a third of the speed. What keeps them inside is checked where a walker is made: children
+// lie inside the nodes, columns inside the row, and the row was made by this package with the
+// length the columns need.
 
-// node32 is a node whose threshold and values are float32, in one word: the threshold's key, then 20 bits of left child, 8 of column and 3 of zero, the column's distance in a row
-// of int64 keys. A value's key stands as high in its word, so that value minus node has the sign of value minus threshold, whatever lies below; being shifted by 31 and not 32
-// it cannot overflow.
+// node32 is a node whose threshold and values are float32, in one word: the threshold's key, then
+// 20 bits of left child, 8 of column and 3 of zero, the column's distance in a row of int64 keys.
+// A value's key stands as high in its word, so that value minus node has the sign of value minus
+// threshold, whatever lies below; being shifted by 31 and not 32 it cannot overflow.
 type node32 int64
 
 const (
@@ -42,8 +48,9 @@ type node64 struct {
 
 const abreast = 8 // walks in flight
 
-// leafOffset is how many nodes behind a leaf, where a pair of children ends or right after, its score lies: in the memory that the walk has just touched. A node32 is then the score's bits, and the threshold of a
-// node64 is the score.
+// leafOffset is how many nodes behind a leaf, where a pair of children ends or right after, its
+// score lies: in the memory that the walk has just touched. A node32 is then the score's bits,
+// and the threshold of a node64 is the score.
 const leafOffset = 2
 
 // walker is an ensemble for the portable kernel. Exactly one of narrow and wide holds nodes.
@@ -58,7 +65,8 @@ type walker struct {
 	steps    []trip // by root, but for the first step
 }
 
-// walkSection is the trees of one output, a multiple of abreast, the shallowest first. Trees that fill it up are a leaf of 0.
+// walkSection is the trees of one output, a multiple of abreast, the shallowest first. Trees that
+// fill it up are a leaf of 0.
 type walkSection struct {
 	output       int
 	first, after int // in roots
@@ -67,7 +75,8 @@ type walkSection struct {
 // trip says how many steps a walk makes: rounds of stride steps.
 type trip struct{ rounds, stride int32 }
 
-// newTrip plans for trees of a depth. Balanced trees are walked in one go; where most leaves lie far above the deepest, asking now and then whether all have arrived pays.
+// newTrip plans for trees of a depth. Balanced trees are walked in one go; where most leaves lie
+// far above the deepest, asking now and then whether all have arrived pays.
 func newTrip(depth, leaves int) trip {
 	if depth <= 4 || 1<<(depth-2) <= leaves {
 		return trip{1, int32(max(depth, 0))}
@@ -128,7 +137,8 @@ func newWalker(e *Ensemble, c *columns, ordered bool) *walker {
 	return w
 }
 
-// fits32 reports whether thresholds and columns can be float32: the ensemble rounds its inputs to float32 anyway, or every threshold is one.
+// fits32 reports whether thresholds and columns can be float32: the ensemble rounds its inputs to
+// float32 anyway, or every threshold is one.
 func (e *Ensemble) fits32(c *columns) bool {
 	if len(c.list) > maxColumns32 || 2*len(e.nodes)+leafOffset >= maxNodes32 {
 		return false
@@ -192,7 +202,8 @@ func (w *walker) setLeaf(at uint32, bits uint64) {
 	}
 }
 
-// add appends tree t and returns its root. Behind a pair of children of which one is a leaf there is room for the pair's scores.
+// add appends tree t and returns its root. Behind a pair of children of which one is a leaf there
+// is room for the pair's scores.
 func (w *walker) add(e *Ensemble, c *columns, t int, narrow bool) uint32 {
 	first, end := e.roots[t], uint32(e.end(t))
 	at := make([]uint32, end-first)
@@ -336,7 +347,8 @@ func rows64(nodes, tile unsafe.Pointer, root uint64, t trip, at *[abreast]uint64
 	}
 }
 
-// arrived32 and arrived64 report whether all walks are at leaves, which are their own left children.
+// arrived32 and arrived64 report whether all walks are at leaves, which are their own left
+// children.
 func arrived32(nodes unsafe.Pointer, at *[abreast]uint64) bool {
 	open := moved32(nodes, at[0]) | moved32(nodes, at[1]) | moved32(nodes, at[2]) | moved32(nodes, at[3])
 	return open|moved32(nodes, at[4])|moved32(nodes, at[5])|moved32(nodes, at[6])|moved32(nodes, at[7]) == 0
@@ -415,7 +427,8 @@ func (w *walker) row(dst []float64, s *scratch) {
 	}
 }
 
-// rows adds the trees' scores for n rows, a multiple of abreast, to acc: one row of outputs after the other.
+// rows adds the trees' scores for n rows, a multiple of abreast, to acc: one row of outputs after
+// the other.
 func (w *walker) rows(acc []float64, outputs int, s *scratch, n int) {
 	var at [abreast]uint64
 	for _, sec := range w.sections {

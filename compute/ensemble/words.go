@@ -6,8 +6,11 @@ import (
 	"unsafe"
 )
 
-// words is the scorer's kernels in plain Go: a 64-bit word is a vector of eight rows. Comparing bytes by adding them needs the highest bit of each, so a bin has 127 thresholds at most, and ranks are not flipped: a threshold, which is
-// stored as 127-rank, and a rank add up to more than 127 where the row goes right. There are no tree lanes; looking bytes up takes a load for each, as walking does.
+// words is the scorer's kernels in plain Go: a 64-bit word is a vector of eight rows. Comparing
+// bytes by adding them needs the highest bit of each, so a bin has 127 thresholds at most, and
+// ranks are not flipped: a threshold, which is stored as 127-rank, and a rank add up to more than
+// 127 where the row goes right. There are no tree lanes; looking bytes up takes a load for each,
+// as walking does.
 var words = &instructions{
 	name:       portable,
 	thresholds: 127,
@@ -108,7 +111,8 @@ func foldWord(dead unsafe.Pointer, blocks int, scores, sums unsafe.Pointer) {
 	}
 }
 
-// rankGo ranks without vector instructions: a binary search in which the outcome of a comparison is added, not branched on, for four rows at a time.
+// rankGo ranks without vector instructions: a binary search in which the outcome of a comparison
+// is added, not branched on, for four rows at a time.
 func rankGo(s *scorer, out []byte, apart int, x []float64, rows, inputs int, flip byte) {
 	for i := range s.cuts {
 		c := &s.cuts[i]

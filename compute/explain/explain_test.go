@@ -16,7 +16,8 @@ import (
 	"skerry.dev/compute/metric"
 )
 
-// randomTree grows a tree of up to depth levels with covers; leaves carry one value, or outputs of them.
+// randomTree grows a tree of up to depth levels with covers; leaves carry one value, or outputs
+// of them.
 func randomTree(rng *rand.Rand, inputs, outputs, depth int, vector bool) ensemble.Tree {
 	var t ensemble.Tree
 	var grow func(depth int, cover float64) int
@@ -49,7 +50,8 @@ func randomTree(rng *rand.Rand, inputs, outputs, depth int, vector bool) ensembl
 	return t
 }
 
-// value is the game that TreeSHAP plays, by definition: the mean over the training rows of each node where the input is not in the coalition.
+// value is the game that TreeSHAP plays, by definition: the mean over the training rows of each
+// node where the input is not in the coalition.
 func value(t ensemble.Tree, x []float64, coalition uint, at, output int) float64 {
 	n := &t[at]
 	if n.Left == 0 {
@@ -152,7 +154,8 @@ func TestTreesAreShapleyValues(t *testing.T) {
 	}
 }
 
-// TestTreesDeep holds additivity, with threads, on trees much deeper than the definition can be evaluated for, float32 inputs included.
+// TestTreesDeep holds additivity, with threads, on trees much deeper than the definition can be
+// evaluated for, float32 inputs included.
 func TestTreesDeep(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
 	for _, round := range []bool{false, true} {
@@ -193,7 +196,8 @@ func TestTreesDeep(t *testing.T) {
 	}
 }
 
-// TestTreesAgainstLightGBM compares with LightGBM's own contributions, which are also what the shap package reports for its models. testdata/make.py made the file.
+// TestTreesAgainstLightGBM compares with LightGBM's own contributions, which are also what the
+// shap package reports for its models. testdata/make.py made the file.
 func TestTreesAgainstLightGBM(t *testing.T) {
 	b, err := os.ReadFile("testdata/lightgbm.json")
 	if err != nil {
@@ -308,7 +312,8 @@ func TestLinear(t *testing.T) {
 	if err := l.Into(phi, []float64{11, 18}); err != nil || phi[0] != 2 || phi[1] != 6 || l.Expected()[0] != 1+20-60 {
 		t.Errorf("contributions %v from %v, %v, want 2 and 6 from -39", phi, l.Expected(), err)
 	}
-	// Sampling must agree on a model without interactions; its outputs are those before an identity link.
+	// Sampling must agree on a model without interactions; its outputs are those before an
+	// identity link.
 	id, _ := linear.New(2, ensemble.Identity, []float64{1}, []float64{2, -3})
 	s, err := NewSampling(id, []float64{9, 19, 11, 21}, 1, 7)
 	if err != nil {

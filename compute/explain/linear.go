@@ -6,7 +6,9 @@ import (
 	"skerry.dev/compute/linear"
 )
 
-// Linear explains a linear model exactly: an input contributes its weight times its distance from its mean, which is its Shapley value when inputs are independent. It is safe for concurrent use.
+// Linear explains a linear model exactly: an input contributes its weight times its distance from
+// its mean, which is its Shapley value when inputs are independent. It is safe for concurrent
+// use.
 type Linear struct {
 	m        *linear.Model
 	mean     []float64
@@ -30,7 +32,8 @@ func NewLinear(m *linear.Model, mean []float64) (*Linear, error) {
 // Expected returns the sum of each output, before the link, at the means. It belongs to l.
 func (l *Linear) Expected() []float64 { return l.expected }
 
-// Into writes the contributions for x into phi: per output Inputs numbers, which with Expected add up to the output's sum before the link. It returns ErrShape for other lengths and does not
+// Into writes the contributions for x into phi: per output Inputs numbers, which with Expected
+// add up to the output's sum before the link. It returns ErrShape for other lengths and does not
 // allocate.
 func (l *Linear) Into(phi, x []float64) error {
 	n := l.m.Inputs()

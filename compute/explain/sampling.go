@@ -7,12 +7,18 @@ import (
 	"skerry.dev/compute/binned"
 )
 
-// Sampling estimates the contributions to a prediction of any model: Shapley values of the game in which inputs outside the coalition are taken from background rows. For every background row it draws
-// permutations, moves the inputs from the background to the row in that order and backwards, and books each change of the outputs on the input that was moved. After Štrumbelj and Kononenko,
-// "Explaining prediction models and individual predictions with feature contributions", Knowledge and Information Systems 41 (2014), with antithetic pairs as in Mitchell et al., JMLR 23 (2022).
+// Sampling estimates the contributions to a prediction of any model: Shapley values of the game
+// in which inputs outside the coalition are taken from background rows. For every background row
+// it draws permutations, moves the inputs from the background to the row in that order and
+// backwards, and books each change of the outputs on the input that was moved. After Štrumbelj
+// and Kononenko, "Explaining prediction models and individual predictions with feature
+// contributions", Knowledge and Information Systems 41 (2014), with antithetic pairs as in
+// Mitchell et al., JMLR 23 (2022).
 //
-// The contributions always add up to the prediction minus the mean prediction of the background; each is approximate, with an error that falls with the root of background rows times permutations. For a model without
-// interactions they are exact. A row costs 2·permutations·background·inputs predictions. It is safe for concurrent use.
+// The contributions always add up to the prediction minus the mean prediction of the background;
+// each is approximate, with an error that falls with the root of background rows times
+// permutations. For a model without interactions they are exact. A row costs
+// 2·permutations·background·inputs predictions. It is safe for concurrent use.
 type Sampling struct {
 	m            Predictor
 	background   []float64
@@ -22,13 +28,21 @@ type Sampling struct {
 	expected     []float64
 }
 
-// NewSampling explains m against background rows, one after the other; some dozens that look like the training rows are usual. permutations is how many pairs are drawn for each of them, 0 for 1.
+// NewSampling explains m against background rows, one after the other; some dozens that look like
+// the training rows are usual. permutations is how many pairs are drawn for each of them, 0 for 1.
 func NewSampling(m Predictor, background []float64, permutations int, seed uint64) (*Sampling, error) {
 	n := m.Inputs()
 	if len(background) == 0 || len(background)%n != 0 || permutations < 0 {
 		return nil, fmt.Errorf("%w: %d background values for %d inputs and %d permutations", ErrShape, len(background), n, permutations)
 	}
-	s := &Sampling{m: m, background: background, rows: len(background) / n, permutations: max(1, permutations), seed: seed, expected: make([]float64, m.Outputs())}
+	s := &Sampling{
+		m:            m,
+		background:   background,
+		rows:         len(background) / n,
+		permutations: max(1, permutations),
+		seed:         seed,
+		expected:     make([]float64, m.Outputs()),
+	}
 	out := make([]float64, m.Outputs())
 	for b := range s.rows {
 		if err := m.PredictInto(out, background[b*n:(b+1)*n]); err != nil {
@@ -44,7 +58,8 @@ func NewSampling(m Predictor, background []float64, permutations int, seed uint6
 // Expected returns the mean prediction of the background rows. It belongs to s.
 func (s *Sampling) Expected() []float64 { return s.expected }
 
-// Into writes the contributions for x into phi: per output Inputs numbers. It returns ErrShape for other lengths, and the model's error when it cannot predict a mixture of the rows.
+// Into writes the contributions for x into phi: per output Inputs numbers. It returns ErrShape
+// for other lengths, and the model's error when it cannot predict a mixture of the rows.
 func (s *Sampling) Into(phi, x []float64) error {
 	n, outputs := s.m.Inputs(), s.m.Outputs()
 	if len(x) != n || len(phi) != n*outputs {

@@ -31,13 +31,15 @@ func predict(m Predictor, dst, x []float64, threads int) error {
 	return nil
 }
 
-// Metric scores predictions: y and weights w (may be nil) have one number per row, p the model's outputs. The functions of package metric fit, those with further arguments in a closure.
+// Metric scores predictions: y and weights w (may be nil) have one number per row, p the model's
+// outputs. The functions of package metric fit, those with further arguments in a closure.
 type Metric func(y, p, w []float64) float64
 
 // PermutationOptions of Permutation. The zero value of a field is its documented default.
 type PermutationOptions struct {
-	Repeats int     // shuffles of every input; default 5
-	Groups  [][]int // inputs that are shuffled together, like the indicators of a category; default each alone
+	Repeats int // shuffles of every input; default 5
+	// inputs that are shuffled together, like the indicators of a category; default each alone
+	Groups  [][]int
 	Weight  []float64
 	Seed    uint64
 	Threads int // default 1
@@ -45,13 +47,18 @@ type PermutationOptions struct {
 
 // Importance is how much the metric changes when an input, or a group of them, is shuffled.
 type Importance struct {
-	Base      float64   // metric as it is
-	Mean, Std []float64 // of the shuffled metric minus Base over the repeats, by group; for a loss positive where the model relies on the input
+	Base float64 // metric as it is
+	// of the shuffled metric minus Base over the repeats, by group; for a loss positive where the
+	// model relies on the input
+	Mean, Std []float64
 }
 
-// Permutation measures by how much a metric changes when an input's values are shuffled among the rows of x, which the model should not have been trained on: one row of inputs after the other, y a
-// truth for each. After Breiman, "Random Forests", Machine Learning 45 (2001), and Fisher, Rudin and Dominici, JMLR 20 (2019). Inputs that say the same share the work and look less important than
-// both together. It costs Repeats predictions of the table for every input, and a copy of the table for every thread. It returns ctx's error when ctx ends first.
+// Permutation measures by how much a metric changes when an input's values are shuffled among the
+// rows of x, which the model should not have been trained on: one row of inputs after the other,
+// y a truth for each. After Breiman, "Random Forests", Machine Learning 45 (2001), and Fisher,
+// Rudin and Dominici, JMLR 20 (2019). Inputs that say the same share the work and look less
+// important than both together. It costs Repeats predictions of the table for every input, and a
+// copy of the table for every thread. It returns ctx's error when ctx ends first.
 func Permutation(ctx context.Context, m Predictor, x, y []float64, metric Metric, o PermutationOptions) (*Importance, error) {
 	n, rows := m.Inputs(), len(y)
 	if len(x) != rows*n || rows == 0 || (o.Weight != nil && len(o.Weight) != rows) {
@@ -76,7 +83,11 @@ func Permutation(ctx context.Context, m Predictor, x, y []float64, metric Metric
 	if err := predict(m, p, x, o.Threads); err != nil {
 		return nil, err
 	}
-	im := &Importance{Base: metric(y, p, o.Weight), Mean: make([]float64, len(o.Groups)), Std: make([]float64, len(o.Groups))}
+	im := &Importance{
+		Base: metric(y, p, o.Weight),
+		Mean: make([]float64, len(o.Groups)),
+		Std:  make([]float64, len(o.Groups)),
+	}
 	errs := make([]error, len(o.Groups))
 	binned.Parallel(o.Threads, len(o.Groups), func(from, to int) {
 		shuffled, p, order := slices.Clone(x), make([]float64, rows*m.Outputs()), make([]int, rows)
@@ -134,14 +145,18 @@ type DependenceOptions struct {
 
 // Dependence is how outputs depend on one input.
 type Dependence struct {
-	Grid   []float64
-	Mean   []float64 // per point one number per output
-	Single []float64 // when asked for: per row what Mean holds, an individual conditional expectation
+	Grid []float64
+	Mean []float64 // per point one number per output
+	// when asked for: per row what Mean holds, an individual conditional expectation
+	Single []float64
 }
 
-// PartialDependence sets one input of all rows of x to each point of a grid and averages the model's outputs. The grid is evenly spaced quantiles of the input's values, all of its values when there are
-// at most Points. After Friedman, "Greedy Function Approximation", Annals of Statistics 29 (2001), and Goldstein et al., J. Comput. Graph. Stat. 24 (2015). Where inputs go together the rows
-// made this way may be such as do not occur. It costs a prediction of the table for every point, and returns ctx's error when ctx ends first.
+// PartialDependence sets one input of all rows of x to each point of a grid and averages the
+// model's outputs. The grid is evenly spaced quantiles of the input's values, all of its values
+// when there are at most Points. After Friedman, "Greedy Function Approximation", Annals of
+// Statistics 29 (2001), and Goldstein et al., J. Comput. Graph. Stat. 24 (2015). Where inputs go
+// together the rows made this way may be such as do not occur. It costs a prediction of the table
+// for every point, and returns ctx's error when ctx ends first.
 func PartialDependence(ctx context.Context, m Predictor, x []float64, input int, o DependenceOptions) (*Dependence, error) {
 	n, out := m.Inputs(), m.Outputs()
 	rows := len(x) / n

@@ -9,9 +9,11 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// Trees explains an ensemble by TreeSHAP: exact Shapley values of the game in which an input that is not in the coalition is averaged over the training rows that came to each node, its covers
-// ("path-dependent"). After Lundberg et al., "From local explanations to global understanding with explainable AI for trees", Nature Machine Intelligence 2 (2020), algorithm 2. A row costs the number of
-// leaves times the square of the depth. It is safe for concurrent use.
+// Trees explains an ensemble by TreeSHAP: exact Shapley values of the game in which an input that
+// is not in the coalition is averaged over the training rows that came to each node, its covers
+// ("path-dependent"). After Lundberg et al., "From local explanations to global understanding
+// with explainable AI for trees", Nature Machine Intelligence 2 (2020), algorithm 2. A row costs
+// the number of leaves times the square of the depth. It is safe for concurrent use.
 type Trees struct {
 	inputs, outputs int
 	round32         bool
@@ -37,20 +39,27 @@ type shapNode struct {
 // ErrCovers says that an ensemble was made without covers.
 var ErrCovers = errors.New("explain: the ensemble does not keep the covers of its nodes")
 
-// NewTrees prepares the explanation of an ensemble, which needs covers: ensemble.Spec's Covers. Children that no training row reached share their parent's rows equally when neither was
+// NewTrees prepares the explanation of an ensemble, which needs covers: ensemble.Spec's Covers.
+// Children that no training row reached share their parent's rows equally when neither was
 // reached.
 func NewTrees(e *ensemble.Ensemble) (*Trees, error) {
 	s := e.Spec()
 	if !s.Covers {
 		return nil, ErrCovers
 	}
-	t := &Trees{inputs: e.Inputs(), outputs: e.Outputs(), round32: s.Round32, expected: append([]float64(nil), s.Base...)}
+	t := &Trees{
+		inputs:   e.Inputs(),
+		outputs:  e.Outputs(),
+		round32:  s.Round32,
+		expected: append([]float64(nil), s.Base...),
+	}
 	deepest := 0
 	for i := range e.Trees() {
 		tree := e.Tree(i)
 		st := shapTree{nodes: make([]shapNode, len(tree))}
 		st.nodes[0].share = 1
-		reach, depth := make([]float64, len(tree)), make([]int, len(tree)) // parents stand before their children
+		// parents stand before their children
+		reach, depth := make([]float64, len(tree)), make([]int, len(tree))
 		reach[0] = 1
 		for k := range tree {
 			n := &st.nodes[k]
@@ -81,7 +90,8 @@ func NewTrees(e *ensemble.Ensemble) (*Trees, error) {
 	for i := range t.inverse {
 		t.inverse[i] = 1 / float64(i)
 	}
-	size := (deepest + 2) * (deepest + 3) / 2 // every level of the recursion keeps a copy of its path
+	// every level of the recursion keeps a copy of its path
+	size := (deepest + 2) * (deepest + 3) / 2
 	t.scratch.New = func() any { p := make([]pathElement, size); return &p }
 	return t, nil
 }
@@ -92,10 +102,12 @@ func (t *Trees) Inputs() int { return t.inputs }
 // Outputs returns the number of outputs.
 func (t *Trees) Outputs() int { return t.outputs }
 
-// Expected returns the raw score of each output that contributions start from: its mean over the training rows. It belongs to t.
+// Expected returns the raw score of each output that contributions start from: its mean over the
+// training rows. It belongs to t.
 func (t *Trees) Expected() []float64 { return t.expected }
 
-// Into writes the contributions for x into phi: per output Inputs numbers, which with Expected add up to the raw score. len(x) is Inputs, missing values NaN; len(phi) is Outputs·Inputs;
+// Into writes the contributions for x into phi: per output Inputs numbers, which with Expected
+// add up to the raw score. len(x) is Inputs, missing values NaN; len(phi) is Outputs·Inputs;
 // otherwise it returns ErrShape. It does not allocate in the steady state.
 func (t *Trees) Into(phi, x []float64) error {
 	if len(x) != t.inputs || len(phi) != t.inputs*t.outputs {
@@ -126,8 +138,9 @@ func (t *Trees) Batch(phi, x []float64, threads int) error {
 	return nil
 }
 
-// pathElement is an input on the way to a node: the share of coalitions' rows that go on when it is not in the coalition, and when it is (0 or 1), and the weight of all coalitions of as many inputs as
-// its place says.
+// pathElement is an input on the way to a node: the share of coalitions' rows that go on when it
+// is not in the coalition, and when it is (0 or 1), and the weight of all coalitions of as many
+// inputs as its place says.
 type pathElement struct {
 	feature           int
 	zero, one, weight float64
@@ -139,7 +152,8 @@ type walker struct {
 	nodes  []shapNode
 }
 
-// walk visits node at with the path above it in path[:depth], to which the split that led here is added.
+// walk visits node at with the path above it in path[:depth], to which the split that led here is
+// added.
 func (w *walker) walk(at int, path []pathElement, depth int, zero, one float64, feature int) {
 	w.extend(path, depth, zero, one, feature)
 	n := &w.nodes[at]

@@ -8,8 +8,10 @@ import (
 
 var agreeRows = flag.Int("agree-rows", 0, "rows of TestEveryOpAgrees, 50000 unless given")
 
-// TestEveryOpAgrees streams rows with gaps, repeats and late rows through a history of just the look-back, as a device does, which is saved and loaded into a new one now and then, and computes the
-// same rows afterwards inside a longer one, as the hub does. Every column must have the same bits. A million rows take half a minute:
+// TestEveryOpAgrees streams rows with gaps, repeats and late rows through a history of just the
+// look-back, as a device does, which is saved and loaded into a new one now and then, and
+// computes the same rows afterwards inside a longer one, as the hub does. Every column must have
+// the same bits. A million rows take half a minute:
 //
 //	go test ./compute/feature -run EveryOpAgrees -count 1 -v -agree-rows 1000000
 func TestEveryOpAgrees(t *testing.T) {

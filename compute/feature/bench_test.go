@@ -46,7 +46,8 @@ func BenchmarkColumn(b *testing.B) {
 	}
 }
 
-// BenchmarkPipeline computes the pipelines of the other tests: the ops of the first artifacts, and every op over 48 rows.
+// BenchmarkPipeline computes the pipelines of the other tests: the ops of the first artifacts,
+// and every op over 48 rows.
 func BenchmarkPipeline(b *testing.B) {
 	for name, p := range map[string]*Pipeline{"first": everything(), "full": full()} {
 		e, err := NewEvaluator(p)

@@ -88,8 +88,9 @@ func since(t, cycle int64) int64 {
 // phase returns where t stands in its cycle, in [0, 1).
 func phase(t, cycle int64) float64 { return float64(since(t, cycle)) / float64(cycle) }
 
-// sinTurn returns sin(2πx) for x in [0, 1.25], to about 1e-14. The standard library's sine may differ in its last bit between architectures
-// because products and sums are fused where the processor can; here every product is rounded first.
+// sinTurn returns sin(2πx) for x in [0, 1.25], to about 1e-14. The standard library's sine may
+// differ in its last bit between architectures because products and sums are fused where the
+// processor can; here every product is rounded first.
 func sinTurn(x float64) float64 {
 	if x >= 1 {
 		x--
@@ -112,5 +113,6 @@ func sinTurn(x float64) float64 {
 	return sign * float64(a*p)
 }
 
-// TimeOfDay returns sine and cosine of the time of day (UTC), for learners that build their own inputs.
+// TimeOfDay returns sine and cosine of the time of day (UTC), for learners that build their own
+// inputs.
 func TimeOfDay(t int64) (sin, cos float64) { return calendar(OpDaySin, t), calendar(OpDayCos, t) }

@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// Check reports why the pipeline cannot be used, nil when it can. A parameter that the op does not take is refused too: it would be a wish that nobody fulfils.
+// Check reports why the pipeline cannot be used, nil when it can. A parameter that the op does
+// not take is refused too: it would be a wish that nobody fulfils.
 func (p *Pipeline) Check() error {
 	switch {
 	case len(p.Inputs) == 0 || len(p.Inputs) > 1024:
@@ -67,7 +68,8 @@ func (p *Pipeline) checkColumn(i int) error {
 	return p.checkColumns(i, c, takes)
 }
 
-// checkUnused refuses what the op does not take. Lag and Window are let pass, because they always were.
+// checkUnused refuses what the op does not take. Lag and Window are let pass, because they always
+// were.
 func (c *Column) checkUnused(takes int) error {
 	for _, f := range []struct {
 		name  string

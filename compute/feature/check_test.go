@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestCheckSaysWhy changes one thing at a time in a pipeline that is right and looks for the offending value and what is allowed in the error.
+// TestCheckSaysWhy changes one thing at a time in a pipeline that is right and looks for the
+// offending value and what is allowed in the error.
 func TestCheckSaysWhy(t *testing.T) {
 	inf := math.Inf(1)
 	numbers := func(n int) []Token {
@@ -57,7 +58,8 @@ func TestCheckSaysWhy(t *testing.T) {
 	}
 }
 
-// TestFullHasEveryOp holds the pipeline that the other tests use to its promise: every op but that of modules, which has no runtime here.
+// TestFullHasEveryOp holds the pipeline that the other tests use to its promise: every op but
+// that of modules, which has no runtime here.
 func TestFullHasEveryOp(t *testing.T) {
 	has := map[Op]bool{}
 	for _, c := range full().Columns {

@@ -27,7 +27,8 @@ type Evaluator struct {
 
 // place says where a column finds what was computed for several.
 type place struct {
-	window, lag, twice, half int // indices into windows, lags, lags again for twice the lag, and halves
+	// indices into windows, lags, lags again for twice the lag, and halves
+	window, lag, twice, half int
 	low, high                int // a band: the first frequency and the one after the last
 }
 
@@ -75,8 +76,10 @@ func (c *Column) lagged() bool {
 // Pipeline returns the pipeline it evaluates.
 func (e *Evaluator) Pipeline() *Pipeline { return e.p }
 
-// Into writes the columns of h's newest row into dst. len(dst) is Width and h has at least one row as wide as the inputs. Missing results are NaN unless
-// the column imputes. It does not allocate, but what calls of modules do; its cost is that of visiting each window once per series.
+// Into writes the columns of h's newest row into dst. len(dst) is Width and h has at least one
+// row as wide as the inputs. Missing results are NaN unless the column imputes. It does not
+// allocate, but what calls of modules do; its cost is that of visiting each window once per
+// series.
 func (e *Evaluator) Into(dst []float64, h *History) error { return e.IntoAt(dst, h, 0) }
 
 // IntoAt is Into for the row back rows before the newest, as if the rows after it had not come.
@@ -112,7 +115,8 @@ func (e *Evaluator) store(dst []float64, i int, v float64) {
 	dst[i] = v
 }
 
-// locate finds, once for all columns, the row of every lag and the size of every window, and the ages and weights of rows.
+// locate finds, once for all columns, the row of every lag and the size of every window, and the
+// ages and weights of rows.
 func (e *Evaluator) locate(h *History, back int, now int64, limit int) {
 	r := 0
 	for i, lag := range e.lags {
@@ -224,7 +228,8 @@ func (e *Evaluator) compare(i int, c *Column, h *History, back, limit int, row [
 	return clean((row[c.Series] - v) - (v - h.Row(second)[c.Series]))
 }
 
-// lagAt returns the row of a lag, by rows or else by the time with that index, -1 when there is none.
+// lagAt returns the row of a lag, by rows or else by the time with that index, -1 when there is
+// none.
 func (e *Evaluator) lagAt(rows, lag, back, limit int) int {
 	switch {
 	case rows == 0:

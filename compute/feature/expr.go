@@ -7,17 +7,20 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// Token is one step of a program for a stack of numbers. A program is a list of tokens in postfix order that leaves exactly one number, the column's value: a reader of expressions for people writes
-// it, and a device needs none.
+// Token is one step of a program for a stack of numbers. A program is a list of tokens in postfix
+// order that leaves exactly one number, the column's value: a reader of expressions for people
+// writes it, and a device needs none.
 //
-// What any token makes that is not finite is missing, and what is computed from a missing number is missing, but for TokenIfMissing.
+// What any token makes that is not finite is missing, and what is computed from a missing number
+// is missing, but for TokenIfMissing.
 type Token struct {
 	Do string  `json:"do"`
 	X  float64 `json:"x,omitempty"` // TokenNumber
 	I  int     `json:"i,omitempty"` // TokenSeries, TokenColumn
 }
 
-// The tokens. a is the number on top of the stack, or the one below it where there is a b; both are taken off.
+// The tokens. a is the number on top of the stack, or the one below it where there is a b; both
+// are taken off.
 const (
 	TokenNumber    = "number"     // pushes X
 	TokenSeries    = "series"     // pushes series I at the row
@@ -34,7 +37,8 @@ const (
 	TokenIfMissing = "if_missing" // a, or b when a is missing
 )
 
-// arity returns how many numbers a token takes and whether there is such a token; every token leaves one.
+// arity returns how many numbers a token takes and whether there is such a token; every token
+// leaves one.
 func (t *Token) arity() (int, bool) {
 	switch t.Do {
 	case TokenNumber, TokenSeries, TokenColumn:
@@ -135,7 +139,8 @@ func combine(do string, a, b float64) float64 {
 	return clean(a)
 }
 
-// log1p is the logarithm of 1 + x to within a few units in the last place, NaN for x ≤ -1. The factor undoes the rounding of 1 + x, after Kahan.
+// log1p is the logarithm of 1 + x to within a few units in the last place, NaN for x ≤ -1. The
+// factor undoes the rounding of 1 + x, after Kahan.
 func log1p(x float64) float64 {
 	u := 1 + x
 	if u == 1 {

@@ -44,7 +44,8 @@ func fill(h *History, n int, seed uint64) {
 	}
 }
 
-// TestBatchAndStreamAgree computes every row twice: as it arrives in a short history, and afterwards inside a long one. The bits must be equal.
+// TestBatchAndStreamAgree computes every row twice: as it arrives in a short history, and
+// afterwards inside a long one. The bits must be equal.
 func TestBatchAndStreamAgree(t *testing.T) {
 	p := everything()
 	long := NewHistory(3, 500)
@@ -131,7 +132,8 @@ func TestLookBackIsFinite(t *testing.T) {
 	}
 }
 
-// TestCalendar compares with the standard library's sine; the shape must hold and the two differ by less than 1e-12.
+// TestCalendar compares with the standard library's sine; the shape must hold and the two differ
+// by less than 1e-12.
 func TestCalendar(t *testing.T) {
 	for i := range 2000 {
 		at := int64(i)*7*hour/3 - 500*hour

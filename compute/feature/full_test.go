@@ -6,7 +6,8 @@ import (
 	"math/rand/v2"
 )
 
-// full is a pipeline with every op but that of modules, which has its tests where there is a runtime, over windows by time and by rows, of two sensors, a category and a sensor that sticks.
+// full is a pipeline with every op but that of modules, which has its tests where there is a
+// runtime, over windows by time and by rows, of two sensors, a category and a sensor that sticks.
 func full() *Pipeline {
 	zero := 0.0
 	p := &Pipeline{
@@ -81,8 +82,9 @@ func full() *Pipeline {
 	return p
 }
 
-// sensors makes rows for full: hourly, with gaps, rows of the same time, rows that come late, missing, infinite and extreme readings, and a sensor that sticks. It uses sums of uniform numbers only,
-// which are the same on every architecture.
+// sensors makes rows for full: hourly, with gaps, rows of the same time, rows that come late,
+// missing, infinite and extreme readings, and a sensor that sticks. It uses sums of uniform
+// numbers only, which are the same on every architecture.
 type sensors struct {
 	rng   *rand.Rand
 	t     int64

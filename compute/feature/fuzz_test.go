@@ -8,8 +8,9 @@ import (
 	"time"
 )
 
-// FuzzPipeline reads hostile pipelines and evaluates what passes the check over hostile rows: nothing panics, every column is written, a result of the newer ops that is neither centred nor scaled is
-// finite or missing, and the work is bounded.
+// FuzzPipeline reads hostile pipelines and evaluates what passes the check over hostile rows:
+// nothing panics, every column is written, a result of the newer ops that is neither centred nor
+// scaled is finite or missing, and the work is bounded.
 //
 //	go test ./compute/feature -run '^$' -fuzz FuzzPipeline -fuzztime 60s -fuzzminimizetime 100x
 func FuzzPipeline(f *testing.F) {
@@ -34,7 +35,8 @@ func FuzzPipeline(f *testing.F) {
 		f.Add(js, uint64(2))
 	}
 	f.Add([]byte(`{"inputs":[{"name":"x"}],"columns":[{"op":"expr","expr":[{"do":"series"},{"do":"log1p"}]},{"op":"cross"},{"op":"place","table":[0,1],"of":1}],"rows":1}`), uint64(3))
-	f.Add([]byte(`{"inputs":[{"name":"x"}],"columns":[{"op":"module","func":"f","args":[0],"rows":2}],"modules":[{"name":"m","code":"AGFzbQEAAAA="}],"rows":2}`), uint64(4)) // Check passes; there is no runtime here
+	// Check passes; there is no runtime here
+	f.Add([]byte(`{"inputs":[{"name":"x"}],"columns":[{"op":"module","func":"f","args":[0],"rows":2}],"modules":[{"name":"m","code":"AGFzbQEAAAA="}],"rows":2}`), uint64(4))
 	f.Fuzz(func(t *testing.T, js []byte, seed uint64) {
 		var p Pipeline
 		if json.Unmarshal(js, &p) != nil {

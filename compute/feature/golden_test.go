@@ -12,8 +12,9 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files of the newest ops anew")
 
-// TestGolden holds pipelines as they lie in artifacts, and their values bit for bit, to what they were: v1 are the ops of the first artifacts, computed by the program of that time, and all are the
-// ops of today.
+// TestGolden holds pipelines as they lie in artifacts, and their values bit for bit, to what they
+// were: v1 are the ops of the first artifacts, computed by the program of that time, and all are
+// the ops of today.
 //
 //	GOARCH=386 go test ./compute/feature -run Golden
 func TestGolden(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"math"
 )
 
-// History holds the newest rows of one task in event-time order. It is a ring: pushing beyond the capacity forgets the oldest
-// row. It allocates only in NewHistory and is not safe for concurrent use.
+// History holds the newest rows of one task in event-time order. It is a ring: pushing beyond the
+// capacity forgets the oldest row. It allocates only in NewHistory and is not safe for concurrent
+// use.
 type History struct {
 	width, capacity int
 	times           []int64
@@ -15,12 +16,19 @@ type History struct {
 	head, n         int // head is the slot of the newest row
 }
 
-// NewHistory returns an empty history of rows of width values that keeps the newest capacity rows. Both must be positive.
+// NewHistory returns an empty history of rows of width values that keeps the newest capacity
+// rows. Both must be positive.
 func NewHistory(width, capacity int) *History {
 	if width < 1 || capacity < 1 {
 		panic("feature: history needs a positive width and capacity")
 	}
-	return &History{width: width, capacity: capacity, times: make([]int64, capacity), values: make([]float64, width*capacity), head: -1}
+	return &History{
+		width:    width,
+		capacity: capacity,
+		times:    make([]int64, capacity),
+		values:   make([]float64, width*capacity),
+		head:     -1,
+	}
 }
 
 // Width returns the number of values in a row.
@@ -29,8 +37,9 @@ func (h *History) Width() int { return h.width }
 // Len returns the number of rows held.
 func (h *History) Len() int { return h.n }
 
-// Push appends a row, copying values (len(values) is Width, missing = NaN). Times should not go back: whoever joins rows leaves late ones out. Where they do, rows still count in the order in which
-// they were pushed, as the package comment says.
+// Push appends a row, copying values (len(values) is Width, missing = NaN). Times should not go
+// back: whoever joins rows leaves late ones out. Where they do, rows still count in the order in
+// which they were pushed, as the package comment says.
 func (h *History) Push(time int64, values []float64) {
 	if len(values) != h.width {
 		panic("feature: row has the wrong width")
@@ -41,10 +50,12 @@ func (h *History) Push(time int64, values []float64) {
 	h.n = min(h.n+1, h.capacity)
 }
 
-// Time returns the time of the row back rows before the newest (0 = newest). back must be below Len.
+// Time returns the time of the row back rows before the newest (0 = newest). back must be below
+// Len.
 func (h *History) Time(back int) int64 { return h.times[h.slot(back)] }
 
-// Row returns the values of the row back rows before the newest. The slice belongs to the history and changes with Push.
+// Row returns the values of the row back rows before the newest. The slice belongs to the history
+// and changes with Push.
 func (h *History) Row(back int) []float64 {
 	s := h.slot(back) * h.width
 	return h.values[s : s+h.width : s+h.width]
@@ -61,7 +72,8 @@ func (h *History) slot(back int) int {
 	return s
 }
 
-// gather copies the present readings of a series in the newest rows, from back rows before the newest on, oldest first, and says how many rows before it each lies. It returns their number.
+// gather copies the present readings of a series in the newest rows, from back rows before the
+// newest on, oldest first, and says how many rows before it each lies. It returns their number.
 func (h *History) gather(vals []float64, at []int, back, rows, series int) int {
 	n := 0
 	if rows == 0 {
@@ -93,8 +105,8 @@ func (h *History) AppendBinary(b []byte) []byte {
 	return b
 }
 
-// DecodeBinary replaces the rows by those of an earlier AppendBinary and returns the rest of b. The width must match; rows beyond the capacity
-// are forgotten, oldest first.
+// DecodeBinary replaces the rows by those of an earlier AppendBinary and returns the rest of b.
+// The width must match; rows beyond the capacity are forgotten, oldest first.
 func (h *History) DecodeBinary(b []byte) ([]byte, error) {
 	if len(b) < 8 {
 		return nil, errors.New("feature: history ends early")

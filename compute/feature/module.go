@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// Module is WebAssembly of the user's own, which columns of OpModule call. docs/formats/pipeline.md says what it may contain and what its functions look like.
+// Module is WebAssembly of the user's own, which columns of OpModule call.
+// docs/formats/pipeline.md says what it may contain and what its functions look like.
 type Module struct {
 	Name string `json:"name"` // for messages, see CheckModuleName
 	Code []byte `json:"code"` // the binary format
@@ -14,12 +15,15 @@ type Module struct {
 
 // Runtime runs the modules of a pipeline for one evaluator.
 type Runtime interface {
-	// Bind prepares a function of the module at the index for one column. With rows = 0 it is called with one row of args values, else with 1 to rows rows of them.
+	// Bind prepares a function of the module at the index for one column. With rows = 0 it is
+	// called with one row of args values, else with 1 to rows rows of them.
 	Bind(module int, function string, args, rows int) (Call, error)
 }
 
-// Call computes an OpModule at a row. values holds whole rows of arguments, the oldest first, missing = NaN, and stays the caller's. The result depends on nothing but values: no call sees what an
-// earlier one left behind, and the same values give the same result everywhere. An error says why there is none.
+// Call computes an OpModule at a row. values holds whole rows of arguments, the oldest first,
+// missing = NaN, and stays the caller's. The result depends on nothing but values: no call sees
+// what an earlier one left behind, and the same values give the same result everywhere. An error
+// says why there is none.
 type Call func(values []float64) (float64, error)
 
 // ErrNoRuntime says that a pipeline has modules and the program cannot run them.
@@ -28,7 +32,8 @@ var ErrNoRuntime = errors.New("this program has no WebAssembly runtime: use the 
 // openRuntime is set while the program starts and never again.
 var openRuntime func(modules []Module) (Runtime, error)
 
-// RegisterRuntime makes evaluators run modules by what open returns. It is called from the init function of the package that has the runtime, once: a second call panics.
+// RegisterRuntime makes evaluators run modules by what open returns. It is called from the init
+// function of the package that has the runtime, once: a second call panics.
 func RegisterRuntime(open func(modules []Module) (Runtime, error)) {
 	if openRuntime != nil {
 		panic("feature: a second WebAssembly runtime")
@@ -44,7 +49,8 @@ type modules struct {
 	fault  error
 }
 
-// bind opens a runtime for the pipeline's modules and binds its columns. Modules that no column calls are compiled too: whoever wrote the pipeline meant them to work.
+// bind opens a runtime for the pipeline's modules and binds its columns. Modules that no column
+// calls are compiled too: whoever wrote the pipeline meant them to work.
 func bind(p *Pipeline) (*modules, error) {
 	if len(p.Modules) == 0 {
 		return nil, nil
@@ -94,7 +100,8 @@ func (e *Evaluator) call(i int, c *Column, h *History, back, limit int) float64 
 	return clean(v)
 }
 
-// Faults returns how many calls of modules have ended without a result, which made their columns missing, and why the first did.
+// Faults returns how many calls of modules have ended without a result, which made their columns
+// missing, and why the first did.
 func (e *Evaluator) Faults() (int, error) {
 	if e.modules == nil {
 		return 0, nil

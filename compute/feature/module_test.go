@@ -63,7 +63,8 @@ func TestNoRuntime(t *testing.T) {
 	}
 }
 
-// TestModulesFitTheirSection holds the limit of code to the artifact's: as JSON, the largest modules leave room in a section of 1 MiB.
+// TestModulesFitTheirSection holds the limit of code to the artifact's: as JSON, the largest
+// modules leave room in a section of 1 MiB.
 func TestModulesFitTheirSection(t *testing.T) {
 	p := calling(func(p *Pipeline, _ *Column) {
 		p.Modules = []Module{{Name: "a", Code: make([]byte, MaxModuleBytes)}, {Name: "b", Code: make([]byte, MaxModuleBytes)}}

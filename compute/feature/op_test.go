@@ -5,12 +5,14 @@ import (
 	"testing"
 )
 
-// TestOps tells by hand what ops make of six rows in which something is missing, twice, or infinite.
+// TestOps tells by hand what ops make of six rows in which something is missing, twice, or
+// infinite.
 func TestOps(t *testing.T) {
 	nan, inf := math.NaN(), math.Inf(1)
 	h := NewHistory(3, 10)
 	for _, r := range []struct{ t, a, b, c float64 }{
-		{0, 5, 1, 0}, {1, 5, inf, nan}, {2, nan, 3, 2}, {3, 7, 0, 7}, {3, 9, 2, 1.5}, {5, 4, 0, 2}, // hours; the fourth and the fifth row have one time
+		// hours; the fourth and the fifth row have one time
+		{0, 5, 1, 0}, {1, 5, inf, nan}, {2, nan, 3, 2}, {3, 7, 0, 7}, {3, 9, 2, 1.5}, {5, 4, 0, 2},
 	} {
 		h.Push(int64(r.t)*hour, []float64{r.a, r.b, r.c})
 	}
@@ -63,7 +65,9 @@ func TestLast(t *testing.T) {
 	}
 }
 
-// TestStuck follows a sensor that stops changing at row 3 and comes back at row 9. At rows 13 and 14 the newest reading before the window is that of row 9, which the look-back of row 15 does not reach.
+// TestStuck follows a sensor that stops changing at row 3 and comes back at row 9. At rows 13 and
+// 14 the newest reading before the window is that of row 9, which the look-back of row 15 does
+// not reach.
 func TestStuck(t *testing.T) {
 	p := &Pipeline{Inputs: []Input{{Name: "x"}}, Rows: 6, Columns: []Column{{Op: OpStuck, Window: 3 * hour}, {Op: OpStuck, Rows: 3}, {Op: OpStuck, Window: 100 * hour}}}
 	h := NewHistory(1, 20)
@@ -103,7 +107,8 @@ func TestSpikeNeedsThree(t *testing.T) {
 	}
 }
 
-// TestSpectrumOfASine finds frequency and power of a sine that falls between the frequencies of the transform, with gaps, and nothing in a constant or in too few readings.
+// TestSpectrumOfASine finds frequency and power of a sine that falls between the frequencies of
+// the transform, with gaps, and nothing in a constant or in too few readings.
 func TestSpectrumOfASine(t *testing.T) {
 	const period, amplitude = 9.7, 4.0
 	p := &Pipeline{Inputs: []Input{{Name: "x"}, {Name: "constant"}, {Name: "sparse"}}, Rows: 200, Distance: hour, Columns: []Column{
@@ -195,7 +200,8 @@ func TestDates(t *testing.T) {
 	}
 }
 
-// TestEqualReadings holds that readings which are all the same have no slope, spread or crossings and are their own mean, however their sums are rounded.
+// TestEqualReadings holds that readings which are all the same have no slope, spread or crossings
+// and are their own mean, however their sums are rounded.
 func TestEqualReadings(t *testing.T) {
 	h := NewHistory(1, 70)
 	for k := range 70 {

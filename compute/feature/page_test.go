@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestPage holds docs/formats/pipeline.md to the code: its example is a pipeline, and it names every op and every token.
+// TestPage holds docs/formats/pipeline.md to the code: its example is a pipeline, and it names
+// every op and every token.
 func TestPage(t *testing.T) {
 	b, err := os.ReadFile("../../docs/formats/pipeline.md")
 	if err != nil {

@@ -49,7 +49,8 @@ func number(v *float64) float64 {
 	return *v
 }
 
-// near tells whether two results agree to 1e-9 of their size, which is more than orders of summation differ by, or are both missing.
+// near tells whether two results agree to 1e-9 of their size, which is more than orders of
+// summation differ by, or are both missing.
 func near(got, want float64) bool {
 	return math.Abs(got-want) <= 1e-9*max(1, math.Abs(want)) || got != got && want != want
 }

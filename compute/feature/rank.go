@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// Quantile interpolates linearly between the order statistics of sorted values, as [OpQuantile] does; level is 0 to 1, and nothing has the quantile NaN. The result lies between its neighbours, so
-// that quantiles of higher levels are not lower.
+// Quantile interpolates linearly between the order statistics of sorted values, as [OpQuantile]
+// does; level is 0 to 1, and nothing has the quantile NaN. The result lies between its
+// neighbours, so that quantiles of higher levels are not lower.
 func Quantile(sorted []float64, level float64) float64 {
 	if len(sorted) == 0 {
 		return math.NaN()
@@ -40,7 +41,8 @@ func (w *window) spike(v, median, limit float64, n int) float64 {
 	return 0
 }
 
-// deviation returns the median of the distances of sorted values from their median. The distances grow to both sides of it, so that merging the sides puts them in order.
+// deviation returns the median of the distances of sorted values from their median. The distances
+// grow to both sides of it, so that merging the sides puts them in order.
 func deviation(sorted []float64, median float64) float64 {
 	right, _ := slices.BinarySearch(sorted, median)
 	left := right - 1

@@ -5,9 +5,12 @@ import (
 	"math/bits"
 )
 
-// spectrum computes periodograms. Its sines are its own, and products are rounded before they are added, so that the bits do not depend on the architecture; gonum's transform makes no such promise.
+// spectrum computes periodograms. Its sines are its own, and products are rounded before they are
+// added, so that the bits do not depend on the architecture; gonum's transform makes no such
+// promise.
 type spectrum struct {
-	sine  []float64                 // of a turn in MaxLookback parts, and a quarter more for the cosine
+	// of a turn in MaxLookback parts, and a quarter more for the cosine
+	sine  []float64
 	taper [MaxLookback + 1]struct { // by number of points
 		w     []float64
 		power float64 // sum of squares
@@ -57,7 +60,8 @@ func (s *spectrum) prepare(n int) {
 	}
 }
 
-// compute fills power for readings, oldest first, on a grid of n points at a distance in microseconds. It returns false when there are too few.
+// compute fills power for readings, oldest first, on a grid of n points at a distance in
+// microseconds. It returns false when there are too few.
 func (s *spectrum) compute(vals []float64, at []int, age []float64, n int, distance float64) bool {
 	if 2*len(vals) < n {
 		return false
@@ -105,7 +109,8 @@ func (s *spectrum) resample(vals []float64, at []int, age []float64, n int, dist
 	}
 }
 
-// transform is the fast Fourier transform of Cooley and Tukey, "An Algorithm for the Machine Calculation of Complex Fourier Series", 1965, in place.
+// transform is the fast Fourier transform of Cooley and Tukey, "An Algorithm for the Machine
+// Calculation of Complex Fourier Series", 1965, in place.
 func (s *spectrum) transform() {
 	shift := 64 - bits.Len64(uint64(s.n-1))
 	for k := range s.n {

@@ -53,8 +53,9 @@ func crossings(vals []float64) float64 {
 	return count
 }
 
-// slope counts time and level from the oldest reading, so that readings of one instant have exactly one time and equal ones no slope at all, and centres both: the plain sums of squares cancel when
-// the times dwarf their differences.
+// slope counts time and level from the oldest reading, so that readings of one instant have
+// exactly one time and equal ones no slope at all, and centres both: the plain sums of squares
+// cancel when the times dwarf their differences.
 func slope(vals []float64, at []int, age []float64) float64 {
 	if len(vals) == 0 {
 		return math.NaN()
@@ -75,7 +76,9 @@ func slope(vals []float64, at []int, age []float64) float64 {
 	return xy / xx * 1e6 // not finite when all rows have one time
 }
 
-// weigh computes 2^(-age / half), from each row to the next by the power of their distance, which is most often that of the rows before. Errors of rounding add up to 1e-13 at most over a look-back.
+// weigh computes 2^(-age / half), from each row to the next by the power of their distance, which
+// is most often that of the rows before. Errors of rounding add up to 1e-13 at most over a
+// look-back.
 func weigh(dst, age []float64, half int64) {
 	w, distance, factor := 1.0, 0.0, 1.0
 	for r := range dst {
@@ -90,7 +93,8 @@ func weigh(dst, age []float64, half int64) {
 	}
 }
 
-// weighted counts from the newest reading, so that equal ones have exactly their mean and no deviation.
+// weighted counts from the newest reading, so that equal ones have exactly their mean and no
+// deviation.
 func weighted(op Op, vals []float64, at []int, weight []float64) float64 {
 	if len(vals) == 0 {
 		return math.NaN()

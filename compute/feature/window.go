@@ -146,8 +146,9 @@ func (w *window) dropInfinite(n int) int {
 	return left
 }
 
-// plain runs over the window from its oldest row to the newest, so that sums round the same way everywhere. Products are
-// converted before they are added: the compiler must not fuse them on architectures that have FMA.
+// plain runs over the window from its oldest row to the newest, so that sums round the same way
+// everywhere. Products are converted before they are added: the compiler must not fuse them on
+// architectures that have FMA.
 func (e *Evaluator) plain(dst []float64, g *group, vals []float64) {
 	nan := math.NaN()
 	lo, hi, level, deviation := nan, nan, nan, nan

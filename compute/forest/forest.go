@@ -1,8 +1,11 @@
-// Package forest trains random forests (Breiman 2001) and extremely randomised trees (Geurts et al. 2006) on binned data.
+// Package forest trains random forests (Breiman 2001) and extremely randomised trees (Geurts et
+// al. 2006) on binned data.
 //
-// Every tree has its own random stream, so the forest is the same for every number of threads. Numbers are predicted by the mean of the leaves, classes
-// by the mean of their class shares; both split where the squared error, for classes the Gini impurity, falls most. Categories are sorted by their mean, or by their share of the most frequent class, and
-// split like numbers. Missing values go to the side where they fit best.
+// Every tree has its own random stream, so the forest is the same for every number of threads.
+// Numbers are predicted by the mean of the leaves, classes by the mean of their class shares;
+// both split where the squared error, for classes the Gini impurity, falls most. Categories are
+// sorted by their mean, or by their share of the most frequent class, and split like numbers.
+// Missing values go to the side where they fit best.
 package forest
 
 import (
@@ -16,19 +19,22 @@ import (
 
 // Params of a training. The zero value of a field is its documented default.
 type Params struct {
-	Classes   int     // 0 for numbers, else classes 0 to Classes-1
-	Extra     bool    // extremely randomised: one random threshold per feature, no bootstrap
-	Trees     int     // default 100
-	Leaves    int     // of a tree at most; default 32768
-	MinRows   int     // rows of a leaf; default 5 for numbers, 1 for classes
-	Features  float64 // share of the features looked at per split; default a third for numbers, the square root of their number for classes
+	Classes int  // 0 for numbers, else classes 0 to Classes-1
+	Extra   bool // extremely randomised: one random threshold per feature, no bootstrap
+	Trees   int  // default 100
+	Leaves  int  // of a tree at most; default 32768
+	MinRows int  // rows of a leaf; default 5 for numbers, 1 for classes
+	// share of the features looked at per split; default a third for numbers, the square root of
+	// their number for classes
+	Features  float64
 	MaxDepth  int     // default 64
 	RowsShare float64 // rows drawn per tree as a share of the training rows; default 1
-	Smooth    float64 // classes: a leaf's shares are those of its rows and of so many more like all rows; default 0
-	Balanced  bool    // classes: rows weigh as much as if all classes were equally frequent
-	Score     bool    // compute Model.OutOfBag
-	Seed      uint64
-	Threads   int // default 1; does not change the result
+	// classes: a leaf's shares are those of its rows and of so many more like all rows; default 0
+	Smooth   float64
+	Balanced bool // classes: rows weigh as much as if all classes were equally frequent
+	Score    bool // compute Model.OutOfBag
+	Seed     uint64
+	Threads  int // default 1; does not change the result
 
 	// Progress is called as trees are done, from several goroutines.
 	Progress func(done int)
@@ -44,9 +50,12 @@ type Data struct {
 
 // Model is a trained forest.
 type Model struct {
-	Ensemble   *ensemble.Ensemble // two classes: one output, the share of class 1; more: one per class
-	OutOfBag   float64            // root mean squared error, or log loss of classes, of rows by the trees that did not see them; NaN without Params.Score and for Extra
-	Importance []float64          // impurity decrease by feature, adds up to 1 (or is all 0)
+	// two classes: one output, the share of class 1; more: one per class
+	Ensemble *ensemble.Ensemble
+	// root mean squared error, or log loss of classes, of rows by the trees that did not see
+	// them; NaN without Params.Score and for Extra
+	OutOfBag   float64
+	Importance []float64 // impurity decrease by feature, adds up to 1 (or is all 0)
 }
 
 func (p *Params) defaults(cols int) error {
@@ -158,7 +167,8 @@ func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 	return assemble(&d, &p, trees)
 }
 
-// assemble packs the trees, with leaves divided by their number, and scores the rows that trees left out.
+// assemble packs the trees, with leaves divided by their number, and scores the rows that trees
+// left out.
 func assemble(d *Data, p *Params, trees []*tree) (*Model, error) {
 	m := &Model{Importance: make([]float64, d.X.Cols()), OutOfBag: math.NaN()}
 	packed := make([]ensemble.Tree, len(trees))
@@ -184,7 +194,12 @@ func assemble(d *Data, p *Params, trees []*tree) (*Model, error) {
 	if p.Score && !p.Extra {
 		m.OutOfBag = outOfBag(d, p, trees)
 	}
-	s := ensemble.Spec{Inputs: d.X.Cols(), Base: make([]float64, width(p.Classes)), Vector: p.Classes > 2, Covers: true}
+	s := ensemble.Spec{
+		Inputs: d.X.Cols(),
+		Base:   make([]float64, width(p.Classes)),
+		Vector: p.Classes > 2,
+		Covers: true,
+	}
 	var err error
 	m.Ensemble, err = ensemble.Build(s, packed)
 	return m, err

@@ -10,8 +10,9 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// TestGolden holds that the bytes of a forest are these, whatever the architecture: products are rounded before they are added, and no function differs. The table is of integers, divisions, and ensemble.Exp, which promises
-// the same bits. Run it as 386 and, under an emulator, as arm64:
+// TestGolden holds that the bytes of a forest are these, whatever the architecture: products are
+// rounded before they are added, and no function differs. The table is of integers, divisions,
+// and ensemble.Exp, which promises the same bits. Run it as 386 and, under an emulator, as arm64:
 //
 //	GOARCH=386 go test ./compute/forest -run Golden
 //	GOARCH=arm64 go test -exec qemu-aarch64 ./compute/forest -run Golden

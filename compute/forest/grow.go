@@ -57,12 +57,14 @@ const smallNode = 64
 
 // grower grows the trees of one goroutine.
 type grower struct {
-	d      *Data
-	p      *Params
-	rng    *rand.Rand
-	k      int       // sums per group: 1, or the classes
-	prior  []float64 // class shares of all rows
-	center float64   // numbers: the mean of all rows, taken off before squares are summed, or a target far from 0 would hide what splits gain
+	d     *Data
+	p     *Params
+	rng   *rand.Rand
+	k     int       // sums per group: 1, or the classes
+	prior []float64 // class shares of all rows
+	// numbers: the mean of all rows, taken off before squares are summed, or a target far from 0
+	// would hide what splits gain
+	center float64
 	rows   []int32
 	spare  []int32
 	hist   []float64 // by group
@@ -73,7 +75,13 @@ type grower struct {
 }
 
 func newGrower(d *Data, p *Params) *grower {
-	g := &grower{d: d, p: p, k: max(p.Classes, 1), spare: make([]int32, len(d.Train)), groups: make([]group, 0, 256)}
+	g := &grower{
+		d:      d,
+		p:      p,
+		k:      max(p.Classes, 1),
+		spare:  make([]int32, len(d.Train)),
+		groups: make([]group, 0, 256),
+	}
 	g.hist, g.acc = make([]float64, 256*(g.k+2)), make([]float64, g.k+2)
 	if p.Classes > 0 {
 		g.prior = slices.Clone(g.sum(d.Train))
@@ -89,7 +97,8 @@ func newGrower(d *Data, p *Params) *grower {
 	return g
 }
 
-// grow grows tree number index, breadth first so that a cap on leaves costs detail everywhere alike.
+// grow grows tree number index, breadth first so that a cap on leaves costs detail everywhere
+// alike.
 func (g *grower) grow(index uint64) *tree {
 	g.rng = rand.New(rand.NewPCG(g.p.Seed, index+1))
 	t := &tree{nodes: make([]node, 1)}
@@ -191,7 +200,8 @@ func (g *grower) term(sums []float64) float64 {
 	return s / sums[g.k]
 }
 
-// best looks at a random set of features. A feature without a choice does not count towards the set.
+// best looks at a random set of features. A feature without a choice does not count towards the
+// set.
 func (g *grower) best(rows []int32) (best split) {
 	parent := g.term(g.all)
 	if g.p.Classes > 0 && slices.Max(g.all[:g.k]) == g.all[g.k] {
@@ -302,7 +312,12 @@ func (g *grower) column(j int, rows []int32, parent float64) (best split, usable
 			}
 			if gain := g.gain(missing, missingLeft, parent); gain > max(best.gain, least) {
 				at = k
-				best = split{feature: j, bin: groups[k].bin, missingLeft: missingLeft || missing == nil && 2*g.acc[g.k] > g.all[g.k], gain: gain}
+				best = split{
+					feature:     j,
+					bin:         groups[k].bin,
+					missingLeft: missingLeft || missing == nil && 2*g.acc[g.k] > g.all[g.k],
+					gain:        gain,
+				}
 			}
 		}
 	}
@@ -318,7 +333,8 @@ func (g *grower) column(j int, rows []int32, parent float64) (best split, usable
 	return best, true
 }
 
-// sortCategories orders groups by their mean, or by their share of the class that is most frequent in the node; of equals the smaller bin goes first.
+// sortCategories orders groups by their mean, or by their share of the class that is most
+// frequent in the node; of equals the smaller bin goes first.
 func (g *grower) sortCategories(groups []group) {
 	c := 0
 	for k := range g.k {
@@ -389,7 +405,8 @@ func (t *tree) leaf(x *binned.Matrix, i int) []float64 {
 	return n.mean
 }
 
-// export replaces bins by thresholds and codes, and multiplies leaves by share. Class shares are cut to multiples of 2^-52: those of all trees then add up exactly, and to no more than 1.
+// export replaces bins by thresholds and codes, and multiplies leaves by share. Class shares are
+// cut to multiples of 2^-52: those of all trees then add up exactly, and to no more than 1.
 func (t *tree) export(m *binned.Mapper, share float64, classes int) ensemble.Tree {
 	value := func(v float64) float64 {
 		if classes > 0 {
@@ -406,7 +423,8 @@ func (t *tree) export(m *binned.Mapper, share float64, classes int) ensemble.Tre
 			o.Feature, o.MissingLeft, o.Left, o.Right = n.feature, n.missingLeft, n.left, n.right
 			if n.categories {
 				o.Categories = m.Set(n.feature, &n.set)
-			} else if o.Threshold = math.MaxFloat64; n.bin < m.Bins(n.feature) { // else present against missing
+			} else if o.Threshold = math.MaxFloat64; n.bin < m.Bins(n.feature) {
+				// else present against missing
 				o.Threshold = m.Threshold(n.feature, n.bin)
 			}
 		case classes > 2:

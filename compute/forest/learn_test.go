@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/binned"
 )
 
-// mixed returns the binned table of rows that stand one after the other in x, in which categories says which columns hold codes.
+// mixed returns the binned table of rows that stand one after the other in x, in which categories
+// says which columns hold codes.
 func mixed(t testing.TB, x []float64, categories ...bool) *binned.Matrix {
 	t.Helper()
 	table := binned.FromRows(x, len(categories))
@@ -59,7 +60,8 @@ func rare(rows int, seed uint64) (x, y []float64) {
 	return x, y
 }
 
-// TestBalancedFindsTheRareClass holds that balanced weights raise the share of rare rows that are found, on rows that training did not see, and that they are the weights they are said to be.
+// TestBalancedFindsTheRareClass holds that balanced weights raise the share of rare rows that are
+// found, on rows that training did not see, and that they are the weights they are said to be.
 func TestBalancedFindsTheRareClass(t *testing.T) {
 	x, y := rare(2000, 1)
 	fresh, class := rare(2000, 2)
@@ -99,7 +101,8 @@ func TestBalancedFindsTheRareClass(t *testing.T) {
 	}
 }
 
-// TestWeights holds that leaves are weighted means: without a split of the rows, and for classes too.
+// TestWeights holds that leaves are weighted means: without a split of the rows, and for classes
+// too.
 func TestWeights(t *testing.T) {
 	x, y, w := make([]float64, 40), make([]float64, 40), make([]float64, 40)
 	for i := range x {
@@ -109,7 +112,8 @@ func TestWeights(t *testing.T) {
 		}
 	}
 	for _, classes := range []int{0, 2, 3} {
-		p := Params{Trees: 5, Classes: classes, Extra: true, MinRows: 10} // no bootstrap: every tree sees all rows
+		// no bootstrap: every tree sees all rows
+		p := Params{Trees: 5, Classes: classes, Extra: true, MinRows: 10}
 		got := predict(t, fit(t, Data{X: mixed(t, x, false), Y: y, Weight: w}, p), []float64{0})
 		if classes == 3 {
 			got = got[1:]
@@ -120,7 +124,8 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// TestCategories holds that a set of categories that no order of their codes makes whole is found, with numbers and with classes, and that missing and unseen codes get a prediction.
+// TestCategories holds that a set of categories that no order of their codes makes whole is
+// found, with numbers and with classes, and that missing and unseen codes get a prediction.
 func TestCategories(t *testing.T) {
 	const rows = 1500
 	in := func(code float64) bool { return int(code)*7%16 < 8 && int(code) != 3 }
@@ -212,7 +217,8 @@ func TestOutOfBagIsTheErrorOnFreshRows(t *testing.T) {
 	}
 }
 
-// TestSmooth holds that a leaf's shares are mixed with those of all rows: (own + Smooth·all) / (rows + Smooth), so none is 0.
+// TestSmooth holds that a leaf's shares are mixed with those of all rows: (own + Smooth·all) /
+// (rows + Smooth), so none is 0.
 func TestSmooth(t *testing.T) {
 	x, y := make([]float64, 100), make([]float64, 100)
 	for i := range x {
@@ -234,7 +240,8 @@ func TestSmooth(t *testing.T) {
 	}
 }
 
-// TestCaps holds that trees are no larger than they may be, and that leaves have the rows they must have.
+// TestCaps holds that trees are no larger than they may be, and that leaves have the rows they
+// must have.
 func TestCaps(t *testing.T) {
 	d, _ := data(t, 1500)
 	for _, p := range []Params{{Leaves: 2}, {Leaves: 17}, {MaxDepth: 3}, {MinRows: 100}, {Leaves: 9, Extra: true}, {RowsShare: 0.1}} {
@@ -268,7 +275,8 @@ func TestCaps(t *testing.T) {
 	}
 }
 
-// TestExportAgrees holds that the ensemble says of every training row what the trees on bins say, missing values and categories included.
+// TestExportAgrees holds that the ensemble says of every training row what the trees on bins say,
+// missing values and categories included.
 func TestExportAgrees(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 1))
 	const rows = 700
@@ -323,7 +331,8 @@ func TestExportAgrees(t *testing.T) {
 	}
 }
 
-// TestSharesStayShares holds that no rounding takes the share of a class that all trees agree on beyond 1.
+// TestSharesStayShares holds that no rounding takes the share of a class that all trees agree on
+// beyond 1.
 func TestSharesStayShares(t *testing.T) {
 	x, y := make([]float64, 60), make([]float64, 60)
 	for i := range x {
@@ -343,7 +352,8 @@ func TestSharesStayShares(t *testing.T) {
 	}
 }
 
-// TestMissingGoesWhereItFits holds that missing values find their side, be it with the small values, the large ones, or by themselves.
+// TestMissingGoesWhereItFits holds that missing values find their side, be it with the small
+// values, the large ones, or by themselves.
 func TestMissingGoesWhereItFits(t *testing.T) {
 	for _, missing := range []float64{-5, 5, 40} {
 		for _, extra := range []bool{false, true} {

@@ -16,9 +16,10 @@ import (
 
 // Options of ReadCSV. The zero value is a sensible default.
 type Options struct {
-	Comma         rune            // default ','
-	MaxBytes      int64           // of unpacked text; default 16 GiB
-	MaxLine       int64           // bytes of one line, or of one record with line breaks in quotes; default 16 MiB
+	Comma    rune  // default ','
+	MaxBytes int64 // of unpacked text; default 16 GiB
+	// bytes of one line, or of one record with line breaks in quotes; default 16 MiB
+	MaxLine       int64
 	MaxCells      int64           // rows times columns, 8 bytes each; default 2^28
 	MaxColumns    int             // default 4096
 	MaxCategories int             // of a column; default 2^20
@@ -26,7 +27,8 @@ type Options struct {
 	Missing       []string        // beside the empty field; default NA, NaN, nan, null, ?
 }
 
-// Error is a problem at a place of the text. Line and Column count from 1; Column is the field's number.
+// Error is a problem at a place of the text. Line and Column count from 1; Column is the field's
+// number.
 type Error struct {
 	Line, Column int
 	Name         string // of the column, "" when unknown
@@ -49,12 +51,15 @@ var ErrTooLarge = errors.New("too large")
 // timeLayouts are tried in order; a time without a zone is UTC.
 var timeLayouts = []string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02"}
 
-// ReadCSV reads a table with a header line. Gzip is recognised by its first bytes. A column is numbers when every present field is one, times when every one
-// is a time in a common ISO form, else categories. A column without any present field is numbers. Errors are *Error where a place in the text is to
-// blame, and wrap ErrTooLarge where a limit is exceeded.
+// ReadCSV reads a table with a header line. Gzip is recognised by its first bytes. A column is
+// numbers when every present field is one, times when every one is a time in a common ISO form,
+// else categories. A column without any present field is numbers. Errors are *Error where a place
+// in the text is to blame, and wrap ErrTooLarge where a limit is exceeded.
 //
-// Fields become numbers as they are read, so memory is that of the table and of the distinct categories. Where a field shows that a column is no numbers (or no times) after all, the text is read again: at
-// most twice, from its start when r can seek, else from a copy of its packed bytes.
+// Fields become numbers as they are read, so memory is that of the table and of the distinct
+// categories. Where a field shows that a column is no numbers (or no times) after all, the text
+// is read again: at most twice, from its start when r can seek, else from a copy of its packed
+// bytes.
 func ReadCSV(r io.Reader, o Options) (*Frame, error) {
 	o.defaults()
 	src, ok := r.(io.ReadSeeker)
@@ -129,7 +134,12 @@ func (p *pass) read(r io.Reader) (*Frame, error) {
 		}
 		if f.Rows++; int64(f.Rows)*int64(len(builders)) > p.o.MaxCells {
 			line, _ := c.FieldPos(0)
-			return nil, &Error{Line: line, Column: 1, Name: builders[0].name, Err: fmt.Errorf("more than %d cells (%d columns): %w", p.o.MaxCells, len(builders), ErrTooLarge)}
+			return nil, &Error{
+				Line:   line,
+				Column: 1,
+				Name:   builders[0].name,
+				Err:    fmt.Errorf("more than %d cells (%d columns): %w", p.o.MaxCells, len(builders), ErrTooLarge),
+			}
 		}
 		for j, field := range record {
 			if err := builders[j].add(field, f.Rows-1); err != nil {
@@ -150,14 +160,23 @@ func (p *pass) read(r io.Reader) (*Frame, error) {
 
 func (p *pass) builders(header []string) ([]builder, error) {
 	if len(header) > p.o.MaxColumns {
-		return nil, &Error{Line: 1, Column: p.o.MaxColumns + 1, Err: fmt.Errorf("%d columns, at most %d: %w", len(header), p.o.MaxColumns, ErrTooLarge)}
+		return nil, &Error{
+			Line:   1,
+			Column: p.o.MaxColumns + 1,
+			Err:    fmt.Errorf("%d columns, at most %d: %w", len(header), p.o.MaxColumns, ErrTooLarge),
+		}
 	}
 	builders := make([]builder, len(header))
 	seen := map[string]bool{}
 	for j, name := range header {
 		name = strings.Clone(strings.TrimPrefix(name, "\ufeff"))
 		if name == "" || seen[name] {
-			return nil, &Error{Line: 1, Column: j + 1, Name: name, Err: errors.New("a column needs a name of its own")}
+			return nil, &Error{
+				Line:   1,
+				Column: j + 1,
+				Name:   name,
+				Err:    errors.New("a column needs a name of its own"),
+			}
 		}
 		seen[name] = true
 		b := builder{o: p.o, name: name, c: Column{Name: name}}
@@ -203,7 +222,8 @@ func place(c *csv.Reader, err error) error {
 	return err
 }
 
-// limit fails when more than left bytes come, since a small gzip file may unpack to any size, or more than max of them without a line break outside quotes, since a record is held in memory.
+// limit fails when more than left bytes come, since a small gzip file may unpack to any size, or
+// more than max of them without a line break outside quotes, since a record is held in memory.
 type limit struct {
 	r         io.Reader
 	left      int64

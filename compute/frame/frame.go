@@ -23,7 +23,8 @@ const NoTime = math.MinInt64
 // String returns the type's name.
 func (t Type) String() string { return [...]string{"number", "category", "time"}[t] }
 
-// Column is a named column. Values holds numbers and category indices, Times holds times; the other is nil.
+// Column is a named column. Values holds numbers and category indices, Times holds times; the
+// other is nil.
 type Column struct {
 	Name       string
 	Type       Type
@@ -72,7 +73,8 @@ func (f *Frame) Column(name string) (*Column, error) {
 	return nil, fmt.Errorf("frame: no column %q", name)
 }
 
-// Matrix returns the numbers and category indices of columns, one row after the other, as trainers want them. Missing values are NaN.
+// Matrix returns the numbers and category indices of columns, one row after the other, as
+// trainers want them. Missing values are NaN.
 func (f *Frame) Matrix(names ...string) ([]float64, error) {
 	x := make([]float64, f.Rows*len(names))
 	for j, name := range names {
@@ -90,7 +92,8 @@ func (f *Frame) Matrix(names ...string) ([]float64, error) {
 	return x, nil
 }
 
-// Frequent returns up to most categories, the most frequent first; of equals the one that came first. Nil when the column does not hold categories.
+// Frequent returns up to most categories, the most frequent first; of equals the one that came
+// first. Nil when the column does not hold categories.
 func (c *Column) Frequent(most int) []string {
 	if c.Type != Category {
 		return nil
@@ -112,7 +115,8 @@ func (c *Column) Frequent(most int) []string {
 	return names
 }
 
-// Append adds the rows of another table, whose columns may stand in another order. Categories that are new come after the known ones.
+// Append adds the rows of another table, whose columns may stand in another order. Categories
+// that are new come after the known ones.
 func (f *Frame) Append(g *Frame) error {
 	for i := range f.Columns {
 		c := &f.Columns[i]

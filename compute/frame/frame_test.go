@@ -96,7 +96,8 @@ func (e *endless) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestReadCSVIsBounded feeds what would fill any memory: a line without end, a quote that is never closed, columns, cells and categories without number.
+// TestReadCSVIsBounded feeds what would fill any memory: a line without end, a quote that is
+// never closed, columns, cells and categories without number.
 func TestReadCSVIsBounded(t *testing.T) {
 	var wide strings.Builder
 	for i := range 5000 {
@@ -137,7 +138,8 @@ func (s *seekable) Read(p []byte) (int, error) {
 
 func (s *seekable) Seek(int64, int) (int64, error) { return 0, nil }
 
-// TestReadCSVChangesItsMind holds that a column is what all of its fields are, however late the one comes that decides, also from a stream that cannot seek.
+// TestReadCSVChangesItsMind holds that a column is what all of its fields are, however late the
+// one comes that decides, also from a stream that cannot seek.
 func TestReadCSVChangesItsMind(t *testing.T) {
 	text := "number,time,mixed,late\n1,2020-01-01,1,\n2,2020-01-02,2020-01-02,\n3,,07,x\n"
 	for name, r := range map[string]io.Reader{"file": strings.NewReader(text), "pipe": io.MultiReader(strings.NewReader(text))} {

@@ -10,8 +10,9 @@ import (
 	"skerry.dev/compute/frame"
 )
 
-// TestAgainstKnownFigures trains on public tables by the hash split of their README and compares with the histogram booster in
-// tabular/baselines.csv: hgb has MAE 2.4406 on ccpp (xgb 2.2725) and log loss 0.0592 on ai4i2020.
+// TestAgainstKnownFigures trains on public tables by the hash split of their README and compares
+// with the histogram booster in tabular/baselines.csv: hgb has MAE 2.4406 on ccpp (xgb 2.2725)
+// and log loss 0.0592 on ai4i2020.
 func TestAgainstKnownFigures(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
 	if dir == "" {

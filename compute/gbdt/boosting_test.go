@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// TestGOSSAndDART hold that both come close to plain boosting on an easy table, differ from it, repeat bit for bit for every number of threads, and that the trainer's own loss is the final ensemble's: DART changes earlier
-// trees up to the end.
+// TestGOSSAndDART hold that both come close to plain boosting on an easy table, differ from it,
+// repeat bit for bit for every number of threads, and that the trainer's own loss is the final
+// ensemble's: DART changes earlier trees up to the end.
 func TestGOSSAndDART(t *testing.T) {
 	const rows, cols = 2000, 4
 	x, y := table(rand.New(rand.NewPCG(61, 1)), rows, cols)
@@ -84,7 +85,8 @@ func lossOf(t testing.TB, m *Model, d Data, x []float64, cols int, o Objective) 
 	return sum / float64(len(d.Valid))
 }
 
-// TestDARTDrops holds what dropping does to the trees: with every earlier tree dropped in every round, all trees of a constant leaf end up sharing what one would do.
+// TestDARTDrops holds what dropping does to the trees: with every earlier tree dropped in every
+// round, all trees of a constant leaf end up sharing what one would do.
 func TestDARTDrops(t *testing.T) {
 	x := make([]float64, 100)
 	y := make([]float64, 100)
@@ -93,7 +95,8 @@ func TestDARTDrops(t *testing.T) {
 			x[i], y[i] = 1, 8
 		}
 	}
-	// Each round sees no other tree, so it grows the whole correction, and all are scaled to a mean.
+	// Each round sees no other tree, so it grows the whole correction, and all are scaled to a
+	// mean.
 	p := Params{Boosting: DART, Rounds: 6, LearningRate: 1, Leaves: 2, DropRate: 1, DropSkip: 1e-300}
 	m := train(t, Data{X: matrix(t, x, 1), Y: y}, p)
 	if m.Ensemble.Trees() != 6 {

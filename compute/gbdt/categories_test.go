@@ -9,7 +9,8 @@ import (
 	"skerry.dev/compute/binned"
 )
 
-// mixed returns a table of rows that stand one after the other, in which categories says which columns hold codes.
+// mixed returns a table of rows that stand one after the other, in which categories says which
+// columns hold codes.
 func mixed(x []float64, categories ...bool) binned.Table {
 	t := binned.FromRows(x, len(categories))
 	for j, c := range categories {
@@ -31,8 +32,10 @@ func binnedRows(t testing.TB, fit, all binned.Table) *binned.Matrix {
 	return x
 }
 
-// TestFirstSplitOfCategories compares with every way to divide the categories in two. Fisher (1958) proves for squared loss that the best is a cut of their order by mean, which is all that the trainer looks at;
-// few categories, one of them against the rest, are compared with just these.
+// TestFirstSplitOfCategories compares with every way to divide the categories in two. Fisher
+// (1958) proves for squared loss that the best is a cut of their order by mean, which is all that
+// the trainer looks at; few categories, one of them against the rest, are compared with just
+// these.
 func TestFirstSplitOfCategories(t *testing.T) {
 	const tiny = 1e-12 // 0 means the default
 	for seed := range uint64(30) {
@@ -53,7 +56,8 @@ func TestFirstSplitOfCategories(t *testing.T) {
 			sumOf[int(x[i])/7] += v
 			n[int(x[i])/7]++
 		}
-		best := func(most int) (kept float64) { // the largest sum of squares over number that left sides of up to most categories can have
+		// the largest sum of squares over number that left sides of up to most categories can have
+		best := func(most int) (kept float64) {
 			for set := 1; set < 1<<levels-1; set++ {
 				if bits.OnesCount(uint(set)) > most {
 					continue
@@ -90,7 +94,8 @@ func TestFirstSplitOfCategories(t *testing.T) {
 	}
 }
 
-// TestUnseenCategoriesGoRight holds that NaN, codes that training did not have, and what is no code at all go where the others go, in the trainer and in the ensemble.
+// TestUnseenCategoriesGoRight holds that NaN, codes that training did not have, and what is no
+// code at all go where the others go, in the trainer and in the ensemble.
 func TestUnseenCategoriesGoRight(t *testing.T) {
 	const rows, trained = 900, 600
 	rng := rand.New(rand.NewPCG(52, 1))

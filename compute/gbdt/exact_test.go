@@ -30,7 +30,8 @@ func TestExp(t *testing.T) {
 	}
 }
 
-// TestPackingNeverOverflows sums the largest gradients and hessians that a packing was made for as often as the fullest bin can, and takes the sum apart again.
+// TestPackingNeverOverflows sums the largest gradients and hessians that a packing was made for
+// as often as the fullest bin can, and takes the sum apart again.
 func TestPackingNeverOverflows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(32, 1))
 	rows := []int{0, 1, 2, 3, 7, 8, 1 << 10, 1<<10 - 1, 1<<20 + 1, 1<<30 - 1, 1 << 30, 1<<31 - 2, 1<<31 - 1}
@@ -55,7 +56,8 @@ func TestPackingNeverOverflows(t *testing.T) {
 					if unit && h1 != 1 {
 						t.Fatalf("newPacking(%v, %v, %d, true): a row's hessian is %d", top, topH, n, h1)
 					}
-					// As exact as a half allows: 2^30 steps, or what so many rows leave of 32 bits and the sign.
+					// As exact as a half allows: 2^30 steps, or what so many rows leave of 32
+					// bits and the sign.
 					steps := max(1, min(math.Floor((1<<31)/float64(max(n, 1)))-1, 1<<30))
 					if !unit && top > 1e-280 && math.Abs(float64(g1)*p.scaleG-g) > top/steps {
 						t.Fatalf("newPacking(%v, %v, %d, false): gradient %v comes back as %v", top, topH, n, g, float64(g1)*p.scaleG)

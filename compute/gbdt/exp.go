@@ -2,7 +2,8 @@ package gbdt
 
 import "math"
 
-// blockRows is how many rows are taken at a time where the processor's vectors help: few enough that their numbers stay in its first cache.
+// blockRows is how many rows are taken at a time where the processor's vectors help: few enough
+// that their numbers stay in its first cache.
 const blockRows = 256
 
 // expAll replaces each value by exp of it.
@@ -30,8 +31,9 @@ func packLogistic(dst []int64, score, y, weight []float64, p *packer) {
 	}
 }
 
-// exp is e to the x for gradients: the same bits on every architecture, a relative error below 2e-11, and without a branch but the clamp to ±700. Gradients are rounded to far less.
-// x = (32k + j)·ln 2/32 + r: a table of 2^(j/32), a polynomial in r, and k added to the exponent.
+// exp is e to the x for gradients: the same bits on every architecture, a relative error below
+// 2e-11, and without a branch but the clamp to ±700. Gradients are rounded to far less. x = (32k +
+// j)·ln 2/32 + r: a table of 2^(j/32), a polynomial in r, and k added to the exponent.
 func exp(x float64) float64 {
 	x = min(max(x, -700), 700)
 	n := float64(x*(32/math.Ln2)) + roundMagic

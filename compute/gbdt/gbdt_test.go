@@ -61,7 +61,8 @@ func train(t testing.TB, d Data, p Params) *Model {
 	return m
 }
 
-// bruteForce returns the smallest squared error that one split of the rows can reach with at least minRows on each side.
+// bruteForce returns the smallest squared error that one split of the rows can reach with at
+// least minRows on each side.
 func bruteForce(x, y []float64, cols, minRows int) float64 {
 	best := math.Inf(1)
 	sse := func(rows []int) float64 {
@@ -144,8 +145,8 @@ func TestQuantileMatchesSorting(t *testing.T) {
 	}
 }
 
-// TestQuantileLeaves holds that a leaf of quantile loss is the quantile of its residuals: with one tree and rate 1 the prediction is that of the rows
-// that share the leaf.
+// TestQuantileLeaves holds that a leaf of quantile loss is the quantile of its residuals: with
+// one tree and rate 1 the prediction is that of the rows that share the leaf.
 func TestQuantileLeaves(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 1))
 	x, y := table(rng, 400, 2)
@@ -154,7 +155,8 @@ func TestQuantileLeaves(t *testing.T) {
 		if weighted {
 			d.Weight = make([]float64, len(y))
 			for i := range d.Weight {
-				d.Weight[i] = 2 // equal weights choose an order statistic next to the interpolated quantile
+				// equal weights choose an order statistic next to the interpolated quantile
+				d.Weight[i] = 2
 			}
 		}
 		m := train(t, d, Params{Objective: Quantile, Alpha: 0.8, Rounds: 1, LearningRate: 1, Leaves: 6})
@@ -257,7 +259,8 @@ func TestObjectivesLearn(t *testing.T) {
 	}
 }
 
-// TestScoresMatchEnsemble holds that what the trainer believes of its validation rows is what the packed ensemble predicts.
+// TestScoresMatchEnsemble holds that what the trainer believes of its validation rows is what the
+// packed ensemble predicts.
 func TestScoresMatchEnsemble(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 1))
 	x, y := table(rng, 1000, 3)

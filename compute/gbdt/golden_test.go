@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// goldenTable is a table of whole numbers, fractions, NaN, categories and weights whose bits are the same on every architecture: integers, divisions, and ensemble.Exp, which promises it.
+// goldenTable is a table of whole numbers, fractions, NaN, categories and weights whose bits are
+// the same on every architecture: integers, divisions, and ensemble.Exp, which promises it.
 func goldenTable(t testing.TB) Data {
 	const rows, cols = 1200, 6
 	rng := rand.New(rand.NewPCG(81, 1))
@@ -50,7 +51,9 @@ func goldenTable(t testing.TB) Data {
 	return d
 }
 
-// TestGolden holds that the bytes of a model are these, whatever the architecture: products are rounded before they are added, and exponentials and logarithms are our own. Run it as 386 and, under an emulator, as arm64:
+// TestGolden holds that the bytes of a model are these, whatever the architecture: products are
+// rounded before they are added, and exponentials and logarithms are our own. Run it as 386 and,
+// under an emulator, as arm64:
 //
 //	GOARCH=386 go test ./compute/gbdt -run Golden
 //	GOARCH=arm64 go test -exec qemu-aarch64 ./compute/gbdt -run Golden

@@ -47,11 +47,12 @@ type grower struct {
 	parts  []histogram // of the rows of all goroutines but the first
 	spare  []int32
 	spareG []int64
-	store  []uint8 // the rows of each leaf side by side, as in grown.rows, and behind them room for as many again
-	cols   []int
-	pk     packing
-	unit   bool // hessians count rows
-	bins   int  // of all columns
+	// the rows of each leaf side by side, as in grown.rows, and behind them room for as many again
+	store []uint8
+	cols  []int
+	pk    packing
+	unit  bool // hessians count rows
+	bins  int  // of all columns
 
 	inOrder bool // the rows of the tree's root are read where they stand in the matrix
 }
@@ -76,7 +77,8 @@ const parallelWork = 1 << 14
 // partitionRows is the least number of rows that is worth a goroutine to divide.
 const partitionRows = 1 << 12
 
-// tree grows a tree on rows with these packed gradients, both of which it reorders, looking at cols only.
+// tree grows a tree on rows with these packed gradients, both of which it reorders, looking at
+// cols only.
 func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit bool) *grown {
 	g.cols, g.pk, g.unit = cols, pk, unit
 	if len(g.spare) < len(rows) {
@@ -86,7 +88,8 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 	if want := 2 * len(rows) * g.x.Stride; len(g.store) < want {
 		g.store = make([]uint8, want+binned.Slack)[:want]
 	}
-	g.inOrder = int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1 // all from the first to the last: rows ascend
+	// all from the first to the last: rows ascend
+	g.inOrder = int(rows[len(rows)-1])-int(rows[0]) == len(rows)-1
 	root := leaf{to: len(rows), hist: g.take(), lo: math.Inf(-1), hi: math.Inf(1), l2: g.p.L2 / pk.scaleH}
 	root.sum = g.total(packed)
 	g.search(t, &root, nil)
@@ -109,7 +112,9 @@ func (g *grower) tree(rows []int32, cols []int, packed []int64, pk packing, unit
 		l.hist = nil
 		t.nodes[l.node].cover = float64(l.to - l.from)
 		if len(t.leaves) == 1 {
-			break // a constant: the first scores are the best there is, and a class of a few rows has hardly a hessian to divide by
+			// a constant: the first scores are the best there is, and a class of a few rows has
+			// hardly a hessian to divide by
+			break
 		}
 		n := g.node(l)
 		t.nodes[l.node].value = n.value(l.sum, l.l2) * pk.scaleG / pk.scaleH
@@ -185,8 +190,22 @@ func (g *grower) divide(t *grown, at int) {
 	mid := g.partition(t, &l, leftFirst) + l.from
 	li, ri := len(t.nodes), len(t.nodes)+1
 	t.nodes = append(t.nodes, treeNode{}, treeNode{})
-	t.nodes[l.node] = treeNode{split: b, left: li, right: ri, gain: b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2}
-	left := leaf{node: li, from: l.from, to: mid, depth: l.depth + 1, sum: b.left, lo: l.lo, hi: l.hi, l2: max(b.l2, g.p.L2/g.pk.scaleH)}
+	t.nodes[l.node] = treeNode{
+		split: b,
+		left:  li,
+		right: ri,
+		gain:  b.gain * g.pk.scaleG * g.pk.scaleG / g.pk.scaleH / 2,
+	}
+	left := leaf{
+		node:  li,
+		from:  l.from,
+		to:    mid,
+		depth: l.depth + 1,
+		sum:   b.left,
+		lo:    l.lo,
+		hi:    l.hi,
+		l2:    max(b.l2, g.p.L2/g.pk.scaleH),
+	}
 	right := left
 	right.node, right.from, right.to, right.sum = ri, mid, l.to, l.sum.minus(b.left)
 	if !leftFirst {
@@ -205,7 +224,8 @@ func (g *grower) divide(t *grown, at int) {
 	if left.to-left.from > right.to-right.from {
 		small, large = large, small
 	}
-	// Children too small or too deep to split again need no histogram, and the sibling's is the difference.
+	// Children too small or too deep to split again need no histogram, and the sibling's is the
+	// difference.
 	if len(t.leaves)+1 < g.p.Leaves && g.splittable(large) {
 		small.hist, large.hist = g.take(), l.hist
 		l.hist = nil
@@ -220,8 +240,9 @@ func (g *grower) splittable(l *leaf) bool {
 	return l.to-l.from >= 2*g.p.MinRows && (g.p.MaxDepth == 0 || l.depth < g.p.MaxDepth)
 }
 
-// search builds the histogram of a leaf from its rows, subtracts it from that of its sibling, which holds the parent's, and finds the best split of both. sibling may be nil. First each goroutine counts
-// its share of the rows, then it finishes its share of the columns.
+// search builds the histogram of a leaf from its rows, subtracts it from that of its sibling,
+// which holds the parent's, and finds the best split of both. sibling may be nil. First each
+// goroutine counts its share of the rows, then it finishes its share of the columns.
 func (g *grower) search(t *grown, l, sibling *leaf) {
 	rows := t.rows[l.from:l.to]
 	draw := g.drawColumns()
@@ -280,8 +301,10 @@ func (g *grower) search(t *grown, l, sibling *leaf) {
 	}
 }
 
-// count fills h with the sums over the rows of a leaf at from to to-1, for the columns of the tree. Rows of a leaf lie scattered over a matrix larger than the caches, so that to fetch one costs more than to
-// count it: the first split copies them to stand side by side (drawn rows: the first count does), and partition keeps them so.
+// count fills h with the sums over the rows of a leaf at from to to-1, for the columns of the
+// tree. Rows of a leaf lie scattered over a matrix larger than the caches, so that to fetch one
+// costs more than to count it: the first split copies them to stand side by side (drawn rows: the
+// first count does), and partition keeps them so.
 func (g *grower) count(h histogram, t *grown, l *leaf, from, to int) {
 	for _, j := range g.cols {
 		clear(h.column(j)[:g.x.Bins(j)+1])
@@ -334,7 +357,8 @@ func (g *grower) column(n *node, j int, h *[histBins]int64, draw []bool) split {
 	return g.numbers(n, j, h)
 }
 
-// partition moves the rows of a leaf that go to one side of its split, left or else right, to the front, keeping the order on both sides, and returns their number.
+// partition moves the rows of a leaf that go to one side of its split, left or else right, to the
+// front, keeping the order on both sides, and returns their number.
 func (g *grower) partition(t *grown, l *leaf, left bool) int {
 	rows, packed, stride := t.rows[l.from:l.to], t.packed[l.from:l.to], g.x.Stride
 	front, spare := l.from*stride, len(t.rows)*stride // in store
@@ -378,8 +402,10 @@ func (g *grower) partition(t *grown, l *leaf, left bool) int {
 	return n
 }
 
-// halve moves rows, their gradients and their bins: those with side 1 to the front of rows and packed and to store[front:], the others to spare, spareG and store[back:]. There is no branch to predict: rows and gradients are
-// written to both places, of which one advances, bins to a place that is computed. src, where the bins are, may be store[front:].
+// halve moves rows, their gradients and their bins: those with side 1 to the front of rows and
+// packed and to store[front:], the others to spare, spareG and store[back:]. There is no branch
+// to predict: rows and gradients are written to both places, of which one advances, bins to a
+// place that is computed. src, where the bins are, may be store[front:].
 func halve(rows, spare []int32, packed, spareG []int64, src, store []uint8, front, back, words, feature int, side *[histBins]uint8) int {
 	if hasVectors && len(rows) > 0 && (words == 2 || words == 4 || words == 8) {
 		return halveVector(rows, spare, packed, spareG, src, store, front, back, words, feature, side)

@@ -12,22 +12,25 @@ type histogram []int64
 
 const histBins = 256
 
-// newHistogram makes room for one sum more than there are: a pointer that has passed the last column must still point into it.
+// newHistogram makes room for one sum more than there are: a pointer that has passed the last
+// column must still point into it.
 func newHistogram(cols int) histogram { return make(histogram, cols*histBins+1)[:cols*histBins] }
 
 func (h histogram) column(j int) *[histBins]int64 {
 	return (*[histBins]int64)(h[j*histBins:])
 }
 
-// packing says how a gradient and a hessian share an int64: round(g/scaleG)<<shift + round(h/scaleH). The sums of a bin are packed the same way. They cannot overflow, since
-// neither half does for the fullest bin there is; sums over bins are taken apart first.
+// packing says how a gradient and a hessian share an int64: round(g/scaleG)<<shift +
+// round(h/scaleH). The sums of a bin are packed the same way. They cannot overflow, since neither
+// half does for the fullest bin there is; sums over bins are taken apart first.
 type packing struct {
 	scaleG, scaleH float64
 	shift          uint
 	mask           int64
 }
 
-// newPacking finds the finest scales for gradients up to topG, hessians up to topH and bins of up to rows rows. With unit set hessians are whole numbers of rows.
+// newPacking finds the finest scales for gradients up to topG, hessians up to topH and bins of up
+// to rows rows. With unit set hessians are whole numbers of rows.
 func newPacking(topG, topH float64, rows int, unit bool) packing {
 	var p packing
 	n := float64(max(rows, 1))
@@ -54,7 +57,8 @@ func newPacking(topG, topH float64, rows int, unit bool) packing {
 func (p *packing) gradient(v int64) int64 { return v >> p.shift }
 func (p *packing) hessian(v int64) int64  { return v & p.mask }
 
-// roundMagic is 1.5·2⁵²: adding it leaves a whole number in the low bits, rounded half to even, for values below 2⁵¹.
+// roundMagic is 1.5·2⁵²: adding it leaves a whole number in the low bits, rounded half to even,
+// for values below 2⁵¹.
 const roundMagic = 3 << 51
 
 func round(x float64) int64 {
@@ -102,7 +106,8 @@ func fullest(x *binned.Matrix, threads int) int {
 	return top
 }
 
-// gatherRows is how many rows are copied together before they are counted: few enough to be counted out of the first cache.
+// gatherRows is how many rows are copied together before they are counted: few enough to be
+// counted out of the first cache.
 const gatherRows = 256
 
 // gather copies rows of words 8-byte words.
@@ -117,8 +122,10 @@ func gather(dst, src []uint8, words int, rows []int32) {
 	}
 }
 
-// count is the innermost loop of training: for each row 8 bins per load, one read-modify-write each, and no bounds checks. That is sound because a bin is a byte and every column has 256 of
-// them, and because a row ends with a whole word (binned.Matrix). What pointers walk has room behind its end, so that none ever points outside.
+// count is the innermost loop of training: for each row 8 bins per load, one read-modify-write
+// each, and no bounds checks. That is sound because a bin is a byte and every column has 256 of
+// them, and because a row ends with a whole word (binned.Matrix). What pointers walk has room
+// behind its end, so that none ever points outside.
 func count(h histogram, rows []uint8, stride int, packed []int64, from, to int) {
 	first := unsafe.Pointer(&h[from*histBins])
 	row := unsafe.Add(unsafe.Pointer(unsafe.SliceData(rows)), from)

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/binned"
 )
 
-// TestShrunkLeaves holds the formula of a leaf, −shrink(G, L1) / (H + L2), on two groups of rows that a column divides.
+// TestShrunkLeaves holds the formula of a leaf, −shrink(G, L1) / (H + L2), on two groups of rows
+// that a column divides.
 func TestShrunkLeaves(t *testing.T) {
 	x, y := make([]float64, 90), make([]float64, 90)
 	for i := range x {
@@ -59,7 +60,9 @@ func predict1(t testing.TB, m *Model, x ...float64) float64 {
 	return dst[0]
 }
 
-// TestTwiceIsWeightTwo holds that a row given twice counts as one of weight 2. Rows of a weight count as their share of the hessians, so MinRows is 1 and MinHessian says how small a leaf may be.
+// TestTwiceIsWeightTwo holds that a row given twice counts as one of weight 2. Rows of a weight
+// count as their share of the hessians, so MinRows is 1 and MinHessian says how small a leaf may
+// be.
 func TestTwiceIsWeightTwo(t *testing.T) {
 	const rows, cols = 500, 3
 	x, y := table(rand.New(rand.NewPCG(41, 1)), rows, cols)
@@ -99,14 +102,16 @@ func TestTwiceIsWeightTwo(t *testing.T) {
 			t.Fatalf("%s: %d nodes", o, a.Ensemble.Nodes())
 		}
 		for i := range rows {
-			if va, vb := predict1(t, a, x[i*cols:(i+1)*cols]...), predict1(t, b, x[i*cols:(i+1)*cols]...); math.Abs(va-vb) > 1e-6*max(1, math.Abs(va)) { // gradients are rounded to 2^-30 of the largest
+			// gradients are rounded to 2^-30 of the largest
+			if va, vb := predict1(t, a, x[i*cols:(i+1)*cols]...), predict1(t, b, x[i*cols:(i+1)*cols]...); math.Abs(va-vb) > 1e-6*max(1, math.Abs(va)) {
 				t.Fatalf("%s: row %d is predicted %v with weights and %v with rows twice", o, i, va, vb)
 			}
 		}
 	}
 }
 
-// TestEqualWeightsChangeNothing holds that the scale of weights is no matter where nothing is added to the hessians.
+// TestEqualWeightsChangeNothing holds that the scale of weights is no matter where nothing is
+// added to the hessians.
 func TestEqualWeightsChangeNothing(t *testing.T) {
 	x, y := table(rand.New(rand.NewPCG(42, 1)), 400, 3)
 	plain := train(t, Data{X: matrix(t, x, 3), Y: y}, Params{Rounds: 10})
@@ -124,7 +129,8 @@ func TestEqualWeightsChangeNothing(t *testing.T) {
 	}
 }
 
-// TestConstantTarget holds that there is nothing to learn from a constant, and that the model says it.
+// TestConstantTarget holds that there is nothing to learn from a constant, and that the model
+// says it.
 func TestConstantTarget(t *testing.T) {
 	x, _ := table(rand.New(rand.NewPCG(43, 1)), 200, 2)
 	for _, c := range []struct {
@@ -156,7 +162,8 @@ func TestConstantTarget(t *testing.T) {
 	}
 }
 
-// TestRareClasses holds that a class of one row, and one that no row of Train has, leave predictions finite and small for it.
+// TestRareClasses holds that a class of one row, and one that no row of Train has, leave
+// predictions finite and small for it.
 func TestRareClasses(t *testing.T) {
 	const rows, cols = 600, 3
 	x, y := table(rand.New(rand.NewPCG(44, 1)), rows, cols)
@@ -230,7 +237,8 @@ func TestPoissonLearnsARate(t *testing.T) {
 	}
 }
 
-// TestSplitFraction holds that drawing features per split repeats, is not the same as looking at all, and still finds what matters.
+// TestSplitFraction holds that drawing features per split repeats, is not the same as looking at
+// all, and still finds what matters.
 func TestSplitFraction(t *testing.T) {
 	const rows, cols = 1500, 6
 	x, y := table(rand.New(rand.NewPCG(46, 1)), rows, cols)
@@ -259,7 +267,8 @@ func TestSplitFraction(t *testing.T) {
 	}
 }
 
-// TestFirstSplitWithPenalties compares the first split with the best of all by the formula of its gain, in which L1, L2, MinHessian and weights count.
+// TestFirstSplitWithPenalties compares the first split with the best of all by the formula of its
+// gain, in which L1, L2, MinHessian and weights count.
 func TestFirstSplitWithPenalties(t *testing.T) {
 	changed := 0
 	for seed := range uint64(20) {

@@ -7,7 +7,9 @@ import (
 	"testing"
 )
 
-// TestMonotone holds that predictions never fall with the first feature and never rise with the second, over a grid that also has missing values, on a table that tempts them to: the target goes both ways with each.
+// TestMonotone holds that predictions never fall with the first feature and never rise with the
+// second, over a grid that also has missing values, on a table that tempts them to: the target
+// goes both ways with each.
 func TestMonotone(t *testing.T) {
 	const rows, cols = 800, 4
 	rng := rand.New(rand.NewPCG(11, 1))

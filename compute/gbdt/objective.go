@@ -18,9 +18,11 @@ const (
 	Absolute Objective = "absolute" // |y−s|; leaves are medians
 	Quantile Objective = "quantile" // pinball loss at Alpha; leaves are quantiles
 	Huber    Objective = "huber"    // squared up to Delta, linear beyond
-	Poisson  Objective = "poisson"  // counts y ≥ 0 with mean exp(s); the ensemble's output is the mean
-	Logistic Objective = "logistic" // log loss of two classes; the ensemble's output is the probability of class 1
-	Softmax  Objective = "softmax"  // log loss of Classes classes; one tree per class and round
+	// counts y ≥ 0 with mean exp(s); the ensemble's output is the mean
+	Poisson Objective = "poisson"
+	// log loss of two classes; the ensemble's output is the probability of class 1
+	Logistic Objective = "logistic"
+	Softmax  Objective = "softmax" // log loss of Classes classes; one tree per class and round
 )
 
 // classes returns how many classes the targets must come from, 0 when they are numbers.
@@ -41,11 +43,13 @@ type objective interface {
 	constant() bool // the hessian of every row is its weight
 	// prepare is called once per round, bound and pack then for every output.
 	prepare(d *Data, rows []int32, score [][]float64, threads int)
-	// bound returns the largest gradient and hessian that a row can have, or has, without its weight.
+	// bound returns the largest gradient and hessian that a row can have, or has, without its
+	// weight.
 	bound(d *Data, rows []int32, score []float64, threads int) (g, h float64)
 	// pack writes the packed gradient of rows[k] to dst[k].
 	pack(dst []int64, d *Data, rows []int32, k int, score []float64, p packer)
-	// renew returns the best leaf value for rows, when it is not the Newton step. buf is scratch space.
+	// renew returns the best leaf value for rows, when it is not the Newton step. buf is scratch
+	// space.
 	renew(d *Data, rows []int32, score, buf []float64) (v float64, scratch []float64, done bool)
 	loss(d *Data, rows []int32, score [][]float64) float64
 }
@@ -53,7 +57,10 @@ type objective interface {
 func (o Objective) bind(p *Params) (objective, error) {
 	switch o {
 	case Squared:
-		return &numeric{grad: func(r float64) float64 { return -r }, cost: func(r float64) float64 { return float64(r * r) }}, nil
+		return &numeric{
+			grad: func(r float64) float64 { return -r },
+			cost: func(r float64) float64 { return float64(r * r) },
+		}, nil
 	case Absolute, Quantile:
 		a := p.Alpha
 		cost := func(r float64) float64 { return max(float64(a*r), float64((a-1)*r)) }
@@ -71,12 +78,16 @@ func (o Objective) bind(p *Params) (objective, error) {
 		}}, nil
 	case Huber:
 		delta := p.Delta
-		return &numeric{top: delta, grad: func(r float64) float64 { return -min(max(r, -delta), delta) }, cost: func(r float64) float64 {
-			if a := math.Abs(r); a > delta {
-				return float64(delta * (a - float64(delta/2)))
-			}
-			return float64(float64(r*r) / 2)
-		}}, nil
+		return &numeric{
+			top:  delta,
+			grad: func(r float64) float64 { return -min(max(r, -delta), delta) },
+			cost: func(r float64) float64 {
+				if a := math.Abs(r); a > delta {
+					return float64(delta * (a - float64(delta/2)))
+				}
+				return float64(float64(r*r) / 2)
+			},
+		}, nil
 	case Poisson:
 		return poisson{}, nil
 	case Logistic:
@@ -119,7 +130,8 @@ func largest(rows []int32, threads int, f func(i int32) float64) float64 {
 	return top
 }
 
-// numeric is a loss of the residual r = y − s. quantile, when not 0, is the quantile of residuals that is a leaf's best value; top is the largest gradient, 0 when there is no bound.
+// numeric is a loss of the residual r = y − s. quantile, when not 0, is the quantile of residuals
+// that is a leaf's best value; top is the largest gradient, 0 when there is no bound.
 type numeric struct {
 	quantile, top float64
 	grad, cost    func(r float64) float64 // with respect to s; cost of one row
@@ -194,7 +206,8 @@ func (newton) renew(_ *Data, _ []int32, _, buf []float64) (float64, []float64, b
 	return 0, buf, false
 }
 
-// poisson models log(mean). Its hessian is taken e^0.7 times too large, which keeps steps from overshooting (as LightGBM and XGBoost do).
+// poisson models log(mean). Its hessian is taken e^0.7 times too large, which keeps steps from
+// overshooting (as LightGBM and XGBoost do).
 type poisson struct{ newton }
 
 const poissonGuard = 0.7

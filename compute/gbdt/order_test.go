@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestRowsInAnyOrder holds that the order of Train says nothing: not even when its first and last rows are as far apart as if it held all between.
+// TestRowsInAnyOrder holds that the order of Train says nothing: not even when its first and last
+// rows are as far apart as if it held all between.
 func TestRowsInAnyOrder(t *testing.T) {
 	x, y := table(rand.New(rand.NewPCG(21, 1)), 400, 3)
 	d := Data{X: matrix(t, x, 3), Y: y}
@@ -29,7 +30,8 @@ func TestRowsInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestRowsOnlyOnce holds that a row that is listed twice, whose scores would be added to twice, is refused.
+// TestRowsOnlyOnce holds that a row that is listed twice, whose scores would be added to twice,
+// is refused.
 func TestRowsOnlyOnce(t *testing.T) {
 	x, y := table(rand.New(rand.NewPCG(23, 1)), 100, 2)
 	for name, d := range map[string]Data{
@@ -42,7 +44,8 @@ func TestRowsOnlyOnce(t *testing.T) {
 	}
 }
 
-// TestWeightsOfOtherRowsDoNotCount holds that weights of rows that are in neither Train nor Valid change nothing.
+// TestWeightsOfOtherRowsDoNotCount holds that weights of rows that are in neither Train nor Valid
+// change nothing.
 func TestWeightsOfOtherRowsDoNotCount(t *testing.T) {
 	x, y := table(rand.New(rand.NewPCG(24, 1)), 300, 2)
 	var want []byte

@@ -16,8 +16,12 @@ type Boosting string
 // The ways to boost.
 const (
 	Gradient Boosting = "gbdt" // every tree corrects those before it
-	GOSS     Boosting = "goss" // the same on the rows with the largest gradients and a weighted sample of the others (Ke et al. 2017)
-	DART     Boosting = "dart" // a tree corrects those before it but some dropped ones, and is scaled down with them (Rashmi and Gilad-Bachrach 2015); no early stopping
+	// the same on the rows with the largest gradients and a weighted sample of the others (Ke et
+	// al. 2017)
+	GOSS Boosting = "goss"
+	// a tree corrects those before it but some dropped ones, and is scaled down with them (Rashmi
+	// and Gilad-Bachrach 2015); no early stopping
+	DART Boosting = "dart"
 )
 
 // Params of a training. The zero value of a field is its documented default.
@@ -31,23 +35,30 @@ type Params struct {
 	LearningRate float64 // default 0.1
 	Leaves       int     // of a tree, at least 2; default 31
 	MaxDepth     int     // default 0: no limit
-	MinRows      int     // rows of a leaf; default 20. With a weight or a hessian that differs between rows it is estimated from the hessian's share.
-	MinHessian   float64 // sum of hessians (weights, for most objectives) of a leaf; default 1e-3
-	L1           float64 // taken from the absolute sum of gradients; default 0
-	L2           float64 // added to the sum of hessians; default 0
-	MinGain      float64 // a split must lower the loss by more; default 0
+	// rows of a leaf; default 20. With a weight or a hessian that differs between rows it is
+	// estimated from the hessian's share.
+	MinRows    int
+	MinHessian float64 // sum of hessians (weights, for most objectives) of a leaf; default 1e-3
+	L1         float64 // taken from the absolute sum of gradients; default 0
+	L2         float64 // added to the sum of hessians; default 0
+	MinGain    float64 // a split must lower the loss by more; default 0
 
-	OneHotCategories   int     // up to so many categories in a leaf each is tried against the rest; default 4
-	CategorySmooth     float64 // added to a category's rows when categories are sorted; default 10
-	CategoryRows       float64 // categories with fewer rows in a leaf go right; default CategorySmooth
-	CategoryGroup      float64 // rows between two places where sorted categories are divided; default 100
+	// up to so many categories in a leaf each is tried against the rest; default 4
+	OneHotCategories int
+	CategorySmooth   float64 // added to a category's rows when categories are sorted; default 10
+	// categories with fewer rows in a leaf go right; default CategorySmooth
+	CategoryRows float64
+	// rows between two places where sorted categories are divided; default 100
+	CategoryGroup      float64
 	CategoryL2         float64 // added to L2 where sorted categories are divided; default 10
 	CategoriesPerSplit int     // at most so many categories go left; default 32
 
 	RowFraction     float64 // rows drawn for each tree without replacement; default 1
 	FeatureFraction float64 // features drawn for each tree; default 1
 	SplitFraction   float64 // of these, drawn for each split; default 1
-	Monotone        []int8  // by feature: 1 predictions must not fall with it, -1 must not rise, 0 either; nil: none. Not for categories.
+	// by feature: 1 predictions must not fall with it, -1 must not rise, 0 either; nil: none. Not
+	// for categories.
+	Monotone []int8
 
 	Boosting  Boosting // default Gradient
 	GOSSTop   float64  // GOSS: share of the rows kept for their gradients; default 0.2
@@ -56,15 +67,18 @@ type Params struct {
 	DropMost  int      // DART: trees dropped at once; default 50
 	DropSkip  float64  // DART: probability of a round without dropping; default 0.5
 
-	EarlyStop int    // rounds without a better loss on Data.Valid after which training ends; default 0: never
+	// rounds without a better loss on Data.Valid after which training ends; default 0: never
+	EarlyStop int
 	Seed      uint64 // of the draws
 	Threads   int    // default 1; does not change the result
 
-	// Progress is called after every round with the loss on Data.Valid, NaN without such rows. Returning false ends the training.
+	// Progress is called after every round with the loss on Data.Valid, NaN without such rows.
+	// Returning false ends the training.
 	Progress func(round int, loss float64) bool
 }
 
-// Data is what to train on. Train and Valid are rows of X; both may share X so that folds need no copies.
+// Data is what to train on. Train and Valid are rows of X; both may share X so that folds need no
+// copies.
 type Data struct {
 	X      *binned.Matrix
 	Y      []float64 // one per row of X; class indices for Logistic (0, 1) and Softmax
@@ -183,10 +197,12 @@ func (d *Data) check(p *Params) error {
 	if len(d.Train) == 0 {
 		return errors.New("gbdt: no rows to train on")
 	}
-	if !slices.IsSorted(d.Train) { // what follows reads rows that ascend without a gap as they stand
+	// what follows reads rows that ascend without a gap as they stand
+	if !slices.IsSorted(d.Train) {
 		d.Train = slices.Sorted(slices.Values(d.Train))
 	}
-	seen := make([]bool, n) // scores are kept by row: one that stood twice would learn every tree twice
+	// scores are kept by row: one that stood twice would learn every tree twice
+	seen := make([]bool, n)
 	for _, rows := range [][]int32{d.Train, d.Valid} {
 		for _, i := range rows {
 			if i < 0 || int(i) >= n {

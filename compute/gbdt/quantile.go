@@ -20,7 +20,8 @@ func residualQuantile(d *Data, rows []int32, score []float64, q float64) float64
 	return quantile(v, q)
 }
 
-// quantile returns the q-quantile of v, interpolated between order statistics (type 7 of Hyndman and Fan 1996), and reorders v.
+// quantile returns the q-quantile of v, interpolated between order statistics (type 7 of Hyndman
+// and Fan 1996), and reorders v.
 func quantile(v []float64, q float64) float64 {
 	pos := float64(q * float64(len(v)-1))
 	k := int(pos)
@@ -32,8 +33,8 @@ func quantile(v []float64, q float64) float64 {
 	return a + float64((pos-float64(k))*(b-a))
 }
 
-// nth returns the k-th smallest value of v and reorders v so that nothing before it is larger and nothing after it smaller (Hoare's quickselect with
-// the median of three as pivot).
+// nth returns the k-th smallest value of v and reorders v so that nothing before it is larger and
+// nothing after it smaller (Hoare's quickselect with the median of three as pivot).
 func nth(v []float64, k int) float64 {
 	lo, hi := 0, len(v)-1
 	for lo < hi {
@@ -74,7 +75,8 @@ func nth(v []float64, k int) float64 {
 	return v[k]
 }
 
-// weightedQuantile returns the smallest residual at which the weights of those up to it reach the share q. It does not depend on the order of rows.
+// weightedQuantile returns the smallest residual at which the weights of those up to it reach the
+// share q. It does not depend on the order of rows.
 func weightedQuantile(d *Data, rows []int32, score []float64, q float64) float64 {
 	type pair struct {
 		r, w float64

@@ -6,7 +6,8 @@ import (
 	"slices"
 )
 
-// split is the best way found to divide a leaf. gain 0 means none. A split of numbers sends bins 1 to bin left; one of categories sends the bins in set left and everything else right.
+// split is the best way found to divide a leaf. gain 0 means none. A split of numbers sends bins
+// 1 to bin left; one of categories sends the bins in set left and everything else right.
 type split struct {
 	gain         float64 // decrease of the loss, twice, in units of scaleG²/scaleH
 	feature, bin int
@@ -35,7 +36,8 @@ func (s *split) table() (t [histBins]uint8) {
 	return t
 }
 
-// node is the leaf that is searched: its sums, what its sides must have, and the bounds of their values.
+// node is the leaf that is searched: its sums, what its sides must have, and the bounds of their
+// values.
 type node struct {
 	sum    sums
 	least  int64   // smallest sum of hessians of a side
@@ -72,7 +74,8 @@ func (n *node) at(s sums, w, l2 float64) float64 {
 	return -(float64(2*g*w) + float64((float64(s.h)+l2)*float64(w*w)))
 }
 
-// numbers finds the best split of a column of numbers: bins from the smallest values up, with missing values on either side.
+// numbers finds the best split of a column of numbers: bins from the smallest values up, with
+// missing values on either side.
 func (g *grower) numbers(n *node, j int, h *[histBins]int64) (best split) {
 	if g.p.Monotone != nil {
 		return g.bounded(n, j, h)
@@ -129,7 +132,8 @@ func (g *grower) numbers(n *node, j int, h *[histBins]int64) (best split) {
 	return best
 }
 
-// bounded is numbers for values that must lie within bounds and, where the column is monotone, in order.
+// bounded is numbers for values that must lie within bounds and, where the column is monotone, in
+// order.
 func (g *grower) bounded(n *node, j int, h *[histBins]int64) (best split) {
 	bins, missing := g.x.Bins(j), sums{g.pk.gradient(h[0]), g.pk.hessian(h[0])}
 	sign := g.p.Monotone[j]
@@ -175,8 +179,10 @@ type category struct {
 	order float64
 }
 
-// categories finds the best split of a column of categories. With few of them each is tried against the rest; otherwise they are sorted by their smoothed mean gradient, and prefixes from
-// both ends are tried (Fisher 1958; as LightGBM does it). Missing values and rare categories go right.
+// categories finds the best split of a column of categories. With few of them each is tried
+// against the rest; otherwise they are sorted by their smoothed mean gradient, and prefixes from
+// both ends are tried (Fisher 1958; as LightGBM does it). Missing values and rare categories go
+// right.
 func (g *grower) categories(n *node, j int, h *[histBins]int64) (best split) {
 	last := g.x.Bins(j) // the bin of all other categories
 	var room [histBins]category

@@ -9,7 +9,8 @@ import (
 	"skerry.dev/compute/binned"
 )
 
-// TestThreadsShareLargeTables holds that the model is the same when there are rows enough for leaves to be summed, counted and divided by several goroutines at once.
+// TestThreadsShareLargeTables holds that the model is the same when there are rows enough for
+// leaves to be summed, counted and divided by several goroutines at once.
 func TestThreadsShareLargeTables(t *testing.T) {
 	const rows, cols = 4*parallelWork + 17, 2
 	rng := rand.New(rand.NewPCG(101, 1))
@@ -38,7 +39,8 @@ func TestThreadsShareLargeTables(t *testing.T) {
 	}
 }
 
-// TestManyColumns holds that the counting of eight columns at a time, four, and one by one agree with sums one would do by hand.
+// TestManyColumns holds that the counting of eight columns at a time, four, and one by one agree
+// with sums one would do by hand.
 func TestManyColumns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(102, 1))
 	for cols := 1; cols <= 21; cols++ {
@@ -73,7 +75,8 @@ func TestManyColumns(t *testing.T) {
 	}
 }
 
-// TestPointersStayInside trains on shapes whose last row or column ends what was allocated. Under the race detector every pointer is checked; otherwise there is nothing to see.
+// TestPointersStayInside trains on shapes whose last row or column ends what was allocated. Under
+// the race detector every pointer is checked; otherwise there is nothing to see.
 func TestPointersStayInside(t *testing.T) {
 	rng := rand.New(rand.NewPCG(103, 1))
 	for _, cols := range []int{1, 4, 8, 13, 32} {

@@ -14,8 +14,9 @@ import (
 type Model struct {
 	Ensemble   *ensemble.Ensemble // with covers
 	Importance []float64          // gain by feature, adds up to 1 (or is all 0)
-	Rounds     int                // rounds kept: the best one on Valid when there was early stopping
-	Losses     []float64          // on Valid after each round run; empty without
+	// rounds kept: the best one on Valid when there was early stopping
+	Rounds int
+	Losses []float64 // on Valid after each round run; empty without
 }
 
 // trainer holds the state between rounds.
@@ -46,7 +47,13 @@ func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 	if err := d.check(&p); err != nil {
 		return nil, err
 	}
-	t := &trainer{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x67626474)), gains: make([]float64, d.X.Cols()), weight: 1}
+	t := &trainer{
+		Params: p,
+		d:      d,
+		rng:    rand.New(rand.NewPCG(p.Seed, 0x67626474)),
+		gains:  make([]float64, d.X.Cols()),
+		weight: 1,
+	}
 	var err error
 	if t.obj, err = p.Objective.bind(&p); err != nil {
 		return nil, err
@@ -111,7 +118,12 @@ func (t *trainer) run(ctx context.Context, base []float64) (*Model, error) {
 	}
 	m.Importance = normalised(t.gains)
 	var err error
-	m.Ensemble, err = ensemble.Build(ensemble.Spec{Inputs: t.d.X.Cols(), Link: t.obj.link(), Base: base, Covers: true}, trees[:m.Rounds*t.k])
+	m.Ensemble, err = ensemble.Build(ensemble.Spec{
+		Inputs: t.d.X.Cols(),
+		Link:   t.obj.link(),
+		Base:   base,
+		Covers: true,
+	}, trees[:m.Rounds*t.k])
 	return m, err
 }
 
@@ -207,10 +219,12 @@ func (t *trainer) drawCols() []int {
 	return cols
 }
 
-// amplify is what GOSS multiplies the gradients of the sampled rows with, so that they stand for all of them.
+// amplify is what GOSS multiplies the gradients of the sampled rows with, so that they stand for
+// all of them.
 func (t *trainer) amplify() float64 { return (1 - t.GOSSTop) / t.GOSSOther }
 
-// sampleByGradient keeps the rows with the largest gradients, draws from the others, multiplies the gradients of those, and returns the rows that are left out.
+// sampleByGradient keeps the rows with the largest gradients, draws from the others, multiplies
+// the gradients of those, and returns the rows that are left out.
 func (t *trainer) sampleByGradient(pk packing) (out []int32) {
 	n := len(t.rows)
 	top, other := max(1, int(t.GOSSTop*float64(n))), max(1, int(t.GOSSOther*float64(n)))
@@ -269,10 +283,12 @@ func (t *trainer) values(tree *grown, k int) {
 	}
 }
 
-// order moves renewed leaves so that they keep the monotone constraints, which the growing tree held for Newton steps only. It does as the grower does: where a constraint divides a node, the middle between what the
-// two sides would like best bounds the leaves on both of them.
+// order moves renewed leaves so that they keep the monotone constraints, which the growing tree
+// held for Newton steps only. It does as the grower does: where a constraint divides a node, the
+// middle between what the two sides would like best bounds the leaves on both of them.
 func (t *trainer) order(tree *grown, k int) {
-	from, to := make([]int, len(tree.nodes)), make([]int, len(tree.nodes)) // the rows of a node stand together
+	// the rows of a node stand together
+	from, to := make([]int, len(tree.nodes)), make([]int, len(tree.nodes))
 	for _, l := range tree.leaves {
 		from[l.node], to[l.node] = l.from, l.to
 	}
@@ -308,8 +324,10 @@ func (t *trainer) order(tree *grown, k int) {
 	}
 }
 
-// update adds the tree to the scores: through the partition for the rows it was grown on, which are in or some of them, by walking it for all others. The partition's rows are scattered, so each first learns its leaf, in a table small
-// enough for the cache, and the scores are then passed through in order.
+// update adds the tree to the scores: through the partition for the rows it was grown on, which
+// are in or some of them, by walking it for all others. The partition's rows are scattered, so
+// each first learns its leaf, in a table small enough for the cache, and the scores are then
+// passed through in order.
 func (t *trainer) update(tree *grown, k int, in, out []int32) {
 	score, value := t.score[k], make([]float64, len(tree.leaves))
 	for n, l := range tree.leaves {
@@ -375,7 +393,8 @@ func (t *trainer) drop() (rounds []int) {
 	return rounds
 }
 
-// scaleDown shares what the new tree corrects with the dropped ones: the new one counts 1/(d+1), each of them d/(d+1) of what it did.
+// scaleDown shares what the new tree corrects with the dropped ones: the new one counts 1/(d+1),
+// each of them d/(d+1) of what it did.
 func (t *trainer) scaleDown(tree *grown, k int, dropped []int) {
 	d := float64(len(dropped))
 	for _, r := range dropped {

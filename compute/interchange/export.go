@@ -17,10 +17,14 @@ import (
 	"skerry.dev/compute/neural"
 )
 
-// ExportONNX writes an artifact's pipeline and models as one ONNX graph with a float input of one row per prediction: "input", the raw inputs, when the pipeline looks at the newest row
-// alone; "features", the pipeline's columns, when it looks back, at the clock or calls a module. A regression or forecast gives "prediction" (and "lower" and "upper" where there are such models), a
-// classification "label" and "probabilities". Numbers are computed in double precision, so that a comparison falls as it does here for every input that is a float32.
-// It needs opset 17 and ai.onnx.ml 3; models with sets of categories or exponential outputs ai.onnx.ml 5, networks with GELU opset 20.
+// ExportONNX writes an artifact's pipeline and models as one ONNX graph with a float input of one
+// row per prediction: "input", the raw inputs, when the pipeline looks at the newest row alone;
+// "features", the pipeline's columns, when it looks back, at the clock or calls a module. A
+// regression or forecast gives "prediction" (and "lower" and "upper" where there are such
+// models), a classification "label" and "probabilities". Numbers are computed in double
+// precision, so that a comparison falls as it does here for every input that is a float32. It
+// needs opset 17 and ai.onnx.ml 3; models with sets of categories or exponential outputs
+// ai.onnx.ml 5, networks with GELU opset 20.
 func ExportONNX(a *artifact.Artifact) ([]byte, error) {
 	if err := a.Check(); err != nil {
 		return nil, fmt.Errorf("export onnx: %w", err)
@@ -317,7 +321,8 @@ func (w *onnxWriter) pipeline(p *feature.Pipeline) (string, error) {
 	return v, nil
 }
 
-// predictor computes a model from a tensor of doubles and returns the tensor of its outputs, doubles too.
+// predictor computes a model from a tensor of doubles and returns the tensor of its outputs,
+// doubles too.
 func (w *onnxWriter) predictor(x string, p artifact.Predictor) (string, error) {
 	switch p := p.(type) {
 	case *ensemble.Ensemble:
@@ -367,7 +372,8 @@ func (w *onnxWriter) linear(x string, m *linear.Model) string {
 	return w.link(w.node("Add", []string{s, w.row(bias)}), m.Link())
 }
 
-// network writes dense layers. An embedding is a dense layer over one column per category, so it is multiplied into the first layer.
+// network writes dense layers. An embedding is a dense layer over one column per category, so it
+// is multiplied into the first layer.
 func (w *onnxWriter) network(x string, n *neural.Network) (string, error) {
 	s := n.Spec()
 	layers := s.Layers
@@ -433,8 +439,9 @@ func (w *onnxWriter) clipped(x string, s neural.Spec) string {
 	return w.node("Where", []string{w.constant(typeBool, []int{1, s.Inputs}, keep), x, c})
 }
 
-// embed replaces every column with an embedding by one column per category and returns the first layer for these: its weights times the table, less the row of unknown
-// categories, which the bias holds.
+// embed replaces every column with an embedding by one column per category and returns the first
+// layer for these: its weights times the table, less the row of unknown categories, which the
+// bias holds.
 func (w *onnxWriter) embed(x string, s neural.Spec) (string, neural.Layer, error) {
 	old := s.Layers[0]
 	l := neural.Layer{Out: old.Out, Bias: slices.Clone(old.Bias), Norm: old.Norm, Activation: old.Activation}
@@ -583,7 +590,8 @@ func (w *onnxWriter) norm(x string, s chain.Stage, width int) string {
 	return w.node("Concat", parts, attrInt("axis", 1))
 }
 
-// trees writes an ensemble. tables holds, by column, which group every category belongs to: nodes then ask for groups.
+// trees writes an ensemble. tables holds, by column, which group every category belongs to: nodes
+// then ask for groups.
 func (w *onnxWriter) trees(x string, e *ensemble.Ensemble, tables map[int][]float64) string {
 	spec := e.Spec()
 	if spec.Round32 {
@@ -667,7 +675,8 @@ func truth(b bool) int64 {
 	return 0
 }
 
-// trees5 writes a TreeEnsemble of version 5, which knows sets; a leaf has one number there, so a tree with vector leaves is written once per output. Its output is double.
+// trees5 writes a TreeEnsemble of version 5, which knows sets; a leaf has one number there, so a
+// tree with vector leaves is written once per output. Its output is double.
 func (w *onnxWriter) trees5(x string, e *ensemble.Ensemble, trees []ensemble.Tree, tables map[int][]float64) string {
 	var roots, feat, yes, no, yesLeaf, noLeaf, track, targets []int64
 	var splits, modes, members, weights []float64

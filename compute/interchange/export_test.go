@@ -58,7 +58,8 @@ func must[T any](v T, err error) T {
 	return v
 }
 
-// randomTrees grows trees over inputs whose first is a category of 0 to 9; leaves are vectors when outputs is above 1.
+// randomTrees grows trees over inputs whose first is a category of 0 to 9; leaves are vectors
+// when outputs is above 1.
 func randomTrees(rng *rand.Rand, trees, inputs, outputs int, sets bool) []ensemble.Tree {
 	out := make([]ensemble.Tree, trees)
 	for t := range out {
@@ -242,7 +243,8 @@ func exportCases(t *testing.T) []exportCase {
 	return cases
 }
 
-// predictAll returns what the artifact's model gives for every row; nil where it cannot handle what is missing.
+// predictAll returns what the artifact's model gives for every row; nil where it cannot handle
+// what is missing.
 func (c *exportCase) predictAll(t *testing.T, a *artifact.Artifact, role artifact.Role) [][]float64 {
 	t.Helper()
 	m := &Model{Pipeline: a.Pipeline, Predictor: a.Models[role]}
@@ -275,7 +277,8 @@ func handlesNoMissing(a *artifact.Artifact, x []float64) bool {
 	return errors.Is(err, linear.ErrMissing) || errors.Is(err, neural.ErrMissing)
 }
 
-// TestExportReadsBack exports every kind of model, imports the file and holds the predictions to each other.
+// TestExportReadsBack exports every kind of model, imports the file and holds the predictions to
+// each other.
 func TestExportReadsBack(t *testing.T) {
 	worst := 0.0
 	for _, c := range exportCases(t) {

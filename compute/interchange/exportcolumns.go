@@ -10,7 +10,8 @@ import (
 // rowOps are the ops that look at the row alone, or at earlier columns.
 var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange, feature.OpCross, feature.OpPlace, feature.OpExpr}
 
-// columnWriter computes a pipeline of rowOps column by column, each a tensor of one column of doubles.
+// columnWriter computes a pipeline of rowOps column by column, each a tensor of one column of
+// doubles.
 type columnWriter struct {
 	*onnxWriter
 	p     *feature.Pipeline

@@ -6,7 +6,8 @@ import (
 	"skerry.dev/compute/artifact"
 )
 
-// fuzz imports anything as one format: an error, or a model that makes an artifact which passes its own self-test, or says why it makes none.
+// fuzz imports anything as one format: an error, or a model that makes an artifact which passes
+// its own self-test, or says why it makes none.
 func fuzz(f *testing.F, read func([]byte, Options) (*Model, error), names ...string) {
 	for _, name := range names {
 		f.Add(peerModel(f, name))

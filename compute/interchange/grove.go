@@ -32,7 +32,8 @@ type grove struct {
 	first   []chain.Stage // steps before all others
 }
 
-// add appends a tree after checking its size. output is where it adds to, ignored with vector leaves.
+// add appends a tree after checking its size. output is where it adds to, ignored with vector
+// leaves.
 func (g *grove) add(t ensemble.Tree, output int) error {
 	if g.nodes += len(t); g.nodes > ensemble.MaxNodes || len(g.trees) >= ensemble.MaxTrees {
 		return refused("more than %d trees or %d nodes: train a smaller model", ensemble.MaxTrees, ensemble.MaxNodes)
@@ -65,7 +66,8 @@ func treeShape(t ensemble.Tree) error {
 			parent[c] = true
 		}
 	}
-	// Every node but the root has at most one parent; if all have one and none is reached from itself, the nodes are a tree. Nodes on a cycle are not reached from the root.
+	// Every node but the root has at most one parent; if all have one and none is reached from
+	// itself, the nodes are a tree. Nodes on a cycle are not reached from the root.
 	seen, stack := 0, []int{0}
 	for len(stack) > 0 {
 		n := &t[stack[len(stack)-1]]
@@ -117,7 +119,8 @@ func (g *grove) set(n *ensemble.Node, codes []int) error {
 	return nil
 }
 
-// pack makes the predictor: link and after are applied to the sums. Categories above 255 are renumbered by what the trees do with them.
+// pack makes the predictor: link and after are applied to the sums. Categories above 255 are
+// renumbered by what the trees do with them.
 func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predictor, error) {
 	before := slices.Clone(g.first)
 	for i := 0; i < len(g.zero); i++ {
@@ -143,7 +146,14 @@ func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predict
 			return nil, err
 		}
 	}
-	e, err := ensemble.Build(ensemble.Spec{Inputs: g.inputs, Link: link, Base: g.base, Vector: g.vector, Round32: g.round32, Covers: g.covers}, trees)
+	e, err := ensemble.Build(ensemble.Spec{
+		Inputs:  g.inputs,
+		Link:    link,
+		Base:    g.base,
+		Vector:  g.vector,
+		Round32: g.round32,
+		Covers:  g.covers,
+	}, trees)
 	if err != nil {
 		return nil, damaged("%w", err)
 	}
@@ -153,7 +163,8 @@ func (g *grove) pack(link ensemble.Link, after ...chain.Stage) (artifact.Predict
 	return chain.New(before, e, after)
 }
 
-// inTurns orders the trees so that tree t adds to output t mod outputs, with trees of one zero leaf where an output has fewer than another.
+// inTurns orders the trees so that tree t adds to output t mod outputs, with trees of one zero
+// leaf where an output has fewer than another.
 func (g *grove) inTurns() ([]ensemble.Tree, error) {
 	by := make([][]ensemble.Tree, g.outputs)
 	rounds := 0
@@ -177,7 +188,8 @@ func (g *grove) inTurns() ([]ensemble.Tree, error) {
 	return out, nil
 }
 
-// fillSets turns the category codes of all nodes into bits and returns the renumbering of the inputs with codes above 255.
+// fillSets turns the category codes of all nodes into bits and returns the renumbering of the
+// inputs with codes above 255.
 func (g *grove) fillSets() ([]chain.Stage, error) {
 	wide := map[int][]*ensemble.Node{}
 	for _, t := range g.trees {
@@ -220,7 +232,8 @@ func (g *grove) fillSets() ([]chain.Stage, error) {
 	return stages, nil
 }
 
-// renumber splits the codes of one input into groups that no node tells apart, and gives every group a number. Group 0 is what no set names.
+// renumber splits the codes of one input into groups that no node tells apart, and gives every
+// group a number. Group 0 is what no set names.
 func (g *grove) renumber(input int, nodes []*ensemble.Node) (chain.Stage, error) {
 	top := 0
 	for _, n := range nodes {

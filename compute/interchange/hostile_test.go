@@ -23,7 +23,8 @@ type hostile struct {
 	want string
 }
 
-// smallXGBoost returns a valid model of one tree with two leaves as a tree of values, to be changed.
+// smallXGBoost returns a valid model of one tree with two leaves as a tree of values, to be
+// changed.
 func smallXGBoost() map[string]any {
 	tree := map[string]any{"left_children": []any{1, -1, -1}, "right_children": []any{2, -1, -1}, "split_indices": []any{0, 0, 0}, "split_conditions": []any{0.5, 1, 2},
 		"default_left": []any{1, 0, 0}, "split_type": []any{0, 0, 0}, "categories": []any{}, "categories_nodes": []any{}, "categories_segments": []any{}, "categories_sizes": []any{},
@@ -374,7 +375,8 @@ func floatsAttr(name string, v ...float64) attr {
 	return number(blob(text(nil, 1, name), 7, packed), 20, 6)
 }
 
-// TestHostileFiles holds that every damaged file is refused with an error that says what is wrong, within two seconds and 32 MiB.
+// TestHostileFiles holds that every damaged file is refused with an error that says what is
+// wrong, within two seconds and 32 MiB.
 func TestHostileFiles(t *testing.T) {
 	files := hostileFiles(t)
 	if len(files) < 60 {
@@ -415,7 +417,8 @@ func bounded(t *testing.T, b []byte) error {
 	return err
 }
 
-// TestTruncatedFiles cuts good files at many points. What is cut is refused, or, behind the last that matters, reads the same.
+// TestTruncatedFiles cuts good files at many points. What is cut is refused, or, behind the last
+// that matters, reads the same.
 func TestTruncatedFiles(t *testing.T) {
 	for _, name := range []string{"lgb_categories1", "lgb_multiclass", "xgb32_categories", "xgb17_softmax", "xgb32_dart", "xgb32_pandas_ubj", "onnx_gbc3", "onnx_mlpc2", "onnx_modes_v5_double"} {
 		b := peerModel(t, name)
@@ -428,7 +431,8 @@ func TestTruncatedFiles(t *testing.T) {
 	}
 }
 
-// TestFlippedBits changes bytes at random: an error or a model, never a panic, and what is accepted makes an artifact or says why not.
+// TestFlippedBits changes bytes at random: an error or a model, never a panic, and what is
+// accepted makes an artifact or says why not.
 func TestFlippedBits(t *testing.T) {
 	seed := uint64(1)
 	next := func(n int) int {

@@ -35,7 +35,8 @@ type lgbReader struct {
 	cats  []bool // by feature: some node has a category set
 }
 
-// ImportLightGBM reads a model saved by LightGBM as text (save_model, model_to_string), format versions v2 to v4.
+// ImportLightGBM reads a model saved by LightGBM as text (save_model, model_to_string), format
+// versions v2 to v4.
 func ImportLightGBM(b []byte, o Options) (*Model, error) {
 	if len(b) > MaxBytes {
 		return nil, damaged("%d bytes, at most %d", len(b), MaxBytes)
@@ -329,7 +330,8 @@ func (r *lgbReader) covers(t *lgbTree, nodes ensemble.Tree, inner int) {
 	}
 }
 
-// bitsets reads the category sets of a tree: set i is the words cat_boundaries[i] to cat_boundaries[i+1] of cat_threshold.
+// bitsets reads the category sets of a tree: set i is the words cat_boundaries[i] to
+// cat_boundaries[i+1] of cat_threshold.
 func (r *lgbReader) bitsets(t *lgbTree) ([][]int, error) {
 	if t.cats == 0 {
 		return nil, nil

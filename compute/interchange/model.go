@@ -34,7 +34,8 @@ const (
 	maxCodes    = 1 << 16
 )
 
-// ErrFormat says that a file is damaged or none of the known formats. ErrUnsupported says that a file is sound but needs what this house does not compute.
+// ErrFormat says that a file is damaged or none of the known formats. ErrUnsupported says that a
+// file is sound but needs what this house does not compute.
 var (
 	ErrFormat      = errors.New("not a model this program can read")
 	ErrUnsupported = errors.New("model is not supported")
@@ -55,7 +56,8 @@ type Options struct {
 	Output string // ONNX: the graph output to take; empty takes the only one that holds scores
 }
 
-// Input is one input of an imported model. Values of an input with categories are indices into them.
+// Input is one input of an imported model. Values of an input with categories are indices into
+// them.
 type Input struct {
 	Name       string
 	Categories []string
@@ -63,11 +65,12 @@ type Input struct {
 
 // Model is an imported model.
 type Model struct {
-	Format    Format
-	Inputs    []Input
-	Kind      string    // artifact.KindRegression or artifact.KindClassification
-	Classes   []string  // of a classification
-	Quantiles []float64 // what the outputs of a quantile regression with several estimate, where the file says so
+	Format  Format
+	Inputs  []Input
+	Kind    string   // artifact.KindRegression or artifact.KindClassification
+	Classes []string // of a classification
+	// what the outputs of a quantile regression with several estimate, where the file says so
+	Quantiles []float64
 	Pipeline  *feature.Pipeline
 	Predictor artifact.Predictor
 	Notes     []string // what a user should know: what was left out or holds only for some inputs
@@ -103,7 +106,8 @@ func Detect(b []byte) (Format, bool) {
 	return "", false
 }
 
-// isUBJ reports whether c, the byte after an opening brace, can only stand in UBJSON: a length marker, a type marker or a count.
+// isUBJ reports whether c, the byte after an opening brace, can only stand in UBJSON: a length
+// marker, a type marker or a count.
 func isUBJ(c byte) bool {
 	switch c {
 	case 'i', 'U', 'I', 'l', 'L', '$', '#', 'N':
@@ -149,7 +153,8 @@ func ImportBytes(b []byte, o Options) (*Model, error) {
 	}
 }
 
-// looksBinaryXGBoost recognises the header of the old format: base_score f32, num_feature u32, num_class i32, contain_extra_attrs i32, all small.
+// looksBinaryXGBoost recognises the header of the old format: base_score f32, num_feature u32,
+// num_class i32, contain_extra_attrs i32, all small.
 func looksBinaryXGBoost(b []byte) bool {
 	if len(b) < 136 {
 		return false
@@ -181,9 +186,10 @@ func (m *Model) plain() {
 	m.Pipeline = p
 }
 
-// Artifact makes a complete artifact for a task. series names what is predicted. A regression must have one output, or three quantiles, the median in the middle of two that lie as far from it: they become the
-// point, lower and upper models. Its self-test rows lie at the points where the
-// model's predictions change, and where inputs are missing if the model can handle that.
+// Artifact makes a complete artifact for a task. series names what is predicted. A regression
+// must have one output, or three quantiles, the median in the middle of two that lie as far from
+// it: they become the point, lower and upper models. Its self-test rows lie at the points where
+// the model's predictions change, and where inputs are missing if the model can handle that.
 func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 	models, err := m.roles()
 	if err != nil {
@@ -198,8 +204,15 @@ func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 		learner = "xgboost"
 	}
 	a := &artifact.Artifact{
-		Manifest: artifact.Manifest{Task: task, Kind: m.Kind, Inputs: m.Pipeline.Inputs, Learner: learner, CreatedFrom: []string{"file:" + name, "sha256:" + m.SHA256},
-			Output: artifact.Output{Series: series, Input: -1, Classes: m.Classes}, Params: map[string]string{"format": string(m.Format)}},
+		Manifest: artifact.Manifest{
+			Task:        task,
+			Kind:        m.Kind,
+			Inputs:      m.Pipeline.Inputs,
+			Learner:     learner,
+			CreatedFrom: []string{"file:" + name, "sha256:" + m.SHA256},
+			Output:      artifact.Output{Series: series, Input: -1, Classes: m.Classes},
+			Params:      map[string]string{"format": string(m.Format)},
+		},
 		Pipeline: m.Pipeline,
 		Models:   models,
 	}

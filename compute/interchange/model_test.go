@@ -34,7 +34,8 @@ func TestImportFindsTheFormat(t *testing.T) {
 			t.Errorf("%s: %d self-test rows", name, a.Vectors.Tail)
 		}
 	}
-	// The text format with the line ends of another system, and ONNX with its fields in another order.
+	// The text format with the line ends of another system, and ONNX with its fields in another
+	// order.
 	crlf := bytes.ReplaceAll(peerModel(t, "lgb_binary"), []byte("\n"), []byte("\r\n"))
 	if m, err := ImportBytes(crlf, Options{}); err != nil || m.Format != LightGBM {
 		t.Errorf("lines that end in CR LF: %v", err)

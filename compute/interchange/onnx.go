@@ -29,7 +29,8 @@ const (
 	colText                      // the input's text
 	colTiny                      // a truth value: |of| is at most LightGBM's zero
 	colUnknown                   // nothing that is known: refused if a model takes it
-	colNormed                    // part at of a row that was normalised, likewise centred and scaled
+	// part at of a row that was normalised, likewise centred and scaled
+	colNormed
 )
 
 // column is one column of a tensor as a function of the graph's inputs.
@@ -69,9 +70,11 @@ type onnxValue struct {
 	outs    []output
 	elem    int64
 	class   *classInfo // set on scores that come from a classifier
-	fn      string     // "abs", "square", "1+square" or "root" of another value: parts of formulas that are known as a whole
-	of      *onnxValue
-	clip    float64 // cols are bounded: v/√(1+(v/clip)²)
+	// "abs", "square", "1+square" or "root" of another value: parts of formulas that are known as
+	// a whole
+	fn   string
+	of   *onnxValue
+	clip float64 // cols are bounded: v/√(1+(v/clip)²)
 }
 
 // constant reports whether the value is a tensor of numbers or strings.
@@ -89,7 +92,8 @@ type onnxEval struct {
 	cut     bool // numbers were cut to whole ones
 }
 
-// ImportONNX reads an ONNX model: a pipeline of preparing operators, then a tree ensemble, a linear model or a network of dense layers.
+// ImportONNX reads an ONNX model: a pipeline of preparing operators, then a tree ensemble, a
+// linear model or a network of dense layers.
 func ImportONNX(b []byte, o Options) (*Model, error) {
 	if len(b) > MaxBytes {
 		return nil, fmt.Errorf("import onnx: %w", damaged("%d bytes, at most %d", len(b), MaxBytes))
@@ -109,7 +113,11 @@ func importONNX(b []byte, o Options) (*Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &onnxEval{file: f, vals: map[string]*onnxValue{}, m: &Model{Format: ONNX, Producer: strings.TrimSpace(f.producer + " " + f.version)}}
+	e := &onnxEval{
+		file: f,
+		vals: map[string]*onnxValue{},
+		m:    &Model{Format: ONNX, Producer: strings.TrimSpace(f.producer + " " + f.version)},
+	}
 	if err := e.inputs(); err != nil {
 		return nil, err
 	}
@@ -191,7 +199,8 @@ func (e *onnxEval) inputs() error {
 	return nil
 }
 
-// widthOf finds the columns of an input whose shape does not say it: from the first operator that takes it and knows.
+// widthOf finds the columns of an input whose shape does not say it: from the first operator that
+// takes it and knows.
 func (e *onnxEval) widthOf(name string) int64 {
 	for _, n := range e.file.graph.nodes {
 		if !slices.Contains(n.in, name) {
@@ -259,7 +268,8 @@ func (e *onnxEval) pick(want string) (string, error) {
 	return scores[0], nil
 }
 
-// run computes the nodes that the output needs, in the order of the file, which is that of ONNX: producers first.
+// run computes the nodes that the output needs, in the order of the file, which is that of ONNX:
+// producers first.
 func (e *onnxEval) run(output string) (*onnxValue, error) {
 	g := e.file.graph
 	producer := make(map[string]int, len(g.nodes))
@@ -345,7 +355,8 @@ func constantOf(t *onnxTensor) (*onnxValue, error) {
 	return v, err
 }
 
-// classes finds the names of the classes for scores that do not bring them: from the operator that turns the best score's index into a label.
+// classes finds the names of the classes for scores that do not bring them: from the operator
+// that turns the best score's index into a label.
 func (e *onnxEval) classes(n int) []string {
 	for _, node := range e.file.graph.nodes {
 		var names []string
@@ -437,7 +448,8 @@ func (e *onnxEval) build(v *onnxValue) error {
 	return nil
 }
 
-// layout turns columns into the pipeline and into steps before the model for rows that were normalised.
+// layout turns columns into the pipeline and into steps before the model for rows that were
+// normalised.
 func (e *onnxEval) layout(cols []column) ([]chain.Stage, error) {
 	p := &feature.Pipeline{Rows: 1}
 	for _, in := range e.m.Inputs {
@@ -471,7 +483,12 @@ func (e *onnxEval) layout(cols []column) ([]chain.Stage, error) {
 		}
 		before = append(before, chain.Stage{Op: c.group.op, From: from, To: len(p.Columns)})
 		if !plain {
-			before = append(before, chain.Stage{Op: chain.Affine, From: from, To: len(p.Columns), Values: affine})
+			before = append(before, chain.Stage{
+				Op:     chain.Affine,
+				From:   from,
+				To:     len(p.Columns),
+				Values: affine,
+			})
 		}
 		i += len(c.group.cols)
 	}
@@ -506,7 +523,13 @@ func (e *onnxEval) featureColumn(c column, at int) (feature.Column, error) {
 		}
 	case colConst: // a category that never occurs: 0, then shifted
 		zero := 0.0
-		return feature.Column{Name: fmt.Sprintf("constant_%d", at), Op: feature.OpOneHot, Category: -math.MaxFloat64, Impute: &zero, Center: -c.value}, nil
+		return feature.Column{
+			Name:     fmt.Sprintf("constant_%d", at),
+			Op:       feature.OpOneHot,
+			Category: -math.MaxFloat64,
+			Impute:   &zero,
+			Center:   -c.value,
+		}, nil
 	case colText:
 		return f, refused("input %q is text that no OneHotEncoder or LabelEncoder turns into numbers", name)
 	case colUnknown:

@@ -88,7 +88,8 @@ func (e *onnxEval) arithmetic(n *onnxNode, a, b *onnxValue) (*onnxValue, error) 
 	return &onnxValue{outs: s.all(), elem: v.elem, class: v.class}, nil
 }
 
-// affine computes (column − offset) · scale; counts is how many different numbers there are, 1 or one per column.
+// affine computes (column − offset) · scale; counts is how many different numbers there are, 1 or
+// one per column.
 func (e *onnxEval) affine(v *onnxValue, f func(k int) (offset, scale float64), counts int) (*onnxValue, error) {
 	cols := v.cols
 	if len(cols) == 1 && counts > 1 && counts <= maxFeatures*64 {

@@ -39,13 +39,20 @@ func (e *onnxEval) oneHot(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 			if c.impute != nil && *c.impute == x {
 				zero = 1
 			}
-			out.cols = append(out.cols, column{kind: colOneHot, input: c.input, category: x, impute: &zero, scale: 1})
+			out.cols = append(out.cols, column{
+				kind:     colOneHot,
+				input:    c.input,
+				category: x,
+				impute:   &zero,
+				scale:    1,
+			})
 		}
 	}
 	return out, nil
 }
 
-// labelEncoder turns text into whole numbers from 0 on: the input's codes are ordered so that they are these numbers.
+// labelEncoder turns text into whole numbers from 0 on: the input's codes are ordered so that
+// they are these numbers.
 func (e *onnxEval) labelEncoder(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 	keys := n.attrs["keys_strings"]
 	if keys == nil || len(keys.strings) == 0 || len(keys.strings) > maxCodes {
@@ -96,7 +103,8 @@ func (e *onnxEval) labelEncoder(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 	return out, nil
 }
 
-// codes returns the positions of names among an input's categories, to which it adds those that are new.
+// codes returns the positions of names among an input's categories, to which it adds those that
+// are new.
 func (e *onnxEval) codes(input int, names []string) ([]float64, error) {
 	in := &e.m.Inputs[input]
 	known := map[string]int{}

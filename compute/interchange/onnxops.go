@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// apply computes one node on symbols. It returns the node's outputs in order; nil stands for labels, which nobody here asks for.
+// apply computes one node on symbols. It returns the node's outputs in order; nil stands for
+// labels, which nobody here asks for.
 func (e *onnxEval) apply(n *onnxNode, in []*onnxValue) ([]*onnxValue, error) {
 	for _, v := range in {
 		switch {

@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/neural"
 )
 
-// stage is a model inside a graph: trees or dense layers over columns, and what was done to its outputs since. It is not changed once made; operators copy it.
+// stage is a model inside a graph: trees or dense layers over columns, and what was done to its
+// outputs since. It is not changed once made; operators copy it.
 type stage struct {
 	cols   []column
 	n      int // outputs
@@ -88,7 +89,13 @@ func dense(s *stage, cols []column, in, out int, weights []float64) (*stage, err
 	if in < 1 || out < 1 || out > neural.MaxWidth || len(weights) != in*out {
 		return nil, refused("a dense layer of %d inputs and %d units with %d weights, at most %d units", in, out, len(weights), neural.MaxWidth)
 	}
-	l := neural.Layer{In: in, Out: out, Bias: make([]float64, out), Weights: weights, Activation: neural.Linear}
+	l := neural.Layer{
+		In:         in,
+		Out:        out,
+		Bias:       make([]float64, out),
+		Weights:    weights,
+		Activation: neural.Linear,
+	}
 	if s == nil {
 		return &stage{cols: cols, n: out, layers: []neural.Layer{l}}, nil
 	}
@@ -149,7 +156,8 @@ func whole(v *onnxValue) *stage {
 	return v.outs[0].st
 }
 
-// gather returns a stage whose outputs are these: one stage's own, some of its rows, or the rows of several linear models over the same columns.
+// gather returns a stage whose outputs are these: one stage's own, some of its rows, or the rows
+// of several linear models over the same columns.
 func gather(outs []output) (*stage, error) {
 	if st := whole(&onnxValue{outs: outs}); st != nil {
 		return st, nil
@@ -194,7 +202,13 @@ func gather(outs []output) (*stage, error) {
 	if len(l.Weights) > neural.MaxParams {
 		return nil, refused("a linear model with %d weights", len(l.Weights))
 	}
-	return &stage{cols: first.cols, n: len(outs), layers: []neural.Layer{l}, link: first.link, norms: first.link == ensemble.Logistic}, nil
+	return &stage{
+		cols:   first.cols,
+		n:      len(outs),
+		layers: []neural.Layer{l},
+		link:   first.link,
+		norms:  first.link == ensemble.Logistic,
+	}, nil
 }
 
 // predictor builds the model and sets the pipeline.

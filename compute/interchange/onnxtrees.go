@@ -130,7 +130,8 @@ func readTrees(n *onnxNode, v *onnxValue, g *grove) (*onnxTrees, error) {
 	return t, t.roots()
 }
 
-// join makes one node of a chain of BRANCH_EQ that share the node for "equal": that is how converters write a set of categories.
+// join makes one node of a chain of BRANCH_EQ that share the node for "equal": that is how
+// converters write a set of categories.
 func (t *onnxTrees) join(g *grove) error {
 	if len(g.sets) == 0 {
 		return nil
@@ -268,7 +269,8 @@ func (t *onnxTrees) leaves(n *onnxNode, prefix string, outputs int) error {
 	return nil
 }
 
-// fill hands the trees to the grove. Leaves become vectors when a tree adds to more than one output.
+// fill hands the trees to the grove. Leaves become vectors when a tree adds to more than one
+// output.
 func (t *onnxTrees) fill(g *grove, average bool) error {
 	class := slices.Repeat([]int{-1}, t.number)
 	leaves := 0
@@ -297,7 +299,9 @@ func (t *onnxTrees) fill(g *grove, average bool) error {
 	}
 	for i := range t.nodes {
 		if !t.leaf[i] && t.nodes[i].Left == t.nodes[i].Right || t.gone[i] {
-			continue // joined with its parent, or stands above a tree of one leaf; elsewhere the tree's shape is refused below
+			// joined with its parent, or stands above a tree of one leaf; elsewhere the tree's
+			// shape is refused below
+			continue
 		}
 		// The root comes first in its tree: swap places with what stands there.
 		k, n := t.tree[i], t.nodes[i]
@@ -345,7 +349,12 @@ func stageOf(v *onnxValue, g *grove) *stage {
 }
 
 func newGrove(e *onnxEval, v *onnxValue, outputs int) *grove {
-	g := &grove{inputs: len(v.cols), outputs: outputs, base: make([]float64, outputs), round32: isSingle(v.elem)}
+	g := &grove{
+		inputs:  len(v.cols),
+		outputs: outputs,
+		base:    make([]float64, outputs),
+		round32: isSingle(v.elem),
+	}
 	for _, c := range v.cols {
 		g.names = append(g.names, e.m.Inputs[min(c.input, len(e.m.Inputs)-1)].Name)
 	}
@@ -415,7 +424,8 @@ func (e *onnxEval) treeRegressor(n *onnxNode, v *onnxValue) (*onnxValue, error) 
 	return &onnxValue{outs: st.all(), elem: typeFloat}, nil
 }
 
-// treeClassifier follows onnxruntime: with two classes and weights for the first alone, the score is that of the second class.
+// treeClassifier follows onnxruntime: with two classes and weights for the first alone, the score
+// is that of the second class.
 func (e *onnxEval) treeClassifier(n *onnxNode, v *onnxValue, info *classInfo, post string) (*onnxValue, error) {
 	outputs := len(info.names)
 	base, err := bases(n)
@@ -498,9 +508,11 @@ func (e *onnxEval) signed(st *stage, info *classInfo) (*onnxValue, error) {
 	return &onnxValue{outs: out.all(), elem: typeFloat, class: info}, nil
 }
 
-// complete reports whether every row gets a score for every output: some tree has it in all its leaves.
+// complete reports whether every row gets a score for every output: some tree has it in all its
+// leaves.
 func (t *onnxTrees) complete(outputs int) bool {
-	all := make([]uint64, t.number) // by tree: the outputs (of at most two) that all leaves have so far
+	// by tree: the outputs (of at most two) that all leaves have so far
+	all := make([]uint64, t.number)
 	for k := range all {
 		all[k] = 1<<outputs - 1
 	}
@@ -521,7 +533,8 @@ func (t *onnxTrees) complete(outputs int) bool {
 	return any == 1<<outputs-1
 }
 
-// treeEnsemble reads the operator of ai.onnx.ml version 5: inner nodes and leaves are numbered apart.
+// treeEnsemble reads the operator of ai.onnx.ml version 5: inner nodes and leaves are numbered
+// apart.
 func (e *onnxEval) treeEnsemble(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 	outputs := int64(1)
 	if a := n.attrs["n_targets"]; a != nil {
@@ -601,10 +614,19 @@ func (e *onnxEval) readTrees5(n *onnxNode, v *onnxValue, g *grove) (*onnxTrees, 
 	if err != nil {
 		return nil, err
 	}
-	// Positions: the inner nodes, then the leaves. A root with the same leaf on both sides is a tree of one leaf.
+	// Positions: the inner nodes, then the leaves. A root with the same leaf on both sides is a
+	// tree of one leaf.
 	total := count + len(targets)
-	t := &onnxTrees{nodes: make([]ensemble.Node, total), leaf: make([]bool, total), values: make([][]leafValue, total), tree: slices.Repeat([]int{-1}, total),
-		local: make([]int, total), gone: make([]bool, total), number: len(roots), single: isSingle(v.elem)}
+	t := &onnxTrees{
+		nodes:  make([]ensemble.Node, total),
+		leaf:   make([]bool, total),
+		values: make([][]leafValue, total),
+		tree:   slices.Repeat([]int{-1}, total),
+		local:  make([]int, total),
+		gone:   make([]bool, total),
+		number: len(roots),
+		single: isSingle(v.elem),
+	}
 	for k, w := range weights {
 		if targets[k] < 0 || targets[k] >= int64(g.outputs) || math.IsNaN(w) || math.IsInf(w, 0) {
 			return nil, damaged("leaf %d adds %v to output %d, must be 0 to %d", k, w, targets[k], g.outputs-1)

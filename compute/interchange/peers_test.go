@@ -139,7 +139,8 @@ func difference(got, want float64) float64 {
 	return d
 }
 
-// spread returns got as the library writes it: a binary classification may come as one probability or as two.
+// spread returns got as the library writes it: a binary classification may come as one
+// probability or as two.
 func spread(got []float64, n int) []float64 {
 	if len(got) == 1 && n == 2 {
 		return []float64{1 - got[0], got[0]}
@@ -196,7 +197,8 @@ func TestPeers(t *testing.T) {
 	}
 }
 
-// checkLeaves holds the leaf of every tree to the library's, to within the grid on which an ensemble's sums are exact.
+// checkLeaves holds the leaf of every tree to the library's, to within the grid on which an
+// ensemble's sums are exact.
 func checkLeaves(t *testing.T, c *peerCase, m *Model, rows [][]float64) {
 	t.Helper()
 	p := m.Predictor
@@ -275,7 +277,8 @@ func leafOf(t ensemble.Tree, x []float64, round32 bool) float64 {
 	return n.Value
 }
 
-// checkArtifact makes an artifact, sends it through its encoding and holds the runner to the predictor.
+// checkArtifact makes an artifact, sends it through its encoding and holds the runner to the
+// predictor.
 func checkArtifact(t *testing.T, m *Model, rows [][]float64) {
 	t.Helper()
 	a, err := m.Artifact("task", "target")

@@ -9,7 +9,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// Limits of an ONNX graph. A message of two bytes takes a hundred in memory, so their number is bounded.
+// Limits of an ONNX graph. A message of two bytes takes a hundred in memory, so their number is
+// bounded.
 const (
 	maxOnnxNodes   = 1 << 15
 	maxOnnxAttrs   = 1 << 17
@@ -90,7 +91,8 @@ type onnxTensor struct {
 // protoReader counts what it makes, to bound memory.
 type protoReader struct{ nodes, attrs, strings int }
 
-// message calls each for every field of b: v holds the bytes of a length-delimited field, n the number of others.
+// message calls each for every field of b: v holds the bytes of a length-delimited field, n the
+// number of others.
 func message(b []byte, what string, each func(num protowire.Number, kind protowire.Type, v []byte, n uint64) error) error {
 	for len(b) > 0 {
 		num, kind, k := protowire.ConsumeTag(b)

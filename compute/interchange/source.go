@@ -9,8 +9,8 @@ import (
 	"unicode/utf8"
 )
 
-// A source hands out the values of a JSON or UBJSON document one after the other, in the order of the file. Every call consumes one value. Nothing is allocated beyond
-// what the caller asks for.
+// A source hands out the values of a JSON or UBJSON document one after the other, in the order of
+// the file. Every call consumes one value. Nothing is allocated beyond what the caller asks for.
 type source interface {
 	object(each func(key string) error) error // each must consume the key's value
 	array(each func() error) error            // each must consume one element
@@ -245,7 +245,8 @@ func (s *jsonSource) escaped(from, i int) (string, error) {
 	return "", s.fail("the end of a string")
 }
 
-// unicode reads the digits after \u, and a second such escape after half of a pair. It returns how many bytes it took, 0 on failure.
+// unicode reads the digits after \u, and a second such escape after half of a pair. It returns
+// how many bytes it took, 0 on failure.
 func (s *jsonSource) unicode(i int) (rune, int) {
 	hex := func(i int) (rune, bool) {
 		if i+4 > len(s.b) {
@@ -283,7 +284,8 @@ func (s *jsonSource) skip() error {
 }
 
 func (s *jsonSource) end() error {
-	if s.blank(); s.at < len(s.b) && s.b[s.at] != 0 { // save_raw ends with a zero byte in some versions
+	// save_raw ends with a zero byte in some versions
+	if s.blank(); s.at < len(s.b) && s.b[s.at] != 0 {
 		return s.fail("the end of the file")
 	}
 	return nil
@@ -365,7 +367,8 @@ func ubjNumber(kind byte, p []byte) float64 {
 	}
 }
 
-// count consumes a length: a whole number that is at most the bytes left, for everything it counts takes at least one.
+// count consumes a length: a whole number that is at most the bytes left, for everything it
+// counts takes at least one.
 func (s *ubjSource) count() (int, error) {
 	kind, err := s.marker()
 	if err != nil {
@@ -386,7 +389,8 @@ func (s *ubjSource) count() (int, error) {
 	return int(v), nil
 }
 
-// container is what stands after an opening bracket: a type for all elements (0 for none) and a count (-1 for none).
+// container is what stands after an opening bracket: a type for all elements (0 for none) and a
+// count (-1 for none).
 func (s *ubjSource) container() (kind byte, n int, err error) {
 	n = -1
 	if s.at < len(s.b) && s.b[s.at] == '$' {
@@ -472,7 +476,8 @@ func (s *ubjSource) bytes() ([]byte, error) {
 	return s.b[s.at-n : s.at], nil
 }
 
-// elements consumes an array: typed is called once for a typed one with its bytes consumed by it, each for every element of another.
+// elements consumes an array: typed is called once for a typed one with its bytes consumed by it,
+// each for every element of another.
 func (s *ubjSource) elements(typed func(kind byte, n int) error, each func() error) error {
 	c, err := s.marker()
 	if err != nil {

@@ -212,7 +212,8 @@ func (x *xgbModel) boosterModel(s source) error {
 	})
 }
 
-// cats reads the names of the training categories, which XGBoost 3.1 and later keep: per feature an object, empty for a feature without.
+// cats reads the names of the training categories, which XGBoost 3.1 and later keep: per feature
+// an object, empty for a feature without.
 func (x *xgbModel) cats(s source) error {
 	return s.object(func(key string) error {
 		if key != "enc" {
@@ -229,7 +230,8 @@ func (x *xgbModel) cats(s source) error {
 	})
 }
 
-// encoding reads one feature's categories: numbers in "values", or strings as one text in "values" cut at "offsets".
+// encoding reads one feature's categories: numbers in "values", or strings as one text in
+// "values" cut at "offsets".
 func (x *xgbModel) encoding(s source) (names []string, err error) {
 	var offsets, values []float64
 	err = s.object(func(key string) error {
@@ -264,7 +266,8 @@ func (x *xgbModel) encoding(s source) (names []string, err error) {
 		if !(from >= 0 && from <= to && to <= float64(len(text))) {
 			return nil, damaged("a category's name goes from %v to %v of %d bytes", from, to, len(text))
 		}
-		names = append(names, strings.ToValidUTF8(string(text[int(from):int(to)]), "�")) // some versions cut names that are not ASCII short
+		// some versions cut names that are not ASCII short
+		names = append(names, strings.ToValidUTF8(string(text[int(from):int(to)]), "�"))
 	}
 	return names, nil
 }
@@ -456,7 +459,8 @@ func (x *xgbModel) node(n *ensemble.Node, r *xgbTree, old int, at []int32, sets 
 	return comparison(n, below32(t))
 }
 
-// below32 returns the threshold t' for which x <= t' is x < t for every float32 x; -Inf when nothing finite is below t.
+// below32 returns the threshold t' for which x <= t' is x < t for every float32 x; -Inf when
+// nothing finite is below t.
 func below32(t float32) float64 {
 	if t <= -math.MaxFloat32 {
 		return math.Inf(-1)
@@ -469,7 +473,8 @@ func (r *xgbTree) leaf(n *ensemble.Node, old int) error {
 	if k := r.leafSize; k > 1 {
 		from, list := float64(old), r.weights
 		if len(r.leafWeights) > 0 {
-			from, list = r.right[old], r.leafWeights // the leaf's number stands where its right child would
+			// the leaf's number stands where its right child would
+			from, list = r.right[old], r.leafWeights
 		}
 		if !(from >= 0 && (from+1)*float64(k) <= float64(len(list))) || from != math.Trunc(from) {
 			return damaged("leaf %v of %d values, each with %d", from, len(list), k)
@@ -624,7 +629,8 @@ func (x *xgbModel) treeModel(m *Model, outputs int, base []float64, o xgbLink) e
 	return err
 }
 
-// linearModel builds gblinear: weights of every feature for all outputs, then the biases. Missing values count as 0.
+// linearModel builds gblinear: weights of every feature for all outputs, then the biases. Missing
+// values count as 0.
 func (x *xgbModel) linearModel(m *Model, outputs int, base []float64, o xgbLink) error {
 	features := len(m.Inputs)
 	if len(x.linear) != (features+1)*outputs {

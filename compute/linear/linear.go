@@ -1,6 +1,8 @@
-// Package linear predicts with weighted sums: ridge, quantile, logistic and softmax regression alike. Package linearfit trains them.
+// Package linear predicts with weighted sums: ridge, quantile, logistic and softmax regression
+// alike. Package linearfit trains them.
 //
-// A [Model] is immutable and safe for concurrent use. It cannot handle missing values; the pipeline before it imputes.
+// A [Model] is immutable and safe for concurrent use. It cannot handle missing values; the
+// pipeline before it imputes.
 package linear
 
 import (
@@ -33,7 +35,8 @@ type Model struct {
 	weights         []float64 // one row of inputs per output
 }
 
-// New checks and copies the parameters. len(bias) is the number of outputs, len(weights) that times inputs, one row per output.
+// New checks and copies the parameters. len(bias) is the number of outputs, len(weights) that
+// times inputs, one row per output.
 func New(inputs int, link ensemble.Link, bias, weights []float64) (*Model, error) {
 	m := &Model{inputs: inputs, outputs: len(bias), link: link,
 		bias: append([]float64(nil), bias...), weights: append([]float64(nil), weights...)}
@@ -70,8 +73,9 @@ func (m *Model) Weights(output int) []float64 {
 	return m.weights[output*m.inputs : (output+1)*m.inputs : (output+1)*m.inputs]
 }
 
-// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else it returns ErrShape; a NaN in x gives ErrMissing and leaves NaN in
-// dst. It does not allocate and is safe for concurrent use.
+// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else
+// it returns ErrShape; a NaN in x gives ErrMissing and leaves NaN in dst. It does not allocate
+// and is safe for concurrent use.
 func (m *Model) PredictInto(dst, x []float64) error {
 	if len(x) != m.inputs || len(dst) != m.outputs {
 		return ErrShape
@@ -100,8 +104,8 @@ const headerSize = 12
 // Size returns the length of the encoding in bytes.
 func (m *Model) Size() int { return headerSize + 8*(len(m.bias)+len(m.weights)) }
 
-// AppendBinary appends the encoding: version u8 = 1 | link u8 | 0 u16 | inputs u32 | outputs u32 | bias f64 × outputs | weights f64 × outputs·inputs, little
-// endian. The error is always nil.
+// AppendBinary appends the encoding: version u8 = 1 | link u8 | 0 u16 | inputs u32 | outputs u32
+// | bias f64 × outputs | weights f64 × outputs·inputs, little endian. The error is always nil.
 func (m *Model) AppendBinary(b []byte) ([]byte, error) {
 	b = append(b, 1, byte(m.link), 0, 0)
 	b = binary.LittleEndian.AppendUint32(b, uint32(m.inputs))

@@ -1,10 +1,12 @@
-// Package metric scores predictions: those of a stream, in totals for a report and an exponentially weighted trail for a gauge, and those of a whole table.
+// Package metric scores predictions: those of a stream, in totals for a report and an
+// exponentially weighted trail for a gauge, and those of a whole table.
 package metric
 
 import "skerry.dev/compute/state"
 
-// Trail is an exponentially weighted mean that starts as a plain mean, so that it is unbiased from the first value. Use a Trail with N set, for example
-// Trail{N: 500}: the weight of a value falls to 1/e after N more.
+// Trail is an exponentially weighted mean that starts as a plain mean, so that it is unbiased
+// from the first value. Use a Trail with N set, for example Trail{N: 500}: the weight of a value
+// falls to 1/e after N more.
 type Trail struct {
 	N     float64
 	n     float64
@@ -35,8 +37,9 @@ func (t *Trail) Save(w *state.Writer) {
 // Load restores it.
 func (t *Trail) Load(r *state.Reader) { t.n, t.value = r.Float(), r.Float() }
 
-// IntervalScore is the negatively oriented score of an interval [lo, hi] at nominal coverage level for the truth y: its width plus 2/(1-level) times the
-// distance by which y lies outside. After Gneiting and Raftery, JASA 102 (2007), eq. 43.
+// IntervalScore is the negatively oriented score of an interval [lo, hi] at nominal coverage
+// level for the truth y: its width plus 2/(1-level) times the distance by which y lies outside.
+// After Gneiting and Raftery, JASA 102 (2007), eq. 43.
 func IntervalScore(lo, hi, y, level float64) float64 {
 	s := hi - lo
 	if y < lo {

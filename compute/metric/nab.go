@@ -5,13 +5,15 @@ import (
 	"slices"
 )
 
-// NABSeries is one scored series of an anomaly benchmark: a score per row and the labelled windows, each as its first and last row, in order and apart from each other.
+// NABSeries is one scored series of an anomaly benchmark: a score per row and the labelled
+// windows, each as its first and last row, in order and apart from each other.
 type NABSeries struct {
 	Scores  []float64
 	Windows [][2]int
 }
 
-// NABProfile weighs what can happen: TP for a window found at its start, FP for an alarm far from any window, FN for a window missed.
+// NABProfile weighs what can happen: TP for a window found at its start, FP for an alarm far from
+// any window, FN for a window missed.
 type NABProfile struct {
 	Name       string
 	TP, FP, FN float64
@@ -22,12 +24,15 @@ func NABProfiles() []NABProfile {
 	return []NABProfile{{"standard", 1, 0.11, 1}, {"reward_low_FP", 1, 0.22, 1}, {"reward_low_FN", 1, 0.11, 2}}
 }
 
-// NABProbation returns how many rows at the front of a series are for learning and neither count for nor against a detector: 15 %, at most 750.
+// NABProbation returns how many rows at the front of a series are for learning and neither count
+// for nor against a detector: 15 %, at most 750.
 func NABProbation(rows int) int { return int(math.Min(math.Floor(0.15*float64(rows)), 750)) }
 
 // NABResult is the outcome over a whole corpus.
 type NABResult struct {
-	// Score is 0 for a detector that never alarms and 100 for one that finds every window at its first row and nothing else. It can be negative at a threshold that was given, and is 0 without windows.
+	// Score is 0 for a detector that never alarms and 100 for one that finds every window at its
+	// first row and nothing else. It can be negative at a threshold that was given, and is 0
+	// without windows.
 	Score     float64
 	Threshold float64 // alarms are scores that reach it; +Inf stands for none
 	Found     int     // windows with an alarm
@@ -35,9 +40,12 @@ type NABResult struct {
 	False     int // alarms outside of the windows
 }
 
-// NAB scores a corpus by the rules of Lavin and Ahmad, "Evaluating Real-time Anomaly Detection Algorithms – the Numenta Anomaly Benchmark" (ICMLA 2015), with the one threshold for the corpus that serves the profile best:
-// a window counts once, by its earliest alarm, whose worth falls along a sigmoid from the first row to the last; an alarm outside costs by the same sigmoid of the distance to the window before it; the sum is scaled
-// between that of no alarm and that of perfection. A NaN never alarms. It sorts all rows: O(n log n).
+// NAB scores a corpus by the rules of Lavin and Ahmad, "Evaluating Real-time Anomaly Detection
+// Algorithms – the Numenta Anomaly Benchmark" (ICMLA 2015), with the one threshold for the corpus
+// that serves the profile best: a window counts once, by its earliest alarm, whose worth falls
+// along a sigmoid from the first row to the last; an alarm outside costs by the same sigmoid of
+// the distance to the window before it; the sum is scaled between that of no alarm and that of
+// perfection. A NaN never alarms. It sorts all rows: O(n log n).
 func NAB(corpus []NABSeries, p NABProfile) NABResult {
 	rows, windows := nabRows(corpus, p)
 	slices.SortStableFunc(rows, func(a, b nabRow) int {
@@ -119,7 +127,8 @@ func nabScaled(parts float64, windows int, p NABProfile) float64 {
 	return 100 * (parts - null) / (perfect - null)
 }
 
-// nabRow is a row after probation: what an alarm at it is worth, and the window it is in, -1 for none.
+// nabRow is a row after probation: what an alarm at it is worth, and the window it is in, -1 for
+// none.
 type nabRow struct {
 	score, worth float64
 	window       int
@@ -154,7 +163,8 @@ func nabRows(corpus []NABSeries, p NABProfile) (rows []nabRow, windows int) {
 	return rows, windows
 }
 
-// nabSigmoid falls from about 1 well before the end of a window, through 0 at it, to -1 three windows after it.
+// nabSigmoid falls from about 1 well before the end of a window, through 0 at it, to -1 three
+// windows after it.
 func nabSigmoid(x float64) float64 {
 	if x > 3 {
 		return -1

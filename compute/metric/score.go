@@ -7,9 +7,11 @@ import (
 	"slices"
 )
 
-// The functions below score predictions of a whole table, as an evaluation does. y holds the truth, one number per row: a value, or a class from 0. w holds the rows' weights, not negative, and may
-// be nil for 1. They agree with the functions of scikit-learn's sklearn.metrics of similar names. They panic when lengths do not match, and return NaN when nothing has weight. They
-// do not change their arguments.
+// The functions below score predictions of a whole table, as an evaluation does. y holds the
+// truth, one number per row: a value, or a class from 0. w holds the rows' weights, not negative,
+// and may be nil for 1. They agree with the functions of scikit-learn's sklearn.metrics of
+// similar names. They panic when lengths do not match, and return NaN when nothing has weight.
+// They do not change their arguments.
 
 func check(y, p, w []float64, outputs int) {
 	if outputs < 1 || len(p) != len(y)*outputs || (w != nil && len(w) != len(y)) {
@@ -50,7 +52,9 @@ func Pinball(y, p, w []float64, alpha float64) float64 {
 	return mean(y, p, w, func(y, p float64) float64 { return max(alpha*(y-p), (alpha-1)*(y-p)) })
 }
 
-// R2 returns the share of the variance of y that p explains, at most 1 and negative when the mean of y would have been better. When y does not vary it is 1 for perfect predictions and 0 for others.
+// R2 returns the share of the variance of y that p explains, at most 1 and negative when the mean
+// of y would have been better. When y does not vary it is 1 for perfect predictions and 0 for
+// others.
 func R2(y, p, w []float64) float64 {
 	center := mean(y, y, w, func(y, _ float64) float64 { return y })
 	total := mean(y, y, w, func(y, _ float64) float64 { return (y - center) * (y - center) })
@@ -74,7 +78,8 @@ func Accuracy(y, p, w []float64) float64 {
 	})
 }
 
-// Classes returns the most probable class of every row, the first of equals. p holds outputs probabilities per row; one output is the probability of class 1 of two.
+// Classes returns the most probable class of every row, the first of equals. p holds outputs
+// probabilities per row; one output is the probability of class 1 of two.
 func Classes(p []float64, outputs int) []float64 {
 	out := make([]float64, len(p)/outputs)
 	for i := range out {
@@ -94,7 +99,8 @@ func Classes(p []float64, outputs int) []float64 {
 	return out
 }
 
-// LogLoss returns the weighted mean negative logarithm of the probability of the true class. p is as for [Classes]. Probabilities below 2⁻⁵² count as that.
+// LogLoss returns the weighted mean negative logarithm of the probability of the true class. p is
+// as for [Classes]. Probabilities below 2⁻⁵² count as that.
 func LogLoss(y, p, w []float64, outputs int) float64 {
 	check(y, p, w, outputs)
 	own := make([]float64, len(y))
@@ -110,7 +116,8 @@ func LogLoss(y, p, w []float64, outputs int) float64 {
 	return mean(y, own, w, func(_, p float64) float64 { return -math.Log(max(p, 0x1p-52)) })
 }
 
-// MacroF1 returns the mean of the F1 scores of the classes that occur in y or p, each the harmonic mean of precision and recall.
+// MacroF1 returns the mean of the F1 scores of the classes that occur in y or p, each the
+// harmonic mean of precision and recall.
 func MacroF1(y, p, w []float64) float64 {
 	check(y, p, w, 1)
 	type counts struct{ hit, truth, said float64 }
@@ -142,8 +149,9 @@ func MacroF1(y, p, w []float64) float64 {
 	return sum / float64(len(classes))
 }
 
-// AUC returns the weighted probability that a row of class 1 has a higher score than one of class 0, equal scores counting half: the area under the ROC curve. It is NaN when a class has no weight. Its
-// cost is that of sorting.
+// AUC returns the weighted probability that a row of class 1 has a higher score than one of class
+// 0, equal scores counting half: the area under the ROC curve. It is NaN when a class has no
+// weight. Its cost is that of sorting.
 func AUC(y, score, w []float64) float64 {
 	check(y, score, w, 1)
 	return auc(len(y), func(i int) bool { return y[i] == 1 }, func(i int) float64 { return score[i] }, w)
@@ -172,7 +180,9 @@ func auc(n int, positive func(int) bool, score func(int) float64, w []float64) f
 	return area / (below * total)
 }
 
-// MulticlassAUC returns the mean over the classes of the AUC of each against the rest. p holds one probability per class and row. Classes without weight in y, or with all of it, are left out.
+// MulticlassAUC returns the mean over the classes of the AUC of each against the rest. p holds
+// one probability per class and row. Classes without weight in y, or with all of it, are left
+// out.
 func MulticlassAUC(y, p, w []float64, classes int) float64 {
 	check(y, p, w, classes)
 	sum, n := 0.0, 0.0

@@ -6,8 +6,10 @@ import (
 	"testing"
 )
 
-// TestAgainstScikitLearn compares with what scikit-learn 1.9.1 gives for the same rows: accuracy_score, f1_score(average="macro"), log_loss, roc_auc_score (multi_class="ovr" for
-// three classes), root of mean_squared_error, mean_absolute_error, r2_score and mean_pinball_loss(alpha=0.9), without and with sample_weight.
+// TestAgainstScikitLearn compares with what scikit-learn 1.9.1 gives for the same rows:
+// accuracy_score, f1_score(average="macro"), log_loss, roc_auc_score (multi_class="ovr" for three
+// classes), root of mean_squared_error, mean_absolute_error, r2_score and
+// mean_pinball_loss(alpha=0.9), without and with sample_weight.
 func TestAgainstScikitLearn(t *testing.T) {
 	y := []float64{0, 1, 1, 0, 2, 2, 1, 0, 2, 1}
 	p := []float64{.7, .2, .1, .2, .5, .3, .3, .3, .4, .5, .4, .1, .1, .1, .8, .2, .4, .4, .1, .8, .1, .3, .6, .1, .25, .25, .5, .6, .3, .1}

@@ -1,8 +1,9 @@
-// Package mixture combines the predictions of several experts so that the result is never much worse than the best sequence of experts in hindsight: the
-// fixed-share forecaster of Herbster and Warmuth, "Tracking the Best Expert", Machine Learning 32 (1998).
+// Package mixture combines the predictions of several experts so that the result is never much
+// worse than the best sequence of experts in hindsight: the fixed-share forecaster of Herbster
+// and Warmuth, "Tracking the Best Expert", Machine Learning 32 (1998).
 //
-// An expert may abstain (NaN), for example a model that was not there yet; the others then share the prediction and only their weights move, as in the
-// specialists of Freund et al. (STOC 1997).
+// An expert may abstain (NaN), for example a model that was not there yet; the others then share
+// the prediction and only their weights move, as in the specialists of Freund et al. (STOC 1997).
 package mixture
 
 import (
@@ -12,14 +13,16 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// FixedShare holds the weights. Losses must lie in [0, 1]. It does not allocate after New and is not safe for concurrent use.
+// FixedShare holds the weights. Losses must lie in [0, 1]. It does not allocate after New and is
+// not safe for concurrent use.
 type FixedShare struct {
 	rate, share float64
 	w           []float64
 }
 
-// New returns a mixture of n experts. rate is the learning rate η (2 suits losses of which most are well below 1), share the
-// probability α that the best expert changes at a step. prior gives the first weights, nil means equal.
+// New returns a mixture of n experts. rate is the learning rate η (2 suits losses of which most
+// are well below 1), share the probability α that the best expert changes at a step. prior gives
+// the first weights, nil means equal.
 func New(n int, rate, share float64, prior []float64) *FixedShare {
 	m := &FixedShare{rate: rate, share: share, w: make([]float64, n)}
 	m.Reset(prior)
@@ -40,7 +43,8 @@ func (m *FixedShare) Reset(prior []float64) {
 // Weights returns the weights, which sum to 1. The slice belongs to the mixture.
 func (m *FixedShare) Weights() []float64 { return m.w }
 
-// Predict returns the weighted mean of the experts that do not abstain, NaN when all do. len(p) is the number of experts.
+// Predict returns the weighted mean of the experts that do not abstain, NaN when all do. len(p)
+// is the number of experts.
 func (m *FixedShare) Predict(p []float64) float64 {
 	anchor := math.NaN() // differences are averaged, so that experts who agree are repeated exactly
 	var sum, total float64
@@ -60,7 +64,8 @@ func (m *FixedShare) Predict(p []float64) float64 {
 	return anchor + sum/total
 }
 
-// Update moves the weights after the losses are known, NaN for an expert that abstained. Losses are clipped to [0, 1].
+// Update moves the weights after the losses are known, NaN for an expert that abstained. Losses
+// are clipped to [0, 1].
 func (m *FixedShare) Update(loss []float64) {
 	var before, after float64
 	for i, l := range loss {

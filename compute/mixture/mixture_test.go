@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestTracksTheBestSequence lets the best expert change twice and compares the mixture's loss with the best sequence's, as the fixed-share bound promises.
+// TestTracksTheBestSequence lets the best expert change twice and compares the mixture's loss
+// with the best sequence's, as the fixed-share bound promises.
 func TestTracksTheBestSequence(t *testing.T) {
 	m := New(3, 2, 0.01, nil)
 	rng := rand.New(rand.NewPCG(1, 1))
@@ -26,7 +27,8 @@ func TestTracksTheBestSequence(t *testing.T) {
 		best += loss[i/1000]
 		m.Update(loss)
 	}
-	// Regret of fixed share: (ln N + k ln(n/k) + ...)/η plus ηn/8 in the worst case; here the gap is large and the measured regret must be far below 2 %.
+	// Regret of fixed share: (ln N + k ln(n/k) + ...)/η plus ηn/8 in the worst case; here the gap
+	// is large and the measured regret must be far below 2 %.
 	if regret := (ours - best) / n; regret > 0.02 {
 		t.Errorf("regret %.4f per step", regret)
 	}

@@ -8,11 +8,13 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// The encoding, little endian. Version 1 is a network of dense layers with rectified units between them and float64 weights:
+// The encoding, little endian. Version 1 is a network of dense layers with rectified units
+// between them and float64 weights:
 //
 //	version u8 = 1 | link u8 | widths u8 | 0 u8 | width u32 × widths | scale f64 | shift f64 | parameters f64
 //
-// where the parameters are per layer the biases, then one row of weights per unit. Version 2 is every other network:
+// where the parameters are per layer the biases, then one row of weights per unit. Version 2 is
+// every other network:
 //
 //	version u8 = 2 | link u8 | precision u8 | 0 u8 | inputs u32 | embeddings u32 | layers u32 | scale f64 | shift f64 | clip f64 | error bound f64
 //	{input u32, levels u32, dim u32} × embeddings | {out u32, activation u8, norm u8, 0 u16} × layers
@@ -144,7 +146,8 @@ func (w *weights) append(b []byte, cols int) []byte {
 	return b
 }
 
-// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b). Errors wrap ErrCorrupt. b is not kept.
+// Decode reads an encoding that fills b. It allocates no more than a small multiple of len(b).
+// Errors wrap ErrCorrupt. b is not kept.
 func Decode(b []byte) (*Network, error) {
 	n, err := decode(b)
 	if err != nil {
@@ -170,7 +173,8 @@ func decode1(b []byte) (*Network, error) {
 	link, widths := ensemble.Link(b[1]), make([]int, b[2])
 	b = b[4:]
 	for i := range widths {
-		widths[i] = int(min(binary.LittleEndian.Uint32(b[4*i:]), MaxWidth+1)) // too wide stays too wide, also where int has 32 bits
+		// too wide stays too wide, also where int has 32 bits
+		widths[i] = int(min(binary.LittleEndian.Uint32(b[4*i:]), MaxWidth+1))
 	}
 	b = b[4*len(widths):]
 	if len(b)%8 != 0 || len(b)/8 != 2+Params(widths) || len(b) == 16 {
@@ -215,7 +219,8 @@ func decode2(b []byte) (*Network, error) {
 		width = l.out
 		n.layers = append(n.layers, l)
 	}
-	// Sizes are bounded by now: at most 1024 tables of 2^22 times 256 numbers could still overflow an int of 32 bits.
+	// Sizes are bounded by now: at most 1024 tables of 2^22 times 256 numbers could still
+	// overflow an int of 32 bits.
 	if !n.fits(len(b)) {
 		return nil, fmt.Errorf("%d bytes do not match the sizes", len(b))
 	}
@@ -252,7 +257,8 @@ func (n *Network) fits(size int) bool {
 	return params <= MaxParams && n.size2() == size
 }
 
-// canonical holds that no other bytes say the same: a code is never -128 and those of a unit whose step is 0 are 0.
+// canonical holds that no other bytes say the same: a code is never -128 and those of a unit
+// whose step is 0 are 0.
 func (n *Network) canonical() error {
 	check := func(w *weights, cols int) error {
 		p := w.plain(cols)

@@ -6,7 +6,8 @@ var vector = hasAVX()
 // hasAVX asks the processor for AVX, and whether the system saves its registers.
 func hasAVX() bool
 
-// The kernels write start + Σ w·in over n inputs (at least one) for 16 units into out. w holds the weights of the 16 units for the first input, then for the second and so on.
+// The kernels write start + Σ w·in over n inputs (at least one) for 16 units into out. w holds
+// the weights of the 16 units for the first input, then for the second and so on.
 
 //go:noescape
 func sums64(out, in, w, start *float64, n int)

@@ -1,10 +1,14 @@
 // Package neural predicts with multilayer perceptrons. Package neuralfit trains them.
 //
-// A [Network] looks categorical inputs up in tables of learned vectors (embeddings), brings the others into bounds when it was trained so, and passes the result through dense
-// layers, each followed by an optional layer normalisation and an activation. Batch normalisation does not occur here: it is folded into the layers when a training ends.
+// A [Network] looks categorical inputs up in tables of learned vectors (embeddings), brings the
+// others into bounds when it was trained so, and passes the result through dense layers, each
+// followed by an optional layer normalisation and an activation. Batch normalisation does not
+// occur here: it is folded into the layers when a training ends.
 //
-// A Network is immutable and safe for concurrent use. It cannot handle missing numbers, the pipeline before it imputes and scales; a missing or unknown category has a row of its own
-// in the table. Sums run in the order of the inputs and products are rounded before they are added, so a network gives the same bits on every architecture, alone or in a batch.
+// A Network is immutable and safe for concurrent use. It cannot handle missing numbers, the
+// pipeline before it imputes and scales; a missing or unknown category has a row of its own in
+// the table. Sums run in the order of the inputs and products are rounded before they are added,
+// so a network gives the same bits on every architecture, alone or in a batch.
 //
 // [Network.Quantise] stores the weights in one or two bytes, with a bound on what that changes.
 package neural
@@ -39,9 +43,11 @@ type Activation uint8
 
 // The activations.
 const (
-	ReLU   Activation = iota // max(v, 0)
-	GELU                     // v·Φ(v) in its usual form v·sigmoid(√(8/π)·(v + 0.044715·v³)); Hendrycks and Gimpel, arXiv:1606.08415
-	Linear                   // v; what the last layer has
+	ReLU Activation = iota // max(v, 0)
+	// v·Φ(v) in its usual form v·sigmoid(√(8/π)·(v + 0.044715·v³)); Hendrycks and Gimpel,
+	// arXiv:1606.08415
+	GELU
+	Linear // v; what the last layer has
 )
 
 // gelu coefficients: √(8/π) and the cubic one.
@@ -65,7 +71,8 @@ func (a Activation) Apply(v []float64) {
 	}
 }
 
-// Embedding is the table of a categorical input: code c, a whole number from 0 to Levels-1, is replaced by row c, everything else (missing, unknown) by the last row.
+// Embedding is the table of a categorical input: code c, a whole number from 0 to Levels-1, is
+// replaced by row c, everything else (missing, unknown) by the last row.
 type Embedding struct {
 	Input  int // which input
 	Levels int
@@ -73,7 +80,8 @@ type Embedding struct {
 	Table  []float64 // Levels+1 rows of Dim
 }
 
-// Norm is a layer normalisation: v becomes (v-mean)/√(variance+Epsilon)·Gain + Offset, with mean and population variance over the units of the layer. After Ba, Kiros and Hinton,
+// Norm is a layer normalisation: v becomes (v-mean)/√(variance+Epsilon)·Gain + Offset, with mean
+// and population variance over the units of the layer. After Ba, Kiros and Hinton,
 // arXiv:1607.06450.
 type Norm struct {
 	Gain, Offset []float64
@@ -84,22 +92,26 @@ const Epsilon = 1e-5
 
 // Layer is a dense layer: activation(norm(Bias + Weights·in)).
 type Layer struct {
-	In, Out    int
-	Bias       []float64
-	Weights    []float64 // one row of In weights per unit; of a quantised network the numbers that its codes stand for
-	Norm       *Norm     // nil for none
+	In, Out int
+	Bias    []float64
+	// one row of In weights per unit; of a quantised network the numbers that its codes stand for
+	Weights    []float64
+	Norm       *Norm // nil for none
 	Activation Activation
 }
 
-// Spec is a network in full. Its first layer's inputs are, input after input, the number itself or the Dim numbers of its embedding.
+// Spec is a network in full. Its first layer's inputs are, input after input, the number itself
+// or the Dim numbers of its embedding.
 type Spec struct {
 	Inputs     int
 	Embeddings []Embedding // ascending by Input
-	Clip       float64     // unless 0, a number v that has no embedding enters as v/√(1+(v/Clip)²), which stays between ±Clip
-	Layers     []Layer     // the last is Linear without a norm
-	Link       ensemble.Link
-	Scale      float64 // the outputs are link(Shift + Scale·sums)
-	Shift      float64
+	// unless 0, a number v that has no embedding enters as v/√(1+(v/Clip)²), which stays between
+	// ±Clip
+	Clip   float64
+	Layers []Layer // the last is Linear without a norm
+	Link   ensemble.Link
+	Scale  float64 // the outputs are link(Shift + Scale·sums)
+	Shift  float64
 }
 
 // Network is a stack of dense layers.
@@ -129,7 +141,8 @@ type layer struct {
 	gain, offset []float64 // nil without norm
 }
 
-// Params returns how many parameters a network of these widths has that consists of dense layers alone, or 0 when the widths are not allowed.
+// Params returns how many parameters a network of these widths has that consists of dense layers
+// alone, or 0 when the widths are not allowed.
 func Params(widths []int) int {
 	if len(widths) < 2 || len(widths) > MaxLayers+1 {
 		return 0
@@ -149,9 +162,10 @@ func Params(widths []int) int {
 	return n
 }
 
-// New makes a network of dense layers with rectified units between them. It checks and copies the parameters: widths are those of the inputs, the hidden layers and the outputs; params
-// holds per layer the biases, then one row of weights per unit. The last layer's sums are multiplied by scale, shift is added, and the link is applied; scale 1 and shift 0
-// for classification.
+// New makes a network of dense layers with rectified units between them. It checks and copies the
+// parameters: widths are those of the inputs, the hidden layers and the outputs; params holds per
+// layer the biases, then one row of weights per unit. The last layer's sums are multiplied by
+// scale, shift is added, and the link is applied; scale 1 and shift 0 for classification.
 func New(widths []int, link ensemble.Link, scale, shift float64, params []float64) (*Network, error) {
 	want := Params(widths)
 	if want == 0 || want != len(params) {
@@ -177,13 +191,24 @@ func Build(s Spec) (*Network, error) {
 		if e.Levels < 1 || e.Levels > MaxParams || e.Dim < 1 || e.Dim > MaxDim || len(e.Table) != (e.Levels+1)*e.Dim {
 			return nil, fmt.Errorf("neural: embedding of input %d has %d values for %d levels of %d", e.Input, len(e.Table), e.Levels, e.Dim)
 		}
-		n.embeddings = append(n.embeddings, embedding{input: e.Input, levels: e.Levels, dim: e.Dim, table: weights{full: append([]float64(nil), e.Table...)}})
+		n.embeddings = append(n.embeddings, embedding{
+			input:  e.Input,
+			levels: e.Levels,
+			dim:    e.Dim,
+			table:  weights{full: append([]float64(nil), e.Table...)},
+		})
 	}
 	for i, y := range s.Layers {
 		if len(y.Bias) != y.Out || y.In < 1 || y.In > MaxWidth || y.Out < 1 || y.Out > MaxWidth || len(y.Weights) != y.In*y.Out {
 			return nil, fmt.Errorf("neural: layer %d has %d weights and %d biases for %d inputs and %d units", i, len(y.Weights), len(y.Bias), y.In, y.Out)
 		}
-		l := layer{in: y.In, out: y.Out, act: y.Activation, bias: append([]float64(nil), y.Bias...), w: weights{full: append([]float64(nil), y.Weights...)}}
+		l := layer{
+			in:   y.In,
+			out:  y.Out,
+			act:  y.Activation,
+			bias: append([]float64(nil), y.Bias...),
+			w:    weights{full: append([]float64(nil), y.Weights...)},
+		}
 		if y.Norm != nil {
 			if len(y.Norm.Gain) != y.Out || len(y.Norm.Offset) != y.Out {
 				return nil, fmt.Errorf("neural: layer %d normalises %d and %d of %d units", i, len(y.Norm.Gain), len(y.Norm.Offset), y.Out)
@@ -198,7 +223,8 @@ func Build(s Spec) (*Network, error) {
 	return n, nil
 }
 
-// check holds everything that PredictInto relies on beside the lengths of the slices, and prepares weights and scratch space.
+// check holds everything that PredictInto relies on beside the lengths of the slices, and
+// prepares weights and scratch space.
 func (n *Network) check() error {
 	if n.inputs < 1 || n.inputs > MaxWidth || len(n.layers) < 1 || len(n.layers) > MaxLayers || len(n.embeddings) > MaxEmbeddings {
 		return fmt.Errorf("neural: %d inputs, %d layers and %d embeddings", n.inputs, len(n.layers), len(n.embeddings))
@@ -272,17 +298,32 @@ func (n *Network) Precision() Precision { return n.precision }
 // Layers returns copies of the dense layers, the last included.
 func (n *Network) Layers() []Layer { return n.Spec().Layers }
 
-// Spec returns a copy of everything the network consists of. Building it again gives a network that predicts the same, to rounding when this one is quantised.
+// Spec returns a copy of everything the network consists of. Building it again gives a network
+// that predicts the same, to rounding when this one is quantised.
 func (n *Network) Spec() Spec {
 	s := Spec{Inputs: n.inputs, Clip: n.clip, Link: n.link, Scale: n.scale, Shift: n.shift}
 	for _, e := range n.embeddings {
-		s.Embeddings = append(s.Embeddings, Embedding{Input: e.input, Levels: e.levels, Dim: e.dim, Table: e.table.values(e.dim)})
+		s.Embeddings = append(s.Embeddings, Embedding{
+			Input:  e.input,
+			Levels: e.levels,
+			Dim:    e.dim,
+			Table:  e.table.values(e.dim),
+		})
 	}
 	for i := range n.layers {
 		l := &n.layers[i]
-		y := Layer{In: l.in, Out: l.out, Bias: append([]float64(nil), l.bias...), Weights: l.w.values(l.in), Activation: l.act}
+		y := Layer{
+			In:         l.in,
+			Out:        l.out,
+			Bias:       append([]float64(nil), l.bias...),
+			Weights:    l.w.values(l.in),
+			Activation: l.act,
+		}
 		if l.gain != nil {
-			y.Norm = &Norm{Gain: append([]float64(nil), l.gain...), Offset: append([]float64(nil), l.offset...)}
+			y.Norm = &Norm{
+				Gain:   append([]float64(nil), l.gain...),
+				Offset: append([]float64(nil), l.offset...),
+			}
 		}
 		s.Layers = append(s.Layers, y)
 	}

@@ -28,7 +28,8 @@ func random(t testing.TB, widths []int, link ensemble.Link) *Network {
 	return n
 }
 
-// rich is a network with everything in it: two embeddings among four inputs, clipped numbers, both activations and a normalisation.
+// rich is a network with everything in it: two embeddings among four inputs, clipped numbers,
+// both activations and a normalisation.
 func rich(t testing.TB, link ensemble.Link) *Network {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(2, 1))
@@ -185,7 +186,8 @@ func TestPredictBatch(t *testing.T) {
 	}
 }
 
-// TestKernels holds that the processor's kernels give the very bits of the portable code, in every precision and for every number of units left over.
+// TestKernels holds that the processor's kernels give the very bits of the portable code, in
+// every precision and for every number of units left over.
 func TestKernels(t *testing.T) {
 	if !vector {
 		t.Skip("there are no kernels for this processor: run on amd64 with AVX")
@@ -219,7 +221,8 @@ func TestKernels(t *testing.T) {
 	}
 }
 
-// TestErrorBound holds the bound against the largest difference over random inputs and the corners of the range, which weights of one sign drive furthest.
+// TestErrorBound holds the bound against the largest difference over random inputs and the
+// corners of the range, which weights of one sign drive furthest.
 func TestErrorBound(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 1))
 	build := func(act Activation, norm bool, link ensemble.Link) *Network {

@@ -5,11 +5,14 @@ import (
 	"sync"
 )
 
-// block is how many rows a batch takes through a layer at once, so that the weights are read once for all of them.
+// block is how many rows a batch takes through a layer at once, so that the weights are read once
+// for all of them.
 const block = 16
 
-// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else it returns ErrShape; a NaN in an input without an embedding gives ErrMissing and leaves
-// NaN in dst. It is safe for concurrent use and does not allocate in the steady state: scratch space is pooled. Its cost is one multiplication per weight.
+// PredictInto writes the outputs for x into dst. len(x) is Inputs and len(dst) is Outputs, else
+// it returns ErrShape; a NaN in an input without an embedding gives ErrMissing and leaves NaN in
+// dst. It is safe for concurrent use and does not allocate in the steady state: scratch space is
+// pooled. Its cost is one multiplication per weight.
 func (n *Network) PredictInto(dst, x []float64) error {
 	if len(x) != n.inputs || len(dst) != n.Outputs() {
 		return ErrShape
@@ -24,8 +27,10 @@ func (n *Network) PredictInto(dst, x []float64) error {
 	return nil
 }
 
-// PredictBatch predicts rows: x holds Inputs numbers for each, dst Outputs, one row after the other. It uses up to threads goroutines (at least one); the results are those of PredictInto, bit
-// for bit. A row with a missing number gets NaN, and ErrMissing is returned after the others were done; lengths that do not match give ErrShape and change nothing.
+// PredictBatch predicts rows: x holds Inputs numbers for each, dst Outputs, one row after the
+// other. It uses up to threads goroutines (at least one); the results are those of PredictInto,
+// bit for bit. A row with a missing number gets NaN, and ErrMissing is returned after the others
+// were done; lengths that do not match give ErrShape and change nothing.
 func (n *Network) PredictBatch(dst, x []float64, threads int) error {
 	rows, out := len(x)/n.inputs, n.Outputs()
 	if len(x) != rows*n.inputs || len(dst) != rows*out {
@@ -98,7 +103,8 @@ func (n *Network) missing(x []float64) bool {
 	return false
 }
 
-// forward predicts rows (at most block) of numbers that are not missing. s has room for two vectors of every row.
+// forward predicts rows (at most block) of numbers that are not missing. s has room for two
+// vectors of every row.
 func (n *Network) forward(dst, x []float64, rows int, s []float64) {
 	in, half := x, len(s)/2
 	if len(n.embeddings) > 0 || n.clip != 0 {
@@ -156,7 +162,8 @@ func (n *Network) enter(dst, x []float64) {
 	}
 }
 
-// Clip returns v/√(1+(v/bound)²), a smooth limit between ±bound that leaves small numbers as they are. After Holzmüller, Grinsztajn and Steinwart, "Better by Default: Strong Pre-Tuned MLPs and
+// Clip returns v/√(1+(v/bound)²), a smooth limit between ±bound that leaves small numbers as they
+// are. After Holzmüller, Grinsztajn and Steinwart, "Better by Default: Strong Pre-Tuned MLPs and
 // Boosted Trees on Tabular Data", NeurIPS 2024.
 func Clip(v, bound float64) float64 {
 	r := v / bound

@@ -8,9 +8,12 @@ import (
 	"skerry.dev/compute/ensemble"
 )
 
-// Quantise returns the network with its weights and embeddings rounded to Float16 or Int8: to an eighth of the memory with Int8, to a quarter on disk with Float16 (a half in memory). Sums stay
-// float64. The copy knows how far its outputs can be from those of n for inputs in [low, high], see [Network.ErrorBound]; low and high have one number per input, those of inputs with an
-// embedding are ignored. They may be nil for a network that clips, whose inputs are bounded anyway, and may then be infinite. The network must be of Float64.
+// Quantise returns the network with its weights and embeddings rounded to Float16 or Int8: to an
+// eighth of the memory with Int8, to a quarter on disk with Float16 (a half in memory). Sums stay
+// float64. The copy knows how far its outputs can be from those of n for inputs in [low, high],
+// see [Network.ErrorBound]; low and high have one number per input, those of inputs with an
+// embedding are ignored. They may be nil for a network that clips, whose inputs are bounded
+// anyway, and may then be infinite. The network must be of Float64.
 func (n *Network) Quantise(p Precision, low, high []float64) (*Network, error) {
 	if n.precision != Float64 || (p != Float16 && p != Int8) {
 		return nil, fmt.Errorf("neural: quantise %s to %s", n.precision, p)
@@ -68,12 +71,16 @@ func (w *weights) round(p Precision, cols int) weights {
 	return out
 }
 
-// ErrorBound returns the most by which an output of a quantised network can differ from that of the network it was made of, for inputs in the range given to [Network.Quantise]; 0 for a network
-// that is not quantised.
+// ErrorBound returns the most by which an output of a quantised network can differ from that of
+// the network it was made of, for inputs in the range given to [Network.Quantise]; 0 for a
+// network that is not quantised.
 //
-// With z = W·a + b before and z' = W'·a' + b after, |z-z'| ≤ |W|·|a-a'| + |W-W'|·|a'|, where |a'| is bounded by interval arithmetic. A rectified unit passes a difference on, GELU
-// at most 1.13 times; a layer normalisation divides it by √ε and doubles it at worst, but keeps it below 2·|gain|·√n. The link passes on a quarter (logistic) or half (softmax). The bound holds for
-// every input in the range and is therefore wide: differences seen in practice are two to three orders of magnitude smaller.
+// With z = W·a + b before and z' = W'·a' + b after, |z-z'| ≤ |W|·|a-a'| + |W-W'|·|a'|, where |a'|
+// is bounded by interval arithmetic. A rectified unit passes a difference on, GELU at most 1.13
+// times; a layer normalisation divides it by √ε and doubles it at worst, but keeps it below
+// 2·|gain|·√n. The link passes on a quarter (logistic) or half (softmax). The bound holds for
+// every input in the range and is therefore wide: differences seen in practice are two to three
+// orders of magnitude smaller.
 func (n *Network) ErrorBound() float64 { return n.bound }
 
 // interval holds bounds of a number and of how far the rounded network's is from it.
@@ -85,7 +92,8 @@ const (
 	geluLeast = -0.1701
 )
 
-// distance bounds the difference between the outputs of n and q for inputs in [low, high]. The intervals are those of q's numbers.
+// distance bounds the difference between the outputs of n and q for inputs in [low, high]. The
+// intervals are those of q's numbers.
 func (n *Network) distance(q *Network, low, high []float64) (float64, error) {
 	var a []interval
 	e := 0
@@ -119,7 +127,11 @@ func (n *Network) distance(q *Network, low, high []float64) (float64, error) {
 			}
 			for u := range z {
 				g := math.Abs(l.gain[u]) * most
-				z[u] = interval{low: l.offset[u] - g, high: l.offset[u] + g, err: min(2*g, math.Abs(l.gain[u])*2*worst*most/math.Sqrt(Epsilon))}
+				z[u] = interval{
+					low:  l.offset[u] - g,
+					high: l.offset[u] + g,
+					err:  min(2*g, math.Abs(l.gain[u])*2*worst*most/math.Sqrt(Epsilon)),
+				}
 			}
 		}
 		for u := range z {
@@ -136,7 +148,8 @@ func (n *Network) distance(q *Network, low, high []float64) (float64, error) {
 		case ensemble.Softmax:
 			d = min(d/2, 1)
 		}
-		worst = max(worst, d+1e-9*max(1, math.Abs(n.shift))+1e-9*math.Abs(n.scale)*max(math.Abs(v.low), math.Abs(v.high))) // rounding of the sums themselves
+		// rounding of the sums themselves
+		worst = max(worst, d+1e-9*max(1, math.Abs(n.shift))+1e-9*math.Abs(n.scale)*max(math.Abs(v.low), math.Abs(v.high)))
 	}
 	if math.IsNaN(worst) || math.IsInf(worst, 0) {
 		return 0, errors.New("neural: the range is too large for an error bound")
@@ -171,7 +184,8 @@ func (v interval) activate(a Activation) interval {
 	return v
 }
 
-// span is the interval of every column of a table, the rounded one's, with the largest distance from the original.
+// span is the interval of every column of a table, the rounded one's, with the largest distance
+// from the original.
 func span(table, rounded []float64, dim int) []interval {
 	a := make([]interval, dim)
 	for j := range a {

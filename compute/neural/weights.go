@@ -2,14 +2,17 @@ package neural
 
 import "math"
 
-// Precision is how a network stores the weights of its layers and its embeddings. Biases and normalisations are float64 always.
+// Precision is how a network stores the weights of its layers and its embeddings. Biases and
+// normalisations are float64 always.
 type Precision uint8
 
 // The precisions.
 const (
 	Float64 Precision = iota
 	Float16           // IEEE 754 binary16, rounded to the nearest
-	Int8              // a whole number from -127 to 127 times the step of its unit (of its row in an embedding), a float32
+	// a whole number from -127 to 127 times the step of its unit (of its row in an embedding), a
+	// float32
+	Int8
 )
 
 // String returns the name of the precision.
@@ -31,7 +34,9 @@ type weights struct {
 	half  []float32 // numbers that float16 has: converting them is cheap, unpacking float16 is not
 	codes []int8
 	steps []float32
-	wide  int // up to this row, a multiple of lanes, the rows of lanes units are interleaved for the kernels: column by column, a number of each
+	// up to this row, a multiple of lanes, the rows of lanes units are interleaved for the
+	// kernels: column by column, a number of each
+	wide int
 }
 
 // lanes is how many units a kernel sums at once.
@@ -68,7 +73,12 @@ func interleave[T any](v []T, wide, cols int, back bool) []T {
 
 // plain returns w with its rows one after the other.
 func (w *weights) plain(cols int) weights {
-	return weights{full: interleave(w.full, w.wide, cols, true), half: interleave(w.half, w.wide, cols, true), codes: interleave(w.codes, w.wide, cols, true), steps: w.steps}
+	return weights{
+		full:  interleave(w.full, w.wide, cols, true),
+		half:  interleave(w.half, w.wide, cols, true),
+		codes: interleave(w.codes, w.wide, cols, true),
+		steps: w.steps,
+	}
 }
 
 func (w *weights) finite() bool {
@@ -159,7 +169,8 @@ func (w *weights) sums(out, in, bias []float64, u int) {
 	}
 }
 
-// dense sums the units from u on. It goes over the weights once for all rows. Four units at a time share the loads of a row; each unit's sum still runs in the order of the inputs.
+// dense sums the units from u on. It goes over the weights once for all rows. Four units at a
+// time share the loads of a row; each unit's sum still runs in the order of the inputs.
 func dense(out, in, bias, w []float64, u, rows int) {
 	units, m := len(bias), len(in)/rows
 	for ; u+4 <= units; u += 4 {

@@ -7,8 +7,10 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Bayes is naive Bayes: inputs are independent given the class, numbers normal with the class's mean and variance, categories with the class's shares (one row added to each). Its probabilities are poor where inputs depend on each other; its
-// choices often are not. It costs classes times inputs per row.
+// Bayes is naive Bayes: inputs are independent given the class, numbers normal with the class's
+// mean and variance, categories with the class's shares (one row added to each). Its
+// probabilities are poor where inputs depend on each other; its choices often are not. It costs
+// classes times inputs per row.
 type Bayes struct {
 	s       Schema
 	count   []float64 // rows by class
@@ -27,7 +29,14 @@ func NewBayes(s Schema) (*Bayes, error) {
 		return nil, err
 	}
 	d := len(s.Inputs) * s.Classes
-	b := &Bayes{s: s, count: make([]float64, s.Classes), n: make([]float64, d), mean: make([]float64, d), m2: make([]float64, d), missing: make([]float64, d)}
+	b := &Bayes{
+		s:       s,
+		count:   make([]float64, s.Classes),
+		n:       make([]float64, d),
+		mean:    make([]float64, d),
+		m2:      make([]float64, d),
+		missing: make([]float64, d),
+	}
 	for _, in := range s.Inputs {
 		b.at = append(b.at, b.codes)
 		b.codes += in.Categories
@@ -36,7 +45,8 @@ func NewBayes(s Schema) (*Bayes, error) {
 	return b, nil
 }
 
-// Classify implements Classifier. As in river a density is raised by 10⁻⁹, so that one input far out cannot decide alone.
+// Classify implements Classifier. As in river a density is raised by 10⁻⁹, so that one input far
+// out cannot decide alone.
 func (b *Bayes) Classify(p, x []float64) {
 	total := 0.0
 	for _, n := range b.count {
@@ -126,7 +136,8 @@ func (b *Bayes) Learn(x []float64, class int, weight float64) {
 		b.n[k] += weight
 		step := v - b.mean[k]
 		b.mean[k] += float64(step * (weight / b.n[k]))
-		b.m2[k] += max(float64(float64(weight*step)*(v-b.mean[k])), 0) // rounding of the mean can turn a sign
+		// rounding of the mean can turn a sign
+		b.m2[k] += max(float64(float64(weight*step)*(v-b.mean[k])), 0)
 	}
 }
 

@@ -7,8 +7,10 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// LinearClassifier is logistic regression learned a row at a time, with one score per class (one for two classes): inputs are standardised by running moments, categories one column each. Method passive-aggressive
-// learns by the hinge loss instead, and its probabilities are those of its scores all the same. A row costs classes times columns.
+// LinearClassifier is logistic regression learned a row at a time, with one score per class (one
+// for two classes): inputs are standardised by running moments, categories one column each.
+// Method passive-aggressive learns by the hinge loss instead, and its probabilities are those of
+// its scores all the same. A row costs classes times columns.
 type LinearClassifier struct {
 	s   Schema
 	o   LinearOptions
@@ -122,7 +124,8 @@ func (l *LinearClassifier) mend(z []float64, class int, weight float64) {
 	}
 }
 
-// Reset forgets the weights and keeps the moments of the inputs, for new classes or another model to correct.
+// Reset forgets the weights and keeps the moments of the inputs, for new classes or another model
+// to correct.
 func (l *LinearClassifier) Reset() {
 	for c := range l.out {
 		l.out[c] = newWeights(&l.o, l.e.width)
@@ -148,8 +151,11 @@ func (l *LinearClassifier) Load(r *state.Reader) {
 	}
 }
 
-// LinearRegressor is a linear model learned a row at a time for the squared error, in units of the target's running spread and with bounded steps (a smooth Huber loss beyond two units), so that neither an outlier nor a jump of scale can make it
-// diverge. Predictions stay within four spreads of the mean. Method passive-aggressive learns by the ε-insensitive loss with ε = 0.1 units.
+// LinearRegressor is a linear model learned a row at a time for the squared error, in units of
+// the target's running spread and with bounded steps (a smooth Huber loss beyond two units), so
+// that neither an outlier nor a jump of scale can make it diverge. Predictions stay within four
+// spreads of the mean. Method passive-aggressive learns by the ε-insensitive loss with ε = 0.1
+// units.
 type LinearRegressor struct {
 	o   LinearOptions
 	e   *encoder
@@ -199,7 +205,8 @@ func (l *LinearRegressor) Learn(x []float64, y, weight float64) {
 	l.out.step(z, min(max(off, -huber), huber)/huber, weight)
 }
 
-// Reset forgets the weights and the target's moments and keeps those of the inputs, for a new target on the same inputs.
+// Reset forgets the weights and the target's moments and keeps those of the inputs, for a new
+// target on the same inputs.
 func (l *LinearRegressor) Reset() {
 	l.y = newTarget()
 	l.out = newWeights(&l.o, l.e.width)

@@ -6,8 +6,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// NewCorrectorClassifier returns a logistic regression that starts from another model's probabilities, which stand in a row from position at on, one for each class: it learns by what to multiply their odds. Where they are missing
-// (NaN) it starts from equal ones.
+// NewCorrectorClassifier returns a logistic regression that starts from another model's
+// probabilities, which stand in a row from position at on, one for each class: it learns by what
+// to multiply their odds. Where they are missing (NaN) it starts from equal ones.
 func NewCorrectorClassifier(s Schema, at int, o LinearOptions) (*LinearClassifier, error) {
 	l, err := NewLinearClassifier(s, o)
 	if err != nil {
@@ -17,14 +18,16 @@ func NewCorrectorClassifier(s Schema, at int, o LinearOptions) (*LinearClassifie
 	return l, nil
 }
 
-// CorrectorRegressor learns the error of another model, whose prediction stands in a row at a position, as a linear function of the row, and predicts that model's prediction plus the error expected. Where the prediction is missing
-// it predicts NaN and learns nothing.
+// CorrectorRegressor learns the error of another model, whose prediction stands in a row at a
+// position, as a linear function of the row, and predicts that model's prediction plus the error
+// expected. Where the prediction is missing it predicts NaN and learns nothing.
 type CorrectorRegressor struct {
 	l  *LinearRegressor
 	at int
 }
 
-// NewCorrectorRegressor returns a corrector for rows of the schema that have the other model's prediction at position at.
+// NewCorrectorRegressor returns a corrector for rows of the schema that have the other model's
+// prediction at position at.
 func NewCorrectorRegressor(s Schema, at int, o LinearOptions) (*CorrectorRegressor, error) {
 	l, err := NewLinearRegressor(s, o)
 	if err != nil {

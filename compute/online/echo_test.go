@@ -9,7 +9,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestEchoSmooths lets a model see a slow wave through much noise, each row by itself: a correction that hears the echo of its predictions must learn to smooth them, one without cannot.
+// TestEchoSmooths lets a model see a slow wave through much noise, each row by itself: a
+// correction that hears the echo of its predictions must learn to smooth them, one without
+// cannot.
 func TestEchoSmooths(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 5))
 	s := online.Schema{Inputs: make([]online.Input, 1)}
@@ -83,7 +85,8 @@ func restarted[T kept](t *testing.T, p, fresh T) T {
 	return fresh
 }
 
-// TestCorrectionsResume holds that an echo, the correction that hears it and the spread of its errors go on after restarts at any row as if nothing had happened, with labels ten rows late.
+// TestCorrectionsResume holds that an echo, the correction that hears it and the spread of its
+// errors go on after restarts at any row as if nothing had happened, with labels ten rows late.
 func TestCorrectionsResume(t *testing.T) {
 	inputs := make([]online.Input, 1)
 	newEcho := func() *online.Echo { return online.NewEcho(online.Schema{Inputs: inputs}) }

@@ -9,7 +9,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestExtremeSnapshots puts numbers that break sums and counters in the place of each number of the snapshots of Recent, Echo and Spread: what is taken all the same must go on, and its state must be taken again.
+// TestExtremeSnapshots puts numbers that break sums and counters in the place of each number of
+// the snapshots of Recent, Echo and Spread: what is taken all the same must go on, and its state
+// must be taken again.
 func TestExtremeSnapshots(t *testing.T) {
 	in := make([]float64, online.SpreadInputs)
 	type part interface {

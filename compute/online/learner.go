@@ -1,7 +1,9 @@
 // Package online learns from one labelled row at a time, on the device.
 //
-// It has the contract of online learners, what they share (moments that forget, rows turned into columns, the newest labels as inputs) and the simple ones: naive Bayes, nearest neighbours, linear models and correctors of another model's
-// predictions. Trees are in hoeffding and mondrian; learner makes them all by name, and committee lets them predict together.
+// It has the contract of online learners, what they share (moments that forget, rows turned into
+// columns, the newest labels as inputs) and the simple ones: naive Bayes, nearest neighbours,
+// linear models and correctors of another model's predictions. Trees are in hoeffding and
+// mondrian; learner makes them all by name, and committee lets them predict together.
 package online
 
 import (
@@ -30,7 +32,8 @@ const (
 	MaxCategories = 1024
 )
 
-// Check says why a learner of classes, or else of numbers, cannot work on the schema; nil when it can.
+// Check says why a learner of classes, or else of numbers, cannot work on the schema; nil when it
+// can.
 func (s *Schema) Check(classes bool) error {
 	switch {
 	case len(s.Inputs) == 0 || len(s.Inputs) > MaxInputs:
@@ -50,13 +53,18 @@ func (s *Schema) Check(classes bool) error {
 
 // Learner is what classifiers and regressors have in common.
 //
-// Rows are in the order of Schema.Inputs; a value that is NaN or infinite is missing, and so is a category that is no code of its input. A row is never kept nor changed. A learner never diverges: whatever rows it
-// is given, its predictions are finite, and after bad rows it recovers as fast as its memory is short. In the steady state neither predicting nor learning allocates. The same rows, options and seed give the same bits,
-// on every architecture. A learner is not safe for concurrent use.
+// Rows are in the order of Schema.Inputs; a value that is NaN or infinite is missing, and so is a
+// category that is no code of its input. A row is never kept nor changed. A learner never
+// diverges: whatever rows it is given, its predictions are finite, and after bad rows it recovers
+// as fast as its memory is short. In the steady state neither predicting nor learning allocates.
+// The same rows, options and seed give the same bits, on every architecture. A learner is not
+// safe for concurrent use.
 type Learner interface {
-	// Bytes returns about how much memory the state takes. Learners that grow keep it below the budget that their options name.
+	// Bytes returns about how much memory the state takes. Learners that grow keep it below the
+	// budget that their options name.
 	Bytes() int
-	// Save and Load carry the state over a restart, bit for bit, into a learner made with the same schema and options.
+	// Save and Load carry the state over a restart, bit for bit, into a learner made with the
+	// same schema and options.
 	Save(w *state.Writer)
 	Load(r *state.Reader)
 }
@@ -64,9 +72,11 @@ type Learner interface {
 // Classifier learns to tell classes apart.
 type Classifier interface {
 	Learner
-	// Classify writes the probability of each class to p, whose length is Schema.Classes: no less than 0, with sum 1, all equal before anything was learned.
+	// Classify writes the probability of each class to p, whose length is Schema.Classes: no less
+	// than 0, with sum 1, all equal before anything was learned.
 	Classify(p, x []float64)
-	// Learn takes the class of a row, 0 to Classes-1; another number is ignored. weight is how often the row counts; one that is not positive and finite is ignored with its row.
+	// Learn takes the class of a row, 0 to Classes-1; another number is ignored. weight is how
+	// often the row counts; one that is not positive and finite is ignored with its row.
 	Learn(x []float64, class int, weight float64)
 }
 
@@ -75,6 +85,7 @@ type Regressor interface {
 	Learner
 	// Predict returns the expected target, 0 before anything was learned.
 	Predict(x []float64) float64
-	// Learn takes the target of a row; a NaN or an infinity is ignored. weight is as for a Classifier.
+	// Learn takes the target of a row; a NaN or an infinity is ignored. weight is as for a
+	// Classifier.
 	Learn(x []float64, y, weight float64)
 }

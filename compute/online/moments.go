@@ -18,7 +18,8 @@ const (
 	mostSquares = 1e250 // what a sum of squared deviations from a snapshot can be
 )
 
-// moments are running means and variances of columns, with exponential forgetting beyond memory rows and outliers cut (Welford 1962; West, CACM 22, 1979).
+// moments are running means and variances of columns, with exponential forgetting beyond memory
+// rows and outliers cut (Welford 1962; West, CACM 22, 1979).
 type moments struct{ n, mean, m2 []float64 }
 
 func newMoments(d int) moments {
@@ -55,7 +56,8 @@ func (m *moments) sd(i int) float64 {
 	return math.Sqrt(max(m.m2[i], 0) / m.n[i])
 }
 
-// scaled returns v in standard deviations from the mean, cut to ±maxScaled; 0 where it is missing or nothing is known.
+// scaled returns v in standard deviations from the mean, cut to ±maxScaled; 0 where it is missing
+// or nothing is known.
 func (m *moments) scaled(i int, v float64) float64 {
 	sd := m.sd(i)
 	if !usable(v) || !(sd > 0) {
@@ -81,7 +83,8 @@ func (m *moments) load(r *state.Reader) {
 	}
 }
 
-// encoder turns a row into standardised numbers, one 0/1 column per category and a last 1 for the bias.
+// encoder turns a row into standardised numbers, one 0/1 column per category and a last 1 for the
+// bias.
 type encoder struct {
 	s     Schema
 	width int
@@ -135,7 +138,8 @@ func code(v float64, categories int) (c int, ok bool) {
 // goodWeight reports whether a row with this weight counts.
 func goodWeight(w float64) bool { return w > 0 && usable(w) }
 
-// target follows the level and the spread of a regressor's targets, so that learners work in units of the spread and no target, however wild, moves them by more than a few units.
+// target follows the level and the spread of a regressor's targets, so that learners work in
+// units of the spread and no target, however wild, moves them by more than a few units.
 type target struct{ m moments }
 
 func newTarget() target { return target{newMoments(1)} }

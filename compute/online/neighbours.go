@@ -38,7 +38,8 @@ func (o *NeighbourOptions) defaults(inputs int) error {
 	return nil
 }
 
-// window holds the newest rows with their targets. Distances are Euclidean between standardised numbers; a category that differs and a value that is missing on one side only count 1.
+// window holds the newest rows with their targets. Distances are Euclidean between standardised
+// numbers; a category that differs and a value that is missing on one side only count 1.
 type window struct {
 	s     Schema
 	o     NeighbourOptions
@@ -54,7 +55,17 @@ type window struct {
 
 func newWindow(s Schema, o NeighbourOptions) window {
 	d := len(s.Inputs)
-	return window{s: s, o: o, m: newMoments(d), x: make([]float64, d*o.Window), y: make([]float64, o.Window), w: make([]float64, o.Window), scale: make([]float64, d), near: make([]int, 0, o.K), dist: make([]float64, 0, o.K)}
+	return window{
+		s:     s,
+		o:     o,
+		m:     newMoments(d),
+		x:     make([]float64, d*o.Window),
+		y:     make([]float64, o.Window),
+		w:     make([]float64, o.Window),
+		scale: make([]float64, d),
+		near:  make([]int, 0, o.K),
+		dist:  make([]float64, 0, o.K),
+	}
 }
 
 // find leaves the nearest rows in near.
@@ -165,7 +176,8 @@ func (n *window) Load(r *state.Reader) {
 	}
 }
 
-// NeighbourClassifier asks the k nearest of the newest rows. It costs the window times the inputs per prediction.
+// NeighbourClassifier asks the k nearest of the newest rows. It costs the window times the inputs
+// per prediction.
 type NeighbourClassifier struct{ window }
 
 // NewNeighbourClassifier returns a classifier for a schema with classes.
@@ -179,7 +191,8 @@ func NewNeighbourClassifier(s Schema, o NeighbourOptions) (*NeighbourClassifier,
 	return &NeighbourClassifier{newWindow(s, o)}, nil
 }
 
-// Classify implements Classifier: the classes' shares of the neighbours' weights, with a hundredth of a neighbour spread over all.
+// Classify implements Classifier: the classes' shares of the neighbours' weights, with a
+// hundredth of a neighbour spread over all.
 func (n *NeighbourClassifier) Classify(p, x []float64) {
 	if n.n == 0 {
 		uniform(p)

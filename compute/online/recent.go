@@ -6,10 +6,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Recent turns the newest known labels into inputs: on most streams the next label depends on them (Žliobaitė et al., "Evaluation methods and decision theory for classification of streaming data with temporal
-// dependence", Machine Learning 98, 2015). Which labels are known when a row is predicted is the caller's business: with delayed labels they are old.
+// Recent turns the newest known labels into inputs: on most streams the next label depends on
+// them (Žliobaitė et al., "Evaluation methods and decision theory for classification of streaming
+// data with temporal dependence", Machine Learning 98, 2015). Which labels are known when a row
+// is predicted is the caller's business: with delayed labels they are old.
 //
-// Classes give the last two labels, as categories, and each class's share of the last 16; numbers give the last two, their difference, and the means of the last 8 and 32.
+// Classes give the last two labels, as categories, and each class's share of the last 16; numbers
+// give the last two, their difference, and the means of the last 8 and 32.
 type Recent struct {
 	classes int
 	ring    [recentRows]float64
@@ -76,7 +79,8 @@ func (r *Recent) mean(of int64) float64 {
 		return math.NaN()
 	}
 	m := 0.0
-	for b := of; b > 0; b-- { // from the oldest on, as a running mean: sums of large numbers would overflow
+	// from the oldest on, as a running mean: sums of large numbers would overflow
+	for b := of; b > 0; b-- {
 		m += (r.at(b) - m) / float64(of-b+1)
 	}
 	return m

@@ -8,8 +8,12 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Spread foretells how large the error of a prediction will be, for intervals: the mean of two linear models of the error's logarithm. One knows the size of recent errors, the prediction, its distance from the newest label, how far the experts
-// are apart and how much predictions move of late; the other knows the row itself as well. Half-widths that follow it need fewer corrections than equal ones; with late labels, when recent errors are old, what is known at once says the most.
+// Spread foretells how large the error of a prediction will be, for intervals: the mean of two
+// linear models of the error's logarithm. One knows the size of recent errors, the prediction,
+// its distance from the newest label, how far the experts are apart and how much predictions move
+// of late; the other knows the row itself as well. Half-widths that follow it need fewer
+// corrections than equal ones; with late labels, when recent errors are old, what is known at
+// once says the most.
 type Spread struct {
 	lean, rich *LinearRegressor
 	x          []float64 // scratch
@@ -38,7 +42,8 @@ func NewSpread(inputs []Input) (*Spread, error) {
 	return s, err
 }
 
-// Into takes the next prediction and writes what is known when it is made. apart is a measure of the experts' disagreement, NaN without one.
+// Into takes the next prediction and writes what is known when it is made. apart is a measure of
+// the experts' disagreement, NaN without one.
 func (s *Spread) Into(dst []float64, predicted, apart float64) {
 	dst[0], dst[1] = s.log(s.fast), s.log(s.slow)
 	dst[2], dst[3], dst[4] = predicted, s.log(math.Abs(predicted-s.last)), s.log(apart)
@@ -60,7 +65,9 @@ func (s *Spread) log(v float64) float64 {
 	return exact.Log(max(v, s.slow/1000))
 }
 
-// Expect returns the error expected of a row, about its geometric mean, between a twentieth and twenty times the mean of recent ones; NaN before 30 errors are known. in is what Into wrote, row begins with the inputs.
+// Expect returns the error expected of a row, about its geometric mean, between a twentieth and
+// twenty times the mean of recent ones; NaN before 30 errors are known. in is what Into wrote,
+// row begins with the inputs.
 func (s *Spread) Expect(in, row []float64) float64 {
 	if s.n < 30 || !(s.slow > 0) {
 		return math.NaN()

@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// TestSpreadFollows makes errors grow with an input of the row, and with how much predictions move, while labels come 200 rows late: what is expected must follow both.
+// TestSpreadFollows makes errors grow with an input of the row, and with how much predictions
+// move, while labels come 200 rows late: what is expected must follow both.
 func TestSpreadFollows(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 6))
 	s, err := online.NewSpread(make([]online.Input, 1))

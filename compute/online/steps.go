@@ -14,10 +14,14 @@ type Method string
 
 // The methods.
 const (
-	SGD     Method = "sgd"                // steps of Rate/√(1+rows/1000) along the gradient
-	AdaGrad Method = "adagrad"            // steps shrink where gradients were large (Duchi, Hazan, Singer, JMLR 12, 2011)
-	FTRL    Method = "ftrl"               // follow the proximally regularised leader (McMahan et al., KDD 2013): L1 gives weights of exactly 0
-	PA      Method = "passive-aggressive" // the smallest step that mends the loss, at most C long (Crammer et al., JMLR 7, 2006: PA-I)
+	SGD Method = "sgd" // steps of Rate/√(1+rows/1000) along the gradient
+	// steps shrink where gradients were large (Duchi, Hazan, Singer, JMLR 12, 2011)
+	AdaGrad Method = "adagrad"
+	// follow the proximally regularised leader (McMahan et al., KDD 2013): L1 gives weights of
+	// exactly 0
+	FTRL Method = "ftrl"
+	// the smallest step that mends the loss, at most C long (Crammer et al., JMLR 7, 2006: PA-I)
+	PA Method = "passive-aggressive"
 )
 
 // Methods lists all.
@@ -25,11 +29,12 @@ func Methods() []Method { return []Method{SGD, AdaGrad, FTRL, PA} }
 
 // LinearOptions are those of the linear learners. The zero value is a good choice.
 type LinearOptions struct {
-	Method Method  // default adagrad
-	Rate   float64 // in (0, 10], default 0.1 (adagrad, ftrl), 0.05 (sgd); not used by passive-aggressive
-	L1     float64 // ≥ 0, ftrl only
-	L2     float64 // ≥ 0
-	C      float64 // > 0, passive-aggressive: the longest step; default 0.1
+	Method Method // default adagrad
+	// in (0, 10], default 0.1 (adagrad, ftrl), 0.05 (sgd); not used by passive-aggressive
+	Rate float64
+	L1   float64 // ≥ 0, ftrl only
+	L2   float64 // ≥ 0
+	C    float64 // > 0, passive-aggressive: the longest step; default 0.1
 }
 
 func (o *LinearOptions) defaults() error {
@@ -66,7 +71,8 @@ func joined[T ~string](v []T) string {
 	return strings.Join(s, ", ")
 }
 
-// weights of one output. Every step is bounded: gradients with respect to the score are at most 1 and inputs at most maxScaled, weights at most maxWeight, so that nothing can diverge.
+// weights of one output. Every step is bounded: gradients with respect to the score are at most 1
+// and inputs at most maxScaled, weights at most maxWeight, so that nothing can diverge.
 type weights struct {
 	o  *LinearOptions
 	w  []float64
@@ -89,7 +95,8 @@ func (w *weights) score(x []float64) float64 {
 	return s
 }
 
-// step moves against gradient g of the loss with respect to the score, |g| ≤ 1, weight at most 10. The last input is the bias, which is not shrunk.
+// step moves against gradient g of the loss with respect to the score, |g| ≤ 1, weight at most 10.
+// The last input is the bias, which is not shrunk.
 func (w *weights) step(x []float64, g, weight float64) {
 	w.n++
 	g = float64(g * min(weight, 10))

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// TestWeightsOfAnySize holds that rows with the largest and the smallest weights that there are leave predictions that are some.
+// TestWeightsOfAnySize holds that rows with the largest and the smallest weights that there are
+// leave predictions that are some.
 func TestWeightsOfAnySize(t *testing.T) {
 	s := online.Schema{Classes: 2, Inputs: []online.Input{{Name: "a"}, {Name: "kind", Categories: 3}}}
 	weights := []float64{math.MaxFloat64, math.MaxFloat64, 5e-324, 1, 1e100, 5e-324}

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestAnytimeValid looks after every single value: over many runs the bound may miss the true mean at any time in at most about alpha of them.
+// TestAnytimeValid looks after every single value: over many runs the bound may miss the true
+// mean at any time in at most about alpha of them.
 func TestAnytimeValid(t *testing.T) {
 	const runs, alpha = 400, 0.05
 	missed := 0

@@ -1,7 +1,8 @@
 // Package state writes the numbers of a snapshot in a fixed order and reads them back.
 //
-// A snapshot is a flat sequence of little-endian numbers and length-prefixed byte strings. Reading never panics and never allocates more than the bytes
-// that are there: after the first problem every method returns zero values and [Reader.Err] tells what it was.
+// A snapshot is a flat sequence of little-endian numbers and length-prefixed byte strings.
+// Reading never panics and never allocates more than the bytes that are there: after the first
+// problem every method returns zero values and [Reader.Err] tells what it was.
 package state
 
 import (

@@ -101,7 +101,13 @@ func CreateAccount(ctx context.Context, db *meta.Store, actor, name, role, passw
 	}
 	now := meta.Now()
 	return db.Tx(ctx, func(q *meta.Queries) error {
-		err := q.InsertAccount(ctx, meta.Account{Name: name, Role: role, PasswordHash: hash, CreatedAt: now, PasswordAt: now})
+		err := q.InsertAccount(ctx, meta.Account{
+			Name:         name,
+			Role:         role,
+			PasswordHash: hash,
+			CreatedAt:    now,
+			PasswordAt:   now,
+		})
 		if errors.Is(err, meta.ErrNotFound) {
 			return NewError(http.StatusConflict, "user_exists", "a user of this name exists")
 		}
@@ -210,8 +216,15 @@ func (s *Server) createToken(ctx context.Context, in *tokenIn) (*body[tokenOut],
 	}
 	secret := tokenPrefix + rand.Text()
 	now := time.Now()
-	t := meta.APIToken{ID: rand.Text(), Name: in.Body.Name, Hash: hashToken(secret), Role: in.Body.Role, CreatedBy: From(ctx).Name,
-		CreatedAt: now.UnixMicro(), ExpiresAt: now.AddDate(0, 0, days).UnixMicro()}
+	t := meta.APIToken{
+		ID:        rand.Text(),
+		Name:      in.Body.Name,
+		Hash:      hashToken(secret),
+		Role:      in.Body.Role,
+		CreatedBy: From(ctx).Name,
+		CreatedAt: now.UnixMicro(),
+		ExpiresAt: now.AddDate(0, 0, days).UnixMicro(),
+	}
 	err := s.DB.Tx(ctx, func(q *meta.Queries) error {
 		return errors.Join(q.InsertAPIToken(ctx, t), q.Audit(ctx, From(ctx).Name, "token.create", t.Name, "role="+t.Role))
 	})

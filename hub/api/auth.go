@@ -36,7 +36,14 @@ const (
 	Device               // a device's credential, or any person's
 )
 
-var roleNames = map[Role]string{Anyone: "none", Viewer: "viewer", Operator: "operator", Engineer: "engineer", Admin: "admin", Device: "device"}
+var roleNames = map[Role]string{
+	Anyone:   "none",
+	Viewer:   "viewer",
+	Operator: "operator",
+	Engineer: "engineer",
+	Admin:    "admin",
+	Device:   "device",
+}
 
 func (r Role) String() string { return roleNames[r] }
 
@@ -72,7 +79,8 @@ func allowed(have, need Role) bool {
 	return have != Device && have >= need || need == Anyone
 }
 
-// Require is the middleware that demands a role. Register adds it; use it directly only on operations registered with huma itself.
+// Require is the middleware that demands a role. Register adds it; use it directly only on
+// operations registered with huma itself.
 func Require(need Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
 		c := From(ctx.Context())
@@ -118,7 +126,8 @@ func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 // maxCallers bounds the memory of the rate limit; beyond it everybody begins anew.
 const maxCallers = 10_000
 
-// inPace reports whether a caller keeps within the rate limit. Callers without a credential are told apart by their address.
+// inPace reports whether a caller keeps within the rate limit. Callers without a credential are
+// told apart by their address.
 func (s *Server) inPace(c Caller) bool {
 	if s.opts.RateLimit <= 0 {
 		return true
@@ -234,8 +243,17 @@ func (a *auth) login(ctx context.Context, name, password string) (token string, 
 	}
 	now := time.Now()
 	expires = now.Add(a.ttl)
-	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{PasswordAt: acc.PasswordAt, RegisteredClaims: jwt.RegisteredClaims{
-		Subject: name, Issuer: issuer, Audience: jwt.ClaimStrings{audience}, IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(expires), ID: rand.Text()}}).SignedString(a.secret)
+	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		PasswordAt: acc.PasswordAt,
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject:   name,
+			Issuer:    issuer,
+			Audience:  jwt.ClaimStrings{audience},
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(expires),
+			ID:        rand.Text(),
+		},
+	}).SignedString(a.secret)
 	return token, acc, expires, err
 }
 

@@ -106,7 +106,15 @@ func events(rows []meta.Event, err error) ([]Event, error) {
 func (s *Server) dataRoutes() {
 	Register(s, Viewer, op("GET", "/v1/events", "list-events", "data", "Events and alarms, the last received first"), func(ctx context.Context, in *eventsIn) (*list[Event], error) {
 		class := map[string]int64{"alarm": 1, "event": 2}[in.Class]
-		return items(events(s.DB.Read().Events(ctx, meta.EventFilter{Device: in.Device, Task: in.Task, Kind: in.Kind, Class: class, Since: in.Since, Before: in.Before, Limit: in.Limit})))
+		return items(events(s.DB.Read().Events(ctx, meta.EventFilter{
+			Device: in.Device,
+			Task:   in.Task,
+			Kind:   in.Kind,
+			Class:  class,
+			Since:  in.Since,
+			Before: in.Before,
+			Limit:  in.Limit,
+		})))
 	})
 	Register(s, Viewer, op("GET", "/v1/gaps", "list-gaps", "data", "Declared losses"), func(ctx context.Context, in *ofDevice) (*list[meta.Gap], error) {
 		return items(s.DB.Read().Gaps(ctx, in.Device, in.Limit))
@@ -153,7 +161,11 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[taskOut], error
 	if c, err := q.Champion(ctx, in.Name, ""); err == nil {
 		out.Champion = c.Digest
 	}
-	if out.Drifts, err = events(q.Events(ctx, meta.EventFilter{Task: in.Name, Kind: "drift", Limit: 100})); err != nil {
+	if out.Drifts, err = events(q.Events(ctx, meta.EventFilter{
+		Task:  in.Name,
+		Kind:  "drift",
+		Limit: 100,
+	})); err != nil {
 		return nil, err
 	}
 	models, err := q.Models(ctx, in.Name, 50)
@@ -193,7 +205,8 @@ type jsonReading struct {
 	Value meta.Float `json:"value"`
 }
 
-// readings streams an export. JSON is one object {"items": […], "next": cursor}; CSV has a header line and no cursor.
+// readings streams an export. JSON is one object {"items": […], "next": cursor}; CSV has a header
+// line and no cursor.
 func (s *Server) readings(ctx context.Context, in *readingsIn) (*huma.StreamResponse, error) {
 	after, err := parseCursor(in.After)
 	if err != nil {

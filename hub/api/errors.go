@@ -45,11 +45,13 @@ var statusCodes = map[int]string{http.StatusBadRequest: "bad_request", http.Stat
 	http.StatusTooManyRequests: "too_many_requests", http.StatusUnsupportedMediaType: "unsupported_media_type", http.StatusGone: "gone"}
 
 func init() {
-	// The framework's errors (validation, content type, sizes) take the same form as ours; these hooks are its only way.
+	// The framework's errors (validation, content type, sizes) take the same form as ours; these
+	// hooks are its only way.
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		for _, err := range errs {
 			if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-				msg += "; " + strings.TrimSpace(d.Location+" "+d.Message) // not the value: it may be a password
+				// not the value: it may be a password
+				msg += "; " + strings.TrimSpace(d.Location+" "+d.Message)
 			} else if err != nil {
 				msg += "; " + err.Error()
 			}
@@ -101,13 +103,15 @@ func writeError(w http.ResponseWriter, status int, code, message string) {
 func refuse(ctx huma.Context, status int, code, message string) {
 	ctx.SetHeader("Content-Type", "application/json")
 	ctx.SetStatus(status)
-	_ = json.NewEncoder(ctx.BodyWriter()).Encode(NewError(status, code, message)) // the client may be gone
+	// the client may be gone
+	_ = json.NewEncoder(ctx.BodyWriter()).Encode(NewError(status, code, message))
 }
 
 // maxDepth bounds the nesting of a body.
 const maxDepth = 64
 
-// strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing data, invalid UTF-8.
+// strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing
+// data, invalid UTF-8.
 func strictUnmarshal(data []byte, v any) error {
 	if !json.Valid(data) {
 		return errors.New("the body is not valid JSON")

@@ -100,8 +100,14 @@ func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
 	s.table = append(s.table, Row{method, path, role})
 	s.mu.Unlock()
 	s.mux.Handle(method+" "+path, s.Guard(role, h))
-	s.huma.OpenAPI().AddOperation(&huma.Operation{Method: method, Path: path, OperationID: strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-"),
-		Tags: []string{"agent"}, Description: "Needs the role " + role.String() + ".", Responses: map[string]*huma.Response{"200": {Description: "the bytes"}}})
+	s.huma.OpenAPI().AddOperation(&huma.Operation{
+		Method:      method,
+		Path:        path,
+		OperationID: strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-"),
+		Tags:        []string{"agent"},
+		Description: "Needs the role " + role.String() + ".",
+		Responses:   map[string]*huma.Response{"200": {Description: "the bytes"}},
+	})
 }
 
 func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], error) {
@@ -140,7 +146,12 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], 
 }
 
 func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[model], error) {
-	info := registry.Info{Task: in.Task, Kind: in.Kind, CreatedBy: actor(ctx), Lineage: map[string]string{"source": in.Source, "trigger": "import"}}
+	info := registry.Info{
+		Task:      in.Task,
+		Kind:      in.Kind,
+		CreatedBy: actor(ctx),
+		Lineage:   map[string]string{"source": in.Source, "trigger": "import"},
+	}
 	if s.opts.Inspect != nil {
 		task, kind, metrics, err := s.opts.Inspect(in.RawBody)
 		if err != nil {

@@ -22,7 +22,13 @@ type module struct {
 }
 
 func viewModule(m meta.Module) (module, error) {
-	out := module{Name: m.Name, Digest: m.Digest, Size: m.Size, CreatedBy: m.CreatedBy, CreatedAt: m.CreatedAt}
+	out := module{
+		Name:      m.Name,
+		Digest:    m.Digest,
+		Size:      m.Size,
+		CreatedBy: m.CreatedBy,
+		CreatedAt: m.CreatedAt,
+	}
 	return out, json.Unmarshal([]byte(m.Functions), &out.Functions)
 }
 

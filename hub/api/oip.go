@@ -6,7 +6,8 @@ import (
 	"skerry.dev/sync/oip"
 )
 
-// Infer serves models by the Open Inference Protocol under /v2, for viewers. Call it before serving.
+// Infer serves models by the Open Inference Protocol under /v2, for viewers. Call it before
+// serving.
 func (s *Server) Infer(repo oip.Repository, ready func() bool) {
 	mux := http.NewServeMux()
 	oip.New(repo, oip.Options{Name: "skerry-hub", Version: s.opts.Version, Ready: ready}).Register(mux)

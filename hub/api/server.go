@@ -41,9 +41,11 @@ type Options struct {
 	KeyDir string
 	// LoginTTL is the life of a login. Default 8 h.
 	LoginTTL time.Duration
-	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload is taken as described by the caller.
+	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload
+	// is taken as described by the caller.
 	Inspect func(data []byte) (task, kind string, metrics any, err error)
-	// RateLimit bounds the operations of one caller a second, with bursts of four times as many. 0: no limit. Logins and enrolments are limited in any case.
+	// RateLimit bounds the operations of one caller a second, with bursts of four times as many.
+	// 0: no limit. Logins and enrolments are limited in any case.
 	RateLimit float64
 	// Gatherer is what /metrics shows. nil: nothing.
 	Gatherer prometheus.Gatherer
@@ -94,7 +96,14 @@ func New(p Parts, opts Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Parts: p, opts: opts, mux: http.NewServeMux(), tries: map[string]*rate.Limiter{}, pace: map[string]*rate.Limiter{}, checks: map[string]func(context.Context) error{}}
+	s := &Server{
+		Parts:  p,
+		opts:   opts,
+		mux:    http.NewServeMux(),
+		tries:  map[string]*rate.Limiter{},
+		pace:   map[string]*rate.Limiter{},
+		checks: map[string]func(context.Context) error{},
+	}
 	s.auth = auth{db: p.DB, bus: p.Bus, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
@@ -116,7 +125,8 @@ func New(p Parts, opts Options) (*Server, error) {
 	return s, nil
 }
 
-// schemaName names a type in the OpenAPI document. Types of other packages carry their package, so that equal names do not meet.
+// schemaName names a type in the OpenAPI document. Types of other packages carry their package,
+// so that equal names do not meet.
 func schemaName(t reflect.Type, hint string) string {
 	name := huma.DefaultSchemaNamer(t, hint)
 	for t.Kind() == reflect.Pointer {
@@ -152,10 +162,12 @@ func loadSecret(opts Options) ([]byte, error) {
 // Huma is the API that operations are registered on.
 func (s *Server) Huma() huma.API { return s.huma }
 
-// Mux is the router, for handlers that are no operations (the web UI, the Open Inference Protocol). Guard them with Guard.
+// Mux is the router, for handlers that are no operations (the web UI, the Open Inference
+// Protocol). Guard them with Guard.
 func (s *Server) Mux() *http.ServeMux { return s.mux }
 
-// AddCheck adds a line to /health/detailed; a failing one makes /ready fail. Call it before serving.
+// AddCheck adds a line to /health/detailed; a failing one makes /ready fail. Call it before
+// serving.
 func (s *Server) AddCheck(name string, fn func(context.Context) error) { s.checks[name] = fn }
 
 // Table is the authorisation table in order of path and method.
@@ -167,7 +179,8 @@ func (s *Server) Table() []Row {
 	return t
 }
 
-// Register adds an operation that needs a role. The body limit is 1 MiB unless the operation sets one.
+// Register adds an operation that needs a role. The body limit is 1 MiB unless the operation sets
+// one.
 func Register[I, O any](s *Server, role Role, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
 	op.Middlewares = append(huma.Middlewares{Require(role)}, op.Middlewares...)
 	if role != Anyone {
@@ -291,8 +304,14 @@ func (s *Server) Handler() http.Handler {
 
 // Serve answers on a listener until ctx ends, then lets running requests finish for ten seconds.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) }}
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.opts.Log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	select {

@@ -1,7 +1,9 @@
 // Package blob stores immutable bytes under keys: a folder by default, any S3 store by URL.
 //
-// Artifacts are content-addressed (sha256/<aa>/<hex>); names live in the database only. On a folder every object is written beside its place, synced and
-// renamed, so that a reader never sees half of one and what was put outlives a power cut: the database then forgets where the bytes came from.
+// Artifacts are content-addressed (sha256/<aa>/<hex>); names live in the database only. On a
+// folder every object is written beside its place, synced and renamed, so that a reader never
+// sees half of one and what was put outlives a power cut: the database then forgets where the
+// bytes came from.
 package blob
 
 import (
@@ -34,8 +36,8 @@ type Store struct {
 	dir string // of a folder, empty for other stores
 }
 
-// Open opens the part named sub of the store at rawURL: "s3://bucket?region=…" (objects get the prefix "<sub>/"), or "file:///dir" or a plain path, or
-// "" for dir; then sub is a folder.
+// Open opens the part named sub of the store at rawURL: "s3://bucket?region=…" (objects get the
+// prefix "<sub>/"), or "file:///dir" or a plain path, or "" for dir; then sub is a folder.
 func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 	if path, ok := strings.CutPrefix(rawURL, "file://"); ok {
 		rawURL = path
@@ -51,7 +53,10 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			return nil, fmt.Errorf("open blob store: %w", err)
 		}
-		b, err := fileblob.OpenBucket(path, &fileblob.Options{NoTempDir: true, Metadata: fileblob.MetadataDontWrite})
+		b, err := fileblob.OpenBucket(path, &fileblob.Options{
+			NoTempDir: true,
+			Metadata:  fileblob.MetadataDontWrite,
+		})
 		if err != nil {
 			return nil, fmt.Errorf("open blob store %s: %w", path, err)
 		}
@@ -62,7 +67,8 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 		return nil, fmt.Errorf("open blob store: %w", err)
 	}
 	if q := u.Query(); q.Has("endpoint") && !q.Has("request_checksum_calculation") {
-		q.Set("request_checksum_calculation", "when_required") // checksum trailers break other S3 stores
+		// checksum trailers break other S3 stores
+		q.Set("request_checksum_calculation", "when_required")
 		u.RawQuery = q.Encode()
 	}
 	b, err := blob.OpenBucket(ctx, u.String())
@@ -105,10 +111,13 @@ func (s *Store) writeFile(ctx context.Context, key string, data []byte) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var f *os.File // has another name until w is closed
-	w, err := s.b.NewWriter(ctx, key, &blob.WriterOptions{ContentType: "application/octet-stream", BeforeWrite: func(as func(any) bool) error {
-		as(&f)
-		return nil
-	}})
+	w, err := s.b.NewWriter(ctx, key, &blob.WriterOptions{
+		ContentType: "application/octet-stream",
+		BeforeWrite: func(as func(any) bool) error {
+			as(&f)
+			return nil
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -147,7 +156,8 @@ func syncFolders(dir, top string) error {
 	}
 }
 
-// PutContent stores data under its digest and returns the digest. What is there and has another content is damaged, and is replaced.
+// PutContent stores data under its digest and returns the digest. What is there and has another
+// content is damaged, and is replaced.
 func (s *Store) PutContent(ctx context.Context, data []byte) (string, error) {
 	sum := sha256.Sum256(data)
 	digest := hex.EncodeToString(sum[:])
@@ -176,7 +186,9 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return wrap("delete", key, err)
 }
 
-// List calls fn for every key below prefix. On a folder it may also see, under the key with a number and ".tmp" behind it, what is being written or what a crash left half written, so that it can be swept.
+// List calls fn for every key below prefix. On a folder it may also see, under the key with a
+// number and ".tmp" behind it, what is being written or what a crash left half written, so that
+// it can be swept.
 func (s *Store) List(ctx context.Context, prefix string, fn func(key string, size int64, modified time.Time) error) error {
 	it := s.b.List(&blob.ListOptions{Prefix: prefix})
 	for {

@@ -275,7 +275,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestObject holds an object to what the standard library asks of a reader, a seeker and a reader of ranges.
+// TestObject holds an object to what the standard library asks of a reader, a seeker and a reader
+// of ranges.
 func TestObject(t *testing.T) {
 	s := open(t, "", t.TempDir(), "part")
 	for _, n := range []int{0, 1, 10_000} {
@@ -330,7 +331,8 @@ func TestObject(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse puts the same objects from many goroutines while others read and list them: whoever sees one sees all of it.
+// TestConcurrentUse puts the same objects from many goroutines while others read and list them:
+// whoever sees one sees all of it.
 func TestConcurrentUse(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, "", dir, "part")

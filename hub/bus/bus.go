@@ -26,7 +26,8 @@ import (
 // ErrRevoked is returned for a credential that is expired, revoked or not ours.
 var ErrRevoked = errors.New("credential is not valid")
 
-// DedupWindow is how long the streams drop a repeated Nats-Msg-Id. It saves traffic; the ledger is what makes repeats harmless.
+// DedupWindow is how long the streams drop a repeated Nats-Msg-Id. It saves traffic; the ledger
+// is what makes repeats harmless.
 const DedupWindow = 10 * time.Minute
 
 // Options configure the server.
@@ -39,7 +40,8 @@ type Options struct {
 	Advertise []string
 	// TLSCert and TLSKey are PEM files; both empty: plain TCP.
 	TLSCert, TLSKey string
-	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk; a full stream refuses new messages. Defaults 8 GiB, 1 GiB, 256 MiB.
+	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk; a full stream refuses
+	// new messages. Defaults 8 GiB, 1 GiB, 256 MiB.
 	TelemetryBytes, EventBytes, StateBytes int64
 	// Log receives the server's messages. nil: none.
 	Log *slog.Logger
@@ -80,7 +82,8 @@ type Bus struct {
 	mu sync.Mutex // guards keys.revoked and the account claims
 }
 
-// Open starts the server, creates the streams and connects. It refuses to run when JetStream does not sync every write.
+// Open starts the server, creates the streams and connects. It refuses to run when JetStream does
+// not sync every write.
 func Open(ctx context.Context, opts Options) (_ *Bus, err error) {
 	opts.defaults()
 	b := &Bus{opts: opts}
@@ -103,13 +106,25 @@ func Open(ctx context.Context, opts Options) (_ *Bus, err error) {
 		return nil, fmt.Errorf("start NATS: %w", err)
 	}
 	so := &server.Options{
-		ServerName: "skerry-hub", Host: host, Port: port, NoSigs: true, MaxPayload: 1 << 20,
-		TrustedOperators: []*jwt.OperatorClaims{b.keys.operatorClaims}, SystemAccount: b.keys.systemPub, AccountResolver: b.res,
-		JetStream: true, StoreDir: filepath.Join(opts.Dir, "jetstream"), SyncAlways: true,
-		JetStreamMaxMemory: 64 << 20, JetStreamMaxStore: opts.TelemetryBytes + opts.EventBytes + opts.StateBytes + 1<<30,
+		ServerName:         "skerry-hub",
+		Host:               host,
+		Port:               port,
+		NoSigs:             true,
+		MaxPayload:         1 << 20,
+		TrustedOperators:   []*jwt.OperatorClaims{b.keys.operatorClaims},
+		SystemAccount:      b.keys.systemPub,
+		AccountResolver:    b.res,
+		JetStream:          true,
+		StoreDir:           filepath.Join(opts.Dir, "jetstream"),
+		SyncAlways:         true,
+		JetStreamMaxMemory: 64 << 20,
+		JetStreamMaxStore:  opts.TelemetryBytes + opts.EventBytes + opts.StateBytes + 1<<30,
 	}
 	if opts.TLSCert != "" {
-		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{CertFile: opts.TLSCert, KeyFile: opts.TLSKey}); err != nil {
+		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+			CertFile: opts.TLSCert,
+			KeyFile:  opts.TLSKey,
+		}); err != nil {
 			return nil, fmt.Errorf("start NATS: %w", err)
 		}
 		so.TLS = true
@@ -167,7 +182,8 @@ func (b *Bus) Err() error {
 	return b.checkSync()
 }
 
-// Reopen starts JetStream again after it shut itself down on a full disk. It does nothing when JetStream runs.
+// Reopen starts JetStream again after it shut itself down on a full disk. It does nothing when
+// JetStream runs.
 func (b *Bus) Reopen() error {
 	if b.srv.JetStreamEnabled() {
 		return nil
@@ -197,7 +213,10 @@ func (b *Bus) streams(ctx context.Context) error {
 	var err error
 	b.Desired, err = b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: wire.BucketDesired, History: 5, Storage: jetstream.FileStorage, MaxBytes: 256 << 20,
-		RePublish: &jetstream.RePublish{Source: "$KV." + wire.BucketDesired + ".*", Destination: "desired.{{wildcard(1)}}"},
+		RePublish: &jetstream.RePublish{
+			Source:      "$KV." + wire.BucketDesired + ".*",
+			Destination: "desired.{{wildcard(1)}}",
+		},
 	})
 	return err
 }
@@ -253,7 +272,8 @@ func (b *Bus) URLs() []string {
 	return []string{(&url.URL{Scheme: scheme, Host: b.srv.Addr().String()}).String()}
 }
 
-// SignDevice makes the credential of a device: a user JWT for its public key that expires after ttl.
+// SignDevice makes the credential of a device: a user JWT for its public key that expires after
+// ttl.
 func (b *Bus) SignDevice(publicKey, device, site string, ttl time.Duration) (string, error) {
 	return b.keys.user(RoleDevice, publicKey, device, site, ttl)
 }
@@ -263,8 +283,8 @@ func (b *Bus) SignWorker(publicKey, name string, ttl time.Duration) (string, err
 	return b.keys.user(RoleWorker, publicKey, name, "", ttl)
 }
 
-// CheckDevice reads a device's credential and returns the device's name and public key, or ErrRevoked. It proves who issued the credential, not who
-// presents it.
+// CheckDevice reads a device's credential and returns the device's name and public key, or
+// ErrRevoked. It proves who issued the credential, not who presents it.
 func (b *Bus) CheckDevice(token string) (device, publicKey string, err error) {
 	c, err := jwt.DecodeUserClaims(token) // verifies the issuer's signature
 	if err != nil {
@@ -307,7 +327,8 @@ func (b *Bus) Revoke(publicKey string) error {
 	return nil
 }
 
-// OnLink calls fn whenever a device's connection opens or closes, in order, from one goroutine per Bus. It must be called once.
+// OnLink calls fn whenever a device's connection opens or closes, in order, from one goroutine
+// per Bus. It must be called once.
 func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 	type message struct {
 		Client struct {
@@ -345,7 +366,8 @@ func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 			fn(dev, false)
 		}
 	}
-	if _, err = b.sys.Subscribe("$SYS.ACCOUNT."+b.keys.accountPub+".*", func(m *nats.Msg) { // one subscription keeps the order
+	// one subscription keeps the order
+	if _, err = b.sys.Subscribe("$SYS.ACCOUNT."+b.keys.accountPub+".*", func(m *nats.Msg) {
 		if strings.HasSuffix(m.Subject, "CONNECT") {
 			handle(m)
 		}

@@ -28,7 +28,8 @@ const (
 
 var roles = []Role{RoleDevice, RoleHub, RoleWorker, RoleReader}
 
-// keyring holds every key of the hub's NATS operator. Files are created with mode 0600 on first use and never replaced.
+// keyring holds every key of the hub's NATS operator. Files are created with mode 0600 on first
+// use and never replaced.
 type keyring struct {
 	dir                       string
 	operator, account, system nkeys.KeyPair
@@ -37,7 +38,8 @@ type keyring struct {
 	accountJWT, systemJWT     string
 	accountClaims             *jwt.AccountClaims
 	accountPub, systemPub     string
-	revoked                   map[string]int64 // public key of a user → Unix seconds before which its credentials are void
+	// public key of a user → Unix seconds before which its credentials are void
+	revoked map[string]int64
 }
 
 func openKeyring(dir string) (*keyring, error) {
@@ -151,7 +153,12 @@ func (k *keyring) encode() (err error) {
 	sys.Name = "SYS"
 	acc := jwt.NewAccountClaims(k.accountPub)
 	acc.Name = "skerry"
-	acc.Limits.JetStreamLimits = jwt.JetStreamLimits{DiskStorage: jwt.NoLimit, MemoryStorage: jwt.NoLimit, Streams: jwt.NoLimit, Consumer: jwt.NoLimit}
+	acc.Limits.JetStreamLimits = jwt.JetStreamLimits{
+		DiskStorage:   jwt.NoLimit,
+		MemoryStorage: jwt.NoLimit,
+		Streams:       jwt.NoLimit,
+		Consumer:      jwt.NoLimit,
+	}
 	for _, r := range roles {
 		scope := jwt.NewUserScope()
 		scope.Key, scope.Role = pub(k.signers[r]), string(r)

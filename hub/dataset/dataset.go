@@ -1,4 +1,5 @@
-// Package dataset opens data files as tables, whatever their format: CSV (also packed with gzip) and Parquet, told apart by their first bytes.
+// Package dataset opens data files as tables, whatever their format: CSV (also packed with gzip)
+// and Parquet, told apart by their first bytes.
 package dataset
 
 import (
@@ -9,7 +10,8 @@ import (
 	"skerry.dev/compute/frame"
 )
 
-// Read reads a file. Options apply to both formats where they can; a Parquet file says itself which types its columns have. Errors name the file.
+// Read reads a file. Options apply to both formats where they can; a Parquet file says itself
+// which types its columns have. Errors name the file.
 func Read(path string, o frame.Options) (*frame.Frame, error) {
 	f, err := os.Open(path)
 	if err != nil {

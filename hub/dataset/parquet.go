@@ -18,8 +18,10 @@ const parquetMagic = "PAR1"
 // batch is how many values are read at once.
 const batch = 1024
 
-// ReadParquet reads a Parquet file of size bytes. Numbers and booleans become numbers (those beyond 2^53 are rounded), dates and timestamps times, text categories; nulls are missing. Columns that are nested
-// or repeated are left out, as tables have no place for them; a file without any other is an error. Only the page being read is held beside the table.
+// ReadParquet reads a Parquet file of size bytes. Numbers and booleans become numbers (those
+// beyond 2^53 are rounded), dates and timestamps times, text categories; nulls are missing.
+// Columns that are nested or repeated are left out, as tables have no place for them; a file
+// without any other is an error. Only the page being read is held beside the table.
 func ReadParquet(r io.ReaderAt, size int64, o frame.Options) (f *frame.Frame, err error) {
 	defer func() { // a damaged page may break an assumption of the decoder
 		if p := recover(); p != nil {

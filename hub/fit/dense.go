@@ -24,7 +24,12 @@ func init() {
 // table lays the data out row by row, as encode wants them.
 func (w *work) table(balanced bool) encode.Data {
 	width := len(w.cols)
-	d := encode.Data{Table: encode.Table{X: make([]float64, width*len(w.y)), Cols: width, Levels: make([]int, width)}, Y: w.y, Weight: w.w, Train: w.rows}
+	d := encode.Data{
+		Table:  encode.Table{X: make([]float64, width*len(w.y)), Cols: width, Levels: make([]int, width)},
+		Y:      w.y,
+		Weight: w.w,
+		Train:  w.rows,
+	}
 	for j, c := range w.cols {
 		in := w.shape.inputs[j]
 		d.Names, d.Levels[j] = append(d.Names, in.Name), len(in.Categories)
@@ -49,7 +54,8 @@ func (w *work) table(balanced bool) encode.Data {
 	return d
 }
 
-// fitLinear trains ridge regression or penalised logistic and softmax regression; with alpha a quantile.
+// fitLinear trains ridge regression or penalised logistic and softmax regression; with alpha a
+// quantile.
 func fitLinear(ctx context.Context, w *work) (*trained, error) {
 	p := linearfit.Params{Threads: w.threads}
 	balanced := false

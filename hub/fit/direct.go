@@ -58,7 +58,8 @@ var trainers = map[string]trainer{}
 // Trainers lists the learners that can be trained once.
 func Trainers() []string { return slices.Sorted(maps.Keys(trainers)) }
 
-// runDirect trains one learner once: on all training rows, or with kfold on all rows, after as many models have said what to expect.
+// runDirect trains one learner once: on all training rows, or with kfold on all rows, after as
+// many models have said what to expect.
 func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 	fit, ok := trainers[o.Learners[0]]
 	if !ok {
@@ -69,7 +70,17 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, err
 	}
 	began := time.Now()
-	r := &Report{Learner: o.Learners[0], Task: o.Task, Kind: d.shape.kind, Target: d.shape.target, Inputs: len(d.shape.inputs), Dropped: d.shape.dropped, Split: split, Seed: o.Seed, Trials: 1}
+	r := &Report{
+		Learner: o.Learners[0],
+		Task:    o.Task,
+		Kind:    d.shape.kind,
+		Target:  d.shape.target,
+		Inputs:  len(d.shape.inputs),
+		Dropped: d.shape.dropped,
+		Split:   split,
+		Seed:    o.Seed,
+		Trials:  1,
+	}
 	var scores []scored
 	for k, p := range parts[:len(parts)-1] {
 		t, err := d.fit(ctx, fit, &o, p.train, fmt.Sprintf("fold %d", k+1))
@@ -132,7 +143,8 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 // part is a set of rows to learn from and one to test on; nil: none.
 type part struct{ train, test []int32 }
 
-// load reads the files and splits their labelled rows. The last part is the one whose model is kept.
+// load reads the files and splits their labelled rows. The last part is the one whose model is
+// kept.
 func load(o *Options) (*data, []part, string, error) {
 	f, err := dataset.Read(o.Data, frame.Options{})
 	if err != nil {
@@ -305,13 +317,16 @@ func values(c *frame.Column, names []string) ([]float64, error) {
 	return v, nil
 }
 
-// intervalLevel is the coverage of the intervals of a model that is trained once; calibrationScores is how many quantiles of its errors they are made from.
+// intervalLevel is the coverage of the intervals of a model that is trained once;
+// calibrationScores is how many quantiles of its errors they are made from.
 const (
 	intervalLevel     = 0.9
 	calibrationScores = 201
 )
 
-// calibrate gives a regression its intervals: split conformal prediction by the errors of the test rows (Lei et al., JASA 113, 2018). They hold for rows like these; on a device they are adapted.
+// calibrate gives a regression its intervals: split conformal prediction by the errors of the
+// test rows (Lei et al., JASA 113, 2018). They hold for rows like these; on a device they are
+// adapted.
 func calibrate(a *artifact.Artifact, scores []scored) {
 	if a.Manifest.Kind != artifact.KindRegression {
 		return
@@ -328,7 +343,13 @@ func (d *data) fit(ctx context.Context, fit trainer, o *Options, rows []int32, s
 	w := &work{data: d, rows: rows, threads: o.Threads, seed: o.Seed, set: o.Set}
 	w.say = func(what string, done, of int, loss float64) {
 		if o.Progress != nil {
-			o.Progress(selection.Progress{Stage: strings.TrimSpace(stage + " " + what), Done: done, Trials: of, Best: loss, Learner: o.Learners[0]})
+			o.Progress(selection.Progress{
+				Stage:   strings.TrimSpace(stage + " " + what),
+				Done:    done,
+				Trials:  of,
+				Best:    loss,
+				Learner: o.Learners[0],
+			})
 		}
 	}
 	t, err := fit(ctx, w)
@@ -342,7 +363,11 @@ func (d *data) fit(ctx context.Context, fit trainer, o *Options, rows []int32, s
 func (w *work) binned(most int) (*binned.Matrix, error) {
 	t := binned.Table{Rows: len(w.y), Sample: w.rows}
 	for j, v := range w.cols {
-		t.Columns = append(t.Columns, binned.Column{Values: v, Stride: 1, Categories: w.shape.inputs[j].Categories != nil})
+		t.Columns = append(t.Columns, binned.Column{
+			Values:     v,
+			Stride:     1,
+			Categories: w.shape.inputs[j].Categories != nil,
+		})
 	}
 	m, err := binned.Fit(t, most, w.threads)
 	if err != nil {
@@ -395,8 +420,17 @@ const vectorRows = 16
 func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifact, error) {
 	sh := d.shape
 	a := &artifact.Artifact{
-		Manifest: artifact.Manifest{Task: o.Task, Kind: sh.kind, Inputs: sh.inputs, Output: artifact.Output{Series: sh.target, Input: -1, Classes: sh.classes}, Learner: o.Learners[0], Params: t.params, Seed: o.Seed,
-			Rows: int64(len(rows)), CreatedFrom: []string{"file:" + o.Data}},
+		Manifest: artifact.Manifest{
+			Task:        o.Task,
+			Kind:        sh.kind,
+			Inputs:      sh.inputs,
+			Output:      artifact.Output{Series: sh.target, Input: -1, Classes: sh.classes},
+			Learner:     o.Learners[0],
+			Params:      t.params,
+			Seed:        o.Seed,
+			Rows:        int64(len(rows)),
+			CreatedFrom: []string{"file:" + o.Data},
+		},
 		Pipeline: &feature.Pipeline{Inputs: sh.inputs, Columns: t.columns, Rows: 1},
 		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: t.model},
 	}
@@ -407,7 +441,10 @@ func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifac
 				v = append(v, x)
 			}
 		}
-		a.Reference = append(a.Reference, artifact.Reference{Missing: 1 - float64(len(v))/float64(len(rows)), Quantiles: selection.Thin(v, selection.ReferencePoints)})
+		a.Reference = append(a.Reference, artifact.Reference{
+			Missing:   1 - float64(len(v))/float64(len(rows)),
+			Quantiles: selection.Thin(v, selection.ReferencePoints),
+		})
 	}
 	var times []int64
 	var flat []float64

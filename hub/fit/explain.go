@@ -20,15 +20,17 @@ import (
 
 // Methods of an explanation.
 const (
-	MethodTrees    = "tree-shap"    // exact Shapley values of an ensemble of trees, by the covers of its nodes
+	// exact Shapley values of an ensemble of trees, by the covers of its nodes
+	MethodTrees    = "tree-shap"
 	MethodLinear   = "linear-shap"  // exact for a linear model
 	MethodSampling = "sampled-shap" // estimated, for every other model
 )
 
 // ExplainOptions say which artifact's predictions to explain on what.
 type ExplainOptions struct {
-	Data        string
-	Target      string // column of the truth; with it features are also shuffled to see what the loss does
+	Data string
+	// column of the truth; with it features are also shuffled to see what the loss does
+	Target      string
 	Time        string // column of the event time; required for a forecast
 	Class       string // of a classification; default the last
 	Rows        int    // at most so many rows, evenly spread; default 1000
@@ -41,19 +43,21 @@ type ExplainOptions struct {
 	classes     bool // of a classification
 }
 
-// Explanation is what moves an artifact's predictions. Contributions are in the unit of the model's raw score: log odds or log shares of a classification by trees or a linear model, else what is
-// predicted.
+// Explanation is what moves an artifact's predictions. Contributions are in the unit of the
+// model's raw score: log odds or log shares of a classification by trees or a linear model, else
+// what is predicted.
 type Explanation struct {
-	Digest      string          `json:"digest"`
-	Task        string          `json:"task"`
-	Kind        string          `json:"kind"`
-	Learner     string          `json:"learner"`
-	Method      string          `json:"method"`
-	Class       string          `json:"class,omitempty"`
-	Rows        int             `json:"rows"`
-	Expected    float64         `json:"expected"` // what contributions start from
-	Features    []Effect        `json:"features"`
-	Permutation []Gain          `json:"permutation,omitempty"` // rise of the loss (log loss, or root mean squared error) when a feature is shuffled
+	Digest   string   `json:"digest"`
+	Task     string   `json:"task"`
+	Kind     string   `json:"kind"`
+	Learner  string   `json:"learner"`
+	Method   string   `json:"method"`
+	Class    string   `json:"class,omitempty"`
+	Rows     int      `json:"rows"`
+	Expected float64  `json:"expected"` // what contributions start from
+	Features []Effect `json:"features"`
+	// rise of the loss (log loss, or root mean squared error) when a feature is shuffled
+	Permutation []Gain          `json:"permutation,omitempty"`
 	Dependence  *DependenceOn   `json:"dependence,omitempty"`
 	PerRow      []Contributions `json:"per_row,omitempty"`
 }
@@ -106,7 +110,14 @@ func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Expl
 	if err != nil {
 		return nil, err
 	}
-	e := &Explanation{Digest: a.Digest, Task: a.Manifest.Task, Kind: a.Manifest.Kind, Learner: a.Manifest.Learner, Class: class, Rows: rows}
+	e := &Explanation{
+		Digest:  a.Digest,
+		Task:    a.Manifest.Task,
+		Kind:    a.Manifest.Kind,
+		Learner: a.Manifest.Learner,
+		Class:   class,
+		Rows:    rows,
+	}
 	var s shapley
 	if s, e.Method, err = explainer(m, x, width, o.Seed); err != nil {
 		return nil, err
@@ -147,7 +158,10 @@ func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Expl
 		if j < 0 {
 			return nil, fmt.Errorf("no feature %q: there are %v", o.Dependence, names)
 		}
-		d, err := explain.PartialDependence(ctx, m, x, j, explain.DependenceOptions{Points: o.Points, Threads: o.Threads})
+		d, err := explain.PartialDependence(ctx, m, x, j, explain.DependenceOptions{
+			Points:  o.Points,
+			Threads: o.Threads,
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -210,7 +224,8 @@ func outputOf(a *artifact.Artifact, class string) (int, string, error) {
 	return k, classes[k], nil
 }
 
-// featuresOf computes the pipeline's columns for rows of the file, with their truths (NaN without) and their positions.
+// featuresOf computes the pipeline's columns for rows of the file, with their truths (NaN
+// without) and their positions.
 func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []int, err error) {
 	if o.Rows == 0 {
 		o.Rows = explainRows
@@ -219,7 +234,13 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	sh := &shape{kind: a.Manifest.Kind, target: o.Target, time: o.Time, inputs: a.Manifest.Inputs, classes: a.Manifest.Output.Classes}
+	sh := &shape{
+		kind:    a.Manifest.Kind,
+		target:  o.Target,
+		time:    o.Time,
+		inputs:  a.Manifest.Inputs,
+		classes: a.Manifest.Output.Classes,
+	}
 	rows, err := sh.inputRows(f)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
@@ -265,7 +286,10 @@ func shuffled(ctx context.Context, m artifact.Predictor, x, y []float64, names [
 	if n := m.Outputs(); o.classes {
 		loss = func(y, p, w []float64) float64 { return metric.LogLoss(y, p, w, n) }
 	}
-	im, err := explain.Permutation(ctx, m, x, y, loss, explain.PermutationOptions{Seed: o.Seed, Threads: o.Threads})
+	im, err := explain.Permutation(ctx, m, x, y, loss, explain.PermutationOptions{
+		Seed:    o.Seed,
+		Threads: o.Threads,
+	})
 	if err != nil {
 		return nil, err
 	}

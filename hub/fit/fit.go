@@ -20,28 +20,35 @@ import (
 
 // Splits of Options.
 const (
-	SplitTime  = "time"  // the newest fifth is for the test; without a time column the last rows of the file
-	SplitHash  = "hash"  // a fifth by the position in the file
-	SplitKFold = "kfold" // every fifth once, by models trained on the others; the artifact is trained on all rows. For a named learner only
-	SplitNone  = "none"  // no test: every row is for learning, and the figures are those of the search's own holdout
+	// the newest fifth is for the test; without a time column the last rows of the file
+	SplitTime = "time"
+	SplitHash = "hash" // a fifth by the position in the file
+	// every fifth once, by models trained on the others; the artifact is trained on all rows. For
+	// a named learner only
+	SplitKFold = "kfold"
+	// no test: every row is for learning, and the figures are those of the search's own holdout
+	SplitNone = "none"
 )
 
 // Options of a run. Data and Target are required.
 type Options struct {
-	Data, Test string         // files; Test "": Split says which rows of Data are for the test
-	Target     string         // column
-	Time       string         // column of the event time; required with a horizon
-	Horizon    time.Duration  // how far ahead to forecast; 0: rows stand for themselves
-	Kind       string         // regression or classification; "": by the target's values
-	Split      string         // time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test; default time with a time column, else hash
-	Drop       []string       // columns not to use
-	Features   []spec.Feature // columns of the user's own, for a search
-	Calendar   spec.Calendar  // where a forecast's readings come from
-	Task       string         // name for the artifact; default: the target's
-	Weight     string         // column of the rows' weights; a named learner only
-	Learners   []string       // to choose from; nil: all
-	Direct     bool           // train the one learner once, without a search; rows stand for themselves
-	Set        Settings       // Direct: the learner's settings
+	Data, Test string        // files; Test "": Split says which rows of Data are for the test
+	Target     string        // column
+	Time       string        // column of the event time; required with a horizon
+	Horizon    time.Duration // how far ahead to forecast; 0: rows stand for themselves
+	Kind       string        // regression or classification; "": by the target's values
+	// time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test;
+	// default time with a time column, else hash
+	Split    string
+	Drop     []string       // columns not to use
+	Features []spec.Feature // columns of the user's own, for a search
+	Calendar spec.Calendar  // where a forecast's readings come from
+	Task     string         // name for the artifact; default: the target's
+	Weight   string         // column of the rows' weights; a named learner only
+	Learners []string       // to choose from; nil: all
+	// train the one learner once, without a search; rows stand for themselves
+	Direct     bool
+	Set        Settings // Direct: the learner's settings
 	Threads    int
 	Seed       uint64
 	Trials     int
@@ -54,22 +61,25 @@ type Options struct {
 
 // Report is what came out.
 type Report struct {
-	Learner       string             `json:"learner"`
-	Params        map[string]string  `json:"params,omitempty"`
-	Task          string             `json:"task"`
-	Kind          string             `json:"kind"`
-	Target        string             `json:"target"`
-	RowsTrain     int                `json:"rows_train"` // given to the search, its own holdout included
-	RowsTest      int                `json:"rows_test"`
-	Inputs        int                `json:"inputs"`
-	Features      int                `json:"features"`
-	Dropped       []string           `json:"dropped,omitempty"` // columns left out, with the reason
-	Split         string             `json:"split"`
-	Seed          uint64             `json:"seed"`
-	Trials        int                `json:"trials"`
-	SecondsTrain  float64            `json:"seconds_train"`
-	PeakRSS       int64              `json:"peak_rss_bytes"`    // of the process; 0 where it is not known
-	Metrics       Metrics            `json:"metrics"`           // on the test rows; empty without any
+	Learner string            `json:"learner"`
+	Params  map[string]string `json:"params,omitempty"`
+	Task    string            `json:"task"`
+	Kind    string            `json:"kind"`
+	Target  string            `json:"target"`
+	// given to the search, its own holdout included
+	RowsTrain    int      `json:"rows_train"`
+	RowsTest     int      `json:"rows_test"`
+	Inputs       int      `json:"inputs"`
+	Features     int      `json:"features"`
+	Dropped      []string `json:"dropped,omitempty"` // columns left out, with the reason
+	Split        string   `json:"split"`
+	Seed         uint64   `json:"seed"`
+	Trials       int      `json:"trials"`
+	SecondsTrain float64  `json:"seconds_train"`
+	// of the process; 0 where it is not known
+	PeakRSS int64 `json:"peak_rss_bytes"`
+	// on the test rows; empty without any
+	Metrics       Metrics            `json:"metrics"`
 	Holdout       *selection.Holdout `json:"holdout,omitempty"` // of the search
 	Importance    []Gain             `json:"importance,omitempty"`
 	Leaderboard   []selection.Entry  `json:"leaderboard,omitempty"`
@@ -105,14 +115,35 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, err
 	}
 	began := time.Now()
-	res, err := selection.Run(ctx, p.problem, selection.Options{Trials: o.Trials, TimeBudget: o.Budget, Threads: o.Threads, Learners: o.Learners, Progress: o.Progress})
+	res, err := selection.Run(ctx, p.problem, selection.Options{
+		Trials:     o.Trials,
+		TimeBudget: o.Budget,
+		Threads:    o.Threads,
+		Learners:   o.Learners,
+		Progress:   o.Progress,
+	})
 	if err != nil {
 		return nil, nil, err
 	}
 	a := res.Artifact
-	r := &Report{Learner: a.Manifest.Learner, Params: a.Manifest.Params, Task: a.Manifest.Task, Kind: a.Manifest.Kind, Target: p.shape.target, Inputs: len(a.Manifest.Inputs), Features: len(res.Features),
-		Dropped: p.shape.dropped, Split: p.split, Seed: o.Seed, Trials: res.Trials, SecondsTrain: time.Since(began).Seconds(), Holdout: &res.Holdout, Leaderboard: res.Leaderboard,
-		Digest: a.Digest, ArtifactBytes: len(res.Bytes)}
+	r := &Report{
+		Learner:       a.Manifest.Learner,
+		Params:        a.Manifest.Params,
+		Task:          a.Manifest.Task,
+		Kind:          a.Manifest.Kind,
+		Target:        p.shape.target,
+		Inputs:        len(a.Manifest.Inputs),
+		Features:      len(res.Features),
+		Dropped:       p.shape.dropped,
+		Split:         p.split,
+		Seed:          o.Seed,
+		Trials:        res.Trials,
+		SecondsTrain:  time.Since(began).Seconds(),
+		Holdout:       &res.Holdout,
+		Leaderboard:   res.Leaderboard,
+		Digest:        a.Digest,
+		ArtifactBytes: len(res.Bytes),
+	}
 	r.RowsTrain = labelled(&p.problem.Devices[0], math.MinInt64)
 	if p.test != nil {
 		rows, err := predict(ctx, a, p.test, p.testFrom)
@@ -177,8 +208,22 @@ func prepare(o *Options) (*parts, error) {
 			return nil, fmt.Errorf("%s: %w", o.Test, err)
 		}
 	}
-	p := &parts{shape: sh, problem: selection.Problem{Task: o.Task, Kind: sh.kind, Inputs: sh.inputs, TargetIndex: -1, TargetName: sh.target, Classes: sh.classes, HorizonUS: o.Horizon.Microseconds(),
-		BudgetBytes: o.MaxBytes, BudgetLatency: o.MaxLatency, Seed: o.Seed, Lineage: []string{"file:" + o.Data}}}
+	p := &parts{
+		shape: sh,
+		problem: selection.Problem{
+			Task:          o.Task,
+			Kind:          sh.kind,
+			Inputs:        sh.inputs,
+			TargetIndex:   -1,
+			TargetName:    sh.target,
+			Classes:       sh.classes,
+			HorizonUS:     o.Horizon.Microseconds(),
+			BudgetBytes:   o.MaxBytes,
+			BudgetLatency: o.MaxLatency,
+			Seed:          o.Seed,
+			Lineage:       []string{"file:" + o.Data},
+		},
+	}
 	if p.problem.OffsetUS, p.problem.Holidays, err = o.Calendar.Read(); err != nil {
 		return nil, err
 	}
@@ -219,7 +264,8 @@ func columns(inputs []feature.Input, o *Options) ([]feature.Column, []feature.Mo
 	return columns, modules, errors.Join(errs...)
 }
 
-// mark finds the rows that a split by a column keeps for the test, and drops the column; nil when the split is another.
+// mark finds the rows that a split by a column keeps for the test, and drops the column; nil when
+// the split is another.
 func mark(f *frame.Frame, o *Options) ([]bool, error) {
 	name, value, ok := strings.Cut(o.Split, "=")
 	if !ok {
@@ -344,15 +390,16 @@ type EvaluateOptions struct {
 
 // Evaluation is how an artifact did on a file.
 type Evaluation struct {
-	Digest    string  `json:"digest"`
-	Task      string  `json:"task"`
-	Kind      string  `json:"kind"`
-	Learner   string  `json:"learner"`
-	RowsTrain int64   `json:"rows_train"` // that it was trained on
-	Rows      int     `json:"rows_test"`
-	Seen      int     `json:"rows_seen_in_training"` // forecasts: rows that are not newer than its training data
-	PeakRSS   int64   `json:"peak_rss_bytes"`        // of the process; 0 where it is not known
-	Metrics   Metrics `json:"metrics"`
+	Digest    string `json:"digest"`
+	Task      string `json:"task"`
+	Kind      string `json:"kind"`
+	Learner   string `json:"learner"`
+	RowsTrain int64  `json:"rows_train"` // that it was trained on
+	Rows      int    `json:"rows_test"`
+	// forecasts: rows that are not newer than its training data
+	Seen    int     `json:"rows_seen_in_training"`
+	PeakRSS int64   `json:"peak_rss_bytes"` // of the process; 0 where it is not known
+	Metrics Metrics `json:"metrics"`
 }
 
 // Evaluate scores an artifact on every labelled row of a file.
@@ -380,7 +427,10 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	e := &Evaluation{Digest: a.Digest, Task: m.Task, Kind: m.Kind, Learner: m.Learner, RowsTrain: m.Rows}
 	if m.Kind == artifact.KindForecast {
 		rows.order()
-		if s, err = forecast(sh, rows, &Options{Task: m.Task, Horizon: time.Duration(m.HorizonUS) * time.Microsecond}); err != nil {
+		if s, err = forecast(sh, rows, &Options{
+			Task:    m.Task,
+			Horizon: time.Duration(m.HorizonUS) * time.Microsecond,
+		}); err != nil {
 			return nil, err
 		}
 		e.Seen = labelled(&s, math.MinInt64) - labelled(&s, m.TrainTo+1)

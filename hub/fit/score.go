@@ -16,16 +16,18 @@ import (
 
 // Metrics are the figures of an artifact on rows. Those that do not apply are nil.
 type Metrics struct {
-	AUC      *float64 `json:"auc,omitempty"` // two classes: of the second; more: mean of one against the rest
+	// two classes: of the second; more: mean of one against the rest
+	AUC      *float64 `json:"auc,omitempty"`
 	Accuracy *float64 `json:"accuracy,omitempty"`
 	LogLoss  *float64 `json:"logloss,omitempty"`
 	MacroF1  *float64 `json:"macro_f1,omitempty"`
 
-	RMSE          *float64 `json:"rmse,omitempty"`
-	MAE           *float64 `json:"mae,omitempty"`
-	R2            *float64 `json:"r2,omitempty"`
-	MAELast       *float64 `json:"mae_last_value,omitempty"` // forecast
-	Coverage      *float64 `json:"coverage,omitempty"`       // of the interval, as calibrated on held-out rows
+	RMSE    *float64 `json:"rmse,omitempty"`
+	MAE     *float64 `json:"mae,omitempty"`
+	R2      *float64 `json:"r2,omitempty"`
+	MAELast *float64 `json:"mae_last_value,omitempty"` // forecast
+	// of the interval, as calibrated on held-out rows
+	Coverage      *float64 `json:"coverage,omitempty"`
 	IntervalScore *float64 `json:"interval_score,omitempty"`
 }
 
@@ -46,7 +48,8 @@ type scored struct {
 	probs                       []float64
 }
 
-// predict runs an artifact over a series, one row after the other, and returns the labelled rows from a time on.
+// predict runs an artifact over a series, one row after the other, and returns the labelled rows
+// from a time on.
 func predict(ctx context.Context, a *artifact.Artifact, s *selection.Series, from int64) ([]scored, error) {
 	runner, err := artifact.NewRunner(a)
 	if err != nil {
@@ -169,7 +172,8 @@ func classMetrics(rows []scored, classes int) Metrics {
 	return m
 }
 
-// Gain is what an input is worth: the rise of the test loss (log loss, or absolute error) when its values are shuffled among the rows.
+// Gain is what an input is worth: the rise of the test loss (log loss, or absolute error) when
+// its values are shuffled among the rows.
 type Gain struct {
 	Feature string  `json:"feature"`
 	Gain    float64 `json:"gain"`

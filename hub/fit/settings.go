@@ -20,7 +20,8 @@ type setting struct {
 	help string
 }
 
-// apply writes the settings to their places. It reports every one that is unknown or malformed, with what is allowed.
+// apply writes the settings to their places. It reports every one that is unknown or malformed,
+// with what is allowed.
 func (s Settings) apply(learner string, known []setting) error {
 	var wrong, names []string
 	for _, k := range known {

@@ -20,7 +20,8 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestTrialAdd holds that a loss curve that ended early goes on as it ended, and that the best round is that of the mean over the folds.
+// TestTrialAdd holds that a loss curve that ended early goes on as it ended, and that the best
+// round is that of the mean over the folds.
 func TestTrialAdd(t *testing.T) {
 	tr := &trial{curve: make([]float64, 4)}
 	tr.add([]float64{4, 1, 2, 3})

@@ -195,7 +195,8 @@ func (s *shape) kindOf(t *frame.Column, o *Options) error {
 	return nil
 }
 
-// rows brings a table into the shape: categories and classes by name, values of unknown ones missing.
+// rows brings a table into the shape: categories and classes by name, values of unknown ones
+// missing.
 func (s *shape) rows(f *frame.Frame) (*rowSet, error) {
 	r, err := s.inputRows(f)
 	if err != nil {
@@ -361,13 +362,15 @@ func (r *rowSet) order() {
 	*r = out
 }
 
-// hashTest reports whether the row at a position of the file belongs to the test rows of the hash split: a fifth of them, the same everywhere, without a random generator.
+// hashTest reports whether the row at a position of the file belongs to the test rows of the hash
+// split: a fifth of them, the same everywhere, without a random generator.
 func hashTest(i int) bool { return hashFold(i) == 0 }
 
 // hashFold is the fifth that a row is in.
 func hashFold(i int) uint32 { return (uint32(i) * 2654435761 >> 16) % Folds }
 
-// independent makes a device of rows that have nothing to do with each other. Shuffled, the holdout is any of them; else the newest.
+// independent makes a device of rows that have nothing to do with each other. Shuffled, the
+// holdout is any of them; else the newest.
 func independent(r *rowSet, shuffle bool, seed uint64) selection.Series {
 	s := selection.Series{Device: "file"}
 	at := make([]int, len(r.times))
@@ -384,12 +387,26 @@ func independent(r *rowSet, shuffle bool, seed uint64) selection.Series {
 	return s
 }
 
-// forecast joins the rows by the engine that runs on devices and labels them with what came a horizon later.
+// forecast joins the rows by the engine that runs on devices and labels them with what came a
+// horizon later.
 func forecast(sh *shape, r *rowSet, o *Options) (selection.Series, error) {
 	out := selection.Series{Device: "file"}
-	cfg := engine.Config{Task: o.Task, Kind: engine.Forecast, Target: sh.targetIndex(), On: sh.targetIndex(), Horizon: o.Horizon.Microseconds(), Tolerance: o.Horizon.Microseconds() / 2, MaxAge: 3 * o.Horizon.Microseconds()}
+	cfg := engine.Config{
+		Task:      o.Task,
+		Kind:      engine.Forecast,
+		Target:    sh.targetIndex(),
+		On:        sh.targetIndex(),
+		Horizon:   o.Horizon.Microseconds(),
+		Tolerance: o.Horizon.Microseconds() / 2,
+		MaxAge:    3 * o.Horizon.Microseconds(),
+	}
 	for _, in := range sh.inputs {
-		cfg.Series = append(cfg.Series, engine.Series{Name: in.Name, Min: math.NaN(), Max: math.NaN(), Categories: in.Categories})
+		cfg.Series = append(cfg.Series, engine.Series{
+			Name:       in.Name,
+			Min:        math.NaN(),
+			Max:        math.NaN(),
+			Categories: in.Categories,
+		})
 	}
 	e, err := engine.New(cfg)
 	if err != nil {

@@ -28,9 +28,19 @@ const (
 	boostingLeaves = 31
 )
 
-// fitBoosting trains gradient-boosted trees at their defaults and the settings. With early_stop a tenth of the rows only says when to stop.
+// fitBoosting trains gradient-boosted trees at their defaults and the settings. With early_stop a
+// tenth of the rows only says when to stop.
 func fitBoosting(ctx context.Context, w *work) (*trained, error) {
-	p := gbdt.Params{Rounds: boostingRounds, Leaves: boostingLeaves, Seed: w.seed, Threads: w.threads, OneHotCategories: 1, CategorySmooth: 1, CategoryL2: 0.1, CategoryGroup: 1}
+	p := gbdt.Params{
+		Rounds:           boostingRounds,
+		Leaves:           boostingLeaves,
+		Seed:             w.seed,
+		Threads:          w.threads,
+		OneHotCategories: 1,
+		CategorySmooth:   1,
+		CategoryL2:       0.1,
+		CategoryGroup:    1,
+	}
 	objective, boosting, monotone, bins, tune := "", "", "", binned.MaxBins, tuneAuto
 	if err := w.set.apply("gbdt", []setting{
 		{"objective", &objective, "squared, absolute, quantile, huber or poisson"}, {"alpha", &p.Alpha, "quantile: which"}, {"delta", &p.Delta, "huber: where the loss becomes linear"},
@@ -131,12 +141,21 @@ func (w *work) monotone(s string) ([]int8, error) {
 // hashOther scatters rows independently of the hash split.
 func hashOther(i int) uint32 { return uint32(i) * 2246822519 >> 16 }
 
-// forestBytes is how large the trees of a forest may become together; a model section holds no more than 32 MiB.
+// forestBytes is how large the trees of a forest may become together; a model section holds no
+// more than 32 MiB.
 const forestBytes = 30 << 20
 
-// fitForest trains a forest at its defaults and the settings. Leaves are as many as fit an artifact.
+// fitForest trains a forest at its defaults and the settings. Leaves are as many as fit an
+// artifact.
 func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained, error) {
-	p := forest.Params{Classes: len(w.shape.classes), Extra: extra, Trees: 200, Score: !extra, Seed: w.seed, Threads: w.threads}
+	p := forest.Params{
+		Classes: len(w.shape.classes),
+		Extra:   extra,
+		Trees:   200,
+		Score:   !extra,
+		Seed:    w.seed,
+		Threads: w.threads,
+	}
 	bins := binned.MaxBins
 	if p.Classes == 0 {
 		p.MinRows, p.Features = 1, 0.6
@@ -169,7 +188,12 @@ func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained,
 	if err != nil {
 		return nil, err
 	}
-	t := &trained{model: m.Ensemble, columns: w.plain(), gains: m.Importance, params: map[string]string{"trees": strconv.Itoa(p.Trees)}}
+	t := &trained{
+		model:   m.Ensemble,
+		columns: w.plain(),
+		gains:   m.Importance,
+		params:  map[string]string{"trees": strconv.Itoa(p.Trees)},
+	}
 	maps.Copy(t.params, w.set)
 	if !math.IsNaN(m.OutOfBag) {
 		t.params["out_of_bag"] = strconv.FormatFloat(m.OutOfBag, 'g', 6, 64)

@@ -91,7 +91,9 @@ func (t *trial) add(losses []float64) {
 	}
 }
 
-// tuneBoosting chooses a recipe and the number of rounds by cross-validation, the recipes on the first fold and the best of them on the others, and sets d and p to them. It returns the number of bins.
+// tuneBoosting chooses a recipe and the number of rounds by cross-validation, the recipes on the
+// first fold and the best of them on the others, and sets d and p to them. It returns the number
+// of bins.
 func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (bins int, err error) {
 	fine := d.X
 	rough, err := w.binned(coarse)

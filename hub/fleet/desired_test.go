@@ -93,7 +93,8 @@ func (h *hub) inBucket(device string, generation uint64) {
 	}
 }
 
-// TestGenerationNeverFallsBehindTheDevice has a device that has accepted more than this hub remembers: the hub was restored from a backup, or the device deleted and enrolled again.
+// TestGenerationNeverFallsBehindTheDevice has a device that has accepted more than this hub
+// remembers: the hub was restored from a backup, or the device deleted and enrolled again.
 func TestGenerationNeverFallsBehindTheDevice(t *testing.T) {
 	h := newHub(t, fleet.Options{})
 	h.enrolled("pump-1")
@@ -126,7 +127,8 @@ func TestGenerationNeverFallsBehindTheDevice(t *testing.T) {
 	}
 }
 
-// TestDamagedDesired finds a document that is none: it is reported and left for a person to look at.
+// TestDamagedDesired finds a document that is none: it is reported and left for a person to look
+// at.
 func TestDamagedDesired(t *testing.T) {
 	h := newHub(t, fleet.Options{})
 	h.enrolled("pump-1")
@@ -194,7 +196,8 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// TestRun starts the fleet on what a crash left: a document that did not reach the bucket, another that is old there, and a device that seems connected. Then it follows a link.
+// TestRun starts the fleet on what a crash left: a document that did not reach the bucket,
+// another that is old there, and a device that seems connected. Then it follows a link.
 func TestRun(t *testing.T) {
 	h := newHub(t, fleet.Options{})
 	b := h.enrolled("new")

@@ -32,7 +32,8 @@ var (
 	ErrRenew = errors.New("renewal refused: enrol again")
 	// ErrExists is returned for a token of a device that is enrolled and not revoked.
 	ErrExists = errors.New("the device is enrolled: revoke it before it gets a new key")
-	// ErrUnchanged is returned by an update function of UpdateDesired that changed nothing; nothing is stored then.
+	// ErrUnchanged is returned by an update function of UpdateDesired that changed nothing;
+	// nothing is stored then.
 	ErrUnchanged = errors.New("unchanged")
 )
 
@@ -42,7 +43,8 @@ type Options struct {
 	CredentialTTL time.Duration
 	// TokenTTL is the life of an enrolment token. Default 1 h.
 	TokenTTL time.Duration
-	// TriesPerMinute bounds enrolment and renewal requests of one source address; a success starts the count again. Default 10.
+	// TriesPerMinute bounds enrolment and renewal requests of one source address; a success
+	// starts the count again. Default 10.
 	TriesPerMinute int
 	// TrustRoot returns 1.root.json, the trust anchor handed out at enrolment.
 	TrustRoot func() ([]byte, error)
@@ -79,7 +81,14 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Fleet{db: db, bus: b, opts: opts, tries: map[string]*rate.Limiter{}, nonces: map[string]time.Time{}, wake: make(chan struct{}, 1)}
+	return &Fleet{
+		db:     db,
+		bus:    b,
+		opts:   opts,
+		tries:  map[string]*rate.Limiter{},
+		nonces: map[string]time.Time{},
+		wake:   make(chan struct{}, 1),
+	}
 }
 
 // maxSources bounds the memory that strangers can make the rate limiter use.
@@ -91,7 +100,8 @@ func (f *Fleet) allow(source string) error {
 	l := f.tries[source]
 	if l == nil {
 		if len(f.tries) >= maxSources {
-			clear(f.tries) // forgets the count of every source, which costs an attacker more than it gains
+			// forgets the count of every source, which costs an attacker more than it gains
+			clear(f.tries)
 		}
 		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(f.opts.TriesPerMinute)), f.opts.TriesPerMinute)
 		f.tries[source] = l
@@ -102,7 +112,8 @@ func (f *Fleet) allow(source string) error {
 	return nil
 }
 
-// forgive resets a source's count after a success: sites share addresses, and whoever succeeds is not guessing.
+// forgive resets a source's count after a success: sites share addresses, and whoever succeeds is
+// not guessing.
 func (f *Fleet) forgive(source string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -114,7 +125,8 @@ func hashSecret(s string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// CreateToken makes a one-time token; the secret is returned once and only its hash stored. ttl 0 means the default.
+// CreateToken makes a one-time token; the secret is returned once and only its hash stored. ttl 0
+// means the default.
 func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort string, ttl time.Duration) (secret string, t meta.EnrollToken, err error) {
 	var errs []error
 	for _, n := range []struct{ what, name string }{{"device", device}, {"site", site}, {"cohort", cohort}} {
@@ -130,8 +142,16 @@ func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort str
 	}
 	secret = "ske_" + rand.Text() // 130 random bits
 	now := time.Now()
-	t = meta.EnrollToken{ID: rand.Text(), Hash: hashSecret(secret), Device: device, Site: site, Cohort: cohort, CreatedBy: actor,
-		CreatedAt: now.UnixMicro(), ExpiresAt: now.Add(ttl).UnixMicro()}
+	t = meta.EnrollToken{
+		ID:        rand.Text(),
+		Hash:      hashSecret(secret),
+		Device:    device,
+		Site:      site,
+		Cohort:    cohort,
+		CreatedBy: actor,
+		CreatedAt: now.UnixMicro(),
+		ExpiresAt: now.Add(ttl).UnixMicro(),
+	}
 	err = f.db.Tx(ctx, func(q *meta.Queries) error {
 		d, err := q.Device(ctx, device)
 		switch {
@@ -151,7 +171,8 @@ func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort str
 	return secret, t, nil
 }
 
-// Enroll binds a key to the device of a token and returns its first credential. source is the caller's address, for the rate limit.
+// Enroll binds a key to the device of a token and returns its first credential. source is the
+// caller's address, for the rate limit.
 func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequest) (identity.EnrollReply, error) {
 	var reply identity.EnrollReply
 	if err := f.allow(source); err != nil {
@@ -181,7 +202,14 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 		return reply, err
 	}
 	f.forgive(source)
-	reply = identity.EnrollReply{Device: dev.Name, Site: dev.Site, Cohort: dev.Cohort, NATS: f.bus.URLs(), Artifacts: identity.PathArtifact, Join: uint64(dev.JoinCounter)}
+	reply = identity.EnrollReply{
+		Device:    dev.Name,
+		Site:      dev.Site,
+		Cohort:    dev.Cohort,
+		NATS:      f.bus.URLs(),
+		Artifacts: identity.PathArtifact,
+		Join:      uint64(dev.JoinCounter),
+	}
 	if f.opts.TrustRoot != nil {
 		if reply.TUFRoot, err = f.opts.TrustRoot(); err != nil {
 			return reply, err
@@ -213,8 +241,18 @@ func bind(ctx context.Context, q *meta.Queries, t meta.EnrollToken, r identity.E
 	if known {
 		created = dev.CreatedAt
 	}
-	dev = meta.Device{Name: t.Device, Site: t.Site, Cohort: t.Cohort, PublicKey: r.PublicKey, Fingerprint: r.Fingerprint, Class: r.Class,
-		Version: r.Version, JoinCounter: 1, CreatedAt: created, SeenAt: now}
+	dev = meta.Device{
+		Name:        t.Device,
+		Site:        t.Site,
+		Cohort:      t.Cohort,
+		PublicKey:   r.PublicKey,
+		Fingerprint: r.Fingerprint,
+		Class:       r.Class,
+		Version:     r.Version,
+		JoinCounter: 1,
+		CreatedAt:   created,
+		SeenAt:      now,
+	}
 	if known {
 		err = q.UpdateDevice(ctx, dev)
 	} else {
@@ -262,14 +300,16 @@ func (f *Fleet) useNonce(n string) bool {
 	return ok && time.Since(at) <= nonceTTL
 }
 
-// Renew checks a signed nonce and returns the next credential. The join counter grows by one with each renewal; the number before it is accepted
-// too, because a reply may have been lost. An older one means two copies of the key exist: the device becomes suspect and goes on.
+// Renew checks a signed nonce and returns the next credential. The join counter grows by one with
+// each renewal; the number before it is accepted too, because a reply may have been lost. An
+// older one means two copies of the key exist: the device becomes suspect and goes on.
 func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewRequest) (identity.RenewReply, error) {
 	var reply identity.RenewReply
 	if err := f.allow(source); err != nil {
 		return reply, err
 	}
-	if !f.useNonce(r.Nonce) || r.Join >= math.MaxInt64 { // a counter that overflowed would hide every copy
+	// a counter that overflowed would hide every copy
+	if !f.useNonce(r.Nonce) || r.Join >= math.MaxInt64 {
 		return reply, ErrRenew
 	}
 	var dev meta.Device
@@ -342,7 +382,8 @@ func (f *Fleet) ClearSuspect(ctx context.Context, actor, device string) error {
 	return err
 }
 
-// Revoke voids a device's credential and closes its connection. It may enrol again with a new token.
+// Revoke voids a device's credential and closes its connection. It may enrol again with a new
+// token.
 func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
 	var key string
 	err := f.db.Tx(ctx, func(q *meta.Queries) error {
@@ -381,7 +422,8 @@ func (f *Fleet) Delete(ctx context.Context, actor, device string) error {
 	return nil
 }
 
-// Desired returns what the hub wants of a device; a device nobody wants anything of has generation 0.
+// Desired returns what the hub wants of a device; a device nobody wants anything of has
+// generation 0.
 func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error) {
 	d := spec.Desired{Device: device, Assignments: map[string]spec.Assignment{}}
 	doc, err := f.db.Read().Desired(ctx, device)
@@ -397,9 +439,11 @@ func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error
 	return d, nil
 }
 
-// UpdateDesired changes the desired state of a device. fn sees the current document with the generation it will have; an assignment it
-// changes must get that generation. Updates of one fleet are serialised. The generation grows beyond what the device has reported too: a device ignores
-// older ones, and this hub may have been restored from a backup, or the device deleted and enrolled again.
+// UpdateDesired changes the desired state of a device. fn sees the current document with the
+// generation it will have; an assignment it changes must get that generation. Updates of one
+// fleet are serialised. The generation grows beyond what the device has reported too: a device
+// ignores older ones, and this hub may have been restored from a backup, or the device deleted
+// and enrolled again.
 func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
 	f.write.Lock()
 	defer f.write.Unlock()
@@ -435,7 +479,12 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 		if b, err = json.Marshal(d); err != nil {
 			return err
 		}
-		return q.PutDesired(ctx, meta.Document{Device: device, Generation: int64(d.Generation), Document: string(b), At: meta.Now()})
+		return q.PutDesired(ctx, meta.Document{
+			Device:     device,
+			Generation: int64(d.Generation),
+			Document:   string(b),
+			At:         meta.Now(),
+		})
 	})
 	if errors.Is(err, ErrUnchanged) {
 		d.Generation = stored
@@ -450,14 +499,16 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 	return d, nil
 }
 
-// reportedGeneration is the newest generation that a device says it has accepted, 0 when it has said nothing that can be true.
+// reportedGeneration is the newest generation that a device says it has accepted, 0 when it has
+// said nothing that can be true.
 func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (uint64, error) {
 	doc, err := q.Reported(ctx, device)
 	if errors.Is(err, meta.ErrNotFound) {
 		return 0, nil
 	}
 	var r spec.Reported
-	if err != nil || json.Unmarshal([]byte(doc.Document), &r) != nil || r.Generation > 1<<53 { // beyond it other programs lose digits of it
+	// beyond it other programs lose digits of it
+	if err != nil || json.Unmarshal([]byte(doc.Document), &r) != nil || r.Generation > 1<<53 {
 		return 0, err
 	}
 	return r.Generation, nil
@@ -498,7 +549,8 @@ func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int
 	return r, doc.At, nil
 }
 
-// Run publishes desired state that a crash kept back and follows the links of devices until ctx ends.
+// Run publishes desired state that a crash kept back and follows the links of devices until ctx
+// ends.
 func (f *Fleet) Run(ctx context.Context) error {
 	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx) }); err != nil {
 		return err
@@ -534,11 +586,17 @@ func (f *Fleet) Run(ctx context.Context) error {
 	}
 }
 
-// Watch subscribes to the links of devices. Call it after the bus opened and before devices may connect.
+// Watch subscribes to the links of devices. Call it after the bus opened and before devices may
+// connect.
 func (f *Fleet) Watch() error {
 	return f.bus.OnLink(func(device string, up bool) {
 		f.mu.Lock()
-		f.links = append(f.links, meta.LinkEvent{ID: rand.Text(), Device: device, At: meta.Now(), Connected: up})
+		f.links = append(f.links, meta.LinkEvent{
+			ID:        rand.Text(),
+			Device:    device,
+			At:        meta.Now(),
+			Connected: up,
+		})
 		f.mu.Unlock()
 		select {
 		case f.wake <- struct{}{}:

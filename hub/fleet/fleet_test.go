@@ -227,7 +227,8 @@ func TestTokensThatCannotBeUsed(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Millisecond)
-	early, late := h.token("c"), h.token("c") // two tokens of one device: the second has come too late
+	// two tokens of one device: the second has come too late
+	early, late := h.token("c"), h.token("c")
 	if _, err := h.newBox().enroll(early); err != nil {
 		t.Fatal(err)
 	}

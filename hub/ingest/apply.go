@@ -73,7 +73,13 @@ type outcome struct {
 // store applies one chunk inside a transaction.
 func (c *chunk) store(ctx context.Context, q *meta.Queries, now int64) (outcome, error) {
 	if c.bad != "" {
-		fresh, err := q.InsertQuarantined(ctx, meta.Quarantined{SHA256: c.sha, Subject: c.subject, Reason: c.bad, Bytes: c.bytes, SeenAt: now})
+		fresh, err := q.InsertQuarantined(ctx, meta.Quarantined{
+			SHA256:  c.sha,
+			Subject: c.subject,
+			Reason:  c.bad,
+			Bytes:   c.bytes,
+			SeenAt:  now,
+		})
 		if err == nil && fresh {
 			err = alarm(ctx, q, "hub/quarantine/"+c.sha, c.device, "quarantine", map[string]any{"subject": c.subject, "reason": c.bad, "bytes": len(c.bytes)}, now)
 		}
@@ -96,8 +102,17 @@ func (c *chunk) store(ctx context.Context, q *meta.Queries, now int64) (outcome,
 		From: int64(h.First), To: int64(h.Last()), SHA256: c.sha, AppliedAt: now}); err != nil {
 		return outcome{}, err
 	}
-	if err := q.InsertStaged(ctx, meta.Staged{Device: h.Device, Run: run, Class: class, From: int64(h.First), Count: int64(h.Count),
-		RunOrdinal: ordinal, Site: c.site, Bytes: c.bytes, StagedAt: now}); err != nil {
+	if err := q.InsertStaged(ctx, meta.Staged{
+		Device:     h.Device,
+		Run:        run,
+		Class:      class,
+		From:       int64(h.First),
+		Count:      int64(h.Count),
+		RunOrdinal: ordinal,
+		Site:       c.site,
+		Bytes:      c.bytes,
+		StagedAt:   now,
+	}); err != nil {
 		return outcome{}, err
 	}
 	out := outcome{result: stored}
@@ -114,8 +129,19 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 	if same || merged {
 		return outcome{result: duplicate}, nil
 	}
-	fresh, err := q.InsertConflict(ctx, meta.Conflict{SHA256: c.sha, Device: h.Device, Run: h.Run.String(), Class: int64(h.Class), From: from, To: to,
-		StoredFrom: over.From, StoredTo: over.To, StoredSHA256: over.SHA256, Bytes: c.bytes, SeenAt: now})
+	fresh, err := q.InsertConflict(ctx, meta.Conflict{
+		SHA256:       c.sha,
+		Device:       h.Device,
+		Run:          h.Run.String(),
+		Class:        int64(h.Class),
+		From:         from,
+		To:           to,
+		StoredFrom:   over.From,
+		StoredTo:     over.To,
+		StoredSHA256: over.SHA256,
+		Bytes:        c.bytes,
+		SeenAt:       now,
+	})
 	if err == nil && fresh {
 		err = alarm(ctx, q, fmt.Sprintf("hub/conflict/%s/%s/%d/%d/%s", h.Device, h.Run, h.Class, h.First, c.sha), h.Device, "conflict",
 			map[string]any{"run": h.Run, "class": h.Class, "from": from, "to": to, "stored_from": over.From, "stored_to": over.To}, now)
@@ -126,12 +152,18 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 func runOrdinal(ctx context.Context, q *meta.Queries, h wire.Header, now int64) (int64, error) {
 	r, err := q.Run(ctx, h.Device, h.Run.String())
 	if errors.Is(err, meta.ErrNotFound) { // a chunk that overtook its hello
-		r, err = q.PutRun(ctx, meta.Run{Device: h.Device, Run: h.Run.String(), Prev: wire.Run{}.String(), FirstSeen: now})
+		r, err = q.PutRun(ctx, meta.Run{
+			Device:    h.Device,
+			Run:       h.Run.String(),
+			Prev:      wire.Run{}.String(),
+			FirstSeen: now,
+		})
 	}
 	return r.Ordinal, err
 }
 
-// index stores what other parts of the hub query directly: events, gaps, labels, the newest host telemetry.
+// index stores what other parts of the hub query directly: events, gaps, labels, the newest host
+// telemetry.
 func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []declared, err error) {
 	h := c.header
 	for i, e := range c.records.Events {
@@ -141,7 +173,16 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []d
 			detail = string(b)
 		}
 		id := fmt.Sprintf("%s/%s/%d/%d", h.Device, h.Run, h.Class, h.First+uint64(i))
-		if err := q.InsertEvent(ctx, meta.Event{ID: id, Device: h.Device, Class: int64(h.Class), Time: e.Time, Kind: e.Kind, Task: e.Task, Detail: detail, ReceivedAt: now}); err != nil {
+		if err := q.InsertEvent(ctx, meta.Event{
+			ID:         id,
+			Device:     h.Device,
+			Class:      int64(h.Class),
+			Time:       e.Time,
+			Kind:       e.Kind,
+			Task:       e.Task,
+			Detail:     detail,
+			ReceivedAt: now,
+		}); err != nil {
 			return nil, err
 		}
 		if e.Kind == wire.GapKind {
@@ -153,9 +194,22 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []d
 		}
 	}
 	for _, l := range c.records.Labels {
-		if err := q.InsertLabelPoint(ctx, meta.LabelPoint{Task: l.Task, Device: h.Device, RowTime: l.Row, At: l.At, Truth: meta.Float(l.Truth),
-			Predicted: meta.Float(l.Predicted), Lower: meta.Float(l.Lower), Upper: meta.Float(l.Upper), Persistence: meta.Float(l.Persistence),
-			Champion: meta.Float(l.Champion), Candidate: meta.Float(l.Candidate), ChampionID: l.ChampionID, CandidateID: l.ShadowID, ReceivedAt: now}); err != nil {
+		if err := q.InsertLabelPoint(ctx, meta.LabelPoint{
+			Task:        l.Task,
+			Device:      h.Device,
+			RowTime:     l.Row,
+			At:          l.At,
+			Truth:       meta.Float(l.Truth),
+			Predicted:   meta.Float(l.Predicted),
+			Lower:       meta.Float(l.Lower),
+			Upper:       meta.Float(l.Upper),
+			Persistence: meta.Float(l.Persistence),
+			Champion:    meta.Float(l.Champion),
+			Candidate:   meta.Float(l.Candidate),
+			ChampionID:  l.ChampionID,
+			CandidateID: l.ShadowID,
+			ReceivedAt:  now,
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -166,7 +220,12 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []d
 		}
 	}
 	for _, s := range newest {
-		if err := q.PutHostValue(ctx, meta.HostValue{Device: h.Device, Metric: s.Metric, Time: s.Time, Value: meta.Float(s.Value)}); err != nil {
+		if err := q.PutHostValue(ctx, meta.HostValue{
+			Device: h.Device,
+			Metric: s.Metric,
+			Time:   s.Time,
+			Value:  meta.Float(s.Value),
+		}); err != nil {
 			return nil, err
 		}
 	}
@@ -182,12 +241,27 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 	if err != nil {
 		return nil, err
 	}
-	if err := q.InsertGap(ctx, meta.Gap{Device: c.device, Run: g.Run.String(), Class: int64(g.Class), From: int64(g.From), To: int64(g.To),
-		Reason: g.Reason, Series: string(series), DeclaredAt: now}); err != nil {
+	if err := q.InsertGap(ctx, meta.Gap{
+		Device:     c.device,
+		Run:        g.Run.String(),
+		Class:      int64(g.Class),
+		From:       int64(g.From),
+		To:         int64(g.To),
+		Reason:     g.Reason,
+		Series:     string(series),
+		DeclaredAt: now,
+	}); err != nil {
 		return nil, err
 	}
-	if err := q.InsertInterval(ctx, meta.Interval{Device: c.device, Run: g.Run.String(), Class: int64(g.Class), Kind: meta.Declared,
-		From: int64(g.From), To: int64(g.To), AppliedAt: now}); err != nil {
+	if err := q.InsertInterval(ctx, meta.Interval{
+		Device:    c.device,
+		Run:       g.Run.String(),
+		Class:     int64(g.Class),
+		Kind:      meta.Declared,
+		From:      int64(g.From),
+		To:        int64(g.To),
+		AppliedAt: now,
+	}); err != nil {
 		return nil, err
 	}
 	return []declared{{setKey{runKey{c.device, g.Run}, g.Class}, wire.Range{From: g.From, To: g.To}}}, nil
@@ -199,5 +273,13 @@ func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail
 	if err != nil {
 		return err
 	}
-	return q.InsertEvent(ctx, meta.Event{ID: id, Device: device, Class: int64(wire.ClassAlarm), Time: now, Kind: kind, Detail: string(b), ReceivedAt: now})
+	return q.InsertEvent(ctx, meta.Event{
+		ID:         id,
+		Device:     device,
+		Class:      int64(wire.ClassAlarm),
+		Time:       now,
+		Kind:       kind,
+		Detail:     string(b),
+		ReceivedAt: now,
+	})
 }

@@ -20,7 +20,12 @@ func (i *Ingester) hello(ctx context.Context, m *nats.Msg) {
 	reply, err := i.greet(ctx, subjectDevice(m.Subject), m.Data)
 	if err != nil {
 		i.opts.Log.Warn("hello refused", "subject", m.Subject, "err", err)
-		reply = wire.HelloReply{Error: err.Error(), HubTime: meta.Now(), Applied: wire.Applied{Sets: []wire.AppliedSet{}}, BackedUp: wire.Applied{Sets: []wire.AppliedSet{}}}
+		reply = wire.HelloReply{
+			Error:    err.Error(),
+			HubTime:  meta.Now(),
+			Applied:  wire.Applied{Sets: []wire.AppliedSet{}},
+			BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
+		}
 	}
 	b, err := json.Marshal(reply)
 	if err == nil {
@@ -51,8 +56,15 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 		}
 		now := meta.Now()
 		for _, r := range h.Runs {
-			if _, err := q.PutRun(ctx, meta.Run{Device: device, Run: r.Run.String(), Prev: r.Prev.String(), BootID: r.BootID,
-				StartedAt: r.StartedAt, ClockOK: r.ClockOK, FirstSeen: now}); err != nil {
+			if _, err := q.PutRun(ctx, meta.Run{
+				Device:    device,
+				Run:       r.Run.String(),
+				Prev:      r.Prev.String(),
+				BootID:    r.BootID,
+				StartedAt: r.StartedAt,
+				ClockOK:   r.ClockOK,
+				FirstSeen: now,
+			}); err != nil {
 				return err
 			}
 		}
@@ -86,11 +98,17 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 	if err != nil {
 		return wire.HelloReply{}, err
 	}
-	return wire.HelloReply{Suspect: dev.Suspect != "", HubTime: meta.Now(), Applied: applied, BackedUp: wire.Applied{Sets: []wire.AppliedSet{}}}, nil
+	return wire.HelloReply{
+		Suspect:  dev.Suspect != "",
+		HubTime:  meta.Now(),
+		Applied:  applied,
+		BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
+	}, nil
 }
 
-// suspicion says why the device that greets may be a copy of another: two runs continue the same one, or its join counter
-// is older than one it has already confirmed. A chain is compared only with itself: a device whose store was lost starts a new one.
+// suspicion says why the device that greets may be a copy of another: two runs continue the same
+// one, or its join counter is older than one it has already confirmed. A chain is compared only
+// with itself: a device whose store was lost starts a new one.
 func (i *Ingester) suspicion(ctx context.Context, q *meta.Queries, dev meta.Device, h wire.Hello) (string, error) {
 	runs, err := q.Runs(ctx, dev.Name)
 	if err != nil {
@@ -155,7 +173,8 @@ func (i *Ingester) states(ctx context.Context, batch []jetstream.Msg) {
 	}
 }
 
-// state stores one reported state. It returns nil for a message that is not one: states repeat, the next is soon here.
+// state stores one reported state. It returns nil for a message that is not one: states repeat,
+// the next is soon here.
 func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) (*spec.Reported, error) {
 	var r spec.Reported
 	if err := json.Unmarshal(m.Data(), &r); err != nil || r.Device != edgeDevice(m.Subject()) {
@@ -170,7 +189,12 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) 
 		return nil, err
 	}
 	now := meta.Now()
-	if err := q.PutReported(ctx, meta.Document{Device: r.Device, Generation: int64(r.Generation), Document: string(m.Data()), At: now}); err != nil {
+	if err := q.PutReported(ctx, meta.Document{
+		Device:     r.Device,
+		Generation: int64(r.Generation),
+		Document:   string(m.Data()),
+		At:         now,
+	}); err != nil {
 		return nil, err
 	}
 	dev.SeenAt, dev.Version, dev.Class = now, r.Version, r.Class
@@ -178,7 +202,14 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) 
 		return nil, err
 	}
 	for name, t := range r.Tasks {
-		if err := q.PutTask(ctx, meta.Task{Name: name, Kind: t.Kind, Spec: t.Spec, Hash: t.SpecHash, FirstSeen: now, LastSeen: now}, r.Device); err != nil {
+		if err := q.PutTask(ctx, meta.Task{
+			Name:      name,
+			Kind:      t.Kind,
+			Spec:      t.Spec,
+			Hash:      t.SpecHash,
+			FirstSeen: now,
+			LastSeen:  now,
+		}, r.Device); err != nil {
 			return nil, err
 		}
 	}

@@ -79,11 +79,23 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Ingester {
 	i := &Ingester{db: db, bus: b, opts: opts, dirty: map[setKey]bool{}}
 	i.ledger = ledger{db: db, runs: map[runKey]*[len(wire.Classes) + 1]intervals{}}
 	i.m = metrics{
-		chunks:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_ingest_chunks_total", Help: "Chunks received, by what became of them."}, []string{"result"}),
-		records: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "skerry_ingest_records_total", Help: "Records stored, by class."}, []string{"class"}),
-		tx: prometheus.NewHistogram(prometheus.HistogramOpts{Name: "skerry_ingest_transaction_seconds", Help: "Duration of the transactions that store chunks.",
-			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14)}),
-		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "skerry_ingest_pending_messages", Help: "Messages that wait in JetStream, by lane."}, []string{"lane"}),
+		chunks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skerry_ingest_chunks_total",
+			Help: "Chunks received, by what became of them.",
+		}, []string{"result"}),
+		records: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "skerry_ingest_records_total",
+			Help: "Records stored, by class.",
+		}, []string{"class"}),
+		tx: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "skerry_ingest_transaction_seconds",
+			Help:    "Duration of the transactions that store chunks.",
+			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
+		}),
+		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "skerry_ingest_pending_messages",
+			Help: "Messages that wait in JetStream, by lane.",
+		}, []string{"lane"}),
 	}
 	if opts.Registerer != nil {
 		opts.Registerer.MustRegister(i.m.chunks, i.m.records, i.m.tx, i.m.pending)
@@ -91,7 +103,8 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Ingester {
 	return i
 }
 
-// OnRecords adds a hook for every chunk stored for the first time. Call it before Run; r must not be kept or changed.
+// OnRecords adds a hook for every chunk stored for the first time. Call it before Run; r must not
+// be kept or changed.
 func (i *Ingester) OnRecords(fn func(device string, h wire.Header, r *wire.Records)) {
 	i.onRecords = append(i.onRecords, fn)
 }
@@ -109,7 +122,8 @@ type lane struct {
 	consumer             jetstream.Consumer
 }
 
-// ackWait is when JetStream hands a message out again that was not acknowledged. Applying takes milliseconds; what a killed hub had in hand waits that long after its restart.
+// ackWait is when JetStream hands a message out again that was not acknowledged. Applying takes
+// milliseconds; what a killed hub had in hand waits that long after its restart.
 const ackWait = 10 * time.Second
 
 // Run works until ctx ends and returns nil after a clean stop.
@@ -124,8 +138,15 @@ func (i *Ingester) Run(ctx context.Context) error {
 	for _, l := range append(lanes, state) {
 		l.ch = make(chan jetstream.Msg, i.opts.BatchChunks)
 		var err error
-		if l.consumer, err = i.bus.JS.CreateOrUpdateConsumer(ctx, l.stream, jetstream.ConsumerConfig{Durable: l.name, FilterSubject: l.filter,
-			DeliverPolicy: jetstream.DeliverAllPolicy, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait, MaxAckPending: 4 * i.opts.BatchChunks, MaxDeliver: -1}); err != nil {
+		if l.consumer, err = i.bus.JS.CreateOrUpdateConsumer(ctx, l.stream, jetstream.ConsumerConfig{
+			Durable:       l.name,
+			FilterSubject: l.filter,
+			DeliverPolicy: jetstream.DeliverAllPolicy,
+			AckPolicy:     jetstream.AckExplicitPolicy,
+			AckWait:       ackWait,
+			MaxAckPending: 4 * i.opts.BatchChunks,
+			MaxDeliver:    -1,
+		}); err != nil {
 			return fmt.Errorf("create consumer %s: %w", l.name, err)
 		}
 	}
@@ -212,7 +233,8 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// collect waits for a message and then up to BatchDelay for more, always preferring earlier lanes. It returns nothing when ctx ends.
+// collect waits for a message and then up to BatchDelay for more, always preferring earlier
+// lanes. It returns nothing when ctx ends.
 func (i *Ingester) collect(ctx context.Context, lanes []*lane) (batch []jetstream.Msg) {
 	var deadline <-chan time.Time
 	for len(batch) < i.opts.BatchChunks {
@@ -256,7 +278,8 @@ func ready(lanes []*lane) jetstream.Msg {
 	return nil
 }
 
-// apply stores a batch in one transaction, or each message in its own when that fails, and acknowledges what was stored.
+// apply stores a batch in one transaction, or each message in its own when that fails, and
+// acknowledges what was stored.
 func (i *Ingester) apply(ctx context.Context, batch []jetstream.Msg) {
 	chunks := make([]chunk, len(batch))
 	for n, m := range batch {
@@ -376,7 +399,8 @@ func (i *Ingester) notify(ctx context.Context) {
 	}
 }
 
-// purge removes acknowledged messages: the database has them, and a full stream would refuse new ones.
+// purge removes acknowledged messages: the database has them, and a full stream would refuse new
+// ones.
 func (i *Ingester) purge(ctx context.Context, lanes []*lane) {
 	for _, l := range lanes {
 		info, err := l.consumer.Info(ctx)

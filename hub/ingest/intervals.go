@@ -49,7 +49,8 @@ type setKey struct {
 	class wire.Class
 }
 
-// ledger caches the interval sets of the runs in use. The database is the truth: ranges are added here only after their commit.
+// ledger caches the interval sets of the runs in use. The database is the truth: ranges are added
+// here only after their commit.
 type ledger struct {
 	db   *meta.Store
 	mu   sync.Mutex

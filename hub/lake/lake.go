@@ -28,13 +28,16 @@ type Options struct {
 	Every time.Duration
 	// MaxAge is how long a chunk may wait in staging. Default 15 min.
 	MaxAge time.Duration
-	// MinBytes moves the chunks of a class and site as soon as they have this many bytes. Default 4 MiB.
+	// MinBytes moves the chunks of a class and site as soon as they have this many bytes. Default
+	// 4 MiB.
 	MinBytes int64
 	// BatchChunks bounds the chunks of one move, and with them the memory. Default 2000.
 	BatchChunks int
-	// LedgerAge is how long the ledger keeps the hash of every chunk before it merges neighbours. Default 7 days.
+	// LedgerAge is how long the ledger keeps the hash of every chunk before it merges neighbours.
+	// Default 7 days.
 	LedgerAge time.Duration
-	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them. Default 90 days.
+	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them.
+	// Default 90 days.
 	LabelAge time.Duration
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
@@ -76,7 +79,15 @@ func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
 	if opts.Step == nil {
 		opts.Step = func(string) error { return nil }
 	}
-	l := &Lake{db: db, blobs: blobs, opts: opts, moved: prometheus.NewCounter(prometheus.CounterOpts{Name: "skerry_lake_chunks_moved_total", Help: "Chunks moved from staging to the lake."})}
+	l := &Lake{
+		db:    db,
+		blobs: blobs,
+		opts:  opts,
+		moved: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_lake_chunks_moved_total",
+			Help: "Chunks moved from staging to the lake.",
+		}),
+	}
 	if opts.Registerer != nil {
 		opts.Registerer.MustRegister(l.moved)
 	}
@@ -116,7 +127,8 @@ func (l *Lake) tidy(ctx context.Context) error {
 	})
 }
 
-// Sweep removes files that the manifest does not know and that are older than age: what a crash left.
+// Sweep removes files that the manifest does not know and that are older than age: what a crash
+// left.
 func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -136,7 +148,8 @@ func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
 	})
 }
 
-// Compact moves staged chunks that are old or many enough, or all of them when force is set. It returns how many it moved.
+// Compact moves staged chunks that are old or many enough, or all of them when force is set. It
+// returns how many it moved.
 func (l *Lake) Compact(ctx context.Context, force bool) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -263,14 +276,28 @@ func build[T any, P row[T]](class wire.Class, date, site string, rows []T) (file
 	}
 	sum := sha256.Sum256(buf.Bytes())
 	f := file{data: buf.Bytes()}
-	f.row = meta.LakeFile{Path: fmt.Sprintf("%s/date=%s/site=%s/%s.parquet", class, date, site, hex.EncodeToString(sum[:16])), Class: int64(class), Date: date, Site: site,
-		Rows: int64(len(rows)), Bytes: int64(buf.Len()), CreatedAt: meta.Now()}
+	f.row = meta.LakeFile{
+		Path:      fmt.Sprintf("%s/date=%s/site=%s/%s.parquet", class, date, site, hex.EncodeToString(sum[:16])),
+		Class:     int64(class),
+		Date:      date,
+		Site:      site,
+		Rows:      int64(len(rows)),
+		Bytes:     int64(buf.Len()),
+		CreatedAt: meta.Now(),
+	}
 	for i := range rows {
 		dev, key, t := P(&rows[i]).head()
 		n := len(f.parts)
 		if n == 0 || f.parts[n-1].Device != dev {
-			f.parts = append(f.parts, meta.LakePart{Path: f.row.Path, Device: dev, Class: int64(class), MinTime: math.MaxInt64, MaxTime: math.MinInt64,
-				MinOrdinal: key.Ordinal, MinSeq: key.Seq})
+			f.parts = append(f.parts, meta.LakePart{
+				Path:       f.row.Path,
+				Device:     dev,
+				Class:      int64(class),
+				MinTime:    math.MaxInt64,
+				MaxTime:    math.MinInt64,
+				MinOrdinal: key.Ordinal,
+				MinSeq:     key.Seq,
+			})
 			n++
 		}
 		p := &f.parts[n-1]

@@ -149,7 +149,8 @@ func TestReadersMergeLakeAndStaging(t *testing.T) {
 
 var errCrash = errors.New("crash")
 
-// TestCompactionCrash stops the compactor before every step it ever takes, starts again, and finds every reading once.
+// TestCompactionCrash stops the compactor before every step it ever takes, starts again, and
+// finds every reading once.
 func TestCompactionCrash(t *testing.T) {
 	for fail := 0; ; fail++ {
 		f := newFixture(t)

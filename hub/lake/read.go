@@ -17,8 +17,9 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Readings yields a device's readings with event times in [from, to], in order of (run ordinal, sequence number). No series means all. The
-// sequence is a snapshot of the moment it starts; it ends after the first error.
+// Readings yields a device's readings with event times in [from, to], in order of (run ordinal,
+// sequence number). No series means all. The sequence is a snapshot of the moment it starts; it
+// ends after the first error.
 func (l *Lake) Readings(ctx context.Context, device string, series []string, from, to int64) iter.Seq2[Reading, error] {
 	return scan(ctx, l, device, wire.ClassReading, from, to, Key{}, readingRows, func(r *Reading) bool {
 		return len(series) == 0 || slices.Contains(series, r.Series)
@@ -32,12 +33,14 @@ func (l *Lake) ReadingsAfter(ctx context.Context, device string, series []string
 	})
 }
 
-// Labels yields the matured predictions of a device's task ("" for all) with row times in [from, to], in order of arrival on the device.
+// Labels yields the matured predictions of a device's task ("" for all) with row times in [from,
+// to], in order of arrival on the device.
 func (l *Lake) Labels(ctx context.Context, device, task string, from, to int64) iter.Seq2[Label, error] {
 	return scan(ctx, l, device, wire.ClassLabel, from, to, Key{}, labelRows, func(r *Label) bool { return task == "" || r.Task == task })
 }
 
-// Predictions yields the synced predictions of a device's task ("" for all) with row times in [from, to].
+// Predictions yields the synced predictions of a device's task ("" for all) with row times in
+// [from, to].
 func (l *Lake) Predictions(ctx context.Context, device, task string, from, to int64) iter.Seq2[Prediction, error] {
 	return scan(ctx, l, device, wire.ClassPrediction, from, to, Key{}, predictionRows, func(r *Prediction) bool { return task == "" || r.Task == task })
 }
@@ -47,7 +50,8 @@ func (l *Lake) Devices(ctx context.Context) ([]string, error) {
 	return l.db.Read().DataDevices(ctx, int64(wire.ClassReading))
 }
 
-// source is one sorted run of rows: a part of a file, opened when its turn comes, or the staged chunks.
+// source is one sorted run of rows: a part of a file, opened when its turn comes, or the staged
+// chunks.
 type source[T any] struct {
 	key  Key // of the next row, or a lower bound while the source is not open
 	part *meta.LakePart
@@ -208,7 +212,8 @@ func open[T any](ctx context.Context, l *Lake, device string, class wire.Class, 
 	return h, err
 }
 
-// Check says whether a device's readings arrived exactly once. Readings that the device itself flagged as conflicting repeats are counted apart.
+// Check says whether a device's readings arrived exactly once. Readings that the device itself
+// flagged as conflicting repeats are counted apart.
 type Check struct {
 	Device     string                 `json:"device"`
 	Readings   int64                  `json:"readings"`

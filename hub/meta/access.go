@@ -88,7 +88,8 @@ func (q *Queries) RevokeAPIToken(ctx context.Context, id string, at int64) error
 	return must(q.exec(ctx, "UPDATE api_token SET revoked_at = $2 WHERE id = $1 AND revoked_at = 0", id, at))
 }
 
-// AuditEntry is one link of the audit chain: Hash covers the entry and PrevHash, so that a removed or changed entry shows.
+// AuditEntry is one link of the audit chain: Hash covers the entry and PrevHash, so that a
+// removed or changed entry shows.
 type AuditEntry struct {
 	Seq      int64  `json:"seq"`
 	At       int64  `json:"at"`

@@ -2,7 +2,8 @@ package meta
 
 import "context"
 
-// Device is an enrolled box. Times are microseconds, 0 means never. Suspect says why the device may be a clone, "" when it is not.
+// Device is an enrolled box. Times are microseconds, 0 means never. Suspect says why the device
+// may be a clone, "" when it is not.
 type Device struct {
 	Name        string `json:"name"`
 	Site        string `json:"site"`
@@ -42,7 +43,8 @@ func (q *Queries) DeviceByKey(ctx context.Context, publicKey string) (Device, er
 	return one[Device](ctx, q, "SELECT "+deviceCols+" FROM device WHERE public_key = $1", publicKey)
 }
 
-// Devices lists devices by name after the given one; site, when set, restricts them. limit 0 means all.
+// Devices lists devices by name after the given one; site, when set, restricts them. limit 0
+// means all.
 func (q *Queries) Devices(ctx context.Context, after, site string, limit int) ([]Device, error) {
 	return many[Device](ctx, q, "SELECT "+deviceCols+" FROM device WHERE name > $1 AND ($2 = '' OR site = $2) ORDER BY name LIMIT $3",
 		after, site, orAll(limit))
@@ -55,7 +57,8 @@ func orAll(limit int) int64 {
 	return int64(limit)
 }
 
-// UpdateDevice replaces everything that can change of a device: key, fingerprint, class, version, counter, cohort, suspicion, revocation.
+// UpdateDevice replaces everything that can change of a device: key, fingerprint, class, version,
+// counter, cohort, suspicion, revocation.
 func (q *Queries) UpdateDevice(ctx context.Context, d Device) error {
 	return must(q.exec(ctx, `UPDATE device SET site = $2, cohort = $3, public_key = $4, fingerprint = $5, class = $6, version = $7,
 		join_counter = $8, seen_at = $9, suspect = $10, revoked_at = $11 WHERE name = $1`,
@@ -73,7 +76,8 @@ func (q *Queries) DisconnectAll(ctx context.Context) error {
 	return err
 }
 
-// DeleteDevice removes a device and what is known of its state. Its ledger, lake data and events stay.
+// DeleteDevice removes a device and what is known of its state. Its ledger, lake data and events
+// stay.
 func (q *Queries) DeleteDevice(ctx context.Context, name string) error {
 	for _, table := range []string{"desired", "reported", "task_device", "host_value", "rollout_device"} {
 		if _, err := q.exec(ctx, "DELETE FROM "+table+" WHERE device = $1", name); err != nil {
@@ -141,7 +145,8 @@ func (q *Queries) EnrollTokens(ctx context.Context) ([]EnrollToken, error) {
 	return many[EnrollToken](ctx, q, "SELECT "+enrollTokenCols+" FROM enroll_token ORDER BY created_at DESC LIMIT 1000")
 }
 
-// UseEnrollToken binds a token to the key that used it. It fails with ErrNotFound when the token was used before.
+// UseEnrollToken binds a token to the key that used it. It fails with ErrNotFound when the token
+// was used before.
 func (q *Queries) UseEnrollToken(ctx context.Context, id, publicKey string, at int64) error {
 	return must(q.exec(ctx, "UPDATE enroll_token SET used_at = $2, used_by = $3 WHERE id = $1 AND used_at = 0", id, at, publicKey))
 }
@@ -161,7 +166,8 @@ type Document struct {
 
 func (d *Document) dest() []any { return []any{&d.Device, &d.Generation, &d.Document, &d.At} }
 
-// PutDesired stores a device's desired state unless a newer generation is stored; then it fails with ErrNotFound.
+// PutDesired stores a device's desired state unless a newer generation is stored; then it fails
+// with ErrNotFound.
 func (q *Queries) PutDesired(ctx context.Context, d Document) error {
 	return must(insert(ctx, q, "desired", "device, generation, document, updated_at", `ON CONFLICT (device) DO UPDATE SET
 		generation = excluded.generation, document = excluded.document, updated_at = excluded.updated_at

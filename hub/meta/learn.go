@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-// Event is something a device or the hub noticed. ID is "<device>/<run>/<class>/<seq>" for a device's own, unique text otherwise.
+// Event is something a device or the hub noticed. ID is "<device>/<run>/<class>/<seq>" for a
+// device's own, unique text otherwise.
 type Event struct {
 	ID         string `json:"id"`
 	Device     string `json:"device"`
@@ -126,7 +127,8 @@ func (q *Queries) InsertLabelPoint(ctx context.Context, l LabelPoint) error {
 	return err
 }
 
-// LabelPoints returns the newest limit points of a task (and device unless "") with row times in [from, to], oldest first.
+// LabelPoints returns the newest limit points of a task (and device unless "") with row times in
+// [from, to], oldest first.
 func (q *Queries) LabelPoints(ctx context.Context, task, device string, from, to int64, limit int) ([]LabelPoint, error) {
 	return many[LabelPoint](ctx, q, "SELECT "+labelCols+" FROM (SELECT "+labelCols+` FROM label_point WHERE task = $1 AND ($2 = '' OR device = $2)
 		AND row_time >= $3 AND row_time <= $4 ORDER BY row_time DESC LIMIT $5) AS newest ORDER BY row_time, device`, task, device, from, to, orAll(limit))
@@ -265,7 +267,8 @@ func (q *Queries) UpdateModel(ctx context.Context, digest, state, metrics string
 	return must(q.exec(ctx, "UPDATE model SET state = $2, metrics = $3 WHERE digest = $1", digest, state, metrics))
 }
 
-// TombstoneModel marks a model as never to run again. It fails with ErrNotFound when it is unknown or already marked.
+// TombstoneModel marks a model as never to run again. It fails with ErrNotFound when it is
+// unknown or already marked.
 func (q *Queries) TombstoneModel(ctx context.Context, digest, reason string, at int64) error {
 	return must(q.exec(ctx, "UPDATE model SET tombstoned_at = $2, tombstone = $3, state = 'tombstoned' WHERE digest = $1 AND tombstoned_at = 0", digest, at, reason))
 }
@@ -296,7 +299,8 @@ func (q *Queries) SetChampion(ctx context.Context, c Champion) error {
 	return err
 }
 
-// Champion returns the champion of a cohort, or the task's default when the cohort has none, or ErrNotFound.
+// Champion returns the champion of a cohort, or the task's default when the cohort has none, or
+// ErrNotFound.
 func (q *Queries) Champion(ctx context.Context, task, cohort string) (Champion, error) {
 	c, err := one[Champion](ctx, q, "SELECT task, cohort, digest, since FROM champion WHERE task = $1 AND cohort = $2", task, cohort)
 	if errors.Is(err, ErrNotFound) && cohort != "" {
@@ -310,7 +314,8 @@ func (q *Queries) Champions(ctx context.Context) ([]Champion, error) {
 	return many[Champion](ctx, q, "SELECT task, cohort, digest, since FROM champion ORDER BY task, cohort")
 }
 
-// Rollout is the stored form of a rollout. Spec and Status are JSON documents of the rollout package.
+// Rollout is the stored form of a rollout. Spec and Status are JSON documents of the rollout
+// package.
 type Rollout struct {
 	ID        string `json:"id"`
 	Task      string `json:"task"`

@@ -5,7 +5,8 @@ import (
 	"errors"
 )
 
-// Run is one link of a device's run chain; Ordinal numbers the runs of a device from 1 in the order the hub learned of them.
+// Run is one link of a device's run chain; Ordinal numbers the runs of a device from 1 in the
+// order the hub learned of them.
 type Run struct {
 	Device    string `json:"device"`
 	Run       string `json:"run"`
@@ -33,7 +34,8 @@ func (q *Queries) Runs(ctx context.Context, device string) ([]Run, error) {
 	return many[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 ORDER BY ordinal", device)
 }
 
-// PutRun stores a run, giving it the next ordinal when it is new and keeping its ordinal otherwise. It returns the stored row.
+// PutRun stores a run, giving it the next ordinal when it is new and keeping its ordinal
+// otherwise. It returns the stored row.
 func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
 	old, err := q.Run(ctx, r.Device, r.Run)
 	switch {
@@ -75,8 +77,9 @@ func (i *Interval) dest() []any {
 	return []any{&i.Device, &i.Run, &i.Class, &i.Kind, &i.From, &i.To, &i.SHA256, &i.AppliedAt}
 }
 
-// Overlap returns the stored interval with the largest numbers that shares a sequence number with [from, to], or ErrNotFound.
-// Stored intervals are disjoint, so nothing overlaps when the last one that starts at or before to ends before from.
+// Overlap returns the stored interval with the largest numbers that shares a sequence number with
+// [from, to], or ErrNotFound. Stored intervals are disjoint, so nothing overlaps when the last
+// one that starts at or before to ends before from.
 func (q *Queries) Overlap(ctx context.Context, device, run string, class, from, to int64) (Interval, error) {
 	i, err := one[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0
 		AND from_seq <= $4 ORDER BY from_seq DESC LIMIT 1`, device, run, class, to)
@@ -86,7 +89,8 @@ func (q *Queries) Overlap(ctx context.Context, device, run string, class, from, 
 	return i, err
 }
 
-// InsertInterval adds an interval to the ledger. A gap that starts where an older gap starts replaces it when it is longer.
+// InsertInterval adds an interval to the ledger. A gap that starts where an older gap starts
+// replaces it when it is longer.
 func (q *Queries) InsertInterval(ctx context.Context, i Interval) error {
 	suffix := ""
 	if i.Kind == Declared {
@@ -101,8 +105,9 @@ func (q *Queries) Intervals(ctx context.Context, device, run string) ([]Interval
 	return many[Interval](ctx, q, "SELECT "+intervalCols+" FROM ledger WHERE device = $1 AND run = $2 ORDER BY class, from_seq", device, run)
 }
 
-// MergeIntervals joins neighbouring stored intervals applied before the given time into one row without a hash, and returns how many
-// rows that saved. A repeat inside a merged interval is ignored without comparing its hash.
+// MergeIntervals joins neighbouring stored intervals applied before the given time into one row
+// without a hash, and returns how many rows that saved. A repeat inside a merged interval is
+// ignored without comparing its hash.
 func (q *Queries) MergeIntervals(ctx context.Context, before int64) (int, error) {
 	rows, err := many[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE kind = 0 AND applied_at < $1
 		ORDER BY device, run, class, from_seq`, before)
@@ -174,7 +179,8 @@ func (q *Queries) StagedGroups(ctx context.Context) ([]StagedGroup, error) {
 		GROUP BY class, site ORDER BY class, site`)
 }
 
-// StagedChunks returns the oldest staged chunks of a class and site in order of device, run and sequence number.
+// StagedChunks returns the oldest staged chunks of a class and site in order of device, run and
+// sequence number.
 func (q *Queries) StagedChunks(ctx context.Context, class int64, site string, limit int) ([]Staged, error) {
 	return many[Staged](ctx, q, "SELECT "+stagedCols+` FROM (SELECT * FROM staging WHERE class = $1 AND site = $2 ORDER BY staged_at LIMIT $3) AS oldest
 		ORDER BY device, run_ordinal, from_seq`, class, site, limit)
@@ -292,7 +298,8 @@ func (f *LakeFile) dest() []any {
 	return []any{&f.Path, &f.Class, &f.Date, &f.Site, &f.Rows, &f.Bytes, &f.CreatedAt}
 }
 
-// LakePart says what a lake file holds of one device. Rows of a part are ordered by (run ordinal, seq) from (MinOrdinal, MinSeq) on.
+// LakePart says what a lake file holds of one device. Rows of a part are ordered by (run ordinal,
+// seq) from (MinOrdinal, MinSeq) on.
 type LakePart struct {
 	Path       string
 	Device     string
@@ -329,7 +336,8 @@ func (q *Queries) LakeFiles(ctx context.Context, class int64) ([]LakeFile, error
 	return many[LakeFile](ctx, q, "SELECT "+lakeFileCols+" FROM lake_file WHERE ($1 = 0 OR class = $1) ORDER BY path", class)
 }
 
-// LakeParts returns the parts of a device and class whose event times meet [from, to], in order of their first key.
+// LakeParts returns the parts of a device and class whose event times meet [from, to], in order
+// of their first key.
 func (q *Queries) LakeParts(ctx context.Context, device string, class, from, to int64) ([]LakePart, error) {
 	return many[LakePart](ctx, q, "SELECT "+lakePartCols+` FROM lake_part WHERE device = $1 AND class = $2 AND min_time <= $4 AND max_time >= $3
 		ORDER BY min_ordinal, min_seq`, device, class, from, to)
@@ -355,7 +363,8 @@ type classCount struct{ class, n int64 }
 
 func (c *classCount) dest() []any { return []any{&c.class, &c.n} }
 
-// AppliedCounts returns how many records of each class the ledger holds of a device, over all its runs, declared gaps apart.
+// AppliedCounts returns how many records of each class the ledger holds of a device, over all its
+// runs, declared gaps apart.
 func (q *Queries) AppliedCounts(ctx context.Context, device string) (map[int64]int64, error) {
 	rows, err := many[classCount](ctx, q, "SELECT class, CAST(SUM(to_seq - from_seq + 1) AS BIGINT) FROM ledger WHERE device = $1 AND kind = $2 GROUP BY class", device, Stored)
 	if err != nil {

@@ -33,7 +33,8 @@ func open(t *testing.T, opts meta.Options) *meta.Store {
 	return s
 }
 
-// postgres returns the URL in SKERRY_TEST_POSTGRES, or starts a server of the machine's own in a temporary directory.
+// postgres returns the URL in SKERRY_TEST_POSTGRES, or starts a server of the machine's own in a
+// temporary directory.
 func postgres(t *testing.T) string {
 	t.Helper()
 	if u := os.Getenv("SKERRY_TEST_POSTGRES"); u != "" {
@@ -44,7 +45,8 @@ func postgres(t *testing.T) string {
 		t.Skip("PostgreSQL is not installed: apt-get install postgresql, or set SKERRY_TEST_POSTGRES to the URL of an empty database")
 	}
 	bin := filepath.Dir(bins[len(bins)-1])
-	dir, err := os.MkdirTemp("", "skerry-pg-*") // not t.TempDir: its parents are closed to other users
+	// not t.TempDir: its parents are closed to other users
+	dir, err := os.MkdirTemp("", "skerry-pg-*")
 	if err != nil {
 		t.Fatal(err)
 	}

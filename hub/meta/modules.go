@@ -2,7 +2,8 @@ package meta
 
 import "context"
 
-// Module is a WebAssembly module that features of tasks call by its name. Functions is a JSON array of what it exports.
+// Module is a WebAssembly module that features of tasks call by its name. Functions is a JSON
+// array of what it exports.
 type Module struct {
 	Name      string
 	Digest    string

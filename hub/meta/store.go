@@ -138,8 +138,9 @@ func (s *Store) View(ctx context.Context, fn func(*Queries) error) error {
 	return run(ctx, s.r, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, !s.postgres, fn)
 }
 
-// Tx runs fn in one transaction and commits it when fn returns nil. When the returned error is not nil nothing was stored, except that
-// an error of the commit itself leaves the outcome unknown: repeat only what is idempotent.
+// Tx runs fn in one transaction and commits it when fn returns nil. When the returned error is
+// not nil nothing was stored, except that an error of the commit itself leaves the outcome
+// unknown: repeat only what is idempotent.
 func (s *Store) Tx(ctx context.Context, fn func(*Queries) error) error {
 	return run(ctx, s.w, nil, true, fn)
 }
@@ -159,7 +160,8 @@ func run(ctx context.Context, db *sql.DB, opts *sql.TxOptions, plain bool, fn fu
 	return tx.Commit()
 }
 
-// Backup writes a consistent copy of a SQLite database to path, which must not exist. On PostgreSQL it fails: use pg_dump.
+// Backup writes a consistent copy of a SQLite database to path, which must not exist. On
+// PostgreSQL it fails: use pg_dump.
 func (s *Store) Backup(ctx context.Context, path string) error {
 	if s.postgres {
 		return errors.New("back up database: PostgreSQL is backed up by pg_dump")
@@ -177,7 +179,8 @@ type dbtx interface {
 // Queries are the typed statements over one connection pool or transaction.
 type Queries struct{ db dbtx }
 
-// row is a struct that knows its columns: dest lists pointers to its fields in the order of the column list.
+// row is a struct that knows its columns: dest lists pointers to its fields in the order of the
+// column list.
 type row[T any] interface {
 	*T
 	dest() []any

@@ -17,7 +17,9 @@ import (
 // ErrModule says that a module cannot be used, and why.
 var ErrModule = errors.New("no usable WebAssembly module")
 
-// PutModule checks a module and stores it under a name, in place of what had the name. Models that were trained with the old one carry its code and keep it; the bytes stay in the store under their digest.
+// PutModule checks a module and stores it under a name, in place of what had the name. Models
+// that were trained with the old one carry its code and keep it; the bytes stay in the store
+// under their digest.
 func (r *Registry) PutModule(ctx context.Context, actor, name string, code []byte) (meta.Module, error) {
 	if err := feature.CheckModuleName(name); err != nil {
 		return meta.Module{}, fmt.Errorf("%w: %w", ErrModule, err)
@@ -30,7 +32,13 @@ func (r *Registry) PutModule(ctx context.Context, actor, name string, code []byt
 	if err != nil {
 		return meta.Module{}, fmt.Errorf("store module %q: %w", name, err)
 	}
-	m := meta.Module{Name: name, Size: int64(len(code)), Functions: string(list), CreatedBy: actor, CreatedAt: meta.Now()}
+	m := meta.Module{
+		Name:      name,
+		Size:      int64(len(code)),
+		Functions: string(list),
+		CreatedBy: actor,
+		CreatedAt: meta.Now(),
+	}
 	if m.Digest, err = r.blobs.PutContent(ctx, code); err != nil {
 		return m, fmt.Errorf("store module %q: %w", name, err)
 	}
@@ -62,7 +70,8 @@ func (r *Registry) Module(ctx context.Context, name string) ([]byte, error) {
 	return code, nil
 }
 
-// RemoveModule forgets a name. Models that carry the code go on; tasks whose features name it are no longer trained.
+// RemoveModule forgets a name. Models that carry the code go on; tasks whose features name it are
+// no longer trained.
 func (r *Registry) RemoveModule(ctx context.Context, actor, name string) error {
 	return r.db.Tx(ctx, func(q *meta.Queries) error {
 		if err := q.DeleteModule(ctx, name); err != nil {

@@ -1,7 +1,8 @@
-// Package registry holds the models: immutable artifacts by digest, a version number per task (task@3), lineage, the champion of each task and
-// tombstones of what must never run again.
+// Package registry holds the models: immutable artifacts by digest, a version number per task
+// (task@3), lineage, the champion of each task and tombstones of what must never run again.
 //
-// Registering stores the bytes, then the row, then signs the artifact for devices; Repair finishes what a crash left unsigned.
+// Registering stores the bytes, then the row, then signs the artifact for devices; Repair
+// finishes what a crash left unsigned.
 package registry
 
 import (
@@ -53,7 +54,8 @@ type Info struct {
 	CreatedBy  string
 }
 
-// Register stores an artifact under the next version of its task and signs it. The same bytes again return the model that is already there.
+// Register stores an artifact under the next version of its task and signs it. The same bytes
+// again return the model that is already there.
 func (r *Registry) Register(ctx context.Context, data []byte, in Info) (meta.Model, error) {
 	var m meta.Model
 	if !spec.ValidName(in.Task) {
@@ -82,8 +84,18 @@ func (r *Registry) Register(ctx context.Context, data []byte, in Info) (meta.Mod
 		if !errors.Is(err, meta.ErrNotFound) {
 			return err
 		}
-		m, err = q.InsertModel(ctx, meta.Model{Digest: digest, Task: in.Task, Kind: in.Kind, State: StateCandidate, Size: int64(len(data)),
-			Target: Target(in.Task, digest), Metrics: metrics, Lineage: lineage, CreatedBy: in.CreatedBy, CreatedAt: meta.Now()})
+		m, err = q.InsertModel(ctx, meta.Model{
+			Digest:    digest,
+			Task:      in.Task,
+			Kind:      in.Kind,
+			State:     StateCandidate,
+			Size:      int64(len(data)),
+			Target:    Target(in.Task, digest),
+			Metrics:   metrics,
+			Lineage:   lineage,
+			CreatedBy: in.CreatedBy,
+			CreatedAt: meta.Now(),
+		})
 		if err != nil {
 			return err
 		}
@@ -116,7 +128,8 @@ func Target(task, digest string) string { return "models/" + task + "/" + digest
 // Name is what people call a model: "pm25-next-hour@3".
 func Name(m meta.Model) string { return fmt.Sprintf("%s@%d", m.Task, m.Version) }
 
-// Repair signs models that a crash left unsigned, of the newest that devices accept at one time, and stops signing tombstoned ones.
+// Repair signs models that a crash left unsigned, of the newest that devices accept at one time,
+// and stops signing tombstoned ones.
 func (r *Registry) Repair(ctx context.Context) error {
 	models, err := r.db.Read().Models(ctx, "", 0)
 	if err != nil {
@@ -141,7 +154,8 @@ func (r *Registry) Repair(ctx context.Context) error {
 
 var digestPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Open opens an artifact for reading by range. Tombstoned artifacts stay readable: an administrator may look at them.
+// Open opens an artifact for reading by range. Tombstoned artifacts stay readable: an
+// administrator may look at them.
 func (r *Registry) Open(ctx context.Context, digest string) (*blob.Object, error) {
 	if !digestPattern.MatchString(digest) {
 		return nil, fmt.Errorf("artifact %q: %w", digest, blob.ErrNotFound)
@@ -178,7 +192,12 @@ func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) er
 		if err != nil && !errors.Is(err, meta.ErrNotFound) {
 			return err
 		}
-		if err := q.SetChampion(ctx, meta.Champion{Task: m.Task, Cohort: cohort, Digest: digest, Since: meta.Now()}); err != nil {
+		if err := q.SetChampion(ctx, meta.Champion{
+			Task:   m.Task,
+			Cohort: cohort,
+			Digest: digest,
+			Since:  meta.Now(),
+		}); err != nil {
 			return err
 		}
 		if err := retire(ctx, q, old.Digest); err != nil {
@@ -195,7 +214,8 @@ func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) er
 	return nil
 }
 
-// retire gives a model that is champion of no cohort any longer its state. The empty digest is nobody's.
+// retire gives a model that is champion of no cohort any longer its state. The empty digest is
+// nobody's.
 func retire(ctx context.Context, q *meta.Queries, digest string) error {
 	if digest == "" {
 		return nil
@@ -211,7 +231,8 @@ func retire(ctx context.Context, q *meta.Queries, digest string) error {
 	return q.UpdateModel(ctx, digest, StateRetired, m.Metrics)
 }
 
-// Tombstone marks a model as never to run again and stops signing it. Telling the devices is the caller's part (fleet.Tombstone).
+// Tombstone marks a model as never to run again and stops signing it. Telling the devices is the
+// caller's part (fleet.Tombstone).
 func (r *Registry) Tombstone(ctx context.Context, actor, digest, reason string) error {
 	var m meta.Model
 	err := r.db.Tx(ctx, func(q *meta.Queries) (err error) {

@@ -23,7 +23,8 @@ import (
 	"skerry.dev/sync/trust/signing"
 )
 
-// hub is a registry over a database, a folder of artifacts and a signing repository of its own, and a device that follows the signatures.
+// hub is a registry over a database, a folder of artifacts and a signing repository of its own,
+// and a device that follows the signatures.
 type hub struct {
 	t    *testing.T
 	dir  string
@@ -97,7 +98,8 @@ func (h *hub) state(m meta.Model) string {
 	return m.State
 }
 
-// unable takes the key that signs models away while fn runs: as far as registry and database go, that is a crash before the signature.
+// unable takes the key that signs models away while fn runs: as far as registry and database go,
+// that is a crash before the signature.
 func (h *hub) unable(fn func()) {
 	h.t.Helper()
 	key, away := filepath.Join(h.dir, "keys", "tuf-models.pem"), filepath.Join(h.dir, "away")
@@ -206,7 +208,8 @@ func TestArtifactsThatAreNotThere(t *testing.T) {
 	}
 }
 
-// TestDamagedArtifact changes, cuts and removes the bytes in the store: a model that is not what its digest says is not loaded.
+// TestDamagedArtifact changes, cuts and removes the bytes in the store: a model that is not what
+// its digest says is not loaded.
 func TestDamagedArtifact(t *testing.T) {
 	h := newHub(t)
 	m := h.register("pm25", "a model")
@@ -236,7 +239,8 @@ func TestDamagedArtifact(t *testing.T) {
 	mend()
 }
 
-// TestChampions promotes models for all and for one cohort. A model is retired when it is champion of no cohort any longer.
+// TestChampions promotes models for all and for one cohort. A model is retired when it is
+// champion of no cohort any longer.
 func TestChampions(t *testing.T) {
 	h := newHub(t)
 	a, b, c := h.register("pm25", "a"), h.register("pm25", "b"), h.register("pm25", "c")
@@ -319,7 +323,8 @@ func TestTombstone(t *testing.T) {
 	}
 }
 
-// TestRepair loses the signing of a model and of a tombstone after the database has both, and of a model far down the list.
+// TestRepair loses the signing of a model and of a tombstone after the database has both, and of
+// a model far down the list.
 func TestRepair(t *testing.T) {
 	h := newHub(t)
 	bad := h.register("pm25", "bad")
@@ -372,7 +377,8 @@ func TestRepair(t *testing.T) {
 	}
 }
 
-// TestConcurrentRegistration registers the same and different models of a task from many goroutines: each gets one version number, none twice.
+// TestConcurrentRegistration registers the same and different models of a task from many
+// goroutines: each gets one version number, none twice.
 func TestConcurrentRegistration(t *testing.T) {
 	h := newHub(t)
 	const different = 6

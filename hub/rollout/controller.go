@@ -85,7 +85,8 @@ func (c *Controller) stepAll(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// adopt gives the champion to devices that came after its rollout had completed. They try it in shadow first like any other.
+// adopt gives the champion to devices that came after its rollout had completed. They try it in
+// shadow first like any other.
 func (c *Controller) adopt(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,7 +170,14 @@ func (c *Controller) load(ctx context.Context, q *meta.Queries, id string) (*Rol
 }
 
 func (c *Controller) decode(ctx context.Context, q *meta.Queries, row meta.Rollout) (*Rollout, error) {
-	r := &Rollout{ID: row.ID, Task: row.Task, State: State(row.State), CreatedBy: row.CreatedBy, CreatedAt: row.CreatedAt, UpdatedAt: row.UpdatedAt}
+	r := &Rollout{
+		ID:        row.ID,
+		Task:      row.Task,
+		State:     State(row.State),
+		CreatedBy: row.CreatedBy,
+		CreatedAt: row.CreatedAt,
+		UpdatedAt: row.UpdatedAt,
+	}
 	if err := errors.Join(json.Unmarshal([]byte(row.Spec), &r.Spec), json.Unmarshal([]byte(row.Status), &r.Status)); err != nil {
 		return nil, fmt.Errorf("rollout %q: %w", row.ID, err)
 	}
@@ -186,13 +194,29 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 		return err
 	}
 	r.UpdatedAt = meta.Now()
-	return q.PutRollout(ctx, meta.Rollout{ID: r.ID, Task: r.Task, Digest: r.Spec.Digest, State: string(r.State), Stage: int64(r.Status.Stage), Spec: string(s), Status: string(st),
-		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt, UpdatedAt: r.UpdatedAt})
+	return q.PutRollout(ctx, meta.Rollout{
+		ID:        r.ID,
+		Task:      r.Task,
+		Digest:    r.Spec.Digest,
+		State:     string(r.State),
+		Stage:     int64(r.Status.Stage),
+		Spec:      string(s),
+		Status:    string(st),
+		CreatedBy: r.CreatedBy,
+		CreatedAt: r.CreatedAt,
+		UpdatedAt: r.UpdatedAt,
+	})
 }
 
 func (r *Rollout) note(state State, reason, actor string) {
 	r.State = state
-	r.Status.History = append(r.Status.History, Step{At: meta.Now(), State: state, Stage: r.Status.StageName, Reason: reason, Actor: actor})
+	r.Status.History = append(r.Status.History, Step{
+		At:     meta.Now(),
+		State:  state,
+		Stage:  r.Status.StageName,
+		Reason: reason,
+		Actor:  actor,
+	})
 }
 
 // List returns rollouts, newest first.
@@ -275,8 +299,15 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
 	}
-	r := &Rollout{ID: "r-" + hex.EncodeToString(id[:]), Task: s.Task, Model: registry.Name(m), Spec: s, CreatedBy: actor, CreatedAt: meta.Now(),
-		Status: Status{StageName: ShadowStage, Step: "rolling", Since: meta.Now()}}
+	r := &Rollout{
+		ID:        "r-" + hex.EncodeToString(id[:]),
+		Task:      s.Task,
+		Model:     registry.Name(m),
+		Spec:      s,
+		CreatedBy: actor,
+		CreatedAt: meta.Now(),
+		Status:    Status{StageName: ShadowStage, Step: "rolling", Since: meta.Now()},
+	}
 	state := Running
 	if s.Approval {
 		state = Awaiting
@@ -379,7 +410,8 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 	return r, err
 }
 
-// finish orders the candidate on every target and makes it the champion, for a last stage that was skipped.
+// finish orders the candidate on every target and makes it the champion, for a last stage that
+// was skipped.
 func (c *Controller) finish(ctx context.Context, r *Rollout) error {
 	parts, err := c.parts(ctx, r)
 	if err != nil {
@@ -401,7 +433,8 @@ func failedPhase(p spec.Phase) bool {
 
 // retry forgets what failed devices said, so that they get a new generation.
 func (c *Controller) retry(ctx context.Context, r *Rollout) error {
-	parts, err := c.parts(ctx, r) // not the stored phases: a device may have failed while the rollout was paused
+	// not the stored phases: a device may have failed while the rollout was paused
+	parts, err := c.parts(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -419,7 +452,8 @@ func (c *Controller) retry(ctx context.Context, r *Rollout) error {
 			if err != nil {
 				return err
 			}
-			// What it reports of the old generation no longer counts, nor do the losses of that try.
+			// What it reports of the old generation no longer counts, nor do the losses of that
+			// try.
 			row.Phase, row.Reason, row.Stats, row.Generation, row.Stage, row.UpdatedAt = "", "", string(stats), row.Generation+1, -1, meta.Now()
 			if err := q.PutRolloutDevice(ctx, row); err != nil {
 				return err
@@ -521,7 +555,16 @@ func (c *Controller) step(ctx context.Context, id string) error {
 		if err != nil && !errors.Is(err, meta.ErrNotFound) {
 			return err
 		}
-		views[i] = View{Device: p.Device, Connected: p.Connected, Assigned: p.AssignedAt, Wanted: p.Wanted, Phase: p.Phase, Reason: p.Reason, Stats: p.Stats, SeenAt: seen}
+		views[i] = View{
+			Device:    p.Device,
+			Connected: p.Connected,
+			Assigned:  p.AssignedAt,
+			Wanted:    p.Wanted,
+			Phase:     p.Phase,
+			Reason:    p.Reason,
+			Stats:     p.Stats,
+			SeenAt:    seen,
+		}
 	}
 	before := r.Status
 	d := Decide(r.Spec.Digest, &r.Spec, r.Status, views, meta.Now())
@@ -574,7 +617,16 @@ func (c *Controller) order(ctx context.Context, r *Rollout, o Order, parts []Par
 		if d.Assignments == nil {
 			d.Assignments = map[string]spec.Assignment{}
 		}
-		d.Assignments[r.Task] = spec.Assignment{Generation: d.Generation, Digest: r.Spec.Digest, Version: r.Model, Target: m.Target, Size: m.Size, Phase: o.Phase, Rollout: r.ID, Trial: r.Spec.trial()}
+		d.Assignments[r.Task] = spec.Assignment{
+			Generation: d.Generation,
+			Digest:     r.Spec.Digest,
+			Version:    r.Model,
+			Target:     m.Target,
+			Size:       m.Size,
+			Phase:      o.Phase,
+			Rollout:    r.ID,
+			Trial:      r.Spec.trial(),
+		}
 		return nil
 	})
 	if err != nil {
@@ -596,7 +648,16 @@ func (c *Controller) put(ctx context.Context, r *Rollout, p *Part, stage, genera
 		return err
 	}
 	return c.db.Tx(ctx, func(q *meta.Queries) error {
-		return q.PutRolloutDevice(ctx, meta.RolloutDevice{Rollout: r.ID, Device: p.Device, Stage: stage, Generation: generation, Phase: string(p.Phase), Reason: p.Reason, Stats: string(stats), UpdatedAt: at})
+		return q.PutRolloutDevice(ctx, meta.RolloutDevice{
+			Rollout:    r.ID,
+			Device:     p.Device,
+			Stage:      stage,
+			Generation: generation,
+			Phase:      string(p.Phase),
+			Reason:     p.Reason,
+			Stats:      string(stats),
+			UpdatedAt:  at,
+		})
 	})
 }
 
@@ -618,7 +679,8 @@ func (c *Controller) remember(ctx context.Context, r *Rollout, parts []Part) err
 	return nil
 }
 
-// takeBack tombstones the version and gives every device that was told of it its previous model under a newer generation.
+// takeBack tombstones the version and gives every device that was told of it its previous model
+// under a newer generation.
 func (c *Controller) takeBack(ctx context.Context, r *Rollout, parts []Part) error {
 	reason := r.Status.Reason
 	if m, err := c.db.Read().Model(ctx, r.Spec.Digest); err == nil && m.TombstonedAt == 0 {
@@ -663,7 +725,16 @@ func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
 		}
 		delete(d.Assignments, r.Task)
 		if prev.Digest != "" && prev.TombstonedAt == 0 {
-			d.Assignments[r.Task] = spec.Assignment{Generation: d.Generation, Digest: prev.Digest, Version: registry.Name(prev), Target: prev.Target, Size: prev.Size, Phase: spec.PhaseActive, Rollout: r.ID, Trial: r.Spec.trial()}
+			d.Assignments[r.Task] = spec.Assignment{
+				Generation: d.Generation,
+				Digest:     prev.Digest,
+				Version:    registry.Name(prev),
+				Target:     prev.Target,
+				Size:       prev.Size,
+				Phase:      spec.PhaseActive,
+				Rollout:    r.ID,
+				Trial:      r.Spec.trial(),
+			}
 		}
 		return nil
 	})
@@ -673,7 +744,8 @@ func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
 	return err
 }
 
-// restoreChampion makes the previous model the task's champion again when a completed rollout is taken back.
+// restoreChampion makes the previous model the task's champion again when a completed rollout is
+// taken back.
 func (c *Controller) restoreChampion(ctx context.Context, r *Rollout, parts []Part) error {
 	now, err := c.db.Read().Champion(ctx, r.Task, r.Spec.Cohort)
 	if errors.Is(err, meta.ErrNotFound) || err == nil && now.Digest != r.Spec.Digest {

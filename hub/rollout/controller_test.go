@@ -351,7 +351,8 @@ func TestCommands(t *testing.T) {
 	}
 }
 
-// TestRetry holds that a device that failed while the rollout was paused gets another try, and is not judged by what it said before.
+// TestRetry holds that a device that failed while the rollout was paused gets another try, and is
+// not judged by what it said before.
 func TestRetry(t *testing.T) {
 	w := newWorld(t)
 	m := w.model("m")

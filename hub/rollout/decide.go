@@ -49,8 +49,10 @@ func (v *View) failed(now, silent int64) (string, bool) {
 	return "", false
 }
 
-// Decide computes the next step of a running rollout from what is known. It has no side effects and depends on nothing else: devices are sorted by a hash
-// of seed and name, so the same devices are canaries at every call. The controller's seed is the model's digest: a dry run names the same devices.
+// Decide computes the next step of a running rollout from what is known. It has no side effects
+// and depends on nothing else: devices are sorted by a hash of seed and name, so the same devices
+// are canaries at every call. The controller's seed is the model's digest: a dry run names the
+// same devices.
 func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision {
 	d := Decision{State: Running, Status: st}
 	d.Status.Reason, d.Status.Verdict = "", ""
@@ -114,7 +116,8 @@ func (d *Decision) advance(s *Spec, now int64) {
 	d.Status.Step, d.Status.Since = "rolling", now
 }
 
-// order sorts devices by a hash, those with a link first and those that have failed last: a canary that cannot report or did not get through shadow is of no use.
+// order sorts devices by a hash, those with a link first and those that have failed last: a
+// canary that cannot report or did not get through shadow is of no use.
 func order(seed string, devices []View) []View {
 	out := slices.Clone(devices)
 	hash := func(v View) uint64 {
@@ -123,7 +126,8 @@ func order(seed string, devices []View) []View {
 		return h.Sum64()
 	}
 	slices.SortFunc(out, func(a, b View) int {
-		if x, y := a.Wanted == spec.PhaseActive, b.Wanted == spec.PhaseActive; x != y { // who has started stays started
+		// who has started stays started
+		if x, y := a.Wanted == spec.PhaseActive, b.Wanted == spec.PhaseActive; x != y {
 			if x {
 				return -1
 			}
@@ -188,7 +192,9 @@ func count(s *Spec, devices []View, started int, now int64) Counts {
 // limits are the gates that need no statistics.
 func limits(s *Spec, devices []View, started int, now int64, stage int) (string, bool) {
 	failures, tried := 0, 0
-	canary := false // one of the canaries has failed; a box that failed in shadow, with a full disk for example, says nothing about the model
+	// one of the canaries has failed; a box that failed in shadow, with a full disk for example,
+	// says nothing about the model
+	canary := false
 	var first string
 	for i := range devices {
 		v := &devices[i]
@@ -218,7 +224,8 @@ func limits(s *Spec, devices []View, started int, now int64, stage int) (string,
 	return "", false
 }
 
-// orders brings every device to what the stage wants of it; it repeats nothing that was ordered before.
+// orders brings every device to what the stage wants of it; it repeats nothing that was ordered
+// before.
 func orders(stage int, devices []View, started int) (out []Order) {
 	for i, v := range devices {
 		want := spec.PhaseShadow
@@ -232,8 +239,9 @@ func orders(stage int, devices []View, started int) (out []Order) {
 	return out
 }
 
-// judge pools the paired losses of the devices that matter to the stage. ready tells that every one of them that has a link and has not failed has its labelled
-// rows; what failed devices measured counts, and how many may fail is for limits to say.
+// judge pools the paired losses of the devices that matter to the stage. ready tells that every
+// one of them that has a link and has not failed has its labelled rows; what failed devices
+// measured counts, and how many may fail is for limits to say.
 func judge(s *Spec, st *Status, stage int, devices []View, started int, now int64) (sequential.Verdict, bool) {
 	st.Pooled = spec.Paired{}
 	ready, counted := true, 0
@@ -277,7 +285,8 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int, now int6
 	st.Bound = [2]float64{finite(lo), finite(hi)}
 	verdict := sequential.NonInferior(n, p.SumIncumbent, p.SumDiff, p.SumDiff2, s.MaxRegression, s.Alpha, s.MinShadow)
 	if stage > 0 && ready && verdict == sequential.Inconclusive {
-		verdict = sequential.Pass // shadow has shown on everybody's rows that it is not worse; here nothing may contradict
+		// shadow has shown on everybody's rows that it is not worse; here nothing may contradict
+		verdict = sequential.Pass
 	}
 	return verdict, ready
 }

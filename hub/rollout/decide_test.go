@@ -13,7 +13,8 @@ const now = int64(1_800_000_000_000_000)
 
 func ago(d time.Duration) int64 { return now - d.Microseconds() }
 
-// paired has n labelled rows whose candidate loss is the incumbent's of 1 plus diff, with a little noise so that the variance is not zero.
+// paired has n labelled rows whose candidate loss is the incumbent's of 1 plus diff, with a
+// little noise so that the variance is not zero.
 func paired(n int64, diff float64) spec.Paired {
 	p := spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: float64(n) * (1 + diff), LatencyP99US: 50}
 	p.SumDiff = float64(n) * diff
@@ -131,8 +132,9 @@ func TestDecide(t *testing.T) {
 	}
 }
 
-// TestDecideIsStable holds that canaries do not change from call to call, nor when one of them loses its link after it was told.
-// TestFailedInShadowIsNoCanary holds that a box which shadow has tolerated neither becomes a canary nor ends the canary stage.
+// TestDecideIsStable holds that canaries do not change from call to call, nor when one of them
+// loses its link after it was told. TestFailedInShadowIsNoCanary holds that a box which shadow
+// has tolerated neither becomes a canary nor ends the canary stage.
 func TestFailedInShadowIsNoCanary(t *testing.T) {
 	s := testSpec(t)
 	for broken := range 20 {

@@ -32,7 +32,8 @@ type Planned struct {
 	Running        string  `json:"running,omitempty" doc:"digest of its present model"`
 }
 
-// Plan tells who would be in which stage, by the order that the rollout itself would take, from the devices' present links and their record.
+// Plan tells who would be in which stage, by the order that the rollout itself would take, from
+// the devices' present links and their record.
 func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 	if err := c.complete(ctx, &s); err != nil {
 		return nil, err
@@ -56,7 +57,11 @@ func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 	}
 	now := meta.Now()
 	for i, v := range order(s.Digest, views) {
-		d := Planned{Device: v.Device, Connected: v.Connected, Running: parts[slices.IndexFunc(parts, func(x Part) bool { return x.Device == v.Device })].Previous}
+		d := Planned{
+			Device:    v.Device,
+			Connected: v.Connected,
+			Running:   parts[slices.IndexFunc(parts, func(x Part) bool { return x.Device == v.Device })].Previous,
+		}
 		for k := range s.Stages {
 			if i < startedAt(&s, k+1, views) {
 				d.Stage = s.Stages[k].Name

@@ -53,7 +53,13 @@ type idIn struct {
 // Routes adds the rollouts to the hub's interface.
 func Routes(s *api.Server, c *Controller) {
 	op := func(method, path, id, summary string) huma.Operation {
-		return huma.Operation{Method: method, Path: path, OperationID: id, Tags: []string{"rollouts"}, Summary: summary}
+		return huma.Operation{
+			Method:      method,
+			Path:        path,
+			OperationID: id,
+			Tags:        []string{"rollouts"},
+			Summary:     summary,
+		}
 	}
 	api.Register(s, api.Viewer, op("GET", "/v1/rollouts", "rollouts", "List rollouts, newest first"), func(ctx context.Context, in *listIn) (*listOut, error) {
 		o := &listOut{}

@@ -115,7 +115,12 @@ func (s *Spec) Defaults() error {
 
 // trial is what devices are told to demand themselves.
 func (s *Spec) trial() spec.Trial {
-	return spec.Trial{MinShadow: s.MinShadow, Probation: s.Probation, MaxRegression: s.MaxRegression, MaxLatencyUS: s.MaxLatencyUS}
+	return spec.Trial{
+		MinShadow:     s.MinShadow,
+		Probation:     s.Probation,
+		MaxRegression: s.MaxRegression,
+		MaxLatencyUS:  s.MaxLatencyUS,
+	}
 }
 
 // StageNames lists shadow and the stages.

@@ -59,7 +59,8 @@ const hourUS = int64(time.Hour / time.Microsecond)
 
 var winds = []string{"N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW", "SW", "WSW", "W", "WNW", "NW", "NNW"}
 
-// beijing is the next hour's PM2.5 at stations, each a device; a row is an hour in which PM2.5 was measured.
+// beijing is the next hour's PM2.5 at stations, each a device; a row is an hour in which PM2.5
+// was measured.
 func beijing(t testing.TB, stations ...string) Problem {
 	t.Helper()
 	dir := dataDir(t)
@@ -140,8 +141,9 @@ func (p Problem) after(share float64) Problem {
 	return p
 }
 
-// TestBeijing holds that a model from the first 40 % of time beats the last value by at least 4 % on the rest, averaged over stations that
-// stand for devices. SKERRY_FULL=1 runs the default search on all four stations instead of a single setting.
+// TestBeijing holds that a model from the first 40 % of time beats the last value by at least 4 %
+// on the rest, averaged over stations that stand for devices. SKERRY_FULL=1 runs the default
+// search on all four stations instead of a single setting.
 func TestBeijing(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("trains on real data, minutes under the race detector: run without -short and -race")

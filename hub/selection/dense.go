@@ -23,13 +23,19 @@ func (t *table) view(scaled bool) (*view, error) {
 	return t.dense, nil
 }
 
-// densify fills in missing values by the median of the search rows and brings columns to mean 0 and deviation 1, with the very arithmetic of feature.Column, and computes the extras from what comes out.
+// densify fills in missing values by the median of the search rows and brings columns to mean 0
+// and deviation 1, with the very arithmetic of feature.Column, and computes the extras from what
+// comes out.
 func (t *table) densify(e extras) (*view, error) {
 	from, base := t.raw, t.raw.width()
 	pipe := *from.pipe
 	pipe.Columns = slices.Clone(pipe.Columns)
 	for _, j := range e.places {
-		pipe.Columns = append(pipe.Columns, feature.Column{Name: from.pipe.Columns[j].Name + "_place", Op: feature.OpPlace, Of: j})
+		pipe.Columns = append(pipe.Columns, feature.Column{
+			Name: from.pipe.Columns[j].Name + "_place",
+			Op:   feature.OpPlace,
+			Of:   j,
+		})
 	}
 	pipe.Columns = append(pipe.Columns, e.crosses...)
 	v := &view{pipe: &pipe, x: make([]float64, len(t.rows)*pipe.Width())}
@@ -54,7 +60,8 @@ func (t *table) densify(e extras) (*view, error) {
 	return v, nil
 }
 
-// computeExtras runs the columns from first to last over those before first, with the code that devices run.
+// computeExtras runs the columns from first to last over those before first, with the code that
+// devices run.
 func (t *table) computeExtras(v *view, first, last int) error {
 	if first == last {
 		return nil
@@ -82,8 +89,9 @@ func (t *table) computeExtras(v *view, first, last int) error {
 // scaling is what a column of the dense view is imputed, centred and scaled by.
 type scaling struct{ impute, center, scale float64 }
 
-// standardise imputes, centres and scales columns and notes it in the pipeline. An encoding keeps its own value of what is missing. What the columns of the raw view are scaled by is kept until these change: most of
-// the time goes into the medians.
+// standardise imputes, centres and scales columns and notes it in the pipeline. An encoding keeps
+// its own value of what is missing. What the columns of the raw view are scaled by is kept until
+// these change: most of the time goes into the medians.
 func (t *table) standardise(v *view, first, last int) {
 	width, base := v.width(), t.raw.width()
 	if t.scales == nil {

@@ -9,23 +9,27 @@ import (
 	"skerry.dev/compute/feature/fitting"
 )
 
-// maxClassEncodings is how many classes there may be for each to get a column of its share in a category.
+// maxClassEncodings is how many classes there may be for each to get a column of its share in a
+// category.
 const maxClassEncodings = 8
 
-// design is a pipeline and which of its columns are encodings of categories, to be fitted to the rows that a model learns from.
+// design is a pipeline and which of its columns are encodings of categories, to be fitted to the
+// rows that a model learns from.
 type design struct {
 	pipe      *feature.Pipeline
 	encodings []encoding
 }
 
-// encoding is a column with a table: the target's mean in each category, or the category's frequency.
+// encoding is a column with a table: the target's mean in each category, or the category's
+// frequency.
 type encoding struct {
 	column int
 	target bool
 	class  int // of a classification: the mean is that of being this class
 }
 
-// encodings adds the columns of an input that has more categories than get a column each; where all have one, encodings say nothing new. Their tables are fitted later, see design.encode.
+// encodings adds the columns of an input that has more categories than get a column each; where
+// all have one, encodings say nothing new. Their tables are fitted later, see design.encode.
 func (g *generator) encodings(i int) {
 	in := &g.p.Inputs[i]
 	if n := len(in.Categories); n <= maxOneHot || n > feature.MaxTable {
@@ -33,7 +37,12 @@ func (g *generator) encodings(i int) {
 	}
 	add := func(name string, e encoding) {
 		e.column = len(g.cols)
-		if g.add(feature.Column{Name: name, Op: feature.OpTable, Series: i, Table: []float64{0}}); len(g.cols) > e.column {
+		if g.add(feature.Column{
+			Name:   name,
+			Op:     feature.OpTable,
+			Series: i,
+			Table:  []float64{0},
+		}); len(g.cols) > e.column {
 			g.encoded = append(g.encoded, e)
 		}
 	}
@@ -50,11 +59,16 @@ func (g *generator) encodings(i int) {
 	add(in.Name+"_frequency", encoding{})
 }
 
-// encode fits the tables to rows[:train] and writes the encoded columns of all rows into x; it returns the design with the tables.
+// encode fits the tables to rows[:train] and writes the encoded columns of all rows into x; it
+// returns the design with the tables.
 //
-// A row that is learned from must not find its own target in its encoding, and a row that is predicted must find what a device would: its category's entry in a table that was made before the row came. So
-// rows[:train] get encodings made from other parts of rows[:train], and the rest are looked up in the table made from all of rows[:train]. As rows are in order of time, no target of a row behind train enters
-// anything. The price is that x is right for one train at a time, see table.learnFrom. Where rows stand for themselves the parts are dealt by chance; otherwise they are runs of neighbours, whose targets overlap.
+// A row that is learned from must not find its own target in its encoding, and a row that is
+// predicted must find what a device would: its category's entry in a table that was made before
+// the row came. So rows[:train] get encodings made from other parts of rows[:train], and the rest
+// are looked up in the table made from all of rows[:train]. As rows are in order of time, no
+// target of a row behind train enters anything. The price is that x is right for one train at a
+// time, see table.learnFrom. Where rows stand for themselves the parts are dealt by chance;
+// otherwise they are runs of neighbours, whose targets overlap.
 func (d *design) encode(p *Problem, x []float64, rows []place, train int) (*design, error) {
 	if len(d.encodings) == 0 {
 		return d, nil
@@ -77,7 +91,10 @@ func (d *design) encode(p *Problem, x []float64, rows []place, train int) (*desi
 				}
 			}
 		}
-		*c, own[k] = e.fit(c, len(p.Inputs[c.Series].Categories), codes, y, fitting.TargetOptions{Blocks: !p.Independent, Seed: p.Seed})
+		*c, own[k] = e.fit(c, len(p.Inputs[c.Series].Categories), codes, y, fitting.TargetOptions{
+			Blocks: !p.Independent,
+			Seed:   p.Seed,
+		})
 		look.Columns = append(look.Columns, *c)
 	}
 	eval, err := feature.NewEvaluator(look)
@@ -99,8 +116,10 @@ func (d *design) encode(p *Problem, x []float64, rows []place, train int) (*desi
 	return &design{pipe: &pipe, encodings: d.encodings}, nil
 }
 
-// fit returns the column with its table, and the encodings of the rows it was made from where they differ from the table's. Where nothing can be fitted, because the column is missing everywhere or the targets
-// overflow, the column says 0 for everything: a search does not end for it.
+// fit returns the column with its table, and the encodings of the rows it was made from where
+// they differ from the table's. Where nothing can be fitted, because the column is missing
+// everywhere or the targets overflow, the column says 0 for everything: a search does not end for
+// it.
 func (e encoding) fit(c *feature.Column, levels int, codes, y []float64, o fitting.TargetOptions) (feature.Column, []float64) {
 	fitted, own, err := feature.Column{}, []float64(nil), error(nil)
 	if e.target {
@@ -110,7 +129,13 @@ func (e encoding) fit(c *feature.Column, levels int, codes, y []float64, o fitti
 	}
 	if err != nil {
 		zero := 0.0
-		return feature.Column{Name: c.Name, Op: feature.OpTable, Series: c.Series, Table: []float64{0}, Impute: &zero}, nil
+		return feature.Column{
+			Name:   c.Name,
+			Op:     feature.OpTable,
+			Series: c.Series,
+			Table:  []float64{0},
+			Impute: &zero,
+		}, nil
 	}
 	return fitted, own
 }

@@ -14,7 +14,8 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// coded is a regression on rows that stand for themselves: an effect for each of many categories, a product, and the logarithm of a column with a heavy tail. effect scales the first.
+// coded is a regression on rows that stand for themselves: an effect for each of many categories,
+// a product, and the logarithm of a column with a heavy tail. effect scales the first.
 func coded(rows, levels int, effect float64) Problem {
 	p := Problem{Task: "coded", Kind: artifact.KindRegression, TargetName: "y", Independent: true, Seed: 5, Inputs: []feature.Input{{Name: "code"}, {Name: "a"}, {Name: "b"}, {Name: "tail"}}}
 	for k := range levels {
@@ -39,7 +40,8 @@ func coded(rows, levels int, effect float64) Problem {
 	return p
 }
 
-// encoded returns the columns of a problem, computed and encoded for a model that learns from rows[:train].
+// encoded returns the columns of a problem, computed and encoded for a model that learns from
+// rows[:train].
 func encoded(t *testing.T, p *Problem, train int) (*design, []place, []float64) {
 	t.Helper()
 	d, rows := candidates(p, hourUS), p.places()
@@ -53,7 +55,9 @@ func encoded(t *testing.T, p *Problem, train int) (*design, []place, []float64) 
 	return d, rows, x
 }
 
-// TestEncodingsKnowNoTargetTheyMustNot holds, for rows that stand for themselves and for a stream: no target of a row behind the training rows enters anything, and none of a training row its own encoding.
+// TestEncodingsKnowNoTargetTheyMustNot holds, for rows that stand for themselves and for a
+// stream: no target of a row behind the training rows enters anything, and none of a training row
+// its own encoding.
 func TestEncodingsKnowNoTargetTheyMustNot(t *testing.T) {
 	const n, train = 600, 400
 	for _, independent := range []bool{true, false} {
@@ -135,8 +139,9 @@ func TestEncodingsWithoutValues(t *testing.T) {
 	}
 }
 
-// TestManyCategories learns the effects of 200 categories, of which 32 have a column each, and what a linear model cannot say without further columns. What the search measured on the holdout is what a device
-// measures, and the number of threads changes nothing.
+// TestManyCategories learns the effects of 200 categories, of which 32 have a column each, and
+// what a linear model cannot say without further columns. What the search measured on the holdout
+// is what a device measures, and the number of threads changes nothing.
 func TestManyCategories(t *testing.T) {
 	if underRace {
 		t.Skip("takes long under the race detector: run without -race")
@@ -176,7 +181,8 @@ func TestManyCategories(t *testing.T) {
 	}
 }
 
-// TestCategoriesOfChance teaches 1000 categories that mean nothing: a model that finds the targets of its training rows in their encodings believes in them, and is worse than the median.
+// TestCategoriesOfChance teaches 1000 categories that mean nothing: a model that finds the
+// targets of its training rows in their encodings believes in them, and is worse than the median.
 func TestCategoriesOfChance(t *testing.T) {
 	if underRace {
 		t.Skip("takes long under the race detector: run without -race")

@@ -11,13 +11,15 @@ import (
 	"skerry.dev/compute/sequential"
 )
 
-// tally collects losses. Truths and predictions are absolute values, or class indices with their probability.
+// tally collects losses. Truths and predictions are absolute values, or class indices with their
+// probability.
 type tally struct {
 	n, abs, sq, base, covered, width, logLoss, prior, hits float64
 	intervals                                              float64
 	scores                                                 []float64
-	classes                                                []float64 // shares of the classes in training
-	level                                                  float64
+	// shares of the classes in training
+	classes []float64
+	level   float64
 }
 
 func (c *tally) number(y, pred, base, lo, hi float64) {
@@ -77,7 +79,8 @@ func (h Holdout) metrics(kind string) map[string]float64 {
 		"coverage": h.Coverage, "interval_score": h.IntervalScore}
 }
 
-// score runs the models over the holdout, as their view shows it, and returns the conformity scores too.
+// score runs the models over the holdout, as their view shows it, and returns the conformity
+// scores too.
 func (t *table) score(a *artifact.Artifact, v *view) (Holdout, []float64, error) {
 	c := tally{level: t.p.Level}
 	base := t.baseline(t.search)
@@ -111,8 +114,8 @@ func (t *table) score(a *artifact.Artifact, v *view) (Holdout, []float64, error)
 	return c.holdout(), c.scores, nil
 }
 
-// Evaluate runs an artifact over the labelled rows whose label came after everything it was trained on, as a device would, and
-// returns how it did.
+// Evaluate runs an artifact over the labelled rows whose label came after everything it was
+// trained on, as a device would, and returns how it did.
 func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, error) {
 	p.defaults()
 	if err := p.check(); err != nil {
@@ -135,7 +138,8 @@ func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, er
 // ErrOtherProblem says that an artifact does not fit the problem's inputs.
 var ErrOtherProblem = errors.New("artifact has other inputs than the problem")
 
-// drive predicts every labelled row that is newer than all training rows of the artifacts, by their horizon, with each of them.
+// drive predicts every labelled row that is newer than all training rows of the artifacts, by
+// their horizon, with each of them.
 func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func(device int, s *Series, i int, r []*artifact.Runner, out [][3]float64)) error {
 	var runners []*artifact.Runner
 	rows, after := 1, int64(math.MinInt64)
@@ -179,29 +183,37 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 	return nil
 }
 
-// Verdict says which of two artifacts is better on rows that neither was trained on. Losses are those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean
-// |y − baseline| of the device so far, or 0/1 errors for a classification.
+// Verdict says which of two artifacts is better on rows that neither was trained on. Losses are
+// those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean |y − baseline| of the
+// device so far, or 0/1 errors for a classification.
 type Verdict struct {
 	Outcome    sequential.Verdict `json:"outcome"`
 	Champion   float64            `json:"champion"`   // mean loss
 	Challenger float64            `json:"challenger"` // mean loss
-	N          int                `json:"n"`          // instants compared; devices at the same instant are averaged first, since they err together
-	Rows       int                `json:"rows"`
-	Lo         float64            `json:"lo"` // the mean difference, challenger less champion, lies between
-	Hi         float64            `json:"hi"` // Lo and Hi with confidence 95 %, however often it is looked at
-	Reason     string             `json:"reason"`
+	// instants compared; devices at the same instant are averaged first, since they err together
+	N    int `json:"n"`
+	Rows int `json:"rows"`
+	// the mean difference, challenger less champion, lies between
+	Lo float64 `json:"lo"`
+	// Lo and Hi with confidence 95 %, however often it is looked at
+	Hi     float64 `json:"hi"`
+	Reason string  `json:"reason"`
 }
 
 const (
 	judgeAlpha    = 0.05
 	judgeInstants = 100
-	judgeMargin   = 0.02 // a challenger that is better on average passes when it is surely not worse than this share of the champion's loss
-	lossCap       = 4
+	// a challenger that is better on average passes when it is surely not worse than this share
+	// of the champion's loss
+	judgeMargin = 0.02
+	lossCap     = 4
 )
 
-// Judge compares challenger with champion on the labelled rows that are newer than the training rows of both. A nil champion is the baseline: the last value of
-// a forecast, the mean so far of a regression, the most frequent class so far. Pass: the challenger is better on average and surely not worse by more than 2 %; fail: it is surely worse; anything else,
-// and fewer than 100 instants, is inconclusive.
+// Judge compares challenger with champion on the labelled rows that are newer than the training
+// rows of both. A nil champion is the baseline: the last value of a forecast, the mean so far of
+// a regression, the most frequent class so far. Pass: the challenger is better on average and
+// surely not worse by more than 2 %; fail: it is surely worse; anything else, and fewer than 100
+// instants, is inconclusive.
 func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifact) (Verdict, error) {
 	p.defaults()
 	if err := p.check(); err != nil {
@@ -277,8 +289,9 @@ func (p *Problem) gateLoss(truth, pred, scale float64) float64 {
 	return min(math.Abs(truth-pred)/scale, lossCap)
 }
 
-// follower is the baseline of one device: the last value of a forecast, the mean so far of a regression, the most frequent class so far of a classification. It
-// knows the truths of the rows before the one it predicts, and its own mean absolute error on them.
+// follower is the baseline of one device: the last value of a forecast, the mean so far of a
+// regression, the most frequent class so far of a classification. It knows the truths of the rows
+// before the one it predicts, and its own mean absolute error on them.
 type follower struct {
 	next   int // first row not yet seen
 	n      float64

@@ -11,10 +11,12 @@ import (
 )
 
 const (
-	extraMargin = 0.01 // a family of extra columns stays when it lowers the validation loss by this share
+	// a family of extra columns stays when it lowers the validation loss by this share
+	extraMargin = 0.01
 	extraErrors = 2    // and by so many standard errors
 	extraRows   = 6000 // rows that are learned from to decide it
-	heavyTail   = 2    // how many times the deviation of a normal column with these quartiles makes a heavy tail
+	// how many times the deviation of a normal column with these quartiles makes a heavy tail
+	heavyTail   = 2
 	placePoints = 32   // quantiles of a place
 	fewCrosses  = 8    // products of two columns that are tried first
 	mostCrosses = 32   // and at most
@@ -23,13 +25,17 @@ const (
 	crossLimit  = 8    // classes: of more no products are looked for
 )
 
-// extras are columns that only the dense view has. Trees have no use for them: they cut a column where they like, and twice in a row where two columns matter together.
+// extras are columns that only the dense view has. Trees have no use for them: they cut a column
+// where they like, and twice in a row where two columns matter together.
 type extras struct {
-	places  []int            // columns of the raw view whose place among their quantiles is a column too
+	// columns of the raw view whose place among their quantiles is a column too
+	places  []int
 	crosses []feature.Column // products of columns of the dense view, as far as Of and By go
 }
 
-// chooseExtras decides by the validation losses of a quick linear model, on the fold by which learners are chosen too; networks share what it finds. Products are looked for in rows that no fold validates on.
+// chooseExtras decides by the validation losses of a quick linear model, on the fold by which
+// learners are chosen too; networks share what it finds. Products are looked for in rows that no
+// fold validates on.
 func (t *table) chooseExtras(ctx context.Context) error {
 	t.chosen = true
 	folds := t.windows()
@@ -67,7 +73,8 @@ func (t *table) chooseExtras(ctx context.Context) error {
 	return nil
 }
 
-// extraLosses returns the validation losses of a linear model with some extras, nil when it cannot be trained.
+// extraLosses returns the validation losses of a linear model with some extras, nil when it
+// cannot be trained.
 func (t *table) extraLosses(ctx context.Context, e extras, w window) ([]float64, error) {
 	if err := t.learnFrom(w.train); err != nil {
 		return nil, err
@@ -76,7 +83,10 @@ func (t *table) extraLosses(ctx context.Context, e extras, w window) ([]float64,
 	if err != nil {
 		return nil, err
 	}
-	j := job{config: config{"linear", linearLearner.first[0]}, train: rowRange(0, w.train, max(1, w.train/extraRows))}
+	j := job{
+		config: config{"linear", linearLearner.first[0]},
+		train:  rowRange(0, w.train, max(1, w.train/extraRows)),
+	}
 	m, _, err := linearLearner.fit(ctx, t, v, j)
 	if err != nil {
 		return nil, ctx.Err()
@@ -84,7 +94,8 @@ func (t *table) extraLosses(ctx context.Context, e extras, w window) ([]float64,
 	return t.losses(m, v, w.from, w.to)
 }
 
-// clearlyLess reports whether losses are lower than others on the same rows by extraMargin, and by more than chance makes of as few rows: extraErrors standard errors of the mean difference.
+// clearlyLess reports whether losses are lower than others on the same rows by extraMargin, and
+// by more than chance makes of as few rows: extraErrors standard errors of the mean difference.
 func clearlyLess(losses, others []float64) bool {
 	n, gain := float64(len(losses)), mean(others)-mean(losses)
 	ss := 0.0
@@ -95,7 +106,8 @@ func clearlyLess(losses, others []float64) bool {
 	return gain > extraMargin*mean(others) && gain > extraErrors*math.Sqrt(ss)/n
 }
 
-// heavyTails returns the columns, with more than a few values, whose deviation is heavyTail times that of a normal distribution with the same quartiles, or that mostly have one value.
+// heavyTails returns the columns, with more than a few values, whose deviation is heavyTail times
+// that of a normal distribution with the same quartiles, or that mostly have one value.
 func (t *table) heavyTails() []int {
 	var out []int
 	for j := range t.raw.width() {
@@ -121,8 +133,10 @@ func (t *table) heavyTails() []int {
 // normalQuartiles is the distance of the quartiles of a normal distribution in deviations.
 const normalQuartiles = 1.349
 
-// findCrosses returns the products of columns of the dense view, as it is by now, that say most about the targets of rows[:n], the best first; those of a few classes in turn. A column with a heavy tail takes no part,
-// though its place does: the product of two outliers would move a prediction out of all proportion.
+// findCrosses returns the products of columns of the dense view, as it is by now, that say most
+// about the targets of rows[:n], the best first; those of a few classes in turn. A column with a
+// heavy tail takes no part, though its place does: the product of two outliers would move a
+// prediction out of all proportion.
 func (t *table) findCrosses(n int, heavy []int) ([]feature.Column, error) {
 	if err := t.learnFrom(n); err != nil {
 		return nil, err
@@ -162,7 +176,12 @@ func (t *table) findCrosses(n int, heavy []int) ([]feature.Column, error) {
 			if rank >= len(found[k]) || len(out) == mostCrosses {
 				continue
 			}
-			c := feature.Column{Name: found[k][rank].Name, Op: feature.OpCross, Of: found[k][rank].Of, By: found[k][rank].By}
+			c := feature.Column{
+				Name: found[k][rank].Name,
+				Op:   feature.OpCross,
+				Of:   found[k][rank].Of,
+				By:   found[k][rank].By,
+			}
 			if !slices.ContainsFunc(out, func(o feature.Column) bool { return o.Of == c.Of && o.By == c.By }) {
 				out = append(out, c)
 			}

@@ -38,7 +38,9 @@ func TestClearlyLess(t *testing.T) {
 	}
 }
 
-// TestExtras holds what a quick linear model decides: a product and the place of a column with a heavy tail where the target is made of them, nothing where it is linear, and no product of heavy tails themselves.
+// TestExtras holds what a quick linear model decides: a product and the place of a column with a
+// heavy tail where the target is made of them, nothing where it is linear, and no product of
+// heavy tails themselves.
 func TestExtras(t *testing.T) {
 	p := coded(3000, 3, 0)
 	for _, linear := range []bool{false, true} {
@@ -88,7 +90,8 @@ func TestExtras(t *testing.T) {
 	}
 }
 
-// TestOwnFeaturesStayFirst keeps the user's columns where they are and looks back as far as one of them does. Those of other columns are refused.
+// TestOwnFeaturesStayFirst keeps the user's columns where they are and looks back as far as one
+// of them does. Those of other columns are refused.
 func TestOwnFeaturesStayFirst(t *testing.T) {
 	if underRace {
 		t.Skip("takes long under the race detector: run without -race")

@@ -24,7 +24,8 @@ var (
 
 const dayUS = int64(24 * time.Hour / time.Microsecond)
 
-// generator lists candidate columns, the most promising families first, so that a cap cuts the least.
+// generator lists candidate columns, the most promising families first, so that a cap cuts the
+// least.
 type generator struct {
 	p       *Problem
 	dist    int64
@@ -78,12 +79,21 @@ func candidates(p *Problem, dist int64) *design {
 			g.spectrum(order[0])
 		}
 	}
-	pipe := &feature.Pipeline{Inputs: p.Inputs, Columns: g.cols, Tolerance: max(dist, 1), Offset: p.OffsetUS, Holidays: p.Holidays, Distance: dist, Modules: p.Modules}
+	pipe := &feature.Pipeline{
+		Inputs:    p.Inputs,
+		Columns:   g.cols,
+		Tolerance: max(dist, 1),
+		Offset:    p.OffsetUS,
+		Holidays:  p.Holidays,
+		Distance:  dist,
+		Modules:   p.Modules,
+	}
 	pipe.Rows = lookback(pipe, dist)
 	return &design{pipe: pipe, encodings: g.encoded}
 }
 
-// shapeRows is how many rows there must be for the families that twice as many columns come from: on fewer some of them fit the noise.
+// shapeRows is how many rows there must be for the families that twice as many columns come from:
+// on fewer some of them fit the noise.
 const shapeRows = 2000
 
 func rowCount(p *Problem) (n int) {
@@ -124,7 +134,12 @@ func (g *generator) plain(i int, missing float64) {
 		g.add(feature.Column{Name: in.Name, Op: feature.OpValue, Series: i})
 	}
 	for c := range in.Categories[:min(len(in.Categories), maxOneHot)] {
-		g.add(feature.Column{Name: fmt.Sprintf("%s_is_%s", in.Name, in.Categories[c]), Op: feature.OpOneHot, Series: i, Category: float64(c)})
+		g.add(feature.Column{
+			Name:     fmt.Sprintf("%s_is_%s", in.Name, in.Categories[c]),
+			Op:       feature.OpOneHot,
+			Series:   i,
+			Category: float64(c),
+		})
 	}
 	g.encodings(i)
 	if missing > 0.01 && missing < 0.99 {
@@ -167,7 +182,8 @@ func span(p *Problem) (first, last int64) {
 	return first, last
 }
 
-// lags looks half a row distance to both sides of each step, so that rows may come a little early or late: the pipeline's tolerance is one distance.
+// lags looks half a row distance to both sides of each step, so that rows may come a little early
+// or late: the pipeline's tolerance is one distance.
 func (g *generator) lags(i int) {
 	name, target := g.p.Inputs[i].Name, g.p.Kind == artifact.KindForecast && i == g.p.TargetIndex
 	at := func(lag int64) {
@@ -175,8 +191,18 @@ func (g *generator) lags(i int) {
 			return
 		}
 		label := name + "_%s_" + duration(lag)
-		g.add(feature.Column{Name: fmt.Sprintf(label, "diff"), Op: feature.OpDiff, Series: i, Lag: lag - g.dist/2})
-		g.add(feature.Column{Name: fmt.Sprintf(label, "lag"), Op: feature.OpLag, Series: i, Lag: lag - g.dist/2})
+		g.add(feature.Column{
+			Name:   fmt.Sprintf(label, "diff"),
+			Op:     feature.OpDiff,
+			Series: i,
+			Lag:    lag - g.dist/2,
+		})
+		g.add(feature.Column{
+			Name:   fmt.Sprintf(label, "lag"),
+			Op:     feature.OpLag,
+			Series: i,
+			Lag:    lag - g.dist/2,
+		})
 	}
 	for _, k := range lagSteps {
 		if target || k <= 24 {
@@ -194,7 +220,12 @@ func (g *generator) windows(i int) {
 	name := g.p.Inputs[i].Name
 	for _, k := range windowSteps {
 		for _, op := range []feature.Op{feature.OpMean, feature.OpStd, feature.OpMin, feature.OpMax} {
-			g.add(feature.Column{Name: fmt.Sprintf("%s_%s_%s", name, op, duration(k*g.dist)), Op: op, Series: i, Window: k*g.dist - g.dist/2})
+			g.add(feature.Column{
+				Name:   fmt.Sprintf("%s_%s_%s", name, op, duration(k*g.dist)),
+				Op:     op,
+				Series: i,
+				Window: k*g.dist - g.dist/2,
+			})
 		}
 	}
 }
@@ -238,9 +269,19 @@ func (g *generator) pairs() {
 				continue
 			}
 			n++
-			g.add(feature.Column{Name: in[i].Name + "_per_" + in[j].Name, Op: feature.OpRatio, Series: i, Other: j})
+			g.add(feature.Column{
+				Name:   in[i].Name + "_per_" + in[j].Name,
+				Op:     feature.OpRatio,
+				Series: i,
+				Other:  j,
+			})
 			if alike {
-				g.add(feature.Column{Name: in[i].Name + "_less_" + in[j].Name, Op: feature.OpDifference, Series: i, Other: j})
+				g.add(feature.Column{
+					Name:   in[i].Name + "_less_" + in[j].Name,
+					Op:     feature.OpDifference,
+					Series: i,
+					Other:  j,
+				})
 			}
 		}
 	}
@@ -257,7 +298,14 @@ func (g *generator) spectrum(i int) {
 		name      string
 		low, high float64
 	}{{"slow", 1.0 / 64, 1.0 / 12}, {"middle", 1.0 / 12, 1.0 / 4}, {"fast", 1.0 / 4, 0.6}} {
-		g.add(feature.Column{Name: fmt.Sprintf("%s_power_%s", name, b.name), Op: feature.OpBandPower, Series: i, Window: window, Low: b.low * hertz, High: b.high * hertz})
+		g.add(feature.Column{
+			Name:   fmt.Sprintf("%s_power_%s", name, b.name),
+			Op:     feature.OpBandPower,
+			Series: i,
+			Window: window,
+			Low:    b.low * hertz,
+			High:   b.high * hertz,
+		})
 	}
 	g.add(feature.Column{Name: name + "_dominant", Op: feature.OpDominant, Series: i, Window: window})
 }

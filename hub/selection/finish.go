@@ -23,7 +23,8 @@ const (
 	vectorTail        = 16
 )
 
-// finish trains the winner on every search row, adds the interval's models, and scores the whole on the holdout.
+// finish trains the winner on every search row, adds the interval's models, and scores the whole
+// on the holdout.
 func (s *search) finish(ctx context.Context) (*Result, error) {
 	best := &s.board[0]
 	a := &artifact.Artifact{Manifest: s.manifest(best), Models: map[artifact.Role]artifact.Predictor{}}
@@ -36,8 +37,13 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 		if err != nil {
 			return nil, err
 		}
-		j := job{config: best.config, train: rowRange(0, s.t.search, 1), rounds: grownRounds(best.rounds, best.rows, s.t.search),
-			bytes: s.share(artifact.Point), seed: s.p.Seed}
+		j := job{
+			config: best.config,
+			train:  rowRange(0, s.t.search, 1),
+			rounds: grownRounds(best.rounds, best.rows, s.t.search),
+			bytes:  s.share(artifact.Point),
+			seed:   s.p.Seed,
+		}
 		if a.Models[artifact.Point], _, err = l.fit(ctx, s.t, v, j); err != nil {
 			return nil, fmt.Errorf("refit %s: %w", best.key(), err)
 		}
@@ -64,7 +70,8 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 	return s.pack(a, v)
 }
 
-// interval trains the quantile models on the view of the point's model: all models of an artifact share its pipeline. Their rounds are found on the last fold.
+// interval trains the quantile models on the view of the point's model: all models of an artifact
+// share its pipeline. Their rounds are found on the last fold.
 func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool) error {
 	folds := s.t.windows()
 	last := folds[len(folds)-1]
@@ -90,8 +97,14 @@ func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool
 	}
 	for k, alpha := range [2]float64{(1 - s.p.Level) / 2, (1 + s.p.Level) / 2} {
 		// Rounds come from every second row: the curve is flat near its best.
-		jobs[k] = job{config: config{"gbdt", map[string]float64{"rate": 0.1, "leaves": 15, "min_rows": 50, "features": 0.5, "rows": 0.7, "l2": 1}}, alpha: alpha,
-			train: rowRange(0, last.train, 2), valid: rowRange(last.from, last.to, 2), bytes: s.share(roles[k]), seed: s.p.Seed}
+		jobs[k] = job{
+			config: config{"gbdt", map[string]float64{"rate": 0.1, "leaves": 15, "min_rows": 50, "features": 0.5, "rows": 0.7, "l2": 1}},
+			alpha:  alpha,
+			train:  rowRange(0, last.train, 2),
+			valid:  rowRange(last.from, last.to, 2),
+			bytes:  s.share(roles[k]),
+			seed:   s.p.Seed,
+		}
 	}
 	err := fit(last.train, func(k int, _ artifact.Predictor, rounds int) {
 		jobs[k].rounds = grownRounds(rounds, len(jobs[k].train), s.t.search)
@@ -105,11 +118,23 @@ func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool
 
 func (s *search) manifest(best *trial) artifact.Manifest {
 	t := s.t
-	m := artifact.Manifest{Task: s.p.Task, Kind: s.p.Kind, HorizonUS: s.p.HorizonUS, Inputs: s.p.Inputs, Learner: best.Learner,
-		Output: artifact.Output{Series: s.p.TargetName, Input: -1, Classes: s.p.Classes}, Params: map[string]string{},
-		Seed: s.p.Seed, Rows: int64(t.search), TrainFrom: t.rows[0].time, TrainTo: t.rows[t.search-1].time,
-		Budget: artifact.Budget{LatencyUS: s.p.BudgetLatency.Microseconds(), Bytes: s.p.BudgetBytes}, CreatedFrom: s.p.Lineage,
-		Champion: s.p.Champion, MinAgentVersion: s.p.MinAgentVersion}
+	m := artifact.Manifest{
+		Task:            s.p.Task,
+		Kind:            s.p.Kind,
+		HorizonUS:       s.p.HorizonUS,
+		Inputs:          s.p.Inputs,
+		Learner:         best.Learner,
+		Output:          artifact.Output{Series: s.p.TargetName, Input: -1, Classes: s.p.Classes},
+		Params:          map[string]string{},
+		Seed:            s.p.Seed,
+		Rows:            int64(t.search),
+		TrainFrom:       t.rows[0].time,
+		TrainTo:         t.rows[t.search-1].time,
+		Budget:          artifact.Budget{LatencyUS: s.p.BudgetLatency.Microseconds(), Bytes: s.p.BudgetBytes},
+		CreatedFrom:     s.p.Lineage,
+		Champion:        s.p.Champion,
+		MinAgentVersion: s.p.MinAgentVersion,
+	}
 	if s.p.Kind == artifact.KindForecast {
 		m.Output.Input, m.Output.Unit = s.p.TargetIndex, s.p.Inputs[s.p.TargetIndex].Unit
 	} else {
@@ -159,7 +184,12 @@ func (s *search) pack(a *artifact.Artifact, v *view) (*Result, error) {
 	for i := range s.board {
 		r.Leaderboard = append(r.Leaderboard, s.board[i].Entry)
 	}
-	r.Run = PastRun{Meta: metaFeatures(t), Learner: s.board[0].Learner, Params: s.board[0].Params, Relative: s.board[0].Relative}
+	r.Run = PastRun{
+		Meta:     metaFeatures(t),
+		Learner:  s.board[0].Learner,
+		Params:   s.board[0].Params,
+		Relative: s.board[0].Relative,
+	}
 	return r, nil
 }
 
@@ -194,7 +224,10 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 				}
 			}
 		}
-		out[j] = artifact.Reference{Missing: (n - float64(len(v))) / max(n, 1), Quantiles: Thin(v, ReferencePoints)}
+		out[j] = artifact.Reference{
+			Missing:   (n - float64(len(v))) / max(n, 1),
+			Quantiles: Thin(v, ReferencePoints),
+		}
 	}
 	return out
 }
@@ -202,7 +235,8 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 // usualRows bounds the rows of the reference for input drift: nearly two years of hours.
 const usualRows = 16_384
 
-// usual describes the newest labelled rows in the order in which they came, device after device, with what the model says about them. It is nil when there are too few.
+// usual describes the newest labelled rows in the order in which they came, device after device,
+// with what the model says about them. It is nil when there are too few.
 func (t *table) usual(m artifact.Predictor, v *view) (*inputs.Reference, error) {
 	byDevice := make([][]int, len(t.p.Devices))
 	for i, r := range t.rows {
@@ -258,8 +292,9 @@ func size(m artifact.Predictor) int {
 	return 0
 }
 
-// cost estimates a prediction's time on a small device from counts alone, so that the choice does not depend on the load of this machine: a tree takes about
-// 60 ns there, a weight 1 ns, a row of a window 4 ns.
+// cost estimates a prediction's time on a small device from counts alone, so that the choice does
+// not depend on the load of this machine: a tree takes about 60 ns there, a weight 1 ns, a row of
+// a window 4 ns.
 func cost(pipe *feature.Pipeline, m artifact.Predictor) time.Duration {
 	ns := 0.0
 	for _, c := range pipe.Columns {

@@ -30,7 +30,8 @@ func (c config) key() string {
 	return s
 }
 
-// job is one training: rows to learn from, rows to stop early by (may be none), and how many rounds when there are none.
+// job is one training: rows to learn from, rows to stop early by (may be none), and how many
+// rounds when there are none.
 type job struct {
 	config
 	train, valid []int32
@@ -98,8 +99,18 @@ const (
 
 func fitGBDT(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 	outputs := 1
-	p := gbdt.Params{Objective: gbdt.Absolute, LearningRate: j.params["rate"], Leaves: int(j.params["leaves"]), MinRows: int(j.params["min_rows"]),
-		FeatureFraction: j.params["features"], RowFraction: j.params["rows"], L2: j.params["l2"], EarlyStop: patience, Seed: j.seed, Threads: t.threads}
+	p := gbdt.Params{
+		Objective:       gbdt.Absolute,
+		LearningRate:    j.params["rate"],
+		Leaves:          int(j.params["leaves"]),
+		MinRows:         int(j.params["min_rows"]),
+		FeatureFraction: j.params["features"],
+		RowFraction:     j.params["rows"],
+		L2:              j.params["l2"],
+		EarlyStop:       patience,
+		Seed:            j.seed,
+		Threads:         t.threads,
+	}
 	switch {
 	case j.alpha != 0:
 		p.Objective, p.Alpha = gbdt.Quantile, j.alpha
@@ -124,7 +135,8 @@ func fitGBDT(ctx context.Context, t *table, v *view, j job) (artifact.Predictor,
 	return m.Ensemble, m.Rounds, nil
 }
 
-// grownRounds corrects a number of rounds found on part of the rows for more rows: more data bear a little more detail.
+// grownRounds corrects a number of rounds found on part of the rows for more rows: more data bear
+// a little more detail.
 func grownRounds(rounds int, from, to int) int {
 	return int(math.Round(float64(rounds) * min(1.2, math.Pow(float64(to)/float64(max(from, 1)), 0.3))))
 }
@@ -151,15 +163,30 @@ var mlpLearner = learner{
 	scaled: true,
 	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 		h := int(j.params["hidden"])
-		p := neuralfit.Params{Objective: neuralfit.Quantile, Alpha: 0.5, Hidden: []int{h, max(h/2, 1)}, Epochs: mlpEpochs, Batch: 256, Patience: 4,
-			LearningRate: j.params["rate"], WeightDecay: j.params["decay"], Seed: j.seed}
+		p := neuralfit.Params{
+			Objective:    neuralfit.Quantile,
+			Alpha:        0.5,
+			Hidden:       []int{h, max(h/2, 1)},
+			Epochs:       mlpEpochs,
+			Batch:        256,
+			Patience:     4,
+			LearningRate: j.params["rate"],
+			WeightDecay:  j.params["decay"],
+			Seed:         j.seed,
+		}
 		if t.p.Kind == artifact.KindClassification {
 			p.Objective, p.Classes = neuralfit.Softmax, len(t.p.Classes)
 		}
 		if len(j.valid) == 0 {
 			p.Epochs = max(1, j.rounds)
 		}
-		m, err := neuralfit.Train(ctx, neuralfit.Data{X: v.x, Cols: v.width(), Y: t.y, Train: j.train, Valid: j.valid}, p)
+		m, err := neuralfit.Train(ctx, neuralfit.Data{
+			X:     v.x,
+			Cols:  v.width(),
+			Y:     t.y,
+			Train: j.train,
+			Valid: j.valid,
+		}, p)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -172,13 +199,21 @@ var mlpLearner = learner{
 	},
 }
 
-// mlpEpochs is few: the data of a fleet repeat themselves, and a step costs far more than one of boosting.
+// mlpEpochs is few: the data of a fleet repeat themselves, and a step costs far more than one of
+// boosting.
 const mlpEpochs = 16
 
 var forestLearner = learner{
 	name: "forest",
 	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
-		p := forest.Params{Extra: j.params["extra"] == 1, Trees: int(j.params["trees"]), MinRows: int(j.params["min_rows"]), RowsShare: 0.5, Seed: j.seed, Threads: t.threads}
+		p := forest.Params{
+			Extra:     j.params["extra"] == 1,
+			Trees:     int(j.params["trees"]),
+			MinRows:   int(j.params["min_rows"]),
+			RowsShare: 0.5,
+			Seed:      j.seed,
+			Threads:   t.threads,
+		}
 		perNode := 16
 		if t.p.Kind == artifact.KindClassification {
 			p.Classes = len(t.p.Classes)

@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/artifact"
 )
 
-// PastRun is what a run learned about its data and what won: the experience that later runs start from.
+// PastRun is what a run learned about its data and what won: the experience that later runs start
+// from.
 type PastRun struct {
 	Meta     []float64          `json:"meta"` // in the order of MetaNames
 	Learner  string             `json:"learner"`
@@ -51,8 +52,9 @@ func metaFeatures(t *table) []float64 {
 	return m
 }
 
-// nearest returns the winners of the past runs on the most similar data, the most similar first. Each meta-feature counts by its spread over the past
-// runs; a run whose kind of task differs is left out.
+// nearest returns the winners of the past runs on the most similar data, the most similar first.
+// Each meta-feature counts by its spread over the past runs; a run whose kind of task differs is
+// left out.
 func nearest(prior []PastRun, meta []float64) []config {
 	type candidate struct {
 		d float64

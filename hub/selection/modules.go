@@ -9,8 +9,9 @@ import (
 // tryRows is how many of a device's rows modules are tried on before anything is learned.
 const tryRows = 100
 
-// checkModules runs the features that call modules on the newest rows of every device. A model can do with values that are missing now and then, but a feature that fails wherever it is asked would be
-// learned to be worth nothing, and nobody would be told.
+// checkModules runs the features that call modules on the newest rows of every device. A model
+// can do with values that are missing now and then, but a feature that fails wherever it is asked
+// would be learned to be worth nothing, and nobody would be told.
 func (p *Problem) checkModules() error {
 	for _, c := range p.Features {
 		if c.Op != feature.OpModule {
@@ -29,7 +30,12 @@ func (p *Problem) checkModules() error {
 // tryModule runs one of them.
 func (p *Problem) tryModule(c feature.Column) error {
 	look := max(1, min(c.Rows, feature.MaxLookback))
-	eval, err := feature.NewEvaluator(&feature.Pipeline{Inputs: p.Inputs, Columns: []feature.Column{c}, Rows: look, Modules: p.Modules})
+	eval, err := feature.NewEvaluator(&feature.Pipeline{
+		Inputs:  p.Inputs,
+		Columns: []feature.Column{c},
+		Rows:    look,
+		Modules: p.Modules,
+	})
 	if err != nil {
 		return fmt.Errorf("features: %w", err)
 	}

@@ -10,7 +10,8 @@ import (
 	_ "skerry.dev/compute/feature/wasm"
 )
 
-// TestModules learns with features of modules: they stay in the artifact, which computes again what it did here.
+// TestModules learns with features of modules: they stay in the artifact, which computes again
+// what it did here.
 func TestModules(t *testing.T) {
 	p := synthetic(2, 300)
 	p.Modules = []feature.Module{{Name: "air", Code: wasmtest.Arithmetic()}, {Name: "w", Code: wasmtest.Window()}}
@@ -48,7 +49,8 @@ func TestBadModules(t *testing.T) {
 			t.Errorf("checkModules: %v, want %q", err, c.want)
 		}
 	}
-	p.Features, p.Independent = []feature.Column{{Name: "f", Op: feature.OpModule, Func: "trap", Args: []int{1}}}, false // fails for half of the rows
+	// fails for half of the rows
+	p.Features, p.Independent = []feature.Column{{Name: "f", Op: feature.OpModule, Func: "trap", Args: []int{1}}}, false
 	if err := p.checkModules(); err != nil {
 		t.Error(err)
 	}

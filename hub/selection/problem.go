@@ -13,11 +13,13 @@ import (
 
 // Series holds the rows of one device in time order, as the engine joined them.
 type Series struct {
-	Device   string
-	Times    []int64     // event time, microseconds; ascending
-	Values   [][]float64 // one value per input, missing = NaN
-	Target   []float64   // the truth of each row: y(t+h) for a forecast, the value or the class index otherwise; NaN when unlabelled
-	Baseline []float64   // y(t) for a forecast; nil or NaN otherwise
+	Device string
+	Times  []int64     // event time, microseconds; ascending
+	Values [][]float64 // one value per input, missing = NaN
+	// the truth of each row: y(t+h) for a forecast, the value or the class index otherwise; NaN
+	// when unlabelled
+	Target   []float64
+	Baseline []float64 // y(t) for a forecast; nil or NaN otherwise
 }
 
 // Problem is what to learn.
@@ -32,11 +34,13 @@ type Problem struct {
 	OffsetUS    int64         // local time less UTC, for features of the calendar
 	Holidays    []feature.Day // local dates, ascending; a feature when there are any
 	Devices     []Series
-	Features    []feature.Column // of the user's own, over Inputs alone and not over each other: every model gets them
-	Modules     []feature.Module // that Features call
-	Level       float64          // nominal coverage of the interval; default 0.9
+	// of the user's own, over Inputs alone and not over each other: every model gets them
+	Features []feature.Column
+	Modules  []feature.Module // that Features call
+	Level    float64          // nominal coverage of the interval; default 0.9
 
-	// Independent says that rows have nothing to do with each other: no feature looks at other rows or at the time.
+	// Independent says that rows have nothing to do with each other: no feature looks at other
+	// rows or at the time.
 	Independent bool
 	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18.
 	Holdout float64
@@ -52,47 +56,54 @@ type Problem struct {
 
 // Options say how much effort to spend.
 type Options struct {
-	Trials     int           // settings to try; default 9
-	TimeBudget time.Duration // no further trial starts after half of it; default 60 s, or none when Trials is set
-	Threads    int           // default 2
-	Learners   []string      // of Learners(); nil means all
-	Prior      []PastRun     // earlier runs: what won on similar data is tried first
+	Trials int // settings to try; default 9
+	// no further trial starts after half of it; default 60 s, or none when Trials is set
+	TimeBudget time.Duration
+	Threads    int       // default 2
+	Learners   []string  // of Learners(); nil means all
+	Prior      []PastRun // earlier runs: what won on similar data is tried first
 	Progress   func(Progress)
 }
 
 // Progress tells how far a run has come.
 type Progress struct {
-	Stage   string  // features, search, refit, interval or holdout
-	Done    int     // trials finished
-	Trials  int     // trials planned
-	Best    float64 // best validation score so far, relative to the baseline; NaN when there is none
-	Learner string  // of the best
+	Stage  string // features, search, refit, interval or holdout
+	Done   int    // trials finished
+	Trials int    // trials planned
+	// best validation score so far, relative to the baseline; NaN when there is none
+	Best    float64
+	Learner string // of the best
 }
 
 // Entry is one line of the leaderboard.
 type Entry struct {
-	Learner    string             `json:"learner"`
-	Params     map[string]float64 `json:"params,omitempty"`
-	Score      float64            `json:"score"`      // validation loss: mean absolute error, or log loss
-	Relative   float64            `json:"relative"`   // the same over the baseline's
-	Folds      int                `json:"folds"`      // 1: dropped after the first round
-	Seconds    float64            `json:"seconds"`    // spent on it
-	LatencyUS  float64            `json:"latency_us"` // measured, of the model alone, here
-	Bytes      int64              `json:"bytes"`
-	OverBudget bool               `json:"over_budget,omitempty"`
+	Learner string             `json:"learner"`
+	Params  map[string]float64 `json:"params,omitempty"`
+	// validation loss: mean absolute error, or log loss
+	Score      float64 `json:"score"`
+	Relative   float64 `json:"relative"`   // the same over the baseline's
+	Folds      int     `json:"folds"`      // 1: dropped after the first round
+	Seconds    float64 `json:"seconds"`    // spent on it
+	LatencyUS  float64 `json:"latency_us"` // measured, of the model alone, here
+	Bytes      int64   `json:"bytes"`
+	OverBudget bool    `json:"over_budget,omitempty"`
 }
 
-// Holdout is how the artifact did on rows that the search never saw. Figures that do not apply are 0.
+// Holdout is how the artifact did on rows that the search never saw. Figures that do not apply
+// are 0.
 type Holdout struct {
-	Rows          int     `json:"rows"`
-	MAE           float64 `json:"mae"`
-	RMSE          float64 `json:"rmse"`
-	MAEBaseline   float64 `json:"mae_persistence"` // of the last value (forecast) or the training median (regression; Evaluate: the mean so far)
-	Coverage      float64 `json:"coverage"`        // of the quantile models' interval, before the device calibrates it
+	Rows int     `json:"rows"`
+	MAE  float64 `json:"mae"`
+	RMSE float64 `json:"rmse"`
+	// of the last value (forecast) or the training median (regression; Evaluate: the mean so far)
+	MAEBaseline float64 `json:"mae_persistence"`
+	// of the quantile models' interval, before the device calibrates it
+	Coverage      float64 `json:"coverage"`
 	IntervalScore float64 `json:"interval_score"`
-	LogLoss       float64 `json:"log_loss"` // classification, and of the class shares for the baseline
-	LogLossPrior  float64 `json:"log_loss_prior"`
-	Accuracy      float64 `json:"accuracy"`
+	// classification, and of the class shares for the baseline
+	LogLoss      float64 `json:"log_loss"`
+	LogLossPrior float64 `json:"log_loss_prior"`
+	Accuracy     float64 `json:"accuracy"`
 }
 
 // Result is what a run found.

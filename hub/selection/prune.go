@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/gbdt"
 )
 
-// prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most from, the user's own and those that kept ones are made of.
+// prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most
+// from, the user's own and those that kept ones are made of.
 func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64, threads int) (*design, error) {
 	step := max(1, len(rows)/pruneRows)
 	var sample []place
@@ -35,7 +36,14 @@ func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64,
 	if err != nil {
 		return nil, err
 	}
-	params := gbdt.Params{Objective: gbdt.Absolute, Rounds: pruneRounds, Leaves: 15, FeatureFraction: 0.3, Seed: p.Seed, Threads: threads}
+	params := gbdt.Params{
+		Objective:       gbdt.Absolute,
+		Rounds:          pruneRounds,
+		Leaves:          15,
+		FeatureFraction: 0.3,
+		Seed:            p.Seed,
+		Threads:         threads,
+	}
 	if p.Kind == artifact.KindClassification {
 		params.Objective, params.Classes = gbdt.Softmax, len(p.Classes)
 		params.Rounds = max(10, pruneRounds/len(p.Classes))
@@ -66,7 +74,8 @@ func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64,
 	return kept, nil
 }
 
-// pick returns the design of some columns, in their old order, and of all that these are made of. What refers to a column is told its new place.
+// pick returns the design of some columns, in their old order, and of all that these are made of.
+// What refers to a column is told its new place.
 func (d *design) pick(keep []int) *design {
 	old := d.pipe.Columns
 	wanted := make([]bool, len(old))
@@ -100,7 +109,8 @@ func (d *design) pick(keep []int) *design {
 	return out
 }
 
-// relate replaces every reference of a column to an earlier one by what to says. The program of an expression is copied before it is changed.
+// relate replaces every reference of a column to an earlier one by what to says. The program of
+// an expression is copied before it is changed.
 func relate(c *feature.Column, to func(of int) int) {
 	switch c.Op {
 	case feature.OpPlace:
@@ -117,11 +127,13 @@ func relate(c *feature.Column, to func(of int) int) {
 	}
 }
 
-// halfLives is after how many half-lives a reading without a window counts as forgotten: it weighs a thousandth.
+// halfLives is after how many half-lives a reading without a window counts as forgotten: it
+// weighs a thousandth.
 const halfLives = 10
 
-// lookback returns how many rows the columns need. Those that count by time get what they need when rows keep their usual distance, with a little slack; a column of the latest reading that names no window
-// gets all there can be.
+// lookback returns how many rows the columns need. Those that count by time get what they need
+// when rows keep their usual distance, with a little slack; a column of the latest reading that
+// names no window gets all there can be.
 func lookback(p *feature.Pipeline, dist int64) int {
 	need := int64(4)
 	for _, c := range p.Columns {

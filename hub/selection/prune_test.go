@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// TestPickKeepsReferences drops columns between those that others refer to: references follow their columns, what a kept one is made of stays, and the old design is not touched.
+// TestPickKeepsReferences drops columns between those that others refer to: references follow
+// their columns, what a kept one is made of stays, and the old design is not touched.
 func TestPickKeepsReferences(t *testing.T) {
 	number := func(i int) []feature.Token {
 		return []feature.Token{{Do: feature.TokenColumn, I: i}, {Do: feature.TokenSeries, I: 1}, {Do: feature.TokenAdd}}
@@ -36,7 +37,8 @@ func TestPickKeepsReferences(t *testing.T) {
 	}
 }
 
-// TestLookback holds that every column gets the rows it needs, and that the pipeline then passes its check.
+// TestLookback holds that every column gets the rows it needs, and that the pipeline then passes
+// its check.
 func TestLookback(t *testing.T) {
 	const d = hourUS
 	for _, tt := range []struct {

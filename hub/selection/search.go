@@ -39,7 +39,8 @@ type trial struct {
 	rows   int // it was trained on there
 }
 
-// Run learns. It returns ErrTooFewRows when there is too little to learn from, and ctx's error when ctx ends first.
+// Run learns. It returns ErrTooFewRows when there is too little to learn from, and ctx's error
+// when ctx ends first.
 func Run(ctx context.Context, p Problem, o Options) (*Result, error) {
 	p.defaults()
 	if err := p.check(); err != nil {
@@ -74,7 +75,8 @@ func (s *search) options() error {
 		o.Threads = 2
 	}
 	if o.TimeBudget > 0 {
-		s.deadline = s.started.Add(o.TimeBudget / 2) // the other half is for the refit and the interval
+		// the other half is for the refit and the interval
+		s.deadline = s.started.Add(o.TimeBudget / 2)
 	}
 	if o.Learners == nil {
 		o.Learners = Learners()
@@ -133,7 +135,8 @@ func (s *search) prepare(ctx context.Context) error {
 	return nil
 }
 
-// configs lists the candidates in the order in which they are tried: what won on similar data, the learners' own first choices in turn, then random ones.
+// configs lists the candidates in the order in which they are tried: what won on similar data,
+// the learners' own first choices in turn, then random ones.
 func (s *search) configs() []config {
 	var out []config
 	seen := map[string]bool{}
@@ -236,12 +239,18 @@ func nanLast(v float64) float64 {
 	return v
 }
 
-// try trains a candidate on one fold, every step-th row of it, and notes its loss relative to the baseline's. A candidate that cannot be trained is
-// noted as infinitely bad.
+// try trains a candidate on one fold, every step-th row of it, and notes its loss relative to the
+// baseline's. A candidate that cannot be trained is noted as infinitely bad.
 func (s *search) try(ctx context.Context, t *trial, w window, fold, step int) error {
 	from := time.Now()
 	l := learnerOf(t.config.learner)
-	j := job{config: t.config, train: rowRange(0, w.train, step), valid: rowRange(w.from, w.to, step), bytes: s.share(artifact.Point), seed: s.p.Seed}
+	j := job{
+		config: t.config,
+		train:  rowRange(0, w.train, step),
+		valid:  rowRange(w.from, w.to, step),
+		bytes:  s.share(artifact.Point),
+		seed:   s.p.Seed,
+	}
 	v, err := s.view(ctx, l, w.train)
 	if err != nil {
 		return err
@@ -267,7 +276,8 @@ func (s *search) try(ctx context.Context, t *trial, w window, fold, step int) er
 	return nil
 }
 
-// view returns the rows for a learner that learns from rows[:train]. The first that wants the dense view has its extras chosen.
+// view returns the rows for a learner that learns from rows[:train]. The first that wants the
+// dense view has its extras chosen.
 func (s *search) view(ctx context.Context, l *learner, train int) (*view, error) {
 	if l.scaled && !s.t.chosen {
 		if err := s.t.chooseExtras(ctx); err != nil {
@@ -280,7 +290,8 @@ func (s *search) view(ctx context.Context, l *learner, train int) (*view, error)
 	return s.t.view(l.scaled)
 }
 
-// share is how many of the artifact's bytes a model may take; what surrounds the models takes little.
+// share is how many of the artifact's bytes a model may take; what surrounds the models takes
+// little.
 func (s *search) share(role artifact.Role) int64 {
 	room := s.p.BudgetBytes*9/10 - 64<<10
 	if s.p.Kind == artifact.KindClassification {

@@ -76,7 +76,8 @@ func TestRunRepeatsForEveryThreadCount(t *testing.T) {
 	}
 }
 
-// TestHoldoutIsUntouched changes the newest rows' labels: nothing that is learned may change, only what is measured on them.
+// TestHoldoutIsUntouched changes the newest rows' labels: nothing that is learned may change,
+// only what is measured on them.
 func TestHoldoutIsUntouched(t *testing.T) {
 	p := synthetic(1, 600)
 	a := run(t, p, Options{Trials: 2, Learners: []string{"gbdt"}})

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// place is a labelled row: where it stands and what a model should say there (the change for a forecast).
+// place is a labelled row: where it stands and what a model should say there (the change for a
+// forecast).
 type place struct {
 	device, row int
 	time        int64
@@ -33,7 +34,8 @@ func (p *Problem) places() []place {
 	return rows
 }
 
-// compute evaluates the pipeline at rows with the code that devices run, one row of columns after the other.
+// compute evaluates the pipeline at rows with the code that devices run, one row of columns after
+// the other.
 func compute(p *Problem, pipe *feature.Pipeline, rows []place, threads int) ([]float64, error) {
 	width := pipe.Width()
 	x := make([]float64, width*len(rows))
@@ -74,12 +76,15 @@ func computeDevice(x []float64, s *Series, pipe *feature.Pipeline, rows []place,
 	return nil
 }
 
-// table is the data of a search: features of every labelled row, raw for trees and dense for the others.
+// table is the data of a search: features of every labelled row, raw for trees and dense for the
+// others.
 type table struct {
-	p       *Problem
-	design  *design
-	rows    []place
-	search  int // rows[:search] may be looked at, rows[holdout:] are for the end; between them labels overlap the holdout
+	p      *Problem
+	design *design
+	rows   []place
+	// rows[:search] may be looked at, rows[holdout:] are for the end; between them labels overlap
+	// the holdout
+	search  int
 	holdout int
 	y       []float64
 	train   int // the encodings are those of a model that learns from rows[:train], see learnFrom
@@ -125,7 +130,8 @@ func newTable(p *Problem, d *design, rows []place, search, holdout, threads int)
 	return t, t.learnFrom(search)
 }
 
-// learnFrom makes the encodings of categories those of a model that learns from rows[:train]: it comes before every training and every scoring. What was made of them before is forgotten.
+// learnFrom makes the encodings of categories those of a model that learns from rows[:train]: it
+// comes before every training and every scoring. What was made of them before is forgotten.
 func (t *table) learnFrom(train int) error {
 	if t.train == train || len(t.design.encodings) == 0 {
 		return nil
@@ -155,7 +161,8 @@ func (t *table) bins(v *view) (*binned.Matrix, error) {
 // window is a train and validation split: rows[:train] against rows[from:to].
 type window struct{ train, from, to int }
 
-// windows returns expanding folds over the search rows, the last one last. Training rows whose labels reach into the validation rows are left out.
+// windows returns expanding folds over the search rows, the last one last. Training rows whose
+// labels reach into the validation rows are left out.
 func (t *table) windows() []window {
 	var out []window
 	for _, share := range [][2]float64{{0.6, 0.8}, {0.8, 1}} {
@@ -182,7 +189,8 @@ func (t *table) loss(m artifact.Predictor, v *view, from, to int) (float64, erro
 	return mean(losses), err
 }
 
-// losses are those of a predictor on rows[from:to]: the absolute error, or log loss. v is the view the predictor was trained on.
+// losses are those of a predictor on rows[from:to]: the absolute error, or log loss. v is the
+// view the predictor was trained on.
 func (t *table) losses(m artifact.Predictor, v *view, from, to int) ([]float64, error) {
 	x, width := v.x, v.width()
 	losses := make([]float64, to-from)

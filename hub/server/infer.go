@@ -12,9 +12,13 @@ import (
 	"skerry.dev/sync/oip"
 )
 
-// Infer serves the champions of the tasks by the Open Inference Protocol. Call it between Open and Run.
+// Infer serves the champions of the tasks by the Open Inference Protocol. Call it between Open
+// and Run.
 func (h *Hub) Infer() {
-	h.API.Infer(&champions{hub: h, loaded: map[string]*artifact.Artifact{}}, func() bool { return h.Bus.Err() == nil })
+	h.API.Infer(&champions{
+		hub:    h,
+		loaded: map[string]*artifact.Artifact{},
+	}, func() bool { return h.Bus.Err() == nil })
 }
 
 const (
@@ -22,8 +26,9 @@ const (
 	loadLimit    = 10 * time.Second
 )
 
-// champions finds the models in force in the registry. Which one that is, is looked up for every request, so a new champion answers at once; artifacts are immutable and
-// stay loaded until others take their place.
+// champions finds the models in force in the registry. Which one that is, is looked up for every
+// request, so a new champion answers at once; artifacts are immutable and stay loaded until
+// others take their place.
 type champions struct {
 	hub *Hub
 
@@ -49,7 +54,8 @@ func (c *champions) List() []string {
 	return out
 }
 
-// Get implements oip.Repository. Without a version it is the champion of all devices; a version ("pm25-next-hour@3" or a digest) may also name a cohort's.
+// Get implements oip.Repository. Without a version it is the champion of all devices; a version
+// ("pm25-next-hour@3" or a digest) may also name a cohort's.
 func (c *champions) Get(name, version string) (oip.Model, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()

@@ -13,7 +13,8 @@ type Learning struct {
 	Trainer  *training.Trainer
 }
 
-// Learn adds training and rollouts to the hub. Call it between Open and Run. template gives the gates of automatic rollouts.
+// Learn adds training and rollouts to the hub. Call it between Open and Run. template gives the
+// gates of automatic rollouts.
 func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 	l := &Learning{Rollouts: rollout.New(h.DB, h.Fleet, h.Registry, h.Log)}
 	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)

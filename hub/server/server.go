@@ -1,7 +1,8 @@
-// Package server wires the whole hub: Open acquires everything, Run serves until its context ends, Close releases. The command and the tests use it
-// alike.
+// Package server wires the whole hub: Open acquires everything, Run serves until its context
+// ends, Close releases. The command and the tests use it alike.
 //
-// Other packages join by the fields of [Hub] before Run: hooks on Ingest, routes on API, background work with Go.
+// Other packages join by the fields of [Hub] before Run: hooks on Ingest, routes on API,
+// background work with Go.
 package server
 
 import (
@@ -34,7 +35,8 @@ import (
 
 // Options configure a hub. The zero value with a DataDir is a single machine on loopback.
 type Options struct {
-	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/, keys/.
+	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/,
+	// keys/.
 	DataDir string `yaml:"data_dir"`
 	// Listen is the address of the REST API. Default 127.0.0.1:8000.
 	Listen string `yaml:"listen"`
@@ -42,7 +44,8 @@ type Options struct {
 	NATSListen string `yaml:"nats_listen"`
 	// AdvertiseNATS are the URLs that devices are told. Default: the address listened on.
 	AdvertiseNATS []string `yaml:"advertise_nats"`
-	// TLSCert and TLSKey are PEM files for the REST API and NATS. Empty: no TLS, for loopback or behind a TLS proxy.
+	// TLSCert and TLSKey are PEM files for the REST API and NATS. Empty: no TLS, for loopback or
+	// behind a TLS proxy.
 	TLSCert string `yaml:"tls_cert"`
 	TLSKey  string `yaml:"tls_key"`
 	// DatabaseURL is postgres://… or a path of a SQLite file. Default: hub.db in DataDir.
@@ -51,13 +54,16 @@ type Options struct {
 	BlobURL string `yaml:"blob_url"`
 	// JWTSecret signs logins, at least 32 characters. Default: generated and kept below keys/.
 	JWTSecret string `yaml:"jwt_secret"`
-	// AdminPassword is given to the user admin on the first start. Default: generated and shown once.
+	// AdminPassword is given to the user admin on the first start. Default: generated and shown
+	// once.
 	AdminPassword string `yaml:"-"`
-	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk. Defaults 8 GiB, 1 GiB, 256 MiB.
+	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk. Defaults 8 GiB, 1 GiB,
+	// 256 MiB.
 	TelemetryBytes int64 `yaml:"telemetry_bytes"`
 	EventBytes     int64 `yaml:"event_bytes"`
 	StateBytes     int64 `yaml:"state_bytes"`
-	// CompactEvery and CompactAge tune the lake: how often it looks, how long a chunk may wait. Defaults 1 min, 15 min.
+	// CompactEvery and CompactAge tune the lake: how often it looks, how long a chunk may wait.
+	// Defaults 1 min, 15 min.
 	CompactEvery time.Duration `yaml:"compact_every"`
 	CompactAge   time.Duration `yaml:"compact_age"`
 	// LabelAge is how long matured predictions stay in SQL for charts. Default 90 days.
@@ -87,7 +93,8 @@ type Hub struct {
 	API      *api.Server
 	Metrics  *prometheus.Registry
 	Log      *slog.Logger
-	// NewAdminPassword is the password of the user admin when this start created it, "" otherwise. Show it once.
+	// NewAdminPassword is the password of the user admin when this start created it, ""
+	// otherwise. Show it once.
 	NewAdminPassword string
 
 	opts      Options
@@ -131,26 +138,63 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		return nil, err
 	}
 	keys := filepath.Join(opts.DataDir, "keys")
-	if h.Trust, err = signing.Open(signing.Options{Keys: keys, Dir: filepath.Join(opts.DataDir, "tuf")}); err != nil {
+	if h.Trust, err = signing.Open(signing.Options{
+		Keys: keys,
+		Dir:  filepath.Join(opts.DataDir, "tuf"),
+	}); err != nil {
 		return nil, err
 	}
 	h.Registry = registry.New(h.DB, h.Blobs, h.Trust)
 	if err := h.Registry.Repair(ctx); err != nil {
 		return nil, err
 	}
-	if h.Bus, err = bus.Open(ctx, bus.Options{Dir: opts.DataDir, Listen: opts.NATSListen, Advertise: opts.AdvertiseNATS, TLSCert: opts.TLSCert, TLSKey: opts.TLSKey,
-		TelemetryBytes: opts.TelemetryBytes, EventBytes: opts.EventBytes, StateBytes: opts.StateBytes, Log: opts.Log}); err != nil {
+	if h.Bus, err = bus.Open(ctx, bus.Options{
+		Dir:            opts.DataDir,
+		Listen:         opts.NATSListen,
+		Advertise:      opts.AdvertiseNATS,
+		TLSCert:        opts.TLSCert,
+		TLSKey:         opts.TLSKey,
+		TelemetryBytes: opts.TelemetryBytes,
+		EventBytes:     opts.EventBytes,
+		StateBytes:     opts.StateBytes,
+		Log:            opts.Log,
+	}); err != nil {
 		return nil, err
 	}
-	h.Fleet = fleet.New(h.DB, h.Bus, fleet.Options{CredentialTTL: opts.CredentialTTL, TrustRoot: h.Trust.Root, Log: opts.Log})
+	h.Fleet = fleet.New(h.DB, h.Bus, fleet.Options{
+		CredentialTTL: opts.CredentialTTL,
+		TrustRoot:     h.Trust.Root,
+		Log:           opts.Log,
+	})
 	if err := h.Fleet.Watch(); err != nil {
 		return nil, err
 	}
 	h.Ingest = ingest.New(h.DB, h.Bus, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
 	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
-	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{Every: opts.CompactEvery, MaxAge: opts.CompactAge, LabelAge: opts.LabelAge, Registerer: h.Metrics, Log: opts.Log})
-	if h.API, err = api.New(api.Parts{DB: h.DB, Bus: h.Bus, Fleet: h.Fleet, Registry: h.Registry, Lake: h.Lake, Trust: h.Trust},
-		api.Options{Version: opts.Version, Secret: opts.JWTSecret, KeyDir: keys, Inspect: opts.Inspect, RateLimit: opts.RateLimit, Gatherer: h.Metrics, Log: opts.Log}); err != nil {
+	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
+		Every:      opts.CompactEvery,
+		MaxAge:     opts.CompactAge,
+		LabelAge:   opts.LabelAge,
+		Registerer: h.Metrics,
+		Log:        opts.Log,
+	})
+	if h.API, err = api.New(api.Parts{
+		DB:       h.DB,
+		Bus:      h.Bus,
+		Fleet:    h.Fleet,
+		Registry: h.Registry,
+		Lake:     h.Lake,
+		Trust:    h.Trust,
+	},
+		api.Options{
+			Version:   opts.Version,
+			Secret:    opts.JWTSecret,
+			KeyDir:    keys,
+			Inspect:   opts.Inspect,
+			RateLimit: opts.RateLimit,
+			Gatherer:  h.Metrics,
+			Log:       opts.Log,
+		}); err != nil {
 		return nil, err
 	}
 	if err := h.firstAdmin(ctx); err != nil {
@@ -164,7 +208,11 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("tls_cert: %w", err)
 		}
-		h.listener = tls.NewListener(h.listener, &tls.Config{MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert}, NextProtos: []string{"http/1.1"}})
+		h.listener = tls.NewListener(h.listener, &tls.Config{
+			MinVersion:   tls.VersionTLS12,
+			Certificates: []tls.Certificate{cert},
+			NextProtos:   []string{"http/1.1"},
+		})
 	}
 	return h, nil
 }

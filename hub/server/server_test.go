@@ -181,7 +181,8 @@ func (a *agent) hello(runs ...wire.RunInfo) wire.HelloReply {
 	}
 	b, _ := json.Marshal(wire.Hello{Device: a.reply.Device, JoinCounter: a.reply.Join, Fingerprint: "f", Version: "1", Runs: runs})
 	m, err := a.nc.Request(wire.SubjectHello(a.reply.Device), b, 5*time.Second)
-	for i := 0; errors.Is(err, nats.ErrNoResponders) && i < 100; i++ { // the hub is still starting; a device tries again as well
+	// the hub is still starting; a device tries again as well
+	for i := 0; errors.Is(err, nats.ErrNoResponders) && i < 100; i++ {
 		time.Sleep(50 * time.Millisecond)
 		m, err = a.nc.Request(wire.SubjectHello(a.reply.Device), b, 5*time.Second)
 	}

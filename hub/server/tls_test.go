@@ -20,7 +20,8 @@ import (
 	"skerry.dev/hub/server"
 )
 
-// TestTLS serves the API with a certificate, refuses plain HTTP and limits a caller that asks too often.
+// TestTLS serves the API with a certificate, refuses plain HTTP and limits a caller that asks too
+// often.
 func TestTLSAndRateLimit(t *testing.T) {
 	dir := t.TempDir()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -12,7 +12,8 @@ import (
 	"skerry.dev/hub/training"
 )
 
-// TestJobWithModules trains a task whose features name modules: it fails with what to do while one is missing, then the artifact carries the code.
+// TestJobWithModules trains a task whose features name modules: it fails with what to do while
+// one is missing, then the artifact carries the code.
 func TestJobWithModules(t *testing.T) {
 	h := open(t, t.TempDir())
 	l := h.Learn(training.Policy{Disabled: true, Trials: 1, Learners: []string{"linear"}, Threads: 1}, rollout.Spec{})

@@ -10,7 +10,8 @@ type Policy struct {
 	MinLabels int64 `yaml:"min_labels"`
 	// DriftEvents is how many drift events since the last training ask for a new one. Default 3.
 	DriftEvents int `yaml:"drift_events"`
-	// MinNewLabels is how many labels must have come since the last training before drift or the schedule may ask. Default 2000.
+	// MinNewLabels is how many labels must have come since the last training before drift or the
+	// schedule may ask. Default 2000.
 	MinNewLabels int64 `yaml:"min_new_labels"`
 	// NewLabels asks for a training by itself. Default 0: never.
 	NewLabels int64 `yaml:"new_labels"`
@@ -18,9 +19,11 @@ type Policy struct {
 	Cooldown time.Duration `yaml:"cooldown"`
 	// Schedule asks for a training after so much event time. Default 0: never.
 	Schedule time.Duration `yaml:"schedule"`
-	// Threshold is the relative rise of the champion's loss over its held-out loss that asks for a training (retraining_threshold). Default 0.15.
+	// Threshold is the relative rise of the champion's loss over its held-out loss that asks for
+	// a training (retraining_threshold). Default 0.15.
 	Threshold float64 `yaml:"retraining_threshold"`
-	// TimeBudget bounds one model selection. Default 60 s. Trials, when set, bounds it by settings tried instead, which makes it reproducible.
+	// TimeBudget bounds one model selection. Default 60 s. Trials, when set, bounds it by
+	// settings tried instead, which makes it reproducible.
 	TimeBudget time.Duration `yaml:"time_budget"`
 	Trials     int           `yaml:"trials"`
 	Threads    int           `yaml:"threads"`
@@ -56,8 +59,9 @@ func (p *Policy) defaults() {
 
 // progressOf is what triggers look at, per task.
 type progressOf struct {
-	labels    int64 // since the hub began to count
-	targets   int64 // readings of the target series; labels travel before readings, and a model needs both
+	labels int64 // since the hub began to count
+	// readings of the target series; labels travel before readings, and a model needs both
+	targets   int64
 	newest    int64 // newest event time of a label, microseconds
 	drifts    int   // since the last training
 	driftFrom map[string]int

@@ -37,7 +37,13 @@ type jobIn struct {
 // Routes adds training to the hub's interface.
 func Routes(s *api.Server, t *Trainer) {
 	op := func(method, path, id, summary string) huma.Operation {
-		return huma.Operation{Method: method, Path: path, OperationID: id, Tags: []string{"training"}, Summary: summary}
+		return huma.Operation{
+			Method:      method,
+			Path:        path,
+			OperationID: id,
+			Tags:        []string{"training"},
+			Summary:     summary,
+		}
 	}
 	api.Register(s, api.Viewer, op("GET", "/v1/jobs", "jobs", "List training jobs, newest first"), func(ctx context.Context, in *jobsIn) (*jobsOut, error) {
 		o := &jobsOut{}
@@ -54,7 +60,11 @@ func Routes(s *api.Server, t *Trainer) {
 		if reason == "" {
 			reason = "command"
 		}
-		row, err := t.Queue(ctx, api.From(ctx).Name, JobSpec{Task: in.Task, Trigger: reason, Force: in.Body.Force})
+		row, err := t.Queue(ctx, api.From(ctx).Name, JobSpec{
+			Task:    in.Task,
+			Trigger: reason,
+			Force:   in.Body.Force,
+		})
 		if err != nil {
 			return nil, err
 		}

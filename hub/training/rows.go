@@ -14,7 +14,8 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Rows replays a device's readings through the task's engine and returns its rows with their truths.
+// Rows replays a device's readings through the task's engine and returns its rows with their
+// truths.
 func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selection.Series, error) {
 	out := selection.Series{Device: device}
 	cfg := t.Engine()
@@ -43,7 +44,8 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 		}
 	}
 	var batch []engine.Reading
-	// All series are read, not only the task's: the mark of a message's beginning may stand on any of them.
+	// All series are read, not only the task's: the mark of a message's beginning may stand on
+	// any of them.
 	for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
 		if err != nil {
 			return out, fmt.Errorf("read the lake: device %q: %w", device, err)
@@ -69,13 +71,24 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 	return out, nil
 }
 
-// Problem builds the learning problem of a task over the devices that have readings. module returns the code of a module that features name.
+// Problem builds the learning problem of a task over the devices that have readings. module
+// returns the code of a module that features name.
 func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string, module func(context.Context, string) ([]byte, error)) (selection.Problem, error) {
 	var err error
 	var modules []string
 	cfg := t.Engine()
-	p := selection.Problem{Task: t.Name, Kind: string(t.Kind), Inputs: cfg.Inputs(), TargetIndex: cfg.Target, TargetName: t.Target.Series, Classes: t.Target.Categories,
-		HorizonUS: cfg.Horizon, Level: t.Interval, BudgetLatency: t.Budget.Latency.Std(), BudgetBytes: int64(t.Budget.Size)}
+	p := selection.Problem{
+		Task:          t.Name,
+		Kind:          string(t.Kind),
+		Inputs:        cfg.Inputs(),
+		TargetIndex:   cfg.Target,
+		TargetName:    t.Target.Series,
+		Classes:       t.Target.Categories,
+		HorizonUS:     cfg.Horizon,
+		Level:         t.Interval,
+		BudgetLatency: t.Budget.Latency.Std(),
+		BudgetBytes:   int64(t.Budget.Size),
+	}
 	if p.OffsetUS, p.Holidays, err = t.Calendar.Read(); err != nil {
 		return p, fmt.Errorf("calendar of task %q: %w", t.Name, err)
 	}

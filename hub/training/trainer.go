@@ -41,7 +41,8 @@ type JobSpec struct {
 	Task    string `json:"task"`
 	Trigger string `json:"trigger"`
 	Lineage string `json:"lineage"`
-	Force   bool   `json:"force,omitempty"` // roll out even an inconclusive challenger, after an explicit command
+	// roll out even an inconclusive challenger, after an explicit command
+	Force bool `json:"force,omitempty"`
 }
 
 // JobResult is what came out, and how far it is while it runs.
@@ -57,11 +58,13 @@ type JobResult struct {
 	Leaderboard []selection.Entry  `json:"leaderboard,omitempty"`
 	Verdict     *selection.Verdict `json:"verdict,omitempty"`
 	Rollout     string             `json:"rollout,omitempty"`
-	Outcome     string             `json:"outcome,omitempty"` // what was done with the challenger and why
-	Seconds     float64            `json:"seconds,omitempty"`
-	Past        *selection.PastRun `json:"past,omitempty"`
-	Labels      int64              `json:"labels,omitempty"` // label count and newest event time when it began
-	Newest      int64              `json:"newest,omitempty"`
+	// what was done with the challenger and why
+	Outcome string             `json:"outcome,omitempty"`
+	Seconds float64            `json:"seconds,omitempty"`
+	Past    *selection.PastRun `json:"past,omitempty"`
+	// label count and newest event time when it began
+	Labels int64 `json:"labels,omitempty"`
+	Newest int64 `json:"newest,omitempty"`
 }
 
 // Trainer owns triggers and the worker. Use New, wire Records to the ingest hook, then Run.
@@ -81,13 +84,26 @@ type Trainer struct {
 	live    map[string]*JobResult // running jobs
 }
 
-// New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are ignored.
+// New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are
+// ignored.
 func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controller, p Policy, template rollout.Spec, log *slog.Logger) *Trainer {
 	p.defaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Trainer{db: db, lake: l, registry: r, rollouts: c, policy: p, rollSpec: template, log: log, wake: make(chan struct{}, 1), tasks: map[string]*progressOf{}, targets: map[string][]string{}, live: map[string]*JobResult{}}
+	return &Trainer{
+		db:       db,
+		lake:     l,
+		registry: r,
+		rollouts: c,
+		policy:   p,
+		rollSpec: template,
+		log:      log,
+		wake:     make(chan struct{}, 1),
+		tasks:    map[string]*progressOf{},
+		targets:  map[string][]string{},
+		live:     map[string]*JobResult{},
+	}
 }
 
 func (t *Trainer) progress(task string) *progressOf {
@@ -143,11 +159,13 @@ func (t *Trainer) Task(text string) {
 	defer t.mu.Unlock()
 	if !slices.Contains(t.targets[task.Target.Series], task.Name) {
 		t.targets[task.Target.Series] = append(t.targets[task.Target.Series], task.Name)
-		t.progress(task.Name).targets = t.progress(task.Name).labels // what came before is counted as if it had come together
+		// what came before is counted as if it had come together
+		t.progress(task.Name).targets = t.progress(task.Name).labels
 	}
 }
 
-// ofModel reports whether a drift was found in the errors of a hub's model: only those ask for another one.
+// ofModel reports whether a drift was found in the errors of a hub's model: only those ask for
+// another one.
 func ofModel(detail string) bool {
 	var d struct {
 		Model string `json:"model"`
@@ -297,7 +315,8 @@ func (t *Trainer) busy(ctx context.Context, task string) (bool, error) {
 	return slices.ContainsFunc(rs, func(r *rollout.Rollout) bool { return !r.State.Final() && r.State != rollout.Paused }), nil
 }
 
-// Queue adds a job. The lineage id runs through everything that follows: data set, artifact, rollout.
+// Queue adds a job. The lineage id runs through everything that follows: data set, artifact,
+// rollout.
 func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (meta.Job, error) {
 	if _, err := t.db.Read().Task(ctx, s.Task); err != nil {
 		return meta.Job{}, fmt.Errorf("task %q: %w", s.Task, err)
@@ -313,7 +332,16 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (meta.Job,
 	if err != nil {
 		return meta.Job{}, err
 	}
-	j := meta.Job{ID: "j-" + hex.EncodeToString(id[:]), Kind: JobKind, Task: s.Task, State: Queued, Spec: string(body), Result: "{}", CreatedBy: actor, CreatedAt: meta.Now()}
+	j := meta.Job{
+		ID:        "j-" + hex.EncodeToString(id[:]),
+		Kind:      JobKind,
+		Task:      s.Task,
+		State:     Queued,
+		Spec:      string(body),
+		Result:    "{}",
+		CreatedBy: actor,
+		CreatedAt: meta.Now(),
+	}
 	err = t.db.Tx(ctx, func(q *meta.Queries) error {
 		if err := q.PutJob(ctx, j); err != nil {
 			return err
@@ -412,10 +440,16 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 		rows += len(problem.Devices[i].Times)
 	}
 	t.note(res, func(r *JobResult) { r.Rows = rows })
-	out, err := selection.Run(ctx, problem, selection.Options{Trials: t.policy.Trials, TimeBudget: t.policy.TimeBudget, Threads: t.policy.Threads, Learners: t.policy.Learners, Prior: prior,
+	out, err := selection.Run(ctx, problem, selection.Options{
+		Trials:     t.policy.Trials,
+		TimeBudget: t.policy.TimeBudget,
+		Threads:    t.policy.Threads,
+		Learners:   t.policy.Learners,
+		Prior:      prior,
 		Progress: func(p selection.Progress) {
 			t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
-		}})
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -426,9 +460,14 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	if err != nil {
 		return err
 	}
-	m, err := t.registry.Register(ctx, out.Bytes, registry.Info{Task: s.Task, Kind: out.Artifact.Manifest.Learner, Metrics: out.Holdout, CreatedBy: j.CreatedBy,
+	m, err := t.registry.Register(ctx, out.Bytes, registry.Info{
+		Task:      s.Task,
+		Kind:      out.Artifact.Manifest.Learner,
+		Metrics:   out.Holdout,
+		CreatedBy: j.CreatedBy,
 		Lineage: map[string]any{"id": s.Lineage, "job": j.ID, "trigger": s.Trigger, "champion": digest, "rows": rows, "devices": devices,
-			"train_from": out.Artifact.Manifest.TrainFrom, "train_to": out.Artifact.Manifest.TrainTo, "verdict": verdict, "leaderboard": out.Leaderboard}})
+			"train_from": out.Artifact.Manifest.TrainFrom, "train_to": out.Artifact.Manifest.TrainTo, "verdict": verdict, "leaderboard": out.Leaderboard},
+	})
 	if err != nil {
 		return err
 	}
@@ -535,7 +574,16 @@ func (t *Trainer) Job(ctx context.Context, id string) (Job, error) {
 }
 
 func (t *Trainer) decode(j meta.Job) Job {
-	out := Job{ID: j.ID, Task: j.Task, State: j.State, Error: j.Error, CreatedBy: j.CreatedBy, CreatedAt: j.CreatedAt, StartedAt: j.StartedAt, FinishedAt: j.FinishedAt}
+	out := Job{
+		ID:         j.ID,
+		Task:       j.Task,
+		State:      j.State,
+		Error:      j.Error,
+		CreatedBy:  j.CreatedBy,
+		CreatedAt:  j.CreatedAt,
+		StartedAt:  j.StartedAt,
+		FinishedAt: j.FinishedAt,
+	}
 	_ = json.Unmarshal([]byte(j.Spec), &out.Spec) // written by this package
 	_ = json.Unmarshal([]byte(j.Result), &out.Result)
 	t.mu.Lock()

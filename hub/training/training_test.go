@@ -79,7 +79,8 @@ func (h *hub) run() (stop func()) {
 	return stop
 }
 
-// device is the sending side of an agent: an engine of its own, and the records it would have stored.
+// device is the sending side of an agent: an engine of its own, and the records it would have
+// stored.
 type device struct {
 	t      *testing.T
 	task   *spec.Task
@@ -144,7 +145,8 @@ func (d *device) feed(n int) {
 			d.message(pm)
 			temp.Flags = wire.FlagLate
 			d.message(temp)
-		case i%50 == 30: // a reading of a series that the task does not use, one from the future, and a conflict
+		case i%50 == 30:
+			// a reading of a series that the task does not use, one from the future, and a conflict
 			d.message(wire.Reading{Series: "door", Time: at, Value: 1}, temp, pm)
 			d.message(wire.Reading{Series: "pm25", Time: at + 1000*hour, Value: 1, Flags: wire.FlagFuture})
 			d.message(wire.Reading{Series: "pm25", Time: at, Value: 1, Flags: wire.FlagConflict})
@@ -230,7 +232,8 @@ func (h *hub) eventually(what string, ok func() bool) {
 	h.t.Fatalf("%s: not within thirty seconds", what)
 }
 
-// TestRows holds that the hub trains on what the device saw: readings through chunks, ingest and lake give the rows that the device's own engine joined.
+// TestRows holds that the hub trains on what the device saw: readings through chunks, ingest and
+// lake give the rows that the device's own engine joined.
 func TestRows(t *testing.T) {
 	h := open(t, t.TempDir())
 	h.run()
@@ -315,7 +318,8 @@ func TestJob(t *testing.T) {
 		t.Errorf("rollout = %+v, %v, want the judged artifact by the template's gates", ro, err)
 	}
 
-	// A second one while the rollout is under way stays in the registry; then the hub dies in the middle of a third.
+	// A second one while the rollout is under way stays in the registry; then the hub dies in the
+	// middle of a third.
 	q, err = l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "next", Trigger: "command", Force: true})
 	if err != nil {
 		t.Fatal(err)

@@ -79,7 +79,13 @@ type Fleet struct {
 type fleetOut struct{ Body Fleet }
 
 func fleetRoute(s *api.Server) {
-	op := huma.Operation{Method: "GET", Path: "/v1/fleet", OperationID: "fleet", Tags: []string{"devices"}, Summary: "Every device and task at a glance"}
+	op := huma.Operation{
+		Method:      "GET",
+		Path:        "/v1/fleet",
+		OperationID: "fleet",
+		Tags:        []string{"devices"},
+		Summary:     "Every device and task at a glance",
+	}
 	api.Register(s, api.Viewer, op, func(ctx context.Context, _ *struct{}) (*fleetOut, error) {
 		f, err := overview(ctx, s.DB.Read())
 		return &fleetOut{f}, err
@@ -92,7 +98,11 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 	devices, err1 := q.Devices(ctx, "", "", 0)
 	documents, err2 := q.AllReported(ctx)
 	tasks, err3 := q.Tasks(ctx)
-	alarms, err4 := q.Events(ctx, meta.EventFilter{Class: 1, Since: f.Time - (24 * time.Hour).Microseconds(), Limit: 1000})
+	alarms, err4 := q.Events(ctx, meta.EventFilter{
+		Class: 1,
+		Since: f.Time - (24 * time.Hour).Microseconds(),
+		Limit: 1000,
+	})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return f, err
 	}
@@ -119,8 +129,20 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 }
 
 func device(d meta.Device, doc meta.Document) (Device, error) {
-	out := Device{Name: d.Name, Site: d.Site, Cohort: d.Cohort, Class: d.Class, Version: d.Version, Connected: d.Connected, SeenAt: d.SeenAt, Suspect: d.Suspect,
-		RevokedAt: d.RevokedAt, Health: "unknown", Reasons: []string{}, Tasks: []DeviceTask{}}
+	out := Device{
+		Name:      d.Name,
+		Site:      d.Site,
+		Cohort:    d.Cohort,
+		Class:     d.Class,
+		Version:   d.Version,
+		Connected: d.Connected,
+		SeenAt:    d.SeenAt,
+		Suspect:   d.Suspect,
+		RevokedAt: d.RevokedAt,
+		Health:    "unknown",
+		Reasons:   []string{},
+		Tasks:     []DeviceTask{},
+	}
 	if doc.Document == "" {
 		return out, nil
 	}
@@ -132,8 +154,18 @@ func device(d meta.Device, doc meta.Document) (Device, error) {
 	out.Reasons = append(out.Reasons, r.Reasons...)
 	for _, name := range sortedKeys(r.Tasks) {
 		t := r.Tasks[name]
-		line := DeviceTask{Task: name, Kind: t.Kind, Champion: t.Champion, Version: t.Version, MAE: t.MAE, Baseline: t.MAEBaseline, Coverage: t.Coverage, Labels: t.Labels,
-			Drifts: t.Drifts, Time: t.Watermark}
+		line := DeviceTask{
+			Task:     name,
+			Kind:     t.Kind,
+			Champion: t.Champion,
+			Version:  t.Version,
+			MAE:      t.MAE,
+			Baseline: t.MAEBaseline,
+			Coverage: t.Coverage,
+			Labels:   t.Labels,
+			Drifts:   t.Drifts,
+			Time:     t.Watermark,
+		}
 		if a := t.Assignment; a != nil {
 			line.Phase, line.Digest, line.Reason = a.Phase, a.Digest, a.Reason
 		}
@@ -149,7 +181,8 @@ func task(ctx context.Context, q *meta.Queries, t meta.Task) (Task, error) {
 		return out, err
 	}
 	out.Devices = len(names)
-	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil { // a newer agent's file may hold what this hub does not know
+	// a newer agent's file may hold what this hub does not know
+	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
 		out.Target, out.Horizon, out.Interval = file.Target.Series, file.Target.Horizon.Std().Seconds(), file.Interval
 		for _, in := range file.Inputs {
 			if in.Series == file.Target.Series {

@@ -19,7 +19,8 @@ import (
 //go:embed all:dist
 var dist embed.FS
 
-// policy lets the page load the hub's own files and nothing else. Styles set by script are not bound by it.
+// policy lets the page load the hub's own files and nothing else. Styles set by script are not
+// bound by it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
 // Built reports whether the UI is in this program, and not only the page that says how to build it.
@@ -42,7 +43,8 @@ func handler(files fs.FS) http.Handler {
 	if _, err := fs.Stat(files, page); err != nil {
 		page = "placeholder.html"
 	}
-	load := sync.OnceValues(func() (map[string]file, error) { return loadAll(files) }) // at the first visit: most hubs are never looked at
+	// at the first visit: most hubs are never looked at
+	load := sync.OnceValues(func() (map[string]file, error) { return loadAll(files) })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", policy)
@@ -114,7 +116,8 @@ func loadAll(files fs.FS) (map[string]file, error) {
 // kinds are the types of what npm builds; the machine's own table of types may say otherwise.
 var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
-// Routes adds the UI and what it needs beyond the rest of the interface. Call it once, before serving.
+// Routes adds the UI and what it needs beyond the rest of the interface. Call it once, before
+// serving.
 func Routes(s *api.Server) {
 	h := Handler()
 	s.Mux().Handle("GET /{$}", h)

@@ -40,7 +40,8 @@ func do(h *server.Hub, method, path, token, body string) *httptest.ResponseRecor
 	return w
 }
 
-// TestRoutes mounts the UI beside everything else: a clash of patterns panics, and the API's own answers must stay as they are.
+// TestRoutes mounts the UI beside everything else: a clash of patterns panics, and the API's own
+// answers must stay as they are.
 func TestRoutes(t *testing.T) {
 	h := open(t)
 	web.Routes(h.API)

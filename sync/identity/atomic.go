@@ -9,7 +9,8 @@ import (
 	"runtime"
 )
 
-// WriteFile replaces a private file by write, sync, rename and sync of the directory: after a power cut the old or the new content is there.
+// WriteFile replaces a private file by write, sync, rename and sync of the directory: after a
+// power cut the old or the new content is there.
 func WriteFile(path string, data []byte) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // mode 0600
 	if err != nil {

@@ -38,7 +38,8 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("hub refused (HTTP %d): %s", e.Status, e.Message)
 }
 
-// Identity is an enrolled device: its key, its name and its current credential. Safe for concurrent use.
+// Identity is an enrolled device: its key, its name and its current credential. Safe for
+// concurrent use.
 type Identity struct {
 	dir  string
 	key  *Key
@@ -71,8 +72,10 @@ func (o *Options) defaults() {
 	}
 }
 
-// Enroll binds the directory's key (made when there is none) to the device that the one-time token was made for, and stores the answer. An answer
-// that does not arrive is asked for again with the same key until ctx ends; the hub treats that as one enrolment. A refusal is a *RefusedError.
+// Enroll binds the directory's key (made when there is none) to the device that the one-time
+// token was made for, and stores the answer. An answer that does not arrive is asked for again
+// with the same key until ctx ends; the hub treats that as one enrolment. A refusal is a
+// *RefusedError.
 func Enroll(ctx context.Context, dir, hub, token string, opts Options) (*Identity, error) {
 	opts.defaults()
 	if u, err := url.Parse(hub); err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
@@ -83,7 +86,13 @@ func Enroll(ctx context.Context, dir, hub, token string, opts Options) (*Identit
 		return nil, err
 	}
 	id := &Identity{dir: dir, key: key, http: opts.HTTP, cur: credential{Hub: strings.TrimRight(hub, "/")}}
-	req := EnrollRequest{Token: token, PublicKey: key.Public(), Fingerprint: Fingerprint(), Class: runtime.GOOS + "/" + runtime.GOARCH, Version: opts.Version}
+	req := EnrollRequest{
+		Token:       token,
+		PublicKey:   key.Public(),
+		Fingerprint: Fingerprint(),
+		Class:       runtime.GOOS + "/" + runtime.GOARCH,
+		Version:     opts.Version,
+	}
 	if err := retry(ctx, opts.Log, func() error { return id.post(ctx, PathEnroll, req, &id.cur.EnrollReply) }); err != nil {
 		return nil, fmt.Errorf("enrol at %s: %w", hub, err)
 	}
@@ -202,7 +211,8 @@ func jwtTimes(jwt string) (issued, expires time.Time, ok bool) {
 	return time.Unix(claims.Iat, 0), time.Unix(claims.Exp, 0), true
 }
 
-// Options returns what a NATS connection of this device needs: its credential, read again at every connection, and its private inbox.
+// Options returns what a NATS connection of this device needs: its credential, read again at
+// every connection, and its private inbox.
 func (id *Identity) Options() []nats.Option {
 	return []nats.Option{
 		nats.UserJWT(func() (string, error) { return id.get().JWT, nil }, id.key.Sign),
@@ -219,7 +229,8 @@ func (id *Identity) Authorize(r *http.Request) {
 	}
 }
 
-// Renew gets the next credential by signing a nonce with the device's key, and stores it before it is used.
+// Renew gets the next credential by signing a nonce with the device's key, and stores it before
+// it is used.
 func (id *Identity) Renew(ctx context.Context) error {
 	cur := id.get()
 	var nonce NonceReply
@@ -231,7 +242,12 @@ func (id *Identity) Renew(ctx context.Context) error {
 		return fmt.Errorf("renew credential: %w", err)
 	}
 	var reply RenewReply
-	if err := id.post(ctx, PathRenew, RenewRequest{Device: cur.Device, Nonce: nonce.Nonce, Join: cur.Join, Signature: sig}, &reply); err != nil {
+	if err := id.post(ctx, PathRenew, RenewRequest{
+		Device:    cur.Device,
+		Nonce:     nonce.Nonce,
+		Join:      cur.Join,
+		Signature: sig,
+	}, &reply); err != nil {
 		return fmt.Errorf("renew credential: %w", err)
 	}
 	if reply.JWT == "" {
@@ -244,8 +260,8 @@ func (id *Identity) Renew(ctx context.Context) error {
 	return id.store(cur)
 }
 
-// Run renews the credential when two thirds of its time are over, and goes on trying when that fails, until ctx ends. An expired credential
-// does not stop it: the key is what the hub knows.
+// Run renews the credential when two thirds of its time are over, and goes on trying when that
+// fails, until ctx ends. An expired credential does not stop it: the key is what the hub knows.
 func (id *Identity) Run(ctx context.Context, log *slog.Logger) error {
 	failed := 0
 	for {

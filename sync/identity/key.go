@@ -26,7 +26,8 @@ const (
 // Key is a device's own key pair. The seed never leaves the device.
 type Key struct{ pair nkeys.KeyPair }
 
-// LoadKey reads the key of an identity directory. The error wraps fs.ErrNotExist when there is none yet.
+// LoadKey reads the key of an identity directory. The error wraps fs.ErrNotExist when there is
+// none yet.
 func LoadKey(dir string) (*Key, error) {
 	path := filepath.Join(dir, keyFile)
 	if err := checkPrivate(path); err != nil {
@@ -47,8 +48,9 @@ func LoadKey(dir string) (*Key, error) {
 	return &Key{pair}, nil
 }
 
-// LoadOrCreateKey returns the key of an identity directory and makes directory and key (mode 0600) when there is none. A key is on disk before it is
-// returned, so that an enrolment that was answered and not heard can be repeated with the same key.
+// LoadOrCreateKey returns the key of an identity directory and makes directory and key (mode 0600)
+// when there is none. A key is on disk before it is returned, so that an enrolment that was
+// answered and not heard can be repeated with the same key.
 func LoadOrCreateKey(dir string) (*Key, error) {
 	k, err := LoadKey(dir)
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -88,8 +90,9 @@ func RenewText(device, nonce string, join uint64) []byte {
 	return []byte("skerry-renew\n" + device + "\n" + nonce + "\n" + strconv.FormatUint(join, 10))
 }
 
-// Fingerprint is a SHA-256 over facts of the host that stay over restarts: machine id, board serial and product, and the hardware addresses of its network
-// cards. Two devices with one key and different fingerprints are a clone. The facts themselves do not leave the device.
+// Fingerprint is a SHA-256 over facts of the host that stay over restarts: machine id, board
+// serial and product, and the hardware addresses of its network cards. Two devices with one key
+// and different fingerprints are a clone. The facts themselves do not leave the device.
 func Fingerprint() string {
 	facts := []string{"skerry-fingerprint-1", runtime.GOOS, runtime.GOARCH}
 	for _, path := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id", "/sys/class/dmi/id/product_uuid", "/sys/class/dmi/id/board_serial",
@@ -101,7 +104,8 @@ func Fingerprint() string {
 	if cards, err := net.Interfaces(); err == nil {
 		var macs []string
 		for _, c := range cards {
-			// A locally administered address may be new at every start (virtual and randomised interfaces).
+			// A locally administered address may be new at every start (virtual and randomised
+			// interfaces).
 			if len(c.HardwareAddr) == 6 && c.HardwareAddr[0]&2 == 0 && c.Flags&net.FlagLoopback == 0 {
 				macs = append(macs, c.HardwareAddr.String())
 			}

@@ -1,7 +1,8 @@
 package identity
 
-// Paths of the enrolment API at the hub. The artifact path takes a digest and answers range requests with a device
-// bearer token (the user JWT plus a signed nonce is not needed: artifacts are signed and carry no secrets beyond the device's own tasks).
+// Paths of the enrolment API at the hub. The artifact path takes a digest and answers range
+// requests with a device bearer token (the user JWT plus a signed nonce is not needed: artifacts
+// are signed and carry no secrets beyond the device's own tasks).
 const (
 	PathEnroll   = "/v1/enroll"
 	PathNonce    = "/v1/enroll/nonce"
@@ -19,7 +20,8 @@ type EnrollRequest struct {
 	Version     string `json:"version"`
 }
 
-// EnrollReply is everything an agent needs to connect. It holds no secret that belongs to anybody else.
+// EnrollReply is everything an agent needs to connect. It holds no secret that belongs to anybody
+// else.
 type EnrollReply struct {
 	Device    string   `json:"device"`
 	Site      string   `json:"site"`
@@ -38,10 +40,11 @@ type NonceReply struct {
 
 // RenewRequest proves possession of the bound key.
 type RenewRequest struct {
-	Device    string `json:"device"`
-	Nonce     string `json:"nonce"`
-	Join      uint64 `json:"join"`
-	Signature []byte `json:"signature"` // Ed25519 over "skerry-renew\n" + device + "\n" + nonce + "\n" + decimal join
+	Device string `json:"device"`
+	Nonce  string `json:"nonce"`
+	Join   uint64 `json:"join"`
+	// Ed25519 over "skerry-renew\n" + device + "\n" + nonce + "\n" + decimal join
+	Signature []byte `json:"signature"`
 }
 
 // RenewReply carries the next credential.

@@ -1,8 +1,9 @@
 // Package link connects a device's outbox with the hub over NATS.
 //
-// It keeps one connection, says hello on every connect, learns what the hub has applied, and then sends chunks: the live lane first, backfill within a byte rate beside it.
-// A JetStream acknowledgement moves the send cursor only; chunks are released by the hub's applied messages. Desired state is read once after the hello and
-// then arrives as a push.
+// It keeps one connection, says hello on every connect, learns what the hub has applied, and then
+// sends chunks: the live lane first, backfill within a byte rate beside it. A JetStream
+// acknowledgement moves the send cursor only; chunks are released by the hub's applied messages.
+// Desired state is read once after the hello and then arrives as a push.
 package link
 
 import (
@@ -28,7 +29,8 @@ import (
 // Options of a link. Device, Site and NATS are required.
 type Options struct {
 	Device, Site string
-	// NATS returns the server addresses and the credentials; it is asked at every attempt to connect.
+	// NATS returns the server addresses and the credentials; it is asked at every attempt to
+	// connect.
 	NATS func() (urls []string, opts []nats.Option, err error)
 	// Hello fills in what the device says of itself; Device and Runs are set by the link.
 	Hello func() wire.Hello
@@ -38,7 +40,8 @@ type Options struct {
 	Greeted func(wire.Applied)
 	// Status is called when the link comes up or goes down.
 	Status func(up bool)
-	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held back for it.
+	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held
+	// back for it.
 	BackfillBytes int
 	// InFlight bounds the unacknowledged chunks per lane. Default 16.
 	InFlight int
@@ -89,7 +92,8 @@ func (l *Link) Up() bool { return l.up.Load() }
 // Suspect reports whether the hub holds this device for a clone.
 func (l *Link) Suspect() bool { return l.suspect.Load() }
 
-// Sent counts chunks the broker acknowledged, Rewound those that had to be sent again because nobody applied them.
+// Sent counts chunks the broker acknowledged, Rewound those that had to be sent again because
+// nobody applied them.
 func (l *Link) Sent() (sent, rewound int64) { return l.sent.Load(), l.rewound.Load() }
 
 // LastError returns why the link is down, "" when it is up or was never tried.
@@ -120,7 +124,8 @@ func (l *Link) PublishState(doc []byte) {
 	}
 }
 
-// Run connects and works until ctx ends. It reconnects by itself with growing, jittered pauses; an unreachable hub is not an error.
+// Run connects and works until ctx ends. It reconnects by itself with growing, jittered pauses;
+// an unreachable hub is not an error.
 func (l *Link) Run(ctx context.Context) error {
 	pause := 200 * time.Millisecond
 	warned := false
@@ -168,7 +173,8 @@ func (l *Link) session(ctx context.Context) (up time.Duration, err error) {
 	for _, f := range append([]nats.Option{
 		nats.Name("skerry-agent " + l.opts.Device),
 		nats.CustomInboxPrefix(wire.InboxPrefix(l.opts.Device)),
-		nats.NoReconnect(), // every connection starts with a hello, so it is this loop that reconnects
+		// every connection starts with a hello, so it is this loop that reconnects
+		nats.NoReconnect(),
 		nats.Timeout(5 * time.Second),
 		nats.PingInterval(5 * time.Second),
 		nats.MaxPingsOutstanding(2),
@@ -354,7 +360,8 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	}
 }
 
-// send empties one lane whenever it is woken. It returns an error when the broker refuses everything, so that the session ends and begins anew.
+// send empties one lane whenever it is woken. It returns an error when the broker refuses
+// everything, so that the session ends and begins anew.
 func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lane, wake <-chan struct{}) error {
 	slots := make(chan struct{}, l.opts.InFlight)
 	var failures atomic.Int64
@@ -400,7 +407,8 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lan
 				l.sent.Add(1)
 				l.box.Sent(ref)
 			})
-			if failures.Load() > 0 { // the stream is full or the hub is overloaded: pause instead of spinning
+			// the stream is full or the hub is overloaded: pause instead of spinning
+			if failures.Load() > 0 {
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Second):
@@ -418,7 +426,8 @@ func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lan
 	}
 }
 
-// pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at once would stand in the way of live data on a narrow link.
+// pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at
+// once would stand in the way of live data on a narrow link.
 func (l *Link) pace(ctx context.Context, n int) error {
 	for burst := l.limiter.Burst(); n > 0; n -= burst {
 		if err := l.limiter.WaitN(ctx, min(n, burst)); err != nil {

@@ -18,7 +18,8 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// fakeHub is a real NATS server with the hub's streams and a ledger in memory. It applies what arrives unless it is told to lose it.
+// fakeHub is a real NATS server with the hub's streams and a ledger in memory. It applies what
+// arrives unless it is told to lose it.
 type fakeHub struct {
 	srv    *server.Server
 	nc     *nats.Conn
@@ -191,7 +192,8 @@ func TestSendApplyRelease(t *testing.T) {
 	if off := d.link.ClockOffset(); off > time.Second || off < -time.Second {
 		t.Errorf("clock offset %v on one machine", off)
 	}
-	eventually(t, "three chunks acknowledged", func() bool { sent, _ := d.link.Sent(); return sent >= 3 }) // the hub may apply before the broker answers
+	// the hub may apply before the broker answers
+	eventually(t, "three chunks acknowledged", func() bool { sent, _ := d.link.Sent(); return sent >= 3 })
 	doc := []byte(`{"device":"dev"}`)
 	d.link.PublishState([]byte(`{"old":1}`))
 	d.link.PublishState(doc)
@@ -205,7 +207,8 @@ func TestSendApplyRelease(t *testing.T) {
 	})
 }
 
-// TestTakenIsNotApplied lets the broker acknowledge chunks that nobody applies: they must come again.
+// TestTakenIsNotApplied lets the broker acknowledge chunks that nobody applies: they must come
+// again.
 func TestTakenIsNotApplied(t *testing.T) {
 	h := startHub(t, t.TempDir(), -1)
 	defer h.stop()

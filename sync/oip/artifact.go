@@ -9,9 +9,10 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// FromArtifact serves an artifact. The request carries rows in event-time order: tensor "rows" of FP64 [n, inputs], missing = null, and "time" of INT64 [n], microseconds. The
-// answer has one value per row in "prediction" (in the target's unit), "lower" and "upper"; each row is predicted from itself and the rows before it, as on a
-// device that has seen nothing else.
+// FromArtifact serves an artifact. The request carries rows in event-time order: tensor "rows" of
+// FP64 [n, inputs], missing = null, and "time" of INT64 [n], microseconds. The answer has one
+// value per row in "prediction" (in the target's unit), "lower" and "upper"; each row is
+// predicted from itself and the rows before it, as on a device that has seen nothing else.
 func FromArtifact(name, version string, a *artifact.Artifact) Model {
 	return &artifactModel{name: name, version: version, a: a}
 }
@@ -65,7 +66,12 @@ func (m *artifactModel) Infer(ctx context.Context, r *InferRequest) (*InferRespo
 	resp := &InferResponse{ModelName: m.name, ModelVersion: m.version, ID: r.ID}
 	for k, name := range []string{"prediction", "lower", "upper"} {
 		if len(r.Outputs) == 0 || wants(r.Outputs, name) {
-			resp.Outputs = append(resp.Outputs, Tensor{Name: name, Datatype: "FP64", Shape: []int64{int64(n)}, Floats: out[k]})
+			resp.Outputs = append(resp.Outputs, Tensor{
+				Name:     name,
+				Datatype: "FP64",
+				Shape:    []int64{int64(n)},
+				Floats:   out[k],
+			})
 		}
 	}
 	return resp, nil

@@ -10,8 +10,9 @@ import (
 	"net/http"
 )
 
-// Model answers inference requests. Infer gets a request whose tensors have been checked for themselves; whether names, types and shapes are the model's is
-// the model's to check. An error that wraps ErrInput is the caller's fault. It may be called concurrently.
+// Model answers inference requests. Infer gets a request whose tensors have been checked for
+// themselves; whether names, types and shapes are the model's is the model's to check. An error
+// that wraps ErrInput is the caller's fault. It may be called concurrently.
 type Model interface {
 	Metadata() ModelMetadata
 	Infer(ctx context.Context, r *InferRequest) (*InferResponse, error)
@@ -132,7 +133,11 @@ func (s *Server) Register(mux *http.ServeMux) {
 }
 
 func (s *Server) server(w http.ResponseWriter, _ *http.Request) {
-	reply(w, http.StatusOK, ServerMetadata{Name: s.opts.Name, Version: s.opts.Version, Extensions: []string{}})
+	reply(w, http.StatusOK, ServerMetadata{
+		Name:       s.opts.Name,
+		Version:    s.opts.Version,
+		Extensions: []string{},
+	})
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {

@@ -9,8 +9,9 @@ import (
 	"strconv"
 )
 
-// Tensor is an n-dimensional array in row-major order. After a request has been checked, Floats holds the values of every datatype but BYTES, and
-// Strings those of BYTES. INT64 and UINT64 beyond ±2⁵³ are refused rather than rounded. A null is NaN, for floating-point tensors only.
+// Tensor is an n-dimensional array in row-major order. After a request has been checked, Floats
+// holds the values of every datatype but BYTES, and Strings those of BYTES. INT64 and UINT64
+// beyond ±2⁵³ are refused rather than rounded. A null is NaN, for floating-point tensors only.
 type Tensor struct {
 	Name       string
 	Datatype   string

@@ -1,12 +1,18 @@
-// Package outbox keeps what a device has to tell the hub until the hub has it, in buckets of a bbolt database that belongs to the caller.
+// Package outbox keeps what a device has to tell the hub until the hub has it, in buckets of a
+// bbolt database that belongs to the caller.
 //
-// Records enter in the caller's transaction ([Outbox.Append]), get their sequence numbers there and become visible after its commit ([Outbox.Committed]). They are
-// stored as chunks (package wire). A sender takes chunks by lane: live ones were made since the link came up, backfill ones before. A
-// broker's acknowledgement only moves the send cursor ([Outbox.Sent]); only what the hub says it has applied ([Outbox.Applied]) is released.
-// Released chunks stay as a tail up to a cap, so that a hub restored from a backup can ask again ([Outbox.Hello] and Applied re-open them).
+// Records enter in the caller's transaction ([Outbox.Append]), get their sequence numbers there
+// and become visible after its commit ([Outbox.Committed]). They are stored as chunks (package
+// wire). A sender takes chunks by lane: live ones were made since the link came up, backfill ones
+// before. A broker's acknowledgement only moves the send cursor ([Outbox.Sent]); only what the
+// hub says it has applied ([Outbox.Applied]) is released. Released chunks stay as a tail up to a
+// cap, so that a hub restored from a backup can ask again ([Outbox.Hello] and Applied re-open
+// them).
 //
-// The store is bounded. Over its cap the tail goes first, then the least important class, oldest first; every dropped range leaves a gap record that aggregates what
-// was dropped. An applied range is never declared a gap.
+// The store is bounded. Over its cap the tail goes first, then the least important class, oldest
+// first; every dropped range leaves a gap record that aggregates what was dropped. An applied
+// range is never declared a gap.
 //
-// An Outbox is safe for concurrent use, except that Append, Sweep and their transactions belong to one goroutine.
+// An Outbox is safe for concurrent use, except that Append, Sweep and their transactions belong
+// to one goroutine.
 package outbox

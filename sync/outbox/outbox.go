@@ -23,7 +23,8 @@ type Options struct {
 	MaxBytes int64
 	// TailBytes bounds the released chunks kept for a restored hub. Default an eighth of MaxBytes.
 	TailBytes int64
-	// Resend is how long a sent chunk may stay unapplied before the send cursor rewinds. Default 60 s.
+	// Resend is how long a sent chunk may stay unapplied before the send cursor rewinds. Default
+	// 60 s.
 	Resend time.Duration
 	// BootID, StartedAt (microseconds) and ClockOK describe the process start for the run chain.
 	BootID    string
@@ -104,7 +105,8 @@ type sample struct {
 	bytes int64
 }
 
-// Open reads what earlier runs left in db and stores the start of a new run, in a transaction of its own.
+// Open reads what earlier runs left in db and stores the start of a new run, in a transaction of
+// its own.
 func Open(db *bbolt.DB, opts Options) (*Outbox, error) {
 	if opts.MaxBytes == 0 {
 		opts.MaxBytes = 256 << 20
@@ -158,7 +160,8 @@ func (o *Outbox) begin(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
-	for i, s := range o.runs { // a run without chunks is of no more use, except as the link to the next
+	// a run without chunks is of no more use, except as the link to the next
+	for i, s := range o.runs {
 		if i < len(o.runs)-1 && s.empty() {
 			if err := runs.Delete(key(s.ordinal)); err != nil {
 				return err
@@ -173,7 +176,15 @@ func (o *Outbox) begin(tx *bbolt.Tx) error {
 	n := len(o.runs)
 	o.runs = slices.DeleteFunc(o.runs, func(s *runState) bool { return s.empty() && s != o.runs[n-1] })
 
-	s := &runState{ordinal: next, runRecord: runRecord{Prev: prev, BootID: o.opts.BootID, StartedAt: o.opts.StartedAt, ClockOK: o.opts.ClockOK}}
+	s := &runState{
+		ordinal: next,
+		runRecord: runRecord{
+			Prev:      prev,
+			BootID:    o.opts.BootID,
+			StartedAt: o.opts.StartedAt,
+			ClockOK:   o.opts.ClockOK,
+		},
+	}
 	if _, err := rand.Read(s.Run[:]); err != nil {
 		return err
 	}
@@ -254,8 +265,9 @@ type Added struct {
 	totals  [8]uint64
 }
 
-// Append stores the records as chunks of the current run and makes room for them if need be. It must be followed by Committed after the transaction has been
-// committed; if it was rolled back, nothing has happened.
+// Append stores the records as chunks of the current run and makes room for them if need be. It
+// must be followed by Committed after the transaction has been committed; if it was rolled back,
+// nothing has happened.
 func (o *Outbox) Append(tx *bbolt.Tx, b *Batch) (*Added, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -429,8 +441,9 @@ func (o *Outbox) delete(tx *bbolt.Tx, e *entry) error {
 	return b.Delete(key(e.Range.From))
 }
 
-// makeRoom drops chunks until the store fits its cap: the tail first, then class by class from the least important, oldest first. Every dropped range is
-// replaced by a gap record in the same transaction.
+// makeRoom drops chunks until the store fits its cap: the tail first, then class by class from
+// the least important, oldest first. Every dropped range is replaced by a gap record in the same
+// transaction.
 func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 	size := o.bytes
 	for _, e := range a.entries {
@@ -517,7 +530,14 @@ func (o *Outbox) dropInto(tx *bbolt.Tx, gaps map[string]*gapBuild, e *entry, rea
 		merge(last.Series, series)
 		return nil
 	}
-	g.gaps = append(g.gaps, wire.Gap{Run: e.Run, Class: e.Class, From: e.Range.From, To: e.Range.To, Reason: reason, Series: series})
+	g.gaps = append(g.gaps, wire.Gap{
+		Run:    e.Run,
+		Class:  e.Class,
+		From:   e.Range.From,
+		To:     e.Range.To,
+		Reason: reason,
+		Series: series,
+	})
 	return nil
 }
 
@@ -534,7 +554,11 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 			if err != nil {
 				return err
 			}
-			b.Events = append(b.Events, wire.Event{Time: o.now().UnixMicro(), Kind: wire.GapKind, Detail: string(detail)})
+			b.Events = append(b.Events, wire.Event{
+				Time:   o.now().UnixMicro(),
+				Kind:   wire.GapKind,
+				Detail: string(detail),
+			})
 		}
 	}
 	return o.appendClass(tx, a, wire.ClassEvent, &b)
@@ -549,7 +573,14 @@ func aggregate(rs []wire.Reading) map[string]wire.GapSeries {
 		if r.Value != r.Value {
 			continue
 		}
-		merge(m, map[string]wire.GapSeries{r.Series: {Count: 1, FromTime: r.Time, ToTime: r.Time, Min: r.Value, Max: r.Value, Mean: r.Value}})
+		merge(m, map[string]wire.GapSeries{r.Series: {
+			Count:    1,
+			FromTime: r.Time,
+			ToTime:   r.Time,
+			Min:      r.Value,
+			Max:      r.Value,
+			Mean:     r.Value,
+		}})
 	}
 	return m
 }
@@ -570,7 +601,8 @@ func merge(into, from map[string]wire.GapSeries) {
 	}
 }
 
-// ErrGone says that a chunk is no longer stored: it was applied and swept, or dropped for a gap record.
+// ErrGone says that a chunk is no longer stored: it was applied and swept, or dropped for a gap
+// record.
 var ErrGone = errors.New("chunk is no longer in the outbox")
 
 // Read returns a chunk's bytes.

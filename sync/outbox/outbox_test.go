@@ -15,7 +15,8 @@ import (
 
 func openDB(t *testing.T) *bbolt.DB {
 	t.Helper()
-	db, err := bbolt.Open(filepath.Join(t.TempDir(), "o.db"), 0o600, &bbolt.Options{NoSync: true, Timeout: time.Second}) // the tests crash by forgetting, not by power loss
+	// the tests crash by forgetting, not by power loss
+	db, err := bbolt.Open(filepath.Join(t.TempDir(), "o.db"), 0o600, &bbolt.Options{NoSync: true, Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +206,9 @@ func TestHoles(t *testing.T) {
 	}
 }
 
-// TestCapDropsWithGapRecords fills the outbox far beyond its cap and checks the ledger: every record is stored or in a declared gap, alarms stay, and
-// the aggregates of the gaps are those of the dropped values.
+// TestCapDropsWithGapRecords fills the outbox far beyond its cap and checks the ledger: every
+// record is stored or in a declared gap, alarms stay, and the aggregates of the gaps are those of
+// the dropped values.
 func TestCapDropsWithGapRecords(t *testing.T) {
 	db := openDB(t)
 	o := open(t, db, Options{MaxBytes: 60_000})
@@ -313,8 +315,9 @@ func TestSetAgainstBits(t *testing.T) {
 	}
 }
 
-// FuzzSimulate runs a device and a hub through random stores, losses, repeats, crashes and restores of the hub, then lets them drain: every record that was stored is
-// applied exactly once or lies in a declared gap.
+// FuzzSimulate runs a device and a hub through random stores, losses, repeats, crashes and
+// restores of the hub, then lets them drain: every record that was stored is applied exactly once
+// or lies in a declared gap.
 func FuzzSimulate(f *testing.F) {
 	for seed := range uint64(20) {
 		f.Add(seed)

@@ -30,8 +30,10 @@ func CheckTx(tx *bbolt.Tx) error {
 	})
 }
 
-// Rescue stores in an empty database what was found of a damaged outbox: values of which some may be chunks or the records of runs. Others are left out, and so are chunks that
-// overlap one that came before. Every run of which a chunk was found gets a record, so that Open finds the chunks. It returns the number of chunks stored.
+// Rescue stores in an empty database what was found of a damaged outbox: values of which some may
+// be chunks or the records of runs. Others are left out, and so are chunks that overlap one that
+// came before. Every run of which a chunk was found gets a record, so that Open finds the chunks.
+// It returns the number of chunks stored.
 func Rescue(tx *bbolt.Tx, values [][]byte) (chunks int, err error) {
 	known := map[wire.Run]runRecord{}
 	type set struct {

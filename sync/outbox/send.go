@@ -8,8 +8,9 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Online says that the link is up (true, after the hello was answered) or down. What is stored while it is up travels in the live lane; when it goes down everything
-// not yet applied becomes backfill and will be sent again.
+// Online says that the link is up (true, after the hello was answered) or down. What is stored
+// while it is up travels in the live lane; when it goes down everything not yet applied becomes
+// backfill and will be sent again.
 func (o *Outbox) Online(up bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -30,8 +31,9 @@ func (o *Outbox) each(f func(*entry)) {
 	}
 }
 
-// Next returns the next chunk of the lane to send and marks it as in flight; call Sent or Failed with it. In the live lane the oldest of the most important class comes
-// first, in backfill the newest of the most important class, so that what matters now arrives first.
+// Next returns the next chunk of the lane to send and marks it as in flight; call Sent or Failed
+// with it. In the live lane the oldest of the most important class comes first, in backfill the
+// newest of the most important class, so that what matters now arrives first.
 func (o *Outbox) Next(l Lane) (Ref, bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,7 +92,8 @@ func (o *Outbox) find(r Ref) *entry {
 	return nil
 }
 
-// Rewind puts chunks back that were sent longer than Options.Resend ago and never applied, and returns how many.
+// Rewind puts chunks back that were sent longer than Options.Resend ago and never applied, and
+// returns how many.
 func (o *Outbox) Rewind() (n int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -107,8 +110,8 @@ func (o *Outbox) Rewind() (n int) {
 	return n
 }
 
-// Applied takes what the hub says it has. For the runs and classes named it replaces what was known: a chunk that is in the tail here and missing there is pending
-// again.
+// Applied takes what the hub says it has. For the runs and classes named it replaces what was
+// known: a chunk that is in the tail here and missing there is pending again.
 func (o *Outbox) Applied(a wire.Applied) (released int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -151,7 +154,14 @@ func (o *Outbox) Chain() []wire.RunInfo {
 	defer o.mu.Unlock()
 	var out []wire.RunInfo
 	for _, s := range o.runs {
-		info := wire.RunInfo{Run: s.Run, Prev: s.Prev, BootID: s.BootID, StartedAt: s.StartedAt, ClockOK: s.ClockOK, Last: map[wire.Class]uint64{}}
+		info := wire.RunInfo{
+			Run:       s.Run,
+			Prev:      s.Prev,
+			BootID:    s.BootID,
+			StartedAt: s.StartedAt,
+			ClockOK:   s.ClockOK,
+			Last:      map[wire.Class]uint64{},
+		}
 		for _, c := range wire.Classes {
 			if s.last[c] > 0 {
 				info.Last[c] = s.last[c]
@@ -167,17 +177,26 @@ type Stats struct {
 	PendingRecords, PendingBytes int64
 	TailBytes                    int64
 	CapBytes                     int64
-	Dropped                      int64                 // records dropped under pressure since Open
-	BytesPerDay                  float64               // recent growth
-	OfflineDays                  float64               // how long the device can stay offline at this rate; -1 when unknown
-	Stored                       map[wire.Class]uint64 // records ever stored on this device, over all runs
+	Dropped                      int64   // records dropped under pressure since Open
+	BytesPerDay                  float64 // recent growth
+	// how long the device can stay offline at this rate; -1 when unknown
+	OfflineDays float64
+	// records ever stored on this device, over all runs
+	Stored map[wire.Class]uint64
 }
 
 // Stats returns the queue's numbers.
 func (o *Outbox) Stats() Stats {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	s := Stats{PendingRecords: o.pending, PendingBytes: o.bytes - o.tail, TailBytes: o.tail, CapBytes: o.opts.MaxBytes, Dropped: o.dropped, OfflineDays: -1}
+	s := Stats{
+		PendingRecords: o.pending,
+		PendingBytes:   o.bytes - o.tail,
+		TailBytes:      o.tail,
+		CapBytes:       o.opts.MaxBytes,
+		Dropped:        o.dropped,
+		OfflineDays:    -1,
+	}
 	s.Stored = map[wire.Class]uint64{}
 	for _, c := range wire.Classes {
 		s.Stored[c] = o.totals[c]
@@ -210,8 +229,8 @@ func (o *Outbox) rate(bytes int64) {
 	o.added = append(o.added, sample{at, total})
 }
 
-// Shrink lowers the cap to a fraction of what is stored now, so that the next Append makes room: the disk is full although the cap is not reached. The configured cap
-// returns with Restore.
+// Shrink lowers the cap to a fraction of what is stored now, so that the next Append makes room:
+// the disk is full although the cap is not reached. The configured cap returns with Restore.
 func (o *Outbox) Shrink(fraction float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -230,7 +249,8 @@ func (o *Outbox) Restore() {
 	}
 }
 
-// Holes lists what can never arrive of earlier runs, given what the hub has applied: sequence numbers below the last one known that are neither stored here nor applied there. They exist
+// Holes lists what can never arrive of earlier runs, given what the hub has applied: sequence
+// numbers below the last one known that are neither stored here nor applied there. They exist
 // only after damage to the store. The caller declares them as gaps.
 func (o *Outbox) Holes(a wire.Applied) []wire.Gap {
 	o.mu.Lock()
@@ -259,7 +279,13 @@ func (o *Outbox) Holes(a wire.Applied) []wire.Gap {
 			next := uint64(1)
 			for _, r := range have {
 				if r.From > next {
-					out = append(out, wire.Gap{Run: s.Run, Class: c, From: next, To: r.From - 1, Reason: "damage"})
+					out = append(out, wire.Gap{
+						Run:    s.Run,
+						Class:  c,
+						From:   next,
+						To:     r.From - 1,
+						Reason: "damage",
+					})
 				}
 				next = r.To + 1
 			}

@@ -11,8 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Decoder fills structs from YAML nodes strictly and collects every problem: unknown keys (with a suggestion), duplicate keys and
-// values of the wrong type. The configuration package uses it too, so that every file people write is read by one rule.
+// Decoder fills structs from YAML nodes strictly and collects every problem: unknown keys (with a
+// suggestion), duplicate keys and values of the wrong type. The configuration package uses it
+// too, so that every file people write is read by one rule.
 type Decoder struct{ errs []error }
 
 // NewDecoder returns a decoder without problems.
@@ -52,7 +53,11 @@ func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 			at = path + "." + k.Value
 		}
 		if line, dup := seen[k.Value]; dup {
-			d.Add(&Error{Path: at, Line: k.Line, Msg: fmt.Sprintf("duplicate key, first on line %d: remove one", line)})
+			d.Add(&Error{
+				Path: at,
+				Line: k.Line,
+				Msg:  fmt.Sprintf("duplicate key, first on line %d: remove one", line),
+			})
 			continue
 		}
 		seen[k.Value] = k.Line
@@ -93,7 +98,11 @@ func (d *Decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			return
 		}
 		if v.Kind() == reflect.Array && len(n.Content) != v.Len() {
-			d.Add(&Error{Path: path, Line: n.Line, Msg: fmt.Sprintf("must have %d elements, has %d", v.Len(), len(n.Content))})
+			d.Add(&Error{
+				Path: path,
+				Line: n.Line,
+				Msg:  fmt.Sprintf("must have %d elements, has %d", v.Len(), len(n.Content)),
+			})
 			return
 		}
 		if v.Kind() == reflect.Slice {
@@ -137,7 +146,8 @@ func kindName(k reflect.Kind) string {
 	}
 }
 
-// Suggest ends a message about an unknown key: with the known one that is spelled most like it, else with all of them.
+// Suggest ends a message about an unknown key: with the known one that is spelled most like it,
+// else with all of them.
 func Suggest(key string, known []string) string {
 	best, dist := "", len(key)/2+1
 	for _, k := range known {

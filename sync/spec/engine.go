@@ -6,12 +6,24 @@ import (
 	"skerry.dev/compute/engine"
 )
 
-// Engine returns the engine configuration of the task. Agent, replay and hub use the same one, so that a row means the same everywhere.
+// Engine returns the engine configuration of the task. Agent, replay and hub use the same one, so
+// that a row means the same everywhere.
 func (t *Task) Engine() engine.Config {
 	c := engine.Config{
-		Task: t.Name, Target: -1, Horizon: t.Target.Horizon.Micros(), Tolerance: t.Target.Tolerance.Micros(), On: -1, Every: t.Rows.Every.Micros(),
-		MaxAge: t.Rows.MaxAge.Micros(), Lateness: t.Rows.Lateness.Micros(), Level: t.Interval, Adapt: t.Adapts(), Share: t.Adapt.Share,
-		Learners: t.Adapt.Learners, LearnerBytes: int(t.Adapt.MaxBytes), Detectors: t.Adapt.Detectors,
+		Task:         t.Name,
+		Target:       -1,
+		Horizon:      t.Target.Horizon.Micros(),
+		Tolerance:    t.Target.Tolerance.Micros(),
+		On:           -1,
+		Every:        t.Rows.Every.Micros(),
+		MaxAge:       t.Rows.MaxAge.Micros(),
+		Lateness:     t.Rows.Lateness.Micros(),
+		Level:        t.Interval,
+		Adapt:        t.Adapts(),
+		Share:        t.Adapt.Share,
+		Learners:     t.Adapt.Learners,
+		LearnerBytes: int(t.Adapt.MaxBytes),
+		Detectors:    t.Adapt.Detectors,
 	}
 	switch t.Kind {
 	case KindRegression:
@@ -24,7 +36,13 @@ func (t *Task) Engine() engine.Config {
 		c.Kind, c.Target = engine.Forecast, t.TargetIndex()
 	}
 	for i, in := range t.Inputs {
-		s := engine.Series{Name: in.Series, Unit: in.Unit, Min: math.NaN(), Max: math.NaN(), Categories: in.Categories}
+		s := engine.Series{
+			Name:       in.Series,
+			Unit:       in.Unit,
+			Min:        math.NaN(),
+			Max:        math.NaN(),
+			Categories: in.Categories,
+		}
 		if in.Range != nil {
 			s.Min, s.Max = in.Range[0], in.Range[1]
 		}
@@ -36,8 +54,9 @@ func (t *Task) Engine() engine.Config {
 	return c
 }
 
-// EngineSeries returns the engine's number of a series name: an input's position, engine.LabelSeries for labels that arrive by message, and false when the task does not
-// use the series.
+// EngineSeries returns the engine's number of a series name: an input's position,
+// engine.LabelSeries for labels that arrive by message, and false when the task does not use the
+// series.
 func (t *Task) EngineSeries(name string) (int, bool) {
 	for i := range t.Inputs {
 		if t.Inputs[i].Series == name {

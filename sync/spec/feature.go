@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/feature/expression"
 )
 
-// Columns returns the columns of the task's own features, and the names of the modules that they call by their index.
+// Columns returns the columns of the task's own features, and the names of the modules that they
+// call by their index.
 func (t *Task) Columns() ([]feature.Column, []string, error) {
 	columns, modules, errs := Columns(t.featureInputs(), t.Features)
 	return columns, modules, errors.Join(errs...)
@@ -25,8 +26,9 @@ func (t *Task) featureInputs() []feature.Input {
 	return inputs
 }
 
-// Columns returns the columns of features over inputs, the names of the modules that they call, in the order of their indices, and for each feature what is wrong with it, or nil. Whether a module has the
-// function is not known here.
+// Columns returns the columns of features over inputs, the names of the modules that they call,
+// in the order of their indices, and for each feature what is wrong with it, or nil. Whether a
+// module has the function is not known here.
 func Columns(inputs []feature.Input, features []Feature) (columns []feature.Column, modules []string, errs []error) {
 	names := make([]string, len(inputs))
 	for i, in := range inputs {
@@ -66,7 +68,8 @@ func (f *Feature) module() bool {
 	return f.Wasm != "" || f.Function != "" || len(f.Of) > 0 || f.Rows != 0
 }
 
-// call returns the column of a function of a module, but for the module's index. Categories are handed over as their positions.
+// call returns the column of a function of a module, but for the module's index. Categories are
+// handed over as their positions.
 func (f *Feature) call(names []string) (feature.Column, error) {
 	c := feature.Column{Name: f.Name, Op: feature.OpModule, Func: f.Function, Rows: f.Rows}
 	switch {

@@ -47,7 +47,8 @@ func TestFeaturesOfTheUsersOwn(t *testing.T) {
 	}
 }
 
-// TestFeaturesOfModules mixes expressions and modules: columns keep their order, and a module that two features call has one index.
+// TestFeaturesOfModules mixes expressions and modules: columns keep their order, and a module
+// that two features call has one index.
 func TestFeaturesOfModules(t *testing.T) {
 	task, err := parse(ownFeatures + `features:
   - {name: wet, wasm: air, function: wet, of: [temp, dew-point]}

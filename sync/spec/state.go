@@ -16,12 +16,14 @@ const (
 	PhaseFailed      Phase = "failed"   // could not be downloaded, verified or loaded
 )
 
-// Final reports whether the device will do nothing more about the assignment without a new generation.
+// Final reports whether the device will do nothing more about the assignment without a new
+// generation.
 func (p Phase) Final() bool {
 	return p == PhaseActive || p == PhaseReverted || p == PhaseVetoed || p == PhaseFailed
 }
 
-// Desired is what the hub wants of a device. A document with a smaller Generation than one already accepted is ignored.
+// Desired is what the hub wants of a device. A document with a smaller Generation than one
+// already accepted is ignored.
 type Desired struct {
 	Device     string `json:"device"`
 	Generation uint64 `json:"generation"`
@@ -35,39 +37,46 @@ type Desired struct {
 
 // Assignment asks a device to bring one artifact to a phase for one task.
 type Assignment struct {
-	Generation uint64 `json:"generation"` // the device ignores an assignment older than the newest it has seen for the task
-	Digest     string `json:"digest"`     // SHA-256 of the artifact, 64 hexadecimal digits
-	Version    string `json:"version"`    // for people, for example "pm25-next-hour@3"
-	Target     string `json:"target"`     // path of the TUF target that signs it, "models/<task>/<digest>.skerry"
-	Size       int64  `json:"size"`       // bytes
-	Phase      Phase  `json:"phase"`      // PhaseShadow or PhaseActive
-	Rollout    string `json:"rollout"`
-	Trial      Trial  `json:"trial"`
+	// the device ignores an assignment older than the newest it has seen for the task
+	Generation uint64 `json:"generation"`
+	Digest     string `json:"digest"`  // SHA-256 of the artifact, 64 hexadecimal digits
+	Version    string `json:"version"` // for people, for example "pm25-next-hour@3"
+	// path of the TUF target that signs it, "models/<task>/<digest>.skerry"
+	Target  string `json:"target"`
+	Size    int64  `json:"size"`  // bytes
+	Phase   Phase  `json:"phase"` // PhaseShadow or PhaseActive
+	Rollout string `json:"rollout"`
+	Trial   Trial  `json:"trial"`
 }
 
 // Trial bounds what a device demands of a candidate before and after it activates it.
 type Trial struct {
-	MinShadow     int     `json:"min_shadow"`     // labelled rows in shadow before activation; warm-up from the cache counts
-	Probation     int     `json:"probation"`      // labelled rows on probation
-	MaxRegression float64 `json:"max_regression"` // candidate's mean loss may exceed the incumbent's by this fraction
+	// labelled rows in shadow before activation; warm-up from the cache counts
+	MinShadow int `json:"min_shadow"`
+	Probation int `json:"probation"` // labelled rows on probation
+	// candidate's mean loss may exceed the incumbent's by this fraction
+	MaxRegression float64 `json:"max_regression"`
 	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
 }
 
-// Reported is the state a device publishes whenever it changes and at least every 30 s while connected.
+// Reported is the state a device publishes whenever it changes and at least every 30 s while
+// connected.
 type Reported struct {
-	Device     string                  `json:"device"`
-	Site       string                  `json:"site"`
-	Version    string                  `json:"version"` // of the agent program
-	Run        string                  `json:"run"`
-	Generation uint64                  `json:"generation"` // newest desired generation accepted
-	Time       int64                   `json:"time"`       // microseconds, device clock
-	Class      string                  `json:"class"`      // device class, for example "linux/amd64"
-	Cohort     string                  `json:"cohort,omitempty"`
-	Tasks      map[string]ReportedTask `json:"tasks"`
-	Outbox     ReportedOutbox          `json:"outbox"`
-	Health     string                  `json:"health"`               // "ok" or "degraded"
-	LatencyUS  map[string]float64      `json:"latency_us,omitempty"` // quantiles of predictions since the process started, microseconds
-	Reasons    []string                `json:"reasons,omitempty"`
+	Device     string `json:"device"`
+	Site       string `json:"site"`
+	Version    string `json:"version"` // of the agent program
+	Run        string `json:"run"`
+	Generation uint64 `json:"generation"` // newest desired generation accepted
+	Time       int64  `json:"time"`       // microseconds, device clock
+	// device class, for example "linux/amd64"
+	Class  string                  `json:"class"`
+	Cohort string                  `json:"cohort,omitempty"`
+	Tasks  map[string]ReportedTask `json:"tasks"`
+	Outbox ReportedOutbox          `json:"outbox"`
+	Health string                  `json:"health"` // "ok" or "degraded"
+	// quantiles of predictions since the process started, microseconds
+	LatencyUS map[string]float64 `json:"latency_us,omitempty"`
+	Reasons   []string           `json:"reasons,omitempty"`
 }
 
 // ReportedOutbox says how much waits on the device.
@@ -76,31 +85,34 @@ type ReportedOutbox struct {
 	PendingBytes   int64   `json:"pending_bytes"`
 	CapBytes       int64   `json:"cap_bytes"`
 	BytesPerDay    float64 `json:"bytes_per_day"`
-	OfflineDays    float64 `json:"offline_days"` // how long the device can stay offline at this rate, -1 when unknown
+	// how long the device can stay offline at this rate, -1 when unknown
+	OfflineDays float64 `json:"offline_days"`
 	// Stored counts the records ever accepted on the device, by class.
 	Stored map[string]uint64 `json:"stored,omitempty"`
 }
 
 // ReportedTask is the state of one task.
 type ReportedTask struct {
-	Kind        string  `json:"kind"`
-	Spec        string  `json:"spec"`      // the task file, as YAML
-	SpecHash    string  `json:"spec_hash"` // SHA-256 of it
-	Watermark   int64   `json:"watermark"` // microseconds of event time
-	Rows        int64   `json:"rows"`
-	Labels      int64   `json:"labels"`
-	Drifts      int64   `json:"drifts"`
-	Champion    string  `json:"champion"` // digest of the active model, "" while on baselines
-	Version     string  `json:"version"`
-	MAE         float64 `json:"mae"`             // trailing prequential error of what was published (log loss for classification)
+	Kind      string `json:"kind"`
+	Spec      string `json:"spec"`      // the task file, as YAML
+	SpecHash  string `json:"spec_hash"` // SHA-256 of it
+	Watermark int64  `json:"watermark"` // microseconds of event time
+	Rows      int64  `json:"rows"`
+	Labels    int64  `json:"labels"`
+	Drifts    int64  `json:"drifts"`
+	Champion  string `json:"champion"` // digest of the active model, "" while on baselines
+	Version   string `json:"version"`
+	// trailing prequential error of what was published (log loss for classification)
+	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
 	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
 	// Assignment tells how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
 }
 
-// ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on the same labelled rows, each loss
-// scaled by the trailing scale of the target's change and clipped to [0, 4].
+// ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on
+// the same labelled rows, each loss scaled by the trailing scale of the target's change and
+// clipped to [0, 4].
 type ReportedAssignment struct {
 	Generation uint64 `json:"generation"`
 	Rollout    string `json:"rollout"`

@@ -41,7 +41,8 @@ const (
 	KindAnomaly        Kind = "anomaly"        // how unusual each row is
 )
 
-// Task says what is predicted, from which series and how. It is written by people; see configs/tasks for commented samples.
+// Task says what is predicted, from which series and how. It is written by people; see
+// configs/tasks for commented samples.
 type Task struct {
 	Name     string     `yaml:"task"`
 	Kind     Kind       `yaml:"kind"`
@@ -54,7 +55,8 @@ type Task struct {
 	Publish  Publish    `yaml:"publish"`
 	Adapt    Adapt      `yaml:"adapt"`
 	Anomaly  Anomaly    `yaml:"anomaly"`
-	Interval float64    `yaml:"interval"` // nominal coverage of the prediction interval, 0.5 to 0.999; default 0.9
+	// nominal coverage of the prediction interval, 0.5 to 0.999; default 0.9
+	Interval float64    `yaml:"interval"`
 	Sync     SyncPolicy `yaml:"sync"`
 	Budget   Budget     `yaml:"budget"`
 	Source   string     `yaml:"-"` // the file's text
@@ -62,12 +64,15 @@ type Task struct {
 	Path     string     `yaml:"-"` // where it was read from, for messages
 }
 
-// Target is the series to predict. For a forecast it is one of the inputs and Horizon is how far ahead. Otherwise labels arrive by message on Topic and are
-// matched to the row of the same event time.
+// Target is the series to predict. For a forecast it is one of the inputs and Horizon is how far
+// ahead. Otherwise labels arrive by message on Topic and are matched to the row of the same event
+// time.
 type Target struct {
-	Series     string   `yaml:"series"`
-	Horizon    Duration `yaml:"horizon,omitempty"`
-	Tolerance  Duration `yaml:"tolerance,omitempty"` // how far a label's time may lie from the row's due time; default half the horizon, 1 s without one
+	Series  string   `yaml:"series"`
+	Horizon Duration `yaml:"horizon,omitempty"`
+	// how far a label's time may lie from the row's due time; default half the horizon, 1 s
+	// without one
+	Tolerance  Duration `yaml:"tolerance,omitempty"`
 	Topic      string   `yaml:"topic,omitempty"`
 	Path       string   `yaml:"path,omitempty"`
 	Categories []string `yaml:"categories,omitempty"` // the two classes of a classification task
@@ -75,11 +80,13 @@ type Target struct {
 
 // Input is one series read from MQTT.
 type Input struct {
-	Series     string     `yaml:"series"`
-	Topic      string     `yaml:"topic"`
-	Path       string     `yaml:"path,omitempty"` // JSON path ("$.a.b", "$.list[0].x"); empty: the payload is the bare value
-	Unit       string     `yaml:"unit,omitempty"`
-	Range      *[2]number `yaml:"range,omitempty"` // values outside are stored, flagged and treated as missing
+	Series string `yaml:"series"`
+	Topic  string `yaml:"topic"`
+	// JSON path ("$.a.b", "$.list[0].x"); empty: the payload is the bare value
+	Path string `yaml:"path,omitempty"`
+	Unit string `yaml:"unit,omitempty"`
+	// values outside are stored, flagged and treated as missing
+	Range      *[2]number `yaml:"range,omitempty"`
 	Categories []string   `yaml:"categories,omitempty"`
 	Sync       string     `yaml:"sync,omitempty"` // rows | none; default rows
 }
@@ -88,8 +95,9 @@ type number = float64
 
 // TimeSource says where the event time of a payload stands.
 type TimeSource struct {
-	Path      string   `yaml:"path,omitempty"`   // JSON path; empty: arrival time
-	Format    string   `yaml:"format,omitempty"` // rfc3339 | unix | unix_ms | unix_us; default rfc3339
+	Path string `yaml:"path,omitempty"` // JSON path; empty: arrival time
+	// rfc3339 | unix | unix_ms | unix_us; default rfc3339
+	Format    string   `yaml:"format,omitempty"`
 	MaxFuture Duration `yaml:"max_future,omitempty"`
 }
 
@@ -99,18 +107,27 @@ type Rows struct {
 	Every    Duration `yaml:"every,omitempty"` // or at every multiple of this
 	MaxAge   Duration `yaml:"max_age,omitempty"`
 	Lateness Duration `yaml:"lateness,omitempty"`
-	Idle     Duration `yaml:"idle,omitempty"` // wall time without readings after which rows that are due fire
+	// wall time without readings after which rows that are due fire
+	Idle Duration `yaml:"idle,omitempty"`
 }
 
-// Feature is a column of the user's own: an expression, or a function of a WebAssembly module. The hub gives it to every model it trains for the task; models carry its program with them.
+// Feature is a column of the user's own: an expression, or a function of a WebAssembly module.
+// The hub gives it to every model it trains for the task; models carry its program with them.
 type Feature struct {
 	Name string `yaml:"name"`
-	Expr string `yaml:"expr,omitempty"` // arithmetic on inputs of numbers and on features of expressions before this one, see compute/feature/expression
+	// arithmetic on inputs of numbers and on features of expressions before this one, see
+	// compute/feature/expression
+	Expr string `yaml:"expr,omitempty"`
 
-	Wasm     string   `yaml:"wasm,omitempty"`     // a module that the hub has by this name (skerry-hub module add); only the full build of the agent runs such models
-	Function string   `yaml:"function,omitempty"` // that the module exports, see docs/formats/pipeline.md
-	Of       []string `yaml:"of,omitempty"`       // series it takes, 1 to 16
-	Rows     int      `yaml:"rows,omitempty"`     // of a function of rows: how many of the newest it sees, at most 256; 0 is a function of one row
+	// a module that the hub has by this name (skerry-hub module add); only the full build of the
+	// agent runs such models
+	Wasm string `yaml:"wasm,omitempty"`
+	// that the module exports, see docs/formats/pipeline.md
+	Function string   `yaml:"function,omitempty"`
+	Of       []string `yaml:"of,omitempty"` // series it takes, 1 to 16
+	// of a function of rows: how many of the newest it sees, at most 256; 0 is a function of one
+	// row
+	Rows int `yaml:"rows,omitempty"`
 }
 
 // Publish says where predictions go. {device} and {task} are replaced.
@@ -122,18 +139,24 @@ type Publish struct {
 
 // Adapt controls what the device learns by itself.
 type Adapt struct {
-	Enabled   *bool    `yaml:"enabled,omitempty"`
-	Learners  []string `yaml:"learners,omitempty"`  // local learners beside the hub's model and the last value, by name; default linear
-	MaxBytes  Bytes    `yaml:"max_bytes,omitempty"` // of each learner that grows, 64KB to 256MB; default 4MB. It is stored with every snapshot
-	Detectors []string `yaml:"detectors,omitempty"` // drift detectors of the error, by name; default adwin and page-hinkley
-	Share     float64  `yaml:"share,omitempty"`     // probability that the best expert changes at a row, up to 0.2; default 0: found out on the way
+	Enabled *bool `yaml:"enabled,omitempty"`
+	// local learners beside the hub's model and the last value, by name; default linear
+	Learners []string `yaml:"learners,omitempty"`
+	// of each learner that grows, 64KB to 256MB; default 4MB. It is stored with every snapshot
+	MaxBytes Bytes `yaml:"max_bytes,omitempty"`
+	// drift detectors of the error, by name; default adwin and page-hinkley
+	Detectors []string `yaml:"detectors,omitempty"`
+	// probability that the best expert changes at a row, up to 0.2; default 0: found out on the way
+	Share float64 `yaml:"share,omitempty"`
 }
 
 // Anomaly chooses the scorer of a task of kind anomaly.
 type Anomaly struct {
-	Detector string            `yaml:"detector,omitempty"` // by name; default auto: seasonal for one input, pca for several
-	Set      map[string]string `yaml:"set,omitempty"`      // its settings
-	Rate     float64           `yaml:"rate,omitempty"`     // share of rows that may be false alarms, up to 0.1; default 0: by the detector's own limit
+	// by name; default auto: seasonal for one input, pca for several
+	Detector string            `yaml:"detector,omitempty"`
+	Set      map[string]string `yaml:"set,omitempty"` // its settings
+	// share of rows that may be false alarms, up to 0.1; default 0: by the detector's own limit
+	Rate float64 `yaml:"rate,omitempty"`
 }
 
 // SyncPolicy says what is sent to the hub.
@@ -270,7 +293,8 @@ func (e *Error) Error() string {
 
 var namePattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,62}$`)
 
-// ValidName reports whether s can name a task, device or site: it becomes a subject token, a topic level and a file name.
+// ValidName reports whether s can name a task, device or site: it becomes a subject token, a
+// topic level and a file name.
 func ValidName(s string) bool { return namePattern.MatchString(s) }
 
 // NameFrom makes a valid name of any text: what may not stand in a name becomes a dash.
@@ -292,7 +316,8 @@ const nameRule = "must be 1 to 63 of a-z, 0-9, - and _, and start with a letter 
 
 var seriesPattern = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.:-]{0,126}$`)
 
-// ParseTask reads a task file. The error joins every problem found; each is an *Error. name is used in messages only.
+// ParseTask reads a task file. The error joins every problem found; each is an *Error. name is
+// used in messages only.
 func ParseTask(name string, r io.Reader) (*Task, error) {
 	text, err := io.ReadAll(io.LimitReader(r, MaxTaskBytes+1))
 	if err != nil {

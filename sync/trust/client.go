@@ -19,13 +19,15 @@ import (
 )
 
 var (
-	// ErrNotFound is returned by a Fetcher for a file that the hub does not have, and by Target for a path nobody signed.
+	// ErrNotFound is returned by a Fetcher for a file that the hub does not have, and by Target
+	// for a path nobody signed.
 	ErrNotFound = errors.New("not found")
 	// ErrExpired means that metadata is older than its signed expiry: install nothing.
 	ErrExpired = errors.New("trust metadata has expired")
 	// ErrRollback means that the hub offered metadata older than what was already accepted.
 	ErrRollback = errors.New("trust metadata was rolled back")
-	// ErrInvalid means that metadata is damaged, too large or not signed by the keys it must be signed by.
+	// ErrInvalid means that metadata is damaged, too large or not signed by the keys it must be
+	// signed by.
 	ErrInvalid = errors.New("trust metadata is not valid")
 	// ErrStale is returned by Target before the first successful Refresh.
 	ErrStale = errors.New("trust metadata was not refreshed yet")
@@ -37,7 +39,8 @@ const maxRotations = 32
 // RoleModels is the delegated role that signs models.
 const RoleModels = "models"
 
-// Limit returns the largest size accepted of a metadata file, in bytes. A fetcher should stop reading there.
+// Limit returns the largest size accepted of a metadata file, in bytes. A fetcher should stop
+// reading there.
 func Limit(name string) int64 {
 	switch {
 	case strings.HasSuffix(name, "root.json"):
@@ -48,7 +51,8 @@ func Limit(name string) int64 {
 	return 256 << 10
 }
 
-// Fetcher reads one metadata file of the hub, for example "timestamp.json" or "3.root.json". It returns an error that wraps ErrNotFound when there is none.
+// Fetcher reads one metadata file of the hub, for example "timestamp.json" or "3.root.json". It
+// returns an error that wraps ErrNotFound when there is none.
 type Fetcher interface {
 	Fetch(ctx context.Context, name string) ([]byte, error)
 }
@@ -67,7 +71,8 @@ type Options struct {
 	Root []byte
 	// Fetch reads metadata from the hub or a bundle.
 	Fetch Fetcher
-	// Now is the clock that expiry is checked against; nil means time.Now. A device with an untrusted clock passes its time floor.
+	// Now is the clock that expiry is checked against; nil means time.Now. A device with an
+	// untrusted clock passes its time floor.
 	Now func() time.Time
 }
 
@@ -86,7 +91,8 @@ type Client struct {
 	good *trustedmetadata.TrustedMetadata
 }
 
-// Open reads the trust anchor: the newest root in the directory, or the one given, which is then stored.
+// Open reads the trust anchor: the newest root in the directory, or the one given, which is then
+// stored.
 func Open(opts Options) (*Client, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -114,7 +120,8 @@ func Open(opts Options) (*Client, error) {
 	return c, nil
 }
 
-// Refresh brings the metadata up to date by the TUF client workflow. On an error the state of the last successful refresh stays in use.
+// Refresh brings the metadata up to date by the TUF client workflow. On an error the state of the
+// last successful refresh stays in use.
 func (c *Client) Refresh(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -173,7 +180,8 @@ func (c *Client) roots(ctx context.Context, t *trustedmetadata.TrustedMetadata) 
 
 func (c *Client) timestamp(ctx context.Context, t *trustedmetadata.TrustedMetadata) error {
 	if b, err := c.read(metadata.TIMESTAMP); err == nil {
-		_, _ = t.UpdateTimestamp(b) // for rollback protection; one that expired or was damaged is replaced now
+		// for rollback protection; one that expired or was damaged is replaced now
+		_, _ = t.UpdateTimestamp(b)
 	}
 	b, err := c.fetch(ctx, "timestamp.json")
 	if err != nil {
@@ -189,7 +197,8 @@ func (c *Client) timestamp(ctx context.Context, t *trustedmetadata.TrustedMetada
 	return c.write(metadata.TIMESTAMP, b)
 }
 
-// role loads snapshot, targets or models from the directory, or from the hub when the copy there is not the current one.
+// role loads snapshot, targets or models from the directory, or from the hub when the copy there
+// is not the current one.
 func (c *Client) role(ctx context.Context, t *trustedmetadata.TrustedMetadata, role string) error {
 	update := func(b []byte, trusted bool) (err error) {
 		switch role {
@@ -228,7 +237,8 @@ func (c *Client) role(ctx context.Context, t *trustedmetadata.TrustedMetadata, r
 	return c.write(role, b)
 }
 
-// Target returns what is signed about a path. Each role is believed only for the paths delegated to it.
+// Target returns what is signed about a path. Each role is believed only for the paths delegated
+// to it.
 func (c *Client) Target(path string) (Target, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -276,7 +286,8 @@ func target(path string, f *metadata.TargetFiles) (Target, error) {
 	return out, nil
 }
 
-// Versions returns the accepted version numbers by role, for floors kept elsewhere. It is empty before the first successful Refresh.
+// Versions returns the accepted version numbers by role, for floors kept elsewhere. It is empty
+// before the first successful Refresh.
 func (c *Client) Versions() map[string]int64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

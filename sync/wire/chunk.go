@@ -25,7 +25,8 @@ const (
 var (
 	magic = [4]byte{'S', 'K', 'C', 'H'}
 
-	// ErrCorrupt is wrapped by every error of Decode: the bytes are not a chunk this version can read.
+	// ErrCorrupt is wrapped by every error of Decode: the bytes are not a chunk this version can
+	// read.
 	ErrCorrupt = errors.New("corrupt chunk")
 
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -62,8 +63,9 @@ var decoders = sync.Pool{New: func() any {
 	return d
 }}
 
-// Encode writes the records of h.Class as one chunk. h.Count is taken from the records. It returns an error when the
-// class is unknown, there are no or too many records, or a string is longer than 64 KiB. Safe for concurrent use.
+// Encode writes the records of h.Class as one chunk. h.Count is taken from the records. It
+// returns an error when the class is unknown, there are no or too many records, or a string is
+// longer than 64 KiB. Safe for concurrent use.
 func Encode(h Header, r *Records) ([]byte, error) {
 	h.Count = r.Len(h.Class)
 	switch {
@@ -99,7 +101,8 @@ func Encode(h Header, r *Records) ([]byte, error) {
 	return out, nil
 }
 
-// DecodeHeader reads and checks the frame of a chunk (magic, version, lengths, CRC) without touching its columns.
+// DecodeHeader reads and checks the frame of a chunk (magic, version, lengths, CRC) without
+// touching its columns.
 func DecodeHeader(b []byte) (Header, error) {
 	h, _, err := split(b)
 	return h, err
@@ -139,8 +142,8 @@ func split(b []byte) (h Header, body []byte, err error) {
 	return h, frame[headerFixedSize+name:], nil
 }
 
-// Decode reads a chunk. Every error wraps ErrCorrupt. It never allocates more than 8 MiB plus the records, whatever the bytes claim.
-// Safe for concurrent use.
+// Decode reads a chunk. Every error wraps ErrCorrupt. It never allocates more than 8 MiB plus the
+// records, whatever the bytes claim. Safe for concurrent use.
 func Decode(b []byte) (Header, *Records, error) {
 	h, body, err := split(b)
 	if err != nil {

@@ -9,9 +9,10 @@ import (
 	"unicode/utf8"
 )
 
-// columns writes one column after the other. Integers are zigzag varints of second differences from the previous
-// value (event times at a steady rate become zeros), floats are raw little-endian bits in eight byte planes, and strings
-// are dictionary indices behind the dictionary.
+// columns writes one column after the other. Integers are zigzag varints of second differences
+// from the previous value (event times at a steady rate become zeros), floats are raw
+// little-endian bits in eight byte planes, and strings are dictionary indices behind the
+// dictionary.
 type columns struct {
 	b   []byte
 	err error

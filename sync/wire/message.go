@@ -37,7 +37,8 @@ func SubjectApplied(device string) string { return "applied." + device }
 // SubjectDesired returns the subject on which desired state is republished.
 func SubjectDesired(device string) string { return "desired." + device }
 
-// SubjectDesiredGet returns the direct-get subject that reads a device's desired state from its bucket.
+// SubjectDesiredGet returns the direct-get subject that reads a device's desired state from its
+// bucket.
 func SubjectDesiredGet(device string) string {
 	return "$JS.API.DIRECT.GET.KV_" + BucketDesired + ".$KV." + BucketDesired + "." + device
 }
@@ -63,23 +64,26 @@ type RunInfo struct {
 
 // Hello is what an agent says after it connected: who it is and what it holds.
 type Hello struct {
-	Device      string    `json:"device"`
-	Fingerprint string    `json:"fingerprint"`
-	JoinCounter uint64    `json:"join_counter"`
-	Version     string    `json:"version"`
-	Runs        []RunInfo `json:"runs"` // every run of which something is still held, oldest first, and the current one
+	Device      string `json:"device"`
+	Fingerprint string `json:"fingerprint"`
+	JoinCounter uint64 `json:"join_counter"`
+	Version     string `json:"version"`
+	// every run of which something is still held, oldest first, and the current one
+	Runs []RunInfo `json:"runs"`
 }
 
 // HelloReply answers a Hello with everything the hub has applied of the runs named.
 type HelloReply struct {
-	Error    string  `json:"error,omitempty"`
-	Suspect  bool    `json:"suspect,omitempty"` // clone or restore suspected: telemetry goes on, pushes stop
-	HubTime  int64   `json:"hub_time"`          // microseconds
+	Error string `json:"error,omitempty"`
+	// clone or restore suspected: telemetry goes on, pushes stop
+	Suspect  bool    `json:"suspect,omitempty"`
+	HubTime  int64   `json:"hub_time"` // microseconds
 	Applied  Applied `json:"applied"`
 	BackedUp Applied `json:"backed_up"`
 }
 
-// Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent knew of the runs and classes named.
+// Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent
+// knew of the runs and classes named.
 type Applied struct {
 	Sets []AppliedSet `json:"sets"`
 }
@@ -92,8 +96,9 @@ type AppliedSet struct {
 	Ranges []Range `json:"ranges,omitempty"`
 }
 
-// Gap declares that the records From..To of a class will never arrive and why. Series holds what is known of the dropped values.
-// It travels as an event of kind GapKind whose detail is this document.
+// Gap declares that the records From..To of a class will never arrive and why. Series holds what
+// is known of the dropped values. It travels as an event of kind GapKind whose detail is this
+// document.
 type Gap struct {
 	Run    Run                  `json:"run"`
 	Class  Class                `json:"class"`

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// Class is the kind of a record and its priority: a smaller class is more important. It never changes meaning.
+// Class is the kind of a record and its priority: a smaller class is more important. It never
+// changes meaning.
 type Class uint8
 
 // The classes in order of priority. A record is never dropped while one of a larger class remains.
@@ -83,12 +84,13 @@ func ParseRun(s string) (r Run, err error) {
 type Flags uint32
 
 const (
-	// FlagFirst marks the first reading of a message: readings up to the next one so marked were offered to the
-	// engine together, so that a replay sees the same batches.
+	// FlagFirst marks the first reading of a message: readings up to the next one so marked were
+	// offered to the engine together, so that a replay sees the same batches.
 	FlagFirst Flags = 1 << iota
 	// FlagLate marks a reading behind the watermark; it was stored and did not change any row.
 	FlagLate
-	// FlagFuture marks a reading further ahead of the clock than max_future; it did not move the watermark.
+	// FlagFuture marks a reading further ahead of the clock than max_future; it did not move the
+	// watermark.
 	FlagFuture
 	// FlagRange marks a value outside the declared range; the engine saw it as missing.
 	FlagRange
@@ -102,7 +104,8 @@ const (
 	FlagNoClock
 	// FlagNotFinite marks a NaN or infinite value; the engine saw it as missing.
 	FlagNotFinite
-	// FlagStuck marks a value that has not changed for far longer than the series ever stood still before.
+	// FlagStuck marks a value that has not changed for far longer than the series ever stood
+	// still before.
 	FlagStuck
 	// FlagSpike marks a value much farther from those before it than any was.
 	FlagSpike
@@ -118,8 +121,9 @@ type Reading struct {
 	Flags  Flags
 }
 
-// Label is a matured prediction: what was said about Row, and what turned out to be true at At (both microseconds of event
-// time). Champion and Candidate are the raw models' predictions of the target (NaN where there was none).
+// Label is a matured prediction: what was said about Row, and what turned out to be true at At
+// (both microseconds of event time). Champion and Candidate are the raw models' predictions of
+// the target (NaN where there was none).
 type Label struct {
 	Task                   string
 	Row, At                int64
@@ -132,7 +136,8 @@ type Label struct {
 	BaselineLo, BaselineHi float64
 }
 
-// Prediction is what the task said at row time Row about instant For. Model is the champion's digest or "" while the task runs on its baselines.
+// Prediction is what the task said at row time Row about instant For. Model is the champion's
+// digest or "" while the task runs on its baselines.
 type Prediction struct {
 	Task         string
 	Row, For     int64
@@ -157,7 +162,8 @@ type Host struct {
 	Value  float64
 }
 
-// Records is the content of one chunk: exactly the slice that belongs to the chunk's class is non-empty.
+// Records is the content of one chunk: exactly the slice that belongs to the chunk's class is
+// non-empty.
 type Records struct {
 	Readings    []Reading
 	Labels      []Label

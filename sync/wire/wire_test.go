@@ -78,7 +78,8 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// TestGolden holds that today's code reads the chunks of version 1 byte for byte. Rewrite them with -update only together with a new version.
+// TestGolden holds that today's code reads the chunks of version 1 byte for byte. Rewrite them
+// with -update only together with a new version.
 func TestGolden(t *testing.T) {
 	for _, c := range Classes {
 		path := filepath.Join("testdata", "v1-"+c.String()+".chunk")

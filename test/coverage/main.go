@@ -1,4 +1,5 @@
-// Command coverage prints the statement coverage of packages below given folders from a coverage profile and fails when a folder is below the minimum.
+// Command coverage prints the statement coverage of packages below given folders from a coverage
+// profile and fails when a folder is below the minimum.
 package main
 
 import (
@@ -53,7 +54,8 @@ func main() {
 	}
 }
 
-// read adds up a profile. A block listed by several test binaries counts as covered when one of them ran it.
+// read adds up a profile. A block listed by several test binaries counts as covered when one of
+// them ran it.
 func read(path string) (map[string]count, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -107,8 +107,9 @@ func loadStation(path, name string, n int) (*station, error) {
 	return s, nil
 }
 
-// simulate makes pumping stations: the bearing temperature follows load, weather and wear, is repaired now and then, and its sensors fail
-// at times. The series carry the names of the air files, so that the rest of the demonstration is the same: pm25 is the target.
+// simulate makes pumping stations: the bearing temperature follows load, weather and wear, is
+// repaired now and then, and its sensors fail at times. The series carry the names of the air
+// files, so that the rest of the demonstration is the same: pm25 is the target.
 func simulate(n int) []*station {
 	var out []*station
 	for k, name := range []string{"pump-north", "pump-east", "pump-south", "pump-west"} {
@@ -142,10 +143,16 @@ func simulate(n int) []*station {
 					broken[a.series] = rng.IntN(48)
 				}
 				if a.series == "wd" {
-					h.values = append(h.values, value{series: "wd", text: []string{"N", "E", "S", "W"}[rng.IntN(4)]})
+					h.values = append(h.values, value{
+						series: "wd",
+						text:   []string{"N", "E", "S", "W"}[rng.IntN(4)],
+					})
 					continue
 				}
-				h.values = append(h.values, value{series: a.series, number: math.Round(values[a.series]*10) / 10})
+				h.values = append(h.values, value{
+					series: a.series,
+					number: math.Round(values[a.series]*10) / 10,
+				})
 			}
 			s.hours = append(s.hours, h)
 		}

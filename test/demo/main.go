@@ -1,6 +1,8 @@
-// Command demo shows the whole loop on one machine: a hub, four agents as processes of their own, an MQTT broker, and years of hourly readings of real stations as sensor
-// messages, fast-forward. One station loses its link for 60 days, one agent is killed, the hub trains, rolls out and retrains. At the end it compares what it
-// published with the hub's lake, reading by reading, and judges the predictions from the outside.
+// Command demo shows the whole loop on one machine: a hub, four agents as processes of their own,
+// an MQTT broker, and years of hourly readings of real stations as sensor messages, fast-forward.
+// One station loses its link for 60 days, one agent is killed, the hub trains, rolls out and
+// retrains. At the end it compares what it published with the hub's lake, reading by reading, and
+// judges the predictions from the outside.
 package main
 
 import (
@@ -189,10 +191,14 @@ func (d *demo) startAll(ctx context.Context) error {
 	if err := os.WriteFile(password, []byte(randomPassword()), 0o600); err != nil {
 		return err
 	}
-	d.hub = rig.Process{Name: "hub", Path: filepath.Join(d.bin, "skerry-hub"), Log: filepath.Join(d.dir, "hub.log"),
+	d.hub = rig.Process{
+		Name: "hub",
+		Path: filepath.Join(d.bin, "skerry-hub"),
+		Log:  filepath.Join(d.dir, "hub.log"),
 		Args: []string{"serve", "--data", filepath.Join(d.dir, "hub"), "--listen", d.listen, "--nats-listen", natsAddr, "--admin-password-file", password,
 			"--train-min-labels", "20000", "--train-min-new-labels", "12000", "--train-drift-events", "4", "--train-cooldown", "5040h", "--train-budget", "24s",
-			"--rollout-min-shadow", "48", "--rollout-probation", "48", "--rollout-max-latency", "5ms"}}
+			"--rollout-min-shadow", "48", "--rollout-probation", "48", "--rollout-max-latency", "5ms"},
+	}
 	d.hub.Args = append(d.hub.Args, strings.Fields(d.hubArgs)...)
 	if err := d.hub.Start(); err != nil {
 		return err

@@ -76,8 +76,9 @@ func (d *demo) replay(ctx context.Context) error {
 	return nil
 }
 
-// caughtUp waits until the restarted agent has read everything published so far. Only then does event time go on: this broker sends unacknowledged messages again after a
-// pause, and newer ones must not overtake them.
+// caughtUp waits until the restarted agent has read everything published so far. Only then does
+// event time go on: this broker sends unacknowledged messages again after a pause, and newer ones
+// must not overtake them.
 func (d *demo) caughtUp(ctx context.Context, k, i int) error {
 	want := int64(0)
 	for j := i - 1; j >= 0 && want == 0; j-- {
@@ -97,7 +98,8 @@ func (d *demo) caughtUp(ctx context.Context, k, i int) error {
 	return fmt.Errorf("%s has not caught up 30 s after its restart", d.agents[k].Device)
 }
 
-// pace waits until the slowest station is near enough, and while the hub trains or a stage is on its way.
+// pace waits until the slowest station is near enough, and while the hub trains or a stage is on
+// its way.
 func (d *demo) pace(ctx context.Context, i int) error {
 	waited := time.Now()
 	for {
@@ -118,8 +120,9 @@ func (d *demo) pace(ctx context.Context, i int) error {
 	}
 }
 
-// behind returns the station that is more than the allowed hours behind, -1 when there is none. Predictions tell how far a station is; where the target is missing for
-// long, the agent is asked for its watermark.
+// behind returns the station that is more than the allowed hours behind, -1 when there is none.
+// Predictions tell how far a station is; where the target is missing for long, the agent is asked
+// for its watermark.
 func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 	if i < ahead {
 		return -1
@@ -143,7 +146,8 @@ func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 	return -1
 }
 
-// maxBacklog bounds what agents with a link may still hold, so that the hub's view of the world is not older than a few weeks of data.
+// maxBacklog bounds what agents with a link may still hold, so that the hub's view of the world
+// is not older than a few weeks of data.
 const maxBacklog = 6000
 
 // backlog reports whether the hub is too far behind.
@@ -158,7 +162,8 @@ func (d *demo) backlog() bool {
 	return false
 }
 
-// holds reports whether event time must stand still: a training, or a stage whose devices are still on their way.
+// holds reports whether event time must stand still: a training, or a stage whose devices are
+// still on their way.
 func (d *demo) holds(i int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/metric"
 )
 
-// score judges what a device published against the truth, from the outside: it sees MQTT messages only.
+// score judges what a device published against the truth, from the outside: it sees MQTT messages
+// only.
 type score struct {
 	mu     sync.Mutex
 	truth  map[int64]float64   // target by hour
@@ -82,7 +83,8 @@ type verdict struct {
 	Scored                                        int
 }
 
-// judge scores what was published since the first activation. The naive interval are trailing quantiles of the last value's error.
+// judge scores what was published since the first activation. The naive interval are trailing
+// quantiles of the last value's error.
 func (s *score) judge(st *station) verdict {
 	s.mu.Lock()
 	defer s.mu.Unlock()

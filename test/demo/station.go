@@ -33,6 +33,14 @@ budget: {latency: 1ms, size: 4MB}
 
 // newAgent writes a station's files.
 func newAgent(bin, dir, device, broker, natsAddr, hubAddr string) (*rig.Agent, error) {
-	return rig.NewAgent(rig.AgentOptions{Bin: bin, Dir: dir, Device: device, Broker: broker, NATS: natsAddr, Hub: hubAddr,
-		Tasks: map[string]string{"pm25.yaml": strings.ReplaceAll(taskFile, "STATION", device)}, Config: "cache:\n  commit_records: 450\n  commit_acks: 32\n"})
+	return rig.NewAgent(rig.AgentOptions{
+		Bin:    bin,
+		Dir:    dir,
+		Device: device,
+		Broker: broker,
+		NATS:   natsAddr,
+		Hub:    hubAddr,
+		Tasks:  map[string]string{"pm25.yaml": strings.ReplaceAll(taskFile, "STATION", device)},
+		Config: "cache:\n  commit_records: 450\n  commit_acks: 32\n",
+	})
 }

@@ -38,8 +38,9 @@ type deviceSummary struct {
 	IntervalScorePersistence float64 `json:"interval_score_persistence"`
 	DriftEvents              int64   `json:"drift_events"`
 	ActiveModel              string  `json:"active_model"`
-	PublishedAgain           int     `json:"published_again"` // predictions repeated after the crash
-	PublishedOtherwise       int     `json:"published_otherwise"`
+	// predictions repeated after the crash
+	PublishedAgain     int `json:"published_again"`
+	PublishedOtherwise int `json:"published_otherwise"`
 }
 
 type modelSummary struct {
@@ -91,7 +92,14 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		if err := unwrap(m.Lineage, &lineage); err != nil {
 			return nil, err
 		}
-		s.Models = append(s.Models, modelSummary{Version: m.Version, Kind: m.Kind, TrainedOn: lineage.Rows, OfflineMAE: metrics.MAE, Persistence: metrics.Base, Champion: m.State == "champion"})
+		s.Models = append(s.Models, modelSummary{
+			Version:     m.Version,
+			Kind:        m.Kind,
+			TrainedOn:   lineage.Rows,
+			OfflineMAE:  metrics.MAE,
+			Persistence: metrics.Base,
+			Champion:    m.State == "champion",
+		})
 	}
 	rolls, err := d.api.Rollouts(ctx)
 	if err != nil {
@@ -128,7 +136,8 @@ func unwrap(b json.RawMessage, into any) error {
 	return json.Unmarshal(b, into)
 }
 
-// device compares what was published for a station with the lake, reading by reading, and judges its predictions.
+// device compares what was published for a station with the lake, reading by reading, and judges
+// its predictions.
 func (d *demo) device(ctx context.Context, k int, a *rig.Agent, s *summary) (deviceSummary, error) {
 	out := deviceSummary{Name: a.Device}
 	st, err := a.State(ctx)
@@ -199,7 +208,8 @@ func (s *summary) print(w io.Writer) {
 	fmt.Fprintf(w, "  latency: one prediction %.0f µs median, %.0f µs p99; MQTT to prediction %.0f µs median, %.0f µs p99 (worst device)\n", s.LatencyUS.PredictP50, s.LatencyUS.PredictP99, s.LatencyUS.TotalP50, s.LatencyUS.TotalP99)
 }
 
-// problems lists what must hold in every run and does not: nothing lost, nothing twice, a model in force.
+// problems lists what must hold in every run and does not: nothing lost, nothing twice, a model
+// in force.
 func (s *summary) problems() (out []string) {
 	bad := func(format string, args ...any) { out = append(out, fmt.Sprintf(format, args...)) }
 	for _, d := range s.Devices {

@@ -27,7 +27,8 @@ func goList(t *testing.T, args ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// TestArrows holds: cmd → agent | hub → sync → compute, configs beside sync; agent and hub never meet; compute imports the standard library, gonum and itself.
+// TestArrows holds: cmd → agent | hub → sync → compute, configs beside sync; agent and hub never
+// meet; compute imports the standard library, gonum and itself.
 func TestArrows(t *testing.T) {
 	allowed := map[string][]string{
 		"compute": {"compute"},
@@ -64,8 +65,9 @@ func has(list []string, s string) bool {
 	return false
 }
 
-// TestAgentStaysLean lists everything the agent imports. text/template and encoding/gob come with cobra and nats.go and are not named here: the linker leaves out what
-// nobody calls, and the size test of the agent's binary notices when it no longer can.
+// TestAgentStaysLean lists everything the agent imports. text/template and encoding/gob come with
+// cobra and nats.go and are not named here: the linker leaves out what nobody calls, and the size
+// test of the agent's binary notices when it no longer can.
 func TestAgentStaysLean(t *testing.T) {
 	forbidden := []string{
 		"database/sql", "modernc.org/", "github.com/jackc/", "github.com/pressly/", "gocloud.dev", "github.com/aws/", "github.com/nats-io/nats-server", "github.com/nats-io/jwt",
@@ -84,7 +86,8 @@ func TestAgentStaysLean(t *testing.T) {
 	}
 }
 
-// TestFullAgent holds what the build tag full adds: the runtime of WebAssembly features, and nothing of the hub.
+// TestFullAgent holds what the build tag full adds: the runtime of WebAssembly features, and
+// nothing of the hub.
 func TestFullAgent(t *testing.T) {
 	deps := goList(t, "-deps", "-tags", "full", "./agent/cmd/skerry-agent")
 	if !has(deps, module+"compute/feature/wasm") || !has(deps, "github.com/tetratelabs/wazero") {

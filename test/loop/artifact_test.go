@@ -12,7 +12,8 @@ import (
 
 const hourUS = 3_600_000_000
 
-// pack encodes an artifact for the task whose point model is p. Its features are y and x as they are.
+// pack encodes an artifact for the task whose point model is p. Its features are y and x as they
+// are.
 func pack(t *testing.T, learner string, p artifact.Predictor) []byte {
 	t.Helper()
 	inputs := []feature.Input{{Name: "y", Unit: "bar"}, {Name: "x", Unit: "°C"}}
@@ -47,10 +48,12 @@ func goodModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 15, -
 // constantModel says 80 whatever happens.
 func constantModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 80, -1, 0)) }
 
-// nanModel passes the decoder, which takes finite parameters only, and overflows to Inf - Inf on real rows.
+// nanModel passes the decoder, which takes finite parameters only, and overflows to Inf - Inf on
+// real rows.
 func nanModel(t *testing.T) []byte { return pack(t, "linear", weighted(t, 15, 1e308, -1e308)) }
 
-// slowModel predicts what goodModel predicts, by way of a great many nodes: every tree is a long staircase that each row descends to its end.
+// slowModel predicts what goodModel predicts, by way of a great many nodes: every tree is a long
+// staircase that each row descends to its end.
 func slowModel(t *testing.T, trees int) []byte {
 	t.Helper()
 	const steps = 60

@@ -13,7 +13,8 @@ import (
 	"skerry.dev/test/rig"
 )
 
-// TestBadInput sends what sensors and people get wrong, with good readings in between. Every mistake is counted or said, and nothing else stops.
+// TestBadInput sends what sensors and people get wrong, with good readings in between. Every
+// mistake is counted or said, and nothing else stops.
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, anyBroker(t), 2*time.Minute)
@@ -25,7 +26,8 @@ func TestBadInput(t *testing.T) {
 	w.must(err)
 	run := st.Run
 
-	ts := func(i int) string { return at(-100 - i).Format(time.RFC3339) } // times that no good message has
+	// times that no good message has
+	ts := func(i int) string { return at(-100 - i).Format(time.RFC3339) }
 	payloads := []struct{ kind, payload string }{
 		{"syntax", `{"ts":"` + ts(0) + `","y":`},
 		{"syntax", `y=12`},

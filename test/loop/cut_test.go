@@ -19,7 +19,8 @@ func (w *world) inLake(name string, from, to int) int {
 	return len(out.Items)
 }
 
-// TestCutOff takes a device's link away for 60 days of hourly readings. It goes on predicting, and when the link is back what is new overtakes what has waited.
+// TestCutOff takes a device's link away for 60 days of hourly readings. It goes on predicting,
+// and when the link is back what is new overtakes what has waited.
 func TestCutOff(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, anyBroker(t), 3*time.Minute)

@@ -12,8 +12,10 @@ import (
 	"skerry.dev/test/rig"
 )
 
-// TestDamagedCache kills an agent that has no link, damages its database, and starts it again: it comes up, keeps the old file aside, raises an alarm, predicts, and hands over once
-// what could be saved. What is missing between the saved is declared lost; of what came after the last saved one nobody knows.
+// TestDamagedCache kills an agent that has no link, damages its database, and starts it again: it
+// comes up, keeps the old file aside, raises an alarm, predicts, and hands over once what could
+// be saved. What is missing between the saved is declared lost; of what came after the last saved
+// one nobody knows.
 func TestDamagedCache(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", 4*time.Minute)

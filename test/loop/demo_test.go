@@ -14,8 +14,9 @@ import (
 	"skerry.dev/test/rig"
 )
 
-// TestDemo runs the demonstration itself, short and with the simulator: the driver compares what it published with the lake and ends with an error when anything is missing,
-// twice, or published otherwise after the kill, or when no model came through shadow and canary.
+// TestDemo runs the demonstration itself, short and with the simulator: the driver compares what
+// it published with the lake and ends with an error when anything is missing, twice, or published
+// otherwise after the kill, or when no model came through shadow and canary.
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -29,7 +30,8 @@ func TestDemo(t *testing.T) {
 	cmd := exec.CommandContext(ctx, filepath.Join(bin, "demo"), "--once", "--bin", bin, "--data", filepath.Join(dir, "none"), "--hours", "4000", "--cut-hours", "300", "--dir", filepath.Join(dir, "run"),
 		"--listen", fmt.Sprintf("127.0.0.1:%d", port), "--summary", summary,
 		"--hub-args", "--train-min-labels 5000 --train-min-new-labels 100000 --train-trials 2 --rollout-max-latency 50ms")
-	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) } // it stops its own processes
+	// it stops its own processes
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 20 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -52,8 +52,9 @@ func (s *said) copy() (rows map[string]string, all int, bad []string) {
 	return maps.Clone(s.rows), s.all, slices.Clone(s.bad)
 }
 
-// TestCrashIsExact gives two devices the same readings and the same model at the same rows. One is killed again and again; what it publishes afterwards is, byte for byte, what
-// the undisturbed one says.
+// TestCrashIsExact gives two devices the same readings and the same model at the same rows. One
+// is killed again and again; what it publishes afterwards is, byte for byte, what the undisturbed
+// one says.
 func TestCrashIsExact(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, anyBroker(t), 3*time.Minute)
@@ -74,7 +75,8 @@ func TestCrashIsExact(t *testing.T) {
 	}
 	feed := func(n int) { t.Helper(); p.publish(n); read() }
 	kills := 0
-	// crash kills while readings are on their way. Event time waits until they have been read: a broker may send them again behind newer ones.
+	// crash kills while readings are on their way. Event time waits until they have been read: a
+	// broker may send them again behind newer ones.
 	crash := func(n int) {
 		t.Helper()
 		p.publish(n)
@@ -94,7 +96,9 @@ func TestCrashIsExact(t *testing.T) {
 	activate := func(digest string, between func()) {
 		t.Helper()
 		w.rollOut(rollout.Spec{Digest: digest, MinShadow: 30, Probation: 20, MaxLatencyUS: 20_000, Stages: []rollout.Stage{{Name: "all", Percent: 100}}})
-		both(digest, spec.PhaseProbation) // warmed from what they have read: shadow and activation fall on the row at which the sensors wait
+		// warmed from what they have read: shadow and activation fall on the row at which the
+		// sensors wait
+		both(digest, spec.PhaseProbation)
 		if between != nil {
 			between()
 		}

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// TestFootprint holds what the agent may cost: its size on disk, its memory when idle and connected, and how long it takes to answer.
+// TestFootprint holds what the agent may cost: its size on disk, its memory when idle and
+// connected, and how long it takes to answer.
 func TestFootprint(t *testing.T) {
 	info, err := os.Stat(filepath.Join(bin, "skerry-agent"))
 	if err != nil {

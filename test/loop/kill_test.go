@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestAgentKill kills the agent with SIGKILL at random points while it reads, commits and syncs. Half of the kills come at any time after the start, the others when it has broker and hub.
+// TestAgentKill kills the agent with SIGKILL at random points while it reads, commits and syncs.
+// Half of the kills come at any time after the start, the others when it has broker and hub.
 // Every message that the broker has acknowledged to the sensor must be in the lake exactly once.
 func TestAgentKill(t *testing.T) {
 	t.Parallel()

@@ -25,7 +25,8 @@ func run(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir)
 	bin = dir
-	for _, args := range [][]string{{"-tags", "nethttpomithttp2", "./agent/cmd/skerry-agent"}, {"./hub/cmd/skerry-hub", "./test/demo"}} { // as make build does
+	// as make build does
+	for _, args := range [][]string{{"-tags", "nethttpomithttp2", "./agent/cmd/skerry-agent"}, {"./hub/cmd/skerry-hub", "./test/demo"}} {
 		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}, args...)...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")

@@ -15,11 +15,13 @@ import (
 	"skerry.dev/compute/feature/wasm/wasmtest"
 )
 
-// TestModuleInAnArtifact fits an artifact with a WebAssembly feature, which the full build of the agent predicts with and the lean one refuses.
+// TestModuleInAnArtifact fits an artifact with a WebAssembly feature, which the full build of the
+// agent predicts with and the lean one refuses.
 func TestModuleInAnArtifact(t *testing.T) {
 	dir := t.TempDir()
 	full := filepath.Join(dir, "skerry-agent-full")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2,full", "-o", full, "./agent/cmd/skerry-agent") // as make full does
+	// as make full does
+	build := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-tags", "nethttpomithttp2,full", "-o", full, "./agent/cmd/skerry-agent")
 	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the full agent: %v\n%s", err, out)
@@ -71,7 +73,8 @@ func TestModuleInAnArtifact(t *testing.T) {
 		}
 		worst = math.Max(worst, math.Abs(got-w))
 	}
-	if worst > 0.5 { // the target is the feature itself; without it the products of -20..20 and 0..1 are far off
+	// the target is the feature itself; without it the products of -20..20 and 0..1 are far off
+	if worst > 0.5 {
 		t.Errorf("a prediction is %v off: the model has not got the feature", worst)
 	}
 	if _, err := command(filepath.Join(bin, "skerry-agent"), predict...); err == nil || !strings.Contains(err.Error(), "this program has no WebAssembly runtime: use the full build of skerry-agent") {

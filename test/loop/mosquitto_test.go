@@ -19,7 +19,8 @@ import (
 	"skerry.dev/test/rig"
 )
 
-// TestMosquitto is what README shows: mosquitto, mosquitto_pub with a JSON reading, mosquitto_sub with the prediction, and the task file of configs.
+// TestMosquitto is what README shows: mosquitto, mosquitto_pub with a JSON reading, mosquitto_sub
+// with the prediction, and the task file of configs.
 func TestMosquitto(t *testing.T) {
 	t.Parallel()
 	pub := tool(t, "mosquitto_pub", "mosquitto-clients")
@@ -35,7 +36,8 @@ func TestMosquitto(t *testing.T) {
 	out, err := listen.StdoutPipe()
 	w.must(err)
 	w.must(listen.Start())
-	t.Cleanup(func() { cancel(); _ = listen.Wait() }) // an error here is the end of a listener that was cut short
+	// an error here is the end of a listener that was cut short
+	t.Cleanup(func() { cancel(); _ = listen.Wait() })
 	said := make(chan string, 1)
 	go func() {
 		b, _ := io.ReadAll(out)
@@ -73,8 +75,10 @@ func (w *world) metric(base, name string) float64 {
 	return 0
 }
 
-// TestBurst publishes 20,000 messages at once through mosquitto with its default limits: 20 messages in flight and 1000 queued per client. It acknowledges all of them to the
-// sensor and drops silently what does not fit. Everything that it delivers must be in the lake once; the second burst, with max_queued_messages raised, arrives whole.
+// TestBurst publishes 20,000 messages at once through mosquitto with its default limits: 20
+// messages in flight and 1000 queued per client. It acknowledges all of them to the sensor and
+// drops silently what does not fit. Everything that it delivers must be in the lake once; the
+// second burst, with max_queued_messages raised, arrives whole.
 func TestBurst(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {

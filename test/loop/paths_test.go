@@ -38,7 +38,8 @@ func (w *world) get(t *testing.T, url, token string) (status int, contentType, b
 	return resp.StatusCode, resp.Header.Get("Content-Type"), string(b)
 }
 
-// TestHealthPaths asks every path that README shows, on agent and hub, and both for an inference with the model in force.
+// TestHealthPaths asks every path that README shows, on agent and hub, and both for an inference
+// with the model in force.
 func TestHealthPaths(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", time.Minute)

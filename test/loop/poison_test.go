@@ -70,8 +70,9 @@ func (p *plant) untilState(id, want string) rig.Rollout {
 	return r
 }
 
-// TestPoisonedCandidate rolls out models that must not win. Each is stopped in shadow or canary, is never active on another device than the canary, and is forbidden for
-// good; a device that was away meanwhile does not take it either.
+// TestPoisonedCandidate rolls out models that must not win. Each is stopped in shadow or canary,
+// is never active on another device than the canary, and is forbidden for good; a device that was
+// away meanwhile does not take it either.
 func TestPoisonedCandidate(t *testing.T) {
 	t.Parallel()
 	p := newPlant(t, 3*time.Minute)
@@ -106,7 +107,8 @@ func (p *plant) exact() {
 	}
 }
 
-// refused rolls a model out while the third tank loses its link in the middle, and expects it to be stopped.
+// refused rolls a model out while the third tank loses its link in the middle, and expects it to
+// be stopped.
 func (p *plant) refused(model []byte, budgetUS float64, reason string) {
 	p.t.Helper()
 	digest := p.upload(model)

@@ -19,7 +19,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// TestTamperedArtifact stands between one device and the hub and changes one byte of every artifact. The device refuses it, says why to the hub, and its neighbour goes on.
+// TestTamperedArtifact stands between one device and the hub and changes one byte of every
+// artifact. The device refuses it, says why to the hub, and its neighbour goes on.
 func TestTamperedArtifact(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, "", 2*time.Minute)
@@ -71,7 +72,8 @@ func TestTamperedArtifact(t *testing.T) {
 	w.until(10*time.Second, "an alarm at the hub", func() (bool, string) {
 		return len(w.events("device=victim&class=alarm&kind=assignment")) > 0, "none"
 	})
-	p.untilState(id, "completed") // the box that failed is tolerated and holds up nobody; it still predicts
+	// the box that failed is tolerated and holds up nobody; it still predicts
+	p.untilState(id, "completed")
 	w.phase(time.Second, neighbour, digest, spec.PhaseActive)
 	t.Logf("%d downloads were changed; the device says: %s", changed.Load(), got.Reason)
 }

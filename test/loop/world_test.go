@@ -51,7 +51,8 @@ type world struct {
 	agents []*rig.Agent
 }
 
-// newWorld starts a hub at the given broker; "" runs a broker in this process. The test ends after limit at the latest.
+// newWorld starts a hub at the given broker; "" runs a broker in this process. The test ends
+// after limit at the latest.
 func newWorld(t *testing.T, broker string, limit time.Duration, hubArgs ...string) *world {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
@@ -138,7 +139,8 @@ func (w *world) enrol(a *rig.Agent, hub string) {
 	w.must(a.Enroll(w.ctx, hub, tok.Token))
 }
 
-// until waits for a condition. It tells what was missing when the time is over or an agent has ended by itself.
+// until waits for a condition. It tells what was missing when the time is over or an agent has
+// ended by itself.
 func (w *world) until(limit time.Duration, what string, ok func() (bool, string)) {
 	w.t.Helper()
 	began, missing := time.Now(), ""
@@ -207,7 +209,8 @@ func (w *world) events(query string) []event {
 	return out.Items
 }
 
-// drained waits until the agent has read everything up to the newest hour, has stored at least so many readings, and the hub has applied everything the agent holds.
+// drained waits until the agent has read everything up to the newest hour, has stored at least so
+// many readings, and the hub has applied everything the agent holds.
 func (w *world) drained(limit time.Duration, a *rig.Agent, newest, readings int) {
 	w.t.Helper()
 	want := at(newest).UnixMicro()
@@ -226,7 +229,8 @@ func (w *world) drained(limit time.Duration, a *rig.Agent, newest, readings int)
 	})
 }
 
-// exactlyOnce compares what the broker took from the sensors with the hub: every reading once, nothing else, no gap, no conflict, applied == accepted.
+// exactlyOnce compares what the broker took from the sensors with the hub: every reading once,
+// nothing else, no gap, no conflict, applied == accepted.
 func (w *world) exactlyOnce(a *rig.Agent, took map[rig.Key]bool) {
 	w.t.Helper()
 	w.holds(a, took)
@@ -345,7 +349,8 @@ func mosquitto(t *testing.T, lines ...string) string {
 	}
 }
 
-// anyBroker is mosquitto with a queue that holds a restart of the agent, or "" (the broker in this process) where it is not installed.
+// anyBroker is mosquitto with a queue that holds a restart of the agent, or "" (the broker in
+// this process) where it is not installed.
 func anyBroker(t *testing.T) string {
 	if _, err := exec.LookPath("mosquitto"); err != nil {
 		if _, err := os.Stat("/usr/sbin/mosquitto"); err != nil {
@@ -371,7 +376,8 @@ func tool(t *testing.T, name, pkg string, elsewhere ...string) string {
 	return ""
 }
 
-// at is the event time of hour i. The year leaves room for 200,000 hours before the wall clock: readings of the future do not move a watermark.
+// at is the event time of hour i. The year leaves room for 200,000 hours before the wall clock:
+// readings of the future do not move a watermark.
 func at(i int) time.Time {
 	return time.Date(2001, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(i) * time.Hour)
 }

@@ -42,7 +42,11 @@ func NewAgent(o AgentOptions) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Agent{Device: o.Device, Dir: filepath.Join(o.Dir, o.Device), HTTP: fmt.Sprintf("127.0.0.1:%d", port)}
+	a := &Agent{
+		Device: o.Device,
+		Dir:    filepath.Join(o.Dir, o.Device),
+		HTTP:   fmt.Sprintf("127.0.0.1:%d", port),
+	}
 	if a.Link, err = NewProxy(o.NATS); err != nil {
 		return nil, err
 	}
@@ -65,7 +69,12 @@ func NewAgent(o AgentOptions) (*Agent, error) {
 			return nil, err
 		}
 	}
-	a.Process = Process{Name: "agent " + o.Device, Path: filepath.Join(o.Bin, "skerry-agent"), Args: []string{"run", "--config", a.Config()}, Log: filepath.Join(a.Dir, "agent.log")}
+	a.Process = Process{
+		Name: "agent " + o.Device,
+		Path: filepath.Join(o.Bin, "skerry-agent"),
+		Args: []string{"run", "--config", a.Config()},
+		Log:  filepath.Join(a.Dir, "agent.log"),
+	}
 	return a, nil
 }
 
@@ -78,7 +87,8 @@ func (a *Agent) StateDir() string { return filepath.Join(a.Dir, "state") }
 // TaskDir returns the directory of the task files.
 func (a *Agent) TaskDir() string { return filepath.Join(a.Dir, "tasks") }
 
-// Enroll gives the device its identity, with the command a technician would type. hub is the address to enrol at; "" is the one behind the agent's own proxy.
+// Enroll gives the device its identity, with the command a technician would type. hub is the
+// address to enrol at; "" is the one behind the agent's own proxy.
 func (a *Agent) Enroll(ctx context.Context, hub, token string) error {
 	if hub == "" {
 		hub = "http://" + a.Web.Addr()

@@ -14,18 +14,28 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// ackWait is how long this broker waits for an acknowledgement before it sends a message again; after a crash of the agent that is when the rest
-// arrives. (mosquitto sends at once when the client is back.)
+// ackWait is how long this broker waits for an acknowledgement before it sends a message again;
+// after a crash of the agent that is when the rest arrives. (mosquitto sends at once when the
+// client is back.)
 const ackWait = 3 * time.Second
 
-// StartBroker runs an MQTT broker on loopback: nats-server's MQTT listener. It returns the broker's address.
+// StartBroker runs an MQTT broker on loopback: nats-server's MQTT listener. It returns the
+// broker's address.
 func StartBroker(dir string) (*server.Server, string, error) {
 	port, err := FreePort()
 	if err != nil {
 		return nil, "", err
 	}
-	s, err := server.NewServer(&server.Options{ServerName: "rig-broker", Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: filepath.Join(dir, "broker"), NoSigs: true, NoLog: true,
-		MQTT: server.MQTTOpts{Host: "127.0.0.1", Port: port, MaxAckPending: 256, AckWait: ackWait}})
+	s, err := server.NewServer(&server.Options{
+		ServerName: "rig-broker",
+		Host:       "127.0.0.1",
+		Port:       -1,
+		JetStream:  true,
+		StoreDir:   filepath.Join(dir, "broker"),
+		NoSigs:     true,
+		NoLog:      true,
+		MQTT:       server.MQTTOpts{Host: "127.0.0.1", Port: port, MaxAckPending: 256, AckWait: ackWait},
+	})
 	if err != nil {
 		return nil, "", err
 	}
@@ -52,8 +62,9 @@ var (
 	given  = map[int]bool{}
 )
 
-// FreePort returns a TCP port of loopback that nobody listens on and that was not given out before. It lies below the range from which systems take the ports of outgoing
-// connections, so that a program which starts again finds it free.
+// FreePort returns a TCP port of loopback that nobody listens on and that was not given out
+// before. It lies below the range from which systems take the ports of outgoing connections, so
+// that a program which starts again finds it free.
 func FreePort() (int, error) {
 	portMu.Lock()
 	defer portMu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Process is a program that was started here, with its log in a file. It is for one goroutine at a time.
+// Process is a program that was started here, with its log in a file. It is for one goroutine at
+// a time.
 type Process struct {
 	Name string
 	Path string
@@ -31,7 +32,8 @@ func (p *Process) Start() error {
 	p.cmd = exec.Command(p.Path, p.Args...)
 	p.cmd.Stdout, p.cmd.Stderr = f, f
 	p.cmd.Env = append(os.Environ(), p.Env...)
-	p.cmd.SysProcAttr = ownGroup() // an interrupt at the terminal is for this program, which then stops its processes in order
+	// an interrupt at the terminal is for this program, which then stops its processes in order
+	p.cmd.SysProcAttr = ownGroup()
 	if err := p.cmd.Start(); err != nil {
 		p.cmd = nil
 		return fmt.Errorf("start %s: %w", p.Name, err)

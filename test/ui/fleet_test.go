@@ -40,7 +40,8 @@ interval: 0.9
 
 var first = time.Date(2016, 11, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
-// fleet is a running hub with stand-ins for devices: rows of the database that answer what the hub orders.
+// fleet is a running hub with stand-ins for devices: rows of the database that answer what the
+// hub orders.
 type fleet struct {
 	*server.Hub
 	t       *testing.T
@@ -100,8 +101,8 @@ func (f *fleet) until(what string, ok func() bool) {
 	}
 }
 
-// seed gives the hub devices, two months of matured predictions, models, rollouts that ended each in its own way, and trainings. It returns the rollout under way and the
-// model that was refused.
+// seed gives the hub devices, two months of matured predictions, models, rollouts that ended each
+// in its own way, and trainings. It returns the rollout under way and the model that was refused.
 func (f *fleet) seed() (open *rollout.Rollout, refused meta.Model) {
 	f.t.Helper()
 	f.devices = []string{"aotizhongxin", "changping", "dingling", "gucheng", "huairou"}
@@ -155,7 +156,8 @@ func (f *fleet) seed() (open *rollout.Rollout, refused meta.Model) {
 	return open, refused
 }
 
-// labels makes a day-and-night curve with a change of its kind at day 34, which a new model has learned by day 42.
+// labels makes a day-and-night curve with a change of its kind at day 34, which a new model has
+// learned by day 42.
 func (f *fleet) labels(ctx context.Context, q *meta.Queries, device string, rng *rand.Rand) error {
 	level, last := 60.0, 60.0
 	for h := range int64(60 * 24) {
@@ -234,7 +236,8 @@ func (f *fleet) report(device string, a *spec.ReportedAssignment) {
 	})
 }
 
-// follow rolls a model out and lets the devices do as they are told until the rollout is in a state; Running means until the canary is on probation.
+// follow rolls a model out and lets the devices do as they are told until the rollout is in a
+// state; Running means until the canary is on probation.
 func (f *fleet) follow(m meta.Model, until rollout.State) *rollout.Rollout {
 	f.t.Helper()
 	ctx := f.t.Context()
@@ -275,7 +278,8 @@ func (f *fleet) answer(device, id string, until rollout.State) bool {
 	}
 	diff := f.loss - 0.8
 	stats := spec.Paired{Rows: int64(n), Labelled: int64(n), Warm: int64(n * 0.8), SumIncumbent: 0.8 * n, SumCandidate: f.loss * n, SumDiff: diff * n, SumDiff2: (diff*diff + 0.04) * n, LatencyP99US: 58, Disagreement: 0.14}
-	if f.loss > 0.9 && f.loss < 1 { // better in truth: its line in seed is only above the others' to tell it apart
+	// better in truth: its line in seed is only above the others' to tell it apart
+	if f.loss > 0.9 && f.loss < 1 {
 		stats.SumCandidate, stats.SumDiff, stats.SumDiff2 = 0.74*n, -0.06*n, 0.02*n
 	}
 	phase := a.Phase

@@ -16,14 +16,15 @@ import (
 
 // visit is one look at the UI.
 type visit struct {
-	Name    string     `json:"name"`
-	Hash    string     `json:"hash"`
-	Width   int        `json:"width,omitempty"`
-	Dark    bool       `json:"dark,omitempty"`
-	Window  bool       `json:"window,omitempty"` // take a picture of the window only
-	Expect  []string   `json:"expect"`
-	Refuse  []string   `json:"refuse,omitempty"`
-	Forgive string     `json:"forgive,omitempty"` // pattern of console errors that belong to the visit
+	Name   string   `json:"name"`
+	Hash   string   `json:"hash"`
+	Width  int      `json:"width,omitempty"`
+	Dark   bool     `json:"dark,omitempty"`
+	Window bool     `json:"window,omitempty"` // take a picture of the window only
+	Expect []string `json:"expect"`
+	Refuse []string `json:"refuse,omitempty"`
+	// pattern of console errors that belong to the visit
+	Forgive string     `json:"forgive,omitempty"`
 	Steps   [][]string `json:"steps,omitempty"`
 }
 

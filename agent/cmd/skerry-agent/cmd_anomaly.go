@@ -84,7 +84,15 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.data, err)
 	}
-	rep := anomalyReport{File: f.data, Rows: len(rows.index), Columns: rows.names, Time: rows.time, Settings: map[string]string{}, Alarms: []int{}, Streams: rows.count()}
+	rep := anomalyReport{
+		File:     f.data,
+		Rows:     len(rows.index),
+		Columns:  rows.names,
+		Time:     rows.time,
+		Settings: map[string]string{},
+		Alarms:   []int{},
+		Streams:  rows.count(),
+	}
 	all, err := f.plan(&rep, rows, settings)
 	if err != nil {
 		return err
@@ -133,7 +141,8 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	return f.report(cmd, &rep, rows, scores)
 }
 
-// plan chooses the detector and how many rows it learns from; all says that it learns from the whole file first.
+// plan chooses the detector and how many rows it learns from; all says that it learns from the
+// whole file first.
 func (f *anomalyFlags) plan(rep *anomalyReport, rows *anomalyRows, settings map[string]string) (all bool, err error) {
 	rep.Detector = anomaly.Resolve(f.detector, rows.schema())
 	all = f.train == "all"
@@ -198,7 +207,8 @@ func (f *anomalyFlags) lanes(rep *anomalyReport, rows *anomalyRows, settings map
 		for _, s := range anomaly.Current(scorer) {
 			rep.Settings[s.Name] = s.Value
 		}
-		if train, err := strconv.Atoi(rep.Settings["train"]); err == nil && !all { // a detector without this setting has no such rows
+		// a detector without this setting has no such rows
+		if train, err := strconv.Atoi(rep.Settings["train"]); err == nil && !all {
 			if rep.Train = max(rep.Train, train); train >= n {
 				what := f.data
 				if rows.by != nil {

@@ -16,22 +16,25 @@ import (
 
 // anomalyReport is what --json writes. Rows are data rows of the file, from 0.
 type anomalyReport struct {
-	File       string            `json:"file"`
-	Rows       int               `json:"rows"` // scored and learned from
-	Columns    []string          `json:"columns"`
-	Time       string            `json:"time,omitempty"`
-	Detector   string            `json:"detector"`
-	Settings   map[string]string `json:"settings"`
-	Streams    int               `json:"streams"`
-	Train      int               `json:"train"` // rows of each stream that were learned from before any score
-	Threshold  float64           `json:"threshold,omitempty"`
-	Rate       float64           `json:"rate,omitempty"`
-	ScoresFile string            `json:"scores_file,omitempty"`
-	Alarms     []int             `json:"alarms"`
-	AUROC      *float64          `json:"auroc,omitempty"`
-	F1         *float64          `json:"f1,omitempty"`
-	False      *float64          `json:"false_alarm_rate,omitempty"` // alarms among the rows that are labelled usual
-	Missed     *float64          `json:"missed_rate,omitempty"`      // rows without alarm among those labelled anomalous
+	File     string            `json:"file"`
+	Rows     int               `json:"rows"` // scored and learned from
+	Columns  []string          `json:"columns"`
+	Time     string            `json:"time,omitempty"`
+	Detector string            `json:"detector"`
+	Settings map[string]string `json:"settings"`
+	Streams  int               `json:"streams"`
+	// rows of each stream that were learned from before any score
+	Train      int      `json:"train"`
+	Threshold  float64  `json:"threshold,omitempty"`
+	Rate       float64  `json:"rate,omitempty"`
+	ScoresFile string   `json:"scores_file,omitempty"`
+	Alarms     []int    `json:"alarms"`
+	AUROC      *float64 `json:"auroc,omitempty"`
+	F1         *float64 `json:"f1,omitempty"`
+	// alarms among the rows that are labelled usual
+	False *float64 `json:"false_alarm_rate,omitempty"`
+	// rows without alarm among those labelled anomalous
+	Missed *float64 `json:"missed_rate,omitempty"`
 }
 
 // judge compares with the labels, from the first row on that may have an alarm.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// pumpCSV is a pump whose two columns move together; from row 600 on for 50 rows they do not, and at row 900 one of them spikes.
+// pumpCSV is a pump whose two columns move together; from row 600 on for 50 rows they do not, and
+// at row 900 one of them spikes.
 func pumpCSV(times bool) string {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var b strings.Builder

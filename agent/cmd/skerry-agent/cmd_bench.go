@@ -24,7 +24,8 @@ type benchReport struct {
 	Kernel   string        `json:"kernel"` // how the point model is computed here
 	Features int           `json:"features"`
 	Results  []benchResult `json:"results"`
-	Pipeline benchResult   `json:"pipeline"` // one row through pipeline and every model, as a device predicts
+	// one row through pipeline and every model, as a device predicts
+	Pipeline benchResult `json:"pipeline"`
 }
 
 type benchResult struct {
@@ -65,7 +66,12 @@ func newBenchCommand() *cobra.Command {
 			if _, reason := ensemble.Kernel(); reason != "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), reason)
 			}
-			rep := benchReport{Model: a.Digest, Learner: a.Manifest.Learner, Kernel: kernel(m), Features: m.Inputs()}
+			rep := benchReport{
+				Model:    a.Digest,
+				Learner:  a.Manifest.Learner,
+				Kernel:   kernel(m),
+				Features: m.Inputs(),
+			}
 			for _, n := range batches {
 				p.say("batch %d", n)
 				r, err := b.model(m, n, min(threads, n))
@@ -102,7 +108,8 @@ func newBenchCommand() *cobra.Command {
 	return c
 }
 
-// kernel names how a model is computed on this machine: its kind, the kernels for single rows and for batches, and the architecture.
+// kernel names how a model is computed on this machine: its kind, the kernels for single rows and
+// for batches, and the architecture.
 func kernel(m artifact.Predictor) string {
 	how := "portable"
 	if k, ok := m.(interface {
@@ -129,7 +136,13 @@ const benchRows = 4096
 
 func newBench(a *artifact.Artifact, budget time.Duration, runs int) (*bench, error) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	b := &bench{a: a, budget: budget, runs: runs, rows: benchRows, h: feature.NewHistory(len(a.Manifest.Inputs), max(a.Pipeline.Rows, 2))}
+	b := &bench{
+		a:      a,
+		budget: budget,
+		runs:   runs,
+		rows:   benchRows,
+		h:      feature.NewHistory(len(a.Manifest.Inputs), max(a.Pipeline.Rows, 2)),
+	}
 	eval, err := feature.NewEvaluator(a.Pipeline)
 	if err != nil {
 		return nil, err
@@ -163,7 +176,8 @@ type batcher interface {
 	PredictBatch(dst, x []float64, threads int) error
 }
 
-// model times calls of n rows: one PredictBatch where the model has it, else PredictInto for every row, shared between threads. A call of one row is PredictInto, which is what devices do.
+// model times calls of n rows: one PredictBatch where the model has it, else PredictInto for
+// every row, shared between threads. A call of one row is PredictInto, which is what devices do.
 func (b *bench) model(m artifact.Predictor, n, threads int) (benchResult, error) {
 	width, outs := m.Inputs(), m.Outputs()
 	dst := make([]float64, n*outs)

@@ -33,7 +33,9 @@ func newConfigCheckCommand() *cobra.Command {
 func newConfigShowCommand() *cobra.Command {
 	asJSON := false
 	cmd := &cobra.Command{
-		Use: "show", Short: "Print every key, its value and where it comes from; secrets are masked", Args: cobra.NoArgs,
+		Use:   "show",
+		Short: "Print every key, its value and where it comes from; secrets are masked",
+		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, settings, err := loadConfig(cmd)
 			if err != nil {

@@ -33,9 +33,21 @@ it keeps for a client that is away. Works without a broker and without a hub. Ex
 			if err != nil {
 				return err
 			}
-			results := doctor.Run(cmd.Context(), doctor.Options{TaskDir: cfg.TaskDir, StateDir: cfg.StateDir, IdentityDir: cfg.IdentityDir(),
-				Broker: cfg.MQTT.Broker, Username: cfg.MQTT.Username, Password: cfg.MQTT.Password, TLS: brokerTLS, CommitAcks: cfg.Cache.CommitAcks,
-				HubURL: cfg.Hub.URL, HTTP: client, MinFreeBytes: int64(cfg.Govern.MinFreeBytes), MinFreeShare: cfg.Govern.MinFreeShare, Timeout: timeout})
+			results := doctor.Run(cmd.Context(), doctor.Options{
+				TaskDir:      cfg.TaskDir,
+				StateDir:     cfg.StateDir,
+				IdentityDir:  cfg.IdentityDir(),
+				Broker:       cfg.MQTT.Broker,
+				Username:     cfg.MQTT.Username,
+				Password:     cfg.MQTT.Password,
+				TLS:          brokerTLS,
+				CommitAcks:   cfg.Cache.CommitAcks,
+				HubURL:       cfg.Hub.URL,
+				HTTP:         client,
+				MinFreeBytes: int64(cfg.Govern.MinFreeBytes),
+				MinFreeShare: cfg.Govern.MinFreeShare,
+				Timeout:      timeout,
+			})
 			write := doctor.WriteTable
 			if asJSON {
 				write = doctor.WriteJSON

@@ -16,7 +16,8 @@ import (
 	"skerry.dev/compute/drift"
 )
 
-// driftReport is what --json writes. Rows are data rows of the file, from 0; with --where those that it leaves.
+// driftReport is what --json writes. Rows are data rows of the file, from 0; with --where those
+// that it leaves.
 type driftReport struct {
 	File     string         `json:"file"`
 	Column   string         `json:"column,omitempty"`
@@ -119,7 +120,8 @@ func driftHelp() string {
 	return b.String()
 }
 
-// settings are those of --set, of --reference for ks, and of the flags that settings had before --set.
+// settings are those of --set, of --reference for ks, and of the flags that settings had before
+// --set.
 func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
 	settings, err := parseSettings(f.set)
 	if err != nil {
@@ -156,7 +158,8 @@ type value struct {
 	v         float64
 }
 
-// chunk is how many values are read before the detector gets them, so that its time can be told from that of reading.
+// chunk is how many values are read before the detector gets them, so that its time can be told
+// from that of reading.
 const chunk = 4096
 
 func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
@@ -164,7 +167,15 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 	if err != nil {
 		return err
 	}
-	rep := driftReport{File: f.data, Column: f.column, Detector: f.detector, Params: map[string]any{}, Drifts: []int{}, Warnings: []int{}, Alarms: []alarm{}}
+	rep := driftReport{
+		File:     f.data,
+		Column:   f.column,
+		Detector: f.detector,
+		Params:   map[string]any{},
+		Drifts:   []int{},
+		Warnings: []int{},
+		Alarms:   []alarm{},
+	}
 	for _, s := range drift.Current(d) {
 		rep.Params[s.Name] = typed(s.Value)
 	}
@@ -238,7 +249,8 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 	return tw.Flush()
 }
 
-// sinceWarning tells for how many rows up to a drift the detector had warned without a pause, - for none.
+// sinceWarning tells for how many rows up to a drift the detector had warned without a pause, -
+// for none.
 func sinceWarning(warnings []int, row int) string {
 	i, _ := slices.BinarySearch(warnings, row)
 	n := 0

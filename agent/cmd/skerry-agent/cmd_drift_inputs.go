@@ -17,7 +17,8 @@ import (
 	"skerry.dev/compute/drift/inputs"
 )
 
-// inputsReport is what the detector inputs adds to a report. The rows of drifts are those at which a drift began.
+// inputsReport is what the detector inputs adds to a report. The rows of drifts are those at
+// which a drift began.
 type inputsReport struct {
 	Reference     string        `json:"reference"` // the file, or the first rows of the data
 	ReferenceRows int           `json:"reference_rows"`
@@ -75,7 +76,8 @@ type place struct {
 	at   string
 }
 
-// readTable reads columns, all when none is named. A cell that is no number is an error in a named column; without names its column is left out, as are the columns of a date.
+// readTable reads columns, all when none is named. A cell that is no number is an error in a
+// named column; without names its column is left out, as are the columns of a date.
 func (f *driftFlags) readTable(cmd *cobra.Command, path string, columns []string, named bool) (*table, error) {
 	t := &table{columns: slices.Clone(columns)}
 	err := f.each(cmd, path, columns, func(row, line int, at string, cells []string) error {
@@ -156,7 +158,12 @@ func (f *driftFlags) inputs(cmd *cobra.Command, settings map[string]string) erro
 		return err
 	}
 	columns, skipped := data.numeric()
-	extra := inputsReport{Reference: f.reference, Columns: columns, Skipped: append([]string{}, skipped...), Reports: []inputsEvent{}}
+	extra := inputsReport{
+		Reference: f.reference,
+		Columns:   columns,
+		Skipped:   append([]string{}, skipped...),
+		Reports:   []inputsEvent{},
+	}
 	if len(columns) == 0 {
 		return fmt.Errorf("read %s: no column holds numbers in every row: %s", f.data, strings.Join(data.columns, ", "))
 	}
@@ -182,7 +189,17 @@ func (f *driftFlags) inputs(cmd *cobra.Command, settings map[string]string) erro
 		return err
 	}
 	extra.ReferenceRows = len(reference)
-	rep := driftReport{File: f.data, Detector: f.detector, Params: map[string]any{}, Rows: len(data.rows), Missing: data.missing, Drifts: []int{}, Warnings: []int{}, Alarms: []alarm{}, inputsReport: &extra}
+	rep := driftReport{
+		File:         f.data,
+		Detector:     f.detector,
+		Params:       map[string]any{},
+		Rows:         len(data.rows),
+		Missing:      data.missing,
+		Drifts:       []int{},
+		Warnings:     []int{},
+		Alarms:       []alarm{},
+		inputsReport: &extra,
+	}
 	for _, s := range inputs.Settings(ref.Options()) {
 		rep.Params[s.Name] = typed(s.Value)
 	}
@@ -207,7 +224,14 @@ func (f *driftFlags) inputs(cmd *cobra.Command, settings map[string]string) erro
 }
 
 func describe(r *inputs.Report, columns []string, row int, at place) inputsEvent {
-	e := inputsEvent{Row: row, Line: at.line, Time: at.at, Drift: r.Drift, Joint: inputsJoint(r.Joint), Features: []inputsNaming{}}
+	e := inputsEvent{
+		Row:      row,
+		Line:     at.line,
+		Time:     at.at,
+		Drift:    r.Drift,
+		Joint:    inputsJoint(r.Joint),
+		Features: []inputsNaming{},
+	}
 	for _, f := range r.Features {
 		e.Features = append(e.Features, inputsNaming{columns[f.Index], f.Statistic, f.PValue, f.Shift, f.PSI, f.Wasserstein, f.Missing})
 	}

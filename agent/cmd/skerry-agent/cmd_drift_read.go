@@ -38,7 +38,8 @@ func parseCell(cell string) (float64, error) {
 	return v, nil
 }
 
-// each reads columns of a file, all of them when none is named, which visit is told of by a first call with row -1 and their names.
+// each reads columns of a file, all of them when none is named, which visit is told of by a first
+// call with row -1 and their names.
 func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, visit func(row, line int, at string, cells []string) error) error {
 	in, err := openData(cmd, path)
 	if err != nil {

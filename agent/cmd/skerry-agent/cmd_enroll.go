@@ -53,9 +53,13 @@ At another hub than before the device forgets whom it trusted and which document
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
 			defer cancel()
-			before, _ := identity.Open(cfg.IdentityDir(), identity.Options{}) // none, or one that cannot be read, is no hub
-			id, err := identity.Enroll(ctx, cfg.IdentityDir(), hub, token, identity.Options{HTTP: client, Version: configs.ProgramVersion(),
-				Log: slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))})
+			// none, or one that cannot be read, is no hub
+			before, _ := identity.Open(cfg.IdentityDir(), identity.Options{})
+			id, err := identity.Enroll(ctx, cfg.IdentityDir(), hub, token, identity.Options{
+				HTTP:    client,
+				Version: configs.ProgramVersion(),
+				Log:     slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)),
+			})
 			if err != nil {
 				return err
 			}
@@ -76,7 +80,9 @@ At another hub than before the device forgets whom it trusted and which document
 	return cmd
 }
 
-// forgetHub removes what another hub vouched for: its root of trust refuses the documents of the new hub, and so do floors from its count of generations. Floors that cannot be read go as well; enrolling again is the way to replace them.
+// forgetHub removes what another hub vouched for: its root of trust refuses the documents of the
+// new hub, and so do floors from its count of generations. Floors that cannot be read go as well;
+// enrolling again is the way to replace them.
 func forgetHub(cfg *configs.AgentConfig, before, now *identity.Identity) error {
 	text, err := os.ReadFile(cfg.FloorPath())
 	damaged := err == nil && !json.Valid(text)
@@ -108,7 +114,8 @@ func readToken(cmd *cobra.Command, token string) (string, error) {
 	return token, nil
 }
 
-// giveToOwner makes what root created in the state directory the property of the directory's owner: the service's user could not read it otherwise.
+// giveToOwner makes what root created in the state directory the property of the directory's
+// owner: the service's user could not read it otherwise.
 func giveToOwner(stateDir, dir string) error {
 	uid, gid, ok := ownerOf(stateDir)
 	if !ok || os.Geteuid() != 0 || uid == 0 {

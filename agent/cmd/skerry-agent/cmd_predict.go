@@ -152,7 +152,8 @@ func unpack(r io.Reader) (*bufio.Reader, error) {
 var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange,
 	feature.OpCross, feature.OpPlace, feature.OpExpr}
 
-// timeless reports whether a pipeline looks at nothing but the row itself: its result depends neither on other rows nor on the time.
+// timeless reports whether a pipeline looks at nothing but the row itself: its result depends
+// neither on other rows nor on the time.
 func timeless(p *feature.Pipeline) bool {
 	return !slices.ContainsFunc(p.Columns, func(c feature.Column) bool {
 		if c.Op == feature.OpModule {
@@ -165,8 +166,8 @@ func timeless(p *feature.Pipeline) bool {
 // timeNames are the columns that hold the event time without being named.
 var timeNames = []string{"ts", "time", "timestamp", "date", "datetime"}
 
-// numbered gives rows without a time column the second since 1970 that is their number, so that they keep their order; added tells that it did. Rows with one are
-// passed on.
+// numbered gives rows without a time column the second since 1970 that is their number, so that
+// they keep their order; added tells that it did. Rows with one are passed on.
 func numbered(r io.Reader) (out io.Reader, added bool, err error) {
 	br, err := unpack(r)
 	if err != nil {

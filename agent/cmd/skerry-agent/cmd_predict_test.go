@@ -23,7 +23,8 @@ func TestTimelessOps(t *testing.T) {
 	}
 }
 
-// TestPredictTable predicts rows without a time by a model whose columns are a table, its place, their product, a ratio and an expression.
+// TestPredictTable predicts rows without a time by a model whose columns are a table, its place,
+// their product, a ratio and an expression.
 func TestPredictTable(t *testing.T) {
 	in := []feature.Input{{Name: "kind", Categories: []string{"x", "y"}}, {Name: "a"}, {Name: "b"}}
 	cols := []feature.Column{

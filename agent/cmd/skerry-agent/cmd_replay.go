@@ -117,7 +117,10 @@ func newReplayCommand() *cobra.Command {
 			}
 			for _, name := range others {
 				if cmd.Flags().Changed(name) {
-					return fmt.Errorf("--%s does not go with --%s", name, map[bool]string{true: "target", false: "task"}[task == ""])
+					return fmt.Errorf("--%s does not go with --%s", name, map[bool]string{
+						true:  "target",
+						false: "task",
+					}[task == ""])
 				}
 			}
 			if wanted, err := ahead.asked(cmd); wanted || err != nil {
@@ -246,7 +249,8 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 	return t.Flush()
 }
 
-// createCSV opens a file to write, or standard output for "-"; close it with the function returned, which keeps the file only when all of it was written.
+// createCSV opens a file to write, or standard output for "-"; close it with the function
+// returned, which keeps the file only when all of it was written.
 func createCSV(cmd *cobra.Command, path string) (*bufio.Writer, func() error, error) {
 	if path == "-" {
 		w := bufio.NewWriter(cmd.OutOrStdout())
@@ -279,7 +283,8 @@ func number(v float64) string {
 
 func stampCSV(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }
 
-// progress is a line on a terminal that is written over while work goes on. On anything else it writes nothing.
+// progress is a line on a terminal that is written over while work goes on. On anything else it
+// writes nothing.
 type progress struct {
 	w     io.Writer
 	on    bool

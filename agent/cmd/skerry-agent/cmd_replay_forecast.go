@@ -16,7 +16,8 @@ import (
 	"skerry.dev/compute/online/forecast"
 )
 
-// forecastFlags are those of a forecast of a table's column; what it shares with a replay of a table is in tableFlags.
+// forecastFlags are those of a forecast of a table's column; what it shares with a replay of a
+// table is in tableFlags.
 type forecastFlags struct {
 	horizon int
 	season  []int
@@ -77,7 +78,12 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	if !(t.level >= 0.5 && t.level <= 0.999) {
 		return fmt.Errorf("--interval %v: must be 0.5 to 0.999", t.level)
 	}
-	o := replay.ForecastOptions{Name: filepath.Base(files.data), Target: t.target, Horizon: f.horizon, Level: t.level}
+	o := replay.ForecastOptions{
+		Name:    filepath.Base(files.data),
+		Target:  t.target,
+		Horizon: f.horizon,
+		Level:   t.level,
+	}
 	switch {
 	case len(t.learners) > 1:
 		return fmt.Errorf("--learner %s: a forecast has one of %s", strings.Join(t.learners, ","), strings.Join(forecast.Names(), ", "))

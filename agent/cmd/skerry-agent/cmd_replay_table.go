@@ -69,7 +69,19 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	if !(t.level >= 0.5 && t.level <= 0.999) {
 		return fmt.Errorf("--interval %v: must be 0.5 to 0.999", t.level)
 	}
-	o := replay.TableOptions{Name: filepath.Base(files.data), Target: t.target, Time: files.opts.Time, Drop: t.drop, Kind: t.kind, Learners: t.learners, Set: t.set, Watching: t.detector, Delay: t.delay, Level: t.level, Seed: t.seed}
+	o := replay.TableOptions{
+		Name:     filepath.Base(files.data),
+		Target:   t.target,
+		Time:     files.opts.Time,
+		Drop:     t.drop,
+		Kind:     t.kind,
+		Learners: t.learners,
+		Set:      t.set,
+		Watching: t.detector,
+		Delay:    t.delay,
+		Level:    t.level,
+		Seed:     t.seed,
+	}
 	if model != "" {
 		if o.Model, err = readModel(model); err != nil {
 			return err
@@ -117,7 +129,8 @@ func (p *progress) rows(row, rows int) {
 	p.say("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
 }
 
-// rowsCSV returns what writes each row of a replay to the file out, with its set of classes when sets is true, and what ends the file; visit is nil when out is empty.
+// rowsCSV returns what writes each row of a replay to the file out, with its set of classes when
+// sets is true, and what ends the file; visit is nil when out is empty.
 func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*replay.TableRow) error, done func() error, err error) {
 	if out == "" {
 		return nil, func() error { return nil }, nil

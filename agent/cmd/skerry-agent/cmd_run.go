@@ -41,7 +41,12 @@ func newRunCommand() *cobra.Command {
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
 			n := service.NewNotifier()
-			d, err := device.Open(device.Options{Config: cfg, Version: configs.ProgramVersion(), Log: log, Check: checkInChild, Salvage: salvageInChild,
+			d, err := device.Open(device.Options{
+				Config:  cfg,
+				Version: configs.ProgramVersion(),
+				Log:     log,
+				Check:   checkInChild,
+				Salvage: salvageInChild,
 				Heartbeat: func() {
 					if err := n.Beat(time.Now()); err != nil {
 						log.Warn("watchdog not told", "err", err)
@@ -51,7 +56,8 @@ func newRunCommand() *cobra.Command {
 					if err := n.Ready(); err != nil {
 						log.Warn("service manager not told", "err", err)
 					}
-				}})
+				},
+			})
 			if err != nil {
 				return err
 			}
@@ -76,7 +82,8 @@ func newLogger(w io.Writer, c configs.Log) *slog.Logger {
 // childLimit bounds the check of a cache, which reads the whole file.
 const childLimit = 2 * time.Minute
 
-// checkInChild looks at a cache file in a process of its own: a badly damaged one can crash whoever reads it.
+// checkInChild looks at a cache file in a process of its own: a badly damaged one can crash
+// whoever reads it.
 func checkInChild(path string) error { return inChild("cache-check", path) }
 
 func salvageInChild(from, to string) error { return inChild("cache-salvage", from, to) }
@@ -102,9 +109,19 @@ func inChild(args ...string) error {
 // newCacheCommands are for the agent itself.
 func newCacheCommands() []*cobra.Command {
 	return []*cobra.Command{
-		{Use: "cache-check FILE", Short: "Read a whole cache file and report damage", Hidden: true, Args: cobra.ExactArgs(1),
-			RunE: func(_ *cobra.Command, args []string) error { return cache.CheckFile(args[0]) }},
-		{Use: "cache-salvage FROM TO", Short: "Copy what can be read of a damaged cache file", Hidden: true, Args: cobra.ExactArgs(2),
-			RunE: func(_ *cobra.Command, args []string) error { return cache.SalvageFile(args[0], args[1]) }},
+		{
+			Use:    "cache-check FILE",
+			Short:  "Read a whole cache file and report damage",
+			Hidden: true,
+			Args:   cobra.ExactArgs(1),
+			RunE:   func(_ *cobra.Command, args []string) error { return cache.CheckFile(args[0]) },
+		},
+		{
+			Use:    "cache-salvage FROM TO",
+			Short:  "Copy what can be read of a damaged cache file",
+			Hidden: true,
+			Args:   cobra.ExactArgs(2),
+			RunE:   func(_ *cobra.Command, args []string) error { return cache.SalvageFile(args[0], args[1]) },
+		},
 	}
 }

@@ -22,7 +22,8 @@ func newTaskCommand() *cobra.Command {
 
 func newTaskCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "check [file …]", Short: "Read task files and report every problem at once (default: those of task_dir)",
+		Use:   "check [file …]",
+		Short: "Read task files and report every problem at once (default: those of task_dir)",
 		RunE: func(cmd *cobra.Command, files []string) error {
 			tasks, plan, err := readTasks(cmd, files)
 			if err != nil {
@@ -54,7 +55,14 @@ func newTaskListCommand() *cobra.Command {
 			}
 			rows := make([]row, len(tasks))
 			for i, t := range tasks {
-				rows[i] = row{Task: t.Name, Kind: string(t.Kind), Target: t.Target.Series, Inputs: len(t.Inputs), File: t.Path, Hash: t.Hash}
+				rows[i] = row{
+					Task:   t.Name,
+					Kind:   string(t.Kind),
+					Target: t.Target.Series,
+					Inputs: len(t.Inputs),
+					File:   t.Path,
+					Hash:   t.Hash,
+				}
 				if t.Horizon() > 0 {
 					rows[i].Horizon = t.Horizon().String()
 				}

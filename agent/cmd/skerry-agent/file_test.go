@@ -68,7 +68,8 @@ func linearModel(t *testing.T, m artifact.Manifest, cols []feature.Column, weigh
 
 var zero = 0.0
 
-// swing is a model of the series of swingCSV: the change of the next hour is the change before it, weighed.
+// swing is a model of the series of swingCSV: the change of the next hour is the change before
+// it, weighed.
 func swing(t *testing.T) string {
 	in := []feature.Input{{Name: "pm25"}, {Name: "wd", Categories: []string{"N", "S"}}}
 	return linearModel(t, artifact.Manifest{Task: "next", Kind: artifact.KindForecast, HorizonUS: hourUS, Inputs: in, Output: artifact.Output{Series: "pm25"}, Learner: "linear", Rows: 1},
@@ -130,7 +131,8 @@ func TestReplay(t *testing.T) {
 	if s.Task != "next" || s.Messages != 2000 || s.Rows != 2000 || s.Labels != 1999 || s.From != "2024-01-01T00:00:00Z" || s.Model != nil {
 		t.Errorf("summary = %+v", s)
 	}
-	if !(s.Ratio > 0 && s.Ratio < 0.8) || math.Abs(s.Ratio-s.MAE/s.MAELast) > 1e-12 || s.Coverage < 0.8 || !(s.Score > 0 && s.Score < s.ScoreLast) || len(s.Weights) != 5 { // the learner, the last value, the model and its corrections
+	// the learner, the last value, the model and its corrections
+	if !(s.Ratio > 0 && s.Ratio < 0.8) || math.Abs(s.Ratio-s.MAE/s.MAELast) > 1e-12 || s.Coverage < 0.8 || !(s.Score > 0 && s.Score < s.ScoreLast) || len(s.Weights) != 5 {
 		t.Errorf("summary = %+v: a wave is learned by the device alone", s)
 	}
 	middle := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).Add(1000 * time.Hour).Format(time.RFC3339)

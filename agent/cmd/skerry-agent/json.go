@@ -22,7 +22,8 @@ func jsonFlag(c *cobra.Command, to *string) {
 	}
 }
 
-// emitJSON writes v where --json says and reports whether that was standard output, so that nothing else belongs there.
+// emitJSON writes v where --json says and reports whether that was standard output, so that
+// nothing else belongs there.
 func emitJSON(cmd *cobra.Command, to string, v any) (stdout bool, err error) {
 	switch to {
 	case "":

@@ -1,4 +1,5 @@
-// Command skerry-agent is the edge program: it predicts beside the sensors and syncs with the hub. Each command has a file cmd_<name>.go; nothing else is here.
+// Command skerry-agent is the edge program: it predicts beside the sensors and syncs with the
+// hub. Each command has a file cmd_<name>.go; nothing else is here.
 package main
 
 import (

@@ -140,7 +140,8 @@ func TestEnroll(t *testing.T) {
 		t.Errorf("after the enrolment: %v", err)
 	}
 
-	// What the hub vouched for outlives enrolling there again, but for floors that cannot be read, and goes with the hub.
+	// What the hub vouched for outlives enrolling there again, but for floors that cannot be
+	// read, and goes with the hub.
 	trusted, floors := filepath.Join(dir, "trust", "root.json"), filepath.Join(dir, "floors.json")
 	if err := os.MkdirAll(filepath.Dir(trusted), 0o700); err != nil {
 		t.Fatal(err)

@@ -1,5 +1,7 @@
-// Package drifttest holds what every drift detector must do, as checks that a detector's own tests run: quiet on a stream that does not change, found soon after a change, the same after a restart at any value as without one, blind to
-// values that are no measurements, unharmed by damaged snapshots and by values as large as can be, and without an allocation per value.
+// Package drifttest holds what every drift detector must do, as checks that a detector's own
+// tests run: quiet on a stream that does not change, found soon after a change, the same after a
+// restart at any value as without one, blind to values that are no measurements, unharmed by
+// damaged snapshots and by values as large as can be, and without an allocation per value.
 package drifttest
 
 import (
@@ -24,7 +26,8 @@ type Case struct {
 	Before, After func(rng *rand.Rand) float64
 	// FalseAlarms is the number that 20,000 values of Before may cause, in each of three streams.
 	FalseAlarms int
-	// Delay is the number of values of After, following 2000 of Before, within which 19 of 20 streams alarm.
+	// Delay is the number of values of After, following 2000 of Before, within which 19 of 20
+	// streams alarm.
 	Delay int
 }
 
@@ -221,7 +224,9 @@ func (c *Case) damage() error {
 	return c.extremes(good, xs[1500:1700])
 }
 
-// extremes puts numbers that break sums and counters in the place of each number of a snapshot, or of those near its ends: what is loaded all the same must go on, and its state must be loaded again.
+// extremes puts numbers that break sums and counters in the place of each number of a snapshot,
+// or of those near its ends: what is loaded all the same must go on, and its state must be loaded
+// again.
 func (c *Case) extremes(good []byte, xs []float64) error {
 	words := len(good) / 8
 	for at := range words {

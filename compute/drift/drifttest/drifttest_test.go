@@ -9,7 +9,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// level is a detector with a fault of choice: it alarms when a fast average lies far from a slow one.
+// level is a detector with a fault of choice: it alarms when a fast average lies far from a slow
+// one.
 type level struct {
 	fault      string
 	fast, slow float64
@@ -68,7 +69,8 @@ func (l *level) Load(r *state.Reader) {
 	}
 }
 
-// TestChecksFind holds that every check passes a good detector and finds the fault that it is there for.
+// TestChecksFind holds that every check passes a good detector and finds the fault that it is
+// there for.
 func TestChecksFind(t *testing.T) {
 	faults := []string{""}
 	for _, c := range checks {

@@ -11,7 +11,8 @@ import (
 // goldenBits is the hash of references, reports and states, which every processor must reach.
 const goldenBits uint64 = 0xba9d7f479b9c22c5
 
-// TestBits holds references, reports and states, bit for bit, to what they were when this was written, on any architecture.
+// TestBits holds references, reports and states, bit for bit, to what they were when this was
+// written, on any architecture.
 //
 //	GOARCH=386 go test ./compute/drift/inputs -run Bits
 func TestBits(t *testing.T) {

@@ -77,8 +77,9 @@ func spread(rows [][]float64, j int) float64 {
 	return math.Sqrt(squares)
 }
 
-// TestRealRows holds, at the defaults and for every test, that shuffled rows of public files cause at most one false alarm in 10,000, and that a shift of one feature by one standard deviation is found within 500 rows, and that feature
-// named first, in nine of ten cases.
+// TestRealRows holds, at the defaults and for every test, that shuffled rows of public files
+// cause at most one false alarm in 10,000, and that a shift of one feature by one standard
+// deviation is found within 500 rows, and that feature named first, in nine of ten cases.
 func TestRealRows(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")

@@ -41,7 +41,8 @@ func first(w *Watcher, rows [][]float64) *Report {
 	return nil
 }
 
-// TestKinds holds that changes other than of the mean are found, that the features are named in the order of their share, and that a report says how they moved.
+// TestKinds holds that changes other than of the mean are found, that the features are named in
+// the order of their share, and that a report says how they moved.
 func TestKinds(t *testing.T) {
 	for _, test := range []Test{KolmogorovSmirnov, PSI, Wasserstein} {
 		rng := rand.New(rand.NewPCG(1, 0))
@@ -84,7 +85,8 @@ func TestKinds(t *testing.T) {
 	}
 }
 
-// TestDependence holds that the joint test finds a change of dependence that no single feature shows, and names the features in it.
+// TestDependence holds that the joint test finds a change of dependence that no single feature
+// shows, and names the features in it.
 func TestDependence(t *testing.T) {
 	for seed := range uint64(5) {
 		rng := rand.New(rand.NewPCG(seed, 0))
@@ -114,7 +116,8 @@ func TestDependence(t *testing.T) {
 	}
 }
 
-// TestEpisode holds that a drift is reported when it begins, when another feature joins it and when it is over.
+// TestEpisode holds that a drift is reported when it begins, when another feature joins it and
+// when it is over.
 func TestEpisode(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 0))
 	w := NewWatcher(reference(t, gaussian(rng, 2000, 4), Options{Functions: -1}))
@@ -138,7 +141,8 @@ func TestEpisode(t *testing.T) {
 	}
 }
 
-// TestFollowing holds that rows that depend on those before them, as a sensor's do, cause few false alarms, and that a longer window finds a shift in them.
+// TestFollowing holds that rows that depend on those before them, as a sensor's do, cause few
+// false alarms, and that a longer window finds a shift in them.
 func TestFollowing(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
@@ -189,7 +193,8 @@ func TestFollowing(t *testing.T) {
 	}
 }
 
-// TestConfidence holds that a model's confidence, one more column, is watched like any feature, and that a constant feature and one with few values are as well.
+// TestConfidence holds that a model's confidence, one more column, is watched like any feature,
+// and that a constant feature and one with few values are as well.
 func TestConfidence(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 0))
 	make1 := func(sure float64) []float64 {
@@ -221,7 +226,8 @@ func TestConfidence(t *testing.T) {
 	}
 }
 
-// TestRange holds that a feature that leaves the range of the reference for good is found even where its rows follow each other too closely for anything else.
+// TestRange holds that a feature that leaves the range of the reference for good is found even
+// where its rows follow each other too closely for anything else.
 func TestRange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(14, 0))
 	x := 0.0

@@ -9,18 +9,25 @@ import (
 	"skerry.dev/compute/drift/internal/normal"
 )
 
-// joint is a set of functions of two or three features whose means a change of dependence moves, even where no feature changes by itself: a mean embedding of the rows, whose distance from the reference's is a maximum mean discrepancy.
-// Half of them, or as many as there are pairs, are products of two centred ranks, whose mean is a rank correlation; the others are triangle waves of a weighted sum of two or three ranks, with random weights and a random start, which
-// see dependence of other shapes. All are exact arithmetic, bounded, and blind to outliers and units.
+// joint is a set of functions of two or three features whose means a change of dependence moves,
+// even where no feature changes by itself: a mean embedding of the rows, whose distance from the
+// reference's is a maximum mean discrepancy. Half of them, or as many as there are pairs, are
+// products of two centred ranks, whose mean is a rank correlation; the others are triangle waves
+// of a weighted sum of two or three ranks, with random weights and a random start, which see
+// dependence of other shapes. All are exact arithmetic, bounded, and blind to outliers and units.
 //
-// Two statistics count: the sum over functions, for a change that moves many a little, and the largest, for one that moves few.
+// Two statistics count: the sum over functions, for a change that moves many a little, and the
+// largest, for one that moves few.
 type joint struct {
 	functions []function
 	mean, sd  []float64 // in the reference, sd widened by the memory of the function
-	// The sum for independent rows, divided by 1/n + 1/m, is close to shift + scale·χ² with nu degrees of freedom: their first three moments agree.
+	// The sum for independent rows, divided by 1/n + 1/m, is close to shift + scale·χ² with nu
+	// degrees of freedom: their first three moments agree.
 	shift, scale, nu float64
-	inflate          float64 // how much wider than that windows of the reference scatter, at least 1
-	worst, worstOne  float64 // the largest sum, and the largest function's share, of a window of the reference
+	// how much wider than that windows of the reference scatter, at least 1
+	inflate float64
+	// the largest sum, and the largest function's share, of a window of the reference
+	worst, worstOne float64
 }
 
 type function struct {
@@ -35,7 +42,8 @@ type function struct {
 func newFunctions(n int, features []int, seed uint64) []function {
 	d := len(features)
 	out := make([]function, 0, n)
-	for stride := 1; 2*stride <= d; stride++ { // neighbours first, then those further apart, so that every feature is in as many as any other
+	// neighbours first, then those further apart, so that every feature is in as many as any other
+	for stride := 1; 2*stride <= d; stride++ {
 		for i := 0; i < d && 2*len(out) < n; i++ {
 			if j := (i + stride) % d; 2*stride < d || i < j {
 				out = append(out, function{product: true, n: 2, feature: [3]int{i, j}})
@@ -84,7 +92,8 @@ func (f *function) value(ranks []float64) float64 {
 	return float64(4*math.Abs(t-math.Floor(t)-0.5)) - 1
 }
 
-// newJoint takes the moments of the functions over the reference rows; values holds one row of them after the other. Functions that hardly vary are left out.
+// newJoint takes the moments of the functions over the reference rows; values holds one row of
+// them after the other. Functions that hardly vary are left out.
 func newJoint(functions []function, values []float64, window int) *joint {
 	d := len(functions)
 	n := len(values) / d
@@ -133,7 +142,9 @@ func newJoint(functions []function, values []float64, window int) *joint {
 	return j
 }
 
-// moments fits the distribution of the statistic to the correlations r of the functions. With traces t1, t2, t3 of r, r² and r³ a sum of squares of such normal variables has mean t1, variance 2·t2 and third central moment 8·t3.
+// moments fits the distribution of the statistic to the correlations r of the functions. With
+// traces t1, t2, t3 of r, r² and r³ a sum of squares of such normal variables has mean t1,
+// variance 2·t2 and third central moment 8·t3.
 func (j *joint) moments(r []float64) {
 	d := len(j.functions)
 	t1, t2, t3 := float64(d), 0.0, 0.0
@@ -160,7 +171,8 @@ func (j *joint) add(sums, ranks []float64) {
 	}
 }
 
-// statistic is the squared distance of the means of n rows from the reference, in standard deviations. parts gets each function's share, and one is the largest.
+// statistic is the squared distance of the means of n rows from the reference, in standard
+// deviations. parts gets each function's share, and one is the largest.
 func (j *joint) statistic(parts, sums []float64, n float64) (total, one float64) {
 	for k, s := range sums {
 		d := (s/n - j.mean[k]) / j.sd[k]
@@ -171,7 +183,8 @@ func (j *joint) statistic(parts, sums []float64, n float64) (total, one float64)
 	return total, one
 }
 
-// pValue is the probability that a sum is as large as total or a function's share as large as one, where per is 1/n + 1/m: twice that of the rarer one.
+// pValue is the probability that a sum is as large as total or a function's share as large as
+// one, where per is 1/n + 1/m: twice that of the rarer one.
 func (j *joint) pValue(total, one, per float64) float64 {
 	per *= j.inflate
 	p := 1.0

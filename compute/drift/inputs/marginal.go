@@ -8,12 +8,15 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// largest is the largest magnitude that is taken for a measurement; anything beyond, an infinity and NaN are missing.
+// largest is the largest magnitude that is taken for a measurement; anything beyond, an infinity
+// and NaN are missing.
 const largest = 1e100
 
 // marginal is the reference of one feature.
 //
-// Bin 0 holds missing values, bin i+1 those above edge i-1 and up to edge i, the last one those above every edge. So a change in how often a value is missing moves the distribution like any other.
+// Bin 0 holds missing values, bin i+1 those above edge i-1 and up to edge i, the last one those
+// above every edge. So a change in how often a value is missing moves the distribution like any
+// other.
 type marginal struct {
 	edges    []float64
 	upTo     []float64 // share of the reference up to the end of each bin; the last is 1
@@ -25,7 +28,8 @@ type marginal struct {
 	worst    float64 // the largest statistic of a window of the reference
 }
 
-// newMarginal makes the bins from values that are present, in ascending order, and the number of those missing.
+// newMarginal makes the bins from values that are present, in ascending order, and the number of
+// those missing.
 func newMarginal(present []float64, missing, bins int) marginal {
 	m := marginal{inflate: 1, rows: float64(len(present) + missing)}
 	n := len(present)
@@ -149,7 +153,8 @@ func (m *marginal) wasserstein(counts []int32, n float64) float64 {
 	return sum
 }
 
-// psi is the sum over groups of bins of the difference of shares times the difference of their logarithms, with half a row added to each group so that an empty one stays finite.
+// psi is the sum over groups of bins of the difference of shares times the difference of their
+// logarithms, with half a row added to each group so that an empty one stays finite.
 func (m *marginal) psi(counts []int32, n float64) float64 {
 	sum, from := 0.0, 0.0
 	k := float64(float64(m.groups) / 2)

@@ -2,8 +2,11 @@ package inputs
 
 import "math"
 
-// memory estimates how much wider the mean of n rows in a row scatters than that of n independent ones, as a variance: 1 + 2·Σ(1-k/n)·ρ(k) over the autocorrelations ρ of a column of the reference, at least 1. The sum ends at the first
-// lag that is five times as large as what it has come to (Sokal 1997), since beyond it there is only noise. Two standard errors of the estimate are added, so that a short reference errs towards silence: it can hardly show that rows are
+// memory estimates how much wider the mean of n rows in a row scatters than that of n independent
+// ones, as a variance: 1 + 2·Σ(1-k/n)·ρ(k) over the autocorrelations ρ of a column of the
+// reference, at least 1. The sum ends at the first lag that is five times as large as what it has
+// come to (Sokal 1997), since beyond it there is only noise. Two standard errors of the estimate
+// are added, so that a short reference errs towards silence: it can hardly show that rows are
 // nearly independent without being so. centred is scratch of the column's length.
 func memory(centred, column []float64, n int) float64 {
 	m := len(column)

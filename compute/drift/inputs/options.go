@@ -12,7 +12,8 @@ type Test int
 const (
 	KolmogorovSmirnov Test = iota // the largest difference of the distribution functions
 	PSI                           // population stability index, over about ten bins
-	Wasserstein                   // the mean difference of the distribution functions: Wasserstein's distance of the ranks
+	// the mean difference of the distribution functions: Wasserstein's distance of the ranks
+	Wasserstein
 )
 
 var testNames = [...]string{"ks", "psi", "wasserstein"}
@@ -37,17 +38,21 @@ func ParseTest(name string) (Test, error) {
 
 // Options of a reference. The zero value means the defaults.
 type Options struct {
-	// Window is the number of newest rows compared, a multiple of Every. Default 200, which finds a shift by one standard deviation within about as many rows; smaller ones find large changes sooner, larger ones small changes at all.
+	// Window is the number of newest rows compared, a multiple of Every. Default 200, which finds
+	// a shift by one standard deviation within about as many rows; smaller ones find large
+	// changes sooner, larger ones small changes at all.
 	Window int
 	// Every is the number of rows between comparisons. Default 25.
 	Every int
-	// Bins is about how many bins of equal share a feature has; values that make up a large share have bins of their own. Default 32.
+	// Bins is about how many bins of equal share a feature has; values that make up a large share
+	// have bins of their own. Default 32.
 	Bins int
 	// Test compares single features. Default KolmogorovSmirnov.
 	Test Test
 	// FalseAlarms is the number accepted per 10,000 independent rows. Default 0.1.
 	FalseAlarms float64
-	// Functions is how many functions of two or three features the joint test has; negative for no joint test. Default 64.
+	// Functions is how many functions of two or three features the joint test has; negative for
+	// no joint test. Default 64.
 	Functions int
 	// Seed chooses these functions.
 	Seed uint64

@@ -41,7 +41,8 @@ func TestRefused(t *testing.T) {
 	NewWatcher(reference(t, rows, Options{})).Push([]float64{1})
 }
 
-// TestSettings holds that every option can be set by its name and that what cannot be is refused by a message that says what can.
+// TestSettings holds that every option can be set by its name and that what cannot be is refused
+// by a message that says what can.
 func TestSettings(t *testing.T) {
 	set := map[string]string{"window": "400", "every": "50", "bins": "16", "test": "psi", "false-alarms": "0.5", "functions": "-1", "seed": "7"}
 	want := Options{Window: 400, Every: 50, Bins: 16, Test: PSI, FalseAlarms: 0.5, Functions: -1, Seed: 7}

@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// chance is the statistic's square, or PSI itself, that independent rows have on average, times their number.
+// chance is the statistic's square, or PSI itself, that independent rows have on average, times
+// their number.
 func (m *marginal) chance(test Test) float64 {
 	switch test {
 	case PSI:
@@ -26,14 +27,17 @@ func energy(test Test, s float64) float64 {
 	return float64(s * s)
 }
 
-// fewest is the number of independent rows that a window counts as at least where nearly all of it, mostAlien, lies where the reference has nothing: a feature that has left its range is found however closely its rows follow each other.
+// fewest is the number of independent rows that a window counts as at least where nearly all of
+// it, mostAlien, lies where the reference has nothing: a feature that has left its range is found
+// however closely its rows follow each other.
 const (
 	fewest    = 8
 	mostAlien = 0.9
 )
 
-// pValue is the probability that a window of the reference's own rows has a statistic as large as s or larger. per is 1/n + 1/m for windows of n rows and a reference of m, and alien the share of the window in bins where the reference
-// has none.
+// pValue is the probability that a window of the reference's own rows has a statistic as large as
+// s or larger. per is 1/n + 1/m for windows of n rows and a reference of m, and alien the share
+// of the window in bins where the reference has none.
 func (m *marginal) pValue(test Test, s, alien, n, per float64) float64 {
 	if s <= m.worst {
 		return 1 // the reference has done as much itself
@@ -47,14 +51,16 @@ func (m *marginal) pValue(test Test, s, alien, n, per float64) float64 {
 	case PSI:
 		return chiSquareTail(s/per, m.chance(PSI))
 	case Wasserstein:
-		// A bound on the distribution of the mean magnitude of a Brownian bridge, whose tail falls as exp(-6x²): by simulation it is at most 1.5 times too large from 0.2 on.
+		// A bound on the distribution of the mean magnitude of a Brownian bridge, whose tail
+		// falls as exp(-6x²): by simulation it is at most 1.5 times too large from 0.2 on.
 		x2 := float64(s*s) / per
 		return min(1, float64(max(0.45, 1.4-float64(1.8*math.Sqrt(x2)))*exact.Exp(-6*x2)))
 	}
 	return kolmogorovTail(float64(s*s) / per)
 }
 
-// kolmogorovTail is the probability that the largest magnitude of a Brownian bridge exceeds the square root of x2.
+// kolmogorovTail is the probability that the largest magnitude of a Brownian bridge exceeds the
+// square root of x2.
 func kolmogorovTail(x2 float64) float64 {
 	if x2 < 0.1 {
 		return 1
@@ -71,7 +77,8 @@ func kolmogorovTail(x2 float64) float64 {
 	return min(1, max(0, sum))
 }
 
-// chiSquareTail is the probability that a chi-square variable with nu degrees of freedom exceeds x, after Wilson and Hilferty (1931): its cube root is nearly normal.
+// chiSquareTail is the probability that a chi-square variable with nu degrees of freedom exceeds
+// x, after Wilson and Hilferty (1931): its cube root is nearly normal.
 func chiSquareTail(x, nu float64) float64 {
 	if x <= 0 {
 		return 1

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestMemory holds the estimate to what an autoregression of the first order has, (1+φ)/(1-φ) for windows much longer than its memory, and to 1 for independent rows.
+// TestMemory holds the estimate to what an autoregression of the first order has, (1+φ)/(1-φ) for
+// windows much longer than its memory, and to 1 for independent rows.
 func TestMemory(t *testing.T) {
 	rng := rand.New(rand.NewPCG(12, 0))
 	for _, c := range []struct{ phi, low, high float64 }{{0, 1, 1.1}, {0.5, 2.9, 3.6}, {0.9, 17, 32}, {-0.5, 1, 1}} {
@@ -31,7 +32,8 @@ func TestPValues(t *testing.T) {
 			t.Errorf("%s = %v, want %v", name, got, want)
 		}
 	}
-	// scipy.stats.kstwobign.sf and scipy.stats.chi2.sf, scipy 1.17.1. The form of Wilson and Hilferty is some percent too large far out.
+	// scipy.stats.kstwobign.sf and scipy.stats.chi2.sf, scipy 1.17.1. The form of Wilson and
+	// Hilferty is some percent too large far out.
 	near("kolmogorovTail(1)", kolmogorovTail(1), 0.26999967167735456, 1e-9)
 	near("kolmogorovTail(2.5²)", kolmogorovTail(6.25), 7.4533061e-06, 1e-6)
 	near("chiSquareTail(30, 9)", chiSquareTail(30, 9), 0.00043872, 0.15)

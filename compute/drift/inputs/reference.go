@@ -14,8 +14,10 @@ type Reference struct {
 	joint    *joint // nil for none
 }
 
-// NewReference takes the rows of a reference period in the order in which they came: at least MinRows of equal length, missing values NaN. A few thousand make it sharp; with fewer than four windows of them it cannot tell how closely
-// rows follow each other and takes them as independent. The rows are not kept. The cost is that of sorting every column.
+// NewReference takes the rows of a reference period in the order in which they came: at least
+// MinRows of equal length, missing values NaN. A few thousand make it sharp; with fewer than four
+// windows of them it cannot tell how closely rows follow each other and takes them as
+// independent. The rows are not kept. The cost is that of sorting every column.
 func NewReference(rows [][]float64, opts Options) (*Reference, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -48,8 +50,10 @@ func NewReference(rows [][]float64, opts Options) (*Reference, error) {
 	return ref, nil
 }
 
-// FromQuantiles makes a reference from points of each feature in ascending order that stand for equal shares of its values, such as an artifact holds, and the number of rows that they rest on. It knows nothing of dependence, neither
-// between features nor between rows: there is no joint test, and rows count as independent.
+// FromQuantiles makes a reference from points of each feature in ascending order that stand for
+// equal shares of its values, such as an artifact holds, and the number of rows that they rest
+// on. It knows nothing of dependence, neither between features nor between rows: there is no
+// joint test, and rows count as independent.
 func FromQuantiles(points [][]float64, rows int, opts Options) (*Reference, error) {
 	opts, err := opts.withDefaults()
 	if err != nil {
@@ -108,8 +112,10 @@ func (r *Reference) addJoint(rows [][]float64) {
 	r.joint = newJoint(functions, values, r.opts.Window)
 }
 
-// calibrate measures how closely rows follow each other. The memory of a feature's ranks, and of how extreme they are, widens its limits as fewer independent rows would. Then the reference is cut into windows and each held against the
-// whole: what they scatter more than that widens the limits further, and what the worst of them reached is never reported.
+// calibrate measures how closely rows follow each other. The memory of a feature's ranks, and of
+// how extreme they are, widens its limits as fewer independent rows would. Then the reference is
+// cut into windows and each held against the whole: what they scatter more than that widens the
+// limits further, and what the worst of them reached is never reported.
 func (r *Reference) calibrate(rows [][]float64) {
 	column, scratch := make([]float64, len(rows)), make([]float64, len(rows))
 	for j := range r.features {

@@ -12,7 +12,8 @@ import (
 // Setting describes an option by the name that ParseOptions takes.
 type Setting struct{ Name, Value, Help string }
 
-// Settings returns what ParseOptions takes, with the values of o once defaults are filled in; values that cannot be stand as they are.
+// Settings returns what ParseOptions takes, with the values of o once defaults are filled in;
+// values that cannot be stand as they are.
 func Settings(o Options) []Setting {
 	if filled, err := o.withDefaults(); err == nil {
 		o = filled
@@ -28,7 +29,8 @@ func Settings(o Options) []Setting {
 	}
 }
 
-// ParseOptions reads options by name. The error names every one that is wrong, its value and what is allowed; the others are checked by NewReference.
+// ParseOptions reads options by name. The error names every one that is wrong, its value and what
+// is allowed; the others are checked by NewReference.
 func ParseOptions(settings map[string]string) (Options, error) {
 	var o Options
 	var errs []error

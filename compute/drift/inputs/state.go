@@ -6,7 +6,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Save and Load carry a watcher's rows over a restart, bit for bit, into a watcher of the same reference. Load of damaged bytes marks the reader as failed and leaves the watcher as it was.
+// Save and Load carry a watcher's rows over a restart, bit for bit, into a watcher of the same
+// reference. Load of damaged bytes marks the reader as failed and leaves the watcher as it was.
 func (w *Watcher) Save(s *state.Writer) {
 	for _, v := range []int64{int64(w.block), int64(w.filled), int64(w.blocks), w.rows} {
 		s.Int(v)
@@ -102,10 +103,21 @@ func (r *Reference) Save(s *state.Writer) {
 	}
 }
 
-// LoadReference reads what Save wrote. Damaged bytes mark the reader as failed, and the reference is nil.
+// LoadReference reads what Save wrote. Damaged bytes mark the reader as failed, and the reference
+// is nil.
 func LoadReference(r *state.Reader) *Reference {
 	version := r.Int()
-	ref := &Reference{opts: Options{Window: int(r.Int()), Every: int(r.Int()), Bins: int(r.Int()), Test: Test(r.Int()), Functions: int(r.Int()), Seed: uint64(r.Int())}, rows: int(r.Int())}
+	ref := &Reference{
+		opts: Options{
+			Window:    int(r.Int()),
+			Every:     int(r.Int()),
+			Bins:      int(r.Int()),
+			Test:      Test(r.Int()),
+			Functions: int(r.Int()),
+			Seed:      uint64(r.Int()),
+		},
+		rows: int(r.Int()),
+	}
 	d := r.Len(8 * 9)
 	ref.opts.FalseAlarms = r.Float()
 	filled, err := ref.opts.withDefaults()
@@ -163,7 +175,16 @@ func (m *marginal) load(r *state.Reader) bool {
 }
 
 func loadJoint(r *state.Reader, features int) *joint {
-	j := &joint{mean: r.Floats(), sd: r.Floats(), shift: r.Float(), scale: r.Float(), nu: r.Float(), inflate: r.Float(), worst: r.Float(), worstOne: r.Float()}
+	j := &joint{
+		mean:     r.Floats(),
+		sd:       r.Floats(),
+		shift:    r.Float(),
+		scale:    r.Float(),
+		nu:       r.Float(),
+		inflate:  r.Float(),
+		worst:    r.Float(),
+		worstOne: r.Float(),
+	}
 	n := len(j.mean)
 	if r.Err() != nil || n == 0 || n > maxFunctions || len(j.sd) != n || !(j.scale > 0 && j.nu > 0 && j.inflate >= 1 && j.worst >= 0 && j.worstOne >= 0) || !bounded(j.shift, j.scale, j.nu, j.inflate, j.worst, j.worstOne) {
 		return nil

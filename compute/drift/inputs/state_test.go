@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// TestResume holds that a watcher and its reference, saved at any row, go on bit for bit, and that damaged bytes are refused without a panic and without a change.
+// TestResume holds that a watcher and its reference, saved at any row, go on bit for bit, and
+// that damaged bytes are refused without a panic and without a change.
 func TestResume(t *testing.T) {
 	rng := rand.New(rand.NewPCG(10, 0))
 	rows := gaussian(rng, 4000, 3)
@@ -95,7 +96,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestReferenceOfAnyColumn saves and loads references of columns that do not vary, or hardly, and finds in them what is none of theirs.
+// TestReferenceOfAnyColumn saves and loads references of columns that do not vary, or hardly, and
+// finds in them what is none of theirs.
 func TestReferenceOfAnyColumn(t *testing.T) {
 	rng := rand.New(rand.NewPCG(11, 0))
 	for name, column := range map[string]func(i int) float64{

@@ -7,13 +7,15 @@ import (
 	"slices"
 )
 
-// Report tells how the newest rows compare with the reference. It is made when a drift begins, when more features join it and when it is over.
+// Report tells how the newest rows compare with the reference. It is made when a drift begins,
+// when more features join it and when it is over.
 type Report struct {
 	// Row is the position of the newest row, the first row is 0.
 	Row int64
 	// Drift is false when the rows look like the reference again.
 	Drift bool
-	// Features are responsible for the drift, most responsible first. They are empty when it is over.
+	// Features are responsible for the drift, most responsible first. They are empty when it is
+	// over.
 	Features []Feature
 	// Joint is the test of all features together.
 	Joint Joint
@@ -22,16 +24,21 @@ type Report struct {
 // Feature is what became of one feature.
 type Feature struct {
 	Index int
-	// Statistic is that of the reference's test and PValue the probability that rows of the reference, as closely as they follow each other, have one as large: 1 for a feature that is named by the joint test alone.
+	// Statistic is that of the reference's test and PValue the probability that rows of the
+	// reference, as closely as they follow each other, have one as large: 1 for a feature that is
+	// named by the joint test alone.
 	Statistic, PValue float64
-	// Shift is the difference of the means in standard deviations of the reference, 0 where it has none; PSI and Wasserstein (in ranks, at most 0.5) are the distances of these names; Missing is the share of missing values in the window.
+	// Shift is the difference of the means in standard deviations of the reference, 0 where it
+	// has none; PSI and Wasserstein (in ranks, at most 0.5) are the distances of these names;
+	// Missing is the share of missing values in the window.
 	Shift, PSI, Wasserstein, Missing float64
 }
 
 // Joint is the outcome of the joint test.
 type Joint struct {
-	Drift             bool
-	Statistic, PValue float64 // the squared distance of the means of its functions; 0 and 1 without a joint test
+	Drift bool
+	// the squared distance of the means of its functions; 0 and 1 without a joint test
+	Statistic, PValue float64
 }
 
 // Watcher compares rows with a reference. It is not safe for concurrent use.
@@ -81,16 +88,32 @@ func NewWatcher(ref *Reference) *Watcher {
 	make1 := func() block {
 		return block{make([]int32, bins), make([]float64, d), make([]float64, functions)}
 	}
-	w := &Watcher{ref: ref, ring: make([]block, ref.opts.Window/ref.opts.Every), named: make([]bool, d), window: make1(), present: make([]float64, d), alien: make([]float64, d), ranks: make([]float64, d), statistics: make([]float64, d),
-		pValues: make([]float64, d), order: make([]int, d), parts: make([]float64, functions), scores: make([]float64, d), report: Report{Features: make([]Feature, 0, d)}}
+	w := &Watcher{
+		ref:        ref,
+		ring:       make([]block, ref.opts.Window/ref.opts.Every),
+		named:      make([]bool, d),
+		window:     make1(),
+		present:    make([]float64, d),
+		alien:      make([]float64, d),
+		ranks:      make([]float64, d),
+		statistics: make([]float64, d),
+		pValues:    make([]float64, d),
+		order:      make([]int, d),
+		parts:      make([]float64, functions),
+		scores:     make([]float64, d),
+		report:     Report{Features: make([]Feature, 0, d)},
+	}
 	for i := range w.ring {
 		w.ring[i] = make1()
 	}
 	return w
 }
 
-// Push takes the next row, of NumFeatures values of which missing ones are NaN, and returns a report when there is news, else nil. The report belongs to the watcher and is valid until the next call. The row is not kept. Push panics
-// when the row's length is wrong. Most rows cost a search per feature and a few operations per function of the joint test; every Every-th one a comparison of all bins.
+// Push takes the next row, of NumFeatures values of which missing ones are NaN, and returns a
+// report when there is news, else nil. The report belongs to the watcher and is valid until the
+// next call. The row is not kept. Push panics when the row's length is wrong. Most rows cost a
+// search per feature and a few operations per function of the joint test; every Every-th one a
+// comparison of all bins.
 func (w *Watcher) Push(row []float64) *Report {
 	if len(row) != len(w.ref.features) {
 		panic(fmt.Sprintf("inputs: a row of %d values, the reference has %d", len(row), len(w.ref.features)))
@@ -147,7 +170,8 @@ func (w *Watcher) measure() {
 	clear(w.window.sums)
 	clear(w.window.joint)
 	for i := range w.ring {
-		b := &w.ring[(w.block+i)%len(w.ring)] // from the oldest on, so that sums are the same whatever block that is
+		// from the oldest on, so that sums are the same whatever block that is
+		b := &w.ring[(w.block+i)%len(w.ring)]
 		for k, c := range b.counts {
 			w.window.counts[k] += c
 		}
@@ -172,9 +196,12 @@ func (w *Watcher) measure() {
 	}
 }
 
-// judge turns statistics into a report, nil when there is no news. Half of what a look may spend goes to the single features and half to the joint test.
+// judge turns statistics into a report, nil when there is no news. Half of what a look may spend
+// goes to the single features and half to the joint test.
 //
-// A feature that begins to move leaves those it goes with before it leaves its own range. So what the joint test finds alone waits for a whole window: by then the feature is known, or it is dependence that has changed.
+// A feature that begins to move leaves those it goes with before it leaves its own range. So what
+// the joint test finds alone waits for a whole window: by then the feature is known, or it is
+// dependence that has changed.
 func (w *Watcher) judge() *Report {
 	o := &w.ref.opts
 	level := o.FalseAlarms * float64(o.Every) / 10000
@@ -219,7 +246,12 @@ func (w *Watcher) judge() *Report {
 	if !news && !over {
 		return nil
 	}
-	w.report = Report{Row: w.rows - 1, Drift: !over, Features: w.report.Features[:0], Joint: Joint{jointP <= level, w.jointTotal, jointP}}
+	w.report = Report{
+		Row:      w.rows - 1,
+		Drift:    !over,
+		Features: w.report.Features[:0],
+		Joint:    Joint{jointP <= level, w.jointTotal, jointP},
+	}
 	if over {
 		return &w.report
 	}
@@ -234,7 +266,8 @@ func (w *Watcher) judge() *Report {
 
 func (w *Watcher) drifting() bool { return w.joint || slices.Contains(w.named, true) }
 
-// compare orders features by p-value, and those whose p-values are both 0 or 1 by how far their statistic exceeds what the reference's own windows reach.
+// compare orders features by p-value, and those whose p-values are both 0 or 1 by how far their
+// statistic exceeds what the reference's own windows reach.
 func (w *Watcher) compare(a, b int) int {
 	if c := cmp.Compare(w.pValues[a], w.pValues[b]); c != 0 {
 		return c
@@ -247,7 +280,9 @@ func (w *Watcher) excess(j int) float64 {
 	return energy(w.ref.opts.Test, w.statistics[j]) / (m.inflate * m.chance(w.ref.opts.Test))
 }
 
-// blamed puts in front of the order the features whose functions moved most, where only the joint test has found something, and returns how many they are: those with at least half of the most, at least two and at most five.
+// blamed puts in front of the order the features whose functions moved most, where only the joint
+// test has found something, and returns how many they are: those with at least half of the most,
+// at least two and at most five.
 func (w *Watcher) blamed() int {
 	w.ref.joint.blame(w.scores, w.parts)
 	slices.SortFunc(w.order, w.compareScores)
@@ -271,7 +306,14 @@ func (w *Watcher) describe(j int) Feature {
 	m := &w.ref.features[j]
 	n := float64(w.ref.opts.Window)
 	counts := w.window.counts[at : at+len(m.upTo)]
-	f := Feature{Index: j, Statistic: w.statistics[j], PValue: w.pValues[j], PSI: m.psi(counts, n), Wasserstein: m.wasserstein(counts, n), Missing: float64(counts[0]) / n}
+	f := Feature{
+		Index:       j,
+		Statistic:   w.statistics[j],
+		PValue:      w.pValues[j],
+		PSI:         m.psi(counts, n),
+		Wasserstein: m.wasserstein(counts, n),
+		Missing:     float64(counts[0]) / n,
+	}
 	if m.sd > 0 && w.present[j] > 0 {
 		if f.Shift = (w.window.sums[j]/w.present[j] - m.mean) / m.sd; math.IsInf(f.Shift, 0) {
 			f.Shift = math.Copysign(largest, f.Shift)

@@ -8,7 +8,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// isa is what the kernels need of an instruction set. "dead" bytes have a bit set for every leaf that was killed.
+// isa is what the kernels need of an instruction set. "dead" bytes have a bit set for every leaf
+// that was killed.
 type isa struct {
 	name   string
 	width  int // bytes of a vector
@@ -109,7 +110,8 @@ func loadConstants(s isa) constants {
 	return c
 }
 
-// leaf turns the first block that is not all dead, and how many blocks lie before it, into the number of the exit leaf, in count.
+// leaf turns the first block that is not all dead, and how many blocks lie before it, into the
+// number of the exit leaf, in count.
 func (c constants) leaf(s isa, block, count reg.VecVirtual) {
 	Comment("Exit leaf: eight times the block, plus its lowest alive leaf.")
 	low, high := s.vector(), s.vector()

@@ -1,12 +1,16 @@
-// Command asmgen writes the amd64 kernels of package ensemble: kernels_amd64.s and the declarations in kernels_amd64.go. Run it with
+// Command asmgen writes the amd64 kernels of package ensemble: kernels_amd64.s and the
+// declarations in kernels_amd64.go. Run it with
 //
 //	go generate ./compute/ensemble
 //
 // It is a module of its own so that the product does not depend on the assembler library.
 //
-// All kernels score trees by QuickScorer's rule (Lucchese et al., SIGIR 2015): number a tree's leaves from left to right; a node whose comparison goes right kills the leaves of its left subtree; the exit
-// leaf is the first that is still alive. As in RapidScorer (Ye et al., KDD 2018) the leaves are cut into blocks of eight, so that a byte per row holds a block and one instruction compares
-// or kills for as many rows (row lanes) or trees (tree lanes) as the vector has bytes. An entry is what one node does to one block.
+// All kernels score trees by QuickScorer's rule (Lucchese et al., SIGIR 2015): number a tree's
+// leaves from left to right; a node whose comparison goes right kills the leaves of its left
+// subtree; the exit leaf is the first that is still alive. As in RapidScorer (Ye et al., KDD 2018)
+// the leaves are cut into blocks of eight, so that a byte per row holds a block and one
+// instruction compares or kills for as many rows (row lanes) or trees (tree lanes) as the vector
+// has bytes. An entry is what one node does to one block.
 package main
 
 import (
@@ -15,7 +19,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// blockRows is the distance in bytes between the vectors of two bins, and of two blocks; the package's constant of that name.
+// blockRows is the distance in bytes between the vectors of two bins, and of two blocks; the
+// package's constant of that name.
 const blockRows = 128
 
 func main() {

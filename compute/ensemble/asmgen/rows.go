@@ -49,7 +49,8 @@ func killRows(s isa, v int) {
 	RET()
 }
 
-// foldRows: for every tree the first block that is not all dead, its exit leaf, and the leaf's score added to the row's sum.
+// foldRows: for every tree the first block that is not all dead, its exit leaf, and the leaf's
+// score added to the row's sum.
 func foldRows(s isa, v int) {
 	function(s.with("foldRows", v), "func(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)", "adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.")
 	dead := Load(Param("dead"), GP64())

@@ -6,7 +6,8 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// treeLanes: one row, a tree per byte. An entry holds for every lane the number of a bin, a threshold and what to kill; the ranks of the row lie in registers.
+// treeLanes: one row, a tree per byte. An entry holds for every lane the number of a bin, a
+// threshold and what to kill; the ranks of the row lie in registers.
 func treeLanes(s isa, tables int) {
 	function(s.with("treeLanes", tables), "func(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)", "writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.")
 	counts := Load(Param("counts"), GP64())
@@ -54,7 +55,8 @@ func treeLanes(s isa, tables int) {
 	RET()
 }
 
-// lookupAVX2 looks bytes up in so many tables of 16. VPSHUFB gives 0 for an index with the high bit set, so each table is asked with an index that has it unless the byte is in this table.
+// lookupAVX2 looks bytes up in so many tables of 16. VPSHUFB gives 0 for an index with the high
+// bit set, so each table is asked with an index that has it unless the byte is in this table.
 func lookupAVX2(ranks reg.Register, tables int) func(Mem) reg.VecVirtual {
 	t := vectors(avx2, tables)
 	for i := range t {

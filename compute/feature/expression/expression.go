@@ -23,7 +23,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("expression %q, column %d: %s", e.Text, e.Column, e.Msg)
 }
 
-// functions and how they are computed; those with more than one argument take any number from two on.
+// functions and how they are computed; those with more than one argument take any number from two
+// on.
 var functions = map[string]struct {
 	token string
 	many  bool
@@ -48,9 +49,11 @@ type Named struct {
 	Program []feature.Token
 }
 
-// Parse returns the program of text. A name means one of the features before it, whose program takes its place, or else one of the series (a TokenSeries with its index). So a program refers to no other
-// column, and what is done to columns for a model (imputation, scaling, selection) does not change what it computes. It keeps the limits of [feature.Pipeline.Check].
-// The error is an *[Error]. Parse takes time and memory proportional to the text.
+// Parse returns the program of text. A name means one of the features before it, whose program
+// takes its place, or else one of the series (a TokenSeries with its index). So a program refers
+// to no other column, and what is done to columns for a model (imputation, scaling, selection)
+// does not change what it computes. It keeps the limits of [feature.Pipeline.Check]. The error is
+// an *[Error]. Parse takes time and memory proportional to the text.
 func Parse(text string, series []string, features ...Named) ([]feature.Token, error) {
 	p := &parser{text: text, series: series, features: features}
 	if len(text) > MaxLength {
@@ -76,7 +79,8 @@ const (
 	sign // one of + - * / ( ) ,
 )
 
-// maxDepth bounds how deep parentheses and signs may be nested, so that hostile text cannot exhaust the reader's stack.
+// maxDepth bounds how deep parentheses and signs may be nested, so that hostile text cannot
+// exhaust the reader's stack.
 const maxDepth = 64
 
 type parser struct {

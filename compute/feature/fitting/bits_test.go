@@ -15,7 +15,8 @@ import (
 //	GOARCH=386 go test ./compute/feature/fitting -run Bits
 const goldenBits = 0xdfc8038fb7aa6a60
 
-// TestBits holds what is fitted, bit for bit, to what it was when this was written, on any architecture.
+// TestBits holds what is fitted, bit for bit, to what it was when this was written, on any
+// architecture.
 func TestBits(t *testing.T) {
 	const n, width = 1000, 3
 	rng := rand.New(rand.NewPCG(12, 0))

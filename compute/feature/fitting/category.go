@@ -8,8 +8,9 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// Frequency returns a column that replaces a category of a series by its share of the codes that are present. codes are whole numbers from 0 to levels-1; others count as missing. A category that
-// never occurred has 0; a missing one stays missing.
+// Frequency returns a column that replaces a category of a series by its share of the codes that
+// are present. codes are whole numbers from 0 to levels-1; others count as missing. A category
+// that never occurred has 0; a missing one stays missing.
 func Frequency(name string, series, levels int, codes []float64) (feature.Column, error) {
 	c := feature.Column{Name: name, Op: feature.OpTable, Series: series}
 	if err := checkLevels(levels); err != nil {
@@ -34,20 +35,27 @@ func Frequency(name string, series, levels int, codes []float64) (feature.Column
 
 // TargetOptions of Target. The zero value of a field is its documented default.
 type TargetOptions struct {
-	// Folds is into how many parts the training rows are divided, at least 2; more leave more rows to encode each part by. Default 5.
+	// Folds is into how many parts the training rows are divided, at least 2; more leave more
+	// rows to encode each part by. Default 5.
 	Folds int
-	// Smoothing is how many rows with the mean of all are added to each category, so that rare ones are not believed. Default 10.
+	// Smoothing is how many rows with the mean of all are added to each category, so that rare
+	// ones are not believed. Default 10.
 	Smoothing float64
-	// Blocks makes each part a run of neighbouring rows, for rows in order of time whose neighbours know each other's targets. Otherwise rows are dealt by chance.
+	// Blocks makes each part a run of neighbouring rows, for rows in order of time whose
+	// neighbours know each other's targets. Otherwise rows are dealt by chance.
 	Blocks bool
 	// Seed decides the deal.
 	Seed uint64
 }
 
-// Target returns a column that replaces a category of a series by the mean of the target y in it, and the encodings to train with. The column's table is made from all rows and is for later ones. The
-// encoding of a training row is made only from the rows of other parts: its own target does not enter it in any bit, so that a model cannot read the target of a rare category out of its encoding.
-// Categories that no row shows, and missing ones, have the mean of all. Rows without a target are encoded but teach nothing. For classes, encode the indicator of each. The smoothed mean is that of
-// Micci-Barreca, "A Preprocessing Scheme for High-Cardinality Categorical Attributes", SIGKDD Explorations 3 (2001), with a constant weight.
+// Target returns a column that replaces a category of a series by the mean of the target y in it,
+// and the encodings to train with. The column's table is made from all rows and is for later
+// ones. The encoding of a training row is made only from the rows of other parts: its own target
+// does not enter it in any bit, so that a model cannot read the target of a rare category out of
+// its encoding. Categories that no row shows, and missing ones, have the mean of all. Rows
+// without a target are encoded but teach nothing. For classes, encode the indicator of each. The
+// smoothed mean is that of Micci-Barreca, "A Preprocessing Scheme for High-Cardinality
+// Categorical Attributes", SIGKDD Explorations 3 (2001), with a constant weight.
 func Target(name string, series, levels int, codes, y []float64, o TargetOptions) (feature.Column, []float64, error) {
 	c := feature.Column{Name: name, Op: feature.OpTable, Series: series}
 	if o.Folds == 0 {
@@ -126,7 +134,8 @@ func (s sums) add(code int, v float64) {
 	s.sum[code] += v
 }
 
-// means returns smoothed means per category and the mean of all, from every part but one. The parts are added, and that one never subtracted from a total, where it would leave a rounding.
+// means returns smoothed means per category and the mean of all, from every part but one. The
+// parts are added, and that one never subtracted from a total, where it would leave a rounding.
 func means(parts []sums, without, levels int, smoothing float64) (table []float64, mean float64, ok bool) {
 	n, sum := make([]float64, levels+1), make([]float64, levels+1)
 	var total, rows float64

@@ -13,7 +13,8 @@ import (
 type CrossOptions struct {
 	// Most is how many products are chosen at most. Default 8.
 	Most int
-	// Least is the correlation that a product needs, 0 to 1. Default 0.05, which chance alone reaches in one pair of 2500 when there are 5000 rows.
+	// Least is the correlation that a product needs, 0 to 1. Default 0.05, which chance alone
+	// reaches in one pair of 2500 when there are 5000 rows.
 	Least float64
 	// Rows is how many rows are looked at, evenly spread over all. Default 5000.
 	Rows int
@@ -22,10 +23,14 @@ type CrossOptions struct {
 // maxScreened bounds the columns whose pairs are tried, 2080 of them.
 const maxScreened = 64
 
-// Crosses returns the products of two columns of p that say most about the target y beyond what the two say themselves, the best first: squares too. x holds the columns' values, a row of p.Width for
-// each y. A product is judged by its partial correlation with y, given its two columns: what is left of both after a least-squares fit. With more than 64 columns only the 64 that correlate most with
-// y are paired. The columns that are returned have Of and By set, are centred and scaled as by [Robust], and go behind those of p. Columns that do not vary are left out, and rows in which one of the
-// two or y is missing. The cost is that of 10 passes over the rows per pair.
+// Crosses returns the products of two columns of p that say most about the target y beyond what
+// the two say themselves, the best first: squares too. x holds the columns' values, a row of
+// p.Width for each y. A product is judged by its partial correlation with y, given its two
+// columns: what is left of both after a least-squares fit. With more than 64 columns only the 64
+// that correlate most with y are paired. The columns that are returned have Of and By set, are
+// centred and scaled as by [Robust], and go behind those of p. Columns that do not vary are left
+// out, and rows in which one of the two or y is missing. The cost is that of 10 passes over the
+// rows per pair.
 func Crosses(p *feature.Pipeline, x, y []float64, o CrossOptions) ([]feature.Column, error) {
 	if o.Most == 0 {
 		o.Most = 8
@@ -70,7 +75,14 @@ func Crosses(p *feature.Pipeline, x, y []float64, o CrossOptions) ([]feature.Col
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, feature.Column{Name: p.Columns[f.i].Name + "*" + p.Columns[f.j].Name, Op: feature.OpCross, Of: f.i, By: f.j, Center: center, Scale: scale})
+		out = append(out, feature.Column{
+			Name:   p.Columns[f.i].Name + "*" + p.Columns[f.j].Name,
+			Op:     feature.OpCross,
+			Of:     f.i,
+			By:     f.j,
+			Center: center,
+			Scale:  scale,
+		})
 	}
 	return out, nil
 }
@@ -107,7 +119,8 @@ func (s *screen) columns() []int {
 	return columns
 }
 
-// take collects two quantities where both are present, centred and divided by their largest magnitude, so that squares do not overflow.
+// take collects two quantities where both are present, centred and divided by their largest
+// magnitude, so that squares do not overflow.
 func (s *screen) take(a, b func(row int) float64) (u, v []float64) {
 	for _, r := range s.rows {
 		if x, y := a(r), b(r); finite(x) && finite(y) {
@@ -119,7 +132,9 @@ func (s *screen) take(a, b func(row int) float64) (u, v []float64) {
 	return u, v
 }
 
-// partial returns the magnitude of the correlation of a product with y when both have been freed of what is linear in its factors; 0 when nothing is left of one, or fewer than 10 rows have all three.
+// partial returns the magnitude of the correlation of a product with y when both have been freed
+// of what is linear in its factors; 0 when nothing is left of one, or fewer than 10 rows have all
+// three.
 func (s *screen) partial(i, j int) float64 {
 	u, v, y, z := s.kept[0][:0], s.kept[1][:0], s.kept[2][:0], s.kept[3][:0]
 	for _, r := range s.rows {

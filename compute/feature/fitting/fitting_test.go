@@ -68,8 +68,9 @@ func TestRobustEdges(t *testing.T) {
 	}
 }
 
-// TestTargetIsLeakFree teaches categories of about two rows each a target of pure chance. Encodings by the table betray it; those of the training rows do not, and not one bit of a row's encoding
-// changes with its own target.
+// TestTargetIsLeakFree teaches categories of about two rows each a target of pure chance.
+// Encodings by the table betray it; those of the training rows do not, and not one bit of a row's
+// encoding changes with its own target.
 func TestTargetIsLeakFree(t *testing.T) {
 	const n, levels = 3000, 1500
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -153,7 +154,8 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestCrosses finds the products in a target among columns of chance, and nothing in a target that is linear.
+// TestCrosses finds the products in a target among columns of chance, and nothing in a target
+// that is linear.
 func TestCrosses(t *testing.T) {
 	const n, width = 4000, 8
 	rng := rand.New(rand.NewPCG(4, 4))
@@ -165,7 +167,8 @@ func TestCrosses(t *testing.T) {
 	for i := range n {
 		row := x[i*width:][:width]
 		for j := range row {
-			row[j] = rng.Float64()*4 + float64(j) // not centred, so that products correlate with their factors
+			// not centred, so that products correlate with their factors
+			row[j] = rng.Float64()*4 + float64(j)
 		}
 		row[6] = 5 // constant
 		if i%5 == 0 {

@@ -8,8 +8,9 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// Robust returns the median and the distance between the quartiles, for Center and Scale of a column. Where the quartiles are the same the scale is the whole range, and 1 when nothing varies. It
-// returns an error when no value is present.
+// Robust returns the median and the distance between the quartiles, for Center and Scale of a
+// column. Where the quartiles are the same the scale is the whole range, and 1 when nothing
+// varies. It returns an error when no value is present.
 func Robust(values []float64) (center, scale float64, err error) {
 	v := sorted(values)
 	if len(v) == 0 {
@@ -25,7 +26,8 @@ func Robust(values []float64) (center, scale float64, err error) {
 	return feature.Quantile(v, 0.5), min(scale, math.MaxFloat64), nil
 }
 
-// Quantiles returns a column that says where column of lies among quantiles of its values, from 0 to 1, at points levels from the least to the greatest; 2 to [feature.MaxQuantiles] points.
+// Quantiles returns a column that says where column of lies among quantiles of its values, from 0
+// to 1, at points levels from the least to the greatest; 2 to [feature.MaxQuantiles] points.
 func Quantiles(name string, of int, values []float64, points int) (feature.Column, error) {
 	c := feature.Column{Name: name, Op: feature.OpPlace, Of: of}
 	v := sorted(values)

@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/feature/wasm/wasmtest"
 )
 
-// BenchmarkCall computes one column: of numbers, of 24 and 256 rows, with memory that is put back, and of code that a compiler made.
+// BenchmarkCall computes one column: of numbers, of 24 and 256 rows, with memory that is put
+// back, and of code that a compiler made.
 //
 //	go test ./compute/feature/wasm -run '^$' -bench . -count 6
 func BenchmarkCall(b *testing.B) {

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/feature/wasm/wasmtest"
 )
 
-// FuzzModule reads hostile modules and calls what can be called of them: nothing panics, and every call comes to an end and forgets.
+// FuzzModule reads hostile modules and calls what can be called of them: nothing panics, and
+// every call comes to an end and forgets.
 //
 //	go test ./compute/feature/wasm -run '^$' -fuzz FuzzModule -fuzztime 60s -fuzzminimizetime 100x
 func FuzzModule(f *testing.F) {

@@ -23,7 +23,8 @@ func (f Function) String() string {
 	return fmt.Sprintf("%s(%d series)", f.Name, f.Args)
 }
 
-// Inspect checks a module as an evaluator would, its limits included, and returns the functions that pipelines can call, in the order of its exports. A module without any is refused.
+// Inspect checks a module as an evaluator would, its limits included, and returns the functions
+// that pipelines can call, in the order of its exports. A module without any is refused.
 func Inspect(code []byte) ([]Function, error) {
 	if n := len(code); n == 0 || n > feature.MaxModuleBytes {
 		return nil, fmt.Errorf("has %d bytes, must be 1 to %d", n, feature.MaxModuleBytes)

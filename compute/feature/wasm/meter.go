@@ -50,7 +50,8 @@ const (
 // growSteps is what growing memory costs, because it may copy all there is.
 const growSteps = 1 << 12
 
-// countSteps is what the counting itself costs, at every function and turn of a loop: it is that many instructions.
+// countSteps is what the counting itself costs, at every function and turn of a loop: it is that
+// many instructions.
 const countSteps = 8
 
 // effects says what calling a function may do to the module's state.
@@ -60,8 +61,10 @@ type effects struct {
 	calls    []uint32 // those that it names
 }
 
-// meter rewrites the module: functions and loops count their steps in a new global and trap when there are none left, NaNs have one pattern of bits where a module could tell, and the step counter
-// and all mutable globals are exported for the host. Nothing that is in the module gets another index.
+// meter rewrites the module: functions and loops count their steps in a new global and trap when
+// there are none left, NaNs have one pattern of bits where a module could tell, and the step
+// counter and all mutable globals are exported for the host. Nothing that is in the module gets
+// another index.
 func (m *module) meter() error {
 	w := &writer{m: m, steps: uint32(len(m.mutable))}
 	code := appendU32(nil, uint32(len(m.bodies)))
@@ -85,7 +88,8 @@ func (m *module) meter() error {
 	}
 	globals := append(appendU32(nil, w.steps+1), r.b...)
 	globals = append(globals, i64, 1, opI64Const)
-	m.sections[sectionGlobal] = append(appendFixed(globals, MaxSteps), opEnd) // what instantiation may cost; each call sets its own
+	// what instantiation may cost; each call sets its own
+	m.sections[sectionGlobal] = append(appendFixed(globals, MaxSteps), opEnd)
 	m.exportGlobals(w.steps)
 	return nil
 }
@@ -200,7 +204,8 @@ func (w *writer) function(i int, body []byte) ([]byte, int, error) {
 	return append(head, w.out...), int(locals), nil
 }
 
-// instruction reads the rest of one that opens and closes no block, and writes what must come before it.
+// instruction reads the rest of one that opens and closes no block, and writes what must come
+// before it.
 func (w *writer) instruction(r *reader, op byte) {
 	switch {
 	case op == opCall:
@@ -239,7 +244,8 @@ func (w *writer) instruction(r *reader, op byte) {
 	skipImmediates(r, op)
 }
 
-// bulk reads an instruction with a prefix. Those that work on a length charge for it: it lies on top of the stack.
+// bulk reads an instruction with a prefix. Those that work on a length charge for it: it lies on
+// top of the stack.
 func (w *writer) bulk(r *reader) {
 	switch sub := r.u32(); sub {
 	case memoryInit, memoryCopy:
@@ -280,7 +286,8 @@ func (w *writer) spend() {
 
 func (w *writer) patch(at int, steps uint32) { appendFixed(w.out[:at], steps) }
 
-// settle gives the number on top of the stack the one NaN there is, before an instruction that shows its bits.
+// settle gives the number on top of the stack the one NaN there is, before an instruction that
+// shows its bits.
 func (w *writer) settle(op byte) {
 	switch op {
 	case opF64Store, opF64Copysign, opI64Reinter:
@@ -306,7 +313,8 @@ func (w *writer) same(local uint32, equal byte) {
 // skipImmediates reads what belongs to an instruction that has neither blocks nor a prefix.
 func skipImmediates(r *reader, op byte) {
 	switch {
-	case op <= 0x01, op == 0x05, op == 0x0f, op == 0x1a, op == opSelect, op > opF64Const && op <= opLastNumeric: // unreachable, nop, else, return, drop
+	case op <= 0x01, op == 0x05, op == 0x0f, op == 0x1a, op == opSelect, op > opF64Const && op <= opLastNumeric:
+		// unreachable, nop, else, return, drop
 	case op == 0x0c, op == 0x0d: // br, br_if
 		r.u32()
 	case op == opBrTable:

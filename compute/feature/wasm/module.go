@@ -87,7 +87,8 @@ type export struct {
 	index uint32
 }
 
-// parse reads a module. Types and references are checked by who compiles the code; but every length is checked here, because it allocates what a length says.
+// parse reads a module. Types and references are checked by who compiles the code; but every
+// length is checked here, because it allocates what a length says.
 func parse(code []byte) (*module, error) {
 	r := &reader{b: code}
 	if string(r.bytes(8)) != "\x00asm\x01\x00\x00\x00" {
@@ -262,7 +263,8 @@ func (m *module) readBodies(r *reader) {
 	}
 }
 
-// readElements reads the segments of the table. Nothing refers to segments that are not put there at the start.
+// readElements reads the segments of the table. Nothing refers to segments that are not put there
+// at the start.
 func readElements(r *reader) {
 	for range r.count(4) {
 		kind := r.u32()

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// reader reads the binary format. After the first error everything reads as zero and nothing as left, so that loops end.
+// reader reads the binary format. After the first error everything reads as zero and nothing as
+// left, so that loops end.
 type reader struct {
 	b   []byte
 	err error
@@ -62,7 +63,8 @@ func (r *reader) u32() uint32 {
 	return 0
 }
 
-// skipSigned reads past a signed number in LEB128 of at most that many bytes. Its value is for whoever compiles the code.
+// skipSigned reads past a signed number in LEB128 of at most that many bytes. Its value is for
+// whoever compiles the code.
 func (r *reader) skipSigned(most int) {
 	for range most {
 		if r.byte()&0x80 == 0 {
@@ -95,7 +97,8 @@ func appendU32(b []byte, v uint32) []byte {
 	return append(b, byte(v))
 }
 
-// appendFixed appends a number below 2³⁴ in 5 bytes, which reads the same unsigned and signed, so that it can be written before it is known.
+// appendFixed appends a number below 2³⁴ in 5 bytes, which reads the same unsigned and signed, so
+// that it can be written before it is known.
 func appendFixed(b []byte, v uint32) []byte {
 	return append(b, byte(v)|0x80, byte(v>>7)|0x80, byte(v>>14)|0x80, byte(v>>21)|0x80, byte(v>>28))
 }

@@ -18,7 +18,8 @@ func init() {
 	feature.RegisterRuntime(func(modules []feature.Module) (feature.Runtime, error) { return open(modules) })
 }
 
-// features are the parts of WebAssembly that a module may use, but for those that metering refuses: version 1 and what today's compilers take for granted.
+// features are the parts of WebAssembly that a module may use, but for those that metering
+// refuses: version 1 and what today's compilers take for granted.
 const features = api.CoreFeaturesV1 | api.CoreFeatureSignExtensionOps | api.CoreFeatureNonTrappingFloatToIntConversion | api.CoreFeatureBulkMemoryOperations | api.CoreFeatureReferenceTypes
 
 // background is the context of every call: calls end by themselves.
@@ -101,7 +102,8 @@ func (p *program) instantiate() error {
 	return nil
 }
 
-// restore makes the instance what it was. Memory that has grown cannot shrink: then there is a new one.
+// restore makes the instance what it was. Memory that has grown cannot shrink: then there is a
+// new one.
 func (p *program) restore() error {
 	if !p.dirty {
 		return nil

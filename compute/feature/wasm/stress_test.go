@@ -11,7 +11,8 @@ import (
 	"skerry.dev/compute/feature/wasm/wasmtest"
 )
 
-// TestLargest compiles the most expensive modules that the limits let pass: none may take seconds or hundreds of megabytes.
+// TestLargest compiles the most expensive modules that the limits let pass: none may take seconds
+// or hundreds of megabytes.
 func TestLargest(t *testing.T) {
 	const size = feature.MaxModuleBytes - 200
 	repeat := func(n int, code ...byte) []byte { return bytes.Repeat(code, n/len(code)) }

@@ -54,7 +54,8 @@ var nan = math.NaN()
 func TestNumbers(t *testing.T) {
 	e := evaluator(t, pipeline(one("air", wasmtest.Arithmetic()), feature.Column{Func: "wet", Args: []int{0, 1}}, feature.Column{Func: "add", Args: []int{1, 1}, Center: 1, Scale: 2}))
 	for _, c := range []struct{ a, b, wet, add float64 }{
-		{20, 50, 10, 49.5}, {-3, 7, -0.21, 6.5}, {nan, 1, nan, 0.5}, {1, nan, nan, nan}, {math.Inf(1), 2, nan, 1.5}, {1e308, 1e308, nan, nan}, // what is not finite is missing
+		// what is not finite is missing
+		{20, 50, 10, 49.5}, {-3, 7, -0.21, 6.5}, {nan, 1, nan, 0.5}, {1, nan, nan, nan}, {math.Inf(1), 2, nan, 1.5}, {1e308, 1e308, nan, nan},
 	} {
 		got := at(t, e, []float64{c.a, c.b})
 		if !same(got[0], c.wet) || !same(got[1], c.add) {
@@ -74,7 +75,8 @@ func TestNothingIsCarried(t *testing.T) {
 		feature.Column{Func: "next", Args: []int{0}}, feature.Column{Func: "next", Args: []int{0}}, feature.Column{Func: "last", Args: []int{0}, Module: 1}, feature.Column{Func: "grown", Args: []int{0}, Module: 1},
 		feature.Column{Func: "last", Args: []int{0}, Module: 1}, feature.Column{Func: "product", Args: []int{0, 1}, Module: 2, Rows: 40})
 	e := evaluator(t, p)
-	for k := range 200 { // 40 rows of 16 bytes each time would leave the only page of memory before the end
+	// 40 rows of 16 bytes each time would leave the only page of memory before the end
+	for k := range 200 {
 		x := float64(k)
 		got := at(t, e, []float64{x, 2})
 		for i, want := range []float64{x + 1, x + 1, 0, 1, 0, 2 * x} {
@@ -101,7 +103,8 @@ func TestRows(t *testing.T) {
 	}
 }
 
-// TestHostile calls what does harm: it is stopped, its column is missing, the others and the calls after it are as if nothing had been.
+// TestHostile calls what does harm: it is stopped, its column is missing, the others and the
+// calls after it are as if nothing had been.
 func TestHostile(t *testing.T) {
 	names := []string{"forever", "deep", "trap", "fill", "copy", "beyond"}
 	want := []string{"took more than 1048576 steps", "stack overflow", "unreachable", "took more than 1048576 steps", "took more than 1048576 steps", "out of bounds memory access"}
@@ -151,7 +154,8 @@ func TestInitialize(t *testing.T) {
 	}
 }
 
-// TestAgree computes rows as they come, with restarts, and afterwards in a table: the bits must be equal, whatever was called before.
+// TestAgree computes rows as they come, with restarts, and afterwards in a table: the bits must
+// be equal, whatever was called before.
 func TestAgree(t *testing.T) {
 	p := pipeline([]feature.Module{{Name: "w", Code: wasmtest.Window()}, {Name: "c", Code: wasmtest.Counter()}, {Name: "b", Code: wasmtest.Bump()}, {Name: "h", Code: wasmtest.Hostile()}, {Name: "a", Code: wasmtest.Arithmetic()}},
 		feature.Column{Func: "mean", Args: []int{0}, Rows: 9}, feature.Column{Func: "behind", Args: []int{1}, Rows: 5}, feature.Column{Func: "next", Args: []int{0}, Module: 1},

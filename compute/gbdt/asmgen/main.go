@@ -1,10 +1,12 @@
-// Command asmgen writes the amd64 kernels of package gbdt: kernels_amd64.s and the declarations in kernels_amd64.go. Run it with
+// Command asmgen writes the amd64 kernels of package gbdt: kernels_amd64.s and the declarations
+// in kernels_amd64.go. Run it with
 //
 //	go generate ./compute/gbdt
 //
 // It is a module of its own so that the product does not depend on the assembler library.
 //
-// The kernels do what the functions in exp.go do, operation by operation and without fused products, so that models are the same bytes on every architecture.
+// The kernels do what the functions in exp.go do, operation by operation and without fused
+// products, so that models are the same bytes on every architecture.
 package main
 
 import (
@@ -65,7 +67,12 @@ type exponential struct {
 }
 
 func newExponential(table reg.Register) *exponential {
-	return &exponential{table: table, magic: load(constant("magic", 3<<51)), one: load(constant("one", 1)), mask: load(lanes("mask", 31))}
+	return &exponential{
+		table: table,
+		magic: load(constant("magic", 3<<51)),
+		one:   load(constant("one", 1)),
+		mask:  load(lanes("mask", 31)),
+	}
 }
 
 // of replaces x by e to the x.

@@ -1,13 +1,18 @@
-// Package exact holds the few transcendental functions whose results enter saved state or decide what a learner does next.
+// Package exact holds the few transcendental functions whose results enter saved state or decide
+// what a learner does next.
 //
-// The standard library's differ in the last bit between architectures: some are assembly, and a compiler may fuse a product with a sum. Here every product is rounded before it is added, so that amd64, 386 and arm64
-// give the same bits. The methods are the textbook ones; errors are stated with each function.
+// The standard library's differ in the last bit between architectures: some are assembly, and a
+// compiler may fuse a product with a sum. Here every product is rounded before it is added, so
+// that amd64, 386 and arm64 give the same bits. The methods are the textbook ones; errors are
+// stated with each function.
 package exact
 
 import "math"
 
-// Log is the natural logarithm of x, to within one unit in the last place; -Inf for 0, NaN for negative numbers and NaN. It reduces x to 2^k·(1+f) with f in [√½-1, √2-1] and sums the odd series of
-// log((1+s)/(1-s)), s = f/(2+f), as a minimax polynomial (the coefficients are those of FreeBSD's e_log.c, which are public knowledge).
+// Log is the natural logarithm of x, to within one unit in the last place; -Inf for 0, NaN for
+// negative numbers and NaN. It reduces x to 2^k·(1+f) with f in [√½-1, √2-1] and sums the odd
+// series of log((1+s)/(1-s)), s = f/(2+f), as a minimax polynomial (the coefficients are those of
+// FreeBSD's e_log.c, which are public knowledge).
 func Log(x float64) float64 {
 	const (
 		ln2Hi = 6.93147180369123816490e-01
@@ -54,7 +59,9 @@ func split(x float64) (m float64, k int) {
 	return math.Float64frombits(bits&(1<<52-1) | 1023<<52), k + int(bits>>52) - 1023
 }
 
-// Exp is e to the x with a relative error below 1e-15 where the result is a normal number: 0 below -745, +Inf above 709.78, NaN for NaN. x = k·ln 2 + r with |r| ≤ ½ ln 2, and e^r is its Taylor series, cut where the rest is below the rounding.
+// Exp is e to the x with a relative error below 1e-15 where the result is a normal number: 0
+// below -745, +Inf above 709.78, NaN for NaN. x = k·ln 2 + r with |r| ≤ ½ ln 2, and e^r is its
+// Taylor series, cut where the rest is below the rounding.
 func Exp(x float64) float64 {
 	switch {
 	case x != x:
@@ -96,7 +103,8 @@ func Exp(x float64) float64 {
 // power is 2^k for an integer k in [-1022, 1023].
 func power(k float64) float64 { return math.Float64frombits(uint64(int64(k)+1023) << 52) }
 
-// Sigmoid is 1/(1+e^-x), to within a relative error of 2e-15 where the result is a normal number: 0 and 1 far out, NaN for NaN.
+// Sigmoid is 1/(1+e^-x), to within a relative error of 2e-15 where the result is a normal number:
+// 0 and 1 far out, NaN for NaN.
 func Sigmoid(x float64) float64 {
 	if x < 0 {
 		e := Exp(x)

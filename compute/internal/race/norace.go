@@ -1,6 +1,8 @@
 //go:build !race
 
-// Package race tells tests whether the race detector is on. It makes numeric code some ten times slower and finds nothing in what starts no goroutine: such tests take fewer rows then, and those that judge by many rows are skipped.
+// Package race tells tests whether the race detector is on. It makes numeric code some ten times
+// slower and finds nothing in what starts no goroutine: such tests take fewer rows then, and
+// those that judge by many rows are skipped.
 package race
 
 // Enabled says that the race detector is on.

@@ -1,4 +1,5 @@
-// Package setting reads settings that users give by name, as text, into the variables they are for. A message about a wrong one says what it was and what is allowed.
+// Package setting reads settings that users give by name, as text, into the variables they are
+// for. A message about a wrong one says what it was and what is allowed.
 package setting
 
 import (
@@ -11,7 +12,8 @@ import (
 	"strings"
 )
 
-// Setting binds a name to a variable. Get is its present value, as a text that Set takes; Set reports whether a text is allowed, and changes the variable only then.
+// Setting binds a name to a variable. Get is its present value, as a text that Set takes; Set
+// reports whether a text is allowed, and changes the variable only then.
 type Setting struct {
 	Name, Help, Allowed string
 	Get                 func() string
@@ -38,7 +40,8 @@ func Whole[T ~int | ~int64](name string, p *T, low, high T, help string) Setting
 	}}
 }
 
-// Number is a float between low and high, without them; with infinite ones, any but NaN and the infinities.
+// Number is a float between low and high, without them; with infinite ones, any but NaN and the
+// infinities.
 func Number(name string, p *float64, low, high float64, help string) Setting {
 	allowed := fmt.Sprintf("a number above %g and below %g", low, high)
 	if math.IsInf(low, -1) && math.IsInf(high, 1) {
@@ -96,7 +99,9 @@ func Text(name string, p *string, allowed, help string) Setting {
 	}}
 }
 
-// Apply sets what is given, by names in which capital letters, and hyphens for underscores, do not matter. The error names everything that is wrong, its value and what is allowed; owner is whose settings they are.
+// Apply sets what is given, by names in which capital letters, and hyphens for underscores, do
+// not matter. The error names everything that is wrong, its value and what is allowed; owner is
+// whose settings they are.
 func Apply(owner string, all []Setting, given map[string]string) error {
 	var errs []error
 	for _, key := range slices.Sorted(maps.Keys(given)) {
@@ -121,7 +126,8 @@ func Describe(all []Setting) []Described {
 	return out
 }
 
-// Canonical makes names comparable: in small letters, with join for every underscore, hyphen and space.
+// Canonical makes names comparable: in small letters, with join for every underscore, hyphen and
+// space.
 func Canonical(name, join string) string {
 	return strings.NewReplacer("_", join, "-", join, " ", join).Replace(strings.ToLower(strings.TrimSpace(name)))
 }

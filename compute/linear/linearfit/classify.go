@@ -15,7 +15,8 @@ import (
 	"skerry.dev/compute/linear"
 )
 
-// classifier fits logistic and softmax regressions to rows of data. Two classes of Softmax have one output, too: the second is redundant.
+// classifier fits logistic and softmax regressions to rows of data. Two classes of Softmax have
+// one output, too: the second is redundant.
 type classifier struct {
 	d       *Data
 	outputs int
@@ -62,31 +63,45 @@ func (c *classifier) fit(ctx context.Context, rows []int32, p Params, start []fl
 	if p.L1 > 0 {
 		return loss.proximal(ctx, p, start)
 	}
-	settings := &optimize.Settings{MajorIterations: p.Iterations, GradientThreshold: 1e-6, Converger: &optimize.FunctionConverge{Relative: 1e-7, Iterations: 5}}
+	settings := &optimize.Settings{
+		MajorIterations:   p.Iterations,
+		GradientThreshold: 1e-6,
+		Converger:         &optimize.FunctionConverge{Relative: 1e-7, Iterations: 5},
+	}
 	if settings.MajorIterations == 0 {
 		settings.MajorIterations = 200
 	}
 	if c.loose {
-		settings.GradientThreshold, settings.Converger = 1e-4, &optimize.FunctionConverge{Relative: 1e-4, Iterations: 5}
-	}
-	problem := optimize.Problem{Func: loss.value, Grad: loss.gradient, Status: func() (optimize.Status, error) {
-		if err := ctx.Err(); err != nil {
-			return optimize.Failure, err
+		settings.GradientThreshold, settings.Converger = 1e-4, &optimize.FunctionConverge{
+			Relative:   1e-4,
+			Iterations: 5,
 		}
-		return optimize.NotTerminated, nil
-	}}
+	}
+	problem := optimize.Problem{
+		Func: loss.value,
+		Grad: loss.gradient,
+		Status: func() (optimize.Status, error) {
+			if err := ctx.Err(); err != nil {
+				return optimize.Failure, err
+			}
+			return optimize.NotTerminated, nil
+		},
+	}
 	r, err := optimize.Minimize(problem, start, settings, &optimize.LBFGS{})
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
 	if r == nil || (err != nil && !(loss.value(r.X) <= loss.value(start))) {
-		return nil, fmt.Errorf("linearfit: %w", err) // a line search that ends at the limits of rounding is no failure
+		// a line search that ends at the limits of rounding is no failure
+		return nil, fmt.Errorf("linearfit: %w", err)
 	}
 	return r.X, nil
 }
 
-// proximal minimises the loss with a penalty on absolute weights by proximal gradient steps with momentum (Beck and Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm", SIAM J. Imaging Sciences
-// 2, 2009), a step size found by backtracking, and the momentum dropped when it points uphill (O'Donoghue and Candès, Found. Comput. Math. 15, 2015).
+// proximal minimises the loss with a penalty on absolute weights by proximal gradient steps with
+// momentum (Beck and Teboulle, "A Fast Iterative Shrinkage-Thresholding Algorithm", SIAM J.
+// Imaging Sciences 2, 2009), a step size found by backtracking, and the momentum dropped when it
+// points uphill (O'Donoghue and Candès, Found. Comput. Math. 15, 2015).
 func (l *logLoss) proximal(ctx context.Context, p Params, start []float64) ([]float64, error) {
 	n, steps := l.c.d.Cols+1, p.Iterations
 	if steps == 0 {
@@ -139,7 +154,8 @@ func (l *logLoss) proximal(ctx context.Context, p Params, start []float64) ([]fl
 // shrink moves v towards 0 by at most by: the proximal operator of the absolute value.
 func shrink(v, by float64) float64 { return math.Copysign(max(math.Abs(v)-by, 0), v) }
 
-// logLoss computes value and gradient together and remembers the last, since the optimiser asks for both at the same point.
+// logLoss computes value and gradient together and remembers the last, since the optimiser asks
+// for both at the same point.
 type logLoss struct {
 	c     *classifier
 	rows  []int32
@@ -151,7 +167,8 @@ type logLoss struct {
 	parts []part
 }
 
-// part is the share of lossRows rows in value and gradient. Parts are added in order, so that threads do not change the sum.
+// part is the share of lossRows rows in value and gradient. Parts are added in order, so that
+// threads do not change the sum.
 type part struct {
 	f          float64
 	grad, x, s []float64 // gradient; gemmRows rows of inputs; their scores
@@ -163,9 +180,19 @@ const (
 )
 
 func newLogLoss(c *classifier, rows []int32, l2 float64) *logLoss {
-	l := &logLoss{c: c, rows: rows, l2: l2, grad: make([]float64, c.outputs*(c.d.Cols+1)), parts: make([]part, max(1, c.threads))}
+	l := &logLoss{
+		c:     c,
+		rows:  rows,
+		l2:    l2,
+		grad:  make([]float64, c.outputs*(c.d.Cols+1)),
+		parts: make([]part, max(1, c.threads)),
+	}
 	for i := range l.parts {
-		l.parts[i] = part{grad: make([]float64, len(l.grad)), x: make([]float64, gemmRows*(c.d.Cols+1)), s: make([]float64, gemmRows*c.outputs)}
+		l.parts[i] = part{
+			grad: make([]float64, len(l.grad)),
+			x:    make([]float64, gemmRows*(c.d.Cols+1)),
+			s:    make([]float64, gemmRows*c.outputs),
+		}
 	}
 	for _, i := range rows {
 		l.total += c.d.weight(i)
@@ -206,7 +233,9 @@ func (l *logLoss) compute(x []float64) {
 	}
 }
 
-// add overwrites p by the share of some rows. With several outputs the products go through gonum's BLAS, which cuts wide ones by their size alone and so gives the same bits on any number of processors.
+// add overwrites p by the share of some rows. With several outputs the products go through
+// gonum's BLAS, which cuts wide ones by their size alone and so gives the same bits on any number
+// of processors.
 func (l *logLoss) add(p *part, x []float64, rows []int32) {
 	p.f = 0
 	clear(p.grad)
@@ -234,16 +263,27 @@ func (l *logLoss) add(p *part, x []float64, rows []int32) {
 		}
 		in := blas64.General{Rows: len(some), Cols: n, Stride: n, Data: p.x}
 		s := blas64.General{Rows: len(some), Cols: k, Stride: k, Data: p.s}
-		blas64.Gemm(blas.NoTrans, blas.Trans, 1, in, blas64.General{Rows: k, Cols: n, Stride: n, Data: x}, 0, s)
+		blas64.Gemm(blas.NoTrans, blas.Trans, 1, in, blas64.General{
+			Rows:   k,
+			Cols:   n,
+			Stride: n,
+			Data:   x,
+		}, 0, s)
 		for r, i := range some {
 			v, y, w := p.s[r*k:(r+1)*k], int(d.Y[i]), d.weight(i)/l.total
 			own := v[y] - floats.Max(v)
 			ensemble.Softmax.Apply(v)
-			p.f += float64(w * (math.Log(1/floats.Max(v)) - own)) // the largest probability is exp(0)/sum
+			// the largest probability is exp(0)/sum
+			p.f += float64(w * (math.Log(1/floats.Max(v)) - own))
 			v[y]--
 			floats.Scale(w, v)
 		}
-		blas64.Gemm(blas.Trans, blas.NoTrans, 1, s, in, 1, blas64.General{Rows: k, Cols: n, Stride: n, Data: p.grad})
+		blas64.Gemm(blas.Trans, blas.NoTrans, 1, s, in, 1, blas64.General{
+			Rows:   k,
+			Cols:   n,
+			Stride: n,
+			Data:   p.grad,
+		})
 	}
 }
 

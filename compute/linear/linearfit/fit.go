@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/linear"
 )
 
-// Fitted is a linear model with the steps that make its inputs from a raw row, and the penalties it was trained with.
+// Fitted is a linear model with the steps that make its inputs from a raw row, and the penalties
+// it was trained with.
 type Fitted struct {
 	Model   *linear.Model
 	Encoder *encode.Encoder
@@ -25,8 +26,10 @@ const (
 	foldRows = 5000 // with more rows one split of a fifth says enough
 )
 
-// Fit trains a model on a raw table: numbers brought to mean 0 and deviation 1, categories as indicator columns; see encode.Fit. When p.L1 and p.L2 are 0 it chooses the penalty by the loss on the
-// rows of d.Valid or, when there are none, by cross-validation in five folds (one split of a fifth when there are more than 5000 rows), and then trains on all rows of d.Train. Quantiles
+// Fit trains a model on a raw table: numbers brought to mean 0 and deviation 1, categories as
+// indicator columns; see encode.Fit. When p.L1 and p.L2 are 0 it chooses the penalty by the loss
+// on the rows of d.Valid or, when there are none, by cross-validation in five folds (one split of
+// a fifth when there are more than 5000 rows), and then trains on all rows of d.Train. Quantiles
 // have the penalty 1/rows.
 func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 	e, err := encode.Fit(d.Table, d.Train, encode.Options{})
@@ -116,7 +119,8 @@ func choose(ctx context.Context, d *Data, valid []int32, p *Params) error {
 	return nil
 }
 
-// squaredPath adds the squared error on the test rows of a split to the loss of every penalty. Each solution starts from that of the penalty before.
+// squaredPath adds the squared error on the test rows of a split to the loss of every penalty.
+// Each solution starts from that of the penalty before.
 func squaredPath(ctx context.Context, d *Data, s split, grid []Params, loss []float64) error {
 	shift := center(d)
 	train, test := newMoments(d, s.train, shift), newMoments(d, s.test, shift)

@@ -1,12 +1,17 @@
-// Package linearfit trains linear models: ridge regression by Cholesky, the elastic net by coordinate descent, quantile and least absolute regression by iterated reweighting, logistic and softmax
-// regression by L-BFGS, and with a penalty on absolute weights by an accelerated proximal gradient.
+// Package linearfit trains linear models: ridge regression by Cholesky, the elastic net by
+// coordinate descent, quantile and least absolute regression by iterated reweighting, logistic
+// and softmax regression by L-BFGS, and with a penalty on absolute weights by an accelerated
+// proximal gradient.
 //
-// [Fit] starts from a raw table and chooses the penalty by cross-validation; [Train] takes a matrix that is scaled and has no gaps. The same data give the same model on the same architecture,
-// whatever Threads is.
+// [Fit] starts from a raw table and chooses the penalty by cross-validation; [Train] takes a
+// matrix that is scaled and has no gaps. The same data give the same model on the same
+// architecture, whatever Threads is.
 //
-// What is minimised is the weighted mean loss plus L1·Σ|v| + L2/2·Σv² over the weights v; biases are free. Ridge is exact. The elastic net stops when the duality gap is below 1e-8 of the target's
-// variance. The logistic losses are convex, too, and stop when a gradient is below 1e-6 (L-BFGS) or a step below 1e-7 (proximal), or at Iterations. The quantile loss is smoothed at the kink over
-// 1e-4 of the targets' size.
+// What is minimised is the weighted mean loss plus L1·Σ|v| + L2/2·Σv² over the weights v; biases
+// are free. Ridge is exact. The elastic net stops when the duality gap is below 1e-8 of the
+// target's variance. The logistic losses are convex, too, and stop when a gradient is below 1e-6
+// (L-BFGS) or a step below 1e-7 (proximal), or at Iterations. The quantile loss is smoothed at
+// the kink over 1e-4 of the targets' size.
 package linearfit
 
 import (
@@ -35,14 +40,16 @@ const (
 
 // Params of a training. The zero value of a field is its documented default.
 type Params struct {
-	Objective  Objective // default Squared
-	Alpha      float64   // Quantile: which, in (0, 1); default 0.5
-	Classes    int       // Softmax
-	L1         float64   // penalty on the absolute weights; not for Quantile
-	L2         float64   // penalty on the squared weights; default 1e-6
-	Mix        float64   // Fit: share of the penalty it chooses that is L1; default 0
-	Iterations int       // of L-BFGS, reweighting, proximal steps or rounds of coordinate descent at most; default 200, 30, 2000, 10000
-	Threads    int       // of the logistic losses; default 1
+	Objective Objective // default Squared
+	Alpha     float64   // Quantile: which, in (0, 1); default 0.5
+	Classes   int       // Softmax
+	L1        float64   // penalty on the absolute weights; not for Quantile
+	L2        float64   // penalty on the squared weights; default 1e-6
+	Mix       float64   // Fit: share of the penalty it chooses that is L1; default 0
+	// of L-BFGS, reweighting, proximal steps or rounds of coordinate descent at most; default
+	// 200, 30, 2000, 10000
+	Iterations int
+	Threads    int // of the logistic losses; default 1
 }
 
 // Data is what to train on: rows of x, one after the other, at the positions Rows (nil: all).
@@ -193,8 +200,9 @@ func weightedRidge(d *Data, y, w []float64, l2 float64) ([]float64, error) {
 	return beta.RawVector().Data, nil
 }
 
-// quantile minimises the pinball loss by iteratively reweighted least squares: |r| is r²/|r| of the round before, kept above a floor that shrinks
-// (Hunter and Lange, "Quantile regression via an MM algorithm", 2000). With the shifted target the asymmetric part is linear.
+// quantile minimises the pinball loss by iteratively reweighted least squares: |r| is r²/|r| of
+// the round before, kept above a floor that shrinks (Hunter and Lange, "Quantile regression via
+// an MM algorithm", 2000). With the shifted target the asymmetric part is linear.
 func quantile(ctx context.Context, d *Data, p Params) (*linear.Model, error) {
 	rounds := p.Iterations
 	if rounds == 0 {

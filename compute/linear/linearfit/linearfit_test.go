@@ -48,7 +48,8 @@ func TestRidgeFindsTheLine(t *testing.T) {
 	}
 }
 
-// TestQuantile holds that the share of targets below the fitted plane is the quantile asked for, while outliers do not move the median.
+// TestQuantile holds that the share of targets below the fitted plane is the quantile asked for,
+// while outliers do not move the median.
 func TestQuantile(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 1))
 	d := Data{Cols: 1}
@@ -154,7 +155,8 @@ func sparse(rng *rand.Rand, rows, classes int) Data {
 	return d
 }
 
-// TestStationary holds every penalised fit to the conditions of a minimum: the derivative of the loss balances the penalties, and no zero weight would gain from moving.
+// TestStationary holds every penalised fit to the conditions of a minimum: the derivative of the
+// loss balances the penalties, and no zero weight would gain from moving.
 func TestStationary(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 1))
 	for _, p := range []Params{
@@ -217,7 +219,8 @@ func TestStationary(t *testing.T) {
 	}
 }
 
-// TestWeightsCountRows holds that a weight of 2 says the same as the row given twice, and that threads change nothing.
+// TestWeightsCountRows holds that a weight of 2 says the same as the row given twice, and that
+// threads change nothing.
 func TestWeightsCountRows(t *testing.T) {
 	d := sparse(rand.New(rand.NewPCG(5, 1)), 3000, 3)
 	twice := Data{Cols: 8}

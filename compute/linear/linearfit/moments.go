@@ -10,7 +10,8 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// moments are what a squared loss needs to know of rows: the weighted sums of products of their columns and target.
+// moments are what a squared loss needs to know of rows: the weighted sums of products of their
+// columns and target.
 type moments struct {
 	cols  int
 	shift []float64 // subtracted from the columns and the target first, so that little cancels
@@ -52,7 +53,8 @@ func newMoments(d *Data, rows []int32, shift []float64) *moments {
 	return m
 }
 
-// covariance returns those of the columns, of the columns with the target, and the target's variance.
+// covariance returns those of the columns, of the columns with the target, and the target's
+// variance.
 func (m *moments) covariance() (g *mat.SymDense, c []float64, yy float64) {
 	n := m.cols + 1
 	at := func(r, k int) float64 { return m.prod[r*n+k]/m.total - m.sum[r]/m.total*(m.sum[k]/m.total) }
@@ -90,7 +92,8 @@ func (m *moments) error(beta []float64, bias float64) float64 {
 	return e
 }
 
-// ridge solves (G + L2·I)·β = c, with a little more penalty when rounding left G without a factorisation.
+// ridge solves (G + L2·I)·β = c, with a little more penalty when rounding left G without a
+// factorisation.
 func (m *moments) ridge(l2 float64) ([]float64, error) {
 	g, c, _ := m.covariance()
 	for range 10 {
@@ -112,8 +115,10 @@ func (m *moments) ridge(l2 float64) ([]float64, error) {
 	return nil, errors.New("linearfit: the columns depend on each other; raise l2")
 }
 
-// elasticNet minimises half the mean squared error plus the penalties by cyclic coordinate descent on the covariances, from start (nil: 0). After Friedman, Hastie and Tibshirani, "Regularization Paths for
-// Generalized Linear Models via Coordinate Descent", J. Stat. Software 33 (2010). It stops when the duality gap is below 1e-8 of the target's variance.
+// elasticNet minimises half the mean squared error plus the penalties by cyclic coordinate
+// descent on the covariances, from start (nil: 0). After Friedman, Hastie and Tibshirani,
+// "Regularization Paths for Generalized Linear Models via Coordinate Descent", J. Stat. Software
+// 33 (2010). It stops when the duality gap is below 1e-8 of the target's variance.
 func (m *moments) elasticNet(ctx context.Context, p Params, start []float64) ([]float64, error) {
 	g, c, yy := m.covariance()
 	rounds := p.Iterations
@@ -151,7 +156,8 @@ func (m *moments) elasticNet(ctx context.Context, p Params, start []float64) ([]
 	return beta, nil
 }
 
-// gap is how far the penalised loss of β is from its minimum at most. The dual point is the residual, scaled into the dual's feasible set; the squared penalty counts as further rows.
+// gap is how far the penalised loss of β is from its minimum at most. The dual point is the
+// residual, scaled into the dual's feasible set; the squared penalty counts as further rows.
 func gap(beta, rest, c []float64, yy float64, p Params) float64 {
 	cb, bb, l1, most := floats.Dot(c, beta), floats.Dot(beta, beta), floats.Norm(beta, 1), 0.0
 	bgb := cb - floats.Dot(rest, beta)

@@ -26,13 +26,15 @@ func (m matrix[F]) part(row, rows, col, cols int) matrix[F] {
 	return matrix[F]{rows, cols, m.stride, m.data[row*m.stride+col : (row+rows-1)*m.stride+col+cols]}
 }
 
-// Parts of a product that are at most this large are computed by gonum in one piece and by one thread, so that it rounds as the sizes of the whole say, not as threads do.
+// Parts of a product that are at most this large are computed by gonum in one piece and by one
+// thread, so that it rounds as the sizes of the whole say, not as threads do.
 const (
 	partRows = 64
 	partCols = 128
 )
 
-// multiply adds a·b to c, or overwrites c when add is false; ta and tb transpose. Products with zeros of a are skipped unless tb.
+// multiply adds a·b to c, or overwrites c when add is false; ta and tb transpose. Products with
+// zeros of a are skipped unless tb.
 func multiply[F float](ta, tb bool, a, b matrix[F], add bool, c matrix[F], threads int) {
 	if !add {
 		for i := range c.rows {

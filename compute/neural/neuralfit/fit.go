@@ -15,11 +15,14 @@ type Fitted struct {
 	Encoder *encode.Encoder
 }
 
-// Fit trains a network on a raw table. Numbers are scaled by their quartiles and clipped, categories of up to 10 levels become indicator columns and larger ones get an embedding. Fields of p that
-// are zero are chosen by the number of rows; the choices did best on the mean of some fifty public tables (see docs/performance/neural.md).
+// Fit trains a network on a raw table. Numbers are scaled by their quartiles and clipped,
+// categories of up to 10 levels become indicator columns and larger ones get an embedding. Fields
+// of p that are zero are chosen by the number of rows; the choices did best on the mean of some
+// fifty public tables (see docs/performance/neural.md).
 //
-// Without rows in d.Valid the length of the training is found on rows held back: a tenth of them where there are many, else three or five folds in turn, after which a network is trained on all rows for the
-// number of epochs that did best.
+// Without rows in d.Valid the length of the training is found on rows held back: a tenth of them
+// where there are many, else three or five folds in turn, after which a network is trained on all
+// rows for the number of epochs that did best.
 func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 	e, m, err := prepare(d, &p)
 	if err != nil {
@@ -45,7 +48,8 @@ func Fit(ctx context.Context, d encode.Data, p Params) (*Fitted, error) {
 	return &Fitted{model, e}, nil
 }
 
-// foldRows is up to how many rows the length is found by folds, and manyRows up to how many by five of them instead of three.
+// foldRows is up to how many rows the length is found by folds, and manyRows up to how many by
+// five of them instead of three.
 const (
 	foldRows = 3000
 	manyRows = 1000
@@ -67,7 +71,15 @@ func prepare(d encode.Data, p *Params) (*encode.Encoder, Data, error) {
 	if err != nil {
 		return nil, Data{}, err
 	}
-	m := Data{X: x, Cols: e.Width(), Levels: e.Levels, Y: d.Y, Weight: d.Weight, Train: d.Train, Valid: d.Valid}
+	m := Data{
+		X:      x,
+		Cols:   e.Width(),
+		Levels: e.Levels,
+		Y:      d.Y,
+		Weight: d.Weight,
+		Train:  d.Train,
+		Valid:  d.Valid,
+	}
 	if m.Train == nil {
 		m.Train = make([]int32, len(d.Y))
 		for i := range m.Train {

@@ -25,7 +25,8 @@ func raw(rng *rand.Rand, rows int) encode.Data {
 	return d
 }
 
-// TestFit holds that both ways to find the length learn, the one by folds and the one by rows held back, and that either repeats for any number of threads.
+// TestFit holds that both ways to find the length learn, the one by folds and the one by rows
+// held back, and that either repeats for any number of threads.
 func TestFit(t *testing.T) {
 	d := raw(rand.New(rand.NewPCG(1, 1)), 3600)
 	test := d.X[3*3200:]
@@ -59,7 +60,8 @@ func TestFit(t *testing.T) {
 				}
 				mse += math.Pow(dst[0]-d.Y[3200+i], 2) / 400
 			}
-			if limit := map[int]float64{500: 4.5, 3200: 1.5}[rows]; mse > limit { // the target's variance is 14, that of what gaps hide 0.2
+			// the target's variance is 14, that of what gaps hide 0.2
+			if limit := map[int]float64{500: 4.5, 3200: 1.5}[rows]; mse > limit {
 				t.Errorf("%d rows: squared error %v, want at most %v", rows, mse, limit)
 			}
 			if len(m.Network.Spec().Embeddings) != 1 {
@@ -96,7 +98,8 @@ func TestFitRefuses(t *testing.T) {
 	}
 }
 
-// TestFitLinear holds that an empty list of hidden layers is a linear model, and that settings given are kept.
+// TestFitLinear holds that an empty list of hidden layers is a linear model, and that settings
+// given are kept.
 func TestFitLinear(t *testing.T) {
 	d := raw(rand.New(rand.NewPCG(3, 1)), 200)
 	m, err := Fit(context.Background(), d, Params{Hidden: []int{}, Clip: -1, Epochs: 5, Objective: Absolute})

@@ -1,11 +1,15 @@
-// Package neuralfit trains multilayer perceptrons by Adam with decoupled weight decay (Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019) on
-// minibatches, with a warm-up, a cosine schedule and early stopping.
+// Package neuralfit trains multilayer perceptrons by Adam with decoupled weight decay (Loshchilov
+// and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019) on minibatches, with a warm-up,
+// a cosine schedule and early stopping.
 //
-// [Fit] starts from a raw table and chooses encoding, size and length of the training by it; [Train] takes a matrix that is scaled and has no gaps, apart from the codes of categories that get an
-// embedding.
+// [Fit] starts from a raw table and chooses encoding, size and length of the training by it;
+// [Train] takes a matrix that is scaled and has no gaps, apart from the codes of categories that
+// get an embedding.
 //
-// Training runs in float32 with gonum's kernels. Matrix products are cut into parts whose sizes do not depend on the number of threads, so the same data, parameters and seed give the same
-// network on the same architecture, whatever Threads is. A step costs about six operations per weight and row; products skip inputs that are zero, so that indicator columns cost little.
+// Training runs in float32 with gonum's kernels. Matrix products are cut into parts whose sizes
+// do not depend on the number of threads, so the same data, parameters and seed give the same
+// network on the same architecture, whatever Threads is. A step costs about six operations per
+// weight and row; products skip inputs that are zero, so that indicator columns cost little.
 package neuralfit
 
 import (
@@ -26,7 +30,8 @@ type Objective string
 const (
 	Squared  Objective = "squared"
 	Absolute Objective = "absolute"
-	Huber    Objective = "huber"    // squared up to Delta, absolute beyond; Huber, Annals of Mathematical Statistics 35 (1964)
+	// squared up to Delta, absolute beyond; Huber, Annals of Mathematical Statistics 35 (1964)
+	Huber    Objective = "huber"
 	Quantile Objective = "quantile" // pinball loss at Alpha, or at each of Alphas
 	Logistic Objective = "logistic" // classes 0 and 1
 	Softmax  Objective = "softmax"  // classes 0 to Classes-1
@@ -37,46 +42,64 @@ type Norm string
 
 // The normalisations.
 const (
-	NoNorm    Norm = ""
-	BatchNorm Norm = "batch" // Ioffe and Szegedy, ICML 2015; folded into the weights when the training ends
+	NoNorm Norm = ""
+	// Ioffe and Szegedy, ICML 2015; folded into the weights when the training ends
+	BatchNorm Norm = "batch"
 	LayerNorm Norm = "layer" // Ba, Kiros and Hinton, arXiv:1607.06450; remains in the network
 )
 
-// Params of a training. The zero value of a field is its documented default. Weigh classes by Data.Weight.
+// Params of a training. The zero value of a field is its documented default. Weigh classes by
+// Data.Weight.
 type Params struct {
-	Objective    Objective // default Squared
-	Alpha        float64   // Quantile: which; default 0.5
-	Alphas       []float64 // Quantile: several, one output for each; they are fitted apart and may cross where data are few
-	Delta        float64   // Huber: in deviations of the target; default 1
-	Classes      int       // Softmax
-	Hidden       []int     // widths of the hidden layers; default 64, 32; an empty slice that is not nil gives a linear model
-	Activation   neural.Activation
-	Norm         Norm
-	Dropout      float64 // share of hidden units left out in a step (Srivastava et al., JMLR 15, 2014); default 0
+	Objective Objective // default Squared
+	Alpha     float64   // Quantile: which; default 0.5
+	// Quantile: several, one output for each; they are fitted apart and may cross where data are
+	// few
+	Alphas  []float64
+	Delta   float64 // Huber: in deviations of the target; default 1
+	Classes int     // Softmax
+	// widths of the hidden layers; default 64, 32; an empty slice that is not nil gives a linear
+	// model
+	Hidden     []int
+	Activation neural.Activation
+	Norm       Norm
+	// share of hidden units left out in a step (Srivastava et al., JMLR 15, 2014); default 0
+	Dropout      float64
 	Clip         float64 // unless 0, numbers enter as neural.Clip(v, Clip)
 	Epochs       int     // default 40
 	Batch        int     // rows of a step at most; default 128
 	LearningRate float64 // default 2e-3
-	Warmup       float64 // share of the steps over which the rate rises to it; then it falls along a cosine to 0; default 0.02
-	WeightDecay  float64 // per step and rate, of weights, not of biases, norms or embeddings; default 1e-4
-	Patience     int     // epochs without a better loss on the validation rows after which the best network is trained on for a quarter of its epochs, with a rate that falls to 0; default 6
-	Hold         float64 // share of Data.Train, drawn by Seed, that becomes validation rows when Data.Valid is empty; default 0: none, and every epoch is run
-	Dim          int     // numbers of an embedding; default min(16, 1.6·levels^0.56) after fast.ai
-	Seed         uint64
-	Threads      int // default 1; does not change the result
+	// share of the steps over which the rate rises to it; then it falls along a cosine to 0;
+	// default 0.02
+	Warmup float64
+	// per step and rate, of weights, not of biases, norms or embeddings; default 1e-4
+	WeightDecay float64
+	// epochs without a better loss on the validation rows after which the best network is trained
+	// on for a quarter of its epochs, with a rate that falls to 0; default 6
+	Patience int
+	// share of Data.Train, drawn by Seed, that becomes validation rows when Data.Valid is empty;
+	// default 0: none, and every epoch is run
+	Hold    float64
+	Dim     int // numbers of an embedding; default min(16, 1.6·levels^0.56) after fast.ai
+	Seed    uint64
+	Threads int // default 1; does not change the result
 
-	// Progress is called after every epoch with the loss on the validation rows, NaN without such rows. Returning false ends the training.
+	// Progress is called after every epoch with the loss on the validation rows, NaN without such
+	// rows. Returning false ends the training.
 	Progress func(epoch int, loss float64) bool
 
 	stop   int  // unless 0, after how many epochs the rate goes to 0 ahead of its schedule
 	steady bool // stay with the schedule to the end: the losses are what is wanted
 }
 
-// Data is what to train on: rows of X, one after the other, at the positions Train (nil: all), scored on those at Valid after each epoch.
+// Data is what to train on: rows of X, one after the other, at the positions Train (nil: all),
+// scored on those at Valid after each epoch.
 type Data struct {
-	X            []float64
-	Cols         int
-	Levels       []int // by column: K for codes 0 to K-1 that get an embedding, where NaN and other numbers are allowed; 0 for numbers. nil when all are numbers.
+	X    []float64
+	Cols int
+	// by column: K for codes 0 to K-1 that get an embedding, where NaN and other numbers are
+	// allowed; 0 for numbers. nil when all are numbers.
+	Levels       []int
 	Y            []float64
 	Weight       []float64 // not negative; nil means 1
 	Train, Valid []int32
@@ -84,10 +107,13 @@ type Data struct {
 
 // Model is a trained network.
 type Model struct {
-	Network   *neural.Network
-	Epochs    int       // epochs that the kept network has seen: those up to the best one when there were validation rows
-	Losses    []float64 // on the validation rows after each epoch run
-	Low, High []float64 // smallest and largest input of the training rows by column, for Network.Quantise
+	Network *neural.Network
+	// epochs that the kept network has seen: those up to the best one when there were validation
+	// rows
+	Epochs int
+	Losses []float64 // on the validation rows after each epoch run
+	// smallest and largest input of the training rows by column, for Network.Quantise
+	Low, High []float64
 }
 
 func (p *Params) defaults() {
@@ -246,7 +272,8 @@ func (d *Data) span() (low, high []float64) {
 	return low, high
 }
 
-// Train fits a network. It returns ctx's error when ctx ends first, and an error when the loss stops being a number before a first epoch was good.
+// Train fits a network. It returns ctx's error when ctx ends first, and an error when the loss
+// stops being a number before a first epoch was good.
 func Train(ctx context.Context, d Data, p Params) (*Model, error) {
 	t, err := newTrainer[float32](d, p)
 	if err != nil {
@@ -270,7 +297,13 @@ func newTrainer[F float](d Data, p Params) (*trainer[F], error) {
 	}
 	d.hold(p.Hold, p.Seed)
 	p.Batch = min(p.Batch, len(d.Train))
-	t := &trainer[F]{Params: p, d: d, rng: rand.New(rand.NewPCG(p.Seed, 0x6d6c70)), scale: 1, outputs: outputs}
+	t := &trainer[F]{
+		Params:  p,
+		d:       d,
+		rng:     rand.New(rand.NewPCG(p.Seed, 0x6d6c70)),
+		scale:   1,
+		outputs: outputs,
+	}
 	for _, i := range d.Train {
 		t.meanWeight += d.weight(i) / float64(len(d.Train))
 	}

@@ -88,7 +88,8 @@ func TestGradient(t *testing.T) {
 				q.v[k] += 0.1 * rng.NormFloat64()
 			}
 		}
-		loss := func() float64 { // loss uses the running estimates of a batch normalisation; here the batch's own are wanted
+		// loss uses the running estimates of a batch normalisation; here the batch's own are wanted
+		loss := func() float64 {
 			tr.forward(d.Train, true)
 			y, sum, total := tr.layers[len(tr.layers)-1], 0.0, 0.0
 			for k, i := range d.Train {
@@ -110,7 +111,8 @@ func TestGradient(t *testing.T) {
 				q.v[k] = old - h
 				down := loss()
 				q.v[k] = old
-				// The rounded kink of the quantile loss makes its gradient differ where a residual is tiny.
+				// The rounded kink of the quantile loss makes its gradient differ where a
+				// residual is tiny.
 				if want := (up - down) / (2 * h); math.Abs(grad[k]-want) > 1e-5 && !pinball || math.Abs(grad[k]-want) > 0.05 {
 					t.Fatalf("%s %q: gradient %d of %d is %v, differences give %v", p.Objective, p.Norm, k, len(q.v), grad[k], want)
 				}
@@ -119,7 +121,8 @@ func TestGradient(t *testing.T) {
 	}
 }
 
-// TestNetworkIsTrainer holds that the network predicts what the trainer's own forward pass says: layouts, folded norms, embeddings, clip.
+// TestNetworkIsTrainer holds that the network predicts what the trainer's own forward pass says:
+// layouts, folded norms, embeddings, clip.
 func TestNetworkIsTrainer(t *testing.T) {
 	d := mixed(rand.New(rand.NewPCG(8, 1)), 600)
 	for _, p := range []Params{{}, {Norm: BatchNorm, Clip: 2}, {Norm: LayerNorm, Activation: neural.GELU, Dropout: 0.2}, {Objective: Quantile, Alphas: []float64{0.2, 0.8}}} {
@@ -168,7 +171,8 @@ func TestTrainLearnsAndRepeats(t *testing.T) {
 	}
 }
 
-// TestThreads holds that the number of threads does not change a bit, for every part of a network and products larger than one piece.
+// TestThreads holds that the number of threads does not change a bit, for every part of a network
+// and products larger than one piece.
 func TestThreads(t *testing.T) {
 	d := mixed(rand.New(rand.NewPCG(2, 2)), 700)
 	for _, p := range []Params{{Hidden: []int{150, 40}, Batch: 100}, {Hidden: []int{140}, Norm: BatchNorm, Dropout: 0.1, Activation: neural.GELU}, {Norm: LayerNorm, Hold: 0.2}} {
@@ -187,7 +191,8 @@ func TestThreads(t *testing.T) {
 	}
 }
 
-// TestEmbedding holds that a category is learned, and that one never seen is treated like an average one.
+// TestEmbedding holds that a category is learned, and that one never seen is treated like an
+// average one.
 func TestEmbedding(t *testing.T) {
 	rng := rand.New(rand.NewPCG(7, 1))
 	d := Data{Cols: 1, Levels: []int{21}}
@@ -213,7 +218,8 @@ func TestEmbedding(t *testing.T) {
 	}
 }
 
-// TestWeights holds that a row of weight 3 counts as three rows: the constant that a network without inputs that matter learns.
+// TestWeights holds that a row of weight 3 counts as three rows: the constant that a network
+// without inputs that matter learns.
 func TestWeights(t *testing.T) {
 	d := Data{Cols: 1}
 	for i := range 400 {

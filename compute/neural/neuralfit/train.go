@@ -13,7 +13,8 @@ import (
 	"skerry.dev/compute/neural"
 )
 
-// layer is a slice of the parameters and the space for one batch. Weights lie input by input, so that a product can skip inputs that are zero; those of a narrow layer, where a row would be too
+// layer is a slice of the parameters and the space for one batch. Weights lie input by input, so
+// that a product can skip inputs that are zero; those of a narrow layer, where a row would be too
 // short to be worth a call, lie unit by unit.
 type layer[F float] struct {
 	in, out      int
@@ -41,7 +42,8 @@ func newParam[F float](n int, decay bool) param[F] {
 	return param[F]{make([]F, n), make([]F, n), make([]F, n), make([]F, n), decay}
 }
 
-// embedding is the table of a column. Rows that a batch does not touch do not move (Adam as in TensorFlow's LazyAdam), so a step costs by the rows of the batch.
+// embedding is the table of a column. Rows that a batch does not touch do not move (Adam as in
+// TensorFlow's LazyAdam), so a step costs by the rows of the batch.
 type embedding[F float] struct {
 	col, levels, dim, at int // at: first column of the first layer's input
 	table                param[F]
@@ -82,7 +84,8 @@ func (t *trainer[F]) centre() {
 	}
 }
 
-// constant returns the sums of the best constant prediction, where the last layer's biases start: the network need not learn it first.
+// constant returns the sums of the best constant prediction, where the last layer's biases start:
+// the network need not learn it first.
 func (t *trainer[F]) constant() []float64 {
 	out, total := make([]float64, t.outputs), 0.0
 	if t.Objective == Logistic || t.Objective == Softmax {
@@ -113,7 +116,8 @@ func (t *trainer[F]) constant() []float64 {
 	return out
 }
 
-// build draws the first weights after He et al. (2015): variance 2/in for rectified units. The last layer starts small, near the best constant.
+// build draws the first weights after He et al. (2015): variance 2/in for rectified units. The
+// last layer starts small, near the best constant.
 func (t *trainer[F]) build() error {
 	t.width = t.d.Cols
 	at, params := 0, 0
@@ -197,7 +201,9 @@ func (t *trainer[F]) all() [][]F {
 	return out
 }
 
-// run trains until the epochs are over, a better loss is not in sight, or Progress ends it. In the second case the rate was still high: the best network is trained on for a while with a rate that falls to 0.
+// run trains until the epochs are over, a better loss is not in sight, or Progress ends it. In
+// the second case the rate was still high: the best network is trained on for a while with a rate
+// that falls to 0.
 func (t *trainer[F]) run(ctx context.Context) (*Model, error) {
 	m := &Model{}
 	m.Low, m.High = t.d.span()
@@ -281,7 +287,12 @@ func (t *trainer[F]) rate(step int) float64 {
 func (t *trainer[F]) spec() neural.Spec {
 	s := neural.Spec{Inputs: t.d.Cols, Clip: t.Clip, Link: t.link(), Scale: t.scale, Shift: t.shift}
 	for _, e := range t.embeddings {
-		s.Embeddings = append(s.Embeddings, neural.Embedding{Input: e.col, Levels: e.levels, Dim: e.dim, Table: e.export()})
+		s.Embeddings = append(s.Embeddings, neural.Embedding{
+			Input:  e.col,
+			Levels: e.levels,
+			Dim:    e.dim,
+			Table:  e.export(),
+		})
 	}
 	for _, y := range t.layers {
 		s.Layers = append(s.Layers, y.export(&t.Params))
@@ -317,7 +328,13 @@ func toFloat64[F float](v []F) []float64 {
 }
 
 func (y *layer[F]) export(p *Params) neural.Layer {
-	l := neural.Layer{In: y.in, Out: y.out, Bias: toFloat64(y.bias.v), Weights: make([]float64, y.in*y.out), Activation: p.Activation}
+	l := neural.Layer{
+		In:         y.in,
+		Out:        y.out,
+		Bias:       toFloat64(y.bias.v),
+		Weights:    make([]float64, y.in*y.out),
+		Activation: p.Activation,
+	}
 	for u := range y.out {
 		for j := range y.in {
 			k := j*y.out + u
@@ -491,7 +508,8 @@ func activate[F float](a neural.Activation, dst, v []F) {
 	}
 }
 
-// slope multiplies the gradient with respect to the activations by the activation's derivative at the sums.
+// slope multiplies the gradient with respect to the activations by the activation's derivative at
+// the sums.
 func slope[F float](a neural.Activation, delta, v []F) {
 	switch a {
 	case neural.ReLU:
@@ -564,7 +582,8 @@ func (t *trainer[F]) backward(rows []int32) {
 	}
 }
 
-// normBackward turns the gradient with respect to the normalised sums into that with respect to the sums, and fills those of gain and offset.
+// normBackward turns the gradient with respect to the normalised sums into that with respect to
+// the sums, and fills those of gain and offset.
 func (t *trainer[F]) normBackward(y *layer[F], n int) {
 	if t.Norm == NoNorm {
 		return
@@ -599,7 +618,8 @@ func (t *trainer[F]) normBackward(y *layer[F], n int) {
 	}
 }
 
-// kink is over how much of a deviation the kink of the absolute error is rounded in the gradient, where its sign would only flicker.
+// kink is over how much of a deviation the kink of the absolute error is rounded in the gradient,
+// where its sign would only flicker.
 const kink = 0.01
 
 // outputDelta is the gradient of the mean loss with respect to the last layer's sums.
@@ -661,7 +681,8 @@ const (
 	beta2 = 0.999
 )
 
-// adam moves the parameters from one index to another. c1 and c2 correct the moments for having started at 0.
+// adam moves the parameters from one index to another. c1 and c2 correct the moments for having
+// started at 0.
 func (p *param[F]) adam(from, to int, rate, decay, c1, c2 float64) {
 	const eps = 1e-8
 	grad, m, s, v := p.grad[from:to], p.m[from:to], p.s[from:to], p.v[from:to]

@@ -1,7 +1,10 @@
-// Package committee lets several experts predict together: online learners, and outsiders such as a model of the hub or the last value, whose predictions the caller brings. Their weights follow their losses by
-// fixed share, so that the committee is never much worse than the best sequence of experts in hindsight.
+// Package committee lets several experts predict together: online learners, and outsiders such as
+// a model of the hub or the last value, whose predictions the caller brings. Their weights follow
+// their losses by fixed share, so that the committee is never much worse than the best sequence
+// of experts in hindsight.
 //
-// Labels may come late. What was predicted is kept by the caller between [Committee.Predict] and [Committee.Learn], so that losses are those of the predictions that were made.
+// Labels may come late. What was predicted is kept by the caller between [Committee.Predict] and
+// [Committee.Learn], so that losses are those of the predictions that were made.
 package committee
 
 import (
@@ -35,7 +38,9 @@ func (m *Member) learner() online.Learner {
 
 // Committee is a mixture of experts. It is not safe for concurrent use.
 //
-// How fast weights should move depends on the stream and on how late labels come: several mixtures, fast and slow, faithful and fickle, weigh the experts side by side, and a mixture of mixtures weighs these.
+// How fast weights should move depends on the stream and on how late labels come: several
+// mixtures, fast and slow, faithful and fickle, weigh the experts side by side, and a mixture of
+// mixtures weighs these.
 type Committee struct {
 	classes int
 	members []Member
@@ -43,7 +48,8 @@ type Committee struct {
 	top     *mixture.FixedShare
 	prior   []float64
 	weights []float64 // of the members, through all mixtures
-	trust   []float64 // of the mixtures: their weights, as far as their shares suit how late labels are
+	// of the mixtures: their weights, as far as their shares suit how late labels are
+	trust   []float64
 	shares  []float64
 	spread  float64 // mean absolute error of the last member: the unit of losses
 	n       float64
@@ -69,13 +75,17 @@ const (
 	topShare         = 1e-8    // which mixture is best hardly ever changes
 	mostRows         = 1 << 53 // that a snapshot can have counted
 	freshman         = 30      // predictions of a learner that are scored before its word counts,
-	freshmanLate     = 5       // and so many more for each row that labels are late: those under way say much the same
+	// and so many more for each row that labels are late: those under way say much the same
+	freshmanLate = 5
 )
 
-// grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed share.
+// grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed
+// share.
 var grid = []struct{ rate, share float64 }{{0.02, 0}, {0.05, 0.0005}, {0.25, 0.0005}, {1, 0.0005}, {4, 0.0005}, {0.25, 0.01}, {1, 0.01}, {4, 0.01}, {2, 0.05}, {1, 0}, {4, 0}}
 
-// New returns a committee for a schema. For numbers the unit of losses is the mean absolute error of the last member. share is that of all mixtures, up to 0.2; 0 lets mixtures of different shares find out.
+// New returns a committee for a schema. For numbers the unit of losses is the mean absolute error
+// of the last member. share is that of all mixtures, up to 0.2; 0 lets mixtures of different
+// shares find out.
 func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 	if len(members) == 0 {
 		return nil, errors.New("committee: no members")
@@ -96,7 +106,19 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 			return nil, fmt.Errorf("committee: member %q has prior %v, must be above 0 and at most 1e6", m.Name, m.Prior)
 		}
 	}
-	c := &Committee{classes: s.Classes, members: members, weights: make([]float64, n), trust: make([]float64, len(grid)), loss: make([]float64, n), topLoss: make([]float64, len(grid)), sum: make([]float64, n), scored: make([]float64, n), heard: make([]bool, n), logB: make([]float64, n), g2: make([]float64, n)}
+	c := &Committee{
+		classes: s.Classes,
+		members: members,
+		weights: make([]float64, n),
+		trust:   make([]float64, len(grid)),
+		loss:    make([]float64, n),
+		topLoss: make([]float64, len(grid)),
+		sum:     make([]float64, n),
+		scored:  make([]float64, n),
+		heard:   make([]bool, n),
+		logB:    make([]float64, n),
+		g2:      make([]float64, n),
+	}
 	cut := maxUnits
 	if s.Classes > 0 {
 		cut = maxNats
@@ -116,7 +138,8 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 // Width is how many numbers a prediction has: a probability for each class, or one.
 func (c *Committee) Width() int { return max(1, c.classes) }
 
-// Room is how many numbers Predict writes to out: Width for each member, in their order, and for each mixture.
+// Room is how many numbers Predict writes to out: Width for each member, in their order, and for
+// each mixture.
 func (c *Committee) Room() int { return (len(c.members) + len(c.mixes)) * c.Width() }
 
 // Members returns the members. The slice belongs to the committee.
@@ -128,7 +151,9 @@ func (c *Committee) Weights() []float64 { return c.weights }
 // Loss returns a member's mean loss so far: log loss, or the absolute error; NaN before the first.
 func (c *Committee) Loss(member int) float64 { return c.sum[member] / c.scored[member] }
 
-// Predict writes all predictions to out, which has Room, and that of the whole to p. Outsiders' predictions must be in out already, NaN where they have none. It returns NaN for a number that nobody can tell.
+// Predict writes all predictions to out, which has Room, and that of the whole to p. Outsiders'
+// predictions must be in out already, NaN where they have none. It returns NaN for a number that
+// nobody can tell.
 func (c *Committee) Predict(p, out, x []float64) {
 	w := c.Width()
 	for k := range c.members {
@@ -155,7 +180,8 @@ func (c *Committee) Predict(p, out, x []float64) {
 	}
 }
 
-// temper raises a learner's probabilities to its exponent: forests' votes are often surer than they are right, or less sure.
+// temper raises a learner's probabilities to its exponent: forests' votes are often surer than
+// they are right, or less sure.
 func (c *Committee) temper(k int, o []float64) {
 	b, sum := exact.Exp(c.logB[k]), 0.0
 	for i, p := range o {
@@ -167,7 +193,9 @@ func (c *Committee) temper(k int, o []float64) {
 	}
 }
 
-// judge moves a learner's exponent down the gradient of the log loss of what it said: with z the logarithms of the tempered probabilities p that is Σ p·z − z_y, by the logarithm of the exponent.
+// judge moves a learner's exponent down the gradient of the log loss of what it said: with z the
+// logarithms of the tempered probabilities p that is Σ p·z − z_y, by the logarithm of the
+// exponent.
 func (c *Committee) judge(k int, o []float64, y float64) {
 	if c.classes == 0 || c.members[k].Class == nil {
 		return
@@ -183,7 +211,8 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 	c.logB[k] = min(max(c.logB[k]-float64(temperRate*g/math.Sqrt(1+c.g2[k])), -maxLogB), maxLogB)
 }
 
-// hear decides whose predictions count: outsiders', and those of learners that were scored often enough. Where that is nobody all count.
+// hear decides whose predictions count: outsiders', and those of learners that were scored often
+// enough. Where that is nobody all count.
 func (c *Committee) hear(said []float64) []bool {
 	any := false
 	for k := range c.members {
@@ -215,7 +244,9 @@ func blend(p, said, weights []float64, heard []bool) {
 	}
 }
 
-// Learn takes the label of a row and what Predict wrote for it: weights move by what was predicted then, and the learners learn. late is how many predictions were made since that still wait for their label.
+// Learn takes the label of a row and what Predict wrote for it: weights move by what was
+// predicted then, and the learners learn. late is how many predictions were made since that still
+// wait for their label.
 func (c *Committee) Learn(x, out []float64, y, weight, late float64) {
 	if y-y != 0 || c.classes > 0 && !(y >= 0 && y < float64(c.classes) && y == math.Floor(y)) {
 		return
@@ -233,7 +264,9 @@ func (c *Committee) Learn(x, out []float64, y, weight, late float64) {
 	}
 }
 
-// Score moves the weights as Learn does, without teaching anybody: for members whose predictions of rows with known labels come later, such as a new model's. NaN predictions leave their member's weight to the others.
+// Score moves the weights as Learn does, without teaching anybody: for members whose predictions
+// of rows with known labels come later, such as a new model's. NaN predictions leave their
+// member's weight to the others.
 func (c *Committee) Score(out []float64, y float64) {
 	w, n := c.Width(), len(c.members)
 	if c.classes == 0 {
@@ -250,7 +283,8 @@ func (c *Committee) Score(out []float64, y float64) {
 			c.judge(k, out[k*w:(k+1)*w], y)
 		}
 	}
-	// While labels are on their way weights keep acting on old news: the later labels come, the less each may move them. Log losses, which can be large all at once, need it more.
+	// While labels are on their way weights keep acting on old news: the later labels come, the
+	// less each may move them. Log losses, which can be large all at once, need it more.
 	calm := math.Sqrt(1 + c.late)
 	topCalm := calm
 	if c.classes > 0 {
@@ -268,7 +302,8 @@ func (c *Committee) Score(out []float64, y float64) {
 	c.weigh()
 }
 
-// Reset gives the members their first weights back, as a new model asks for. What the learners know stays, and so does which mixture was best.
+// Reset gives the members their first weights back, as a new model asks for. What the learners
+// know stays, and so does which mixture was best.
 func (c *Committee) Reset() {
 	for _, m := range c.mixes {
 		m.Reset(c.prior)
@@ -276,7 +311,8 @@ func (c *Committee) Reset() {
 	c.weigh()
 }
 
-// lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN for no prediction.
+// lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN
+// for no prediction.
 func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	if o[0] != o[0] {
 		return math.NaN(), math.NaN()
@@ -292,7 +328,9 @@ func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	return raw, cut
 }
 
-// weigh sums the members' weights through all mixtures. A mixture that shares weight expects another expert to be the best soon; where it is so before labels are there to show it, what it learns is no longer true, and it is trusted less.
+// weigh sums the members' weights through all mixtures. A mixture that shares weight expects
+// another expert to be the best soon; where it is so before labels are there to show it, what it
+// learns is no longer true, and it is trusted less.
 func (c *Committee) weigh() {
 	total := 0.0
 	for k, v := range c.top.Weights() {

@@ -22,7 +22,8 @@ func outsiders(n int) []committee.Member {
 	return m
 }
 
-// TestTracksTheBestExpert lets one of three experts be right at a time, labels coming at once or late: the committee must stay close to the best sequence.
+// TestTracksTheBestExpert lets one of three experts be right at a time, labels coming at once or
+// late: the committee must stay close to the best sequence.
 func TestTracksTheBestExpert(t *testing.T) {
 	for _, late := range []int{0, 50} {
 		rng := rand.New(rand.NewPCG(1, uint64(late)))
@@ -55,13 +56,16 @@ func TestTracksTheBestExpert(t *testing.T) {
 			}
 		}
 		best := min(experts[0], experts[1], experts[2])
-		if limit := 0.8 + 0.01*float64(late); own > limit || best < 1 { // the best sequence has 0.4, the best single expert 2.2
+		// the best sequence has 0.4, the best single expert 2.2
+		if limit := 0.8 + 0.01*float64(late); own > limit || best < 1 {
 			t.Errorf("labels %d rows late: mean error %.3f, want at most %.2f; the experts' are %.3f", late, own, limit, experts)
 		}
 	}
 }
 
-// TestFreshmen holds that a learner is heard only after thirty predictions were scored, and after so many more when labels come late: what a hundred labels on their way have to say of it is one thing.
+// TestFreshmen holds that a learner is heard only after thirty predictions were scored, and after
+// so many more when labels come late: what a hundred labels on their way have to say of it is one
+// thing.
 func TestFreshmen(t *testing.T) {
 	for late, first := range map[int]int{0: 30, 100: 530} {
 		s := online.Schema{Inputs: make([]online.Input, 1)}
@@ -75,7 +79,8 @@ func TestFreshmen(t *testing.T) {
 		}
 		rng := rand.New(rand.NewPCG(4, 4))
 		var xs, outs [][]float64
-		heard, n := -1, 0 // labels known when the committee first said something else than the sound expert
+		// labels known when the committee first said something else than the sound expert
+		heard, n := -1, 0
 		for i := 0; i < 2000 && heard < 0; i++ {
 			x, out, p := []float64{rng.NormFloat64()}, make([]float64, c.Room()), []float64{0}
 			out[1] = 5
@@ -95,7 +100,8 @@ func TestFreshmen(t *testing.T) {
 	}
 }
 
-// TestNeverMuchWorse gives it one good expert among nine useless ones on a stream that never changes.
+// TestNeverMuchWorse gives it one good expert among nine useless ones on a stream that never
+// changes.
 func TestNeverMuchWorse(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	s := online.Schema{Inputs: make([]online.Input, 1), Classes: 2}
@@ -158,7 +164,8 @@ func TestAbstaining(t *testing.T) {
 	}
 }
 
-// TestResumes holds that a committee of the default learners goes on after restarts as if nothing had happened.
+// TestResumes holds that a committee of the default learners goes on after restarts as if nothing
+// had happened.
 func TestResumes(t *testing.T) {
 	fresh := func() *committee.Committee {
 		s := onlinetest.Schema(3)

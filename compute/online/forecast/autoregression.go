@@ -7,11 +7,14 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// autoregression explains the change against one season ago by such changes before it, with recursive least squares that forget (Haykin, "Adaptive Filter Theory", 4th ed., section 9.3). Further values are foreseen one after the other, each from
-// those before it.
+// autoregression explains the change against one season ago by such changes before it, with
+// recursive least squares that forget (Haykin, "Adaptive Filter Theory", 4th ed., section 9.3).
+// Further values are foreseen one after the other, each from those before it.
 //
-// Changes are divided by their mean size, so that quiet and restless times count alike and a wild one is cut to cutChanges. The guards of the filter: it forgets only while its covariance is bounded (without excitation it would blow up), and
-// starts anew when rounding left a variance that is not positive.
+// Changes are divided by their mean size, so that quiet and restless times count alike and a wild
+// one is cut to cutChanges. The guards of the filter: it forgets only while its covariance is
+// bounded (without excitation it would blow up), and starts anew when rounding left a variance
+// that is not positive.
 type autoregression struct {
 	season int
 	lags   []int // of the changes, ascending
@@ -31,7 +34,8 @@ const (
 	changeRows = 500.0
 )
 
-// newAutoregression makes one for the season whose changes it works on and all seasons, whose neighbourhoods are its lags.
+// newAutoregression makes one for the season whose changes it works on and all seasons, whose
+// neighbourhoods are its lags.
 func newAutoregression(season int, seasons []int, forget float64, horizon int) *autoregression {
 	a := &autoregression{season: season, forget: forget, lags: []int{1, 2, 3, 4}}
 	for _, m := range seasons {
@@ -77,7 +81,9 @@ func (a *autoregression) rebuild(h *history) {
 }
 
 func (a *autoregression) learn(h *history, filled bool) {
-	if lo, hi := h.span(); a.size > hi-lo { // no change within the values kept is so large: nonsense has left them, or a sensor is stuck, so that the size is found and the coefficients are moved as at the beginning
+	// no change within the values kept is so large: nonsense has left them, or a sensor is stuck,
+	// so that the size is found and the coefficients are moved as at the beginning
+	if lo, hi := h.span(); a.size > hi-lo {
 		if hi > lo && a.size > float64(absurd*(hi-lo)) {
 			clear(a.w)
 		}

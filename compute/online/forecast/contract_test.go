@@ -26,7 +26,8 @@ func build(t testing.TB, learner string, seasons []int) *forecast.Forecaster {
 	return f
 }
 
-// series draws n values with a trend, seasons of 8, 12 and 40 rows, noise, a jump of the level in the middle and one value in thirty missing.
+// series draws n values with a trend, seasons of 8, 12 and 40 rows, noise, a jump of the level in
+// the middle and one value in thirty missing.
 func series(n int, seed uint64) []float64 {
 	rng := rand.New(rand.NewPCG(seed, 3))
 	y := make([]float64, n)
@@ -69,7 +70,8 @@ func each(t *testing.T, check func(t *testing.T, make func() *forecast.Forecaste
 	}
 }
 
-// TestResumes saves and loads again and again: forecasts and states must be those of a run without restarts. Forecasting must not change what comes.
+// TestResumes saves and loads again and again: forecasts and states must be those of a run
+// without restarts. Forecasting must not change what comes.
 func TestResumes(t *testing.T) {
 	each(t, func(t *testing.T, make func() *forecast.Forecaster) {
 		rng := rand.New(rand.NewPCG(9, 9))
@@ -146,7 +148,9 @@ func finite(t *testing.T, row int, v []float64) {
 	}
 }
 
-// TestBadValues plays a burst of nonsense, a dead sensor and a change of units. Forecasts stay finite and, a thousand rows later, are about as good as those of a forecaster that began after it: at most twice as far off, as an autoregression that remembers 2000 rows needs its time.
+// TestBadValues plays a burst of nonsense, a dead sensor and a change of units. Forecasts stay
+// finite and, a thousand rows later, are about as good as those of a forecaster that began after
+// it: at most twice as far off, as an autoregression that remembers 2000 rows needs its time.
 func TestBadValues(t *testing.T) {
 	bursts := map[string]func(i int, y float64) float64{
 		"infinite":    func(i int, _ float64) float64 { return []float64{math.NaN(), math.Inf(1), math.Inf(-1)}[i%3] },

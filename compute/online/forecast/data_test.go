@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestM4 forecasts every sixth hourly series of the M4 competition 48 hours ahead. The whole set is in test/bench/forecast.
+// TestM4 forecasts every sixth hourly series of the M4 competition 48 hours ahead. The whole set
+// is in test/bench/forecast.
 func TestM4(t *testing.T) {
 	path := filepath.Join(os.Getenv("SKERRY_DATA"), "forecast", "m4_hourly.csv.gz")
 	file, err := os.Open(path)

@@ -40,11 +40,16 @@ const (
 
 // Options of a forecaster. The zero value of a field is its documented default.
 type Options struct {
-	Learner string  // one of Names; default Auto
-	Seasons []int   // rows after which a pattern repeats, ascending, each 2 to MaxSeason; none is possible, too
-	Horizon int     // how many rows are foreseen at most, 1 to MaxHorizon, and over how many trial forecasts are compared; default 48
-	Damping float64 // of holt-winters' trend per row, above 0 and up to 1, which does not damp; default 0.98
-	Forget  float64 // of seasonal-ar: what a row still counts one row later, 0.9 to 1; default 0.9995
+	Learner string // one of Names; default Auto
+	// rows after which a pattern repeats, ascending, each 2 to MaxSeason; none is possible, too
+	Seasons []int
+	// how many rows are foreseen at most, 1 to MaxHorizon, and over how many trial forecasts are
+	// compared; default 48
+	Horizon int
+	// of holt-winters' trend per row, above 0 and up to 1, which does not damp; default 0.98
+	Damping float64
+	// of seasonal-ar: what a row still counts one row later, 0.9 to 1; default 0.9995
+	Forget float64
 }
 
 func (o *Options) fill() error {
@@ -84,9 +89,12 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// Forecaster foresees one series. It does not allocate after New, takes the same memory whatever comes, and is not safe for concurrent use.
+// Forecaster foresees one series. It does not allocate after New, takes the same memory whatever
+// comes, and is not safe for concurrent use.
 //
-// Its cost per value is that of a forecast over the horizon by each model every fourth of the horizon, and for seasonal-ar of the square of its lags, a dozen: about six microseconds for auto with two seasons.
+// Its cost per value is that of a forecast over the horizon by each model every fourth of the
+// horizon, and for seasonal-ar of the square of its lags, a dozen: about six microseconds for
+// auto with two seasons.
 type Forecaster struct {
 	o       Options
 	h       *history
@@ -99,12 +107,13 @@ type Forecaster struct {
 
 // Constants of what a forecaster believes.
 const (
-	largest  = 1e100 // larger values are missing, so that squares stay finite
-	huge     = 1e250 // no number of a state is larger
-	absurd   = 100.0 // values farther outside of those that are kept, in widths of their span, are missing
-	patience = 8     // unless so many come in a row: then the series starts anew
-	lost     = 1.0   // a model that foresees a value farther outside is built anew
-	outside  = 2.0   // forecasts are cut there
+	largest = 1e100 // larger values are missing, so that squares stay finite
+	huge    = 1e250 // no number of a state is larger
+	// values farther outside of those that are kept, in widths of their span, are missing
+	absurd   = 100.0
+	patience = 8   // unless so many come in a row: then the series starts anew
+	lost     = 1.0 // a model that foresees a value farther outside is built anew
+	outside  = 2.0 // forecasts are cut there
 )
 
 // New returns a forecaster that has seen nothing: it foresees zeros.
@@ -138,7 +147,8 @@ func New(o Options) (*Forecaster, error) {
 // Options returns the options with their defaults filled in.
 func (f *Forecaster) Options() Options { return f.o }
 
-// Learn takes the next value. A NaN, an infinity or a value beyond ±1e100 is missing: the forecast takes its place, and after a gap as long as the longest season the season before it.
+// Learn takes the next value. A NaN, an infinity or a value beyond ±1e100 is missing: the
+// forecast takes its place, and after a gap as long as the longest season the season before it.
 func (f *Forecaster) Learn(y float64) {
 	missing := !(math.Abs(y) <= largest)
 	if !missing && len(f.h.values()) >= f.longest+patience {
@@ -176,7 +186,8 @@ func (f *Forecaster) restart() {
 	f.m.rebuild(f.h)
 }
 
-// Forecast writes the values of the next len(dst) rows, at most the horizon; with more it panics. They are finite and at most twice the span of the values kept outside of it.
+// Forecast writes the values of the next len(dst) rows, at most the horizon; with more it panics.
+// They are finite and at most twice the span of the values kept outside of it.
 func (f *Forecaster) Forecast(dst []float64) {
 	if len(dst) > f.o.Horizon {
 		panic("forecast: more rows than the horizon")
@@ -195,7 +206,8 @@ func (f *Forecaster) Forecast(dst []float64) {
 	}
 }
 
-// Expert is one model of a forecaster that has several: its mean absolute error in recent trials over the horizon, and its weight.
+// Expert is one model of a forecaster that has several: its mean absolute error in recent trials
+// over the horizon, and its weight.
 type Expert struct {
 	Name   string
 	Loss   float64

@@ -72,7 +72,8 @@ func TestNaive(t *testing.T) {
 func TestSmootherByHand(t *testing.T) {
 	s := newSmoother(smoothing{level: 0.5, trend: 0.4, damping: 0.9, seasons: 0.25, memory: 0.2}, []int{2})
 	s.ready, s.level, s.trend, s.season[0], s.phase[0], s.err = true, 10, 1, []float64{2, -2}, 1, 0.5
-	s.step(14) // foreseen 10 + 0.9·1 + 2 = 12.9 without the error's memory: 1.1, of which 0.2·0.5 was expected
+	// foreseen 10 + 0.9·1 + 2 = 12.9 without the error's memory: 1.1, of which 0.2·0.5 was expected
+	s.step(14)
 	for _, c := range []struct {
 		what      string
 		got, want float64
@@ -91,14 +92,16 @@ func TestSmootherByHand(t *testing.T) {
 	}
 }
 
-// TestPatterns plays series that the learners must get almost right: two seasons, a damped trend, and one that only an autoregression knows.
+// TestPatterns plays series that the learners must get almost right: two seasons, a damped trend,
+// and one that only an autoregression knows.
 func TestPatterns(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	weeks := func(i int) float64 {
 		return 100 + 10*math.Sin(2*math.Pi*float64(i)/6) + 20*float64(i%42/30) + 0.5*rng.NormFloat64()
 	}
 	line := func(i int) float64 { return 3 * float64(i) }
-	wave := func(i int) float64 { return 5*math.Sin(float64(i)/3.7) + 0.01*rng.NormFloat64() } // its period is no season
+	// its period is no season
+	wave := func(i int) float64 { return 5*math.Sin(float64(i)/3.7) + 0.01*rng.NormFloat64() }
 	for _, c := range []struct {
 		name    string
 		learner string
@@ -109,7 +112,8 @@ func TestPatterns(t *testing.T) {
 	}{
 		{"two seasons", HoltWinters, []int{6, 42}, weeks, 0, 1}, {"two seasons", SeasonalAR, []int{6, 42}, weeks, 0, 1}, {"two seasons", Auto, []int{6, 42}, weeks, 0, 0.8},
 		{"wave", SeasonalAR, nil, wave, 0, 0.2}, {"wave", Auto, nil, wave, 0, 0.3},
-		{"line", HoltWinters, nil, line, 1, 1}, {"line", HoltWinters, nil, line, 0.98, 20}, // a damped trend falls behind
+		// a damped trend falls behind
+		{"line", HoltWinters, nil, line, 1, 1}, {"line", HoltWinters, nil, line, 0.98, 20},
 	} {
 		f, err := New(Options{Learner: c.learner, Seasons: c.seasons, Horizon: 30, Damping: c.damping})
 		if err != nil {
@@ -130,7 +134,8 @@ func TestPatterns(t *testing.T) {
 	}
 }
 
-// TestAutoChooses lets auto meet a random walk, where nothing is better than the last value, and a pattern of noise, where the seasonal value is far better than it.
+// TestAutoChooses lets auto meet a random walk, where nothing is better than the last value, and
+// a pattern of noise, where the seasonal value is far better than it.
 func TestAutoChooses(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	pattern := make([]float64, 12)
@@ -163,7 +168,8 @@ func TestAutoChooses(t *testing.T) {
 	}
 }
 
-// TestSameBitsEverywhere holds forecasts to the bits of amd64 wherever the test runs. The hash changes with the method; it must never change with the architecture.
+// TestSameBitsEverywhere holds forecasts to the bits of amd64 wherever the test runs. The hash
+// changes with the method; it must never change with the architecture.
 func TestSameBitsEverywhere(t *testing.T) {
 	f, _ := New(Options{Seasons: []int{8, 24}, Horizon: 16})
 	rng := rand.New(rand.NewPCG(7, 8))

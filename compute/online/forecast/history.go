@@ -7,7 +7,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// history holds the newest values, gaps filled, in one piece: what is older than keep values moves out when the buffer is full.
+// history holds the newest values, gaps filled, in one piece: what is older than keep values
+// moves out when the buffer is full.
 type history struct {
 	keep int
 	buf  []float64 // the newest last; its capacity is twice keep
@@ -43,7 +44,9 @@ func (h *history) clear() { h.buf, h.gaps, h.known = h.buf[:0], h.gaps[:0], fals
 // values returns what is kept, the newest last. The slice is good until the next push.
 func (h *history) values() []float64 { return h.buf[max(len(h.buf)-h.keep, 0):] }
 
-// span returns the smallest and largest of the values kept that were not missing: a bad forecast that filled a gap must not vouch for others. Where all were missing it is that of the fillings, and zeros when there is nothing.
+// span returns the smallest and largest of the values kept that were not missing: a bad forecast
+// that filled a gap must not vouch for others. Where all were missing it is that of the fillings,
+// and zeros when there is nothing.
 func (h *history) span() (lo, hi float64) {
 	if h.known {
 		return h.lo, h.hi
@@ -66,7 +69,8 @@ func (h *history) span() (lo, hi float64) {
 	return lo, hi
 }
 
-// around widens the span of the values by so many times its width; where all values are equal, by their size.
+// around widens the span of the values by so many times its width; where all values are equal, by
+// their size.
 func (h *history) around(times float64) (lo, hi float64) {
 	lo, hi = h.span()
 	w := hi - lo

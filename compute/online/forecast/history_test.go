@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestHistoryKeepsItsSpan compares values and span with those of a plain slice, through gaps, long gaps and many turns of the buffer.
+// TestHistoryKeepsItsSpan compares values and span with those of a plain slice, through gaps,
+// long gaps and many turns of the buffer.
 func TestHistoryKeepsItsSpan(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 9))
 	h := newHistory(20)

@@ -2,14 +2,17 @@ package forecast
 
 import "fmt"
 
-// Powers of the errors' inverse by which models are weighted: few models that differ much deserve more of an average than many of a kind.
+// Powers of the errors' inverse by which models are weighted: few models that differ much deserve
+// more of an average than many of a kind.
 const (
 	autoPower = 4
 	gridPower = 12
 )
 
-// newHoltWinters returns a panel over a grid of smoothing parameters. A series of steady seasons needs a level that hardly moves or stays where it began, one that wanders a fast level; how steady the seasons are and whether errors last is found out as well. The
-// shares of the error that the level and two seasons take sum to less than 1, so that all of them are stable.
+// newHoltWinters returns a panel over a grid of smoothing parameters. A series of steady seasons
+// needs a level that hardly moves or stays where it began, one that wanders a fast level; how
+// steady the seasons are and whether errors last is found out as well. The shares of the error
+// that the level and two seasons take sum to less than 1, so that all of them are stable.
 func newHoltWinters(o *Options) *panel {
 	var members []model
 	add := func(p smoothing) { members = append(members, newSmoother(p, o.Seasons)) }
@@ -46,7 +49,8 @@ func newAuto(o *Options) *panel {
 	return newPanel(append(members, newHoltWinters(o)), o.Horizon, autoPower)
 }
 
-// bases are the seasons whose changes an autoregression explains: the change since the value before, where there are none.
+// bases are the seasons whose changes an autoregression explains: the change since the value
+// before, where there are none.
 func bases(o *Options) []int {
 	if len(o.Seasons) == 0 {
 		return []int{1}

@@ -2,7 +2,8 @@ package forecast
 
 import "skerry.dev/compute/state"
 
-// model is one way to go on with a history. Its forecasts need not be within any bounds, but a model that left the range of the values for good is built anew.
+// model is one way to go on with a history. Its forecasts need not be within any bounds, but a
+// model that left the range of the values for good is built anew.
 type model interface {
 	// learn takes the newest value of h; filled tells that it was missing, and is a forecast.
 	learn(h *history, filled bool)

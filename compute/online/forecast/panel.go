@@ -7,7 +7,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// panel mixes the forecasts of several models. Several times per horizon each makes a trial forecast, which is compared with what follows; how much a model says depends on the mean absolute error of its recent trials.
+// panel mixes the forecasts of several models. Several times per horizon each makes a trial
+// forecast, which is compared with what follows; how much a model says depends on the mean
+// absolute error of its recent trials.
 type panel struct {
 	members []model
 	horizon int
@@ -35,10 +37,22 @@ const (
 )
 
 func newPanel(members []model, horizon, power int) *panel {
-	p := &panel{members: members, horizon: horizon, every: max(1, horizon/together), power: power, loss: make([]float64, len(members)), w: make([]float64, len(members)), one: make([]float64, horizon)}
+	p := &panel{
+		members: members,
+		horizon: horizon,
+		every:   max(1, horizon/together),
+		power:   power,
+		loss:    make([]float64, len(members)),
+		w:       make([]float64, len(members)),
+		one:     make([]float64, horizon),
+	}
 	p.trials = make([]trial, (horizon+p.every-1)/p.every)
 	for k := range p.trials {
-		p.trials[k] = trial{said: make([]float64, horizon*len(members)), sum: make([]float64, len(members)), age: horizon}
+		p.trials[k] = trial{
+			said: make([]float64, horizon*len(members)),
+			sum:  make([]float64, len(members)),
+			age:  horizon,
+		}
 	}
 	p.weigh()
 	return p
@@ -76,7 +90,9 @@ func (p *panel) score(t *trial, y float64, filled bool, h *history) {
 	for m, sum := range t.sum {
 		p.loss[m] += (sum/t.met - p.loss[m]) / p.n
 	}
-	if slices.Max(p.loss) > hi-lo { // errors beyond the span of the values are of a burst of nonsense, or of another unit, that has left them, or of a sensor that is stuck: the next trial counts alone
+	// errors beyond the span of the values are of a burst of nonsense, or of another unit, that
+	// has left them, or of a sensor that is stuck: the next trial counts alone
+	if slices.Max(p.loss) > hi-lo {
 		p.n = 0
 		for m, l := range p.loss {
 			p.loss[m] = min(l, hi-lo)

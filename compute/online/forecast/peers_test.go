@@ -8,8 +8,11 @@ import (
 	"testing"
 )
 
-// TestAgainstStatsmodels plays a series through the smoother with the parameters and the start of testdata/holtwinters.py. statsmodels' smoothing_trend is the share of the level's change, as ours is. Its errors are never cut, so neither are these. One season ahead, and two, it
-// takes the seasonal value from before the newest row, ours has learned from that row: the two differ by what was learned.
+// TestAgainstStatsmodels plays a series through the smoother with the parameters and the start of
+// testdata/holtwinters.py. statsmodels' smoothing_trend is the share of the level's change, as
+// ours is. Its errors are never cut, so neither are these. One season ahead, and two, it takes
+// the seasonal value from before the newest row, ours has learned from that row: the two differ
+// by what was learned.
 func TestAgainstStatsmodels(t *testing.T) {
 	f, err := os.Open("testdata/holtwinters.csv")
 	if err != nil {

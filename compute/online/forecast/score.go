@@ -2,8 +2,9 @@ package forecast
 
 import "math"
 
-// SMAPE returns the symmetric mean absolute percentage error, 0 to 200, as the M4 competition defines it (Makridakis et al., Int. J. Forecasting 36, 2020): the mean of 200·|y−f|/(|y|+|f|). A value that is 0 and foreseen as 0 has no error. NaN for
-// no values.
+// SMAPE returns the symmetric mean absolute percentage error, 0 to 200, as the M4 competition
+// defines it (Makridakis et al., Int. J. Forecasting 36, 2020): the mean of 200·|y−f|/(|y|+|f|).
+// A value that is 0 and foreseen as 0 has no error. NaN for no values.
 func SMAPE(truth, forecast []float64) float64 {
 	sum := 0.0
 	for i, y := range truth {
@@ -22,8 +23,9 @@ func Percentage(y, f float64) float64 {
 	return 200 * (math.Abs(y-f) / (math.Abs(y) + math.Abs(f)))
 }
 
-// MASE returns the mean absolute error in units of the mean absolute change against one season ago in train (Hyndman and Koehler, Int. J. Forecasting 22, 2006). NaN for no values, or when train is no longer than a season; an infinity when it repeats
-// exactly.
+// MASE returns the mean absolute error in units of the mean absolute change against one season
+// ago in train (Hyndman and Koehler, Int. J. Forecasting 22, 2006). NaN for no values, or when
+// train is no longer than a season; an infinity when it repeats exactly.
 func MASE(truth, forecast, train []float64, season int) float64 {
 	e, unit := 0.0, 0.0
 	for i, y := range truth {

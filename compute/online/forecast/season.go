@@ -11,17 +11,22 @@ const (
 	leastPeriod = 3
 	distinct    = 0.12 // autocorrelation that a season must have at least
 	certain     = 5.0  // and in standard deviations of that of noise
-	lasting     = 0.5  // of it that must be left two seasons later: an autoregression swings, too, but it forgets
-	asGood      = 0.8  // of the best: the shortest such season is the first
-	better      = 0.03 // by so much more must a multiple of the first season repeat to be a second one
-	surely      = 1.0  // and by so many of those standard deviations
-	half        = 0.5  // of the first season's: what a shorter season within it must have
-	nearly      = 0.8  // and of the highest before it
-	wanted      = 3    // seasons that must lie in the rows
+	// of it that must be left two seasons later: an autoregression swings, too, but it forgets
+	lasting = 0.5
+	asGood  = 0.8 // of the best: the shortest such season is the first
+	// by so much more must a multiple of the first season repeat to be a second one
+	better = 0.03
+	surely = 1.0 // and by so many of those standard deviations
+	half   = 0.5 // of the first season's: what a shorter season within it must have
+	nearly = 0.8 // and of the highest before it
+	wanted = 3   // seasons that must lie in the rows
 )
 
-// FindSeasons looks for up to two seasons in the first rows of a series, by the autocorrelation of its changes from row to row, which no trend and no wandering level can feign: the shortest lag whose autocorrelation is a peak and about as good
-// as the best, and a multiple of it, up to longest rows, that repeats clearly better still. It returns none where nothing repeats. NaN and infinities are left out. Its cost is the number of rows times a third of them.
+// FindSeasons looks for up to two seasons in the first rows of a series, by the autocorrelation
+// of its changes from row to row, which no trend and no wandering level can feign: the shortest
+// lag whose autocorrelation is a peak and about as good as the best, and a multiple of it, up to
+// longest rows, that repeats clearly better still. It returns none where nothing repeats. NaN and
+// infinities are left out. Its cost is the number of rows times a third of them.
 func FindSeasons(y []float64, longest int) []int {
 	y = y[:min(len(y), seasonRows)]
 	d := changes(y)
@@ -52,7 +57,8 @@ func FindSeasons(y []float64, longest int) []int {
 	if first == 0 {
 		return nil
 	}
-	// A day of a week repeats a little every day: where a shorter lag is a divisor of the first and a clear peak, too, the two are the seasons.
+	// A day of a week repeats a little every day: where a shorter lag is a divisor of the first
+	// and a clear peak, too, the two are the seasons.
 	for lag := leastPeriod; lag <= first/2; lag++ {
 		if first%lag == 0 && repeats(lag) && r[lag] >= float64(half*r[first]) && r[lag] >= float64(nearly*slices.Max(r[leastPeriod:first])) {
 			return []int{lag, first}
@@ -70,7 +76,8 @@ func FindSeasons(y []float64, longest int) []int {
 	return []int{first, second}
 }
 
-// changes returns the differences of neighbours less their mean, cut to a few times their mean size so that single jumps say little; NaN where one is missing.
+// changes returns the differences of neighbours less their mean, cut to a few times their mean
+// size so that single jumps say little; NaN where one is missing.
 func changes(y []float64) []float64 {
 	if len(y) < 2 {
 		return nil

@@ -57,7 +57,8 @@ func TestScores(t *testing.T) {
 	if got, want := SMAPE(y, f), (100.0+0+200+0)/4; math.Abs(got-want) > 1e-12 {
 		t.Errorf("SMAPE = %v, want %v", got, want)
 	}
-	if got, want := MASE(y, f, []float64{1, 2, 4, 1}, 2), (2.0+4)/4/2; math.Abs(got-want) > 1e-12 { // changes of 3 and 1
+	// changes of 3 and 1
+	if got, want := MASE(y, f, []float64{1, 2, 4, 1}, 2), (2.0+4)/4/2; math.Abs(got-want) > 1e-12 {
 		t.Errorf("MASE = %v, want %v", got, want)
 	}
 	if got := SMAPE([]float64{1e308}, []float64{-1e308}); got != 200 {

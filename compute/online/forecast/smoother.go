@@ -8,16 +8,22 @@ import (
 
 // smoothing are the parameters of a smoother, each in [0, 1].
 type smoothing struct {
-	level, trend float64 // of the error that the level takes, and of the level's change that the trend takes
+	// of the error that the level takes, and of the level's change that the trend takes
+	level, trend float64
 	damping      float64 // of the trend per step; 1 keeps it
 	seasons      float64 // of the error that each season takes
 	memory       float64 // of the error that is expected again one step later
 }
 
-// smoother is additive exponential smoothing with a damped trend and one or two seasons, in error correction form (Holt 1957; Winters, Management Science 6, 1960; Gardner and McKenzie, Management Science 31, 1985), with the two seasons and
-// the autocorrelated error of Taylor, "Short-term electricity demand forecasting using double seasonal exponential smoothing", J. Operational Research Society 54 (2003).
+// smoother is additive exponential smoothing with a damped trend and one or two seasons, in error
+// correction form (Holt 1957; Winters, Management Science 6, 1960; Gardner and McKenzie,
+// Management Science 31, 1985), with the two seasons and the autocorrelated error of Taylor,
+// "Short-term electricity demand forecasting using double seasonal exponential smoothing", J.
+// Operational Research Society 54 (2003).
 //
-// Errors beyond cutErrors times their mean size count as that large, so that one wild value moves little; each further one in a row doubles what is believed, so that a lasting change gets through.
+// Errors beyond cutErrors times their mean size count as that large, so that one wild value moves
+// little; each further one in a row doubles what is believed, so that a lasting change gets
+// through.
 type smoother struct {
 	p       smoothing
 	seasons []int
@@ -66,12 +72,14 @@ func (s *smoother) rebuild(h *history) {
 	}
 	s.ready = true
 	s.start(v)
-	for _, y := range v { // once more through what the start was made from, so that the parameters have their say
+	// once more through what the start was made from, so that the parameters have their say
+	for _, y := range v {
 		s.step(y)
 	}
 }
 
-// start sets the level to the mean and each season to the mean of what the level and the seasons before it leave. Whole seasons only, the newest, so that no part of a season counts more often.
+// start sets the level to the mean and each season to the mean of what the level and the seasons
+// before it leave. Whole seasons only, the newest, so that no part of a season counts more often.
 func (s *smoother) start(v []float64) {
 	n := len(v)
 	if longest := s.warm() / 2; len(s.seasons) > 0 {

@@ -15,16 +15,21 @@ type AdaptiveOptions struct {
 	Options
 	// Drift is the delta of the detectors at the nodes, in (0, 1). Default 0.002.
 	Drift float64
-	// Window is how many rows both a branch and its alternate must have seen before they are compared. Default 300.
+	// Window is how many rows both a branch and its alternate must have seen before they are
+	// compared. Default 300.
 	Window int
-	// Significance is the probability that a worse alternate is taken for a better one, in (0, 1). Default 0.05.
+	// Significance is the probability that a worse alternate is taken for a better one, in (0,
+	// 1). Default 0.05.
 	Significance float64
-	// NoBootstrap learns each row once; otherwise a leaf learns it as often as a Poisson number of mean 1 says, at least once.
+	// NoBootstrap learns each row once; otherwise a leaf learns it as often as a Poisson number
+	// of mean 1 says, at least once.
 	NoBootstrap bool
 }
 
-// Adaptive is a Hoeffding adaptive tree (HAT): ADWIN watches the error at each split; where it grows, an alternate branch starts, and takes the place of the old one when it is significantly better. Until then both predict,
-// weighted by the inverse squares of their errors. After Bifet and Gavaldà, "Adaptive learning from evolving data streams", IDA 2009. Use NewAdaptive.
+// Adaptive is a Hoeffding adaptive tree (HAT): ADWIN watches the error at each split; where it
+// grows, an alternate branch starts, and takes the place of the old one when it is significantly
+// better. Until then both predict, weighted by the inverse squares of their errors. After Bifet
+// and Gavaldà, "Adaptive learning from evolving data streams", IDA 2009. Use NewAdaptive.
 type Adaptive struct {
 	t      *tree
 	o      AdaptiveOptions
@@ -74,7 +79,8 @@ func (a *Adaptive) Classify(p, x []float64) {
 	}
 }
 
-// vote adds the predictions of the leaf below n and of those of the alternates on the way, and returns how many there were.
+// vote adds the predictions of the leaf below n and of those of the alternates on the way, and
+// returns how many there were.
 func (a *Adaptive) vote(n *node, p, row []float64) int {
 	voters := 0
 	from := n
@@ -133,7 +139,9 @@ func (a *Adaptive) learn(at **node, row []float64, class int, w float64) {
 	}
 }
 
-// judge takes an error at a split: it starts an alternate when errors have grown, and ends one when it is significantly better or worse. It reports whether the alternate took the place of the split.
+// judge takes an error at a split: it starts an alternate when errors have grown, and ends one
+// when it is significantly better or worse. It reports whether the alternate took the place of
+// the split.
 func (a *Adaptive) judge(at **node, wrong float64) bool {
 	n := *at
 	w := n.watch

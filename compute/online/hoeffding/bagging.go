@@ -6,8 +6,10 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// Bagging is leveraging bagging: trees on all inputs that learn each row Poisson(Lambda) times; when ADWIN sees the error of one of them rise, the worst is replaced by an empty one. After Bifet, Holmes and Pfahringer,
-// "Leveraging bagging for evolving data streams", ECML PKDD 2010. Use NewBagging.
+// Bagging is leveraging bagging: trees on all inputs that learn each row Poisson(Lambda) times;
+// when ADWIN sees the error of one of them rise, the worst is replaced by an empty one. After
+// Bifet, Holmes and Pfahringer, "Leveraging bagging for evolving data streams", ECML PKDD 2010.
+// Use NewBagging.
 type Bagging struct{ *ensemble }
 
 // NewBagging returns an empty bag. Drift is 0.002 by default; Inputs and Warning have no effect.

@@ -13,8 +13,10 @@ const (
 	log2Pi   = 1.8378770664093453
 )
 
-// bayes writes the logarithm of prior times likelihood of each class to v, -Inf for classes never seen, and returns the first of the largest; -1 when no class was seen.
-// A number whose variance is not known in a class says nothing about it. The product of the variances is kept as significand and exponent, so that a class costs one logarithm.
+// bayes writes the logarithm of prior times likelihood of each class to v, -Inf for classes never
+// seen, and returns the first of the largest; -1 when no class was seen. A number whose variance
+// is not known in a class says nothing about it. The product of the variances is kept as
+// significand and exponent, so that a class costs one logarithm.
 func (t *tree) bayes(n *node, row, v []float64) int {
 	best, top := -1, math.Inf(-1)
 	for c, w := range n.counts {
@@ -52,8 +54,10 @@ func (t *tree) likelihood(p *likelihood, features []int32, s, row []float64) {
 			continue
 		}
 		if t.cols.categories[f] > 0 {
-			rare := (o[0] + float64(width) - 1) / (o[int(x)+1] + 1) // Laplace's rule: a code that the class has not shown yet is not impossible
-			b := math.Float64bits(float64(rare * rare))             // squared, as the root is taken in the end
+			// Laplace's rule: a code that the class has not shown yet is not impossible
+			rare := (o[0] + float64(width) - 1) / (o[int(x)+1] + 1)
+			// squared, as the root is taken in the end
+			b := math.Float64bits(float64(rare * rare))
 			product *= math.Float64frombits(b&mantissa | one)
 			exponent += int(b>>52) - 1023
 		} else {

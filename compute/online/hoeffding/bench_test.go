@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/online/hoeffding"
 )
 
-// BenchmarkTestThenTrain plays 30 numbers a row, of which five decide the class, to learners that have seen 20,000 rows.
+// BenchmarkTestThenTrain plays 30 numbers a row, of which five decide the class, to learners that
+// have seen 20,000 rows.
 //
 //	go test ./compute/online/hoeffding -run '^$' -bench . -count 6
 func BenchmarkTestThenTrain(b *testing.B) {

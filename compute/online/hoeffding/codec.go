@@ -74,7 +74,8 @@ func (t *tree) load(r *state.Reader) {
 	}
 }
 
-// loadFeatures reads ascending inputs; it returns full itself when all are there, as trees that use all do.
+// loadFeatures reads ascending inputs; it returns full itself when all are there, as trees that
+// use all do.
 func (t *tree) loadFeatures(r *state.Reader, full []int32) []int32 {
 	n := r.Len(8)
 	if n == 0 || n > len(full) {
@@ -143,7 +144,11 @@ func (t *tree) loadNode(r *state.Reader, depth int32) *node {
 	}
 	n.feature, n.threshold = int32(f), threshold
 	codes := int(t.cols.categories[f])
-	if want := map[kind]int{below: 2, equal: 2, each: codes}[n.kind]; want < 2 || k != want || (codes > 0) == (n.kind == below) {
+	if want := map[kind]int{
+		below: 2,
+		equal: 2,
+		each:  codes,
+	}[n.kind]; want < 2 || k != want || (codes > 0) == (n.kind == below) {
 		r.Fail()
 		return n
 	}
@@ -206,7 +211,8 @@ func (t *tree) loadLeaf(r *state.Reader, n *node) {
 
 func finite(v float64) bool { return v-v == 0 }
 
-// What a state may hold, so that no sum or product overflows: weights, means and values, and sums of squares.
+// What a state may hold, so that no sum or product overflows: weights, means and values, and sums
+// of squares.
 const (
 	mostWeight  = 1e50
 	mostMean    = 2 * huge

@@ -10,19 +10,25 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// EnsembleOptions tune an ensemble of trees. The zero value holds the defaults, which differ between ensembles where their constructors say so.
+// EnsembleOptions tune an ensemble of trees. The zero value holds the defaults, which differ
+// between ensembles where their constructors say so.
 type EnsembleOptions struct {
 	// Options are those of the members. MaxBytes bounds the ensemble as a whole.
 	Options
 	// Trees is how many trees vote, 1 to 1000. Default 10.
 	Trees int
-	// Inputs is how many inputs a leaf of a Forest or a tree of Patches uses, up to all. Default: the root of their number, rounded, in a Forest, and three fifths, at least 2, in Patches. Bagging uses all.
+	// Inputs is how many inputs a leaf of a Forest or a tree of Patches uses, up to all. Default:
+	// the root of their number, rounded, in a Forest, and three fifths, at least 2, in Patches.
+	// Bagging uses all.
 	Inputs int
-	// Lambda is the mean of the Poisson distribution that says how often a tree learns a row, in (0, 100]. Default 6.
+	// Lambda is the mean of the Poisson distribution that says how often a tree learns a row, in
+	// (0, 100]. Default 6.
 	Lambda float64
-	// Warning and Drift are the deltas of the ADWIN detectors at whose alarms a tree starts to grow in the background and takes its place.
+	// Warning and Drift are the deltas of the ADWIN detectors at whose alarms a tree starts to
+	// grow in the background and takes its place.
 	Warning, Drift float64
-	// Plain counts all votes alike; otherwise a Forest and Patches weigh a tree's by its share of right predictions.
+	// Plain counts all votes alike; otherwise a Forest and Patches weigh a tree's by its share of
+	// right predictions.
 	Plain bool
 }
 
@@ -70,10 +76,12 @@ type member struct {
 	right, seen float64 // predictions since the tree took its place
 }
 
-// memberBytes is what a member takes beside its trees: two detectors with windows of a few million errors.
+// memberBytes is what a member takes beside its trees: two detectors with windows of a few
+// million errors.
 const memberBytes = 4096
 
-// newEnsemble makes the members with tree. Each has its share of the budget, half of it for the tree in the background when there are such.
+// newEnsemble makes the members with tree. Each has its share of the budget, half of it for the
+// tree in the background when there are such.
 func newEnsemble(s online.Schema, o EnsembleOptions, background bool, grow func(e *ensemble) *tree) (*ensemble, error) {
 	o = o.withDefaults()
 	if err := s.Check(true); err != nil {
@@ -82,7 +90,17 @@ func newEnsemble(s online.Schema, o EnsembleOptions, background bool, grow func(
 	if err := o.validate(len(s.Inputs)); err != nil {
 		return nil, err
 	}
-	e := &ensemble{o: o, cols: newColumns(s), classes: s.Classes, rng: newSource(o.Seed), repeat: newPoisson(o.Lambda), split: newSplitter(s.Classes), members: make([]member, o.Trees), p: make([]float64, s.Classes), pool: &pool{limit: o.MaxBytes / spare}}
+	e := &ensemble{
+		o:       o,
+		cols:    newColumns(s),
+		classes: s.Classes,
+		rng:     newSource(o.Seed),
+		repeat:  newPoisson(o.Lambda),
+		split:   newSplitter(s.Classes),
+		members: make([]member, o.Trees),
+		p:       make([]float64, s.Classes),
+		pool:    &pool{limit: o.MaxBytes / spare},
+	}
 	trees := o.Trees
 	if background {
 		trees *= 2

@@ -20,10 +20,12 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// drifting returns the i-th of a stream of rows with numbers, categories, a constant and missing values; the target changes sign every 3000 rows.
+// drifting returns the i-th of a stream of rows with numbers, categories, a constant and missing
+// values; the target changes sign every 3000 rows.
 func drifting(rng *rand.Rand, i int) (x []float64, y float64) {
 	x = []float64{bell(rng), rng.Float64() * 100, bell(rng) * 1e-3, float64(rng.IntN(4)), float64(rng.IntN(2)), 3}
-	y = x[0] + x[1]/50 + float64(2*float64(int(x[3])%2)) + float64(1000*x[2]*x[4]) // no product is fused with a sum: rows are the same on every architecture
+	// no product is fused with a sum: rows are the same on every architecture
+	y = x[0] + x[1]/50 + float64(2*float64(int(x[3])%2)) + float64(1000*x[2]*x[4])
 	if i/3000%2 == 1 {
 		y = -y
 	}
@@ -89,7 +91,8 @@ func every(t *testing.T) (names []string, classifiers []online.Classifier, regre
 	return append(names, "regression-tree", "regression-forest"), classifiers, []online.Regressor{r, rf}
 }
 
-// TestSameBitsEverywhere compares the states after 8000 rows with those that amd64 gave; run with GOARCH=386, or on arm64, it holds those to the same bits.
+// TestSameBitsEverywhere compares the states after 8000 rows with those that amd64 gave; run with
+// GOARCH=386, or on arm64, it holds those to the same bits.
 func TestSameBitsEverywhere(t *testing.T) {
 	names, classifiers, regressors := every(t)
 	rng := rand.New(rand.NewPCG(11, 3))
@@ -128,7 +131,8 @@ func TestSameBitsEverywhere(t *testing.T) {
 	}
 }
 
-// TestLearnsAndFollowsDrift holds every learner to a share of right answers, or an error, once it had time to learn, and the ones that adapt to the same after the target has turned round.
+// TestLearnsAndFollowsDrift holds every learner to a share of right answers, or an error, once it
+// had time to learn, and the ones that adapt to the same after the target has turned round.
 func TestLearnsAndFollowsDrift(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
@@ -162,7 +166,8 @@ func TestLearnsAndFollowsDrift(t *testing.T) {
 		t.Logf("%-18s %.3f before, %.3f after the drift", name, before[k], after[k])
 		if k < len(classifiers) {
 			least := 0.75
-			if name == "tree-majority" { // three levels do not say much; the largest class has two rows in five
+			// three levels do not say much; the largest class has two rows in five
+			if name == "tree-majority" {
 				least = 0.5
 			}
 			if before[k] < least {

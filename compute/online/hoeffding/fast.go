@@ -10,12 +10,15 @@ import (
 // FastOptions tune a Fast tree. The zero value holds the defaults.
 type FastOptions struct {
 	Options
-	// Revise is the weight of rows that a split takes between two looks at whether it is still best, 1 to 1e9. Default 20.
+	// Revise is the weight of rows that a split takes between two looks at whether it is still
+	// best, 1 to 1e9. Default 20.
 	Revise float64
 }
 
-// Fast is an extremely fast decision tree (EFDT, also Hoeffding anytime tree): a leaf is split as soon as its best split is better than none, and a split is replaced when another input turns out better. After Manapragada,
-// Webb and Salehi, "Extremely fast decision tree", KDD 2018. Splits keep their statistics, as long as the budget lets them. Use NewFast.
+// Fast is an extremely fast decision tree (EFDT, also Hoeffding anytime tree): a leaf is split as
+// soon as its best split is better than none, and a split is replaced when another input turns
+// out better. After Manapragada, Webb and Salehi, "Extremely fast decision tree", KDD 2018.
+// Splits keep their statistics, as long as the budget lets them. Use NewFast.
 type Fast struct {
 	t *tree
 	o FastOptions
@@ -81,7 +84,8 @@ func (f *Fast) attempt(n *node) {
 	}
 }
 
-// revise replaces a split when one on another input is better, and undoes it when none is better than nothing.
+// revise replaces a split when one on another input is better, and undoes it when none is better
+// than nothing.
 func (f *Fast) revise(n *node) {
 	t := f.t
 	best, current := candidate{}, 0.0 // no split gains nothing
@@ -98,7 +102,8 @@ func (f *Fast) revise(n *node) {
 	}
 	bound, ahead := t.bound(n), best.merit-current
 	if best.kind != terminal && best.feature == n.feature {
-		if best.kind == n.kind && bound < t.Tau { // what the branches have learned stays mostly right
+		// what the branches have learned stays mostly right
+		if best.kind == n.kind && bound < t.Tau {
 			n.threshold = best.threshold
 		}
 		return

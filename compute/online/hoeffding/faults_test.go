@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/internal/race"
 )
 
-// TestFaultsDoNotLast gives one of two equal learners a few rows with absurd numbers and compares how well both do soon after.
+// TestFaultsDoNotLast gives one of two equal learners a few rows with absurd numbers and compares
+// how well both do soon after.
 func TestFaultsDoNotLast(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")

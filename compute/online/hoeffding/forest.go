@@ -7,11 +7,14 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// Forest is an adaptive random forest: trees whose leaves observe a few inputs drawn at random, that learn each row Poisson(Lambda) times, and each of which is replaced by one that grew in the background when ADWIN sees
-// its error change. After Gomes et al., "Adaptive random forests for evolving data stream classification", Machine Learning 106 (2017). Use NewForest.
+// Forest is an adaptive random forest: trees whose leaves observe a few inputs drawn at random,
+// that learn each row Poisson(Lambda) times, and each of which is replaced by one that grew in
+// the background when ADWIN sees its error change. After Gomes et al., "Adaptive random forests
+// for evolving data stream classification", Machine Learning 106 (2017). Use NewForest.
 type Forest struct{ *ensemble }
 
-// NewForest returns an empty forest. Defaults that differ from a tree's: Grace 50, Delta 0.01, Warning 0.01, Drift 0.001.
+// NewForest returns an empty forest. Defaults that differ from a tree's: Grace 50, Delta 0.01,
+// Warning 0.01, Drift 0.001.
 func NewForest(s online.Schema, o EnsembleOptions) (*Forest, error) {
 	o.Grace, o.Delta = or(o.Grace, 50), or(o.Delta, 0.01)
 	o.Warning, o.Drift = or(o.Warning, 0.01), or(o.Drift, 0.001)

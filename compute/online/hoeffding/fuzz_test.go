@@ -8,7 +8,8 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// FuzzLoad gives every learner damaged states: none may panic, and what is taken must go on working.
+// FuzzLoad gives every learner damaged states: none may panic, and what is taken must go on
+// working.
 func FuzzLoad(f *testing.F) {
 	rng := rand.New(rand.NewPCG(11, 3))
 	var t testing.T

@@ -2,8 +2,11 @@ package hoeffding
 
 import "math"
 
-// A histogram of a number holds how many bins it has, then for each, in ascending order, its mean value and the weight, mean and sum of squared deviations of the targets. After Ben-Haim and Tom-Tov, "A streaming parallel
-// decision tree algorithm", JMLR 11 (2010): a value opens a bin of its own, and when there are too many the two nearest become one. Of a category it holds weight, mean and sum for each code.
+// A histogram of a number holds how many bins it has, then for each, in ascending order, its mean
+// value and the weight, mean and sum of squared deviations of the targets. After Ben-Haim and
+// Tom-Tov, "A streaming parallel decision tree algorithm", JMLR 11 (2010): a value opens a bin of
+// its own, and when there are too many the two nearest become one. Of a category it holds weight,
+// mean and sum for each code.
 const (
 	bins     = 32
 	binWidth = 4
@@ -92,8 +95,9 @@ func addTo(s []float64, y, w float64) {
 	store3(s, m)
 }
 
-// squeeze makes room in a full histogram for a value that belongs before bin at: it joins the two nearest bins and returns where the value goes. When the value itself is nearer to a bin i than any two bins are to each
-// other it returns -i-1.
+// squeeze makes room in a full histogram for a value that belongs before bin at: it joins the two
+// nearest bins and returns where the value goes. When the value itself is nearer to a bin i than
+// any two bins are to each other it returns -i-1.
 func squeeze(h []float64, at int, x float64) int {
 	nearest, gap := 0, math.Inf(1)
 	for i := range bins - 1 {
@@ -158,7 +162,8 @@ func (t *tree) bestNumber(h []float64, f int32) candidate {
 	return best
 }
 
-// bestCode tries each code against the others and, unless splits are to be binary, a branch for each.
+// bestCode tries each code against the others and, unless splits are to be binary, a branch for
+// each.
 func (t *tree) bestCode(h []float64, f int32, k int) candidate {
 	best := candidate{kind: equal, feature: f, merit: math.Inf(-1)}
 	all := whole(h, k)

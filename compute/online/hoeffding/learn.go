@@ -5,7 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// tree is a growing tree of any kind; the exported learners decide what goes in and how its members vote.
+// tree is a growing tree of any kind; the exported learners decide what goes in and how its
+// members vote.
 type tree struct {
 	Options
 	cols       *columns
@@ -27,7 +28,15 @@ type tree struct {
 }
 
 func newTree(o Options, cols *columns, classes int, s *splitter, p *pool) *tree {
-	t := &tree{Options: o, cols: cols, classes: classes, subset: cols.all, v: make([]float64, classes), s: s, pool: p}
+	t := &tree{
+		Options: o,
+		cols:    cols,
+		classes: classes,
+		subset:  cols.all,
+		v:       make([]float64, classes),
+		s:       s,
+		pool:    p,
+	}
 	t.reset()
 	return t
 }
@@ -53,7 +62,8 @@ func (t *tree) newNode(depth int32) *node {
 	return n
 }
 
-// find returns the leaf of a row and the nearest node on the way there, itself included, that has seen rows.
+// find returns the leaf of a row and the nearest node on the way there, itself included, that has
+// seen rows.
 func (n *node) find(row []float64) (leaf, seen *node) {
 	seen = n
 	for n.kind != terminal {
@@ -177,7 +187,9 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 	}
 }
 
-// A number that lies farther than reach standard deviations from the mean of trusted or more of its class counts as one at that bound: a fault must not hide what a leaf knows of the input, and a jump comes through in time.
+// A number that lies farther than reach standard deviations from the mean of trusted or more of
+// its class counts as one at that bound: a fault must not hide what a leaf knows of the input,
+// and a jump comes through in time.
 const (
 	trusted = 30
 	reach   = 20
@@ -210,7 +222,8 @@ func (t *tree) features(l *leaf) []int32 {
 	return l.own
 }
 
-// sample draws k of the tree's inputs without replacement, in ascending order, by Knuth's selection sampling, and appends them to dst.
+// sample draws k of the tree's inputs without replacement, in ascending order, by Knuth's
+// selection sampling, and appends them to dst.
 func (t *tree) sample(dst []int32, k int) []int32 {
 	for i, f := range t.subset {
 		if float64(uniform01(t.rng)*float64(len(t.subset)-i)) < float64(k) {

@@ -5,7 +5,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// scale standardises rows by the running moments of the inputs, outliers bounded, for the linear models of the leaves: one column for each number, one for each code of a category, and a constant.
+// scale standardises rows by the running moments of the inputs, outliers bounded, for the linear
+// models of the leaves: one column for each number, one for each code of a category, and a
+// constant.
 type scale struct {
 	cols  *columns
 	at    []int // where an input's columns start
@@ -74,8 +76,9 @@ func dot(w, z []float64) float64 {
 	return s
 }
 
-// descend takes a step of gradient descent for squared error as often as the weight says, all in one: each step on the same row shrinks its error by the same factor. A step never goes beyond the target, however long the row is:
-// that is what makes plain gradient descent diverge.
+// descend takes a step of gradient descent for squared error as often as the weight says, all in
+// one: each step on the same row shrinks its error by the same factor. A step never goes beyond
+// the target, however long the row is: that is what makes plain gradient descent diverge.
 func descend(model, z []float64, y, rate, weight float64) {
 	var length float64
 	for _, v := range z {

@@ -26,7 +26,8 @@ func (t *tree) stride(features []int32) int {
 	return n
 }
 
-// widest is the most that a class's statistics can take in a leaf: of all inputs of the tree, or of as many of the widest as a leaf draws.
+// widest is the most that a class's statistics can take in a leaf: of all inputs of the tree, or
+// of as many of the widest as a leaf draws.
 func (t *tree) widest() int {
 	if t.draw == 0 || t.draw >= len(t.subset) {
 		return t.stride(t.subset)
@@ -43,7 +44,8 @@ func (t *tree) widest() int {
 	return n
 }
 
-// newStats makes room for a class in a leaf; nil when there is none, and then the leaf has stopped learning.
+// newStats makes room for a class in a leaf; nil when there is none, and then the leaf has
+// stopped learning.
 func (t *tree) newStats(n *node, class int) []float64 {
 	size := t.stride(n.leaf.features)
 	if !t.afford(n, 8*size) {
@@ -119,7 +121,8 @@ func (t *tree) drop() {
 	}
 }
 
-// promise is the weight of the rows that the majority class gets wrong, or the sum of the squared errors of the mean: what a split could gain at most.
+// promise is the weight of the rows that the majority class gets wrong, or the sum of the squared
+// errors of the mean: what a split could gain at most.
 func (t *tree) promise(n *node) float64 {
 	if t.numbers != nil {
 		return n.counts[1]
@@ -131,7 +134,8 @@ func (t *tree) promise(n *node) float64 {
 	return n.weight - top
 }
 
-// afford makes room for more bytes at a leaf by closing leaves that promise less, the least first, and reports whether there is room now.
+// afford makes room for more bytes at a leaf by closing leaves that promise less, the least
+// first, and reports whether there is room now.
 func (t *tree) afford(n *node, more int) bool {
 	for t.bytes+more > t.MaxBytes {
 		var victim *node
@@ -179,7 +183,8 @@ func (t *tree) fullLeaf() int {
 	return leafBytes + t.classes*(24+8*t.widest())
 }
 
-// mayGrow reports whether there is room for a split in k branches: nodes, which most trees never give back, may take three quarters of the budget at most.
+// mayGrow reports whether there is room for a split in k branches: nodes, which most trees never
+// give back, may take three quarters of the budget at most.
 func (t *tree) mayGrow(k int) bool {
 	size := nodeBytes + 8*t.classes + childBytes
 	if t.watchDelta > 0 {

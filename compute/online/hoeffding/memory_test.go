@@ -82,7 +82,8 @@ func TestBytesAreTrue(t *testing.T) {
 	}
 }
 
-// TestSteadyState holds that learners at their budget hardly allocate: what one tree drops the next takes.
+// TestSteadyState holds that learners at their budget hardly allocate: what one tree drops the
+// next takes.
 func TestSteadyState(t *testing.T) {
 	if testing.Short() || race.Enabled {
 		t.Skip("grows six learners, and the race detector allocates by itself: run without -short and -race")

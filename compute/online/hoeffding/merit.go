@@ -6,7 +6,8 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// multiwayMerit is what a branch for each of k codes would gain; -Inf when less than two get their share of the rows. before is the impurity of all rows.
+// multiwayMerit is what a branch for each of k codes would gain; -Inf when less than two get
+// their share of the rows. before is the impurity of all rows.
 func (t *tree) multiwayMerit(l *leaf, at, k int, before float64) float64 {
 	all := sum(t.s.total)
 	if !(all > 0) {
@@ -27,7 +28,8 @@ func (t *tree) multiwayMerit(l *leaf, at, k int, before float64) float64 {
 	return (before - after) / all
 }
 
-// binaryMerit is what parting the rows into the splitter's left and right would gain; -Inf when one gets too few of them.
+// binaryMerit is what parting the rows into the splitter's left and right would gain; -Inf when
+// one gets too few of them.
 func (t *tree) binaryMerit(before float64) float64 {
 	a, b := sum(t.s.left), sum(t.s.right)
 	least := float64(t.MinBranch * (a + b))

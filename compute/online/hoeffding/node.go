@@ -14,12 +14,18 @@ type columns struct {
 	row        []float64
 }
 
-// gaussian is the width of a number's statistics: weight, mean, sum of squared deviations, least and greatest value. A category has its weight, then that of each code.
+// gaussian is the width of a number's statistics: weight, mean, sum of squared deviations, least
+// and greatest value. A category has its weight, then that of each code.
 const gaussian = 5
 
 func newColumns(s online.Schema) *columns {
 	d := len(s.Inputs)
-	c := &columns{categories: make([]int32, d), width: make([]int32, d), all: make([]int32, d), row: make([]float64, d)}
+	c := &columns{
+		categories: make([]int32, d),
+		width:      make([]int32, d),
+		all:        make([]int32, d),
+		row:        make([]float64, d),
+	}
 	for i, in := range s.Inputs {
 		c.all[i], c.categories[i], c.width[i] = int32(i), int32(in.Categories), gaussian
 		if in.Categories > 0 {
@@ -29,7 +35,8 @@ func newColumns(s online.Schema) *columns {
 	return c
 }
 
-// clean returns the row with NaN for everything that counts as missing. It is good until the next call.
+// clean returns the row with NaN for everything that counts as missing. It is good until the next
+// call.
 func (c *columns) clean(x []float64) []float64 {
 	nan := math.NaN()
 	x = x[:len(c.row)]
@@ -65,27 +72,30 @@ type node struct {
 	children  []*node
 	weight    float64   // of the rows that came by, with what the parent's statistics promised
 	counts    []float64 // weight of each class when the node was a leaf last
-	leaf      *leaf     // what a leaf learns from; nil for splits and for leaves that stopped learning
-	closed    bool      // the leaf stopped learning to save memory
-	watch     *watch    // in adaptive trees
-	past      past      // in splits of regression trees
+	// what a leaf learns from; nil for splits and for leaves that stopped learning
+	leaf   *leaf
+	closed bool   // the leaf stopped learning to save memory
+	watch  *watch // in adaptive trees
+	past   past   // in splits of regression trees
 }
 
 // leaf holds the statistics that splits and naive Bayes need.
 type leaf struct {
-	features []int32     // that are observed
-	own      []int32     // where they are kept when they were drawn
-	stats    [][]float64 // of each class, the features' one after the other; nil until a row of the class came
-	majority float64     // weight of rows that the majority class would have got right
-	bayes    float64     // and naive Bayes
-	tried    float64     // weight of the node at the last attempt to split
-	model    []float64   // the linear model in regression trees
+	features []int32 // that are observed
+	own      []int32 // where they are kept when they were drawn
+	// of each class, the features' one after the other; nil until a row of the class came
+	stats    [][]float64
+	majority float64   // weight of rows that the majority class would have got right
+	bayes    float64   // and naive Bayes
+	tried    float64   // weight of the node at the last attempt to split
+	model    []float64 // the linear model in regression trees
 }
 
 // branch returns the child that row goes to.
 func (n *node) branch(row []float64) *node { return n.children[n.index(row)] }
 
-// index is the number of the child that row goes to, the one that most rows took where the value is missing.
+// index is the number of the child that row goes to, the one that most rows took where the value
+// is missing.
 func (n *node) index(row []float64) int {
 	switch v := row[n.feature]; {
 	case v != v:

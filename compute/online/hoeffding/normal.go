@@ -6,8 +6,9 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// normal is the probability that a standard normal number is at most z, with an absolute error below 1e-15; NaN for NaN. The rational approximations are those of Hart (1968) in the arrangement of West,
-// "Better approximations to cumulative normal functions", Wilmott 2005.
+// normal is the probability that a standard normal number is at most z, with an absolute error
+// below 1e-15; NaN for NaN. The rational approximations are those of Hart (1968) in the
+// arrangement of West, "Better approximations to cumulative normal functions", Wilmott 2005.
 func normal(z float64) float64 {
 	if z != z {
 		return z

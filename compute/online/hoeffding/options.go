@@ -18,20 +18,23 @@ const (
 // Leaf is how a leaf predicts.
 type Leaf uint8
 
-// AdaptiveBayes uses naive Bayes where it was right at least as often as the majority class; Bayes and Majority use one of them always.
+// AdaptiveBayes uses naive Bayes where it was right at least as often as the majority class;
+// Bayes and Majority use one of them always.
 const (
 	AdaptiveBayes Leaf = iota
 	Bayes
 	Majority
 )
 
-// Options tune a tree. The zero value holds the defaults, except for the members of ensembles, which have their own.
+// Options tune a tree. The zero value holds the defaults, except for the members of ensembles,
+// which have their own.
 type Options struct {
 	// Grace is the weight of rows that a leaf takes between two attempts to split. Default 200.
 	Grace float64
 	// Delta is the probability that a split is wrong, in (0, 1). Default 1e-7.
 	Delta float64
-	// Tau is the bound below which the best split is taken although another is about as good, in [0, 1]. Default 0.05; a negative Tau never breaks ties.
+	// Tau is the bound below which the best split is taken although another is about as good, in
+	// [0, 1]. Default 0.05; a negative Tau never breaks ties.
 	Tau float64
 	// Points is how many thresholds are tried for a number. Default 10.
 	Points    int
@@ -39,22 +42,27 @@ type Options struct {
 	Leaf      Leaf
 	// MaxDepth bounds the depth, 1 to 200. Default 200.
 	MaxDepth int
-	// BinaryOnly splits categories in one against the others only; otherwise a split with a branch for each category is tried as well.
+	// BinaryOnly splits categories in one against the others only; otherwise a split with a
+	// branch for each category is tried as well.
 	BinaryOnly bool
-	// MinBranch is the share of a leaf's rows that at least two branches must get, in (0, 0.5). Default 0.01.
+	// MinBranch is the share of a leaf's rows that at least two branches must get, in (0, 0.5).
+	// Default 0.01.
 	MinBranch float64
-	// MaxShare is the share of the majority class above which a leaf is not split, in (0.5, 1]. Default 0.99.
+	// MaxShare is the share of the majority class above which a leaf is not split, in (0.5, 1].
+	// Default 0.99.
 	MaxShare float64
 	// MaxBytes bounds the state, in bytes, for an ensemble that of all its members. Default 64 MiB.
 	MaxBytes int
-	// Seed of what is drawn at random: bootstrap weights and subsets of inputs. A plain tree draws nothing.
+	// Seed of what is drawn at random: bootstrap weights and subsets of inputs. A plain tree
+	// draws nothing.
 	Seed uint64
 }
 
 const (
 	deepest       = 200
 	defaultBudget = 64 << 20
-	// huge is the magnitude beyond which a number is taken for a fault: its square still leaves room for sums and differences.
+	// huge is the magnitude beyond which a number is taken for a fault: its square still leaves
+	// room for sums and differences.
 	huge = 1e100
 )
 

@@ -75,7 +75,8 @@ func TestLeastBudget(t *testing.T) {
 	}
 }
 
-// TestSplitsOnCategories learns what only a category tells, by a branch for each code and by one code against the others.
+// TestSplitsOnCategories learns what only a category tells, by a branch for each code and by one
+// code against the others.
 func TestSplitsOnCategories(t *testing.T) {
 	s := online.Schema{Classes: 2, Inputs: []online.Input{{Name: "noise"}, {Name: "kind", Categories: 5}}}
 	n := online.Schema{Inputs: s.Inputs}

@@ -6,11 +6,14 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// Patches is the method of streaming random patches: trees that see some of the inputs each and learn each row Poisson(Lambda) times; ADWIN replaces them by trees on other inputs that grew in the background. After Gomes,
-// Read and Bifet, "Streaming random patches for evolving data stream classification", ICDM 2019. Use NewPatches.
+// Patches is the method of streaming random patches: trees that see some of the inputs each and
+// learn each row Poisson(Lambda) times; ADWIN replaces them by trees on other inputs that grew in
+// the background. After Gomes, Read and Bifet, "Streaming random patches for evolving data stream
+// classification", ICDM 2019. Use NewPatches.
 type Patches struct{ *ensemble }
 
-// NewPatches returns empty patches. Defaults that differ from a tree's: Grace 50, Delta 0.01, Warning 1e-4, Drift 1e-5.
+// NewPatches returns empty patches. Defaults that differ from a tree's: Grace 50, Delta 0.01,
+// Warning 1e-4, Drift 1e-5.
 func NewPatches(s online.Schema, o EnsembleOptions) (*Patches, error) {
 	o.Grace, o.Delta = or(o.Grace, 50), or(o.Delta, 0.01)
 	o.Warning, o.Drift = or(o.Warning, 1e-4), or(o.Drift, 1e-5)
@@ -53,7 +56,9 @@ func (e *Patches) Learn(x []float64, class int, weight float64) {
 		if m.background != nil {
 			m.background.learn(row, class, k)
 		}
-		wrong := 1.0 // what the tree gets wrong after it has learned the row: members that cannot learn are replaced
+		// what the tree gets wrong after it has learned the row: members that cannot learn are
+		// replaced
+		wrong := 1.0
 		if m.tree.decide(row) == class {
 			wrong = 0
 		}

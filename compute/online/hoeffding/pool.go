@@ -1,6 +1,8 @@
 package hoeffding
 
-// pool keeps what was dropped for what grows next, so that an ensemble that goes on replacing trees, or a tree at its budget, need not allocate. What it holds never decides anything: a loaded learner starts without.
+// pool keeps what was dropped for what grows next, so that an ensemble that goes on replacing
+// trees, or a tree at its budget, need not allocate. What it holds never decides anything: a
+// loaded learner starts without.
 type pool struct {
 	limit, bytes int
 	nodes        []*node

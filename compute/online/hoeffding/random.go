@@ -12,7 +12,8 @@ func newSource(seed uint64) *rand.PCG { return rand.NewPCG(seed, 0x9e3779b97f4a7
 // uniform01 draws from [0, 1).
 func uniform01(rng *rand.PCG) float64 { return float64(rng.Uint64()>>11) / (1 << 53) }
 
-// poisson draws from a Poisson distribution by inversion: its cumulative probabilities, to where the rest is below 1e-15.
+// poisson draws from a Poisson distribution by inversion: its cumulative probabilities, to where
+// the rest is below 1e-15.
 type poisson []float64
 
 func newPoisson(lambda float64) poisson {

@@ -10,8 +10,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// regression is what makes a tree one of numbers. A node's counts are then the mean of its targets and the sum of their squared deviations; a leaf's statistics are a histogram for each input, and its majority and bayes
-// the decayed squared errors of its mean and its linear model.
+// regression is what makes a tree one of numbers. A node's counts are then the mean of its
+// targets and the sum of their squared deviations; a leaf's statistics are a histogram for each
+// input, and its majority and bayes the decayed squared errors of its mean and its linear model.
 type regression struct {
 	leaf        NumberLeaf
 	rate, decay float64
@@ -22,7 +23,15 @@ type regression struct {
 const numberParts = 2
 
 func newRegression(o RegressionOptions, cols *columns, s *scale, p *pool) *tree {
-	t := &tree{pool: p, Options: o.plain(), cols: cols, classes: numberParts, subset: cols.all, least: o.Least, numbers: &regression{leaf: o.Leaf, rate: o.Rate, decay: o.Decay, scale: s}}
+	t := &tree{
+		pool:    p,
+		Options: o.plain(),
+		cols:    cols,
+		classes: numberParts,
+		subset:  cols.all,
+		least:   o.Least,
+		numbers: &regression{leaf: o.Leaf, rate: o.Rate, decay: o.Decay, scale: s},
+	}
 	t.reset()
 	return t
 }
@@ -124,7 +133,9 @@ func (t *tree) numberLeafBytes(features []int32) int {
 	return b
 }
 
-// attemptNumber splits a leaf when the best split lowers the variance so much more than the second best that the ratio of the two, a number from 0 to 1, stays below 1 whatever chance did within Hoeffding's bound.
+// attemptNumber splits a leaf when the best split lowers the variance so much more than the
+// second best that the ratio of the two, a number from 0 to 1, stays below 1 whatever chance did
+// within Hoeffding's bound.
 func (t *tree) attemptNumber(n *node) {
 	best, second := candidate{merit: math.Inf(-1)}, math.Inf(-1)
 	for i, f := range n.leaf.features {
@@ -205,15 +216,19 @@ type past struct {
 
 func (n *node) begin(m moments) { n.weight, n.counts[0], n.counts[1] = m.n, m.mean, m.m2 }
 
-// RegressionTree is a Hoeffding tree for numbers: splits lower the variance of the target (Ikonomovska, Gama and Džeroski, "Learning model trees from evolving data streams", DMKD 23, 2011), leaves predict the mean or a
-// linear model of standardised inputs. Predictions leave the range of the targets so far by its width at most; absurd targets, beyond 20 standard deviations of those before, count as ones at that bound. Use NewRegressionTree.
+// RegressionTree is a Hoeffding tree for numbers: splits lower the variance of the target
+// (Ikonomovska, Gama and Džeroski, "Learning model trees from evolving data streams", DMKD 23,
+// 2011), leaves predict the mean or a linear model of standardised inputs. Predictions leave the
+// range of the targets so far by its width at most; absurd targets, beyond 20 standard deviations
+// of those before, count as ones at that bound. Use NewRegressionTree.
 type RegressionTree struct {
 	t     *tree
 	guard target.Guard
 	span  span
 }
 
-// NewRegressionTree returns an empty tree for a schema without classes. It draws nothing at random: Seed has no effect.
+// NewRegressionTree returns an empty tree for a schema without classes. It draws nothing at
+// random: Seed has no effect.
 func NewRegressionTree(s online.Schema, o RegressionOptions) (*RegressionTree, error) {
 	o = o.withDefaults()
 	err := errors.Join(s.Check(false), o.validate())
@@ -290,7 +305,8 @@ func (s *span) see(y float64) {
 	s.low, s.high = min(s.low, y), max(s.high, y)
 }
 
-// bound keeps a prediction within the range and as much again on both sides; 0 before the first target.
+// bound keeps a prediction within the range and as much again on both sides; 0 before the first
+// target.
 func (s *span) bound(y float64) float64 {
 	d := s.high - s.low
 	return min(max(y, s.low-d), s.high+d)

@@ -17,13 +17,17 @@ import (
 type RegressionForestOptions struct {
 	// RegressionOptions are those of the trees; defaults that differ: Grace 50, Delta 0.01.
 	RegressionOptions
-	// Trees, Inputs, Lambda, Warning and Drift are as in EnsembleOptions, with the defaults of a Forest.
+	// Trees, Inputs, Lambda, Warning and Drift are as in EnsembleOptions, with the defaults of a
+	// Forest.
 	Trees, Inputs          int
 	Lambda, Warning, Drift float64
 }
 
-// RegressionForest is an adaptive random forest for numbers, whose prediction is the median of its trees'. ADWIN watches each tree's error, as a number from 0 to 1 for three standard deviations either way. After Gomes,
-// Barddal, Boiko and Bifet, "Adaptive random forests for data stream regression", ESANN 2018, with Hoeffding trees. Predictions and targets are bounded as in a RegressionTree. Use NewRegressionForest.
+// RegressionForest is an adaptive random forest for numbers, whose prediction is the median of
+// its trees'. ADWIN watches each tree's error, as a number from 0 to 1 for three standard
+// deviations either way. After Gomes, Barddal, Boiko and Bifet, "Adaptive random forests for data
+// stream regression", ESANN 2018, with Hoeffding trees. Predictions and targets are bounded as in
+// a RegressionTree. Use NewRegressionForest.
 type RegressionForest struct {
 	o       RegressionForestOptions
 	cols    *columns
@@ -49,13 +53,29 @@ func NewRegressionForest(s online.Schema, o RegressionForestOptions) (*Regressio
 	o.Grace, o.Delta = or(o.Grace, 50), or(o.Delta, 0.01)
 	o.RegressionOptions = o.RegressionOptions.withDefaults()
 	o.MaxBytes = or(o.MaxBytes, defaultBudget)
-	shared := EnsembleOptions{Options: o.plain(), Trees: o.Trees, Inputs: or(o.Inputs, max(int(math.Sqrt(float64(len(s.Inputs)))+0.5), 1)), Lambda: o.Lambda, Warning: or(o.Warning, 0.01), Drift: or(o.Drift, 0.001)}.withDefaults()
+	shared := EnsembleOptions{
+		Options: o.plain(),
+		Trees:   o.Trees,
+		Inputs:  or(o.Inputs, max(int(math.Sqrt(float64(len(s.Inputs)))+0.5), 1)),
+		Lambda:  o.Lambda,
+		Warning: or(o.Warning, 0.01),
+		Drift:   or(o.Drift, 0.001),
+	}.withDefaults()
 	o.Trees, o.Inputs, o.Lambda, o.Warning, o.Drift = shared.Trees, shared.Inputs, shared.Lambda, shared.Warning, shared.Drift
 	if err := errors.Join(s.Check(false), o.RegressionOptions.validate(), shared.validate(len(s.Inputs))); err != nil {
 		return nil, fmt.Errorf("new regression forest: %w", err)
 	}
 	cols := newColumns(s)
-	f := &RegressionForest{o: o, cols: cols, scale: newScale(cols), rng: newSource(o.Seed), repeat: newPoisson(o.Lambda), members: make([]numberMember, o.Trees), votes: make([]float64, o.Trees), pool: &pool{limit: o.MaxBytes / spare}}
+	f := &RegressionForest{
+		o:       o,
+		cols:    cols,
+		scale:   newScale(cols),
+		rng:     newSource(o.Seed),
+		repeat:  newPoisson(o.Lambda),
+		members: make([]numberMember, o.Trees),
+		votes:   make([]float64, o.Trees),
+		pool:    &pool{limit: o.MaxBytes / spare},
+	}
 	fixed := f.scale.bytes() + o.Trees*(memberBytes+8)
 	f.budget = (o.MaxBytes - o.MaxBytes/spare - fixed) / (2 * o.Trees)
 	if least := newRegression(o.RegressionOptions, cols, f.scale, f.pool).leastNumberBytes(); f.budget < least {
@@ -128,7 +148,8 @@ func (f *RegressionForest) Learn(x []float64, y, weight float64) {
 	}
 }
 
-// unit turns an error into a number from 0 to 1: ½ for none, the ends for three standard deviations of the errors so far.
+// unit turns an error into a number from 0 to 1: ½ for none, the ends for three standard
+// deviations of the errors so far.
 func (m *numberMember) unit(e float64) float64 {
 	m.errors.add(e, 1)
 	sd := math.Sqrt(m.errors.variance())

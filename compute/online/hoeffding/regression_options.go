@@ -8,14 +8,16 @@ import (
 // NumberLeaf is how a leaf predicts a number.
 type NumberLeaf uint8
 
-// AdaptiveLinear uses the mean or the linear model, whichever erred less lately; Mean and Linear use one of them always.
+// AdaptiveLinear uses the mean or the linear model, whichever erred less lately; Mean and Linear
+// use one of them always.
 const (
 	AdaptiveLinear NumberLeaf = iota
 	Mean
 	Linear
 )
 
-// RegressionOptions tune a regression tree. The zero value holds the defaults, except for the members of a RegressionForest, which has its own.
+// RegressionOptions tune a regression tree. The zero value holds the defaults, except for the
+// members of a RegressionForest, which has its own.
 type RegressionOptions struct {
 	// Grace, Delta, Tau, MaxDepth and BinaryOnly are as in Options.
 	Grace, Delta, Tau float64
@@ -24,7 +26,8 @@ type RegressionOptions struct {
 	Leaf              NumberLeaf
 	// Rate is the learning rate of the linear models, in (0, 0.5]. Default 0.01.
 	Rate float64
-	// Decay is how much of the squared errors that decide between mean and linear model stays with each row, in [0, 1). Default 0.95.
+	// Decay is how much of the squared errors that decide between mean and linear model stays
+	// with each row, in [0, 1). Default 0.95.
 	Decay float64
 	// Least is the weight that each side of a split must have. Default 5.
 	Least float64
@@ -40,7 +43,15 @@ func (o RegressionOptions) withDefaults() RegressionOptions {
 
 // plain returns what regression trees have in common with others, with its defaults.
 func (o RegressionOptions) plain() Options {
-	return Options{Grace: o.Grace, Delta: o.Delta, Tau: o.Tau, MaxDepth: o.MaxDepth, BinaryOnly: o.BinaryOnly, MaxBytes: o.MaxBytes, Seed: o.Seed}.withDefaults()
+	return Options{
+		Grace:      o.Grace,
+		Delta:      o.Delta,
+		Tau:        o.Tau,
+		MaxDepth:   o.MaxDepth,
+		BinaryOnly: o.BinaryOnly,
+		MaxBytes:   o.MaxBytes,
+		Seed:       o.Seed,
+	}.withDefaults()
 }
 
 func (o RegressionOptions) validate() error {

@@ -20,7 +20,11 @@ type splitter struct {
 }
 
 func newSplitter(classes int) *splitter {
-	return &splitter{total: make([]float64, classes), left: make([]float64, classes), right: make([]float64, classes)}
+	return &splitter{
+		total: make([]float64, classes),
+		left:  make([]float64, classes),
+		right: make([]float64, classes),
+	}
 }
 
 // attempt splits a leaf when Hoeffding's bound says that its best split is best.
@@ -49,7 +53,8 @@ func (t *tree) impure(n *node) bool {
 	return seen > 1 && top <= float64(t.MaxShare*n.weight)
 }
 
-// bound is Hoeffding's: with probability 1-Delta, the mean of n numbers from a range R is off by no more than √(R² ln(1/Delta) / 2n).
+// bound is Hoeffding's: with probability 1-Delta, the mean of n numbers from a range R is off by
+// no more than √(R² ln(1/Delta) / 2n).
 func (t *tree) bound(n *node) float64 {
 	r := 1.0
 	if t.Criterion == InfoGain {
@@ -69,7 +74,8 @@ func (t *tree) ratioBound(n *node) float64 {
 	return math.Sqrt(-exact.Log(t.Delta) / float64(2*n.weight))
 }
 
-// candidates returns the best split of a leaf and the merit of the best on another input, -Inf when there is none.
+// candidates returns the best split of a leaf and the merit of the best on another input, -Inf
+// when there is none.
 func (t *tree) candidates(n *node) (best candidate, second float64) {
 	best.merit, second = math.Inf(-1), math.Inf(-1)
 	at := 0
@@ -92,8 +98,11 @@ func (t *tree) bestSplit(n *node, at int, f int32) candidate {
 	return t.bestThreshold(n, at, f)
 }
 
-// before is the impurity of the splitter's total before it is parted. A leaf of a tree that revises its splits takes the mixture of classes from all that it counts, its parent's promise included, as river does, and so
-// splits a little earlier; not while less than half of that has come as rows, as the promise is a guess then. Splits are weighed by their own rows alone, of which they have many.
+// before is the impurity of the splitter's total before it is parted. A leaf of a tree that
+// revises its splits takes the mixture of classes from all that it counts, its parent's promise
+// included, as river does, and so splits a little earlier; not while less than half of that has
+// come as rows, as the promise is a guess then. Splits are weighed by their own rows alone, of
+// which they have many.
 func (t *tree) before(n *node) float64 {
 	came := sum(t.s.total)
 	if all := sum(n.counts); t.keeps && n.kind == terminal && all > 0 && all < 2*came {
@@ -159,7 +168,8 @@ func (t *tree) divide(l *leaf, at int, v float64) {
 	}
 }
 
-// bestCategory tries each code against the others and, unless splits are to be binary, a branch for each.
+// bestCategory tries each code against the others and, unless splits are to be binary, a branch
+// for each.
 func (t *tree) bestCategory(n *node, at int, f int32) candidate {
 	l := n.leaf
 	best := candidate{kind: equal, feature: f, merit: math.Inf(-1)}
@@ -206,7 +216,8 @@ func (t *tree) multiway(l *leaf, at, code int) {
 	}
 }
 
-// split turns a leaf into a split. Its children start with the class weights that its statistics promise them.
+// split turns a leaf into a split. Its children start with the class weights that its statistics
+// promise them.
 func (t *tree) split(n *node, c candidate) {
 	k := 2
 	if c.kind == each {

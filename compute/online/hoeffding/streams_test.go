@@ -16,7 +16,8 @@ var classified = []struct{ file, target string }{
 	{"drift/river_image_segments.csv.gz", "category"},
 }
 
-// accuracies plays the four streams to learners and holds the mean over seeds, one for the long stream, to what river's page publishes for one seed, less the slack of a learner.
+// accuracies plays the four streams to learners and holds the mean over seeds, one for the long
+// stream, to what river's page publishes for one seed, less the slack of a learner.
 func accuracies(t *testing.T, seeds int, published [4]float64, slack float64, learner func(s online.Schema, seed uint64) (online.Classifier, error)) {
 	t.Helper()
 	for i, f := range classified {
@@ -53,9 +54,12 @@ func TestAdaptiveOnPublicStreams(t *testing.T) {
 	})
 }
 
-// TestFastOnPublicStreams holds the tree to what river 0.26.1 was measured to give on Phishing, Bananas and ImageSegments (0.887, 0.626, 0.625) and to the Hoeffding tree's figure on Elec2. On ImageSegments, 2310 rows of seven
-// classes, a single early split decides: its gain is 0.381 by the leaf's own rows and 0.407 with the mixture of classes that the leaf counts, against a bound of 0.392; tree.before says when that mixture is taken.
-// With it at splits as well Elec2 falls from 0.849 to 0.786.
+// TestFastOnPublicStreams holds the tree to what river 0.26.1 was measured to give on Phishing,
+// Bananas and ImageSegments (0.887, 0.626, 0.625) and to the Hoeffding tree's figure on Elec2. On
+// ImageSegments, 2310 rows of seven classes, a single early split decides: its gain is 0.381 by
+// the leaf's own rows and 0.407 with the mixture of classes that the leaf counts, against a bound
+// of 0.392; tree.before says when that mixture is taken. With it at splits as well Elec2 falls
+// from 0.849 to 0.786.
 func TestFastOnPublicStreams(t *testing.T) {
 	accuracies(t, 1, [4]float64{0.887, 0.626, 0.796, 0.625}, 0.01, func(s online.Schema, _ uint64) (online.Classifier, error) {
 		return hoeffding.NewFast(s, hoeffding.FastOptions{})
@@ -80,7 +84,8 @@ func TestPatchesOnPublicStreams(t *testing.T) {
 	})
 }
 
-// errorsOf plays the two regression streams and holds a learner to what river's page publishes, within 1 %.
+// errorsOf plays the two regression streams and holds a learner to what river's page publishes,
+// within 1 %.
 func errorsOf(t *testing.T, published [2]float64, learner func(s online.Schema) (online.Regressor, error)) {
 	t.Helper()
 	for i, f := range []struct{ file, target string }{{"drift/river_trump_approval.csv.gz", "five_thirty_eight"}, {"drift/river_chick_weights.csv.gz", "weight"}} {
@@ -109,7 +114,8 @@ func TestRegressionForestOnPublicStreams(t *testing.T) {
 	})
 }
 
-// TestLinearLeavesDoNotDiverge plays the bike rentals in time order, on which the linear leaves of river 0.26 reach errors of 1e9.
+// TestLinearLeavesDoNotDiverge plays the bike rentals in time order, on which the linear leaves
+// of river 0.26 reach errors of 1e9.
 func TestLinearLeavesDoNotDiverge(t *testing.T) {
 	s := streams.Public(t, "tabular/bike_sharing_hour.csv.gz", "cnt", true, "instant", "dteday", "casual", "registered")
 	for _, leaf := range []hoeffding.NumberLeaf{hoeffding.AdaptiveLinear, hoeffding.Linear, hoeffding.Mean} {

@@ -7,7 +7,9 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Tree is a Hoeffding tree that tells classes apart. Learning a row costs O(depth + inputs·classes), a split attempt, once per Grace rows of a leaf, O(inputs·classes·Points). Use NewTree.
+// Tree is a Hoeffding tree that tells classes apart. Learning a row costs O(depth +
+// inputs·classes), a split attempt, once per Grace rows of a leaf, O(inputs·classes·Points). Use
+// NewTree.
 type Tree struct{ t *tree }
 
 // NewTree returns an empty tree. It draws nothing at random: Seed has no effect.

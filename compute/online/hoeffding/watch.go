@@ -13,12 +13,14 @@ type watch struct {
 	other *node   // the alternate that grows beside a split; nil when there is none
 }
 
-// watchBytes is an ADWIN with a window of some ten thousand errors, and the rest: those of most nodes are shorter.
+// watchBytes is an ADWIN with a window of some ten thousand errors, and the rest: those of most
+// nodes are shorter.
 const watchBytes = 1024
 
 func newWatch(delta float64) *watch { return &watch{adwin: newDetector(delta)} }
 
-// update takes an error and reports whether errors have grown. When they have shrunk their mean starts anew.
+// update takes an error and reports whether errors have grown. When they have shrunk their mean
+// starts anew.
 func (w *watch) update(wrong float64) bool {
 	old := w.mean
 	change := w.adwin.Update(wrong)

@@ -11,7 +11,8 @@ const (
 	Model = "model"
 )
 
-// modelPrior is how much more a model of the hub counts at first than a learner that has seen nothing; each of its corrections counts half as much.
+// modelPrior is how much more a model of the hub counts at first than a learner that has seen
+// nothing; each of its corrections counts half as much.
 const modelPrior = 80
 
 // Rates of the corrections: one follows the days, the other what lasts.
@@ -23,8 +24,10 @@ const (
 // autoBytes bounds each forest of Auto: the state of all stays below some 25 MiB.
 const autoBytes = "8388608"
 
-// WithModel returns the members that a model of the hub brings: the model itself, an outsider, and the model with a local correction, a quick and a slow linear learner of the schema. at is where the model's prediction stands in a row,
-// behind the columns of the schema: a probability for each class, or a number.
+// WithModel returns the members that a model of the hub brings: the model itself, an outsider,
+// and the model with a local correction, a quick and a slow linear learner of the schema. at is
+// where the model's prediction stands in a row, behind the columns of the schema: a probability
+// for each class, or a number.
 func WithModel(s online.Schema, at int) ([]committee.Member, error) {
 	members := []committee.Member{{Name: Model, Prior: modelPrior}}
 	for _, c := range []struct {
@@ -46,8 +49,9 @@ func WithModel(s online.Schema, at int) ([]committee.Member, error) {
 	return members, nil
 }
 
-// Auto returns the members of the committee that predicts when no learner was chosen. The first columns inputs of the schema are the row's own, the others say what the newest labels were (online.Recent).
-// The last member is the outsider Last.
+// Auto returns the members of the committee that predicts when no learner was chosen. The first
+// columns inputs of the schema are the row's own, the others say what the newest labels were
+// (online.Recent). The last member is the outsider Last.
 func Auto(s online.Schema, columns int, seed uint64) ([]committee.Member, error) {
 	own := s
 	own.Inputs = s.Inputs[:columns]
@@ -86,7 +90,9 @@ type autoMember struct {
 	labels bool // it sees the newest labels
 }
 
-// autoMembers differ in what they are good at: trees on the row alone find rules, trees with labels momentum, Mondrian forests and neighbours smooth borders, linear models are the first to know something.
+// autoMembers differ in what they are good at: trees on the row alone find rules, trees with
+// labels momentum, Mondrian forests and neighbours smooth borders, linear models are the first to
+// know something.
 func autoMembers(classes bool) []autoMember {
 	if classes {
 		return []autoMember{{"leveraging-bagging", false}, {"adaptive-forest", true}, {"mondrian-forest", false}, {"linear", true}, {"knn", false}}

@@ -8,20 +8,32 @@ import (
 
 // entries are all learners, in the order in which help texts list them.
 var entries = []entry{
-	{name: "adaptive-forest", grows: true, does: "adaptive random forest: ten Hoeffding trees, each replaced when it drifts",
+	{
+		name:  "adaptive-forest",
+		grows: true,
+		does:  "adaptive random forest: ten Hoeffding trees, each replaced when it drifts",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewForest(s, ensemble(r))
 		},
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
-			return hoeffding.NewRegressionForest(s, hoeffding.RegressionForestOptions{RegressionOptions: regression(r), Trees: r.int("trees"), Lambda: r.float("lambda")})
-		}},
-	{name: "mondrian-forest", grows: true, does: "aggregated Mondrian forest: splits at random, predictions of all depths averaged",
+			return hoeffding.NewRegressionForest(s, hoeffding.RegressionForestOptions{
+				RegressionOptions: regression(r),
+				Trees:             r.int("trees"),
+				Lambda:            r.float("lambda"),
+			})
+		},
+	},
+	{
+		name:  "mondrian-forest",
+		grows: true,
+		does:  "aggregated Mondrian forest: splits at random, predictions of all depths averaged",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return mondrian.NewClassifier(s, mondrians(r))
 		},
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
 			return mondrian.NewRegressor(s, mondrians(r))
-		}},
+		},
+	},
 	{name: "leveraging-bagging", grows: true, does: "ten Hoeffding trees, rows drawn six times on average",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewBagging(s, ensemble(r))
@@ -35,10 +47,14 @@ var entries = []entry{
 		value: func(s online.Schema, r *reader) (online.Regressor, error) {
 			return hoeffding.NewRegressionTree(s, regression(r))
 		}},
-	{name: "hoeffding-adaptive", grows: true, does: "the same, with branches that are replaced when they drift",
+	{
+		name:  "hoeffding-adaptive",
+		grows: true,
+		does:  "the same, with branches that are replaced when they drift",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewAdaptive(s, hoeffding.AdaptiveOptions{Options: tree(r)})
-		}},
+		},
+	},
 	{name: "fast-tree", grows: true, does: "EFDT: splits early and revises its splits",
 		class: func(s online.Schema, r *reader) (online.Classifier, error) {
 			return hoeffding.NewFast(s, hoeffding.FastOptions{Options: tree(r)})
@@ -85,17 +101,45 @@ func neighbours(r *reader) online.NeighbourOptions {
 }
 
 func tree(r *reader) hoeffding.Options {
-	return hoeffding.Options{Grace: r.float("grace"), Delta: r.float("delta"), Tau: r.float("tau"), Points: r.int("points"), MaxDepth: r.int("max_depth"), MaxBytes: r.int("max_bytes"), Seed: r.seed}
+	return hoeffding.Options{
+		Grace:    r.float("grace"),
+		Delta:    r.float("delta"),
+		Tau:      r.float("tau"),
+		Points:   r.int("points"),
+		MaxDepth: r.int("max_depth"),
+		MaxBytes: r.int("max_bytes"),
+		Seed:     r.seed,
+	}
 }
 
 func ensemble(r *reader) hoeffding.EnsembleOptions {
-	return hoeffding.EnsembleOptions{Options: tree(r), Trees: r.int("trees"), Lambda: r.float("lambda"), Inputs: r.int("inputs"), Warning: r.float("warning"), Drift: r.float("drift")}
+	return hoeffding.EnsembleOptions{
+		Options: tree(r),
+		Trees:   r.int("trees"),
+		Lambda:  r.float("lambda"),
+		Inputs:  r.int("inputs"),
+		Warning: r.float("warning"),
+		Drift:   r.float("drift"),
+	}
 }
 
 func regression(r *reader) hoeffding.RegressionOptions {
-	return hoeffding.RegressionOptions{Grace: r.float("grace"), Delta: r.float("delta"), Tau: r.float("tau"), MaxDepth: r.int("max_depth"), MaxBytes: r.int("max_bytes"), Seed: r.seed}
+	return hoeffding.RegressionOptions{
+		Grace:    r.float("grace"),
+		Delta:    r.float("delta"),
+		Tau:      r.float("tau"),
+		MaxDepth: r.int("max_depth"),
+		MaxBytes: r.int("max_bytes"),
+		Seed:     r.seed,
+	}
 }
 
 func mondrians(r *reader) mondrian.Options {
-	return mondrian.Options{Trees: r.int("trees"), Step: r.float("step"), Dirichlet: r.float("dirichlet"), MaxBytes: r.int("max_bytes"), Seed: r.seed}
+	return mondrian.Options{
+		Trees:     r.int("trees"),
+		Step:      r.float("step"),
+		Dirichlet: r.float("dirichlet"),
+		MaxBytes:  r.int("max_bytes"),
+		Seed:      r.seed,
+	}
 }

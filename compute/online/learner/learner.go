@@ -15,7 +15,8 @@ import (
 // Settings are a learner's own, by name.
 type Settings map[string]string
 
-// entry makes learners of one name: class for schemas with classes, value for numbers; nil when it is none of the kind.
+// entry makes learners of one name: class for schemas with classes, value for numbers; nil when
+// it is none of the kind.
 type entry struct {
 	name, does string
 	grows      bool
@@ -49,7 +50,8 @@ func Describe() []string {
 	return lines
 }
 
-// Known reports why there is no learner of that name for classes, or else for numbers; nil when there is.
+// Known reports why there is no learner of that name for classes, or else for numbers; nil when
+// there is.
 func Known(name string, classes bool) error {
 	_, err := find(name, classes)
 	return err
@@ -69,7 +71,10 @@ func find(name string, classes bool) (*entry, error) {
 	for i := range entries {
 		if e := &entries[i]; e.name == name {
 			if classes && e.class == nil || !classes && e.value == nil {
-				return nil, fmt.Errorf("learner %q does not learn %s: choose one of %s", name, map[bool]string{true: "classes", false: "numbers"}[classes], strings.Join(Names(classes), ", "))
+				return nil, fmt.Errorf("learner %q does not learn %s: choose one of %s", name, map[bool]string{
+					true:  "classes",
+					false: "numbers",
+				}[classes], strings.Join(Names(classes), ", "))
 			}
 			return e, nil
 		}
@@ -105,7 +110,9 @@ func Regressor(name string, s online.Schema, set Settings, seed uint64) (online.
 	return v, nil
 }
 
-// reader takes settings one by one and remembers what could not be read. A setting that is not given is 0, which is the default of every learner's options; their ranges are checked where learners are made.
+// reader takes settings one by one and remembers what could not be read. A setting that is not
+// given is 0, which is the default of every learner's options; their ranges are checked where
+// learners are made.
 type reader struct {
 	set   Settings
 	seed  uint64

@@ -120,7 +120,8 @@ func (t *tree) check(r *state.Reader, n *node, low, high, out []float64) {
 	}
 }
 
-// linked reports whether the nodes are one tree: every node but the root is a child of its parent, and all are met on the way through.
+// linked reports whether the nodes are one tree: every node but the root is a child of its
+// parent, and all are met on the way through.
 func (t *tree) linked() bool {
 	if t.at(0).parent != -1 {
 		return false

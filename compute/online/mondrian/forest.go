@@ -42,7 +42,14 @@ const nodeBytes = 56
 func newForest(s online.Schema, o Options, regression bool) (*forest, error) {
 	o = o.withDefaults()
 	d := len(s.Inputs)
-	f := &forest{o: o, d: d, classes: s.Classes, codes: make([]int, d), stride: 2*d + max(s.Classes, 1), rng: rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15)}
+	f := &forest{
+		o:       o,
+		d:       d,
+		classes: s.Classes,
+		codes:   make([]int, d),
+		stride:  2*d + max(s.Classes, 1),
+		rng:     rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15),
+	}
 	for i, in := range s.Inputs {
 		f.codes[i] = in.Categories
 	}
@@ -85,8 +92,9 @@ func (f *forest) clean(x []float64) []float64 {
 
 func (f *forest) uniform() float64 { return float64(f.rng.Uint64()>>11) / (1 << 53) }
 
-// loss is half the squared error in units of the forest's own mean squared error so far: what the theory takes for the variance of the noise. So the target's unit does not matter, and there is no rate to choose. It is
-// bounded, lest one outlier drown all later losses.
+// loss is half the squared error in units of the forest's own mean squared error so far: what the
+// theory takes for the variance of the noise. So the target's unit does not matter, and there is
+// no rate to choose. It is bounded, lest one outlier drown all later losses.
 func (f *forest) loss(d float64) float64 {
 	if !(f.squares > 0) {
 		return 0
@@ -114,7 +122,8 @@ func goodWeight(w float64) bool { return w > 0 && !math.IsInf(w, 1) }
 // maxWeight bounds the weight of one row: larger ones would drown all others for good.
 const maxWeight = 1e6
 
-// mix writes the prediction of a tree to f.p: from the leaf up, each node is mixed with what is below it.
+// mix writes the prediction of a tree to f.p: from the leaf up, each node is mixed with what is
+// below it.
 func (t *tree) mix(row []float64) {
 	f := t.f
 	clear(f.p)
@@ -162,7 +171,8 @@ func (f *forest) Nodes() int {
 	return n
 }
 
-// Classifier is an aggregated Mondrian forest that tells classes apart. A row costs O(trees·depth·(inputs + classes)). Use NewClassifier.
+// Classifier is an aggregated Mondrian forest that tells classes apart. A row costs
+// O(trees·depth·(inputs + classes)). Use NewClassifier.
 type Classifier struct{ *forest }
 
 // NewClassifier returns an empty forest for a schema with classes.
@@ -202,7 +212,9 @@ func (c *Classifier) Learn(x []float64, class int, weight float64) {
 	c.learn(c.clean(x), outcome{class: class, weight: min(weight, maxWeight)})
 }
 
-// Regressor is an aggregated Mondrian forest that predicts a number; predictions are means of targets and never leave their range. Absurd targets, beyond 20 standard deviations of those before, count as ones at that bound. Use NewRegressor.
+// Regressor is an aggregated Mondrian forest that predicts a number; predictions are means of
+// targets and never leave their range. Absurd targets, beyond 20 standard deviations of those
+// before, count as ones at that bound. Use NewRegressor.
 type Regressor struct{ *forest }
 
 // NewRegressor returns an empty forest for a schema without classes.

@@ -24,7 +24,8 @@ func pair(t testing.TB) (*mondrian.Classifier, *mondrian.Regressor) {
 	return c, r
 }
 
-// FuzzLoad gives forests damaged states: none may panic or loop, and what is taken must go on working.
+// FuzzLoad gives forests damaged states: none may panic or loop, and what is taken must go on
+// working.
 func FuzzLoad(f *testing.F) {
 	c, r := pair(f)
 	rng := rand.New(rand.NewPCG(5, 6))

@@ -32,7 +32,8 @@ func TestKeepTheContract(t *testing.T) {
 	})
 }
 
-// TestClassifierOnPublicStreams holds the means over seeds, one for the long stream, to what river's benchmark page publishes for one seed, less 1.5 points.
+// TestClassifierOnPublicStreams holds the means over seeds, one for the long stream, to what
+// river's benchmark page publishes for one seed, less 1.5 points.
 func TestClassifierOnPublicStreams(t *testing.T) {
 	for _, tt := range []struct {
 		file, target string
@@ -60,7 +61,8 @@ func TestClassifierOnPublicStreams(t *testing.T) {
 	}
 }
 
-// TestRegressorOnPublicStreams does so with the mean absolute error; that of river 0.26.1 on ChickWeights was measured, in the inputs' own units as on that page.
+// TestRegressorOnPublicStreams does so with the mean absolute error; that of river 0.26.1 on
+// ChickWeights was measured, in the inputs' own units as on that page.
 func TestRegressorOnPublicStreams(t *testing.T) {
 	for _, tt := range []struct {
 		file, target string

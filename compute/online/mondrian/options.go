@@ -10,8 +10,10 @@ import (
 // Unit is what says which inputs are cut more often than others.
 type Unit uint8
 
-// Range takes the range that an input has shown so far as its unit: all are cut alike, those that say nothing too. Own takes the input's own unit, so that one whose numbers are large is cut often: right when that is the one
-// that matters, as time often is. RootRange takes the root of the range, the middle between the two: on public streams it is never far from the better one.
+// Range takes the range that an input has shown so far as its unit: all are cut alike, those that
+// say nothing too. Own takes the input's own unit, so that one whose numbers are large is cut
+// often: right when that is the one that matters, as time often is. RootRange takes the root of
+// the range, the middle between the two: on public streams it is never far from the better one.
 const (
 	RootRange Unit = iota
 	Range
@@ -22,18 +24,22 @@ const (
 type Options struct {
 	// Trees is how many trees are averaged, 1 to 1000. Default 10.
 	Trees int
-	// Step is the learning rate of the aggregation, above 0, at most 100. Default 1, which is right for the log loss.
+	// Step is the learning rate of the aggregation, above 0, at most 100. Default 1, which is
+	// right for the log loss.
 	Step float64
-	// Dirichlet is what is added to the count of each class, above 0, at most 100. Default 0.5. It does not matter to numbers.
+	// Dirichlet is what is added to the count of each class, above 0, at most 100. Default 0.5.
+	// It does not matter to numbers.
 	Dirichlet float64
-	// KeepPure does not cut a node whose rows, the new one included, are all of one class. It saves much memory, but such a node's box swallows the ground between its rows, and rows of other classes in there are not
-	// told apart any more.
+	// KeepPure does not cut a node whose rows, the new one included, are all of one class. It
+	// saves much memory, but such a node's box swallows the ground between its rows, and rows of
+	// other classes in there are not told apart any more.
 	KeepPure bool
 	// Leaves predicts by the leaves alone, without aggregation.
 	Leaves bool
 	// Unit is what the way of a row from a box is measured in.
 	Unit Unit
-	// MaxBytes bounds the state, in bytes, and with it how far back the forest remembers: a node takes 56 bytes, 16 for each input and 8 for each class. Default 8 MiB.
+	// MaxBytes bounds the state, in bytes, and with it how far back the forest remembers: a node
+	// takes 56 bytes, 16 for each input and 8 for each class. Default 8 MiB.
 	MaxBytes int
 	Seed     uint64
 }
@@ -59,7 +65,8 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate reports every problem at once. least is the smallest budget in which each tree has its first page.
+// validate reports every problem at once. least is the smallest budget in which each tree has its
+// first page.
 func (o Options) validate(s online.Schema, regression bool, least int) error {
 	errs := []error{s.Check(!regression)}
 	check := func(ok bool, name string, v any, allowed string) {

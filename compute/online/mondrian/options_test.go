@@ -36,7 +36,8 @@ func TestBadSettings(t *testing.T) {
 	}
 }
 
-// rings returns a row within or without a circle, with an input that says nothing; which side is which changes every 4000 rows.
+// rings returns a row within or without a circle, with an input that says nothing; which side is
+// which changes every 4000 rows.
 func rings(rng *rand.Rand, i int) (x []float64, class int) {
 	x = []float64{rng.Float64()*2 - 1, rng.Float64()*2 - 1, rng.Float64()}
 	if float64(x[0]*x[0])+float64(x[1]*x[1]) < 0.6 {
@@ -51,7 +52,8 @@ func rings(rng *rand.Rand, i int) (x []float64, class int) {
 	return x, class
 }
 
-// TestFollowsDriftWithinItsBudget plays a drift to a forest that has to give up old trees to stay within its budget, and so forgets what no longer holds.
+// TestFollowsDriftWithinItsBudget plays a drift to a forest that has to give up old trees to stay
+// within its budget, and so forgets what no longer holds.
 func TestFollowsDriftWithinItsBudget(t *testing.T) {
 	if race.Enabled {
 		t.Skip("judges by many rows, which takes long under the race detector: run without -race")
@@ -117,7 +119,8 @@ func TestVariants(t *testing.T) {
 	}
 }
 
-// TestSameBitsEverywhere compares the states after 3000 rows with those that amd64 gave; run with GOARCH=386, or on arm64, it holds those to the same bits.
+// TestSameBitsEverywhere compares the states after 3000 rows with those that amd64 gave; run with
+// GOARCH=386, or on arm64, it holds those to the same bits.
 func TestSameBitsEverywhere(t *testing.T) {
 	in := make([]online.Input, 3)
 	c, err := mondrian.NewClassifier(online.Schema{Classes: 2, Inputs: in}, mondrian.Options{Seed: 3})

@@ -6,11 +6,13 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// pageNodes is how many nodes are allocated at a time: a page costs two allocations, and little of it lies idle.
+// pageNodes is how many nodes are allocated at a time: a page costs two allocations, and little
+// of it lies idle.
 const pageNodes = 64
 
-// node is a box that rows fell in. The box itself and what the rows were like lie in the page's numbers: the least values of the inputs, the greatest (+Inf and -Inf before a value came), then the weight of each class
-// or the mean target.
+// node is a box that rows fell in. The box itself and what the rows were like lie in the page's
+// numbers: the least values of the inputs, the greatest (+Inf and -Inf before a value came), then
+// the weight of each class or the mean target.
 type node struct {
 	parent, left, right int32 // left is 0 in a leaf: the root, node 0, is nobody's child
 	feature             int32
@@ -47,8 +49,12 @@ func (t *tree) numbers(i int32) (low, high, out []float64) {
 // newNode appends an empty node; the caller has seen to it that there is room.
 func (t *tree) newNode(parent int32, time float64) int32 {
 	i := t.n
-	if int(i)/pageNodes == len(t.pages) { // a tree that started anew finds the pages of its former life
-		t.pages = append(t.pages, page{nodes: make([]node, pageNodes), numbers: make([]float64, pageNodes*t.f.stride)})
+	// a tree that started anew finds the pages of its former life
+	if int(i)/pageNodes == len(t.pages) {
+		t.pages = append(t.pages, page{
+			nodes:   make([]node, pageNodes),
+			numbers: make([]float64, pageNodes*t.f.stride),
+		})
 	}
 	t.n++
 	*t.at(i) = node{parent: parent, time: time}
@@ -60,7 +66,9 @@ func (t *tree) newNode(parent int32, time float64) int32 {
 	return i
 }
 
-// full reports whether two more nodes could be too many for the pages that the tree may have. The first lives of the trees of a forest are of different lengths, so that they do not all start anew at once.
+// full reports whether two more nodes could be too many for the pages that the tree may have. The
+// first lives of the trees of a forest are of different lengths, so that they do not all start
+// anew at once.
 func (t *tree) full() bool { return int(t.n)+2 > t.limit*pageNodes }
 
 // restart forgets everything.
@@ -134,7 +142,8 @@ func logMean(a, b float64) float64 {
 	return a - math.Ln2 + exact.Log(1+exact.Exp(b-a))
 }
 
-// cut draws whether a cut comes above a node before the node's own: the time to it is exponential with the distance of the row from the box as its rate. sum is that distance.
+// cut draws whether a cut comes above a node before the node's own: the time to it is exponential
+// with the distance of the row from the box as its rate. sum is that distance.
 func (t *tree) cut(i int32, row []float64, y outcome) (time, sum float64, cut bool) {
 	n := t.at(i)
 	if t.f.o.KeepPure && t.pure(i, y) || t.full() {
@@ -164,7 +173,8 @@ func (f *forest) beyond(k int, v, low, high float64) float64 {
 	default:
 		return 0
 	}
-	switch width := f.high[k] - f.low[k]; f.o.Unit { // the row is within, so the range is at least d
+	// the row is within, so the range is at least d
+	switch width := f.high[k] - f.low[k]; f.o.Unit {
 	case RootRange:
 		d /= math.Sqrt(width)
 	case Range:
@@ -182,7 +192,8 @@ func (t *tree) pure(i int32, y outcome) bool {
 	return out[y.class] == t.at(i).n
 }
 
-// split cuts a node: what it was becomes one child, the row alone the other. It returns the row's leaf.
+// split cuts a node: what it was becomes one child, the row alone the other. It returns the row's
+// leaf.
 func (t *tree) split(i int32, row []float64, y outcome, time, sum float64) int32 {
 	low, high, _ := t.numbers(i)
 	feature, left := -1, float64(t.f.uniform()*sum)

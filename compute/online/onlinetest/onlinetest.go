@@ -1,5 +1,6 @@
-// Package onlinetest holds what every online learner must do: the same rows give the same bits, a saved state goes on as if nothing had happened, rows are left alone, bad rows do no lasting harm and memory keeps
-// its budget.
+// Package onlinetest holds what every online learner must do: the same rows give the same bits, a
+// saved state goes on as if nothing had happened, rows are left alone, bad rows do no lasting
+// harm and memory keeps its budget.
 package onlinetest
 
 import (
@@ -15,9 +16,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Schema is that of the rows the checks use: numbers, two categories and a constant. Classes is 3 or 0.
+// Schema is that of the rows the checks use: numbers, two categories and a constant. Classes is 3
+// or 0.
 func Schema(classes int) online.Schema {
-	return online.Schema{Classes: classes, Inputs: []online.Input{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "kind", Categories: 4}, {Name: "yes", Categories: 2}, {Name: "constant"}}}
+	return online.Schema{
+		Classes: classes,
+		Inputs:  []online.Input{{Name: "a"}, {Name: "b"}, {Name: "c"}, {Name: "kind", Categories: 4}, {Name: "yes", Categories: 2}, {Name: "constant"}},
+	}
 }
 
 // fewer is n, or a tenth of it under the race detector.
@@ -28,7 +33,8 @@ func fewer(n int) int {
 	return n
 }
 
-// rows draws n rows, whose target depends on numbers and categories and changes halfway; one value in twenty is missing.
+// rows draws n rows, whose target depends on numbers and categories and changes halfway; one
+// value in twenty is missing.
 func rows(n int, seed uint64) (x [][]float64, y []float64) {
 	rng := rand.New(rand.NewPCG(seed, 7))
 	for i := range n {
@@ -79,7 +85,8 @@ type regressor struct{ online.Regressor }
 func (r regressor) predict(x []float64) []float64        { return []float64{r.Predict(x)} }
 func (r regressor) learn(x []float64, y, weight float64) { r.Learn(x, y, weight) }
 
-// Classifier checks what make makes; each call must return a new learner for the schema with the same options. budget is what Bytes may be at most, 0 for no check.
+// Classifier checks what make makes; each call must return a new learner for the schema with the
+// same options. budget is what Bytes may be at most, 0 for no check.
 func Classifier(t *testing.T, budget int, make func(s online.Schema) online.Classifier) {
 	run(t, budget, func() learner { return classifier{make(Schema(3))} })
 	t.Run("probabilities", func(t *testing.T) {
@@ -200,7 +207,8 @@ func run(t *testing.T, budget int, make func() learner) {
 			l.learn(x[0], y[0], 1)
 		}
 	})
-	t.Run("extreme states", func(t *testing.T) { // numbers that break sums and counters, in the place of numbers of a snapshot
+	// numbers that break sums and counters, in the place of numbers of a snapshot
+	t.Run("extreme states", func(t *testing.T) {
 		a := make()
 		x, y := rows(260, 10)
 		for i := range x[:200] {
@@ -208,7 +216,8 @@ func run(t *testing.T, budget int, make func() learner) {
 		}
 		s := saved(a)
 		words := len(s) / 8
-		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-fewer(40))/2 { // all near the ends, fewer between
+		// all near the ends, fewer between
+		for at := 0; at < words; at += 1 + max(0, min(at, words-at)-fewer(40))/2 {
 			for _, v := range []uint64{1<<63 - 1, 1 << 63, math.Float64bits(math.MaxFloat64), math.Float64bits(-1e250)} {
 				bad := slices.Clone(s)
 				binary.LittleEndian.PutUint64(bad[8*at:], v)

@@ -132,7 +132,8 @@ func fitCommand() *cobra.Command {
 	return c
 }
 
-// writeReport writes v as JSON to a file, or to standard output when path is "-": then it is done. Without a path it does nothing.
+// writeReport writes v as JSON to a file, or to standard output when path is "-": then it is
+// done. Without a path it does nothing.
 func writeReport(c *cobra.Command, path string, v any) (done bool, err error) {
 	if path == "" {
 		return false, nil

@@ -14,7 +14,8 @@ import (
 	"skerry.dev/hub/fit"
 )
 
-// flats is a table of rows that stand for themselves: price is a number, sold a class, noise and day are of no use.
+// flats is a table of rows that stand for themselves: price is a number, sold a class, noise and
+// day are of no use.
 func flats(n int) string {
 	rng := rand.New(rand.NewPCG(1, 1))
 	var b strings.Builder
@@ -87,7 +88,8 @@ func TestFit(t *testing.T) {
 	if r.Kind != artifact.KindClassification || r.RowsTest != 375 || r.RowsTrain != 1125 || r.Metrics.AUC == nil || *r.Metrics.AUC < 0.9 || *r.Metrics.Accuracy < 0.8 || *r.Metrics.MacroF1 < 0.8 || r.Metrics.MAE != nil {
 		t.Errorf("classification = %+v, %+v", r, r.Metrics)
 	}
-	second := writeTemp(t, "more.csv", []byte("sold,Town,size,noise\nyes,rome,119,0.5\nno,oslo,21,0.5\nno,paris,25,0.1\n")) // other columns, other order, an unknown town
+	// other columns, other order, an unknown town
+	second := writeTemp(t, "more.csv", []byte("sold,Town,size,noise\nyes,rome,119,0.5\nno,oslo,21,0.5\nno,paris,25,0.1\n"))
 	r = fit.Report{}
 	decode(t, must(t, "fit", "--data", data, "--target", "sold", "--drop", "price,part", "--test", second, "--learner", "neural", "--trials", "1", "--json", "-"), &r)
 	if r.RowsTest != 3 || r.RowsTrain != 1500 || r.Split != "file" || *r.Metrics.Accuracy != 1 {

@@ -13,7 +13,8 @@ import (
 	"skerry.dev/hub/training"
 )
 
-// learnFlags are the options of training and rollouts. A file (ml_config.yml) gives the defaults, flags win.
+// learnFlags are the options of training and rollouts. A file (ml_config.yml) gives the defaults,
+// flags win.
 type learnFlags struct {
 	file       string
 	policy     training.Policy

@@ -12,7 +12,8 @@ import (
 	"skerry.dev/hub/fit"
 )
 
-// TestFitOnce trains every learner once, scores what it wrote, explains it, and carries it to ONNX and back.
+// TestFitOnce trains every learner once, scores what it wrote, explains it, and carries it to
+// ONNX and back.
 func TestFitOnce(t *testing.T) {
 	data := writeTemp(t, "flats.csv", []byte(flats(1200)))
 	dir := t.TempDir()
@@ -56,7 +57,8 @@ func TestFitOnce(t *testing.T) {
 	refused(t, "--set is for a named --learner", "fit", "--data", data, "--target", "price", "--set", "rounds=3")
 }
 
-// TestFitSplits holds what each split trains and tests on, and that weights and threads do what they say.
+// TestFitSplits holds what each split trains and tests on, and that weights and threads do what
+// they say.
 func TestFitSplits(t *testing.T) {
 	data := writeTemp(t, "flats.csv", []byte(flats(1000)))
 	digest := ""
@@ -83,7 +85,8 @@ func TestFitSplits(t *testing.T) {
 	refused(t, "must be positive", "fit", "--data", writeTemp(t, "w.csv", []byte("x,y,w\n1,2,0\n3,4,1\n")), "--target", "y", "--weight", "w", "--learner", "linear")
 }
 
-// TestFitBadData is what people feed by mistake: each gets an error that says what is wrong, or the documented behaviour.
+// TestFitBadData is what people feed by mistake: each gets an error that says what is wrong, or
+// the documented behaviour.
 func TestFitBadData(t *testing.T) {
 	good := func(n int) string {
 		var b strings.Builder
@@ -105,7 +108,8 @@ func TestFitBadData(t *testing.T) {
 	refused(t, "a column needs a name of its own", fitIt("a,a,y\n1,2,3\n", "y")...)
 
 	var r fit.Report
-	decode(t, must(t, fitIt(good(60)+"x,3,9.5\n", "y")...), &r) // one word makes a column of categories
+	// one word makes a column of categories
+	decode(t, must(t, fitIt(good(60)+"x,3,9.5\n", "y")...), &r)
 	if r.Inputs != 2 {
 		t.Errorf("mixed column: %+v", r)
 	}

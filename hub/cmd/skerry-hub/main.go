@@ -1,4 +1,5 @@
-// Command skerry-hub is the central program of Skerry: it serves the hub and administers it over its REST API.
+// Command skerry-hub is the central program of Skerry: it serves the hub and administers it over
+// its REST API.
 package main
 
 import (
@@ -47,14 +48,24 @@ type hintError struct {
 func (e *hintError) Unwrap() error { return e.error }
 
 func root() *cobra.Command {
-	c := &cobra.Command{Use: "skerry-hub", Short: "The hub of a Skerry fleet", SilenceUsage: true, SilenceErrors: true}
+	c := &cobra.Command{
+		Use:           "skerry-hub",
+		Short:         "The hub of a Skerry fleet",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
 	r := new(remote)
 	c.PersistentFlags().StringVar(&r.url, "hub", "", "address of the hub's API (default $SKERRY_HUB, the address of the last login, or http://127.0.0.1:8000)")
 	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
 		r.modelCommand(), r.moduleCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
-		fitCommand(), evaluateCommand(), explainCommand(), &cobra.Command{Use: "version", Short: "Print the version", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) {
-			fmt.Fprintln(c.OutOrStdout(), programVersion())
-		}})
+		fitCommand(), evaluateCommand(), explainCommand(), &cobra.Command{
+			Use:   "version",
+			Short: "Print the version",
+			Args:  cobra.NoArgs,
+			Run: func(c *cobra.Command, _ []string) {
+				fmt.Fprintln(c.OutOrStdout(), programVersion())
+			},
+		})
 	return c
 }

@@ -18,7 +18,8 @@ import (
 	"skerry.dev/sync/identity"
 )
 
-// inspectArtifact is what the hub demands of an uploaded artifact: it can be decoded, and computes here what it computed where it was made.
+// inspectArtifact is what the hub demands of an uploaded artifact: it can be decoded, and
+// computes here what it computed where it was made.
 func inspectArtifact(data []byte) (task, kind string, metrics any, err error) {
 	a, err := artifact.DecodeBytes(data)
 	if err != nil {
@@ -67,7 +68,8 @@ type modelView struct {
 	Size   int64  `json:"size"`
 }
 
-// model finds a model by its digest (or the beginning of one) or by the name people know, "pm25-next-hour@3". "task@champion" is the one in force.
+// model finds a model by its digest (or the beginning of one) or by the name people know,
+// "pm25-next-hour@3". "task@champion" is the one in force.
 func (r *remote) model(ctx context.Context, ref string) (modelView, error) {
 	var out struct{ Items []modelView }
 	task, version, named := strings.Cut(ref, "@")
@@ -140,7 +142,8 @@ func (r *remote) importCommand() *cobra.Command {
 	return c
 }
 
-// artifactOf reads a file as an artifact: its own bytes, or those made of a model of another program.
+// artifactOf reads a file as an artifact: its own bytes, or those made of a model of another
+// program.
 func artifactOf(path, task, series, output string) (b []byte, notes []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -163,7 +166,10 @@ func artifactOf(path, task, series, output string) (b []byte, notes []string, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("read model: %w", err)
 	}
-	m, err := interchange.Import(f, info.Size(), interchange.Options{Name: filepath.Base(path), Output: output})
+	m, err := interchange.Import(f, info.Size(), interchange.Options{
+		Name:   filepath.Base(path),
+		Output: output,
+	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("import %s: %w", path, err)
 	}
@@ -227,7 +233,13 @@ func (r *remote) fetch(ctx context.Context, ref string) ([]byte, modelView, erro
 		if err != nil {
 			return nil, modelView{}, err
 		}
-		return b, modelView{Digest: a.Digest, Name: ref, Task: a.Manifest.Task, Kind: a.Manifest.Learner, Size: a.Size}, nil
+		return b, modelView{
+			Digest: a.Digest,
+			Name:   ref,
+			Task:   a.Manifest.Task,
+			Kind:   a.Manifest.Learner,
+			Size:   a.Size,
+		}, nil
 	}
 	m, err := r.model(ctx, ref)
 	if err != nil {

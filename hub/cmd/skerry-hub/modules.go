@@ -45,12 +45,19 @@ func (r *remote) moduleCommand() *cobra.Command {
 			if f, ok := f.(object); ok {
 				n, _ := f["args"].(json.Number)
 				args, _ := strconv.Atoi(n.String())
-				names = append(names, wasm.Function{Name: text(f["name"]), Args: args, Rows: f["rows"] == true}.String())
+				names = append(names, wasm.Function{
+					Name: text(f["name"]),
+					Args: args,
+					Rows: f["rows"] == true,
+				}.String())
 			}
 		}
 		return strings.Join(names, ", ")
 	}}
-	add := &cobra.Command{Use: "add <name> <file>", Short: "Add a WebAssembly module, or replace one", Args: cobra.ExactArgs(2),
+	add := &cobra.Command{
+		Use:   "add <name> <file>",
+		Short: "Add a WebAssembly module, or replace one",
+		Args:  cobra.ExactArgs(2),
 		Long: "Upload a WebAssembly module (*.wasm) whose functions the features of task files can call by this name:\n\n" +
 			"  features:\n    - {name: wet, wasm: air, function: wet, of: [temp, hum]}\n\n" +
 			"It is checked here and there; what it must look like is in docs/formats/pipeline.md. The next training of such a task uses it; models carry their modules with them, so that those in force keep the code they were trained with. " +
@@ -74,17 +81,30 @@ func (r *remote) moduleCommand() *cobra.Command {
 				names[i] = f.String()
 			}
 			return r.print(c, m, fmt.Sprintf("Added module %s: %s", args[0], strings.Join(names, ", ")))
-		}}
+		},
+	}
 	return group("module", "WebAssembly modules that features call", add,
-		&cobra.Command{Use: "list", Short: "List modules", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/modules", field("MODULE", "name"), functions, field("BYTES", "size"), field("BY", "created_by"), stamp("CREATED", "created_at"))
-		}},
-		&cobra.Command{Use: "remove <name>", Short: "Remove a module; models that carry it go on", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/modules", "name"), RunE: func(c *cobra.Command, args []string) error {
-			return r.call(c.Context(), "DELETE", "/v1/modules/"+url.PathEscape(args[0]), nil, nil)
-		}})
+		&cobra.Command{
+			Use:   "list",
+			Short: "List modules",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/modules", field("MODULE", "name"), functions, field("BYTES", "size"), field("BY", "created_by"), stamp("CREATED", "created_at"))
+			},
+		},
+		&cobra.Command{
+			Use:               "remove <name>",
+			Short:             "Remove a module; models that carry it go on",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/modules", "name"),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.call(c.Context(), "DELETE", "/v1/modules/"+url.PathEscape(args[0]), nil, nil)
+			},
+		})
 }
 
-// transform is what --transform looks like. The file may have a drive's colon, and a column parentheses.
+// transform is what --transform looks like. The file may have a drive's colon, and a column
+// parentheses.
 var transform = regexp.MustCompile(`^([^=]+)=(.+?):([^:(/\\]+)\((.+)\)(?:\s+over\s+(\d+))?\s*$`)
 
 // addTransforms adds the features of --transform and reads their modules, each file once.
@@ -101,7 +121,8 @@ func addTransforms(o *fit.Options, texts []string) error {
 			f.Of = append(f.Of, strings.TrimSpace(of))
 		}
 		if m[5] != "" {
-			f.Rows, _ = strconv.Atoi(m[5]) // of digits; what is beyond an int is the largest, which is refused
+			// of digits; what is beyond an int is the largest, which is refused
+			f.Rows, _ = strconv.Atoi(m[5])
 		}
 		if f.Wasm == "" {
 			code, err := readModule(file)
@@ -120,7 +141,8 @@ func addTransforms(o *fit.Options, texts []string) error {
 	return nil
 }
 
-// moduleName names the module of a file after it, and by its number where the file's name is none for a module.
+// moduleName names the module of a file after it, and by its number where the file's name is none
+// for a module.
 func moduleName(path string, n int) string {
 	name := fmt.Sprintf("%d-%s", n+1, strings.TrimSuffix(filepath.Base(path), ".wasm"))
 	if feature.CheckModuleName(name) != nil {

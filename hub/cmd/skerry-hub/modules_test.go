@@ -56,7 +56,8 @@ func TestModuleCommands(t *testing.T) {
 	}
 }
 
-// products is a table whose target is the product of two columns, which no linear model finds without a feature.
+// products is a table whose target is the product of two columns, which no linear model finds
+// without a feature.
 func products(n int) string {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var b strings.Builder

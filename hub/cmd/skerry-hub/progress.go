@@ -11,7 +11,8 @@ import (
 	"golang.org/x/term"
 )
 
-// progressLine is a line on a terminal that is written over while work goes on. On anything else it writes nothing.
+// progressLine is a line on a terminal that is written over while work goes on. On anything else
+// it writes nothing.
 type progressLine struct {
 	w     io.Writer
 	on    bool

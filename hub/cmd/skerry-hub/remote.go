@@ -260,29 +260,34 @@ func password(prompt string) (string, error) {
 
 func (r *remote) loginCommand() *cobra.Command {
 	var user string
-	c := &cobra.Command{Use: "login", Short: "Log in and keep the token for the next commands", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		pw, err := password("Password of " + user)
-		if err != nil {
-			return err
-		}
-		var out session
-		if err := r.call(c.Context(), "POST", "/v1/login", object{"user": user, "password": pw}, &out); err != nil {
-			return err
-		}
-		out.Hub = r.session().Hub
-		path, err := sessionPath()
-		if err != nil {
-			return err
-		}
-		b, err := json.Marshal(out)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, b, 0o600)); err != nil {
-			return err
-		}
-		return r.print(c, out, "Logged in to "+out.Hub+" until "+time.UnixMicro(out.Expires).Local().Format(time.DateTime))
-	}}
+	c := &cobra.Command{
+		Use:   "login",
+		Short: "Log in and keep the token for the next commands",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			pw, err := password("Password of " + user)
+			if err != nil {
+				return err
+			}
+			var out session
+			if err := r.call(c.Context(), "POST", "/v1/login", object{"user": user, "password": pw}, &out); err != nil {
+				return err
+			}
+			out.Hub = r.session().Hub
+			path, err := sessionPath()
+			if err != nil {
+				return err
+			}
+			b, err := json.Marshal(out)
+			if err != nil {
+				return err
+			}
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, b, 0o600)); err != nil {
+				return err
+			}
+			return r.print(c, out, "Logged in to "+out.Hub+" until "+time.UnixMicro(out.Expires).Local().Format(time.DateTime))
+		},
+	}
 	c.Flags().StringVar(&user, "user", "admin", "user name")
 	return c
 }
@@ -295,90 +300,135 @@ func group(use, short string, sub ...*cobra.Command) *cobra.Command {
 
 func (r *remote) userCommand() *cobra.Command {
 	var role string
-	add := &cobra.Command{Use: "add <name>", Short: "Create a user; the password is asked for", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		pw, err := password("Password of " + args[0])
-		if err != nil {
-			return err
-		}
-		if err := r.call(c.Context(), "POST", "/v1/users", object{"name": args[0], "role": role, "password": pw}, nil); err != nil {
-			return err
-		}
-		return r.print(c, object{"name": args[0], "role": role}, "Created user "+args[0]+" with role "+role)
-	}}
-	add.Flags().StringVar(&role, "role", "viewer", "viewer, operator, engineer or admin")
-	passwd := &cobra.Command{Use: "passwd <name>", Short: "Set a user's password", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		pw, err := password("New password of " + args[0])
-		if err != nil {
-			return err
-		}
-		in := object{"password": pw}
-		var me struct{ Name string }
-		if err := r.call(c.Context(), "GET", "/v1/me", nil, &me); err != nil {
-			return err
-		}
-		if me.Name == "user/"+args[0] {
-			current := os.Getenv("SKERRY_CURRENT_PASSWORD")
-			if current == "" {
-				if current, err = password("Current password"); err != nil {
-					return err
-				}
+	add := &cobra.Command{
+		Use:   "add <name>",
+		Short: "Create a user; the password is asked for",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			pw, err := password("Password of " + args[0])
+			if err != nil {
+				return err
 			}
-			in["current"] = current
-		}
-		return r.call(c.Context(), "PUT", "/v1/users/"+url.PathEscape(args[0])+"/password", in, nil)
-	}}
+			if err := r.call(c.Context(), "POST", "/v1/users", object{"name": args[0], "role": role, "password": pw}, nil); err != nil {
+				return err
+			}
+			return r.print(c, object{"name": args[0], "role": role}, "Created user "+args[0]+" with role "+role)
+		},
+	}
+	add.Flags().StringVar(&role, "role", "viewer", "viewer, operator, engineer or admin")
+	passwd := &cobra.Command{
+		Use:   "passwd <name>",
+		Short: "Set a user's password",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			pw, err := password("New password of " + args[0])
+			if err != nil {
+				return err
+			}
+			in := object{"password": pw}
+			var me struct{ Name string }
+			if err := r.call(c.Context(), "GET", "/v1/me", nil, &me); err != nil {
+				return err
+			}
+			if me.Name == "user/"+args[0] {
+				current := os.Getenv("SKERRY_CURRENT_PASSWORD")
+				if current == "" {
+					if current, err = password("Current password"); err != nil {
+						return err
+					}
+				}
+				in["current"] = current
+			}
+			return r.call(c.Context(), "PUT", "/v1/users/"+url.PathEscape(args[0])+"/password", in, nil)
+		},
+	}
 	return group("user", "People who may log in", add, passwd,
-		&cobra.Command{Use: "list", Short: "List users", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/users", field("NAME", "name"), field("ROLE", "role"), stamp("CREATED", "created_at"))
-		}},
-		&cobra.Command{Use: "remove <name>", Short: "Remove a user", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return r.call(c.Context(), "DELETE", "/v1/users/"+url.PathEscape(args[0]), nil, nil)
-		}})
+		&cobra.Command{
+			Use:   "list",
+			Short: "List users",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/users", field("NAME", "name"), field("ROLE", "role"), stamp("CREATED", "created_at"))
+			},
+		},
+		&cobra.Command{
+			Use:   "remove <name>",
+			Short: "Remove a user",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.call(c.Context(), "DELETE", "/v1/users/"+url.PathEscape(args[0]), nil, nil)
+			},
+		})
 }
 
 func (r *remote) tokenCommand() *cobra.Command {
 	var site, cohort, role string
 	var minutes, days int
-	device := &cobra.Command{Use: "device <name>", Short: "Create a one-time token that enrols a device", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		in := object{"device": args[0], "site": site}
-		if cohort != "" {
-			in["cohort"] = cohort
-		}
-		if minutes > 0 {
-			in["minutes"] = minutes
-		}
-		var out object
-		if err := r.call(c.Context(), "POST", "/v1/enroll-tokens", in, &out); err != nil {
-			return err
-		}
-		return r.print(c, out, fmt.Sprint(out["token"]))
-	}}
+	device := &cobra.Command{
+		Use:   "device <name>",
+		Short: "Create a one-time token that enrols a device",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in := object{"device": args[0], "site": site}
+			if cohort != "" {
+				in["cohort"] = cohort
+			}
+			if minutes > 0 {
+				in["minutes"] = minutes
+			}
+			var out object
+			if err := r.call(c.Context(), "POST", "/v1/enroll-tokens", in, &out); err != nil {
+				return err
+			}
+			return r.print(c, out, fmt.Sprint(out["token"]))
+		},
+	}
 	device.Flags().StringVar(&site, "site", "default", "site of the device")
 	device.Flags().StringVar(&cohort, "cohort", "", "cohort of the device")
 	device.Flags().IntVar(&minutes, "minutes", 0, "life of the token in minutes (default an hour)")
-	apiToken := &cobra.Command{Use: "api <name>", Short: "Create an API token for a program", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		in := object{"name": args[0], "role": role}
-		if days > 0 {
-			in["days"] = days
-		}
-		var out object
-		if err := r.call(c.Context(), "POST", "/v1/tokens", in, &out); err != nil {
-			return err
-		}
-		return r.print(c, out, fmt.Sprint(out["token"]))
-	}}
+	apiToken := &cobra.Command{
+		Use:   "api <name>",
+		Short: "Create an API token for a program",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			in := object{"name": args[0], "role": role}
+			if days > 0 {
+				in["days"] = days
+			}
+			var out object
+			if err := r.call(c.Context(), "POST", "/v1/tokens", in, &out); err != nil {
+				return err
+			}
+			return r.print(c, out, fmt.Sprint(out["token"]))
+		},
+	}
 	apiToken.Flags().StringVar(&role, "role", "viewer", "viewer, operator, engineer or admin")
 	apiToken.Flags().IntVar(&days, "days", 0, "life of the token in days (default a year)")
 	return group("token", "Tokens of devices and programs", device, apiToken,
-		&cobra.Command{Use: "list", Short: "List API tokens", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/tokens", field("ID", "id"), field("NAME", "name"), field("ROLE", "role"), stamp("EXPIRES", "expires_at"), stamp("REVOKED", "revoked_at"))
-		}},
-		&cobra.Command{Use: "list-devices", Short: "List enrolment tokens", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/enroll-tokens", field("ID", "id"), field("DEVICE", "device"), field("SITE", "site"), stamp("EXPIRES", "expires_at"), stamp("USED", "used_at"))
-		}},
-		&cobra.Command{Use: "revoke <id>", Short: "Revoke an API token", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return r.call(c.Context(), "DELETE", "/v1/tokens/"+url.PathEscape(args[0]), nil, nil)
-		}})
+		&cobra.Command{
+			Use:   "list",
+			Short: "List API tokens",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/tokens", field("ID", "id"), field("NAME", "name"), field("ROLE", "role"), stamp("EXPIRES", "expires_at"), stamp("REVOKED", "revoked_at"))
+			},
+		},
+		&cobra.Command{
+			Use:   "list-devices",
+			Short: "List enrolment tokens",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/enroll-tokens", field("ID", "id"), field("DEVICE", "device"), field("SITE", "site"), stamp("EXPIRES", "expires_at"), stamp("USED", "used_at"))
+			},
+		},
+		&cobra.Command{
+			Use:   "revoke <id>",
+			Short: "Revoke an API token",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.call(c.Context(), "DELETE", "/v1/tokens/"+url.PathEscape(args[0]), nil, nil)
+			},
+		})
 }
 
 func (r *remote) deviceCommand() *cobra.Command {
@@ -389,116 +439,173 @@ func (r *remote) deviceCommand() *cobra.Command {
 		return "-"
 	}}
 	return group("device", "Devices of the fleet",
-		&cobra.Command{Use: "list", Short: "List devices", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/devices?limit=1000", field("DEVICE", "name"), field("SITE", "site"), field("COHORT", "cohort"), field("CLASS", "class"), field("VERSION", "version"),
-				field("LINK", "connected"), field("HEALTH", "health"), outbox, field("SUSPECT", "suspect"), stamp("SEEN", "seen_at"))
-		}},
-		&cobra.Command{Use: "show <name>", Short: "Everything about a device", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/devices", "name"), RunE: func(c *cobra.Command, args []string) error {
-			return r.show(c, "/v1/devices/"+url.PathEscape(args[0]))
-		}},
-		&cobra.Command{Use: "revoke <name>", Short: "Void a device's credential and close its connection", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return r.call(c.Context(), "POST", "/v1/devices/"+url.PathEscape(args[0])+"/revoke", nil, nil)
-		}},
-		&cobra.Command{Use: "clear-suspect <name>", Short: "Decide that a suspect device is the only one of its name", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-			return r.call(c.Context(), "POST", "/v1/devices/"+url.PathEscape(args[0])+"/clear-suspect", nil, nil)
-		}})
+		&cobra.Command{
+			Use:   "list",
+			Short: "List devices",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/devices?limit=1000", field("DEVICE", "name"), field("SITE", "site"), field("COHORT", "cohort"), field("CLASS", "class"), field("VERSION", "version"),
+					field("LINK", "connected"), field("HEALTH", "health"), outbox, field("SUSPECT", "suspect"), stamp("SEEN", "seen_at"))
+			},
+		},
+		&cobra.Command{
+			Use:               "show <name>",
+			Short:             "Everything about a device",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/devices", "name"),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.show(c, "/v1/devices/"+url.PathEscape(args[0]))
+			},
+		},
+		&cobra.Command{
+			Use:   "revoke <name>",
+			Short: "Void a device's credential and close its connection",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.call(c.Context(), "POST", "/v1/devices/"+url.PathEscape(args[0])+"/revoke", nil, nil)
+			},
+		},
+		&cobra.Command{
+			Use:   "clear-suspect <name>",
+			Short: "Decide that a suspect device is the only one of its name",
+			Args:  cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.call(c.Context(), "POST", "/v1/devices/"+url.PathEscape(args[0])+"/clear-suspect", nil, nil)
+			},
+		})
 }
 
 func (r *remote) modelCommand() *cobra.Command {
 	var task, reason string
-	list := &cobra.Command{Use: "list", Short: "List models", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return r.list(c, "/v1/models?limit=1000&task="+url.QueryEscape(task), field("MODEL", "name"), field("STATE", "state"), field("KIND", "kind"), field("BYTES", "size"),
-			field("DIGEST", "digest"), stamp("CREATED", "created_at"))
-	}}
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List models",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.list(c, "/v1/models?limit=1000&task="+url.QueryEscape(task), field("MODEL", "name"), field("STATE", "state"), field("KIND", "kind"), field("BYTES", "size"),
+				field("DIGEST", "digest"), stamp("CREATED", "created_at"))
+		},
+	}
 	list.Flags().StringVar(&task, "task", "", "models of one task")
-	tomb := &cobra.Command{Use: "tombstone <digest | task@version>", Short: "Forbid a model everywhere, for good", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/models", "name"),
+	tomb := &cobra.Command{
+		Use:               "tombstone <digest | task@version>",
+		Short:             "Forbid a model everywhere, for good",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.complete("/v1/models", "name"),
 		RunE: func(c *cobra.Command, args []string) error {
 			m, err := r.model(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			return r.call(c.Context(), "POST", "/v1/models/"+m.Digest+"/tombstone", object{"reason": reason}, nil)
-		}}
+		},
+	}
 	tomb.Flags().StringVar(&reason, "reason", "", "why")
 	_ = tomb.MarkFlagRequired("reason") // the flag exists
 	return group("model", "Models of the registry", list, tomb,
-		&cobra.Command{Use: "show <digest | task@version>", Short: "A model and what it came from", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/models", "name"),
+		&cobra.Command{
+			Use:               "show <digest | task@version>",
+			Short:             "A model and what it came from",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/models", "name"),
 			RunE: func(c *cobra.Command, args []string) error {
 				m, err := r.model(c.Context(), args[0])
 				if err != nil {
 					return err
 				}
 				return r.show(c, "/v1/models/"+m.Digest+"/lineage")
-			}})
+			},
+		})
 }
 
 func (r *remote) taskCommand() *cobra.Command {
 	return group("task", "Tasks that devices run",
-		&cobra.Command{Use: "list", Short: "List tasks", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-			return r.list(c, "/v1/tasks", field("TASK", "name"), field("KIND", "kind"), stamp("FIRST SEEN", "first_seen"), stamp("LAST SEEN", "last_seen"))
-		}},
-		&cobra.Command{Use: "show <name>", Short: "A task, who runs it, its drifts and models", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/tasks", "name"), RunE: func(c *cobra.Command, args []string) error {
-			return r.show(c, "/v1/tasks/"+url.PathEscape(args[0]))
-		}})
+		&cobra.Command{
+			Use:   "list",
+			Short: "List tasks",
+			Args:  cobra.NoArgs,
+			RunE: func(c *cobra.Command, _ []string) error {
+				return r.list(c, "/v1/tasks", field("TASK", "name"), field("KIND", "kind"), stamp("FIRST SEEN", "first_seen"), stamp("LAST SEEN", "last_seen"))
+			},
+		},
+		&cobra.Command{
+			Use:               "show <name>",
+			Short:             "A task, who runs it, its drifts and models",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/tasks", "name"),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.show(c, "/v1/tasks/"+url.PathEscape(args[0]))
+			},
+		})
 }
 
 func (r *remote) dataCommand() *cobra.Command {
-	check := &cobra.Command{Use: "check <device>", Short: "Did every reading arrive exactly once", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		var out struct {
-			Device     string `json:"device"`
-			Readings   int64  `json:"readings"`
-			Distinct   int64  `json:"distinct"`
-			Duplicates int64  `json:"duplicates"`
-			Conflicts  int64  `json:"conflicts"`
-			Series     object `json:"series"`
-		}
-		if err := r.call(c.Context(), "GET", "/v1/lake/check?device="+url.QueryEscape(args[0]), nil, &out); err != nil {
-			return err
-		}
-		if err := r.print(c, out, fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))); err != nil {
-			return err
-		}
-		if out.Duplicates > 0 {
-			return fmt.Errorf("%d readings arrived more than once", out.Duplicates)
-		}
-		return nil
-	}}
+	check := &cobra.Command{
+		Use:   "check <device>",
+		Short: "Did every reading arrive exactly once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			var out struct {
+				Device     string `json:"device"`
+				Readings   int64  `json:"readings"`
+				Distinct   int64  `json:"distinct"`
+				Duplicates int64  `json:"duplicates"`
+				Conflicts  int64  `json:"conflicts"`
+				Series     object `json:"series"`
+			}
+			if err := r.call(c.Context(), "GET", "/v1/lake/check?device="+url.QueryEscape(args[0]), nil, &out); err != nil {
+				return err
+			}
+			if err := r.print(c, out, fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))); err != nil {
+				return err
+			}
+			if out.Duplicates > 0 {
+				return fmt.Errorf("%d readings arrived more than once", out.Duplicates)
+			}
+			return nil
+		},
+	}
 	var series []string
 	var format, file string
 	var from, to string
 	var limit int
-	export := &cobra.Command{Use: "export <device>", Short: "Write a device's readings", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		q := url.Values{"device": {args[0]}, "format": {format}, "limit": {fmt.Sprint(limit)}}
-		if len(series) > 0 {
-			q.Set("series", strings.Join(series, ","))
-		}
-		for key, v := range map[string]string{"from": from, "to": to} {
-			if v == "" {
-				continue
+	export := &cobra.Command{
+		Use:   "export <device>",
+		Short: "Write a device's readings",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			q := url.Values{"device": {args[0]}, "format": {format}, "limit": {fmt.Sprint(limit)}}
+			if len(series) > 0 {
+				q.Set("series", strings.Join(series, ","))
 			}
-			t, err := time.Parse(time.RFC3339, v)
-			if err != nil {
-				return fmt.Errorf("--%s %q: must be a time such as 2026-01-31T12:00:00Z", key, v)
+			for key, v := range map[string]string{"from": from, "to": to} {
+				if v == "" {
+					continue
+				}
+				t, err := time.Parse(time.RFC3339, v)
+				if err != nil {
+					return fmt.Errorf("--%s %q: must be a time such as 2026-01-31T12:00:00Z", key, v)
+				}
+				q.Set(key, fmt.Sprint(t.UnixMicro()))
 			}
-			q.Set(key, fmt.Sprint(t.UnixMicro()))
-		}
-		rc, err := r.open(c.Context(), "GET", "/v1/lake/readings?"+q.Encode(), nil, "")
-		if err != nil {
-			return err
-		}
-		defer rc.Close()
-		w := c.OutOrStdout()
-		if file != "" {
-			f, err := os.Create(file)
+			rc, err := r.open(c.Context(), "GET", "/v1/lake/readings?"+q.Encode(), nil, "")
 			if err != nil {
 				return err
 			}
-			_, err = io.Copy(f, rc)
-			return errors.Join(err, f.Close())
-		}
-		_, err = io.Copy(w, rc)
-		return err
-	}}
+			defer rc.Close()
+			w := c.OutOrStdout()
+			if file != "" {
+				f, err := os.Create(file)
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(f, rc)
+				return errors.Join(err, f.Close())
+			}
+			_, err = io.Copy(w, rc)
+			return err
+		},
+	}
 	f := export.Flags()
 	f.StringSliceVar(&series, "series", nil, "series to write (default all)")
 	f.StringVar(&format, "format", "csv", "csv or json")

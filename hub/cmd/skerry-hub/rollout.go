@@ -21,36 +21,46 @@ import (
 
 func (r *remote) rolloutCommand() *cobra.Command {
 	var task, state string
-	list := &cobra.Command{Use: "list", Short: "List rollouts, newest first", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		q := url.Values{"limit": {"1000"}}
-		for k, v := range map[string]string{"task": task, "state": state} {
-			if v != "" {
-				q.Set(k, v)
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List rollouts, newest first",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			q := url.Values{"limit": {"1000"}}
+			for k, v := range map[string]string{"task": task, "state": state} {
+				if v != "" {
+					q.Set(k, v)
+				}
 			}
-		}
-		status := func(title string, f func(object) string) column {
-			return column{title, func(o object) string { st, _ := o["status"].(object); return f(st) }}
-		}
-		return r.list(c, "/v1/rollouts?"+q.Encode(), field("ROLLOUT", "id"), field("MODEL", "model"), field("STATE", "state"),
-			status("STAGE", func(o object) string { return text(o["stage_name"]) }),
-			status("ACTIVE", func(o object) string {
-				n, _ := o["counts"].(object)
-				return text(n["active"]) + "/" + text(n["targets"])
-			}),
-			status("REASON", func(o object) string { return text(o["reason"]) }), stamp("CREATED", "created_at"))
-	}}
+			status := func(title string, f func(object) string) column {
+				return column{title, func(o object) string { st, _ := o["status"].(object); return f(st) }}
+			}
+			return r.list(c, "/v1/rollouts?"+q.Encode(), field("ROLLOUT", "id"), field("MODEL", "model"), field("STATE", "state"),
+				status("STAGE", func(o object) string { return text(o["stage_name"]) }),
+				status("ACTIVE", func(o object) string {
+					n, _ := o["counts"].(object)
+					return text(n["active"]) + "/" + text(n["targets"])
+				}),
+				status("REASON", func(o object) string { return text(o["reason"]) }), stamp("CREATED", "created_at"))
+		},
+	}
 	list.Flags().StringVar(&task, "task", "", "rollouts of one task")
 	list.Flags().StringVar(&state, "state", "", "rollouts in one state, for example running")
 	do := func(cmd rollout.Command, short string) *cobra.Command {
 		var reason string
-		c := &cobra.Command{Use: string(cmd) + " <id>", Short: short, Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+		c := &cobra.Command{
+			Use:               string(cmd) + " <id>",
+			Short:             short,
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/rollouts", "id"),
 			RunE: func(c *cobra.Command, args []string) error {
 				var out rollout.Rollout
 				if err := r.call(c.Context(), "POST", "/v1/rollouts/"+url.PathEscape(args[0])+"/"+string(cmd), object{"reason": reason}, &out); err != nil {
 					return err
 				}
 				return r.print(c, out, fmt.Sprintf("Rollout %s of %s is %s", out.ID, out.Model, out.State))
-			}}
+			},
+		}
 		c.Flags().StringVar(&reason, "reason", "", "why, for the record")
 		return c
 	}
@@ -236,8 +246,12 @@ type rolloutView struct {
 
 func (r *remote) rolloutShowCommand() *cobra.Command {
 	watch := false
-	c := &cobra.Command{Use: "show <id>", Short: "A rollout: stage, gates, devices", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/rollouts", "id"),
-		Long: "Show a rollout. --watch follows it and prints a line for every change until it is completed, rolled back, aborted or paused; it fails when the model did not reach the devices.",
+	c := &cobra.Command{
+		Use:               "show <id>",
+		Short:             "A rollout: stage, gates, devices",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+		Long:              "Show a rollout. --watch follows it and prints a line for every change until it is completed, rolled back, aborted or paused; it fails when the model did not reach the devices.",
 		RunE: func(c *cobra.Command, args []string) error {
 			v, err := r.rollout(c, args[0])
 			if err != nil {
@@ -257,7 +271,8 @@ func (r *remote) rolloutShowCommand() *cobra.Command {
 				err = errors.Join(err, fmt.Errorf("rollout %s is %s: %s", v.ID, v.State, v.Status.Reason))
 			}
 			return err
-		}}
+		},
+	}
 	c.Flags().BoolVarP(&watch, "watch", "w", false, "follow it to its end")
 	return c
 }

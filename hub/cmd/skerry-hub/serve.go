@@ -69,9 +69,25 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 	if hub.Log.Format == "json" {
 		log = slog.New(slog.NewJSONHandler(w, o))
 	}
-	f.opts = server.Options{DataDir: hub.DataDir, Listen: hub.Listen, NATSListen: hub.NATSListen, AdvertiseNATS: hub.NATSURLs, TLSCert: hub.TLSCert, TLSKey: hub.TLSKey,
-		DatabaseURL: strings.TrimPrefix(hub.DatabaseURL, "sqlite:"), BlobURL: hub.BlobURL, JWTSecret: hub.Auth.JWTSecret, TelemetryBytes: int64(hub.Streams.Telemetry), EventBytes: int64(hub.Streams.Events),
-		CompactEvery: hub.Lake.CompactEvery.Std(), CompactAge: hub.Lake.CompactAge.Std(), LabelAge: hub.Lake.LabelAge.Std(), Version: programVersion(), Inspect: inspectArtifact, Log: log}
+	f.opts = server.Options{
+		DataDir:        hub.DataDir,
+		Listen:         hub.Listen,
+		NATSListen:     hub.NATSListen,
+		AdvertiseNATS:  hub.NATSURLs,
+		TLSCert:        hub.TLSCert,
+		TLSKey:         hub.TLSKey,
+		DatabaseURL:    strings.TrimPrefix(hub.DatabaseURL, "sqlite:"),
+		BlobURL:        hub.BlobURL,
+		JWTSecret:      hub.Auth.JWTSecret,
+		TelemetryBytes: int64(hub.Streams.Telemetry),
+		EventBytes:     int64(hub.Streams.Events),
+		CompactEvery:   hub.Lake.CompactEvery.Std(),
+		CompactAge:     hub.Lake.CompactAge.Std(),
+		LabelAge:       hub.Lake.LabelAge.Std(),
+		Version:        programVersion(),
+		Inspect:        inspectArtifact,
+		Log:            log,
+	}
 	if hub.Auth.RateLimit {
 		f.opts.RateLimit = requestsPerSecond
 	}
@@ -148,20 +164,30 @@ func initCommand() *cobra.Command {
 
 // openapiCommand opens a whole hub in a temporary directory, so that the document has every route.
 func openapiCommand() *cobra.Command {
-	return &cobra.Command{Use: "openapi", Short: "Print the OpenAPI document of this version", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		dir, err := os.MkdirTemp("", "skerry-openapi-*")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir)
-		h, err := server.Open(c.Context(), server.Options{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", Version: programVersion()})
-		if err != nil {
-			return err
-		}
-		h.Learn(training.Policy{}, rollout.Spec{})
-		web.Routes(h.API)
-		e := json.NewEncoder(c.OutOrStdout())
-		e.SetIndent("", "  ")
-		return errors.Join(e.Encode(h.API.Huma().OpenAPI()), h.Close())
-	}}
+	return &cobra.Command{
+		Use:   "openapi",
+		Short: "Print the OpenAPI document of this version",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			dir, err := os.MkdirTemp("", "skerry-openapi-*")
+			if err != nil {
+				return err
+			}
+			defer os.RemoveAll(dir)
+			h, err := server.Open(c.Context(), server.Options{
+				DataDir:    dir,
+				Listen:     "127.0.0.1:0",
+				NATSListen: "127.0.0.1:-1",
+				Version:    programVersion(),
+			})
+			if err != nil {
+				return err
+			}
+			h.Learn(training.Policy{}, rollout.Spec{})
+			web.Routes(h.API)
+			e := json.NewEncoder(c.OutOrStdout())
+			e.SetIndent("", "  ")
+			return errors.Join(e.Encode(h.API.Huma().OpenAPI()), h.Close())
+		},
+	}
 }

@@ -91,26 +91,35 @@ func sleep(ctx context.Context, d time.Duration) error {
 
 func (r *remote) jobCommand() *cobra.Command {
 	var task, state string
-	list := &cobra.Command{Use: "list", Short: "List training jobs, newest first", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		q := url.Values{"limit": {"1000"}}
-		for k, v := range map[string]string{"task": task, "state": state} {
-			if v != "" {
-				q.Set(k, v)
+	list := &cobra.Command{
+		Use:   "list",
+		Short: "List training jobs, newest first",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			q := url.Values{"limit": {"1000"}}
+			for k, v := range map[string]string{"task": task, "state": state} {
+				if v != "" {
+					q.Set(k, v)
+				}
 			}
-		}
-		result := func(title, key string) column {
-			return column{title, func(o object) string {
-				res, _ := o["result"].(object)
-				return text(res[key])
-			}}
-		}
-		return r.list(c, "/v1/jobs?"+q.Encode(), field("JOB", "id"), field("TASK", "task"), field("STATE", "state"), result("STAGE", "stage"), result("MODEL", "model"),
-			result("OUTCOME", "outcome"), field("BY", "created_by"), stamp("CREATED", "created_at"))
-	}}
+			result := func(title, key string) column {
+				return column{title, func(o object) string {
+					res, _ := o["result"].(object)
+					return text(res[key])
+				}}
+			}
+			return r.list(c, "/v1/jobs?"+q.Encode(), field("JOB", "id"), field("TASK", "task"), field("STATE", "state"), result("STAGE", "stage"), result("MODEL", "model"),
+				result("OUTCOME", "outcome"), field("BY", "created_by"), stamp("CREATED", "created_at"))
+		},
+	}
 	list.Flags().StringVar(&task, "task", "", "jobs of one task")
 	list.Flags().StringVar(&state, "state", "", "queued, running, done or failed")
 	return group("job", "Training jobs", list,
-		&cobra.Command{Use: "show <id>", Short: "A job: progress, leaderboard, verdict", Args: cobra.ExactArgs(1), ValidArgsFunction: r.complete("/v1/jobs", "id"),
+		&cobra.Command{
+			Use:               "show <id>",
+			Short:             "A job: progress, leaderboard, verdict",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.complete("/v1/jobs", "id"),
 			RunE: func(c *cobra.Command, args []string) error {
 				path := "/v1/jobs/" + url.PathEscape(args[0])
 				if r.json {
@@ -121,7 +130,8 @@ func (r *remote) jobCommand() *cobra.Command {
 					return err
 				}
 				return writeJob(c.OutOrStdout(), j)
-			}})
+			},
+		})
 }
 
 func writeJob(w io.Writer, j training.Job) error {

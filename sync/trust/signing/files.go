@@ -81,7 +81,8 @@ func read[T metadata.Roles](r *Repository, m *metadata.Metadata[T], role string,
 
 var fileName = regexp.MustCompile(`^(timestamp|\d{1,12}\.(root|targets|snapshot|models))\.json$`)
 
-// Fetch returns a metadata file, an error that wraps trust.ErrNotFound when there is none. It makes a Repository a trust.Fetcher.
+// Fetch returns a metadata file, an error that wraps trust.ErrNotFound when there is none. It
+// makes a Repository a trust.Fetcher.
 func (r *Repository) Fetch(_ context.Context, name string) ([]byte, error) {
 	if !fileName.MatchString(name) {
 		return nil, fmt.Errorf("metadata file %q: %w", name, trust.ErrNotFound)

@@ -1,8 +1,11 @@
-// Package signing is the hub's side of sync/trust: a TUF repository in a directory, its keys, and the online role that signs models.
+// Package signing is the hub's side of sync/trust: a TUF repository in a directory, its keys, and
+// the online role that signs models.
 //
-// The keys of root and targets are made on first use and needed again only to rotate keys or to extend their expiry; they can be moved away and
-// brought back. The keys of snapshot, timestamp and models stay at the hub. Files are versioned (consistent snapshots): a
-// change writes new versions and becomes visible with the timestamp, so a crash in between leaves the repository as it was.
+// The keys of root and targets are made on first use and needed again only to rotate keys or to
+// extend their expiry; they can be moved away and brought back. The keys of snapshot, timestamp
+// and models stay at the hub. Files are versioned (consistent snapshots): a change writes new
+// versions and becomes visible with the timestamp, so a crash in between leaves the repository as
+// it was.
 //
 // Tombstones are not in the metadata: they are desired state.
 package signing
@@ -40,8 +43,8 @@ const (
 	timestampLife = 7 * 24 * time.Hour
 )
 
-// MaxTargets bounds the models that are signed at one time, so that the metadata stays below the device's size limit. The ones
-// signed first leave first.
+// MaxTargets bounds the models that are signed at one time, so that the metadata stays below the
+// device's size limit. The ones signed first leave first.
 const MaxTargets = 400
 
 // Options say where keys and metadata lie.
@@ -64,7 +67,8 @@ type Repository struct {
 	timestamp *metadata.Metadata[metadata.TimestampType]
 }
 
-// Open reads the repository, making keys and metadata on first use and signing again what is about to expire.
+// Open reads the repository, making keys and metadata on first use and signing again what is
+// about to expire.
 func Open(opts Options) (*Repository, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -155,8 +159,16 @@ func (r *Repository) create() error {
 		return err
 	}
 	r.targets = metadata.Targets(r.expires(targetsLife))
-	r.targets.Signed.Delegations = &metadata.Delegations{Keys: map[string]*metadata.Key{id: k}, Roles: []metadata.DelegatedRole{{
-		Name: trust.RoleModels, KeyIDs: []string{id}, Threshold: 1, Terminating: true, Paths: []string{"models/*", "models/*/*"}}}}
+	r.targets.Signed.Delegations = &metadata.Delegations{
+		Keys: map[string]*metadata.Key{id: k},
+		Roles: []metadata.DelegatedRole{{
+			Name:        trust.RoleModels,
+			KeyIDs:      []string{id},
+			Threshold:   1,
+			Terminating: true,
+			Paths:       []string{"models/*", "models/*/*"},
+		}},
+	}
 	r.models = metadata.Targets(r.expires(modelsLife))
 	r.snapshot = metadata.Snapshot(r.expires(snapshotLife))
 	r.timestamp = metadata.Timestamp(r.expires(timestampLife))
@@ -185,7 +197,8 @@ func (r *Repository) public(role string) (*metadata.Key, error) {
 	return metadata.KeyFromPublicKey(priv.Public())
 }
 
-// publish signs models (when they changed), snapshot and timestamp. The timestamp is written last: with it the change is visible.
+// publish signs models (when they changed), snapshot and timestamp. The timestamp is written
+// last: with it the change is visible.
 func (r *Repository) publish(models bool) error {
 	if models {
 		r.models.Signed.Version++
@@ -229,8 +242,9 @@ func (r *Repository) stamp() error {
 	return write(filepath.Join(r.opts.Dir, "timestamp.json"), b)
 }
 
-// SignModel adds a file to the models role and publishes. custom must encode to JSON without fractions: the canonical form has integers only.
-// Signing a path again with the same content does nothing.
+// SignModel adds a file to the models role and publishes. custom must encode to JSON without
+// fractions: the canonical form has integers only. Signing a path again with the same content
+// does nothing.
 func (r *Repository) SignModel(path string, length int64, sha256 string, custom any) error {
 	sum, err := hex.DecodeString(sha256)
 	if err != nil || len(sum) != 32 {
@@ -262,7 +276,8 @@ func (r *Repository) SignModel(path string, length int64, sha256 string, custom 
 	return nil
 }
 
-// change publishes what fn makes of the signed models. When that fails nothing has changed: what is in memory is what devices can fetch, and the same call may be made again.
+// change publishes what fn makes of the signed models. When that fails nothing has changed: what
+// is in memory is what devices can fetch, and the same call may be made again.
 func (r *Repository) change(fn func(targets map[string]*metadata.TargetFiles)) error {
 	saved := maps.Clone(r.models.Signed.Targets)
 	fn(r.models.Signed.Targets)
@@ -330,12 +345,14 @@ func (r *Repository) Signed(path string) bool {
 	return r.models.Signed.Targets[path] != nil
 }
 
-// Refresh signs again what has less than half of its life left. Call it at least daily. Root and targets are extended only while their keys are here.
+// Refresh signs again what has less than half of its life left. Call it at least daily. Root and
+// targets are extended only while their keys are here.
 func (r *Repository) Refresh() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := r.refresh(); err != nil {
-		return fmt.Errorf("refresh signatures: %w", errors.Join(err, r.load())) // no version is left out: a device stops at a root that is missing
+		// no version is left out: a device stops at a root that is missing
+		return fmt.Errorf("refresh signatures: %w", errors.Join(err, r.load()))
 	}
 	return nil
 }

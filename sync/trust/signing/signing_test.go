@@ -76,7 +76,8 @@ func (h *hub) sees(path string) bool {
 	return err == nil
 }
 
-// without moves the key of a role away, as an operator does with those of root and targets, and returns what brings it back.
+// without moves the key of a role away, as an operator does with those of root and targets, and
+// returns what brings it back.
 func (h *hub) without(role string) (back func()) {
 	h.t.Helper()
 	key := h.path("keys", "tuf-"+role+".pem")
@@ -120,7 +121,8 @@ func TestSignModelRefuses(t *testing.T) {
 		{"models/a/1", strings.Repeat("zz", 32), nil, "is not a SHA-256 digest"},
 		{"agent/1", digest, nil, `sign "agent/1": the models role signs models/* only`},
 		{"models/a/1", digest, make(chan int), "unsupported type"},
-		{"models/a/1", digest, map[string]any{"share": 0.5}, `sign "models/a/1": `}, // the canonical form has integers only
+		// the canonical form has integers only
+		{"models/a/1", digest, map[string]any{"share": 0.5}, `sign "models/a/1": `},
 		{"models/a/1", digest, strings.Repeat("x", 300<<10), "bytes, devices accept 262144"},
 	} {
 		err := h.repo.SignModel(tt.path, 7, tt.digest, tt.custom)
@@ -136,7 +138,8 @@ func TestSignModelRefuses(t *testing.T) {
 	}
 }
 
-// TestRepeatsPublishNothing signs a model again with the same content, and removes what is not signed: devices have nothing new to fetch.
+// TestRepeatsPublishNothing signs a model again with the same content, and removes what is not
+// signed: devices have nothing new to fetch.
 func TestRepeatsPublishNothing(t *testing.T) {
 	h := newHub(t)
 	h.sign("models/a/1")
@@ -159,7 +162,8 @@ func TestRepeatsPublishNothing(t *testing.T) {
 	}
 }
 
-// TestFailedChangeCanBeRepeated lets a change fail for want of a key. Nothing has changed then, and the same call works once the key is back.
+// TestFailedChangeCanBeRepeated lets a change fail for want of a key. Nothing has changed then,
+// and the same call works once the key is back.
 func TestFailedChangeCanBeRepeated(t *testing.T) {
 	for _, role := range []string{"models", "snapshot", "timestamp"} {
 		t.Run(role, func(t *testing.T) {
@@ -189,7 +193,8 @@ func TestFailedChangeCanBeRepeated(t *testing.T) {
 	}
 }
 
-// TestFailedRefreshLeavesNoGap damages a key while its role is due. Hours later the key is mended, and a device follows: a root version that is missing would stop it for ever.
+// TestFailedRefreshLeavesNoGap damages a key while its role is due. Hours later the key is
+// mended, and a device follows: a root version that is missing would stop it for ever.
 func TestFailedRefreshLeavesNoGap(t *testing.T) {
 	for _, role := range []string{"root", "targets", "models", "snapshot"} {
 		t.Run(role, func(t *testing.T) {
@@ -226,7 +231,8 @@ func TestFailedRefreshLeavesNoGap(t *testing.T) {
 	}
 }
 
-// TestOfflineKeys moves the keys of root and targets away: models go on being signed, and the two are extended when their keys are back.
+// TestOfflineKeys moves the keys of root and targets away: models go on being signed, and the two
+// are extended when their keys are back.
 func TestOfflineKeys(t *testing.T) {
 	h := newHub(t)
 	root, err := os.ReadFile(h.path("keys", "tuf-root.pem"))
@@ -273,7 +279,9 @@ func TestOfflineKeys(t *testing.T) {
 	}
 }
 
-// TestOldestLeaveFirst signs more models than devices accept at a time. The first four hundred are put into the file, as signing them one after the other takes long; the next change signs them.
+// TestOldestLeaveFirst signs more models than devices accept at a time. The first four hundred
+// are put into the file, as signing them one after the other takes long; the next change signs
+// them.
 func TestOldestLeaveFirst(t *testing.T) {
 	h := newHub(t)
 	const most = 400
@@ -306,7 +314,8 @@ func TestOldestLeaveFirst(t *testing.T) {
 		seq  int
 		gone string
 	}{
-		{"models/a/early", 0, "models/a/unnumbered"}, // what is signed now stays, whatever its number
+		// what is signed now stays, whatever its number
+		{"models/a/early", 0, "models/a/unnumbered"},
 		{"models/a/400", 400, "models/a/early"},
 		{"models/a/401", 401, "models/a/1"},
 		{"models/a/402", 402, "models/a/2"},
@@ -320,7 +329,8 @@ func TestOldestLeaveFirst(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles opens a repository whose files were cut short or replaced. It names the file and does not panic; the right bytes open again.
+// TestDamagedFiles opens a repository whose files were cut short or replaced. It names the file
+// and does not panic; the right bytes open again.
 func TestDamagedFiles(t *testing.T) {
 	h := newHub(t)
 	h.sign("models/a/1")
@@ -346,7 +356,8 @@ func TestDamagedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"timestamp.json", "2.snapshot.json"} { // well formed, but of nothing
+	// well formed, but of nothing
+	for _, name := range []string{"timestamp.json", "2.snapshot.json"} {
 		file := h.path("tuf", name)
 		good, err := os.ReadFile(file)
 		if err != nil {
@@ -368,7 +379,8 @@ func TestDamagedFiles(t *testing.T) {
 	}
 }
 
-// TestCrashBeforeTheTimestamp brings back the timestamp of before a change, as a crash leaves it: the change has not happened, and can be made again.
+// TestCrashBeforeTheTimestamp brings back the timestamp of before a change, as a crash leaves it:
+// the change has not happened, and can be made again.
 func TestCrashBeforeTheTimestamp(t *testing.T) {
 	h := newHub(t)
 	h.sign("models/a/1")
@@ -390,7 +402,8 @@ func TestCrashBeforeTheTimestamp(t *testing.T) {
 	}
 }
 
-// TestConcurrentUse signs from many goroutines while devices refresh; each device sees a whole state at any time.
+// TestConcurrentUse signs from many goroutines while devices refresh; each device sees a whole
+// state at any time.
 func TestConcurrentUse(t *testing.T) {
 	h := newHub(t)
 	root, err := h.repo.Root()

@@ -1,5 +1,6 @@
-// Command accuracy trains every learner on the public tables, by the hash split of their README and at its defaults, and compares its error with that of other libraries: log loss of classes, root mean
-// squared error of numbers. It prints the table of docs/performance/accuracy.md.
+// Command accuracy trains every learner on the public tables, by the hash split of their README
+// and at its defaults, and compares its error with that of other libraries: log loss of classes,
+// root mean squared error of numbers. It prints the table of docs/performance/accuracy.md.
 //
 //	python test/bench/accuracy/peers.py ../shared/data > peers.json
 //	go run ./test/bench/accuracy --data ../shared/data --peers peers.json
@@ -104,7 +105,15 @@ func run(data, from string, learners []string, only, set string, threads, seeds 
 			if only != "" && !slices.Contains(strings.Split(only, ","), p.Table) {
 				continue
 			}
-			o := fit.Options{Data: filepath.Join(data, "tabular", "meta", p.Table+".csv.gz"), Target: "target", Split: fit.SplitHash, Learners: []string{l}, Direct: true, Threads: threads, Set: fit.Settings{}}
+			o := fit.Options{
+				Data:     filepath.Join(data, "tabular", "meta", p.Table+".csv.gz"),
+				Target:   "target",
+				Split:    fit.SplitHash,
+				Learners: []string{l},
+				Direct:   true,
+				Threads:  threads,
+				Set:      fit.Settings{},
+			}
 			if t, ok := big[p.Table]; ok {
 				o.Data, o.Target, o.Drop = filepath.Join(data, "tabular", p.Table+".csv.gz"), t.target, t.drop
 			}

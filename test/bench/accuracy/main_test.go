@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestReadsPeers reads a line as peers.py writes it: a table's name and task, and each library's scores.
+// TestReadsPeers reads a line as peers.py writes it: a table's name and task, and each library's
+// scores.
 func TestReadsPeers(t *testing.T) {
 	var p peers
 	if err := json.Unmarshal([]byte(`{"table":"car","task":"multiclass","rows":1728,"lightgbm":{"logloss":0.25,"seconds":1.5},"linear":{"rmse":3}}`), &p); err != nil {

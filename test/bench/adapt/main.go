@@ -1,6 +1,10 @@
-// Command adapt measures adaptation: a hub's model is fitted to the first 30 % of a stream, the rest is replayed with that model, its local correction, the local learners and the last value in one committee, labels coming late. The
-// streams are those of docs/plan/streaming.md. It prints the losses (mean absolute error, or log loss) of the committee, the model alone and the best single expert, and widths: of the committee's intervals, of those that the model's held-out
-// errors give, and of the narrowest that are all equal and would have covered 90 % of the model's errors.
+// Command adapt measures adaptation: a hub's model is fitted to the first 30 % of a stream, the
+// rest is replayed with that model, its local correction, the local learners and the last value
+// in one committee, labels coming late. The streams are those of docs/plan/streaming.md. It
+// prints the losses (mean absolute error, or log loss) of the committee, the model alone and the
+// best single expert, and widths: of the committee's intervals, of those that the model's
+// held-out errors give, and of the narrowest that are all equal and would have covered 90 % of
+// the model's errors.
 //
 //	go run ./test/bench/adapt --data ../shared/data
 package main
@@ -32,24 +36,65 @@ type stream struct {
 	name, file, target string
 	kind               string
 	drop               []string
-	ahead              []int   // when not nil: target is the column's next value, and these lags of it are inputs
-	limit              float64 // of the target; 0: none
-	shuffle            bool
+	// when not nil: target is the column's next value, and these lags of it are inputs
+	ahead   []int
+	limit   float64 // of the target; 0: none
+	shuffle bool
 }
 
 func streams() []stream {
 	list := []stream{}
 	for _, s := range []string{"aotizhongxin", "changping", "dingling", "gucheng", "shunyi"} {
-		list = append(list, stream{name: s, file: "fleet/beijing_air_" + s, target: "PM2.5", kind: "regression", drop: []string{"year", "month", "day", "station"}, ahead: []int{1, 2, 3, 24}})
+		list = append(list, stream{
+			name:   s,
+			file:   "fleet/beijing_air_" + s,
+			target: "PM2.5",
+			kind:   "regression",
+			drop:   []string{"year", "month", "day", "station"},
+			ahead:  []int{1, 2, 3, 24},
+		})
 	}
 	return append(list,
 		stream{name: "elec2", file: "drift/elec2", target: "class", kind: "classification"},
-		stream{name: "steel_energy", file: "forecast/steel_energy", target: "Usage_kWh", kind: "regression", drop: []string{"date"}, ahead: []int{1, 2, 95}},
-		stream{name: "etth1", file: "forecast/etth1", target: "OT", kind: "regression", drop: []string{"date"}, ahead: []int{1, 2, 23}},
-		stream{name: "bike_sharing_hour", file: "tabular/bike_sharing_hour", target: "cnt", kind: "regression", drop: []string{"instant", "dteday", "casual", "registered"}},
+		stream{
+			name:   "steel_energy",
+			file:   "forecast/steel_energy",
+			target: "Usage_kWh",
+			kind:   "regression",
+			drop:   []string{"date"},
+			ahead:  []int{1, 2, 95},
+		},
+		stream{
+			name:   "etth1",
+			file:   "forecast/etth1",
+			target: "OT",
+			kind:   "regression",
+			drop:   []string{"date"},
+			ahead:  []int{1, 2, 23},
+		},
+		stream{
+			name:   "bike_sharing_hour",
+			file:   "tabular/bike_sharing_hour",
+			target: "cnt",
+			kind:   "regression",
+			drop:   []string{"instant", "dteday", "casual", "registered"},
+		},
 		stream{name: "ccpp shuffled", file: "tabular/ccpp", target: "PE", kind: "regression", shuffle: true},
-		stream{name: "cmapss", file: "pdm/cmapss_fd001_train", target: "rul", kind: "regression", drop: []string{"unit"}, limit: 125},
-		stream{name: "occupancy", file: "tabular/occupancy", target: "Occupancy", kind: "classification", drop: []string{"split", "date"}},
+		stream{
+			name:   "cmapss",
+			file:   "pdm/cmapss_fd001_train",
+			target: "rul",
+			kind:   "regression",
+			drop:   []string{"unit"},
+			limit:  125,
+		},
+		stream{
+			name:   "occupancy",
+			file:   "tabular/occupancy",
+			target: "Occupancy",
+			kind:   "classification",
+			drop:   []string{"split", "date"},
+		},
 	)
 }
 
@@ -86,7 +131,16 @@ func run(data, delays, only string, verbose bool) error {
 		if err := os.WriteFile(path, head, 0o600); err != nil {
 			return err
 		}
-		rep, b, err := fit.Run(context.Background(), fit.Options{Data: path, Target: "target", Kind: s.kind, Split: fit.SplitHash, Learners: []string{"gbdt"}, Direct: true, Threads: 1, Seed: 1})
+		rep, b, err := fit.Run(context.Background(), fit.Options{
+			Data:     path,
+			Target:   "target",
+			Kind:     s.kind,
+			Split:    fit.SplitHash,
+			Learners: []string{"gbdt"},
+			Direct:   true,
+			Threads:  1,
+			Seed:     1,
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -109,7 +163,13 @@ func run(data, delays, only string, verbose bool) error {
 			var losses []float64
 			half := split(&a.Calibration, 0.9) / 2
 			rows := bytes.Count(tail, []byte("\n")) - 1
-			r, err := replay.Prequential(context.Background(), bytes.NewReader(tail), replay.TableOptions{Name: s.name, Target: "target", Kind: s.kind, Model: a, Delay: delay, Seed: 1,
+			r, err := replay.Prequential(context.Background(), bytes.NewReader(tail), replay.TableOptions{
+				Name:   s.name,
+				Target: "target",
+				Kind:   s.kind,
+				Model:  a,
+				Delay:  delay,
+				Seed:   1,
 				Visit: func(r *replay.TableRow) error {
 					if within.n++; r.ModelLoss <= half {
 						within.sum++
@@ -122,7 +182,8 @@ func run(data, delays, only string, verbose bool) error {
 						late.n++
 					}
 					return nil
-				}})
+				},
+			})
 			if err != nil {
 				return fmt.Errorf("%s: %w", s.name, err)
 			}
@@ -156,7 +217,8 @@ func run(data, delays, only string, verbose bool) error {
 	return nil
 }
 
-// split writes the first 30 % of the rows and the others as two CSV files whose target is a column of that name.
+// split writes the first 30 % of the rows and the others as two CSV files whose target is a
+// column of that name.
 func (s *stream) split(data string) (head, tail []byte, err error) {
 	f, err := os.Open(filepath.Join(data, s.file+".csv.gz"))
 	if err != nil {

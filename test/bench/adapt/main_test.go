@@ -28,7 +28,8 @@ func folder(t *testing.T, name, text string) string {
 	return dir
 }
 
-// TestSplitLooksAhead holds that a stream's target is the next value, its lags lie behind the row, and the first 30 % of the rows that have a target are the model's.
+// TestSplitLooksAhead holds that a stream's target is the next value, its lags lie behind the
+// row, and the first 30 % of the rows that have a target are the model's.
 func TestSplitLooksAhead(t *testing.T) {
 	var text strings.Builder
 	text.WriteString("y,x,gone\n")

@@ -5,7 +5,8 @@ import (
 	"math/rand/v2"
 )
 
-// classic are detectors with published scores. They check the scorer, not Skerry: each follows its published definition.
+// classic are detectors with published scores. They check the scorer, not Skerry: each follows
+// its published definition.
 var classic = map[string]func(s *series, seed uint64) []float64{"null": null, "random": random, "windowed-gaussian": windowedGaussian, "relative-entropy": relativeEntropy}
 
 func null(s *series, _ uint64) []float64 {
@@ -28,8 +29,9 @@ func random(s *series, seed uint64) []float64 {
 	return out
 }
 
-// windowedGaussian is the tail probability of a value under the mean and deviation of the last 6400, which move on 100 at a time. The published result files hold 12 decimals, which ties the largest scores;
-// without the rounding the same detector scores 40.1, 23.9 and 47.7.
+// windowedGaussian is the tail probability of a value under the mean and deviation of the last
+// 6400, which move on 100 at a time. The published result files hold 12 decimals, which ties the
+// largest scores; without the rounding the same detector scores 40.1, 23.9 and 47.7.
 func windowedGaussian(s *series, _ uint64) []float64 {
 	const size, step = 6400, 100
 	var window, next []float64
@@ -66,10 +68,12 @@ func windowedGaussian(s *series, _ uint64) []float64 {
 	return out
 }
 
-// relativeEntropy is the multinomial goodness-of-fit test of Wang et al. (2011): the last 52 values in 5 bins are compared with the histograms seen so far, and a histogram like none of them is an anomaly. It knows
-// the range of the whole series, as the benchmark allows.
+// relativeEntropy is the multinomial goodness-of-fit test of Wang et al. (2011): the last 52
+// values in 5 bins are compared with the histograms seen so far, and a histogram like none of
+// them is an anomaly. It knows the range of the whole series, as the benchmark allows.
 func relativeEntropy(s *series, _ uint64) []float64 {
-	const bins, width, limit = 5, 52, 13.276704135987622 // of chi² with 4 degrees of freedom at 0.01
+	// of chi² with 4 degrees of freedom at 0.01
+	const bins, width, limit = 5, 52, 13.276704135987622
 	low, high := math.Inf(1), math.Inf(-1)
 	for _, v := range s.values {
 		low, high = min(low, v), max(high, v)

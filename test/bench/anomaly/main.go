@@ -1,5 +1,7 @@
-// Command anomaly runs the anomaly detectors over three public benchmarks and prints the tables of docs/performance/anomaly.md: the Numenta Anomaly Benchmark by its own rules, SKAB by its outlier protocol, and the tables of
-// ADBench by AUROC. Detectors with published NAB scores run beside ours, to check the scoring.
+// Command anomaly runs the anomaly detectors over three public benchmarks and prints the tables
+// of docs/performance/anomaly.md: the Numenta Anomaly Benchmark by its own rules, SKAB by its
+// outlier protocol, and the tables of ADBench by AUROC. Detectors with published NAB scores run
+// beside ours, to check the scoring.
 //
 //	go run ./test/bench/anomaly --data ../shared/data
 //	go run ./test/bench/anomaly --data ../shared/data --only nab --detectors seasonal --set hold=50 --series
@@ -83,7 +85,10 @@ func runNAB(o options) error {
 				scored[i].Scores = run(s, 1)
 				continue
 			}
-			d, err := anomaly.New(name, nabSettings(o.settings), anomaly.Schema{Columns: []string{"value"}, Timed: true})
+			d, err := anomaly.New(name, nabSettings(o.settings), anomaly.Schema{
+				Columns: []string{"value"},
+				Timed:   true,
+			})
 			if err != nil {
 				return err
 			}

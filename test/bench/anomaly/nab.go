@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// series is one of the corpus: times in microseconds, values, and the labelled windows as their first and last rows.
+// series is one of the corpus: times in microseconds, values, and the labelled windows as their
+// first and last rows.
 type series struct {
 	name    string
 	times   []int64

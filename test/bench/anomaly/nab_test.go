@@ -8,8 +8,10 @@ import (
 	"skerry.dev/compute/metric"
 )
 
-// TestPublishedScores holds the scorer to what the benchmark's scoreboard says of detectors that can be written down exactly: three profiles each. The random one there is a mean
-// over ten seeds of another generator, 11.0, 1.2 and 19.5, of which only the size can be the same: our mean over ten is printed with -v.
+// TestPublishedScores holds the scorer to what the benchmark's scoreboard says of detectors that
+// can be written down exactly: three profiles each. The random one there is a mean over ten seeds
+// of another generator, 11.0, 1.2 and 19.5, of which only the size can be the same: our mean over
+// ten is printed with -v.
 func TestPublishedScores(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
 	if testing.Short() {

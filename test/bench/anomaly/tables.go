@@ -51,7 +51,8 @@ func numbers(cells []string) ([]float64, error) {
 	return row, nil
 }
 
-// runSKAB learns from the first 400 rows of each experiment and judges the others, all experiments together.
+// runSKAB learns from the first 400 rows of each experiment and judges the others, all
+// experiments together.
 func runSKAB(o options) error {
 	all, err := loadSKAB(o.data)
 	if err != nil {
@@ -104,13 +105,15 @@ func runSKAB(o options) error {
 	return nil
 }
 
-// batchForest is what scikit-learn's isolation forest reaches on the tables, measured with 100 trees and samples of 256, mean of three seeds, fitted to and judged on all rows.
+// batchForest is what scikit-learn's isolation forest reaches on the tables, measured with 100
+// trees and samples of 256, mean of three seeds, fitted to and judged on all rows.
 var batchForest = []struct {
 	table string
 	auroc float64
 }{{"shuttle", 0.997}, {"cardio", 0.926}, {"smtp", 0.905}, {"pageblocks", 0.904}, {"mammography", 0.861}, {"annthyroid", 0.832}, {"campaign", 0.699}, {"optdigits", 0.682}, {"yeast", 0.394}}
 
-// runADBench judges each detector twice: when it learned from all rows before it scores them, where it can, and on the stream.
+// runADBench judges each detector twice: when it learned from all rows before it scores them,
+// where it can, and on the stream.
 func runADBench(o options) error {
 	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	defer w.Flush()

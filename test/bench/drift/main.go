@@ -1,5 +1,7 @@
-// Command drift measures every drift detector at its defaults: false alarms on streams that do not change and the delay after a change, of errors at a rate and of values of a normal distribution. It prints the tables of
-// docs/performance/drift.md, with the figures that river 0.7.0 had in the same setting beside them.
+// Command drift measures every drift detector at its defaults: false alarms on streams that do
+// not change and the delay after a change, of errors at a rate and of values of a normal
+// distribution. It prints the tables of docs/performance/drift.md, with the figures that river
+// 0.7.0 had in the same setting beside them.
 //
 //	go run ./test/bench/drift
 package main
@@ -31,13 +33,15 @@ var candidates = []candidate{
 
 var old = map[string]string{"semantics": "river-0.7"}
 
-// river07 are the figures of river 0.7.0: false alarms per 1000 at rates 0.05, 0.2 and 0.4, then delay and misses of 50 after each change.
+// river07 are the figures of river 0.7.0: false alarms per 1000 at rates 0.05, 0.2 and 0.4, then
+// delay and misses of 50 after each change.
 var river07 = map[string]string{
 	"adwin": "0 0 0 | 438/0 1291/5 792/0", "page-hinkley": "0 0.005 0.027 | 149/0 484/0 545/0", "hddm-a": "0 0.006 0.013 | 79/0 433/1 440/0", "hddm-w": "0 0.072 0.668 | 45/0 357/1 1681/49", "ddm": "0.025 0.002 0 | 571/1 782/20 454/0",
 	"eddm": "0.410 0.166 0.086 | 178/0 443/0 149/0",
 }
 
-// riverNormal are its figures on normal values: false alarms per 1000, and delays after shifts of 0.5, 1 and 2 standard deviations.
+// riverNormal are its figures on normal values: false alarms per 1000, and delays after shifts of
+// 0.5, 1 and 2 standard deviations.
 var riverNormal = map[string]string{"adwin": "0 | 761 221 114", "page-hinkley": "0 | never 740 296", "kswin": "3.4 | 77 24 16"}
 
 func (c *candidate) make() drift.Detector {
@@ -86,7 +90,8 @@ func (c *candidate) falseAlarms(streams, length int, x maker) float64 {
 	return float64(alarms) / float64(streams*length) * 1000
 }
 
-// delays says how many values pass from a change to the first alarm after it, mean and median, and in how many runs there is none within patience. early are the alarms before the change.
+// delays says how many values pass from a change to the first alarm after it, mean and median,
+// and in how many runs there is none within patience. early are the alarms before the change.
 func (c *candidate) delays(runs, before, patience int, x, y maker) (cell string, early int) {
 	var found []int
 	for s := range runs {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestTableCells measures a detector on streams whose answer is known: constant errors raise no alarm, a change from never to always is found by every run, soon, and no change by none.
+// TestTableCells measures a detector on streams whose answer is known: constant errors raise no
+// alarm, a change from never to always is found by every run, soon, and no change by none.
 func TestTableCells(t *testing.T) {
 	c := candidate{"adwin", nil, true, ""}
 	if got := c.falseAlarms(3, 2000, errors(0)); got != 0 {

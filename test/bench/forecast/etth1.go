@@ -19,7 +19,9 @@ import (
 	"skerry.dev/compute/linear/linearfit"
 )
 
-// The protocol of ETTh1: twelve, four and four months of thirty days of hours, each channel scaled with the mean and deviation of the first twelve, every hour of the last four an origin whose 96 hours lie in them.
+// The protocol of ETTh1: twelve, four and four months of thirty days of hours, each channel
+// scaled with the mean and deviation of the first twelve, every hour of the last four an origin
+// whose 96 hours lie in them.
 const (
 	ettTrain   = 12 * 30 * 24
 	ettValid   = ettTrain + 4*30*24
@@ -29,7 +31,8 @@ const (
 	hourUS     = 3_600_000_000
 )
 
-// penalties are tried for each channel: the one with the least error on the validation months is taken.
+// penalties are tried for each channel: the one with the least error on the validation months is
+// taken.
 var penalties = []float64{1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1}
 
 // channel is one column of ETTh1.
@@ -78,11 +81,20 @@ func readETTh1(path string) ([]*channel, error) {
 	return all, nil
 }
 
-// features computes the pipeline an agent would run, row by row: the newest value less each of those before it.
+// features computes the pipeline an agent would run, row by row: the newest value less each of
+// those before it.
 func (c *channel) features() error {
-	c.pipe = &feature.Pipeline{Inputs: []feature.Input{{Name: c.name}}, Tolerance: hourUS / 2, Rows: feature.MaxLookback}
+	c.pipe = &feature.Pipeline{
+		Inputs:    []feature.Input{{Name: c.name}},
+		Tolerance: hourUS / 2,
+		Rows:      feature.MaxLookback,
+	}
 	for lag := range ettLags {
-		c.pipe.Columns = append(c.pipe.Columns, feature.Column{Name: fmt.Sprintf("%s less %d h ago", c.name, lag+1), Op: feature.OpDiff, Lag: int64(lag+1) * hourUS})
+		c.pipe.Columns = append(c.pipe.Columns, feature.Column{
+			Name: fmt.Sprintf("%s less %d h ago", c.name, lag+1),
+			Op:   feature.OpDiff,
+			Lag:  int64(lag+1) * hourUS,
+		})
 	}
 	e, err := feature.NewEvaluator(c.pipe)
 	if err != nil {
@@ -111,7 +123,8 @@ func (c *channel) targets(from, to int) *mat.Dense {
 	return y
 }
 
-// fit solves ridge regressions for all horizons at once: they share the products of the columns, which linearfit would sum anew for each. The bias is free.
+// fit solves ridge regressions for all horizons at once: they share the products of the columns,
+// which linearfit would sum anew for each. The bias is free.
 func (c *channel) fit() (m *linear.Model, penalty float64, err error) {
 	from, to := ettLags, ettTrain-ettHorizon
 	n := float64(to - from)
@@ -179,7 +192,8 @@ func center(x *mat.Dense) []float64 {
 	return mean
 }
 
-// score returns the errors over the windows whose hours lie in [from, to): the mean over origins and hours. A nil model foresees no change.
+// score returns the errors over the windows whose hours lie in [from, to): the mean over origins
+// and hours. A nil model foresees no change.
 func (c *channel) score(m *linear.Model, from, to int) (mse, mae float64, err error) {
 	out, n := make([]float64, ettHorizon), 0.0
 	for t := from - 1; t+ettHorizon < to; t++ {
@@ -242,8 +256,9 @@ func etth1(ctx context.Context, path string) error {
 	return w.Flush()
 }
 
-// shipped holds the table to what an agent would run. For the longest horizon linearfit must find the weights that the shared products gave, and an artifact of pipeline and model, written, read, self-tested and fed value by value, must give the
-// same bits.
+// shipped holds the table to what an agent would run. For the longest horizon linearfit must find
+// the weights that the shared products gave, and an artifact of pipeline and model, written,
+// read, self-tested and fed value by value, must give the same bits.
 func (c *channel) shipped(ctx context.Context, m *linear.Model, penalty float64) error {
 	from, to, last := ettLags, ettTrain-ettHorizon, ettHorizon-1
 	d := linearfit.Data{Cols: ettLags}
@@ -263,8 +278,19 @@ func (c *channel) shipped(ctx context.Context, m *linear.Model, penalty float64)
 	if err != nil {
 		return err
 	}
-	a := &artifact.Artifact{Pipeline: c.pipe, Models: map[artifact.Role]artifact.Predictor{artifact.Point: one}, Manifest: artifact.Manifest{
-		Task: "etth1", Kind: artifact.KindForecast, HorizonUS: ettHorizon * hourUS, Inputs: c.pipe.Inputs, Output: artifact.Output{Series: c.name}, Learner: "ridge", Rows: int64(to - from)}}
+	a := &artifact.Artifact{
+		Pipeline: c.pipe,
+		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: one},
+		Manifest: artifact.Manifest{
+			Task:      "etth1",
+			Kind:      artifact.KindForecast,
+			HorizonUS: ettHorizon * hourUS,
+			Inputs:    c.pipe.Inputs,
+			Output:    artifact.Output{Series: c.name},
+			Learner:   "ridge",
+			Rows:      int64(to - from),
+		},
+	}
 	times := make([]int64, ettLags+2)
 	for i := range times {
 		times[i] = int64(ettTrain+i) * hourUS

@@ -17,7 +17,8 @@ type series struct{ train, test []float64 }
 
 const (
 	m4Horizon = 48
-	m4Season  = 24 // of the seasonal naive forecast and of the unit of MASE, by the competition's rules
+	// of the seasonal naive forecast and of the unit of MASE, by the competition's rules
+	m4Season = 24
 )
 
 func readM4(path string) ([]series, error) {
@@ -101,7 +102,8 @@ func m4(ctx context.Context, path string, back int) error {
 	return w.Flush()
 }
 
-// score learns each series value by value and scores the one forecast at its end: the means over the series.
+// score learns each series value by value and scores the one forecast at its end: the means over
+// the series.
 func (r *m4Row) score(all []series) (smape, mase float64, err error) {
 	dst := make([]float64, m4Horizon)
 	for _, s := range all {

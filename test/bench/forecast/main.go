@@ -1,4 +1,6 @@
-// Command forecast measures forecasts of many steps: the online forecasters on the hourly series of the M4 competition, and ridge regression on lagged values on ETTh1, beside figures that were published.
+// Command forecast measures forecasts of many steps: the online forecasters on the hourly series
+// of the M4 competition, and ridge regression on lagged values on ETTh1, beside figures that were
+// published.
 //
 //	go run ./test/bench/forecast --data ../shared/data
 //	go run ./test/bench/forecast --data ../shared/data --only m4 --back 48

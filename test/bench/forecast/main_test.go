@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/online/forecast"
 )
 
-// TestSeasonalNaiveOnASaw scores a series that rises by one from day to day: the seasonal naive forecast is behind by one on the first day and by two on the second, in units of one.
+// TestSeasonalNaiveOnASaw scores a series that rises by one from day to day: the seasonal naive
+// forecast is behind by one on the first day and by two on the second, in units of one.
 func TestSeasonalNaiveOnASaw(t *testing.T) {
 	var s series
 	for i := range 10 * 24 {
@@ -46,7 +47,8 @@ func TestReadM4RefusesShortSeries(t *testing.T) {
 	}
 }
 
-// TestNoChangeForeseen scores the forecast without a model on a line of slope one: k hours ahead it is k behind.
+// TestNoChangeForeseen scores the forecast without a model on a line of slope one: k hours ahead
+// it is k behind.
 func TestNoChangeForeseen(t *testing.T) {
 	c := channel{z: make([]float64, 3*ettHorizon)}
 	for i := range c.z {

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// TestLoadsTheSharedModel reads a model as it is written for all contestants, where a row goes left below the threshold: exactly at it, it goes right.
+// TestLoadsTheSharedModel reads a model as it is written for all contestants, where a row goes
+// left below the threshold: exactly at it, it goes right.
 func TestLoadsTheSharedModel(t *testing.T) {
 	var b []byte
 	put := func(v ...int32) {

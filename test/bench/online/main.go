@@ -1,10 +1,14 @@
-// Command online plays streams to the online trees and forests prequentially, each row predicted before it is learned, on one core. It prints accuracies and errors as means over seeds beside those of river's benchmark
-// page, and rows a second with the size of the state on a generated stream.
+// Command online plays streams to the online trees and forests prequentially, each row predicted
+// before it is learned, on one core. It prints accuracies and errors as means over seeds beside
+// those of river's benchmark page, and rows a second with the size of the state on a generated
+// stream.
 //
 //	go run ./test/bench/online --data ../shared/data --seeds 5
 //	go run ./test/bench/online --speed --rows 100000 --python python3 --moa moa.jar:weka.jar
 //
-// With --python, whose interpreter needs river, and with --moa, MOA's class path, the same rows in the same order are played to their learners one after the other; a learner is stopped after --patience and its rate taken from the rows it had.
+// With --python, whose interpreter needs river, and with --moa, MOA's class path, the same rows
+// in the same order are played to their learners one after the other; a learner is stopped after
+// --patience and its rate taken from the rows it had.
 package main
 
 import (
@@ -50,7 +54,8 @@ func main() {
 	}
 }
 
-// classifiers are the learners that are compared, with the accuracies of river's page on Phishing, Bananas, Elec2 and ImageSegments; 0 where it has none.
+// classifiers are the learners that are compared, with the accuracies of river's page on
+// Phishing, Bananas, Elec2 and ImageSegments; 0 where it has none.
 var classifiers = []struct {
 	name      string
 	peer      string
@@ -80,7 +85,8 @@ var classifiers = []struct {
 	}},
 }
 
-// regressors have the mean absolute errors on TrumpApproval and ChickWeights. That of bike_sharing_hour in time order is not on the page.
+// regressors have the mean absolute errors on TrumpApproval and ChickWeights. That of
+// bike_sharing_hour in time order is not on the page.
 var regressors = []struct {
 	name      string
 	published [3]float64

@@ -18,7 +18,9 @@ import (
 	"skerry.dev/compute/online/hoeffding/streams"
 )
 
-// generated is a stream in the manner of MOA's random tree generator: a tree of depth 5, whose splits are at random on random inputs and whose leaves are of a random class, labels inputs that are uniform in [0, 1).
+// generated is a stream in the manner of MOA's random tree generator: a tree of depth 5, whose
+// splits are at random on random inputs and whose leaves are of a random class, labels inputs
+// that are uniform in [0, 1).
 func generated(rows, inputs int) *streams.Stream {
 	rng := rand.New(rand.NewPCG(42, 1))
 	const depth = 5

@@ -10,7 +10,8 @@ import (
 	"skerry.dev/compute/online/hoeffding"
 )
 
-// TestPeersPlayTheSameRows holds that the file for other libraries has each row's inputs and then its class, and that the stream can be learned and is the same each time.
+// TestPeersPlayTheSameRows holds that the file for other libraries has each row's inputs and then
+// its class, and that the stream can be learned and is the same each time.
 func TestPeersPlayTheSameRows(t *testing.T) {
 	const rows, inputs = 20_000, 6
 	s, again := generated(rows, inputs), generated(rows, inputs)

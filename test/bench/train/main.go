@@ -1,10 +1,14 @@
-// Command train times the boosting trainer against LightGBM, XGBoost and scikit-learn on the same work: the same table, threads, trees, leaves and bins. Contestants run one after the other, each in
-// a process of its own, in several rounds; it prints medians and ratios. A library that is not installed is left out, and it says so.
+// Command train times the boosting trainer against LightGBM, XGBoost and scikit-learn on the same
+// work: the same table, threads, trees, leaves and bins. Contestants run one after the other,
+// each in a process of its own, in several rounds; it prints medians and ratios. A library that
+// is not installed is left out, and it says so.
 //
 //	go run ./test/bench/train --python python3 --data ../shared/data --rounds 5
 //
-// Tables: higgs-200k and higgs-1m, 28 columns of generated numbers (trainable to an AUC of about 0.935); adult-600k, the census table's training rows repeated. The time is that of binning and training from
-// arrays in memory; peak memory is that of the whole process, the table and for the others Python included.
+// Tables: higgs-200k and higgs-1m, 28 columns of generated numbers (trainable to an AUC of about
+// 0.935); adult-600k, the census table's training rows repeated. The time is that of binning and
+// training from arrays in memory; peak memory is that of the whole process, the table and for the
+// others Python included.
 package main
 
 import (

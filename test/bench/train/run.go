@@ -73,8 +73,21 @@ func once(dir string, threads int, profile string) error {
 	bin := time.Now()
 	train.x.Columns = nil // the values are not needed any more
 	debug.FreeOSMemory()
-	model, err := gbdt.Train(context.Background(), gbdt.Data{X: x, Y: train.y}, gbdt.Params{Objective: gbdt.Logistic, Rounds: 100, Leaves: 31, LearningRate: 0.1, L2: 1, OneHotCategories: 1, CategorySmooth: 1,
-		CategoryL2: 0.1, CategoryGroup: 1, Threads: threads})
+	model, err := gbdt.Train(context.Background(), gbdt.Data{
+		X: x,
+		Y: train.y,
+	}, gbdt.Params{
+		Objective:        gbdt.Logistic,
+		Rounds:           100,
+		Leaves:           31,
+		LearningRate:     0.1,
+		L2:               1,
+		OneHotCategories: 1,
+		CategorySmooth:   1,
+		CategoryL2:       0.1,
+		CategoryGroup:    1,
+		Threads:          threads,
+	})
 	if err != nil {
 		return err
 	}
@@ -108,7 +121,11 @@ func read(dir, name string, s layout) (t table, err error) {
 	}
 	t.y, t.x.Rows = y[0], len(y[0])
 	for j, v := range x {
-		t.x.Columns = append(t.x.Columns, binned.Column{Values: v, Stride: 1, Categories: slices.Contains(s.Categorical, j)})
+		t.x.Columns = append(t.x.Columns, binned.Column{
+			Values:     v,
+			Stride:     1,
+			Categories: slices.Contains(s.Categorical, j),
+		})
 	}
 	return t, nil
 }
@@ -175,7 +192,8 @@ func prepare(dir, name, data string) error {
 	return os.WriteFile(filepath.Join(dir, "shape.json"), b, 0o644)
 }
 
-// higgs makes rows of 28 numbers, every third skewed, and two classes that depend on some twenty of them and their products.
+// higgs makes rows of 28 numbers, every third skewed, and two classes that depend on some twenty
+// of them and their products.
 func higgs(dir string, rows int) (layout, error) {
 	const cols = 28
 	rng := rand.New(rand.NewPCG(7, 28))

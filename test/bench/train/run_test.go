@@ -4,7 +4,8 @@ import (
 	"testing"
 )
 
-// TestTablesComeBack holds that what is written for all contestants is what ours reads: rows of float32 numbers into columns.
+// TestTablesComeBack holds that what is written for all contestants is what ours reads: rows of
+// float32 numbers into columns.
 func TestTablesComeBack(t *testing.T) {
 	dir := t.TempDir()
 	const rows = 3000 // more than a buffer

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestTail holds the tail to the standard library's error function, which is right to about one unit in the last place.
+// TestTail holds the tail to the standard library's error function, which is right to about one
+// unit in the last place.
 func TestTail(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for range 100000 {

@@ -1,4 +1,5 @@
-// Package wasmtest writes small WebAssembly modules for tests, which therefore need no compiler: an encoder of the binary format's sections, and modules that behave well or badly.
+// Package wasmtest writes small WebAssembly modules for tests, which therefore need no compiler:
+// an encoder of the binary format's sections, and modules that behave well or badly.
 package wasmtest
 
 import (

@@ -8,7 +8,9 @@ import (
 	"skerry.dev/compute/internal/race"
 )
 
-// Public reads a file of the public data sets, which a test then plays as a whole; see Read. The test is skipped where the files are not, and under the race detector, which would take minutes and find nothing.
+// Public reads a file of the public data sets, which a test then plays as a whole; see Read. The
+// test is skipped where the files are not, and under the race detector, which would take minutes
+// and find nothing.
 func Public(t *testing.T, file, target string, regression bool, without ...string) *Stream {
 	t.Helper()
 	if race.Enabled {

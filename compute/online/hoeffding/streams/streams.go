@@ -1,4 +1,5 @@
-// Package streams reads the public streams that learners are compared on and plays them prequentially, for tests and benchmarks.
+// Package streams reads the public streams that learners are compared on and plays them
+// prequentially, for tests and benchmarks.
 package streams
 
 import (
@@ -20,8 +21,9 @@ type Stream struct {
 	Y      []float64 // for numbers
 }
 
-// Read reads a compressed table with a header, whose column target is what is learned: classes in the order in which they come up, or a number when regression is set. Columns in without are left out; a value that is no
-// number is missing.
+// Read reads a compressed table with a header, whose column target is what is learned: classes in
+// the order in which they come up, or a number when regression is set. Columns in without are
+// left out; a value that is no number is missing.
 func Read(r io.Reader, target string, regression bool, without ...string) (*Stream, error) {
 	zr, err := gzip.NewReader(r)
 	if err != nil {
@@ -80,7 +82,8 @@ func Read(r io.Reader, target string, regression bool, without ...string) (*Stre
 	return s, nil
 }
 
-// Accuracy plays a stream to a classifier, which predicts each row before it learns it, and returns the share of rows that it got right.
+// Accuracy plays a stream to a classifier, which predicts each row before it learns it, and
+// returns the share of rows that it got right.
 func (s *Stream) Accuracy(c online.Classifier) float64 {
 	p, right := make([]float64, s.Schema.Classes), 0
 	for i, x := range s.X {

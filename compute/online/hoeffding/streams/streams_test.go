@@ -55,7 +55,8 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// TestPrequential counts by hand: the first of equal classes is predicted before anything was learned.
+// TestPrequential counts by hand: the first of equal classes is predicted before anything was
+// learned.
 func TestPrequential(t *testing.T) {
 	s := &Stream{Schema: online.Schema{Classes: 2, Inputs: []online.Input{{Name: "a"}}}, X: [][]float64{{1}, {1}, {1}, {1}}, Class: []int{1, 1, 1, 0}}
 	c, err := hoeffding.NewTree(s.Schema, hoeffding.Options{})

@@ -7,8 +7,10 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Guard bounds each number to 20 standard deviations about the mean of those before it: far enough to let everything real through, a jump of level within some ten rows, and near enough that one 1e308 does not outweigh
-// all that comes after it. The first 30 are taken as they are, up to ±1e100. The zero value is ready.
+// Guard bounds each number to 20 standard deviations about the mean of those before it: far
+// enough to let everything real through, a jump of level within some ten rows, and near enough
+// that one 1e308 does not outweigh all that comes after it. The first 30 are taken as they are,
+// up to ±1e100. The zero value is ready.
 type Guard struct {
 	n, mean, m2 float64
 }
@@ -32,7 +34,8 @@ func (g *Guard) Bound(y, weight float64) float64 {
 	return y
 }
 
-// Deviation is the standard deviation of the numbers so far, as they were bounded; 0 before the second.
+// Deviation is the standard deviation of the numbers so far, as they were bounded; 0 before the
+// second.
 func (g *Guard) Deviation() float64 {
 	if g.n == 0 {
 		return 0
