@@ -18,7 +18,7 @@ func (h *Hub) Infer() {
 	h.API.Infer(&champions{
 		hub:    h,
 		loaded: map[string]*artifact.Artifact{},
-	}, func() bool { return h.Bus.Err() == nil })
+	}, func() bool { return h.busErr() == nil })
 }
 
 const (
