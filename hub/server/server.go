@@ -26,6 +26,7 @@ import (
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/infer"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -232,6 +233,16 @@ func (h *Hub) firstAdmin(ctx context.Context) error {
 	}
 	h.NewAdminPassword = password
 	return nil
+}
+
+// Infer serves the champions of the tasks by the Open Inference Protocol. Call it between Open
+// and Run.
+func (h *Hub) Infer() {
+	h.API.AddInference(infer.Handler(h.DB, h.Registry, infer.Options{
+		Version: h.opts.Version,
+		Ready:   func() bool { return h.Bus.Err() == nil },
+		Log:     h.Log,
+	}))
 }
 
 // Go adds background work that Run starts and waits for. Call it before Run.
