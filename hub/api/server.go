@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -121,10 +122,24 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.plain()
 	s.accessRoutes()
 	s.deviceRoutes()
+	s.fleetRoutes()
 	s.dataRoutes()
 	s.modelRoutes()
 	s.moduleRoutes()
 	return s, nil
+}
+
+// keptNames are the names in the OpenAPI document of types that once stood elsewhere or were named
+// otherwise: clients that were made from the document know them.
+var keptNames = map[string]string{
+	"Fleet":                "WebFleet",
+	"FleetDevice":          "WebDevice",
+	"DeviceTask":           "WebDeviceTask",
+	"FleetTask":            "WebTask",
+	"ListRolloutBody":      "ListOutBody",
+	"RolloutOutBody":       "GetOutBody",
+	"RolloutCommandInBody": "DoInBody",
+	"ListJobBody":          "JobsOutBody",
 }
 
 // schemaName names a type in the OpenAPI document. Types of other packages carry their package,
@@ -137,7 +152,7 @@ func schemaName(t reflect.Type, hint string) string {
 	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
 	}
-	return name
+	return cmp.Or(keptNames[name], name)
 }
 
 func loadSecret(opts Options) ([]byte, error) {

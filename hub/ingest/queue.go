@@ -37,7 +37,7 @@ func newQueue(limit int) *queue {
 }
 
 // reserve takes room for n bytes of a device; it refuses when the queue or the device's share is
-// full. What was reserved is returned by add and take, or by release.
+// full. take returns what was reserved.
 func (q *queue) reserve(device string, n int) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -49,12 +49,7 @@ func (q *queue) reserve(device string, n int) bool {
 	return true
 }
 
-func (q *queue) release(device string, n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.drop(device, n)
-}
-
+// drop returns room; mu is held.
 func (q *queue) drop(device string, n int) {
 	q.bytes -= n
 	if q.devices[device] -= n; q.devices[device] <= 0 {

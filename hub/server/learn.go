@@ -29,8 +29,8 @@ func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 		}
 		l.Rollouts.Notify()
 	})
-	rollout.Routes(h.API, l.Rollouts)
-	training.Routes(h.API, l.Trainer)
+	h.API.AddRollouts(l.Rollouts)
+	h.API.AddTraining(l.Trainer)
 	h.Go(l.Rollouts.Run)
 	h.Go(l.Trainer.Run)
 	return l

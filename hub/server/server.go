@@ -28,6 +28,7 @@ import (
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/bus/embedded"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/infer"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/ingest/natslanes"
 	"skerry.dev/hub/keys"
@@ -258,6 +259,16 @@ func (h *Hub) firstAdmin(ctx context.Context) error {
 	}
 	h.NewAdminPassword = password
 	return nil
+}
+
+// Infer serves the champions of the tasks by the Open Inference Protocol. Call it between Open
+// and Run.
+func (h *Hub) Infer() {
+	h.API.AddInference(infer.Handler(h.DB, h.Registry, infer.Options{
+		Version: h.opts.Version,
+		Ready:   func() bool { return h.busErr() == nil },
+		Log:     h.Log,
+	}))
 }
 
 // Go adds background work that Run starts and waits for. Call it before Run.

@@ -130,7 +130,7 @@ func serveCommand() *cobra.Command {
 			}
 			h.Learn(learn.policy, learn.rollout)
 			h.Infer()
-			web.Routes(h.API)
+			web.Routes(h.API.Mux())
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
@@ -182,7 +182,7 @@ func openapiCommand() *cobra.Command {
 				return err
 			}
 			h.Learn(training.Policy{}, rollout.Spec{})
-			web.Routes(h.API)
+			web.Routes(h.API.Mux())
 			e := json.NewEncoder(c.OutOrStdout())
 			e.SetIndent("", "  ")
 			return errors.Join(e.Encode(h.API.Huma().OpenAPI()), h.Close())
