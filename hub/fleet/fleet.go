@@ -315,6 +315,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	var dev meta.Device
 	suspect := ""
 	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		suspect = ""
 		dev, err = q.Device(ctx, r.Device)
 		if errors.Is(err, meta.ErrNotFound) {
 			return ErrRenew
