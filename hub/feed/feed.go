@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"skerry.dev/hub/meta"
@@ -132,9 +133,11 @@ func Head(ctx context.Context, q *meta.Queries) (int64, error) {
 // pollEvery is how often Wait looks for events of other hubs.
 const pollEvery = 500 * time.Millisecond
 
-// Wait returns when there is an event after the cursor: at once for one that this process appends,
-// within half a second for another hub's. It returns the context's error when that ends first.
-func Wait(ctx context.Context, db *meta.Store, after int64) error {
+// Wait returns when there is an event of one of the kinds after the cursor, of any kind when none is
+// given, and the cursor behind it: at once for one that this process appends, within half a second
+// for another hub's. Pruned events count as such ones. When the context ends first it returns how
+// far it has looked and the context's error.
+func Wait(ctx context.Context, db *meta.Store, after int64, kinds ...string) (cursor int64, err error) {
 	var others <-chan time.Time
 	if db.Dialect() == "postgres" {
 		t := time.NewTicker(pollEvery)
@@ -143,18 +146,33 @@ func Wait(ctx context.Context, db *meta.Store, after int64) error {
 	}
 	for {
 		appended := db.Appended() // before the look, so that nothing falls between
-		head, err := Head(ctx, db.Read())
-		if err != nil || head > after {
-			return err
+		events, err := Read(ctx, db.Read(), after, waitBatch)
+		if gap, ok := errors.AsType[*Gap](err); ok {
+			return gap.First - 1, nil
+		}
+		if err != nil {
+			return after, err
+		}
+		for _, e := range events {
+			after = e.Seq
+			if len(kinds) == 0 || slices.Contains(kinds, e.Kind) {
+				return after, nil
+			}
+		}
+		if len(events) == waitBatch {
+			continue
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return after, ctx.Err()
 		case <-appended:
 		case <-others:
 		}
 	}
 }
+
+// waitBatch is how many events Wait looks at in one read.
+const waitBatch = 500
 
 // Consumer derives something from the feed. Both functions run within the transaction that moves
 // the cursor and must keep to what [meta.Store.Tx] asks of a function.

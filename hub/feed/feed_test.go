@@ -174,25 +174,39 @@ func TestWait(t *testing.T) {
 			other = d.Open(t)
 		}
 		ctx := t.Context()
+		type result struct {
+			cursor int64
+			err    error
+		}
 		for n := range int64(4) {
-			woken := make(chan error, 1)
-			go func() { woken <- feed.Wait(ctx, db, n) }()
+			woken := make(chan result, 1)
+			go func() {
+				cursor, err := feed.Wait(ctx, db, 2*n, "k")
+				woken <- result{cursor, err}
+			}()
 			from := db
 			if n%2 == 1 {
 				from = other
 			}
+			add(t, from, "other")
 			add(t, from, "k")
-			if err := <-woken; err != nil {
-				t.Fatal(err)
+			if r := <-woken; r.err != nil || r.cursor != 2*n+2 {
+				t.Fatalf("Wait = %d, %v, want %d", r.cursor, r.err, 2*n+2)
 			}
 		}
-		if err := feed.Wait(ctx, db, 3); err != nil {
-			t.Error(err) // there is one already
+		if cursor, err := feed.Wait(ctx, db, 2); err != nil || cursor != 3 {
+			t.Errorf("Wait for what is there = %d, %v, want 3", cursor, err)
 		}
-		stopped, cancel := context.WithCancel(ctx)
-		cancel()
-		if err := feed.Wait(stopped, db, 4); !errors.Is(err, context.Canceled) {
-			t.Errorf("Wait after its context ended = %v", err)
+		stopped, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
+		defer cancel()
+		if cursor, err := feed.Wait(stopped, db, 2, "never"); !errors.Is(err, context.DeadlineExceeded) || cursor != 8 {
+			t.Errorf("Wait until its context ends = %d, %v, want 8 and the context's error", cursor, err)
+		}
+		if _, err := feed.Prune(ctx, db, feed.Limits{Age: time.Nanosecond}); err != nil {
+			t.Fatal(err)
+		}
+		if cursor, err := feed.Wait(ctx, db, 2, "never"); err != nil || cursor != 8 {
+			t.Errorf("Wait for pruned events = %d, %v, want 8", cursor, err)
 		}
 	})
 }
