@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -45,7 +46,6 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 		return wire.HelloReply{}, fmt.Errorf("hello of device %q sent by %q", h.Device, device)
 	}
 	var dev meta.Device
-	suspect := ""
 	err := i.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		dev, err = q.Device(ctx, device)
 		if errors.Is(err, meta.ErrNotFound) || (err == nil && dev.RevokedAt > 0) {
@@ -68,7 +68,8 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 				return err
 			}
 		}
-		if suspect, err = i.suspicion(ctx, q, dev, h); err != nil {
+		suspect, err := i.suspicion(ctx, q, dev, h)
+		if err != nil {
 			return err
 		}
 		dev.Version, dev.SeenAt = h.Version, now
@@ -77,18 +78,14 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 			if err := alarm(ctx, q, fmt.Sprintf("hub/suspect/%s/%d", device, now), device, "suspect", map[string]any{"reason": suspect}, now); err != nil {
 				return err
 			}
-		} else {
-			suspect = ""
+			if err := feed.Add(ctx, q, feed.KindSuspect, "", device, feed.Suspect{Reason: suspect}); err != nil {
+				return err
+			}
 		}
 		return q.UpdateDevice(ctx, dev)
 	})
 	if err != nil {
 		return wire.HelloReply{}, err
-	}
-	if suspect != "" {
-		for _, fn := range i.onSuspect {
-			fn(device, suspect)
-		}
 	}
 	runs := make([]wire.Run, len(h.Runs))
 	for n, r := range h.Runs {
@@ -137,16 +134,10 @@ func (i *Ingester) suspicion(ctx context.Context, q *meta.Queries, dev meta.Devi
 
 // states stores a batch of reported states.
 func (i *Ingester) states(ctx context.Context, batch []jetstream.Msg) {
-	var seen []spec.Reported
 	err := i.db.Tx(ctx, func(q *meta.Queries) error {
-		seen = seen[:0]
 		for _, m := range batch {
-			r, err := i.state(ctx, q, m)
-			if err != nil {
+			if err := i.state(ctx, q, m); err != nil {
 				return err
-			}
-			if r != nil {
-				seen = append(seen, *r)
 			}
 		}
 		return nil
@@ -161,11 +152,6 @@ func (i *Ingester) states(ctx context.Context, batch []jetstream.Msg) {
 		}
 		return
 	}
-	for _, r := range seen {
-		for _, fn := range i.onState {
-			fn(r)
-		}
-	}
 	for _, m := range batch {
 		if err := m.Ack(); err != nil && ctx.Err() == nil {
 			i.opts.Log.Warn("acknowledging failed, the message will come again", "subject", m.Subject(), "err", err)
@@ -173,20 +159,20 @@ func (i *Ingester) states(ctx context.Context, batch []jetstream.Msg) {
 	}
 }
 
-// state stores one reported state. It returns nil for a message that is not one: states repeat,
-// the next is soon here.
-func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) (*spec.Reported, error) {
+// state stores one reported state. A message that is not one is ignored: states repeat, the next
+// is soon here.
+func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) error {
 	var r spec.Reported
 	if err := json.Unmarshal(m.Data(), &r); err != nil || r.Device != edgeDevice(m.Subject()) {
 		i.opts.Log.Warn("reported state ignored", "subject", m.Subject(), "device", r.Device, "err", err)
-		return nil, nil
+		return nil
 	}
 	dev, err := q.Device(ctx, r.Device)
 	if errors.Is(err, meta.ErrNotFound) {
-		return nil, nil // deleted meanwhile
+		return nil // deleted meanwhile
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	now := meta.Now()
 	if err := q.PutReported(ctx, meta.Document{
@@ -195,11 +181,11 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) 
 		Document:   string(m.Data()),
 		At:         now,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	dev.SeenAt, dev.Version, dev.Class = now, r.Version, r.Class
 	if err := q.UpdateDevice(ctx, dev); err != nil {
-		return nil, err
+		return err
 	}
 	for name, t := range r.Tasks {
 		if err := q.PutTask(ctx, meta.Task{
@@ -210,10 +196,14 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) 
 			FirstSeen: now,
 			LastSeen:  now,
 		}, r.Device); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &r, nil
+	e, err := stateEvent(&r)
+	if err != nil {
+		return err
+	}
+	return feed.Append(ctx, q, e)
 }
 
 // edgeDevice returns the device of edge.<site>.<device>.…

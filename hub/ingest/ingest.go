@@ -17,7 +17,6 @@ import (
 
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/meta"
-	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
@@ -37,17 +36,13 @@ type Options struct {
 	Log *slog.Logger
 }
 
-// Ingester owns the lanes. Make it with New, add hooks, then Run it.
+// Ingester owns the lanes. Make it with New, then Run it.
 type Ingester struct {
 	db     *meta.Store
 	bus    *bus.Bus
 	opts   Options
 	ledger ledger
 	m      metrics
-
-	onRecords []func(device string, h wire.Header, r *wire.Records)
-	onState   []func(spec.Reported)
-	onSuspect []func(device, reason string)
 
 	mu    sync.Mutex // guards dirty
 	dirty map[setKey]bool
@@ -102,18 +97,6 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Ingester {
 	}
 	return i
 }
-
-// OnRecords adds a hook for every chunk stored for the first time. Call it before Run; r must not
-// be kept or changed.
-func (i *Ingester) OnRecords(fn func(device string, h wire.Header, r *wire.Records)) {
-	i.onRecords = append(i.onRecords, fn)
-}
-
-// OnState adds a hook for every reported state. Call it before Run.
-func (i *Ingester) OnState(fn func(spec.Reported)) { i.onState = append(i.onState, fn) }
-
-// OnSuspect adds a hook for a device that became suspect of being a clone. Call it before Run.
-func (i *Ingester) OnSuspect(fn func(device, reason string)) { i.onSuspect = append(i.onSuspect, fn) }
 
 // lane is one durable consumer.
 type lane struct {
@@ -293,7 +276,7 @@ func (i *Ingester) apply(ctx context.Context, batch []jetstream.Msg) {
 				return err
 			}
 		}
-		return nil
+		return report(ctx, q, chunks, outcomes)
 	})
 	i.m.tx.Observe(time.Since(start).Seconds())
 	switch {
@@ -357,11 +340,6 @@ func (i *Ingester) committed(ctx context.Context, c *chunk, out outcome) error {
 	i.mu.Unlock()
 	for _, g := range out.gaps {
 		errs = append(errs, i.ledger.add(ctx, g.key, g.r))
-	}
-	if out.result == stored {
-		for _, fn := range i.onRecords {
-			fn(c.device, c.header, c.records)
-		}
 	}
 	return errors.Join(errs...)
 }
