@@ -271,11 +271,11 @@ func records(t *testing.T, g *rig) (out []*wire.Records) {
 	o := g.store.Outbox()
 	o.Online(true)
 	for {
-		r, ok := o.Next(outbox.Backfill)
-		if !ok {
+		refs := o.Next(outbox.Backfill, 1, 0)
+		if len(refs) == 0 {
 			return out
 		}
-		raw, err := o.Read(g.store.DB(), r)
+		raw, err := o.Read(g.store.DB(), refs[0])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,7 +14,7 @@ import (
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -42,14 +42,12 @@ func newFixture(t *testing.T) *fixture {
 	db, err := meta.Open(t.Context(), meta.Options{Dir: dir})
 	check(err)
 	t.Cleanup(func() { db.Close() })
-	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Listen: "127.0.0.1:-1"})
-	check(err)
-	t.Cleanup(func() { b.Close() })
+	b := bustest.Open(t, dir)
 	blobs, err := blob.Open(t.Context(), "", dir, "blobs")
 	check(err)
 	sign, err := signing.Open(signing.Options{Keys: dir + "/keys", Dir: dir + "/tuf"})
 	check(err)
-	s, err := api.New(api.Parts{DB: db, Bus: b, Fleet: fleet.New(db, b, fleet.Options{}), Registry: registry.New(db, blobs, sign), Lake: lake.New(db, blobs, lake.Options{}), Trust: sign},
+	s, err := api.New(api.Parts{DB: db, Keys: b.Ring, NATS: b.Err, Fleet: fleet.New(db, b.Bus, b.Ring, fleet.Options{}), Registry: registry.New(db, blobs, sign), Lake: lake.New(db, blobs, lake.Options{}), Trust: sign},
 		api.Options{Secret: secret, Version: "1"})
 	check(err)
 	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {

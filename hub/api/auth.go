@@ -19,7 +19,7 @@ import (
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/time/rate"
 
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
 )
 
@@ -160,7 +160,7 @@ func host(addr string) string {
 // auth checks credentials.
 type auth struct {
 	db      *meta.Store
-	bus     *bus.Bus
+	keys    *keys.Ring
 	secret  []byte
 	ttl     time.Duration
 	hashing chan struct{} // bounds the memory of concurrent password checks
@@ -207,7 +207,7 @@ func (a *auth) caller(ctx context.Context, header string) Caller {
 		}
 		return Caller{Name: "user/" + acc.Name, Role: role}
 	}
-	if name, key, err := a.bus.CheckDevice(token); err == nil {
+	if name, key, err := a.keys.CheckDevice(token); err == nil {
 		d, err := a.db.Read().Device(ctx, name)
 		if err == nil && d.RevokedAt == 0 && d.PublicKey == key {
 			return Caller{Name: "device/" + name, Role: Device}

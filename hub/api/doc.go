@@ -9,6 +9,7 @@
 // Bodies are strict JSON: an unknown, repeated or differently cased key is refused. Every error
 // is {"error": {"code": …, "message": …}}.
 //
-// Other packages add their operations the same way: api.Register(server, api.Operator,
-// huma.Operation{…}, handler).
+// The package stands above what it shows: each file holds the operations of one noun over a domain
+// package, and no domain package imports this one. New registers the hub's core; rollouts and
+// training are added with [Server.AddRollouts] and [Server.AddTraining].
 package api

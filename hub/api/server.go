@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -23,8 +24,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
 
-	"skerry.dev/hub/bus"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -56,11 +57,13 @@ type Options struct {
 // Parts are what the interface shows and changes.
 type Parts struct {
 	DB       *meta.Store
-	Bus      *bus.Bus
+	Keys     *keys.Ring
 	Fleet    *fleet.Fleet
 	Registry *registry.Registry
 	Lake     *lake.Lake
 	Trust    *signing.Repository
+	// NATS reports what is wrong with the message bus, nil when it works.
+	NATS func() error
 }
 
 // Server is the interface. Safe for concurrent use once serving.
@@ -104,7 +107,7 @@ func New(p Parts, opts Options) (*Server, error) {
 		pace:   map[string]*rate.Limiter{},
 		checks: map[string]func(context.Context) error{},
 	}
-	s.auth = auth{db: p.DB, bus: p.Bus, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
+	s.auth = auth{db: p.DB, keys: p.Keys, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}}
@@ -115,14 +118,28 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.huma = humago.New(s.mux, cfg)
 	s.huma.UseMiddleware(s.identify)
 	s.checks["database"] = p.DB.Ping
-	s.checks["nats"] = func(context.Context) error { return p.Bus.Err() }
+	s.checks["nats"] = func(context.Context) error { return p.NATS() }
 	s.plain()
 	s.accessRoutes()
 	s.deviceRoutes()
+	s.fleetRoutes()
 	s.dataRoutes()
 	s.modelRoutes()
 	s.moduleRoutes()
 	return s, nil
+}
+
+// keptNames are the names in the OpenAPI document of types that once stood elsewhere or were named
+// otherwise: clients that were made from the document know them.
+var keptNames = map[string]string{
+	"Fleet":                "WebFleet",
+	"FleetDevice":          "WebDevice",
+	"DeviceTask":           "WebDeviceTask",
+	"FleetTask":            "WebTask",
+	"ListRolloutBody":      "ListOutBody",
+	"RolloutOutBody":       "GetOutBody",
+	"RolloutCommandInBody": "DoInBody",
+	"ListJobBody":          "JobsOutBody",
 }
 
 // schemaName names a type in the OpenAPI document. Types of other packages carry their package,
@@ -135,7 +152,7 @@ func schemaName(t reflect.Type, hint string) string {
 	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
 		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
 	}
-	return name
+	return cmp.Or(keptNames[name], name)
 }
 
 func loadSecret(opts Options) ([]byte, error) {

@@ -17,6 +17,7 @@ import (
 
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/feed"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
@@ -55,6 +56,7 @@ type Options struct {
 type Fleet struct {
 	db   *meta.Store
 	bus  *bus.Bus
+	keys *keys.Ring
 	opts Options
 
 	mu     sync.Mutex // guards tries, nonces and links
@@ -65,7 +67,7 @@ type Fleet struct {
 }
 
 // New returns a fleet that does not follow links before Run.
-func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
+func New(db *meta.Store, b *bus.Bus, ring *keys.Ring, opts Options) *Fleet {
 	if opts.CredentialTTL <= 0 {
 		opts.CredentialTTL = 24 * time.Hour
 	}
@@ -81,6 +83,7 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
 	return &Fleet{
 		db:     db,
 		bus:    b,
+		keys:   ring,
 		opts:   opts,
 		tries:  map[string]*rate.Limiter{},
 		nonces: map[string]time.Time{},
@@ -212,7 +215,7 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 			return reply, err
 		}
 	}
-	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
 	return reply, err
 }
 
@@ -361,7 +364,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 		}
 	}
 	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
-	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
 	return reply, err
 }
 
@@ -402,7 +405,7 @@ func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
 		return errors.Join(q.UpdateDevice(ctx, d), changed(ctx, q, device, "revoked"), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
 	})
 	if err == nil {
-		err = f.bus.Revoke(key)
+		err = f.keys.Revoke(key)
 	}
 	if err != nil {
 		return fmt.Errorf("revoke device %q: %w", device, err)

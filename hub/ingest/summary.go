@@ -71,13 +71,10 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 	return nil
 }
 
-// report appends the events of a batch to the feed, in the transaction that stores it.
-func report(ctx context.Context, q *meta.Queries, chunks []chunk, outcomes []outcome) error {
+// report appends the events of the chunks that a transaction stores to the feed.
+func report(ctx context.Context, q *meta.Queries, fresh []*chunk) error {
 	var s summary
-	for n, c := range chunks {
-		if outcomes[n].result != stored {
-			continue
-		}
+	for _, c := range fresh {
 		if err := s.add(c.header, c.records); err != nil {
 			return err
 		}

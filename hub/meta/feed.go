@@ -27,12 +27,9 @@ func (q *Queries) AppendFeed(ctx context.Context, events []FeedEvent) error {
 	}
 	for i := range events {
 		events[i].Seq = last - int64(len(events)) + int64(i) + 1
-		if _, err := insert(ctx, q, "feed", feedCols, "", &events[i]); err != nil {
-			return err
-		}
 	}
 	q.appended = true
-	return nil
+	return insertMany(ctx, q, "feed", feedCols, "", events)
 }
 
 // FeedEvents returns the events after a number, oldest first.

@@ -16,8 +16,8 @@ type Learning struct {
 func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 	l := &Learning{Rollouts: rollout.New(h.DB, h.Fleet, h.Registry, h.Log)}
 	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)
-	rollout.Routes(h.API, l.Rollouts)
-	training.Routes(h.API, l.Trainer)
+	h.API.AddRollouts(l.Rollouts)
+	h.API.AddTraining(l.Trainer)
 	h.Go(l.Rollouts.Run)
 	h.Go(l.Trainer.Run)
 	return l

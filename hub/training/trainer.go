@@ -214,20 +214,20 @@ func (t *Trainer) busy(ctx context.Context, task string) (bool, error) {
 
 // Queue adds a job. The lineage id runs through everything that follows: data set, artifact,
 // rollout.
-func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (meta.Job, error) {
+func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, error) {
 	if _, err := t.db.Read().Task(ctx, s.Task); err != nil {
-		return meta.Job{}, fmt.Errorf("task %q: %w", s.Task, err)
+		return Job{}, fmt.Errorf("task %q: %w", s.Task, err)
 	}
 	var id [6]byte
 	if _, err := rand.Read(id[:]); err != nil {
-		return meta.Job{}, err
+		return Job{}, err
 	}
 	if s.Lineage == "" {
 		s.Lineage = "l-" + hex.EncodeToString(id[:])
 	}
 	body, err := json.Marshal(s)
 	if err != nil {
-		return meta.Job{}, err
+		return Job{}, err
 	}
 	j := meta.Job{
 		ID:        "j-" + hex.EncodeToString(id[:]),
@@ -245,10 +245,11 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (meta.Job,
 		}
 		return q.Audit(ctx, actor, "train", j.ID, string(body))
 	})
-	if err == nil {
-		t.log.Info("training queued", "job", j.ID, "task", s.Task, "trigger", s.Trigger)
+	if err != nil {
+		return Job{}, err
 	}
-	return j, err
+	t.log.Info("training queued", "job", j.ID, "task", s.Task, "trigger", s.Trigger)
+	return t.decode(j), nil
 }
 
 func (t *Trainer) next(ctx context.Context) (meta.Job, bool, error) {

@@ -196,8 +196,9 @@ func (h *hub) sync(name string, d *device) {
 	}
 	slices.Reverse(chunks) // backfill comes newest first
 	for _, b := range chunks {
-		if _, err := js.Publish(ctx, wire.SubjectBack("north", name), b); err != nil {
-			t.Fatal(err)
+		m, err := nc.Request(wire.SubjectBack("north", name), b, 10*time.Second)
+		if err != nil || string(m.Data) != `{"applied":true}` {
+			t.Fatalf("receipt %v, %v", m, err)
 		}
 	}
 	doc, err := json.Marshal(spec.Reported{Device: name, Site: "north", Version: "1", Time: meta.Now(), Class: "linux/amd64",

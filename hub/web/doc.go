@@ -7,9 +7,10 @@
 // passes the API's paths on to a hub on port 8000; "npm test" runs the tests of its pure
 // functions, and test/ui looks at the whole with a browser.
 //
-// [Routes] mounts exactly "/" and "/assets/", and adds one operation, GET /v1/fleet, the fleet in
-// one answer. Views are told apart by the fragment of the address (#/fleet), so no other path
-// belongs to the UI and the API's own answers to unknown paths stay as they are. Assets carry a
-// hash in their name and may be kept for good; the page itself is always asked for again. A
-// strict Content-Security-Policy allows nothing but the hub's own files.
+// [Routes] mounts exactly "/" and "/assets/". Views are told apart by the fragment of the address
+// (#/fleet), so no other path belongs to the UI and the API's own answers to unknown paths stay as
+// they are. Assets carry a hash in their name and may be kept for good; the page itself is always
+// asked for again. A strict Content-Security-Policy allows nothing but the hub's own files.
+//
+// The package knows no other package of the hub: what the page shows comes through the REST API.
 package web

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-
-	"skerry.dev/hub/api"
 )
 
 // dist holds what npm built, or the placeholder alone.
@@ -116,11 +114,9 @@ func loadAll(files fs.FS) (map[string]file, error) {
 // kinds are the types of what npm builds; the machine's own table of types may say otherwise.
 var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
-// Routes adds the UI and what it needs beyond the rest of the interface. Call it once, before
-// serving.
-func Routes(s *api.Server) {
+// Routes adds the page to a router. Call it once, before serving.
+func Routes(mux *http.ServeMux) {
 	h := Handler()
-	s.Mux().Handle("GET /{$}", h)
-	s.Mux().Handle("GET /assets/", h)
-	fleetRoute(s)
+	mux.Handle("GET /{$}", h)
+	mux.Handle("GET /assets/", h)
 }

@@ -1,8 +1,11 @@
 // Package link connects a device's outbox with the hub over NATS.
 //
-// It keeps one connection, says hello on every connect, learns what the hub has applied, and then
-// sends chunks: the live lane first, backfill within a byte rate beside it. A JetStream
-// acknowledgement moves the send cursor only; chunks are released by the hub's applied messages.
+// It keeps one connection, sends a hello on every connect, gets what the hub has applied, and then
+// sends chunks as requests: the live lane first, backfill within a byte rate beside it. A message
+// carries one chunk, or several when more are waiting. The hub's receipt releases them, because it
+// comes after the commit; without one in time they are sent again, after a pause that grows. With a
+// hub from before receipts a stream takes the chunks, which moves the send cursor only, and the
+// hub's applied messages release them.
 // Desired state is read once after the hello and then arrives as a push.
 package link
 
@@ -17,7 +20,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.etcd.io/bbolt"
 	"golang.org/x/time/rate"
 
@@ -43,8 +45,12 @@ type Options struct {
 	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held
 	// back for it.
 	BackfillBytes int
-	// InFlight bounds the unacknowledged chunks per lane. Default 16.
+	// InFlight bounds the messages per lane that wait for a receipt. Default 16.
 	InFlight int
+	// MessageBytes bounds a message of several chunks. Default 128 KiB.
+	MessageBytes int
+	// ReceiptTimeout bounds the wait for a receipt. Default 10 s.
+	ReceiptTimeout time.Duration
 	// HelloTimeout bounds one hello. Default 5 s.
 	HelloTimeout time.Duration
 	Log          *slog.Logger // nil: discard
@@ -64,6 +70,7 @@ type Link struct {
 	sent      atomic.Int64
 	rewound   atomic.Int64
 	offset    atomic.Int64 // hub time - device time at the last hello, microseconds
+	maxChunks atomic.Int32 // chunks the hub takes in one message
 	state     chan []byte
 	conn      atomic.Pointer[nats.Conn]
 }
@@ -75,6 +82,12 @@ func New(box *outbox.Outbox, db *bbolt.DB, opts Options) *Link {
 	}
 	if opts.InFlight == 0 {
 		opts.InFlight = 16
+	}
+	if opts.MessageBytes == 0 {
+		opts.MessageBytes = 128 << 10
+	}
+	if opts.ReceiptTimeout == 0 {
+		opts.ReceiptTimeout = 10 * time.Second
 	}
 	if opts.HelloTimeout == 0 {
 		opts.HelloTimeout = 5 * time.Second
@@ -92,8 +105,8 @@ func (l *Link) Up() bool { return l.up.Load() }
 // Suspect reports whether the hub holds this device for a clone.
 func (l *Link) Suspect() bool { return l.suspect.Load() }
 
-// Sent counts chunks the broker acknowledged, Rewound those that had to be sent again because
-// nobody applied them.
+// Sent counts the chunks that the hub has answered for, and those that had to be sent again because
+// they were taken and never applied.
 func (l *Link) Sent() (sent, rewound int64) { return l.sent.Load(), l.rewound.Load() }
 
 // LastError returns why the link is down, "" when it is up or was never tried.
@@ -258,6 +271,7 @@ func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 	}
 	l.suspect.Store(r.Suspect)
 	l.offset.Store(r.HubTime - time.Now().UnixMicro())
+	l.maxChunks.Store(int32(min(max(r.MaxChunks, 1), wire.MaxChunks)))
 	l.box.Applied(r.Applied)
 	if l.opts.Greeted != nil {
 		l.opts.Greeted(r.Applied)
@@ -276,29 +290,25 @@ func (l *Link) applied(data []byte) {
 
 // work sends until the connection is lost.
 func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.Msg) error {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	wg.Go(func() { l.receive(ctx, conn, desired) })
-	lanes := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
-	for lane, wake := range lanes {
+	lanes := []*lane{
+		{Lane: outbox.Live, wake: make(chan struct{}, 1)},
+		{Lane: outbox.Backfill, wake: make(chan struct{}, 1)},
+	}
+	for _, s := range lanes {
 		wg.Go(func() {
-			if err := l.send(ctx, js, outbox.Lane(lane), wake); err != nil {
+			if err := l.send(ctx, conn, s); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	kick := func() {
-		for _, w := range lanes {
-			select {
-			case w <- struct{}{}:
-			default:
-			}
+	wake := func() {
+		for _, s := range lanes {
+			s.notify()
 		}
 	}
 	rewind := time.NewTicker(5 * time.Second)
@@ -308,13 +318,13 @@ func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.M
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-l.box.Wake():
-			kick()
+			wake()
 		case <-rewind.C:
 			if n := l.box.Rewind(); n > 0 {
 				l.rewound.Add(int64(n))
 				l.log.Warn("chunks sent and not applied in time, sending again", "chunks", n)
 			}
-			kick()
+			wake()
 		case doc := <-l.state:
 			if err := conn.Publish(wire.SubjectState(l.opts.Site, l.opts.Device), doc); err != nil {
 				return err
@@ -360,70 +370,222 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	}
 }
 
-// send empties one lane whenever it is woken. It returns an error when the broker refuses
-// everything, so that the session ends and begins anew.
-func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lane, wake <-chan struct{}) error {
-	slots := make(chan struct{}, l.opts.InFlight)
-	var failures atomic.Int64
+// Backing off: a hub that answers nothing, or that sends a message back, is asked again after a
+// pause that doubles from minPause to maxPause, jittered, so that a fleet does not come back as
+// one.
+const (
+	minPause = 250 * time.Millisecond
+	maxPause = 30 * time.Second
+	// maxFailures without one success in between end the session: a hello shows what is wrong.
+	maxFailures = 20
+)
+
+// lane is the state of one lane's sender.
+type lane struct {
+	outbox.Lane
+	wake chan struct{}
+
+	mu       sync.Mutex // guards failures and until
+	failures int        // in a row
+	until    time.Time  // no message before
+}
+
+// notify wakes the sender: something is waiting.
+func (s *lane) notify() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// succeed ends the backing off.
+func (s *lane) succeed() {
+	s.mu.Lock()
+	s.failures, s.until = 0, time.Time{}
+	s.mu.Unlock()
+}
+
+// fail backs off for at least the time the hub asked for, and returns how many failures there were
+// in a row.
+func (s *lane) fail(atLeast time.Duration) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failures++
+	pause := jitter(min(minPause<<min(s.failures, 10), maxPause))
+	s.until = time.Now().Add(max(pause, atLeast))
+	return s.failures
+}
+
+// hold waits until the lane may send. It returns false when ctx ends.
+func (s *lane) hold(ctx context.Context) bool {
+	for {
+		s.mu.Lock()
+		d := time.Until(s.until)
+		s.mu.Unlock()
+		if d <= 0 {
+			return ctx.Err() == nil
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(d):
+		}
+	}
+}
+
+// send empties one lane whenever it is woken, with a window of messages under way. It returns an
+// error when the hub takes nothing for long, so that the session ends and begins anew.
+func (l *Link) send(ctx context.Context, conn *nats.Conn, s *lane) error {
+	window := make(chan struct{}, l.opts.InFlight)
+	stuck := make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
-		for ctx.Err() == nil {
-			ref, ok := l.box.Next(lane)
-			if !ok {
+		for s.hold(ctx) {
+			select {
+			case window <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			refs := l.box.Next(s.Lane, int(l.maxChunks.Load()), l.opts.MessageBytes)
+			if len(refs) == 0 {
+				<-window
 				break
 			}
-			if lane == outbox.Backfill {
-				if err := l.pace(ctx, ref.Bytes); err != nil {
-					l.box.Failed(ref)
+			msg, refs := l.message(s.Lane, refs)
+			if len(refs) == 0 {
+				<-window
+				continue
+			}
+			if s.Lane == outbox.Backfill {
+				if err := l.pace(ctx, len(msg.Data)); err != nil {
+					l.box.Failed(refs...)
 					return nil
 				}
 			}
-			chunk, err := l.box.Read(l.db, ref)
-			if err != nil { // swept or dropped meanwhile
-				l.box.Sent(ref)
-				continue
-			}
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				l.box.Failed(ref)
-				return nil
-			}
-			msg := &nats.Msg{Subject: l.subject(lane, ref.Class), Data: chunk, Header: nats.Header{}}
-			msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s.%d.%d", ref.Run, ref.Class, ref.Range.From))
 			wg.Go(func() {
-				defer func() { <-slots }()
-				pctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-				defer cancel()
-				if _, err := js.PublishMsg(pctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
-					l.box.Failed(ref)
-					if ctx.Err() == nil && failures.Add(1) == 1 {
-						l.log.Warn("chunk not taken by the hub", "err", err, "class", ref.Class.String(), "bytes", ref.Bytes)
+				defer func() { <-window }()
+				if n := l.request(ctx, conn, s, msg, refs); n > maxFailures {
+					select {
+					case stuck <- errors.New("the hub takes no telemetry"):
+					default:
 					}
-					return
 				}
-				failures.Store(0)
-				l.sent.Add(1)
-				l.box.Sent(ref)
 			})
-			// the stream is full or the hub is overloaded: pause instead of spinning
-			if failures.Load() > 0 {
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
-				if failures.Load() > 20 {
-					return errors.New("the hub takes no telemetry")
-				}
+			select {
+			case err := <-stuck:
+				return err
+			default:
 			}
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-wake:
+		case err := <-stuck:
+			return err
+		case <-s.wake:
 		}
 	}
+}
+
+// message reads the chunks and joins them. Those that were swept or dropped meanwhile are left
+// out.
+func (l *Link) message(lane outbox.Lane, refs []outbox.Ref) (*nats.Msg, []outbox.Ref) {
+	var chunks [][]byte
+	var have []outbox.Ref
+	for _, ref := range refs {
+		chunk, err := l.box.Read(l.db, ref)
+		if err != nil {
+			l.box.Sent(ref)
+			continue
+		}
+		chunks, have = append(chunks, chunk), append(have, ref)
+	}
+	if len(have) == 0 {
+		return nil, nil
+	}
+	msg := &nats.Msg{Subject: l.subject(lane, have[0].Class), Data: wire.Pack(chunks)}
+	if l.maxChunks.Load() == 1 {
+		// an older hub's stream drops repeats by this name
+		msg.Header = nats.Header{}
+		msg.Header.Set(nats.MsgIdHdr, fmt.Sprintf("%s.%d.%d", have[0].Run, have[0].Class, have[0].Range.From))
+	}
+	return msg, have
+}
+
+// request sends one message and does what its receipt says. It returns how many requests of the
+// lane have failed in a row.
+func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.Msg, refs []outbox.Ref) int {
+	wait, cancel := context.WithTimeout(ctx, l.opts.ReceiptTimeout)
+	defer cancel()
+	var r wire.Receipt
+	m, err := conn.RequestMsgWithContext(wait, msg)
+	if err == nil {
+		r, err = receipt(m.Data)
+	}
+	if err == nil && r.RetryMS > 0 {
+		err = errors.New(r.Error)
+	}
+	if err != nil {
+		l.box.Failed(refs...)
+		if ctx.Err() != nil {
+			return 0
+		}
+		n := s.fail(time.Duration(r.RetryMS) * time.Millisecond)
+		s.notify()
+		if n == 1 {
+			l.log.Warn("telemetry not taken by the hub, sending it again", "err", err, "chunks", len(refs), "bytes", len(msg.Data))
+		}
+		return n
+	}
+	s.succeed()
+	l.sent.Add(int64(len(refs)))
+	if r.Stream != "" { // taken by the stream of an older hub
+		l.box.Sent(refs...)
+		return 0
+	}
+	refused := map[int]bool{}
+	for _, f := range r.Refused {
+		if f.Index < 0 || f.Index >= len(refs) || refused[f.Index] {
+			continue
+		}
+		refused[f.Index] = true
+		ref := refs[f.Index]
+		l.log.Warn("chunk refused by the hub, which keeps it aside", "reason", f.Reason, "run", ref.Run, "class", ref.Class.String(), "from", ref.Range.From, "to", ref.Range.To)
+		l.box.Sent(ref)
+	}
+	for i, ref := range refs {
+		if !refused[i] {
+			l.box.Confirm(ref)
+		}
+	}
+	return 0
+}
+
+// receipt reads an answer: a receipt, or the acknowledgement or error of an older hub's stream.
+func receipt(data []byte) (wire.Receipt, error) {
+	var r struct {
+		wire.Receipt
+		Error json.RawMessage `json:"error"`
+	}
+	if err := json.Unmarshal(data, &r); err != nil {
+		return wire.Receipt{}, fmt.Errorf("receipt: %w", err)
+	}
+	text := ""
+	if len(r.Error) > 0 && json.Unmarshal(r.Error, &text) != nil {
+		var stream struct {
+			Description string `json:"description"`
+		}
+		if json.Unmarshal(r.Error, &stream) != nil {
+			return wire.Receipt{}, errors.New("receipt: the error is neither a text nor a stream's")
+		}
+		return wire.Receipt{}, errors.New(stream.Description)
+	}
+	r.Receipt.Error = text
+	if !r.Applied && len(r.Refused) == 0 && r.RetryMS == 0 && r.Stream == "" {
+		return wire.Receipt{}, errors.New("receipt without a verdict")
+	}
+	return r.Receipt, nil
 }
 
 // pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at

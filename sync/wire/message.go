@@ -2,18 +2,17 @@ package wire
 
 // Subjects of the protocol. Site and device are single lower-case subject tokens.
 //
-//	edge.<site>.<device>.tel.live   readings, labels, predictions, host telemetry created since this connection
+//	edge.<site>.<device>.tel.live   request: chunks of readings, labels, predictions, host telemetry
+//	                                created since this connection; reply: Receipt
 //	edge.<site>.<device>.tel.back   the same, created before
-//	edge.<site>.<device>.evt        alarms and events
+//	edge.<site>.<device>.evt        the same with alarms and events
 //	edge.<site>.<device>.state      reported state (JSON, see spec.Reported)
 //	svc.hello.<device>              request: Hello, reply: HelloReply
-//	applied.<device>                Applied, published by the hub after it applied chunks
+//	applied.<device>                Applied, published by the hub for agents that do not read receipts
 //	desired.<device>                spec.Desired, republished from the key-value bucket "desired"
 const (
-	StreamTelemetry = "TEL"
-	StreamEvents    = "EVT"
-	StreamState     = "STATE"
-	BucketDesired   = "desired"
+	StreamState   = "STATE"
+	BucketDesired = "desired"
 )
 
 // SubjectLive returns the subject of live telemetry.
@@ -80,6 +79,33 @@ type HelloReply struct {
 	HubTime  int64   `json:"hub_time"` // microseconds
 	Applied  Applied `json:"applied"`
 	BackedUp Applied `json:"backed_up"`
+	// MaxChunks is how many chunks the hub takes in one message (see Pack). 0: the hub is older
+	// than receipts; it takes one and reports what it has applied on SubjectApplied alone.
+	MaxChunks int `json:"max_chunks,omitempty"`
+}
+
+// Receipt answers a message of chunks. Exactly one of Applied, Refused, RetryMS and Stream is
+// set.
+type Receipt struct {
+	// Applied: every chunk of the message is in the ledger, and its disk has it.
+	Applied bool `json:"applied,omitempty"`
+	// Refused names the chunks that are not in the ledger; the others are. They were kept aside
+	// where the hub's operator finds them; sending them again changes nothing.
+	Refused []Refusal `json:"refused,omitempty"`
+	// RetryMS: nothing was stored, and the message may come again after so many milliseconds.
+	RetryMS int64 `json:"retry_ms,omitempty"`
+	// Error says why, when chunks were refused or the message is to come again.
+	Error string `json:"error,omitempty"`
+	// Stream is the name in the acknowledgement of a stream: the hub is older than receipts. The
+	// chunks are taken and not applied yet.
+	Stream string `json:"stream,omitempty"`
+}
+
+// Refusal says why one chunk of a message was refused. Index counts the chunks of the message
+// from 0.
+type Refusal struct {
+	Index  int    `json:"index"`
+	Reason string `json:"reason"`
 }
 
 // Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent

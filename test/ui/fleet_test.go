@@ -63,7 +63,7 @@ func start(t *testing.T) *fleet {
 	}
 	f := &fleet{Hub: h, t: t, version: map[string]string{}, running: map[string]spec.Reported{}}
 	f.learn = h.Learn(training.Policy{Disabled: true}, rollout.Spec{})
-	web.Routes(h.API)
+	web.Routes(h.API.Mux())
 	f.tx(func(q *meta.Queries) error {
 		return q.InsertDevice(t.Context(), meta.Device{Name: "marker", Connected: true})
 	})

@@ -70,23 +70,21 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 		log = slog.New(slog.NewJSONHandler(w, o))
 	}
 	f.opts = server.Options{
-		DataDir:        hub.DataDir,
-		Listen:         hub.Listen,
-		NATSListen:     hub.NATSListen,
-		AdvertiseNATS:  hub.NATSURLs,
-		TLSCert:        hub.TLSCert,
-		TLSKey:         hub.TLSKey,
-		DatabaseURL:    strings.TrimPrefix(hub.DatabaseURL, "sqlite:"),
-		BlobURL:        hub.BlobURL,
-		JWTSecret:      hub.Auth.JWTSecret,
-		TelemetryBytes: int64(hub.Streams.Telemetry),
-		EventBytes:     int64(hub.Streams.Events),
-		CompactEvery:   hub.Lake.CompactEvery.Std(),
-		CompactAge:     hub.Lake.CompactAge.Std(),
-		LabelAge:       hub.Lake.LabelAge.Std(),
-		Version:        programVersion(),
-		Inspect:        inspectArtifact,
-		Log:            log,
+		DataDir:       hub.DataDir,
+		Listen:        hub.Listen,
+		NATSListen:    hub.NATSListen,
+		AdvertiseNATS: hub.NATSURLs,
+		TLSCert:       hub.TLSCert,
+		TLSKey:        hub.TLSKey,
+		DatabaseURL:   strings.TrimPrefix(hub.DatabaseURL, "sqlite:"),
+		BlobURL:       hub.BlobURL,
+		JWTSecret:     hub.Auth.JWTSecret,
+		CompactEvery:  hub.Lake.CompactEvery.Std(),
+		CompactAge:    hub.Lake.CompactAge.Std(),
+		LabelAge:      hub.Lake.LabelAge.Std(),
+		Version:       programVersion(),
+		Inspect:       inspectArtifact,
+		Log:           log,
 	}
 	if hub.Auth.RateLimit {
 		f.opts.RateLimit = requestsPerSecond
@@ -132,7 +130,7 @@ func serveCommand() *cobra.Command {
 			}
 			h.Learn(learn.policy, learn.rollout)
 			h.Infer()
-			web.Routes(h.API)
+			web.Routes(h.API.Mux())
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
@@ -184,7 +182,7 @@ func openapiCommand() *cobra.Command {
 				return err
 			}
 			h.Learn(training.Policy{}, rollout.Spec{})
-			web.Routes(h.API)
+			web.Routes(h.API.Mux())
 			e := json.NewEncoder(c.OutOrStdout())
 			e.SetIndent("", "  ")
 			return errors.Join(e.Encode(h.API.Huma().OpenAPI()), h.Close())

@@ -1,7 +1,8 @@
-package server
+package infer
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -12,25 +13,18 @@ import (
 	"skerry.dev/sync/oip"
 )
 
-// Infer serves the champions of the tasks by the Open Inference Protocol. Call it between Open
-// and Run.
-func (h *Hub) Infer() {
-	h.API.Infer(&champions{
-		hub:    h,
-		loaded: map[string]*artifact.Artifact{},
-	}, func() bool { return h.Bus.Err() == nil })
-}
-
 const (
-	cachedModels = 16
-	loadLimit    = 10 * time.Second
+	cachedModels = 16               // artifacts that stay loaded; a few MB each
+	loadLimit    = 10 * time.Second // for the database and the blob store, of one request
 )
 
 // champions finds the models in force in the registry. Which one that is, is looked up for every
 // request, so a new champion answers at once; artifacts are immutable and stay loaded until
 // others take their place.
 type champions struct {
-	hub *Hub
+	db       *meta.Store
+	registry *registry.Registry
+	log      *slog.Logger
 
 	mu     sync.Mutex // guards what follows
 	loaded map[string]*artifact.Artifact
@@ -41,9 +35,9 @@ type champions struct {
 func (c *champions) List() []string {
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()
-	rows, err := c.hub.DB.Read().Champions(ctx)
+	rows, err := c.db.Read().Champions(ctx)
 	if err != nil {
-		c.hub.Log.Error("champions not listed", "err", err)
+		c.log.Error("champions not listed", "err", err)
 	}
 	var out []string
 	for _, r := range rows {
@@ -59,22 +53,22 @@ func (c *champions) List() []string {
 func (c *champions) Get(name, version string) (oip.Model, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadLimit)
 	defer cancel()
-	rows, err := c.hub.DB.Read().Champions(ctx)
+	rows, err := c.db.Read().Champions(ctx)
 	if err != nil {
-		c.hub.Log.Error("champions not listed", "err", err)
+		c.log.Error("champions not listed", "err", err)
 		return nil, false
 	}
 	for _, r := range rows {
 		if r.Task != name || version == "" && r.Cohort != "" {
 			continue
 		}
-		m, err := c.hub.DB.Read().Model(ctx, r.Digest)
+		m, err := c.db.Read().Model(ctx, r.Digest)
 		if err != nil || m.TombstonedAt != 0 || version != "" && version != registry.Name(m) && version != m.Digest {
 			continue
 		}
 		a, err := c.load(ctx, m)
 		if err != nil {
-			c.hub.Log.Error("champion not loaded", "model", registry.Name(m), "digest", m.Digest, "err", err)
+			c.log.Error("champion not loaded", "model", registry.Name(m), "digest", m.Digest, "err", err)
 			return nil, false
 		}
 		return oip.FromArtifact(name, registry.Name(m), a), true
@@ -89,7 +83,7 @@ func (c *champions) load(ctx context.Context, m meta.Model) (*artifact.Artifact,
 		c.used = append(slices.Delete(c.used, i, i+1), m.Digest)
 		return c.loaded[m.Digest], nil
 	}
-	b, err := c.hub.Registry.Load(ctx, m.Digest)
+	b, err := c.registry.Load(ctx, m.Digest)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package web
+package api
 
 import (
 	"context"
@@ -10,16 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
-
-	"skerry.dev/hub/api"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/sync/spec"
 )
 
-// Device is a device as a line of a table.
-type Device struct {
+// FleetDevice is a device as a line of a table.
+type FleetDevice struct {
 	Name       string               `json:"name"`
 	Site       string               `json:"site"`
 	Cohort     string               `json:"cohort"`
@@ -53,8 +50,8 @@ type DeviceTask struct {
 	Reason   string     `json:"reason"`
 }
 
-// Task is a task with what its file says for people.
-type Task struct {
+// FleetTask is a task with what its file says for people.
+type FleetTask struct {
 	Name     string  `json:"name"`
 	Kind     string  `json:"kind"`
 	Target   string  `json:"target"`
@@ -70,31 +67,22 @@ type Task struct {
 
 // Fleet is the whole fleet at a glance.
 type Fleet struct {
-	Time    int64    `json:"time" doc:"the hub's clock, microseconds"`
-	Devices []Device `json:"devices"`
-	Tasks   []Task   `json:"tasks"`
-	Alarms  int      `json:"alarms" doc:"received in the last 24 hours, at most 1000"`
+	Time    int64         `json:"time" doc:"the hub's clock, microseconds"`
+	Devices []FleetDevice `json:"devices"`
+	Tasks   []FleetTask   `json:"tasks"`
+	Alarms  int           `json:"alarms" doc:"received in the last 24 hours, at most 1000"`
 }
 
-type fleetOut struct{ Body Fleet }
-
-func fleetRoute(s *api.Server) {
-	op := huma.Operation{
-		Method:      "GET",
-		Path:        "/v1/fleet",
-		OperationID: "fleet",
-		Tags:        []string{"devices"},
-		Summary:     "Every device and task at a glance",
-	}
-	api.Register(s, api.Viewer, op, func(ctx context.Context, _ *struct{}) (*fleetOut, error) {
-		f, err := overview(ctx, s.DB.Read())
-		return &fleetOut{f}, err
-	})
+func (s *Server) fleetRoutes() {
+	Register(s, Viewer, op("GET", "/v1/fleet", "fleet", "devices", "Every device and task at a glance"),
+		func(ctx context.Context, _ *none) (*body[Fleet], error) {
+			return reply(overview(ctx, s.DB.Read()))
+		})
 }
 
 // overview reads each table once, whatever the number of devices.
 func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
-	f = Fleet{Time: meta.Now(), Devices: []Device{}, Tasks: []Task{}}
+	f = Fleet{Time: meta.Now(), Devices: []FleetDevice{}, Tasks: []FleetTask{}}
 	devices, err1 := q.Devices(ctx, "", "", 0)
 	documents, err2 := q.AllReported(ctx)
 	tasks, err3 := q.Tasks(ctx)
@@ -112,14 +100,14 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 		reported[d.Device] = d
 	}
 	for _, d := range devices {
-		line, err := device(d, reported[d.Name])
+		line, err := fleetDevice(d, reported[d.Name])
 		if err != nil {
 			return f, err
 		}
 		f.Devices = append(f.Devices, line)
 	}
 	for _, t := range tasks {
-		line, err := task(ctx, q, t)
+		line, err := fleetTask(ctx, q, t)
 		if err != nil {
 			return f, err
 		}
@@ -128,8 +116,8 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 	return f, nil
 }
 
-func device(d meta.Device, doc meta.Document) (Device, error) {
-	out := Device{
+func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
+	out := FleetDevice{
 		Name:      d.Name,
 		Site:      d.Site,
 		Cohort:    d.Cohort,
@@ -152,7 +140,7 @@ func device(d meta.Device, doc meta.Document) (Device, error) {
 	}
 	out.ReportedAt, out.Health, out.Outbox = doc.At, r.Health, &r.Outbox
 	out.Reasons = append(out.Reasons, r.Reasons...)
-	for _, name := range sortedKeys(r.Tasks) {
+	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
 		t := r.Tasks[name]
 		line := DeviceTask{
 			Task:     name,
@@ -174,8 +162,8 @@ func device(d meta.Device, doc meta.Document) (Device, error) {
 	return out, nil
 }
 
-func task(ctx context.Context, q *meta.Queries, t meta.Task) (Task, error) {
-	out := Task{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen}
+func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, error) {
+	out := FleetTask{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen}
 	names, err := q.TaskDevices(ctx, t.Name)
 	if err != nil {
 		return out, err
@@ -204,8 +192,4 @@ func task(ctx context.Context, q *meta.Queries, t meta.Task) (Task, error) {
 	}
 	out.Model = registry.Name(m)
 	return out, nil
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	return slices.Sorted(maps.Keys(m))
 }
