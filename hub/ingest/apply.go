@@ -189,7 +189,7 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 			return err
 		}
 	}
-	return nil
+	return report(ctx, q, fresh)
 }
 
 // quarantine keeps a chunk that cannot be read.

@@ -18,6 +18,6 @@
 // A gap record adds its range to the ledger as declared; stored data beats a gap. The applied
 // mark is the contiguous prefix of stored and declared ranges.
 //
-// Hooks (OnRecords, OnState, OnSuspect) are called after the commit, from the goroutine of the
-// lane: they must not block.
+// What others may want to know goes to the feed in the same transaction: the sums of a batch and the
+// drifts in it, a reported state, a suspicion (summary.go). Nobody is called.
 package ingest

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
@@ -16,7 +17,6 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		return wire.HelloReply{}, fmt.Errorf("hello of device %q sent by %q", h.Device, device)
 	}
 	var dev meta.Device
-	suspect := ""
 	err := i.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		dev, err = q.Device(ctx, device)
 		if errors.Is(err, meta.ErrNotFound) || (err == nil && dev.RevokedAt > 0) {
@@ -39,7 +39,8 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 				return err
 			}
 		}
-		if suspect, err = i.suspicion(ctx, q, dev, h); err != nil {
+		suspect, err := i.suspicion(ctx, q, dev, h)
+		if err != nil {
 			return err
 		}
 		dev.Version, dev.SeenAt = h.Version, now
@@ -48,18 +49,14 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 			if err := alarm(ctx, q, fmt.Sprintf("hub/suspect/%s/%d", device, now), device, "suspect", map[string]any{"reason": suspect}, now); err != nil {
 				return err
 			}
-		} else {
-			suspect = ""
+			if err := feed.Add(ctx, q, feed.KindSuspect, "", device, feed.Suspect{Reason: suspect}); err != nil {
+				return err
+			}
 		}
 		return q.UpdateDevice(ctx, dev)
 	})
 	if err != nil {
 		return wire.HelloReply{}, err
-	}
-	if suspect != "" {
-		for _, fn := range i.onSuspect {
-			fn(device, suspect)
-		}
 	}
 	runs := make([]wire.Run, len(h.Runs))
 	for n, r := range h.Runs {

@@ -10,7 +10,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/hub/meta"
-	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
@@ -41,8 +40,8 @@ const (
 // the database and not a message.
 const maxFailures = 32
 
-// Ingester stores messages. Make it with New, add hooks, then Run it; Offer may be called before
-// and while it runs.
+// Ingester stores messages. Make it with New, then Run it; Offer may be called before and while it
+// runs.
 type Ingester struct {
 	db    *meta.Store
 	opts  Options
@@ -51,10 +50,6 @@ type Ingester struct {
 
 	mu       sync.Mutex       // guards ordinals
 	ordinals map[runKey]int64 // of runs seen; an ordinal never changes
-
-	onRecords []func(device string, h wire.Header, r *wire.Records)
-	onState   []func(spec.Reported)
-	onSuspect []func(device, reason string)
 }
 
 type metrics struct {
@@ -110,18 +105,6 @@ func New(db *meta.Store, opts Options) *Ingester {
 	}
 	return i
 }
-
-// OnRecords adds a hook for every chunk stored for the first time. Call it before Run; r must not
-// be kept or changed.
-func (i *Ingester) OnRecords(fn func(device string, h wire.Header, r *wire.Records)) {
-	i.onRecords = append(i.onRecords, fn)
-}
-
-// OnState adds a hook for every reported state. Call it before Run.
-func (i *Ingester) OnState(fn func(spec.Reported)) { i.onState = append(i.onState, fn) }
-
-// OnSuspect adds a hook for a device that became suspect of being a clone. Call it before Run.
-func (i *Ingester) OnSuspect(fn func(device, reason string)) { i.onSuspect = append(i.onSuspect, fn) }
 
 // Offer queues a message, or sends it back at once when the queue or the device's share of it is
 // full. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
@@ -208,9 +191,6 @@ func (i *Ingester) committed(c *chunk) {
 		i.opts.Log.Warn("message quarantined", "device", c.device, "lane", c.lane.String(), "reason", c.bad)
 	case stored:
 		i.m.records.WithLabelValues(c.header.Class.String()).Add(float64(c.header.Count))
-		for _, fn := range i.onRecords {
-			fn(c.device, c.header, c.records)
-		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
 )
@@ -18,45 +19,30 @@ type State struct {
 // States stores reported states, oldest first, in one transaction. After an error none of them is
 // stored.
 func (i *Ingester) States(ctx context.Context, batch []State) error {
-	var seen []spec.Reported
-	err := i.db.Tx(ctx, func(q *meta.Queries) error {
-		seen = seen[:0]
+	return i.db.Tx(ctx, func(q *meta.Queries) error {
 		for _, s := range batch {
-			r, err := i.state(ctx, q, s)
-			if err != nil {
+			if err := i.state(ctx, q, s); err != nil {
 				return err
-			}
-			if r != nil {
-				seen = append(seen, *r)
 			}
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	for _, r := range seen {
-		for _, fn := range i.onState {
-			fn(r)
-		}
-	}
-	return nil
 }
 
-// state stores one reported state. It returns nil for a message that is not one: states repeat,
-// the next is soon here.
-func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) (*spec.Reported, error) {
+// state stores one reported state and reports it to the feed. A message that is not one is
+// ignored: states repeat, the next is soon here.
+func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) error {
 	var r spec.Reported
 	if err := json.Unmarshal(s.Data, &r); err != nil || r.Device != s.Device {
 		i.opts.Log.Warn("reported state ignored", "device", s.Device, "names", r.Device, "err", err)
-		return nil, nil
+		return nil
 	}
 	dev, err := q.Device(ctx, r.Device)
 	if errors.Is(err, meta.ErrNotFound) {
-		return nil, nil // deleted meanwhile
+		return nil // deleted meanwhile
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	now := meta.Now()
 	if err := q.PutReported(ctx, meta.Document{
@@ -65,11 +51,11 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) (*spec.R
 		Document:   string(s.Data),
 		At:         now,
 	}); err != nil {
-		return nil, err
+		return err
 	}
 	dev.SeenAt, dev.Version, dev.Class = now, r.Version, r.Class
 	if err := q.UpdateDevice(ctx, dev); err != nil {
-		return nil, err
+		return err
 	}
 	for name, t := range r.Tasks {
 		if err := q.PutTask(ctx, meta.Task{
@@ -80,8 +66,12 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) (*spec.R
 			FirstSeen: now,
 			LastSeen:  now,
 		}, r.Device); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return &r, nil
+	e, err := stateEvent(&r)
+	if err != nil {
+		return err
+	}
+	return feed.Append(ctx, q, e)
 }

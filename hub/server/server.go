@@ -1,8 +1,7 @@
 // Package server wires the whole hub: Open acquires everything, Run serves until its context
 // ends, Close releases. The command and the tests use it alike.
 //
-// Other packages join by the fields of [Hub] before Run: hooks on Ingest, routes on API,
-// background work with Go.
+// Other packages join by the fields of [Hub] before Run: routes on API, background work with Go.
 package server
 
 import (
@@ -27,6 +26,7 @@ import (
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/bus/embedded"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/infer"
 	"skerry.dev/hub/ingest"
@@ -165,7 +165,6 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		return nil, err
 	}
 	h.Ingest = ingest.New(h.DB, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
-	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
 	h.Lanes = natslanes.New(h.Bus, h.Ingest, opts.Log)
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
 		Every:      opts.CompactEvery,
@@ -289,6 +288,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.Ingest.Run(ctx) })
 	g.Go(func() error { return h.Lanes.Run(ctx) })
 	g.Go(func() error { return h.Lake.Run(ctx) })
+	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
 		return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
 	})
