@@ -34,7 +34,7 @@ type Options struct {
 	// NATS returns the server addresses and the credentials; it is asked at every attempt to
 	// connect.
 	NATS func() (urls []string, opts []nats.Option, err error)
-	// Hello fills in what the device says of itself; Device and Runs are set by the link.
+	// Hello fills in what the device reports of itself; Device and Runs are set by the link.
 	Hello func() wire.Hello
 	// Desired is called with every desired state received, in order, from one goroutine.
 	Desired func(spec.Desired)
@@ -170,7 +170,7 @@ func jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(time.Now().UnixNano()%int64(d/2+1))
 }
 
-// session is one connection from hello to its loss. It tells how long the hub was there.
+// session is one connection from hello to its loss. It returns how long the hub was there.
 func (l *Link) session(ctx context.Context) (up time.Duration, err error) {
 	urls, creds, err := l.opts.NATS()
 	if err != nil {
@@ -356,7 +356,7 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	switch {
 	case err == nil && m.Header.Get("Status") == "":
 		take(m.Data)
-	case err == nil: // 404: the hub wants nothing yet
+	case err == nil: // 404: there is no desired state yet
 	case ctx.Err() == nil:
 		l.log.Warn("desired state not read", "err", err)
 	}

@@ -157,7 +157,7 @@ func (l *Link) message(lane outbox.Lane, refs []outbox.Ref) (*nats.Msg, []outbox
 	return msg, have
 }
 
-// request sends one message and does what its receipt says. It returns how many requests of the
+// request sends one message and acts on its receipt. It returns how many requests of the
 // lane have failed in a row.
 func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.Msg, refs []outbox.Ref) int {
 	wait, cancel := context.WithTimeout(ctx, l.opts.ReceiptTimeout)

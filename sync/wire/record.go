@@ -121,7 +121,7 @@ type Reading struct {
 	Flags  Flags
 }
 
-// Label is a matured prediction: what was said about Row, and what turned out to be true at At
+// Label is a matured prediction: what was predicted for Row, and what turned out to be true at At
 // (both microseconds of event time). Champion and Candidate are the raw models' predictions of
 // the target (NaN where there was none).
 type Label struct {
@@ -136,7 +136,7 @@ type Label struct {
 	BaselineLo, BaselineHi float64
 }
 
-// Prediction is what the task said at row time Row about instant For. Model is the champion's
+// Prediction is what the task predicted at row time Row about instant For. Model is the champion's
 // digest or "" while the task runs on its baselines.
 type Prediction struct {
 	Task         string
