@@ -1,9 +1,11 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -19,15 +21,23 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/training"
 	"skerry.dev/sync/trust/signing"
 )
 
 const secret = "a secret of more than thirty-two characters"
 
+// fixture is the whole interface over a database, a bus and stores of its own. Nothing runs: what a
+// test wants done, it does by the interface or to the parts.
 type fixture struct {
-	t   *testing.T
-	api *api.Server
-	db  *meta.Store
+	t    *testing.T
+	dir  string
+	api  *api.Server
+	db   *meta.Store
+	reg  *registry.Registry
+	lake *lake.Lake
+	log  *bytes.Buffer
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -49,13 +59,35 @@ func newFixture(t *testing.T) *fixture {
 	check(err)
 	sign, err := signing.Open(signing.Options{Keys: dir + "/keys", Dir: dir + "/tuf"})
 	check(err)
-	s, err := api.New(api.Parts{DB: db, Bus: b, Fleet: fleet.New(db, b, fleet.Options{}), Registry: registry.New(db, blobs, sign), Lake: lake.New(db, blobs, lake.Options{}), Trust: sign},
-		api.Options{Secret: secret, Version: "1"})
+	f := &fixture{
+		t:    t,
+		dir:  dir,
+		db:   db,
+		reg:  registry.New(db, blobs, sign),
+		lake: lake.New(db, blobs, lake.Options{}),
+		log:  &bytes.Buffer{},
+	}
+	devices := fleet.New(db, b, fleet.Options{})
+	f.api, err = api.New(api.Parts{
+		DB:       db,
+		Bus:      b,
+		Fleet:    devices,
+		Registry: f.reg,
+		Lake:     f.lake,
+		Trust:    sign,
+	}, api.Options{
+		Secret:  secret,
+		Version: "1",
+		Log:     slog.New(slog.NewTextHandler(f.log, nil)),
+	})
 	check(err)
+	rollouts := rollout.New(db, devices, f.reg, nil)
+	f.api.AddRollouts(rollouts)
+	f.api.AddTraining(training.New(db, f.lake, f.reg, rollouts, training.Policy{Disabled: true}, rollout.Spec{}, nil))
 	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {
 		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" password"))
 	}
-	return &fixture{t, s, db}
+	return f
 }
 
 func (f *fixture) do(method, path, token, body string) (int, string) {
@@ -109,7 +141,7 @@ func TestAuthorisation(t *testing.T) {
 		}
 	}
 	for _, r := range table {
-		path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{digest}", strings.Repeat("0", 64), "{file}", "9.root.json").Replace(r.Path)
+		path := strings.NewReplacer("{name}", "nobody", "{task}", "nothing", "{id}", "nothing", "{command}", "pause", "{digest}", strings.Repeat("0", 64), "{file}", "9.root.json").Replace(r.Path)
 		for name, have := range rank {
 			code, _ := f.do(r.Method, path, tokens[name], "")
 			refused := code == http.StatusUnauthorized || code == http.StatusForbidden

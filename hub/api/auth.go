@@ -98,7 +98,11 @@ func Require(need Role) func(huma.Context, func(huma.Context)) {
 // Guard is Require for plain handlers.
 func (s *Server) Guard(need Role, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := s.auth.caller(r.Context(), r.Header.Get("Authorization"))
+		c, err := s.auth.caller(r.Context(), r.Header.Get("Authorization"))
+		if err != nil {
+			s.plainError(w, r, err)
+			return
+		}
 		c.Source = host(r.RemoteAddr)
 		switch {
 		case allowed(c.Role, need):
@@ -113,7 +117,12 @@ func (s *Server) Guard(need Role, h http.Handler) http.Handler {
 
 // identify reads the credential of every operation.
 func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
-	c := s.auth.caller(ctx.Context(), ctx.Header("Authorization"))
+	c, err := s.auth.caller(ctx.Context(), ctx.Header("Authorization"))
+	if err != nil {
+		e := s.fail(ctx.Context(), err)
+		refuse(ctx, e.status, e.Detail.Code, e.Detail.Message)
+		return
+	}
 	c.Source = host(ctx.RemoteAddr())
 	if !s.inPace(c) {
 		ctx.SetHeader("Retry-After", "1")
@@ -177,43 +186,61 @@ type claims struct {
 	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
 }
 
-// caller returns who a header speaks for; an invalid credential is no credential.
-func (a *auth) caller(ctx context.Context, header string) Caller {
+// caller returns who a header speaks for; an invalid credential is no credential. An error is that
+// of a database which cannot say whether it is one.
+func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || len(token) > 8192 {
-		return Caller{}
+		return Caller{}, nil
 	}
+	var c Caller
+	var err error
+	var parsed claims
 	if strings.HasPrefix(token, tokenPrefix) {
-		t, err := a.db.Read().APITokenByHash(ctx, hashToken(token))
-		if err != nil || t.RevokedAt > 0 || (t.ExpiresAt > 0 && t.ExpiresAt <= meta.Now()) {
-			return Caller{}
-		}
-		role, err := ParseRole(t.Role)
-		if err != nil {
-			return Caller{}
-		}
-		return Caller{Name: "token/" + t.Name, Role: role}
+		c, err = a.program(ctx, token)
+	} else if _, bad := jwt.ParseWithClaims(token, &parsed, func(*jwt.Token) (any, error) { return a.secret, nil },
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
+		jwt.WithAudience(audience), jwt.WithIssuedAt()); bad == nil {
+		c, err = a.person(ctx, &parsed)
+	} else if name, key, bad := a.bus.CheckDevice(token); bad == nil {
+		c, err = a.device(ctx, name, key)
 	}
-	var c claims
-	if _, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.secret, nil }, jwt.WithValidMethods([]string{"HS256"}),
-		jwt.WithExpirationRequired(), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithIssuedAt()); err == nil {
-		acc, err := a.db.Read().Account(ctx, c.Subject)
-		if err != nil || acc.PasswordAt != c.PasswordAt {
-			return Caller{}
-		}
-		role, err := ParseRole(acc.Role) // of the account now, not of the time of the login
-		if err != nil {
-			return Caller{}
-		}
-		return Caller{Name: "user/" + acc.Name, Role: role}
+	if errors.Is(err, meta.ErrNotFound) {
+		return Caller{}, nil
 	}
-	if name, key, err := a.bus.CheckDevice(token); err == nil {
-		d, err := a.db.Read().Device(ctx, name)
-		if err == nil && d.RevokedAt == 0 && d.PublicKey == key {
-			return Caller{Name: "device/" + name, Role: Device}
-		}
+	if err != nil {
+		return Caller{}, fmt.Errorf("look up credential: %w", err)
 	}
-	return Caller{}
+	return c, nil
+}
+
+// program is who an API token speaks for.
+func (a *auth) program(ctx context.Context, token string) (Caller, error) {
+	t, err := a.db.Read().APITokenByHash(ctx, hashToken(token))
+	if err != nil || t.RevokedAt > 0 || t.ExpiresAt > 0 && t.ExpiresAt <= meta.Now() {
+		return Caller{}, err
+	}
+	role, err := ParseRole(t.Role)
+	return Caller{Name: "token/" + t.Name, Role: role}, err
+}
+
+// person is who a login speaks for, with the role of the account now, not of the time of the login.
+func (a *auth) person(ctx context.Context, c *claims) (Caller, error) {
+	acc, err := a.db.Read().Account(ctx, c.Subject)
+	if err != nil || acc.PasswordAt != c.PasswordAt {
+		return Caller{}, err
+	}
+	role, err := ParseRole(acc.Role)
+	return Caller{Name: "user/" + acc.Name, Role: role}, err
+}
+
+// device is the device of a NATS credential whose signature is good.
+func (a *auth) device(ctx context.Context, name, key string) (Caller, error) {
+	d, err := a.db.Read().Device(ctx, name)
+	if err != nil || d.RevokedAt != 0 || d.PublicKey != key {
+		return Caller{}, err
+	}
+	return Caller{Name: "device/" + name, Role: Device}, nil
 }
 
 func hashToken(t string) string {

@@ -16,6 +16,7 @@ import (
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/rollout"
 	"skerry.dev/sync/trust"
 )
 
@@ -65,21 +66,34 @@ func init() {
 	huma.ValidateStrictCasing = true
 }
 
-// fail maps the hub's errors to statuses. What it does not know is logged and hidden.
-func (s *Server) fail(ctx context.Context, err error) error {
-	if _, ok := errors.AsType[huma.StatusError](err); ok {
-		return err
+// errorMap is what the caller got wrong, by the error that says so: the one place where an error of
+// the hub becomes a status and a code. What matches none of them is the hub's own fault.
+var errorMap = []struct {
+	target error
+	status int
+	code   string
+}{
+	{meta.ErrNotFound, http.StatusNotFound, "not_found"},
+	{blob.ErrNotFound, http.StatusNotFound, "not_found"},
+	{trust.ErrNotFound, http.StatusNotFound, "not_found"},
+	{fleet.ErrToken, http.StatusForbidden, "token_refused"},
+	{fleet.ErrRenew, http.StatusForbidden, "renewal_refused"},
+	{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"},
+	{fleet.ErrExists, http.StatusConflict, "device_exists"},
+	{registry.ErrTombstoned, http.StatusGone, "tombstoned"},
+	{registry.ErrModule, http.StatusUnprocessableEntity, "invalid"},
+	{rollout.ErrBusy, http.StatusConflict, "rollout_busy"},
+	{rollout.ErrRefused, http.StatusUnprocessableEntity, "rollout_refused"},
+	{errLogin, http.StatusUnauthorized, "login_failed"},
+}
+
+// fail turns an error into an answer: a status of its own, a line of the error map, or 500. A fault
+// of the hub is logged and not shown, except when it is only that the caller went away.
+func (s *Server) fail(ctx context.Context, err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
 	}
-	for _, m := range []struct {
-		target error
-		status int
-		code   string
-	}{
-		{meta.ErrNotFound, http.StatusNotFound, "not_found"}, {blob.ErrNotFound, http.StatusNotFound, "not_found"}, {trust.ErrNotFound, http.StatusNotFound, "not_found"},
-		{fleet.ErrToken, http.StatusForbidden, "token_refused"}, {fleet.ErrRenew, http.StatusForbidden, "renewal_refused"},
-		{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"}, {fleet.ErrExists, http.StatusConflict, "device_exists"},
-		{registry.ErrTombstoned, http.StatusGone, "tombstoned"}, {errLogin, http.StatusUnauthorized, "login_failed"},
-	} {
+	for _, m := range errorMap {
 		if errors.Is(err, m.target) {
 			return NewError(m.status, m.code, err.Error())
 		}

@@ -193,7 +193,6 @@ func (s *Server) tuf(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) plainError(w http.ResponseWriter, r *http.Request, err error) {
-	if e, ok := errors.AsType[*Error](s.fail(r.Context(), err)); ok {
-		writeError(w, e.status, e.Detail.Code, e.Detail.Message)
-	}
+	e := s.fail(r.Context(), err)
+	writeError(w, e.status, e.Detail.Code, e.Detail.Message)
 }

@@ -3,12 +3,10 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/feature/wasm"
 	"skerry.dev/hub/meta"
-	"skerry.dev/hub/registry"
 )
 
 // module is a WebAssembly module with its functions as JSON.
@@ -62,9 +60,6 @@ func (s *Server) moduleRoutes() {
 	put.MaxBodyBytes = feature.MaxModuleBytes
 	Register(s, Engineer, put, func(ctx context.Context, in *putModuleIn) (*body[module], error) {
 		m, err := s.Registry.PutModule(ctx, actor(ctx), in.Name, in.RawBody)
-		if errors.Is(err, registry.ErrModule) {
-			return nil, bad("%v", err)
-		}
 		if err != nil {
 			return nil, err
 		}
