@@ -68,28 +68,31 @@ type lineageOut struct {
 }
 
 func (s *Server) modelRoutes() {
-	Register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"), func(ctx context.Context, in *modelsIn) (*list[model], error) {
-		rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
-		out := make([]model, len(rows))
-		for i, m := range rows {
-			out[i] = view(m)
-		}
-		return items(out, err)
-	})
-	Register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"), func(ctx context.Context, in *digestIn) (*body[model], error) {
-		m, err := s.DB.Read().Model(ctx, in.Digest)
-		return reply(view(m), err)
-	})
-	Register(s, Viewer, op("GET", "/v1/models/{digest}/lineage", "model-lineage", "models", "What a model came from"), s.lineage)
+	register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"),
+		func(ctx context.Context, in *modelsIn) (*list[model], error) {
+			rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
+			out := make([]model, len(rows))
+			for i, m := range rows {
+				out[i] = view(m)
+			}
+			return items(out, err)
+		})
+	register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"),
+		func(ctx context.Context, in *digestIn) (*body[model], error) {
+			m, err := s.DB.Read().Model(ctx, in.Digest)
+			return reply(view(m), err)
+		})
+	register(s, Viewer, op("GET", "/v1/models/{digest}/lineage", "model-lineage", "models", "What a model came from"), s.lineage)
 	upload := op("POST", "/v1/models", "upload-model", "models", "Import an artifact")
 	upload.MaxBodyBytes, upload.DefaultStatus = registry.MaxBytes, http.StatusCreated
-	Register(s, Engineer, upload, s.upload)
-	Register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"), func(ctx context.Context, in *tombstoneIn) (*none, error) {
-		if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
-			return nil, err
-		}
-		return nil, s.Fleet.Tombstone(ctx, in.Digest)
-	})
+	register(s, Engineer, upload, s.upload)
+	register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"),
+		func(ctx context.Context, in *tombstoneIn) (*none, error) {
+			if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
+				return nil, err
+			}
+			return nil, s.Fleet.Tombstone(ctx, in.Digest)
+		})
 	s.route(Device, "GET", identity.PathArtifact+"{digest}", s.artifact)
 	s.route(Anyone, "GET", identity.PathTUF+"{file}", s.tuf)
 }
@@ -99,7 +102,7 @@ func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
 	s.mu.Lock()
 	s.table = append(s.table, Row{method, path, role})
 	s.mu.Unlock()
-	s.mux.Handle(method+" "+path, s.Guard(role, h))
+	s.mux.Handle(method+" "+path, s.guard(role, h))
 	s.huma.OpenAPI().AddOperation(&huma.Operation{
 		Method:      method,
 		Path:        path,

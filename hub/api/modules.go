@@ -40,32 +40,35 @@ type putModuleIn struct {
 }
 
 func (s *Server) moduleRoutes() {
-	Register(s, Viewer, op("GET", "/v1/modules", "list-modules", "modules", "List WebAssembly modules"), func(ctx context.Context, _ *struct{}) (*list[module], error) {
-		rows, err := s.DB.Read().Modules(ctx)
-		out := make([]module, len(rows))
-		for i := 0; i < len(rows) && err == nil; i++ {
-			out[i], err = viewModule(rows[i])
-		}
-		return items(out, err)
-	})
-	Register(s, Viewer, op("GET", "/v1/modules/{name}", "get-module", "modules", "One WebAssembly module"), func(ctx context.Context, in *moduleIn) (*body[module], error) {
-		m, err := s.DB.Read().Module(ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		return reply(viewModule(m))
-	})
+	register(s, Viewer, op("GET", "/v1/modules", "list-modules", "modules", "List WebAssembly modules"),
+		func(ctx context.Context, _ *struct{}) (*list[module], error) {
+			rows, err := s.DB.Read().Modules(ctx)
+			out := make([]module, len(rows))
+			for i := 0; i < len(rows) && err == nil; i++ {
+				out[i], err = viewModule(rows[i])
+			}
+			return items(out, err)
+		})
+	register(s, Viewer, op("GET", "/v1/modules/{name}", "get-module", "modules", "One WebAssembly module"),
+		func(ctx context.Context, in *moduleIn) (*body[module], error) {
+			m, err := s.DB.Read().Module(ctx, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			return reply(viewModule(m))
+		})
 	put := op("PUT", "/v1/modules/{name}", "put-module", "modules", "Add a WebAssembly module, or replace one")
 	put.Description = "Features of task files call its functions by this name. It is compiled and tried before it is stored; what it must look like is in docs/formats/pipeline.md. Models that were trained with what had the name keep it."
 	put.MaxBodyBytes = feature.MaxModuleBytes
-	Register(s, Engineer, put, func(ctx context.Context, in *putModuleIn) (*body[module], error) {
+	register(s, Engineer, put, func(ctx context.Context, in *putModuleIn) (*body[module], error) {
 		m, err := s.Registry.PutModule(ctx, actor(ctx), in.Name, in.RawBody)
 		if err != nil {
 			return nil, err
 		}
 		return reply(viewModule(m))
 	})
-	Register(s, Engineer, op("DELETE", "/v1/modules/{name}", "remove-module", "modules", "Remove a WebAssembly module"), func(ctx context.Context, in *moduleIn) (*none, error) {
-		return nil, s.Registry.RemoveModule(ctx, actor(ctx), in.Name)
-	})
+	register(s, Engineer, op("DELETE", "/v1/modules/{name}", "remove-module", "modules", "Remove a WebAssembly module"),
+		func(ctx context.Context, in *moduleIn) (*none, error) {
+			return nil, s.Registry.RemoveModule(ctx, actor(ctx), in.Name)
+		})
 }

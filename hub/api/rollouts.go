@@ -36,26 +36,26 @@ type rolloutCommandIn struct {
 
 // AddRollouts adds the rollouts of a controller. Call it once, before serving.
 func (s *Server) AddRollouts(c *rollout.Controller) {
-	Register(s, Viewer, op("GET", "/v1/rollouts", "rollouts", "rollouts", "List rollouts, newest first"),
+	register(s, Viewer, op("GET", "/v1/rollouts", "rollouts", "rollouts", "List rollouts, newest first"),
 		func(ctx context.Context, in *rolloutsIn) (*list[*rollout.Rollout], error) {
 			return items(c.List(ctx, in.Task, in.State, in.Limit))
 		})
-	Register(s, Viewer, op("GET", "/v1/rollouts/{id}", "rollout", "rollouts", "A rollout with its devices"),
+	register(s, Viewer, op("GET", "/v1/rollouts/{id}", "rollout", "rollouts", "A rollout with its devices"),
 		func(ctx context.Context, in *rolloutIn) (*rolloutOut, error) {
 			o := &rolloutOut{}
 			var err error
 			o.Body.Rollout, o.Body.Devices, err = c.Get(ctx, in.ID)
 			return o, err
 		})
-	Register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
+	register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Rollout], error) {
 			return reply(c.Create(ctx, actor(ctx), in.Body))
 		})
-	Register(s, Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "rollouts", "Who would be in which stage, without creating anything"),
+	register(s, Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "rollouts", "Who would be in which stage, without creating anything"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Plan], error) {
 			return reply(c.Plan(ctx, in.Body))
 		})
-	Register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
+	register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
 		"Approve, pause, resume, abort, roll back, skip a stage, retry the failed"),
 		func(ctx context.Context, in *rolloutCommandIn) (*body[*rollout.Rollout], error) {
 			return reply(c.Do(ctx, actor(ctx), in.ID, rollout.Command(in.Command), strings.TrimSpace(in.Body.Reason)))
