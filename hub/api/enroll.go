@@ -20,7 +20,8 @@ type enrollTokenIn struct {
 	}
 }
 
-type enrollTokenOut struct {
+// EnrollToken is a new enrolment token with its secret.
+type EnrollToken struct {
 	meta.EnrollToken
 	Token string `json:"token" doc:"shown once"`
 }
@@ -35,7 +36,7 @@ type renewIn struct{ Body identity.RenewRequest }
 func (s *Server) enrollRoutes() {
 	create := op("POST", "/v1/enroll-tokens", "create-enroll-token", "devices", "Create a one-time enrolment token")
 	create.DefaultStatus = http.StatusCreated
-	register(s, Operator, create, func(ctx context.Context, in *enrollTokenIn) (*body[enrollTokenOut], error) {
+	register(s, Operator, create, func(ctx context.Context, in *enrollTokenIn) (*body[EnrollToken], error) {
 		b := in.Body
 		for what, name := range map[string]string{"device": b.Device, "site": b.Site} {
 			if !spec.ValidName(name) {
@@ -46,7 +47,7 @@ func (s *Server) enrollRoutes() {
 			return nil, bad("cohort name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", b.Cohort)
 		}
 		secret, t, err := s.Fleet.CreateToken(ctx, actor(ctx), b.Device, b.Site, b.Cohort, time.Duration(b.Minutes)*time.Minute)
-		return reply(enrollTokenOut{t, secret}, err)
+		return reply(EnrollToken{t, secret}, err)
 	})
 	register(s, Operator, op("GET", "/v1/enroll-tokens", "list-enroll-tokens", "devices", "List enrolment tokens"),
 		func(ctx context.Context, _ *none) (*list[meta.EnrollToken], error) {

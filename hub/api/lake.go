@@ -48,8 +48,8 @@ func (s *Server) lakeRoutes() {
 		})
 }
 
-// jsonReading is a reading whose value may be no number.
-type jsonReading struct {
+// Reading is a reading whose value may be no number.
+type Reading struct {
 	lake.Reading
 	Value meta.Float `json:"value"`
 }
@@ -119,7 +119,7 @@ func writeJSON(w io.Writer, rows func(func(lake.Reading, error) bool), limit int
 		if n == limit {
 			break
 		}
-		b, merr := json.Marshal(jsonReading{r, meta.Float(r.Value)})
+		b, merr := json.Marshal(Reading{r, meta.Float(r.Value)})
 		if n > 0 {
 			b = append([]byte{','}, b...)
 		}

@@ -14,8 +14,8 @@ import (
 	"skerry.dev/sync/identity"
 )
 
-// model is a model with its documents as JSON.
-type model struct {
+// Model is a model with its documents as JSON.
+type Model struct {
 	Digest       string          `json:"digest"`
 	Name         string          `json:"name" doc:"task@version"`
 	Task         string          `json:"task"`
@@ -32,8 +32,8 @@ type model struct {
 	Tombstone    string          `json:"tombstone"`
 }
 
-func view(m meta.Model) model {
-	return model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
+func view(m meta.Model) Model {
+	return Model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
 		m.CreatedBy, m.CreatedAt, m.TombstonedAt, m.Tombstone}
 }
 
@@ -60,25 +60,26 @@ type tombstoneIn struct {
 	}
 }
 
-type lineageOut struct {
-	Model   model         `json:"model"`
+// Lineage is a model and what it came from.
+type Lineage struct {
+	Model   Model         `json:"model"`
 	Dataset *meta.Dataset `json:"dataset,omitempty"`
 	Job     *meta.Job     `json:"job,omitempty"`
-	Parents []model       `json:"parents" doc:"the models it came from, nearest first"`
+	Parents []Model       `json:"parents" doc:"the models it came from, nearest first"`
 }
 
 func (s *Server) modelRoutes() {
 	register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"),
-		func(ctx context.Context, in *modelsIn) (*list[model], error) {
+		func(ctx context.Context, in *modelsIn) (*list[Model], error) {
 			rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
-			out := make([]model, len(rows))
+			out := make([]Model, len(rows))
 			for i, m := range rows {
 				out[i] = view(m)
 			}
 			return items(out, err)
 		})
 	register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"),
-		func(ctx context.Context, in *digestIn) (*body[model], error) {
+		func(ctx context.Context, in *digestIn) (*body[Model], error) {
 			m, err := s.DB.Read().Model(ctx, in.Digest)
 			return reply(view(m), err)
 		})
@@ -113,13 +114,13 @@ func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
 	})
 }
 
-func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], error) {
+func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], error) {
 	q := s.DB.Read()
 	m, err := q.Model(ctx, in.Digest)
 	if err != nil {
 		return nil, err
 	}
-	out := lineageOut{Model: view(m), Parents: []model{}}
+	out := Lineage{Model: view(m), Parents: []Model{}}
 	type links struct {
 		Parent  string `json:"parent"`
 		Dataset string `json:"dataset"`
@@ -148,7 +149,7 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], 
 	return reply(out, nil)
 }
 
-func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[model], error) {
+func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[Model], error) {
 	info := registry.Info{
 		Task:      in.Task,
 		Kind:      in.Kind,

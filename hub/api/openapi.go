@@ -19,9 +19,15 @@ var keptNames = map[string]string{
 	"DeviceTask":           "WebDeviceTask",
 	"FleetTask":            "WebTask",
 	"ListRolloutBody":      "ListOutBody",
-	"RolloutOutBody":       "GetOutBody",
+	"RolloutDetail":        "GetOutBody",
 	"RolloutCommandInBody": "DoInBody",
 	"ListJobBody":          "JobsOutBody",
+	"TaskDetail":           "TaskOut",
+	"Lineage":              "LineageOut",
+	"Login":                "LoginOut",
+	"Me":                   "MeOut",
+	"EnrollToken":          "EnrollTokenOut",
+	"APIToken":             "TokenOut",
 }
 
 // schemaName names a type in the OpenAPI document. Types of other packages carry their package,

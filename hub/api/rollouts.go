@@ -17,11 +17,10 @@ type rolloutIn struct {
 	ID string `path:"id"`
 }
 
-type rolloutOut struct {
-	Body struct {
-		*rollout.Rollout
-		Devices []rollout.Part `json:"devices"`
-	}
+// RolloutDetail is a rollout with its devices.
+type RolloutDetail struct {
+	*rollout.Rollout
+	Devices []rollout.Part `json:"devices"`
 }
 
 type rolloutSpecIn struct{ Body rollout.Spec }
@@ -41,11 +40,9 @@ func (s *Server) AddRollouts(c *rollout.Controller) {
 			return items(c.List(ctx, in.Task, in.State, in.Limit))
 		})
 	register(s, Viewer, op("GET", "/v1/rollouts/{id}", "rollout", "rollouts", "A rollout with its devices"),
-		func(ctx context.Context, in *rolloutIn) (*rolloutOut, error) {
-			o := &rolloutOut{}
-			var err error
-			o.Body.Rollout, o.Body.Devices, err = c.Get(ctx, in.ID)
-			return o, err
+		func(ctx context.Context, in *rolloutIn) (*body[RolloutDetail], error) {
+			r, devices, err := c.Get(ctx, in.ID)
+			return reply(RolloutDetail{r, devices}, err)
 		})
 	register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Rollout], error) {

@@ -19,17 +19,18 @@ type labelsIn struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
 }
 
-type taskOut struct {
+// TaskDetail is a task, who runs it, and how it does.
+type TaskDetail struct {
 	meta.Task
 	Devices  []string      `json:"devices"`
 	Champion string        `json:"champion" doc:"digest of the task's default champion"`
 	Drifts   []Event       `json:"drifts"`
-	Models   []model       `json:"models"`
-	Recent   recentQuality `json:"recent"`
+	Models   []Model       `json:"models"`
+	Recent   RecentQuality `json:"recent"`
 }
 
-// recentQuality sums up the newest matured predictions.
-type recentQuality struct {
+// RecentQuality sums up the newest matured predictions.
+type RecentQuality struct {
 	Labels         int64      `json:"labels"`
 	MAE            meta.Float `json:"mae"`
 	MAEPersistence meta.Float `json:"mae_persistence"`
@@ -51,9 +52,9 @@ func (s *Server) taskRoutes() {
 		})
 }
 
-func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[taskOut], error) {
+func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], error) {
 	q := s.DB.Read()
-	var out taskOut
+	var out TaskDetail
 	var err error
 	if out.Task, err = q.Task(ctx, in.Name); err != nil {
 		return nil, fmt.Errorf("task %q: %w", in.Name, err)
@@ -83,8 +84,8 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[taskOut], error
 	return reply(out, err)
 }
 
-func quality(points []meta.LabelPoint) recentQuality {
-	var r recentQuality
+func quality(points []meta.LabelPoint) RecentQuality {
+	var r RecentQuality
 	var abs, base, covered float64
 	for _, p := range points {
 		if p.Truth != p.Truth || p.Predicted != p.Predicted || p.Persistence != p.Persistence {

@@ -17,7 +17,7 @@ func TestQuality(t *testing.T) {
 		{Truth: 10, Predicted: nan, Persistence: 12},
 		{Truth: 10, Predicted: 7, Persistence: nan},
 	})
-	if want := (recentQuality{Labels: 2, MAE: 2, MAEPersistence: 3, Coverage: 0.5}); got != want {
+	if want := (RecentQuality{Labels: 2, MAE: 2, MAEPersistence: 3, Coverage: 0.5}); got != want {
 		t.Errorf("quality = %+v, want %+v", got, want)
 	}
 	if none := quality(nil); none.Labels != 0 || none.MAE == none.MAE {

@@ -19,7 +19,8 @@ type tokenIn struct {
 	}
 }
 
-type tokenOut struct {
+// APIToken is a new API token with its secret.
+type APIToken struct {
 	meta.APIToken
 	Token string `json:"token" doc:"shown once"`
 }
@@ -40,7 +41,7 @@ func (s *Server) tokenRoutes() {
 		})
 }
 
-func (s *Server) createToken(ctx context.Context, in *tokenIn) (*body[tokenOut], error) {
+func (s *Server) createToken(ctx context.Context, in *tokenIn) (*body[APIToken], error) {
 	if !spec.ValidName(in.Body.Name) {
 		return nil, bad("token name %q: must be 1 to 63 of a-z, 0-9, - and _", in.Body.Name)
 	}
@@ -62,5 +63,5 @@ func (s *Server) createToken(ctx context.Context, in *tokenIn) (*body[tokenOut],
 	err := s.DB.Tx(ctx, func(q *meta.Queries) error {
 		return errors.Join(q.InsertAPIToken(ctx, t), q.Audit(ctx, callerOf(ctx).Name, "token.create", t.Name, "role="+t.Role))
 	})
-	return reply(tokenOut{t, secret}, err)
+	return reply(APIToken{t, secret}, err)
 }

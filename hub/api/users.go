@@ -86,8 +86,8 @@ func (s *Server) userRoutes() {
 		})
 	create := op("POST", "/v1/users", "create-user", "access", "Create a user")
 	create.DefaultStatus = http.StatusCreated
-	register(s, Admin, create, func(ctx context.Context, in *accountIn) (*body[meOut], error) {
-		return reply(meOut{"user/" + in.Body.Name, in.Body.Role}, CreateAccount(ctx, s.DB, callerOf(ctx).Name, in.Body.Name, in.Body.Role, in.Body.Password))
+	register(s, Admin, create, func(ctx context.Context, in *accountIn) (*body[Me], error) {
+		return reply(Me{"user/" + in.Body.Name, in.Body.Role}, CreateAccount(ctx, s.DB, callerOf(ctx).Name, in.Body.Name, in.Body.Role, in.Body.Password))
 	})
 	register(s, Viewer, op("PUT", "/v1/users/{name}/password", "set-password", "access", "Set a password"), s.setPassword)
 	register(s, Admin, op("DELETE", "/v1/users/{name}", "delete-user", "access", "Remove a user"),
