@@ -2,15 +2,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"skerry.dev/hub/client"
 	"skerry.dev/hub/training"
 )
 
@@ -27,10 +26,10 @@ func (r *remote) trainCommand() *cobra.Command {
 			"With --wait the command follows the job and fails when the job fails.",
 		Example:           "  skerry-hub train pm25-next-hour --wait\n  skerry-hub train pm25-next-hour --reason \"sensor replaced\" --force",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: r.complete("/v1/tasks", "name"),
+		ValidArgsFunction: r.taskNames(),
 		RunE: func(c *cobra.Command, args []string) error {
-			var j training.Job
-			if err := r.call(c.Context(), "POST", "/v1/tasks/"+url.PathEscape(args[0])+"/train", object{"reason": reason, "force": force}, &j); err != nil {
+			j, err := r.client().Train(c.Context(), args[0], reason, force)
+			if err != nil {
 				return fmt.Errorf("train task %q: %w", args[0], err)
 			}
 			if !wait {
@@ -49,9 +48,10 @@ func (r *remote) trainCommand() *cobra.Command {
 func (r *remote) await(c *cobra.Command, id string) error {
 	p := newProgress(c.ErrOrStderr())
 	defer p.clear()
+	hub := r.client()
 	for {
-		var j training.Job
-		if err := r.call(c.Context(), "GET", "/v1/jobs/"+url.PathEscape(id), nil, &j); err != nil {
+		j, err := hub.Job(c.Context(), id)
+		if err != nil {
 			return err
 		}
 		switch j.State {
@@ -89,45 +89,53 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+var jobColumns = []column[training.Job]{
+	{"JOB", func(j training.Job) string { return text(j.ID) }},
+	{"TASK", func(j training.Job) string { return text(j.Task) }},
+	{"STATE", func(j training.Job) string { return text(j.State) }},
+	{"STAGE", func(j training.Job) string { return text(j.Result.Stage) }},
+	{"MODEL", func(j training.Job) string { return text(j.Result.Model) }},
+	{"OUTCOME", func(j training.Job) string { return text(j.Result.Outcome) }},
+	{"BY", func(j training.Job) string { return text(j.CreatedBy) }},
+	{"CREATED", func(j training.Job) string { return stamp(j.CreatedAt) }},
+}
+
+func (r *remote) jobNames() cobra.CompletionFunc {
+	return r.names(func(ctx context.Context, hub *client.Client) ([]string, error) {
+		jobs, err := hub.Jobs(ctx, "", "")
+		return mapped(jobs, err, func(j training.Job) string { return j.ID })
+	})
+}
+
 func (r *remote) jobCommand() *cobra.Command {
 	var task, state string
-	list := &cobra.Command{
+	ls := &cobra.Command{
 		Use:   "list",
 		Short: "List training jobs, newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			q := url.Values{"limit": {"1000"}}
-			for k, v := range map[string]string{"task": task, "state": state} {
-				if v != "" {
-					q.Set(k, v)
-				}
+			jobs, err := r.client().Jobs(c.Context(), task, state)
+			if err != nil {
+				return err
 			}
-			result := func(title, key string) column {
-				return column{title, func(o object) string {
-					res, _ := o["result"].(object)
-					return text(res[key])
-				}}
-			}
-			return r.list(c, "/v1/jobs?"+q.Encode(), field("JOB", "id"), field("TASK", "task"), field("STATE", "state"), result("STAGE", "stage"), result("MODEL", "model"),
-				result("OUTCOME", "outcome"), field("BY", "created_by"), stamp("CREATED", "created_at"))
+			return list(r, c, jobs, jobColumns...)
 		},
 	}
-	list.Flags().StringVar(&task, "task", "", "jobs of one task")
-	list.Flags().StringVar(&state, "state", "", "queued, running, done or failed")
-	return group("job", "Training jobs", list,
+	ls.Flags().StringVar(&task, "task", "", "jobs of one task")
+	ls.Flags().StringVar(&state, "state", "", "queued, running, done or failed")
+	return group("job", "Training jobs", ls,
 		&cobra.Command{
 			Use:               "show <id>",
 			Short:             "A job: progress, leaderboard, verdict",
 			Args:              cobra.ExactArgs(1),
-			ValidArgsFunction: r.complete("/v1/jobs", "id"),
+			ValidArgsFunction: r.jobNames(),
 			RunE: func(c *cobra.Command, args []string) error {
-				path := "/v1/jobs/" + url.PathEscape(args[0])
-				if r.json {
-					return r.show(c, path)
-				}
-				var j training.Job
-				if err := r.call(c.Context(), "GET", path, nil, &j); err != nil {
+				j, err := r.client().Job(c.Context(), args[0])
+				if err != nil {
 					return err
+				}
+				if r.json {
+					return writeJSON(c.OutOrStdout(), j)
 				}
 				return writeJob(c.OutOrStdout(), j)
 			},
@@ -172,27 +180,3 @@ func writeJob(w io.Writer, j training.Job) error {
 	}
 	return t.Flush()
 }
-
-// complete offers the names of a listing to the shell. A hub that does not answer offers nothing.
-func (r *remote) complete(path, key string) cobra.CompletionFunc {
-	return func(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		if len(args) > 0 {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-		defer cancel()
-		var out struct{ Items []object }
-		if err := r.call(ctx, "GET", path, nil, &out); err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		var names []string
-		for _, o := range out.Items {
-			if s, ok := o[key].(string); ok {
-				names = append(names, s)
-			}
-		}
-		return names, cobra.ShellCompDirectiveNoFileComp
-	}
-}
-
-var errNoModel = errors.New("no such model")
