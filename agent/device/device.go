@@ -145,7 +145,6 @@ func Open(opts Options) (_ *Device, err error) {
 		Publish:    d.publish,
 		Stream:     d.stream.Send,
 		Heartbeat:  d.heartbeat,
-		Trusted:    trusted,
 		MaxRecords: d.cfg.Cache.CommitRecords,
 		MaxAcks:    d.cfg.Cache.CommitAcks,
 		MaxDelay:   d.cfg.Cache.CommitInterval.Std(),
