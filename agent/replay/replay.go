@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"skerry.dev/agent/gate"
+	"skerry.dev/agent/models"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
@@ -93,23 +94,6 @@ type ModelSummary struct {
 	Ratio     float64 `json:"ratio"` // mae_published / mae_last_value
 }
 
-// Fits refuses an artifact made for another task than t.
-func Fits(a *artifact.Artifact, t *spec.Task) error {
-	m := &a.Manifest
-	if m.Kind != string(t.Kind) || m.HorizonUS != t.Target.Horizon.Micros() {
-		return fmt.Errorf("the artifact is a %s %s ahead, task %q a %s %s ahead", m.Kind, time.Duration(m.HorizonUS)*time.Microsecond, t.Name, t.Kind, t.Horizon())
-	}
-	if len(m.Inputs) != len(t.Inputs) {
-		return fmt.Errorf("the artifact has %d inputs, task %q has %d", len(m.Inputs), t.Name, len(t.Inputs))
-	}
-	for i, in := range m.Inputs {
-		if in.Name != t.Inputs[i].Series || !slices.Equal(in.Categories, t.Inputs[i].Categories) {
-			return fmt.Errorf("input %d of the artifact is %q %v, of task %q it is %q %v", i, in.Name, in.Categories, t.Name, t.Inputs[i].Series, t.Inputs[i].Categories)
-		}
-	}
-	return nil
-}
-
 // File replays a file of readings; see source.File for its form.
 func File(ctx context.Context, path string, files source.FileOptions, opts Options) (*Summary, error) {
 	plan, err := source.Compile([]*spec.Task{opts.Task})
@@ -155,7 +139,7 @@ func newRun(plan *source.Plan, opts Options) (*run, error) {
 		return nil, err
 	}
 	if opts.Model != nil {
-		if err := Fits(opts.Model, opts.Task); err != nil {
+		if err := models.Fits(opts.Model, opts.Task); err != nil {
 			return nil, err
 		}
 	}
