@@ -111,6 +111,14 @@ const (
 	FlagSpike
 )
 
+// Masks of flags that decide what an engine sees of a reading.
+const (
+	// Blocked are the flags of readings that are stored and shown to no engine.
+	Blocked = FlagFuture | FlagConflict
+	// Missing are the flags of readings that engines see as missing.
+	Missing = FlagRange | FlagNotFinite
+)
+
 // Reading is one value of one series at one event time (microseconds since the Unix epoch, UTC).
 // Mono is nanoseconds of monotonic time since the run started, at acceptance.
 type Reading struct {
