@@ -102,10 +102,10 @@ func (s *Server) deviceRoutes() {
 		return reply(s.Fleet.Enroll(ctx, From(ctx).Source, in.Body))
 	})
 	Register(s, Anyone, op("POST", identity.PathNonce, "enroll-nonce", "agent", "Get a challenge for a renewal"), func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-		return reply(s.Fleet.Nonce(From(ctx).Source))
+		return reply(s.Fleet.Nonce(ctx, From(ctx).Source))
 	})
 	Register(s, Anyone, op("GET", identity.PathNonce, "enroll-nonce-get", "agent", "Get a challenge for a renewal"), func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-		return reply(s.Fleet.Nonce(From(ctx).Source))
+		return reply(s.Fleet.Nonce(ctx, From(ctx).Source))
 	})
 	renew := op("POST", identity.PathRenew, "enroll-renew", "agent", "Renew a device's credential")
 	renew.MaxBodyBytes = 16 << 10

@@ -209,7 +209,7 @@ func TestRun(t *testing.T) {
 		return errors.Join(
 			q.PutDesired(t.Context(), meta.Document{Device: "new", Generation: 5, Document: `{"device":"new","generation":5}`, At: meta.Now()}),
 			q.PutDesired(t.Context(), meta.Document{Device: "old", Generation: 2, Document: `{"device":"old","generation":2}`, At: meta.Now()}),
-			q.SetConnected(t.Context(), "old", true, meta.Now()))
+			q.SetConnected(t.Context(), "old", "", true, meta.Now()))
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 // Run publishes desired state that a crash kept back, follows the links of devices and stops pushes
 // to devices that became suspect, until ctx ends.
 func (f *Fleet) Run(ctx context.Context) error {
-	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx) }); err != nil {
+	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx, f.opts.Hub) }); err != nil {
 		return err
 	}
 	if err := f.republish(ctx); err != nil {
@@ -43,7 +43,7 @@ func (f *Fleet) followLinks(ctx context.Context) error {
 		f.mu.Unlock()
 		err := f.db.Tx(ctx, func(q *meta.Queries) error {
 			for _, e := range events {
-				err := q.SetConnected(ctx, e.Device, e.Connected, e.At)
+				err := q.SetConnected(ctx, e.Device, f.opts.Hub, e.Connected, e.At)
 				if errors.Is(err, meta.ErrNotFound) {
 					continue // deleted while it was connected
 				}

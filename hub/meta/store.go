@@ -142,7 +142,7 @@ func (s *Store) Dialect() string {
 }
 
 // Read returns queries outside a transaction. Methods that write must not be called on it.
-func (s *Store) Read() *Queries { return &Queries{db: s.r} }
+func (s *Store) Read() *Queries { return &Queries{db: s.r, postgres: s.postgres} }
 
 // Backup writes a consistent copy of a SQLite database to path, which must not exist. On
 // PostgreSQL it fails: use pg_dump.
@@ -163,6 +163,7 @@ type dbtx interface {
 // Queries are the typed statements over one connection pool or transaction.
 type Queries struct {
 	db       dbtx
+	postgres bool
 	appended bool // the transaction appends to the feed
 }
 

@@ -54,7 +54,7 @@ func (s *Store) View(ctx context.Context, fn func(*Queries) error) error {
 		return err
 	}
 	defer tx.Rollback() // no effect after a commit
-	if err := fn(&Queries{db: tx}); err != nil {
+	if err := fn(&Queries{db: tx, postgres: s.postgres}); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -103,7 +103,7 @@ func (s *Store) once(ctx context.Context, fn func(*Queries) error) error {
 			return fmt.Errorf("wait for the writer's turn: %w", err)
 		}
 	}
-	q := &Queries{db: tx}
+	q := &Queries{db: tx, postgres: s.postgres}
 	if err := fn(q); err != nil {
 		return err
 	}

@@ -481,7 +481,7 @@ func TestEnrolment(t *testing.T) {
 	}
 
 	renew := func(join uint64, key nkeys.KeyPair) (identity.RenewReply, error) {
-		n, err := h.Fleet.Nonce(rnd())
+		n, err := h.Fleet.Nonce(t.Context(), rnd())
 		if err != nil {
 			t.Fatal(err)
 		}
