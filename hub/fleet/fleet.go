@@ -62,8 +62,9 @@ type Fleet struct {
 
 	wake chan struct{} // there are links to store
 
-	mu    sync.Mutex // guards links
-	links []meta.LinkEvent
+	mu          sync.Mutex // guards links and unpublished
+	links       []meta.LinkEvent
+	unpublished map[string]bool // devices whose desired state is not in the bucket yet
 }
 
 // New returns a fleet that does not follow links before Run.
@@ -81,11 +82,12 @@ func New(db *meta.Store, b *bus.Bus, ring *keys.Ring, opts Options) *Fleet {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Fleet{
-		db:   db,
-		bus:  b,
-		keys: ring,
-		opts: opts,
-		wake: make(chan struct{}, 1),
+		db:          db,
+		bus:         b,
+		keys:        ring,
+		opts:        opts,
+		wake:        make(chan struct{}, 1),
+		unpublished: map[string]bool{},
 	}
 }
 
@@ -340,9 +342,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 		return reply, err
 	}
 	if suspect != "" {
-		if err := f.publish(ctx, dev.Name); err != nil { // the device must not go without a credential for it
-			f.opts.Log.Error("stopping pushes to a suspect device failed, it will be tried again", "device", dev.Name, "err", err)
-		}
+		f.publish(ctx, dev.Name)
 	}
 	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
 	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
@@ -362,7 +362,7 @@ func (f *Fleet) ClearSuspect(ctx context.Context, actor, device string) error {
 	if err != nil {
 		return fmt.Errorf("clear suspicion of device %q: %w", device, err)
 	}
-	_, err = f.UpdateDesired(ctx, device, func(d *spec.Desired) error {
+	_, err = f.UpdateDesired(ctx, device, func(_ *meta.Queries, d *spec.Desired) error {
 		if !d.Suspect {
 			return ErrUnchanged
 		}
@@ -404,5 +404,6 @@ func (f *Fleet) Delete(ctx context.Context, actor, device string) error {
 	}); err != nil {
 		return fmt.Errorf("delete device %q: %w", device, err)
 	}
-	return f.publish(ctx, device)
+	f.publish(ctx, device)
+	return nil
 }

@@ -295,10 +295,12 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.Fleet.Run(ctx) })
 	g.Go(func() error { return h.Ingest.Run(ctx) })
 	g.Go(func() error { return h.Lanes.Run(ctx) })
-	g.Go(func() error { return h.Lake.Run(ctx) })
+	g.Go(func() error { return h.Duties.Run(ctx, "lake", h.Lake.Run) })
 	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
-		return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
+		return h.Duties.Run(ctx, "trust", func(ctx context.Context, _ *duty.Lease) error {
+			return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
+		})
 	})
 	g.Go(func() error { return h.API.Serve(ctx, h.listener) })
 	g.Go(func() error { return h.NATS.Run(ctx) })
