@@ -67,11 +67,11 @@ func (s *Server) enrollRoutes() {
 	})
 	register(s, Anyone, op("POST", identity.PathNonce, "enroll-nonce", "agent", "Get a challenge for a renewal"),
 		func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-			return reply(s.Fleet.Nonce(callerOf(ctx).Source))
+			return reply(s.Fleet.Nonce(ctx, callerOf(ctx).Source))
 		})
 	register(s, Anyone, op("GET", identity.PathNonce, "enroll-nonce-get", "agent", "Get a challenge for a renewal"),
 		func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-			return reply(s.Fleet.Nonce(callerOf(ctx).Source))
+			return reply(s.Fleet.Nonce(ctx, callerOf(ctx).Source))
 		})
 	renew := op("POST", identity.PathRenew, "enroll-renew", "agent", "Renew a device's credential")
 	renew.MaxBodyBytes = 16 << 10

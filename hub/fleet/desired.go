@@ -31,10 +31,11 @@ func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error
 
 // UpdateDesired changes the desired state of a device and publishes it. fn sees the current
 // document with the generation it will have; an assignment it changes must get that generation. It
-// runs within a transaction and may run twice, so it touches only the document and what it sets
-// anew. The generation grows beyond what the device has reported too: a device ignores older ones,
+// runs within the transaction, where it may check and store what belongs to the change, and may run
+// twice, so it touches only the document and what it sets anew. What was stored and could not be
+// published is tried again by Run. The generation grows beyond what the device has reported too: a device ignores older ones,
 // and this hub may have been restored from a backup, or the device deleted and enrolled again.
-func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
+func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*meta.Queries, *spec.Desired) error) (spec.Desired, error) {
 	var d spec.Desired
 	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		d, err = update(ctx, q, device, fn)
@@ -46,12 +47,13 @@ func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.
 	if err != nil {
 		return d, fmt.Errorf("update desired state of device %q: %w", device, err)
 	}
-	return d, f.publish(ctx, device)
+	f.publish(ctx, device)
+	return d, nil
 }
 
 // update is the part of UpdateDesired within the transaction. With ErrUnchanged it returns the
 // document as it was.
-func update(ctx context.Context, q *meta.Queries, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
+func update(ctx context.Context, q *meta.Queries, device string, fn func(*meta.Queries, *spec.Desired) error) (spec.Desired, error) {
 	d := spec.Desired{Device: device}
 	if _, err := q.Device(ctx, device); err != nil {
 		return d, err
@@ -74,7 +76,7 @@ func update(ctx context.Context, q *meta.Queries, device string, fn func(*spec.D
 		return d, err
 	}
 	d.Generation = max(stored, seen) + 1
-	if err := fn(&d); err != nil {
+	if err := fn(q, &d); err != nil {
 		if errors.Is(err, ErrUnchanged) {
 			d.Generation = stored
 		}
@@ -92,10 +94,22 @@ func update(ctx context.Context, q *meta.Queries, device string, fn func(*spec.D
 	})
 }
 
-// publish brings the bucket that the device reads in line with the database. Others may change and
-// publish the same document meanwhile, also at other hubs: whoever has put one looks again, and so
-// the last one put is the newest.
-func (f *Fleet) publish(ctx context.Context, device string) error {
+// publish brings the bucket that the device reads in line with the database. When that fails Run
+// tries again: the database is what counts.
+func (f *Fleet) publish(ctx context.Context, device string) {
+	err := f.tryPublish(ctx, device)
+	if err == nil {
+		return
+	}
+	f.opts.Log.Warn("publishing failed, it will be tried again", "device", device, "err", err)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.unpublished[device] = true
+}
+
+// tryPublish publishes once. Others may change and publish the same document meanwhile, also at
+// other hubs: whoever has put one looks again, and so the last one put is the newest.
+func (f *Fleet) tryPublish(ctx context.Context, device string) error {
 	read := func() (meta.Document, error) {
 		doc, err := f.db.Read().Desired(ctx, device)
 		if errors.Is(err, meta.ErrNotFound) {
@@ -138,7 +152,7 @@ func (f *Fleet) republish(ctx context.Context) error {
 		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
 			return err
 		}
-		if err := f.publish(ctx, d.Device); err != nil {
+		if err := f.tryPublish(ctx, d.Device); err != nil {
 			return err
 		}
 	}
@@ -168,7 +182,7 @@ func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	}
 	var errs []error
 	for _, d := range devices {
-		_, err := f.UpdateDesired(ctx, d.Name, func(doc *spec.Desired) error {
+		_, err := f.UpdateDesired(ctx, d.Name, func(_ *meta.Queries, doc *spec.Desired) error {
 			for _, t := range doc.Tombstones {
 				if t == digest {
 					return ErrUnchanged

@@ -35,7 +35,7 @@ func TestUpdateDesired(t *testing.T) {
 	if d, err := h.fleet.Desired(t.Context(), "pump-1"); err != nil || d.Generation != 0 || d.Device != "pump-1" || d.Assignments == nil {
 		t.Errorf("desired of a new device = %+v, %v", d, err)
 	}
-	assign := func(d *spec.Desired) error {
+	assign := func(_ *meta.Queries, d *spec.Desired) error {
 		d.Assignments["pm25"] = spec.Assignment{Generation: d.Generation, Digest: "abc"}
 		return nil
 	}
@@ -52,10 +52,10 @@ func TestUpdateDesired(t *testing.T) {
 		t.Errorf("the device is told %s, %v", msg.Data, err)
 	}
 	failed := errors.New("no")
-	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(d *spec.Desired) error { d.Suspect = true; return failed }); !errors.Is(err, failed) {
+	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(_ *meta.Queries, d *spec.Desired) error { d.Suspect = true; return failed }); !errors.Is(err, failed) {
 		t.Errorf("UpdateDesired = %v, want the function's error", err)
 	}
-	if d, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*spec.Desired) error { return fleet.ErrUnchanged }); err != nil || d.Generation != 1 {
+	if d, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*meta.Queries, *spec.Desired) error { return fleet.ErrUnchanged }); err != nil || d.Generation != 1 {
 		t.Errorf("UpdateDesired that changes nothing = %+v, %v", d, err)
 	}
 	if d, err := h.fleet.Desired(t.Context(), "pump-1"); err != nil || d.Generation != 1 || d.Suspect {
@@ -68,7 +68,10 @@ func TestUpdateDesired(t *testing.T) {
 	const writers = 10
 	for i := range writers {
 		wg.Go(func() {
-			if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(d *spec.Desired) error { d.Tombstones = append(d.Tombstones, fmt.Sprint(i)); return nil }); err != nil {
+			if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(_ *meta.Queries, d *spec.Desired) error {
+				d.Tombstones = append(d.Tombstones, fmt.Sprint(i))
+				return nil
+			}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -106,13 +109,13 @@ func TestGenerationNeverFallsBehindTheDevice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	change := func(d *spec.Desired) error { d.Suspect = !d.Suspect; return nil }
+	change := func(_ *meta.Queries, d *spec.Desired) error { d.Suspect = !d.Suspect; return nil }
 	for i, step := range []struct {
 		reported string
 		want     uint64
 	}{{`{"generation":41}`, 42}, {`{"generation":41}`, 43}, {`{"generation":2}`, 44}, {`{"generation":18446744073709551615}`, 45}, {`damaged`, 46}} {
 		report(step.reported)
-		if d, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*spec.Desired) error { return fleet.ErrUnchanged }); err != nil || i > 0 && d.Generation != step.want-1 {
+		if d, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*meta.Queries, *spec.Desired) error { return fleet.ErrUnchanged }); err != nil || i > 0 && d.Generation != step.want-1 {
 			t.Errorf("step %d: nothing changed = generation %d, %v, want the one before", i, d.Generation, err)
 		}
 		if d, err := h.fleet.UpdateDesired(t.Context(), "pump-1", change); err != nil || d.Generation != step.want {
@@ -140,7 +143,7 @@ func TestDamagedDesired(t *testing.T) {
 	if _, err := h.fleet.Desired(t.Context(), "pump-1"); err == nil || !strings.Contains(err.Error(), `desired state of device "pump-1": unexpected end of JSON`) {
 		t.Errorf("Desired = %v", err)
 	}
-	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*spec.Desired) error { return nil }); err == nil || !strings.Contains(err.Error(), `update desired state of device "pump-1"`) {
+	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*meta.Queries, *spec.Desired) error { return nil }); err == nil || !strings.Contains(err.Error(), `update desired state of device "pump-1"`) {
 		t.Errorf("UpdateDesired = %v", err)
 	}
 	if doc, err := h.db.Read().Desired(t.Context(), "pump-1"); err != nil || doc.Document != `{"generation":3,` {
@@ -170,7 +173,7 @@ func TestTombstoneReachesAll(t *testing.T) {
 func TestDelete(t *testing.T) {
 	h := newHub(t, fleet.Options{})
 	b := h.enrolled("pump-1")
-	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*spec.Desired) error { return nil }); err != nil {
+	if _, err := h.fleet.UpdateDesired(t.Context(), "pump-1", func(*meta.Queries, *spec.Desired) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	h.enrolled("pump-2") // nothing is desired of it yet
@@ -202,14 +205,14 @@ func TestRun(t *testing.T) {
 	h := newHub(t, fleet.Options{})
 	b := h.enrolled("new")
 	h.enrolled("old")
-	if _, err := h.fleet.UpdateDesired(t.Context(), "old", func(*spec.Desired) error { return nil }); err != nil {
+	if _, err := h.fleet.UpdateDesired(t.Context(), "old", func(*meta.Queries, *spec.Desired) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	if err := h.db.Tx(t.Context(), func(q *meta.Queries) error {
 		return errors.Join(
 			q.PutDesired(t.Context(), meta.Document{Device: "new", Generation: 5, Document: `{"device":"new","generation":5}`, At: meta.Now()}),
 			q.PutDesired(t.Context(), meta.Document{Device: "old", Generation: 2, Document: `{"device":"old","generation":2}`, At: meta.Now()}),
-			q.SetConnected(t.Context(), "old", true, meta.Now()))
+			q.SetConnected(t.Context(), "old", "", true, meta.Now()))
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nkeys"
-	"golang.org/x/time/rate"
-
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/keys"
@@ -46,6 +44,9 @@ type Options struct {
 	// TriesPerMinute bounds enrolment and renewal requests of one source address; a success
 	// starts the count again. Default 10.
 	TriesPerMinute int
+	// Hub names this hub among those that share the database; only the links of its own devices
+	// end with its restart.
+	Hub string
 	// TrustRoot returns 1.root.json, the trust anchor handed out at enrolment.
 	TrustRoot func() ([]byte, error)
 	// Log receives link trouble. nil: nowhere.
@@ -59,11 +60,11 @@ type Fleet struct {
 	keys *keys.Ring
 	opts Options
 
-	mu     sync.Mutex // guards tries, nonces and links
-	tries  map[string]*rate.Limiter
-	nonces map[string]time.Time
-	links  []meta.LinkEvent
-	wake   chan struct{}
+	wake chan struct{} // there are links to store
+
+	mu          sync.Mutex // guards links and unpublished
+	links       []meta.LinkEvent
+	unpublished map[string]bool // devices whose desired state is not in the bucket yet
 }
 
 // New returns a fleet that does not follow links before Run.
@@ -81,43 +82,30 @@ func New(db *meta.Store, b *bus.Bus, ring *keys.Ring, opts Options) *Fleet {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Fleet{
-		db:     db,
-		bus:    b,
-		keys:   ring,
-		opts:   opts,
-		tries:  map[string]*rate.Limiter{},
-		nonces: map[string]time.Time{},
-		wake:   make(chan struct{}, 1),
+		db:          db,
+		bus:         b,
+		keys:        ring,
+		opts:        opts,
+		wake:        make(chan struct{}, 1),
+		unpublished: map[string]bool{},
 	}
 }
 
-// maxSources bounds the memory that strangers can make the rate limiter use.
-const maxSources = 10_000
+// tries names this package's counts in the database.
+const tries = "enroll"
 
-func (f *Fleet) allow(source string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	l := f.tries[source]
-	if l == nil {
-		if len(f.tries) >= maxSources {
-			// forgets the count of every source, which costs an attacker more than it gains
-			clear(f.tries)
-		}
-		l = rate.NewLimiter(rate.Every(time.Minute/time.Duration(f.opts.TriesPerMinute)), f.opts.TriesPerMinute)
-		f.tries[source] = l
+// allow counts a try of a source. The count is in the database: it holds over every hub.
+func (f *Fleet) allow(ctx context.Context, source string) error {
+	ok := false
+	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		n := int64(f.opts.TriesPerMinute)
+		ok, err = q.Try(ctx, tries, source, time.Minute.Microseconds()/n, n, meta.Now())
+		return err
+	})
+	if err == nil && !ok {
+		err = ErrRate
 	}
-	if !l.Allow() {
-		return ErrRate
-	}
-	return nil
-}
-
-// forgive resets a source's count after a success: sites share addresses, and whoever succeeds is
-// not guessing.
-func (f *Fleet) forgive(source string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.tries, source)
+	return err
 }
 
 func hashSecret(s string) string {
@@ -175,7 +163,7 @@ func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort str
 // caller's address, for the rate limit.
 func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequest) (identity.EnrollReply, error) {
 	var reply identity.EnrollReply
-	if err := f.allow(source); err != nil {
+	if err := f.allow(ctx, source); err != nil {
 		return reply, err
 	}
 	if !nkeys.IsValidPublicUserKey(r.PublicKey) || len(r.Fingerprint) > 128 || len(r.Class) > 64 || len(r.Version) > 64 {
@@ -195,13 +183,14 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 		if t.RevokedAt > 0 || t.ExpiresAt < now || (t.UsedAt > 0 && !again) {
 			return ErrToken
 		}
-		dev, err = bind(ctx, q, t, r, again, now)
-		return err
+		if dev, err = bind(ctx, q, t, r, again, now); err != nil {
+			return err
+		}
+		return q.ResetTries(ctx, tries, source) // sites share addresses, and whoever succeeds is not guessing
 	})
 	if err != nil {
 		return reply, err
 	}
-	f.forgive(source)
 	reply = identity.EnrollReply{
 		Device:    dev.Name,
 		Site:      dev.Site,
@@ -277,35 +266,23 @@ func changed(ctx context.Context, q *meta.Queries, device, change string) error 
 
 const nonceTTL = time.Minute
 
-// Nonce makes a challenge for a renewal, good for a minute and one use.
-func (f *Fleet) Nonce(source string) (identity.NonceReply, error) {
-	if err := f.allow(source); err != nil {
+// Nonce makes a challenge for a renewal, good for a minute and one use at any hub.
+func (f *Fleet) Nonce(ctx context.Context, source string) (identity.NonceReply, error) {
+	if err := f.allow(ctx, source); err != nil {
 		return identity.NonceReply{}, err
 	}
 	n := rand.Text()
-	now := time.Now()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if len(f.nonces) >= maxSources {
-		for k, at := range f.nonces {
-			if now.Sub(at) > nonceTTL {
-				delete(f.nonces, k)
-			}
-		}
-		if len(f.nonces) >= maxSources {
-			return identity.NonceReply{}, ErrRate
-		}
+	err := f.db.Tx(ctx, func(q *meta.Queries) error {
+		now := meta.Now()
+		return q.InsertNonce(ctx, n, now+nonceTTL.Microseconds(), now)
+	})
+	if errors.Is(err, meta.ErrFull) {
+		err = ErrRate
 	}
-	f.nonces[n] = now
+	if err != nil {
+		return identity.NonceReply{}, err
+	}
 	return identity.NonceReply{Nonce: n}, nil
-}
-
-func (f *Fleet) useNonce(n string) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	at, ok := f.nonces[n]
-	delete(f.nonces, n)
-	return ok && time.Since(at) <= nonceTTL
 }
 
 // Renew checks a signed nonce and returns the next credential. The join counter grows by one with
@@ -313,16 +290,23 @@ func (f *Fleet) useNonce(n string) bool {
 // older one means two copies of the key exist: the device becomes suspect and goes on.
 func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewRequest) (identity.RenewReply, error) {
 	var reply identity.RenewReply
-	if err := f.allow(source); err != nil {
+	if err := f.allow(ctx, source); err != nil {
 		return reply, err
 	}
-	// a counter that overflowed would hide every copy
-	if !f.useNonce(r.Nonce) || r.Join >= math.MaxInt64 {
+	good := false
+	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		good, err = q.UseNonce(ctx, r.Nonce, meta.Now())
+		return err
+	})
+	if err != nil {
+		return reply, err
+	}
+	if !good || r.Join >= math.MaxInt64 { // a counter that overflowed would hide every copy
 		return reply, ErrRenew
 	}
 	var dev meta.Device
 	suspect := ""
-	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+	err = f.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		suspect = ""
 		dev, err = q.Device(ctx, r.Device)
 		if errors.Is(err, meta.ErrNotFound) {
@@ -346,7 +330,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 			suspect = dev.Suspect
 		}
 		dev.SeenAt = meta.Now()
-		if err := q.UpdateDevice(ctx, dev); err != nil || suspect == "" {
+		if err := errors.Join(q.UpdateDevice(ctx, dev), q.ResetTries(ctx, tries, source)); err != nil || suspect == "" {
 			return err
 		}
 		if err := feed.Add(ctx, q, feed.KindSuspect, "", dev.Name, feed.Suspect{Reason: suspect}); err != nil {
@@ -357,11 +341,8 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	if err != nil {
 		return reply, err
 	}
-	f.forgive(source)
 	if suspect != "" {
-		if err := f.publish(ctx, dev.Name); err != nil { // the device must not go without a credential for it
-			f.opts.Log.Error("stopping pushes to a suspect device failed, it will be tried again", "device", dev.Name, "err", err)
-		}
+		f.publish(ctx, dev.Name)
 	}
 	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
 	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
@@ -381,7 +362,7 @@ func (f *Fleet) ClearSuspect(ctx context.Context, actor, device string) error {
 	if err != nil {
 		return fmt.Errorf("clear suspicion of device %q: %w", device, err)
 	}
-	_, err = f.UpdateDesired(ctx, device, func(d *spec.Desired) error {
+	_, err = f.UpdateDesired(ctx, device, func(_ *meta.Queries, d *spec.Desired) error {
 		if !d.Suspect {
 			return ErrUnchanged
 		}
@@ -423,5 +404,6 @@ func (f *Fleet) Delete(ctx context.Context, actor, device string) error {
 	}); err != nil {
 		return fmt.Errorf("delete device %q: %w", device, err)
 	}
-	return f.publish(ctx, device)
+	f.publish(ctx, device)
+	return nil
 }

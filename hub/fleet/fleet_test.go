@@ -20,6 +20,7 @@ import (
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/wire"
 )
@@ -108,7 +109,7 @@ func (h *hub) enrolled(device string) *box {
 // request makes a renewal that is right in everything.
 func (b *box) request(join uint64) identity.RenewRequest {
 	b.h.t.Helper()
-	n, err := b.h.fleet.Nonce("10.0.0.1")
+	n, err := b.h.fleet.Nonce(b.h.t.Context(), "10.0.0.1")
 	if err != nil {
 		b.h.t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestTriesAreBounded(t *testing.T) {
 			t.Errorf("guess %d = %v, want %v", i, err, want)
 		}
 	}
-	if _, err := h.fleet.Nonce("10.0.0.9"); !errors.Is(err, fleet.ErrRate) {
+	if _, err := h.fleet.Nonce(t.Context(), "10.0.0.9"); !errors.Is(err, fleet.ErrRate) {
 		t.Errorf("Nonce of the same source = %v, want ErrRate", err)
 	}
 	if _, err := h.fleet.Renew(t.Context(), "10.0.0.9", identity.RenewRequest{}); !errors.Is(err, fleet.ErrRate) {
@@ -311,20 +312,20 @@ func TestTriesAreBounded(t *testing.T) {
 	}
 }
 
-// TestTriesComeBack lets a minute go by. No part of it needs the database or the bus.
+// TestTriesComeBack lets a minute go by. No part of it needs the bus.
 func TestTriesComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := fleet.New(nil, nil, nil, fleet.Options{})
+		f := fleet.New(metatest.SQLite(t).Open(t), nil, nil, fleet.Options{})
 		for range 10 {
-			if _, err := f.Nonce("a"); err != nil {
+			if _, err := f.Nonce(t.Context(), "a"); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := f.Nonce("a"); !errors.Is(err, fleet.ErrRate) {
+		if _, err := f.Nonce(t.Context(), "a"); !errors.Is(err, fleet.ErrRate) {
 			t.Errorf("try 11 of a minute = %v, want ErrRate", err)
 		}
 		time.Sleep(time.Minute)
-		n, err := f.Nonce("a")
+		n, err := f.Nonce(t.Context(), "a")
 		if err != nil || n.Nonce == "" {
 			t.Errorf("a minute later = %+v, %v", n, err)
 		}

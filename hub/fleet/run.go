@@ -5,6 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +19,7 @@ import (
 // Run publishes desired state that a crash kept back, follows the links of devices and stops pushes
 // to devices that became suspect, until ctx ends.
 func (f *Fleet) Run(ctx context.Context) error {
-	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx) }); err != nil {
+	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx, f.opts.Hub) }); err != nil {
 		return err
 	}
 	if err := f.republish(ctx); err != nil {
@@ -26,6 +28,7 @@ func (f *Fleet) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.followLinks(ctx) })
 	g.Go(func() error { return f.followSuspicion(ctx) })
+	g.Go(func() error { return f.publishAgain(ctx) })
 	return g.Wait()
 }
 
@@ -43,7 +46,7 @@ func (f *Fleet) followLinks(ctx context.Context) error {
 		f.mu.Unlock()
 		err := f.db.Tx(ctx, func(q *meta.Queries) error {
 			for _, e := range events {
-				err := q.SetConnected(ctx, e.Device, e.Connected, e.At)
+				err := q.SetConnected(ctx, e.Device, f.opts.Hub, e.Connected, e.At)
 				if errors.Is(err, meta.ErrNotFound) {
 					continue // deleted while it was connected
 				}
@@ -81,6 +84,26 @@ func (f *Fleet) Watch() error {
 	})
 }
 
+// publishAgain publishes what could not be published when it was stored.
+func (f *Fleet) publishAgain(ctx context.Context) error {
+	t := time.NewTicker(2 * time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		f.mu.Lock()
+		devices := slices.Collect(maps.Keys(f.unpublished))
+		clear(f.unpublished)
+		f.mu.Unlock()
+		for _, d := range devices {
+			f.publish(ctx, d)
+		}
+	}
+}
+
 // consumer is the name of the fleet's cursor in the feed.
 const consumer = "fleet"
 
@@ -89,7 +112,7 @@ const consumer = "fleet"
 const cursorEvery = time.Minute
 
 // followSuspicion stops pushes to devices that ingest found to be copies. The desired state changes
-// in the transaction that moves the cursor; what could not be published then is tried again.
+// in the transaction that moves the cursor.
 func (f *Fleet) followSuspicion(ctx context.Context) error {
 	var touched []string // devices to publish
 	stop := func(ctx context.Context, q *meta.Queries, device, reason string) error {
@@ -136,11 +159,10 @@ func (f *Fleet) followSuspicion(ctx context.Context) error {
 	}
 	for ctx.Err() == nil {
 		cursor, err := c.Catch(ctx)
-		for err == nil && len(touched) > 0 {
-			if err = f.publish(ctx, touched[0]); err == nil {
-				touched = touched[1:]
-			}
+		for _, device := range touched {
+			f.publish(ctx, device)
 		}
+		touched = nil
 		pause := cursorEvery
 		if err != nil && ctx.Err() == nil {
 			f.opts.Log.Error("stopping pushes to suspect devices failed, it will be tried again", "err", err)
@@ -161,7 +183,7 @@ func (f *Fleet) followSuspicion(ctx context.Context) error {
 // stopPushes marks the desired state of a device that may be a copy, whose row is already marked.
 // The caller publishes it.
 func (f *Fleet) stopPushes(ctx context.Context, q *meta.Queries, device, reason string) error {
-	_, err := update(ctx, q, device, func(d *spec.Desired) error {
+	_, err := update(ctx, q, device, func(_ *meta.Queries, d *spec.Desired) error {
 		if d.Suspect {
 			return ErrUnchanged
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/hub/blob"
+	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -95,9 +96,14 @@ func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
 	return l
 }
 
-// Run removes orphans, then compacts until ctx ends.
-func (l *Lake) Run(ctx context.Context) error {
-	if err := l.Sweep(ctx, 0); err != nil && ctx.Err() == nil {
+// Run removes orphans, then compacts until ctx ends. It is done under a duty: two compactors would
+// undo each other's moves, and one would take the other's new files for orphans.
+func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
+	age := time.Duration(0)
+	if l.db.Dialect() != "sqlite" {
+		age = time.Hour // another hub may compact on command: its files enter the manifest soon
+	}
+	if err := l.Sweep(ctx, age); err != nil && ctx.Err() == nil {
 		l.opts.Log.Error("removing orphaned files failed", "err", err)
 	}
 	t := time.NewTicker(l.opts.Every)
@@ -108,18 +114,21 @@ func (l *Lake) Run(ctx context.Context) error {
 			return nil
 		case <-t.C:
 		}
-		if _, err := l.Compact(ctx, false); err != nil && ctx.Err() == nil {
+		if _, err := l.compact(ctx, lease, false); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("compaction failed, it will be tried again", "err", err)
 		}
-		if err := l.tidy(ctx); err != nil && ctx.Err() == nil {
+		if err := l.tidy(ctx, lease); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("tidying the ledger failed", "err", err)
 		}
 	}
 }
 
-func (l *Lake) tidy(ctx context.Context) error {
+func (l *Lake) tidy(ctx context.Context, lease *duty.Lease) error {
 	now := time.Now()
 	return l.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := lease.Check(ctx, q); err != nil {
+			return err
+		}
 		if _, err := q.MergeIntervals(ctx, now.Add(-l.opts.LedgerAge).UnixMicro()); err != nil {
 			return err
 		}
@@ -150,8 +159,13 @@ func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
 }
 
 // Compact moves staged chunks that are old or many enough, or all of them when force is set. It
-// returns how many it moved.
+// returns how many it moved. Chunks that another hub moves at the same time make it fail, and
+// nothing of that move counts.
 func (l *Lake) Compact(ctx context.Context, force bool) (int, error) {
+	return l.compact(ctx, nil, force)
+}
+
+func (l *Lake) compact(ctx context.Context, lease *duty.Lease, force bool) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	groups, err := l.db.Read().StagedGroups(ctx)
@@ -162,7 +176,7 @@ func (l *Lake) Compact(ctx context.Context, force bool) (int, error) {
 	for _, g := range groups {
 		due := force || g.Bytes >= l.opts.MinBytes || time.Since(time.UnixMicro(g.Oldest)) >= l.opts.MaxAge
 		for left := g.Chunks; due && left > 0; {
-			n, err := l.move(ctx, g.Class, g.Site)
+			n, err := l.move(ctx, lease, g.Class, g.Site)
 			total += n
 			l.moved.Add(float64(n))
 			if err != nil {
@@ -177,22 +191,22 @@ func (l *Lake) Compact(ctx context.Context, force bool) (int, error) {
 	return total, nil
 }
 
-func (l *Lake) move(ctx context.Context, class int64, site string) (int, error) {
+func (l *Lake) move(ctx context.Context, lease *duty.Lease, class int64, site string) (int, error) {
 	chunks, err := l.db.Read().StagedChunks(ctx, class, site, l.opts.BatchChunks)
 	if err != nil || len(chunks) == 0 {
 		return 0, err
 	}
 	switch wire.Class(class) {
 	case wire.ClassReading:
-		return moveRows(ctx, l, chunks, readingRows)
+		return moveRows(ctx, l, lease, chunks, readingRows)
 	case wire.ClassLabel:
-		return moveRows(ctx, l, chunks, labelRows)
+		return moveRows(ctx, l, lease, chunks, labelRows)
 	case wire.ClassPrediction:
-		return moveRows(ctx, l, chunks, predictionRows)
+		return moveRows(ctx, l, lease, chunks, predictionRows)
 	case wire.ClassHost:
-		return moveRows(ctx, l, chunks, hostRows)
+		return moveRows(ctx, l, lease, chunks, hostRows)
 	default:
-		return moveRows(ctx, l, chunks, eventRows)
+		return moveRows(ctx, l, lease, chunks, eventRows)
 	}
 }
 
@@ -203,7 +217,7 @@ type file struct {
 	parts []meta.LakePart
 }
 
-func moveRows[T any, P row[T]](ctx context.Context, l *Lake, chunks []meta.Staged, rows func(place, *wire.Records) []T) (int, error) {
+func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, chunks []meta.Staged, rows func(place, *wire.Records) []T) (int, error) {
 	byDate := map[string][]T{}
 	for _, c := range chunks {
 		_, recs, err := wire.Decode(c.Bytes)
@@ -237,6 +251,9 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, chunks []meta.Stage
 		return 0, err
 	}
 	err := l.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := lease.Check(ctx, q); err != nil {
+			return err
+		}
 		for _, f := range files {
 			if err := q.InsertLakeFile(ctx, f.row, f.parts); err != nil {
 				return err

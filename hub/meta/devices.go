@@ -65,14 +65,16 @@ func (q *Queries) UpdateDevice(ctx context.Context, d Device) error {
 		d.Name, d.Site, d.Cohort, d.PublicKey, d.Fingerprint, d.Class, d.Version, d.JoinCounter, d.SeenAt, d.Suspect, d.RevokedAt))
 }
 
-// SetConnected records that a device's link came up or went down.
-func (q *Queries) SetConnected(ctx context.Context, device string, connected bool, at int64) error {
-	return must(q.exec(ctx, "UPDATE device SET connected = $2, seen_at = $3 WHERE name = $1", device, connected, at))
+// SetConnected records that a device's link to a hub came up or went down. A link that goes down
+// leaves one to another hub alone: the device has moved there.
+func (q *Queries) SetConnected(ctx context.Context, device, hub string, connected bool, at int64) error {
+	return must(q.exec(ctx, `UPDATE device SET connected = CASE WHEN $3 OR hub = $2 THEN $3 ELSE connected END,
+		hub = CASE WHEN $3 THEN $2 ELSE hub END, seen_at = $4 WHERE name = $1`, device, hub, connected, at))
 }
 
-// DisconnectAll marks every device as without a link; a hub that starts knows of none.
-func (q *Queries) DisconnectAll(ctx context.Context) error {
-	_, err := q.exec(ctx, "UPDATE device SET connected = $1 WHERE connected = $2", false, true)
+// DisconnectAll marks the devices of a hub as without a link; a hub that starts knows of none.
+func (q *Queries) DisconnectAll(ctx context.Context, hub string) error {
+	_, err := q.exec(ctx, "UPDATE device SET connected = $1 WHERE connected = $2 AND hub = $3", false, true, hub)
 	return err
 }
 

@@ -38,10 +38,19 @@ func TestQueries(t *testing.T) {
 		if d, err := q.Devices(ctx, "", "s", 10); err != nil || len(d) != 1 || !d[0].Connected {
 			t.Errorf("Devices = %+v, %v", d, err)
 		}
-		tx(func(q *meta.Queries) error { return q.DisconnectAll(ctx) })
-		if d, err := q.DeviceByKey(ctx, "UB"); err != nil || d.Connected {
-			t.Errorf("DeviceByKey = %+v, %v", d, err)
+		links := func(what string, up bool, fn func(q *meta.Queries) error) {
+			t.Helper()
+			tx(fn)
+			if d, err := q.DeviceByKey(ctx, "UB"); err != nil || d.Connected != up {
+				t.Errorf("after %s: DeviceByKey = %+v, %v, want connected %v", what, d, err, up)
+			}
 		}
+		links("a link to h1", true, func(q *meta.Queries) error { return q.SetConnected(ctx, "b", "h1", true, 1) })
+		links("the start of h2", true, func(q *meta.Queries) error { return q.DisconnectAll(ctx, "h2") })
+		links("the start of h1", false, func(q *meta.Queries) error { return q.DisconnectAll(ctx, "h1") })
+		links("a link to h2", true, func(q *meta.Queries) error { return q.SetConnected(ctx, "b", "h2", true, 2) })
+		links("late news of h1", true, func(q *meta.Queries) error { return q.SetConnected(ctx, "b", "h1", false, 3) })
+		links("the end of the link", false, func(q *meta.Queries) error { return q.SetConnected(ctx, "b", "h2", false, 4) })
 		if _, err := q.Device(ctx, "zz"); !errors.Is(err, meta.ErrNotFound) {
 			t.Errorf("Device(unknown) = %v", err)
 		}

@@ -140,13 +140,13 @@ func TestDeadlockIsRepeated(t *testing.T) {
 	done := make(chan error, 1)
 	err = s.Tx(ctx, func(q *meta.Queries) error {
 		tries++
-		if err := q.SetConnected(ctx, "a", true, int64(tries)); err != nil {
+		if err := q.SetConnected(ctx, "a", "h", true, int64(tries)); err != nil {
 			return err
 		}
 		if tries == 1 {
 			go func() { done <- errors.Join(exec("UPDATE device SET site = 's' WHERE name = 'a'"), stranger.Commit()) }()
 		}
-		return q.SetConnected(ctx, "b", true, int64(tries))
+		return q.SetConnected(ctx, "b", "h", true, int64(tries))
 	})
 	if err != nil || tries != 2 {
 		t.Errorf("Tx = %v after %d tries, want the second to succeed", err, tries)

@@ -180,38 +180,44 @@ func (r *Registry) Load(ctx context.Context, digest string) ([]byte, error) {
 
 // Promote makes a model the champion of a task's cohort ("" is the default).
 func (r *Registry) Promote(ctx context.Context, actor, digest, cohort string) error {
-	err := r.db.Tx(ctx, func(q *meta.Queries) error {
-		m, err := q.Model(ctx, digest)
-		if err != nil {
-			return err
-		}
-		if m.TombstonedAt > 0 {
-			return ErrTombstoned
-		}
-		old, err := q.Champion(ctx, m.Task, cohort)
-		if err != nil && !errors.Is(err, meta.ErrNotFound) {
-			return err
-		}
-		if err := q.SetChampion(ctx, meta.Champion{
-			Task:   m.Task,
-			Cohort: cohort,
-			Digest: digest,
-			Since:  meta.Now(),
-		}); err != nil {
-			return err
-		}
-		if err := retire(ctx, q, old.Digest); err != nil {
-			return err
-		}
-		if err := q.UpdateModel(ctx, digest, StateChampion, m.Metrics); err != nil {
-			return err
-		}
-		return q.Audit(ctx, actor, "model.promote", Name(m), "cohort="+cohort)
-	})
-	if err != nil {
+	return r.db.Tx(ctx, func(q *meta.Queries) error { return Promote(ctx, q, actor, digest, cohort) })
+}
+
+// Promote is the method of the same name within a caller's transaction.
+func Promote(ctx context.Context, q *meta.Queries, actor, digest, cohort string) error {
+	if err := promote(ctx, q, actor, digest, cohort); err != nil {
 		return fmt.Errorf("promote model %s: %w", digest, err)
 	}
 	return nil
+}
+
+func promote(ctx context.Context, q *meta.Queries, actor, digest, cohort string) error {
+	m, err := q.Model(ctx, digest)
+	if err != nil {
+		return err
+	}
+	if m.TombstonedAt > 0 {
+		return ErrTombstoned
+	}
+	old, err := q.Champion(ctx, m.Task, cohort)
+	if err != nil && !errors.Is(err, meta.ErrNotFound) {
+		return err
+	}
+	if err := q.SetChampion(ctx, meta.Champion{
+		Task:   m.Task,
+		Cohort: cohort,
+		Digest: digest,
+		Since:  meta.Now(),
+	}); err != nil {
+		return err
+	}
+	if err := retire(ctx, q, old.Digest); err != nil {
+		return err
+	}
+	if err := q.UpdateModel(ctx, digest, StateChampion, m.Metrics); err != nil {
+		return err
+	}
+	return q.Audit(ctx, actor, "model.promote", Name(m), "cohort="+cohort)
 }
 
 // retire gives a model that is champion of no cohort any longer its state. The empty digest is

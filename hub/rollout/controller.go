@@ -10,9 +10,9 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
+	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
@@ -26,7 +26,6 @@ type Controller struct {
 	fleet    *fleet.Fleet
 	registry *registry.Registry
 	log      *slog.Logger
-	mu       sync.Mutex // serialises decisions and commands
 }
 
 // New returns a controller that does nothing before Run.
@@ -39,14 +38,14 @@ func New(db *meta.Store, f *fleet.Fleet, r *registry.Registry, log *slog.Logger)
 
 // Run advances the rollouts until ctx ends: when the feed has a reported state or a command, and
 // every two seconds, because deadlines pass without an event. Every step looks at the database
-// alone, so nothing depends on which events it has seen.
-func (c *Controller) Run(ctx context.Context) error {
+// alone, so nothing depends on which events it has seen. It is done under a duty.
+func (c *Controller) Run(ctx context.Context, l *duty.Lease) error {
 	cursor, err := feed.Head(ctx, c.db.Read())
 	if err != nil {
 		return fmt.Errorf("start rollouts: %w", err)
 	}
 	for ctx.Err() == nil {
-		if err := c.stepAll(ctx); err != nil && ctx.Err() == nil {
+		if err := c.stepAll(ctx, l); err != nil && ctx.Err() == nil {
 			c.log.Error("rollouts not advanced", "err", err)
 		}
 		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -62,7 +61,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	return nil
 }
 
-func (c *Controller) stepAll(ctx context.Context) error {
+func (c *Controller) stepAll(ctx context.Context, l *duty.Lease) error {
 	var errs []error
 	for _, state := range []State{Running, RollingBack} {
 		rs, err := c.db.Read().Rollouts(ctx, "", string(state), 0)
@@ -70,12 +69,12 @@ func (c *Controller) stepAll(ctx context.Context) error {
 			return err
 		}
 		for _, r := range rs {
-			if err := c.step(ctx, r.ID); err != nil {
+			if err := c.step(ctx, l, r.ID); err != nil && !errors.Is(err, errChanged) {
 				errs = append(errs, fmt.Errorf("rollout %s: %w", r.ID, err))
 			}
 		}
 	}
-	if err := c.adopt(ctx); err != nil {
+	if err := c.adopt(ctx, l); err != nil && !errors.Is(err, errChanged) {
 		errs = append(errs, fmt.Errorf("champions for new devices: %w", err))
 	}
 	return errors.Join(errs...)
@@ -83,9 +82,7 @@ func (c *Controller) stepAll(ctx context.Context) error {
 
 // adopt gives the champion to devices that came after its rollout had completed. They try it in
 // shadow first like any other.
-func (c *Controller) adopt(ctx context.Context) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *Controller) adopt(ctx context.Context, l *duty.Lease) error {
 	q := c.db.Read()
 	champions, err := q.Champions(ctx)
 	if err != nil {
@@ -117,7 +114,7 @@ func (c *Controller) adopt(ctx context.Context) error {
 			if _, told := want.Assignments[ch.Task]; told {
 				continue
 			}
-			if err := c.order(ctx, rs[i], Order{p.Device, spec.PhaseActive}, parts); err != nil {
+			if err := c.order(ctx, l, rs[i], Order{p.Device, spec.PhaseActive}, parts); err != nil {
 				return fmt.Errorf("device %q: %w", p.Device, err)
 			}
 			c.log.Info("champion assigned to a new device", "device", p.Device, "model", rs[i].Model)
@@ -189,7 +186,7 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	r.UpdatedAt = meta.Now()
+	r.UpdatedAt = max(meta.Now(), r.UpdatedAt+1) // it tells one version of the row from another
 	return q.PutRollout(ctx, meta.Rollout{
 		ID:        r.ID,
 		Task:      r.Task,
@@ -201,6 +198,38 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 		CreatedBy: r.CreatedBy,
 		CreatedAt: r.CreatedAt,
 		UpdatedAt: r.UpdatedAt,
+	})
+}
+
+// errChanged is returned when a rollout was changed since it was read, here or at another hub: what
+// follows from the old one must not be written.
+var errChanged = errors.New("the rollout was changed meanwhile")
+
+// unchanged checks in a transaction that writes what follows from r that r is still what is stored
+// and that the duty is held. l is nil for a command, which any hub may carry out.
+func unchanged(ctx context.Context, q *meta.Queries, l *duty.Lease, r *Rollout) error {
+	if err := l.Check(ctx, q); err != nil {
+		return err
+	}
+	row, err := q.Rollout(ctx, r.ID)
+	if err == nil && row.UpdatedAt != r.UpdatedAt {
+		err = errChanged
+	}
+	return err
+}
+
+// store saves a rollout that was read before and runs fn, all in one transaction.
+func (c *Controller) store(ctx context.Context, l *duty.Lease, r *Rollout, fn func(*meta.Queries) error) error {
+	read := r.UpdatedAt
+	return c.db.Tx(ctx, func(q *meta.Queries) error {
+		r.UpdatedAt = read
+		if err := unchanged(ctx, q, l, r); err != nil {
+			return err
+		}
+		if err := c.save(ctx, q, r); err != nil {
+			return err
+		}
+		return fn(q)
 	})
 }
 
@@ -236,13 +265,17 @@ func (r *Rollout) note(state State, reason, actor string) {
 
 // List returns rollouts, newest first.
 func (c *Controller) List(ctx context.Context, task, state string, limit int) ([]*Rollout, error) {
-	rows, err := c.db.Read().Rollouts(ctx, task, state, limit)
+	return c.list(ctx, c.db.Read(), task, state, limit)
+}
+
+func (c *Controller) list(ctx context.Context, q *meta.Queries, task, state string, limit int) ([]*Rollout, error) {
+	rows, err := q.Rollouts(ctx, task, state, limit)
 	if err != nil {
 		return nil, err
 	}
 	out := []*Rollout{}
 	for _, row := range rows {
-		r, err := c.decode(ctx, c.db.Read(), row)
+		r, err := c.decode(ctx, q, row)
 		if err != nil {
 			return nil, err
 		}
@@ -298,8 +331,8 @@ func (c *Controller) complete(ctx context.Context, s *Spec) error {
 }
 
 // free returns ErrBusy when the task has a rollout under way.
-func (c *Controller) free(ctx context.Context, task string) error {
-	old, err := c.List(ctx, task, "", 50)
+func (c *Controller) free(ctx context.Context, q *meta.Queries, task string) error {
+	old, err := c.list(ctx, q, task, "", 50)
 	if err != nil {
 		return err
 	}
@@ -320,11 +353,6 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	if err != nil {
 		return nil, fmt.Errorf("model %q: %w", s.Digest, err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.free(ctx, s.Task); err != nil {
-		return nil, err
-	}
 	var id [6]byte
 	if _, err := rand.Read(id[:]); err != nil {
 		return nil, err
@@ -344,6 +372,9 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	}
 	r.note(state, "created", actor)
 	err = c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := c.free(ctx, q, s.Task); err != nil {
+			return err
+		}
 		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
 			return err
 		}
@@ -370,10 +401,21 @@ const (
 	Retry    Command = "retry"    // order the failed devices again
 )
 
-// Do carries out a command.
+// Do carries out a command. When the rollout changes in the middle it begins again from what is
+// stored then.
 func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	for try := 1; ; try++ {
+		r, err := c.do(ctx, actor, id, cmd, reason)
+		if !errors.Is(err, errChanged) || try == maxTries {
+			return r, err
+		}
+	}
+}
+
+// maxTries bounds how often a command begins again.
+const maxTries = 10
+
+func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
 	r, err := c.load(ctx, c.db.Read(), id)
 	if err != nil {
 		return nil, err
@@ -387,6 +429,7 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 	if reason == "" {
 		reason = string(cmd)
 	}
+	also := func(*meta.Queries) error { return nil } // what is stored with the rollout
 	switch cmd {
 	case Approve:
 		err = refuse(Awaiting, Draft)
@@ -416,11 +459,14 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 			r.note(d.State, reason, actor)
 			if d.State == Completed {
 				err = c.finish(ctx, r)
+				also = func(q *meta.Queries) error {
+					return registry.Promote(ctx, q, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
+				}
 			}
 		}
 	case Retry:
 		if err = refuse(Running, Paused); err == nil {
-			err = c.retry(ctx, r)
+			also, err = c.retry(ctx, r)
 			r.note(Running, reason, actor)
 		}
 	default:
@@ -429,8 +475,8 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 	if err != nil {
 		return nil, err
 	}
-	err = c.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
+	err = c.store(ctx, nil, r, func(q *meta.Queries) error {
+		if err := errors.Join(also(q), report(ctx, q, r)); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "rollout."+string(cmd), id, reason)
@@ -438,8 +484,7 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 	return r, err
 }
 
-// finish orders the candidate on every target and makes it the champion, for a last stage that
-// was skipped.
+// finish orders the candidate on every target, for a last stage that was skipped.
 func (c *Controller) finish(ctx context.Context, r *Rollout) error {
 	parts, err := c.parts(ctx, r)
 	if err != nil {
@@ -447,30 +492,30 @@ func (c *Controller) finish(ctx context.Context, r *Rollout) error {
 	}
 	for _, p := range parts {
 		if p.Wanted != spec.PhaseActive && !failedPhase(p.Phase) {
-			if err := c.order(ctx, r, Order{p.Device, spec.PhaseActive}, parts); err != nil {
+			if err := c.order(ctx, nil, r, Order{p.Device, spec.PhaseActive}, parts); err != nil {
 				return fmt.Errorf("device %q: %w", p.Device, err)
 			}
 		}
 	}
-	return c.registry.Promote(ctx, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
+	return nil
 }
 
 func failedPhase(p spec.Phase) bool {
 	return p == spec.PhaseFailed || p == spec.PhaseVetoed || p == spec.PhaseReverted
 }
 
-// retry forgets what failed devices said, so that they get a new generation.
-func (c *Controller) retry(ctx context.Context, r *Rollout) error {
+// retry returns what removes the reports of failed devices, so that they get a new generation.
+func (c *Controller) retry(ctx context.Context, r *Rollout) (func(*meta.Queries) error, error) {
 	// not the stored phases: a device may have failed while the rollout was paused
 	parts, err := c.parts(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return c.db.Tx(ctx, func(q *meta.Queries) error {
+	return func(q *meta.Queries) error {
 		for _, row := range rows {
 			i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
 			if i < 0 || !failedPhase(parts[i].Phase) {
@@ -488,7 +533,7 @@ func (c *Controller) retry(ctx context.Context, r *Rollout) error {
 			}
 		}
 		return nil
-	})
+	}, nil
 }
 
 // parts joins the targets of a rollout with what they were told and what they say.
@@ -560,9 +605,7 @@ func wanted(stage int64) spec.Phase {
 	}
 }
 
-func (c *Controller) step(ctx context.Context, id string) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+func (c *Controller) step(ctx context.Context, l *duty.Lease, id string) error {
 	r, err := c.load(ctx, c.db.Read(), id)
 	if err != nil {
 		return err
@@ -572,7 +615,7 @@ func (c *Controller) step(ctx context.Context, id string) error {
 		return err
 	}
 	if r.State == RollingBack {
-		return c.takeBack(ctx, r, parts)
+		return c.takeBack(ctx, l, r, parts)
 	}
 	if r.State != Running {
 		return nil
@@ -597,35 +640,38 @@ func (c *Controller) step(ctx context.Context, id string) error {
 	before := r.Status
 	d := Decide(r.Spec.Digest, &r.Spec, r.Status, views, meta.Now())
 	for _, o := range d.Orders {
-		if err := c.order(ctx, r, o, parts); err != nil {
+		if err := c.order(ctx, l, r, o, parts); err != nil {
 			return fmt.Errorf("device %q: %w", o.Device, err)
 		}
 	}
-	if err := c.remember(ctx, r, parts); err != nil {
+	if err := c.remember(ctx, l, r, parts); err != nil {
 		return err
 	}
 	r.Status = d.Status
 	switch {
 	case d.State != Running:
 		r.note(d.State, d.Status.Reason, "hub")
-		c.log.Info("rollout", "rollout", r.ID, "model", r.Model, "state", string(d.State), "reason", d.Status.Reason)
 	case d.Status.Stage != before.Stage:
 		r.note(Running, "entered stage "+d.Status.StageName, "hub")
-		c.log.Info("rollout stage", "rollout", r.ID, "model", r.Model, "stage", d.Status.StageName)
 	case sameStatus(before, d.Status):
 		return nil
 	}
-	if d.State == Completed { // before it is stored: a crash between the two repeats this step
-		if err := c.registry.Promote(ctx, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort); err != nil {
-			return err
+	entered := d.State != Running || d.Status.Stage != before.Stage
+	err = c.store(ctx, l, r, func(q *meta.Queries) error {
+		if d.State == Completed {
+			if err := registry.Promote(ctx, q, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort); err != nil {
+				return err
+			}
 		}
-	}
-	return c.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := c.save(ctx, q, r); err != nil || d.State == Running && d.Status.Stage == before.Stage {
-			return err
+		if !entered {
+			return nil
 		}
 		return report(ctx, q, r)
 	})
+	if err == nil && entered {
+		c.log.Info("rollout", "rollout", r.ID, "model", r.Model, "state", string(d.State), "stage", d.Status.StageName, "reason", d.Status.Reason)
+	}
+	return err
 }
 
 func sameStatus(a, b Status) bool {
@@ -634,15 +680,22 @@ func sameStatus(a, b Status) bool {
 	return err1 == nil && err2 == nil && string(x) == string(y)
 }
 
-// order tells one device.
-func (c *Controller) order(ctx context.Context, r *Rollout, o Order, parts []Part) error {
+// order stores what one device shall do, in its desired state and in the rollout, and publishes it.
+func (c *Controller) order(ctx context.Context, l *duty.Lease, r *Rollout, o Order, parts []Part) error {
 	m, err := c.db.Read().Model(ctx, r.Spec.Digest)
 	if err != nil {
 		return err
 	}
-	doc, err := c.fleet.UpdateDesired(ctx, o.Device, func(d *spec.Desired) error {
-		if d.Assignments == nil {
-			d.Assignments = map[string]spec.Assignment{}
+	i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == o.Device })
+	p := &parts[i]
+	stage := int64(0)
+	if o.Phase == spec.PhaseActive {
+		stage = 1
+	}
+	at := meta.Now()
+	_, err = c.fleet.UpdateDesired(ctx, o.Device, func(q *meta.Queries, d *spec.Desired) error {
+		if err := unchanged(ctx, q, l, r); err != nil {
+			return err
 		}
 		d.Assignments[r.Task] = spec.Assignment{
 			Generation: d.Generation,
@@ -654,61 +707,62 @@ func (c *Controller) order(ctx context.Context, r *Rollout, o Order, parts []Par
 			Rollout:    r.ID,
 			Trial:      r.Spec.trial(),
 		}
-		return nil
+		return put(ctx, q, r, p, stage, int64(d.Generation), at)
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		p.Wanted, p.AssignedAt = o.Phase, at
 	}
-	i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == o.Device })
-	p := &parts[i]
-	p.Wanted, p.AssignedAt = o.Phase, meta.Now()
-	stage := int64(0)
-	if o.Phase == spec.PhaseActive {
-		stage = 1
-	}
-	return c.put(ctx, r, p, stage, int64(doc.Generation), p.AssignedAt)
+	return err
 }
 
-func (c *Controller) put(ctx context.Context, r *Rollout, p *Part, stage, generation, at int64) error {
+// put stores a device's place in a rollout.
+func put(ctx context.Context, q *meta.Queries, r *Rollout, p *Part, stage, generation, at int64) error {
 	stats, err := json.Marshal(memo{p.Previous, p.Stats})
 	if err != nil {
 		return err
 	}
-	return c.db.Tx(ctx, func(q *meta.Queries) error {
-		return q.PutRolloutDevice(ctx, meta.RolloutDevice{
-			Rollout:    r.ID,
-			Device:     p.Device,
-			Stage:      stage,
-			Generation: generation,
-			Phase:      string(p.Phase),
-			Reason:     p.Reason,
-			Stats:      string(stats),
-			UpdatedAt:  at,
-		})
+	return q.PutRolloutDevice(ctx, meta.RolloutDevice{
+		Rollout:    r.ID,
+		Device:     p.Device,
+		Stage:      stage,
+		Generation: generation,
+		Phase:      string(p.Phase),
+		Reason:     p.Reason,
+		Stats:      string(stats),
+		UpdatedAt:  at,
 	})
 }
 
 // remember stores what devices reported, so that it survives their next assignment.
-func (c *Controller) remember(ctx context.Context, r *Rollout, parts []Part) error {
+func (c *Controller) remember(ctx context.Context, l *duty.Lease, r *Rollout, parts []Part) error {
 	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
+	rows = slices.DeleteFunc(rows, func(row meta.RolloutDevice) bool {
 		i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
-		if i < 0 || string(parts[i].Phase) == row.Phase && parts[i].Reason == row.Reason {
-			continue
-		}
-		if err := c.put(ctx, r, &parts[i], row.Stage, row.Generation, row.UpdatedAt); err != nil {
+		return i < 0 || string(parts[i].Phase) == row.Phase && parts[i].Reason == row.Reason
+	})
+	if len(rows) == 0 {
+		return nil
+	}
+	return c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := unchanged(ctx, q, l, r); err != nil {
 			return err
 		}
-	}
-	return nil
+		for _, row := range rows {
+			i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
+			if err := put(ctx, q, r, &parts[i], row.Stage, row.Generation, row.UpdatedAt); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // takeBack tombstones the version and gives every device that was told of it its previous model
 // under a newer generation.
-func (c *Controller) takeBack(ctx context.Context, r *Rollout, parts []Part) error {
+func (c *Controller) takeBack(ctx context.Context, l *duty.Lease, r *Rollout, parts []Part) error {
 	reason := r.Status.Reason
 	if m, err := c.db.Read().Model(ctx, r.Spec.Digest); err == nil && m.TombstonedAt == 0 {
 		if err := c.registry.Tombstone(ctx, "rollout "+r.ID, r.Spec.Digest, reason); err != nil {
@@ -723,22 +777,24 @@ func (c *Controller) takeBack(ctx context.Context, r *Rollout, parts []Part) err
 		if p.AssignedAt == 0 {
 			continue
 		}
-		if err := c.giveBack(ctx, r, p); err != nil {
+		if err := c.giveBack(ctx, l, r, p); err != nil {
 			return fmt.Errorf("device %q: %w", p.Device, err)
 		}
 	}
-	if err := c.remember(ctx, r, parts); err != nil {
+	if err := c.remember(ctx, l, r, parts); err != nil {
 		return err
 	}
 	r.note(RolledBack, reason, "hub")
-	c.log.Warn("rollout rolled back", "rollout", r.ID, "model", r.Model, "reason", reason)
-	if err := c.restoreChampion(ctx, r, parts); err != nil {
-		return err
+	err := c.store(ctx, l, r, func(q *meta.Queries) error {
+		return errors.Join(restoreChampion(ctx, q, r, parts), report(ctx, q, r))
+	})
+	if err == nil {
+		c.log.Warn("rollout rolled back", "rollout", r.ID, "model", r.Model, "reason", reason)
 	}
-	return c.db.Tx(ctx, func(q *meta.Queries) error { return errors.Join(c.save(ctx, q, r), report(ctx, q, r)) })
+	return err
 }
 
-func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
+func (c *Controller) giveBack(ctx context.Context, l *duty.Lease, r *Rollout, p *Part) error {
 	var prev meta.Model
 	var err error
 	if p.Previous != "" && p.Previous != r.Spec.Digest {
@@ -746,7 +802,10 @@ func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
 			return err
 		}
 	}
-	_, err = c.fleet.UpdateDesired(ctx, p.Device, func(d *spec.Desired) error {
+	_, err = c.fleet.UpdateDesired(ctx, p.Device, func(q *meta.Queries, d *spec.Desired) error {
+		if err := unchanged(ctx, q, l, r); err != nil {
+			return err
+		}
 		if d.Assignments[r.Task].Digest != r.Spec.Digest {
 			return fleet.ErrUnchanged
 		}
@@ -773,8 +832,8 @@ func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {
 
 // restoreChampion makes the previous model the task's champion again when a completed rollout is
 // taken back.
-func (c *Controller) restoreChampion(ctx context.Context, r *Rollout, parts []Part) error {
-	now, err := c.db.Read().Champion(ctx, r.Task, r.Spec.Cohort)
+func restoreChampion(ctx context.Context, q *meta.Queries, r *Rollout, parts []Part) error {
+	now, err := q.Champion(ctx, r.Task, r.Spec.Cohort)
 	if errors.Is(err, meta.ErrNotFound) || err == nil && now.Digest != r.Spec.Digest {
 		return nil
 	}
@@ -785,8 +844,8 @@ func (c *Controller) restoreChampion(ctx context.Context, r *Rollout, parts []Pa
 		if p.Previous == "" || p.Previous == r.Spec.Digest {
 			continue
 		}
-		if m, err := c.db.Read().Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 {
-			return c.registry.Promote(ctx, "rollout "+r.ID, m.Digest, r.Spec.Cohort)
+		if m, err := q.Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 {
+			return registry.Promote(ctx, q, "rollout "+r.ID, m.Digest, r.Spec.Cohort)
 		}
 	}
 	return nil

@@ -66,7 +66,7 @@ func (w *world) add(name string, connected bool) {
 	w.tx(func(q *meta.Queries) error {
 		return errors.Join(q.InsertDevice(w.t.Context(), meta.Device{Name: name, Site: "s", PublicKey: "key-" + name, CreatedAt: meta.Now()}),
 			q.PutTask(w.t.Context(), meta.Task{Name: "t", Kind: "forecast", Spec: "task: t", Hash: "h", FirstSeen: meta.Now(), LastSeen: meta.Now()}, name),
-			q.SetConnected(w.t.Context(), name, connected, meta.Now()))
+			q.SetConnected(w.t.Context(), name, "", connected, meta.Now()))
 	})
 }
 

@@ -39,9 +39,7 @@ func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Task: s.Task, Digest: s.Digest, Spec: s, Devices: []Planned{}}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err := c.free(ctx, s.Task); err != nil {
+	if err := c.free(ctx, c.db.Read(), s.Task); err != nil {
 		if !errors.Is(err, ErrBusy) {
 			return nil, err
 		}

@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/training"
 )
@@ -18,7 +20,7 @@ func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)
 	h.API.AddRollouts(l.Rollouts)
 	h.API.AddTraining(l.Trainer)
-	h.Go(l.Rollouts.Run)
-	h.Go(l.Trainer.Run)
+	h.Go(func(ctx context.Context) error { return h.Duties.Run(ctx, "rollouts", l.Rollouts.Run) })
+	h.Go(func(ctx context.Context) error { return h.Duties.Run(ctx, "training", l.Trainer.Run) })
 	return l
 }

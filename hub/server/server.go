@@ -26,6 +26,7 @@ import (
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/bus/embedded"
+	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/infer"
@@ -41,7 +42,7 @@ import (
 // Options configure a hub. The zero value with a DataDir is a single machine on loopback.
 type Options struct {
 	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/,
-	// keys/.
+	// keys/, hub-id. Every hub has its own.
 	DataDir string `yaml:"data_dir"`
 	// Listen is the address of the REST API. Default 127.0.0.1:8000.
 	Listen string `yaml:"listen"`
@@ -85,6 +86,7 @@ type Options struct {
 // Hub is an open hub.
 type Hub struct {
 	DB       *meta.Store
+	Duties   *duty.Keeper
 	Keys     *keys.Ring
 	NATS     *embedded.Server
 	Bus      *bus.Bus
@@ -156,7 +158,13 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.openBus(ctx, keyDir); err != nil {
 		return nil, err
 	}
+	id, err := hubID(opts.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	h.Duties = duty.New(h.DB, id, duty.Options{Log: opts.Log})
 	h.Fleet = fleet.New(h.DB, h.Bus, h.Keys, fleet.Options{
+		Hub:           id,
 		CredentialTTL: opts.CredentialTTL,
 		TrustRoot:     h.Trust.Root,
 		Log:           opts.Log,
@@ -287,10 +295,12 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.Fleet.Run(ctx) })
 	g.Go(func() error { return h.Ingest.Run(ctx) })
 	g.Go(func() error { return h.Lanes.Run(ctx) })
-	g.Go(func() error { return h.Lake.Run(ctx) })
+	g.Go(func() error { return h.Duties.Run(ctx, "lake", h.Lake.Run) })
 	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
-		return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
+		return h.Duties.Run(ctx, "trust", func(ctx context.Context, _ *duty.Lease) error {
+			return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
+		})
 	})
 	g.Go(func() error { return h.API.Serve(ctx, h.listener) })
 	g.Go(func() error { return h.NATS.Run(ctx) })

@@ -481,7 +481,7 @@ func TestEnrolment(t *testing.T) {
 	}
 
 	renew := func(join uint64, key nkeys.KeyPair) (identity.RenewReply, error) {
-		n, err := h.Fleet.Nonce(rnd())
+		n, err := h.Fleet.Nonce(t.Context(), rnd())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -674,7 +674,7 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 	h := start(t, server.Options{})
 	a := h.agent("dev-1")
 	for range 3 {
-		if _, err := h.Fleet.UpdateDesired(t.Context(), "dev-1", func(d *spec.Desired) error {
+		if _, err := h.Fleet.UpdateDesired(t.Context(), "dev-1", func(_ *meta.Queries, d *spec.Desired) error {
 			d.Assignments["pm25"] = spec.Assignment{Generation: d.Generation, Digest: "x"}
 			return nil
 		}); err != nil {

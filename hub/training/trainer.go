@@ -15,6 +15,7 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/sequential"
+	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -100,16 +101,20 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 }
 
 // Run queues what a restart interrupted, then follows the feed, watches triggers and works on jobs
-// until ctx ends.
-func (t *Trainer) Run(ctx context.Context) error {
-	if err := t.recover(ctx); err != nil {
+// until ctx ends. It is done under a duty.
+func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
+	if err := t.recover(ctx, l); err != nil {
 		return fmt.Errorf("start training: %w", err)
 	}
 	counts := feed.Consumer{
-		DB:      t.db,
-		Name:    "training",
-		Rebuild: rebuild,
-		Apply:   apply,
+		DB:   t.db,
+		Name: "training",
+		Rebuild: func(ctx context.Context, q *meta.Queries) error {
+			return errors.Join(l.Check(ctx, q), rebuild(ctx, q))
+		},
+		Apply: func(ctx context.Context, q *meta.Queries, events []feed.Event) error {
+			return errors.Join(l.Check(ctx, q), apply(ctx, q, events))
+		},
 	}
 	for ctx.Err() == nil {
 		cursor, err := counts.Catch(ctx)
@@ -119,12 +124,12 @@ func (t *Trainer) Run(ctx context.Context) error {
 		if err != nil && ctx.Err() == nil {
 			t.log.Error("triggers not evaluated", "err", err)
 		}
-		job, ok, err := t.next(ctx)
+		job, ok, err := t.next(ctx, l)
 		switch {
 		case err != nil && ctx.Err() == nil:
 			t.log.Error("no job taken", "err", err)
 		case ok:
-			t.work(ctx, job)
+			t.work(ctx, l, job)
 			continue
 		}
 		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -141,7 +146,7 @@ func (t *Trainer) Run(ctx context.Context) error {
 }
 
 // recover queues the jobs that were running.
-func (t *Trainer) recover(ctx context.Context) error {
+func (t *Trainer) recover(ctx context.Context, l *duty.Lease) error {
 	jobs, err := t.db.Read().Jobs(ctx, "", Started, 0)
 	if err != nil {
 		return err
@@ -151,15 +156,20 @@ func (t *Trainer) recover(ctx context.Context) error {
 			continue
 		}
 		j.State, j.StartedAt = Queued, 0
-		if err := t.put(ctx, j); err != nil {
+		if err := t.put(ctx, l, j); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Trainer) put(ctx context.Context, j meta.Job) error {
-	return t.db.Tx(ctx, func(q *meta.Queries) error { return put(ctx, q, j) })
+func (t *Trainer) put(ctx context.Context, l *duty.Lease, j meta.Job) error {
+	return t.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := l.Check(ctx, q); err != nil {
+			return err
+		}
+		return put(ctx, q, j)
+	})
 }
 
 // put stores a job and reports its state.
@@ -252,23 +262,28 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 	return t.decode(j), nil
 }
 
-func (t *Trainer) next(ctx context.Context) (meta.Job, bool, error) {
+func (t *Trainer) next(ctx context.Context, l *duty.Lease) (meta.Job, bool, error) {
 	jobs, err := t.db.Read().Jobs(ctx, "", Queued, 0)
 	if err != nil || len(jobs) == 0 {
 		return meta.Job{}, false, err
 	}
 	j := jobs[len(jobs)-1] // the list is newest first
 	j.State, j.StartedAt = Started, meta.Now()
-	return j, true, t.put(ctx, j)
+	return j, true, t.put(ctx, l, j)
 }
 
 // work runs one job and stores its outcome.
-func (t *Trainer) work(ctx context.Context, j meta.Job) {
+func (t *Trainer) work(ctx context.Context, l *duty.Lease, j meta.Job) {
 	var s JobSpec
 	res := &JobResult{Stage: "rows"}
 	t.mu.Lock()
 	t.live[j.ID] = res
 	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.live, j.ID)
+		t.mu.Unlock()
+	}()
 	began := time.Now()
 	b, err := open(ctx, t.db.Read())
 	if err == nil {
@@ -285,7 +300,6 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 	t.mu.Lock()
 	res.Seconds = time.Since(began).Seconds()
 	res.Stage = ""
-	delete(t.live, j.ID)
 	body, merr := json.Marshal(res)
 	t.mu.Unlock()
 	j.State, j.FinishedAt = Done, meta.Now()
@@ -296,6 +310,9 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 	j.Result = string(body)
 	ctx = context.WithoutCancel(ctx)
 	if err := t.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := l.Check(ctx, q); err != nil {
+			return err
+		}
 		b, err := open(ctx, q)
 		if err != nil {
 			return err

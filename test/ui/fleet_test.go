@@ -117,7 +117,7 @@ func (f *fleet) seed() (open *rollout.Rollout, refused meta.Model) {
 				CreatedAt: now - 40*day, SeenAt: now}); err != nil {
 				return err
 			}
-			if err := q.SetConnected(ctx, name, name != f.absent, now-int64(i)*hour/3600); err != nil {
+			if err := q.SetConnected(ctx, name, "", name != f.absent, now-int64(i)*hour/3600); err != nil {
 				return err
 			}
 			if err := q.PutTask(ctx, meta.Task{Name: task, Kind: "forecast", Spec: taskFile, Hash: strings.Repeat("a", 64), FirstSeen: now - 40*day, LastSeen: now}, name); err != nil {
