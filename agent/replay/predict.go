@@ -58,7 +58,7 @@ func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact
 			}
 		}
 	}
-	if _, err := source.ReadCSV(ctx, name, r, plan, files, &c); err != nil {
+	if _, err := source.ReadTable(ctx, name, r, plan, files, &c); err != nil {
 		return 0, fmt.Errorf("read rows %s: %w", name, err)
 	}
 	if len(c.rows) == 0 {

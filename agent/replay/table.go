@@ -26,7 +26,6 @@ const Auto = "auto"
 // Limits of a table.
 const (
 	MaxDelay      = 1_000_000 // rows
-	maxFewValues  = 10        // whole numbers of a target that are taken for classes
 	maxCategories = 255       // of an input; rarer ones count as missing
 )
 
@@ -173,13 +172,9 @@ func newTable(f *frame.Frame, o *TableOptions) (*table, error) {
 }
 
 func named(f *frame.Frame, what, name string) (*frame.Column, error) {
-	c, err := f.Column(name)
+	c, err := tabular.Column(f, name)
 	if err != nil {
-		names := make([]string, len(f.Columns))
-		for i := range f.Columns {
-			names[i] = f.Columns[i].Name
-		}
-		return nil, fmt.Errorf("%s: there is no column %q: there are %s", what, name, strings.Join(names, ", "))
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	return c, nil
 }
@@ -193,25 +188,10 @@ func (t *table) labels(c *frame.Column) error {
 			false: "no value",
 		}[c.Type == frame.Time])
 	}
-	var whole []float64
-	if c.Type == frame.Number {
-		for _, v := range c.Values {
-			if v != v {
-				continue
-			}
-			at, found := slices.BinarySearch(whole, v)
-			if !found {
-				whole = slices.Insert(whole, at, v)
-			}
-			if v != math.Trunc(v) || len(whole) > online.MaxClasses {
-				whole = nil
-				break
-			}
-		}
-	}
+	classes := tabular.Classes(c, online.MaxClasses)
 	kind := t.o.Kind
 	if kind == "" {
-		if kind = "regression"; c.Type == frame.Category || whole != nil && len(whole) <= maxFewValues {
+		if kind = "regression"; tabular.AreClasses(c) {
 			kind = "classification"
 		}
 	}
@@ -223,35 +203,19 @@ func (t *table) labels(c *frame.Column) error {
 		return fmt.Errorf("target %q holds text: a regression needs numbers", c.Name)
 	case kind != "classification":
 		return fmt.Errorf("kind %q: must be classification or regression", kind)
-	case c.Type == frame.Number && whole == nil:
+	case c.Type == frame.Number && classes == nil:
 		return fmt.Errorf("target %q holds fractions or more than %d different numbers: classes are text or few whole numbers", c.Name, online.MaxClasses)
 	}
-	order := make([]int, 0, len(c.Categories))
-	if c.Type == frame.Category {
-		t.rep.Classes = slices.Sorted(slices.Values(c.Categories))
-		for _, name := range c.Categories {
-			k, _ := slices.BinarySearch(t.rep.Classes, name)
-			order = append(order, k)
-		}
-	} else {
-		for _, v := range whole {
-			t.rep.Classes = append(t.rep.Classes, fmt.Sprintf("%g", v))
-		}
-	}
-	if n := len(t.rep.Classes); n < 2 || n > online.MaxClasses {
+	if n := max(len(classes), len(c.Categories)); n < 2 || n > online.MaxClasses {
 		return fmt.Errorf("target %q has %d classes, must be 2 to %d", c.Name, n, online.MaxClasses)
 	}
-	t.s.Classes = len(t.rep.Classes)
-	t.y = slices.Clone(c.Values)
-	for i, v := range t.y {
-		switch {
-		case v != v:
-		case c.Type == frame.Category:
-			t.y[i] = float64(order[int(v)])
-		default:
-			k, _ := slices.BinarySearch(whole, v)
-			t.y[i] = float64(k)
-		}
+	code, err := tabular.Codes(c, classes)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	t.rep.Classes, t.s.Classes, t.y = classes, len(classes), make([]float64, c.Len())
+	for i := range t.y {
+		t.y[i] = code(i)
 	}
 	return nil
 }
