@@ -69,6 +69,9 @@ func (c *Cell) Number() (float64, error) {
 	return 0, fmt.Errorf("%q is not a number", clip(c.String()))
 }
 
+// Time returns the time of a cell of a file that has times; false for any other cell.
+func (c *Cell) Time() (us int64, ok bool) { return c.time, c.kind == instant }
+
 // layouts are tried in order; a time without a zone is UTC.
 var layouts = [...]string{
 	time.RFC3339Nano,

@@ -43,7 +43,7 @@ func newAnomalyCommand() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
-	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip, - for standard input")
+	fl.StringVarP(&f.data, "data", "d", "", "table with a header line: CSV, also compressed with gzip, or Parquet (full build), - for standard input")
 	fl.StringVar(&f.timeColumn, "time", "", "column with the time: ISO, or seconds since 1970 (default ts, time, timestamp, date or datetime, when there is one)")
 	fl.StringVar(&f.series, "series", "", "the one column to watch, or a column of names: each name is a stream with a detector of its own")
 	fl.StringSliceVar(&f.columns, "columns", nil, "the columns to watch together, separated by commas")

@@ -3,13 +3,13 @@ package main
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
 
 	"skerry.dev/compute/anomaly"
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 )
 
 // anomalyRows are the rows of a table that are scored.
@@ -81,13 +81,9 @@ func (r *anomalyRows) stamp(i int) string {
 // rows picks the columns and rows that the flags ask for.
 func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 	column := func(flag, name string) (*frame.Column, error) {
-		c, err := t.Column(name)
+		c, err := tabular.Column(t, name)
 		if err != nil {
-			var names []string
-			for _, c := range t.Columns {
-				names = append(names, c.Name)
-			}
-			return nil, fmt.Errorf("--%s: no column %q: there are %s", flag, name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		return c, nil
 	}
@@ -143,7 +139,7 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 			return nil, errors.New("no column of numbers to watch")
 		}
 	}
-	for k, n := range names {
+	for _, n := range names {
 		n = strings.TrimSpace(n)
 		c, err := column(flag, n)
 		if err != nil {
@@ -152,12 +148,12 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 		switch {
 		case c.Type != frame.Number:
 			return nil, fmt.Errorf("--%s: column %q holds a %s, not numbers", flag, n, c.Type)
-		case slices.Contains(names[:k], n):
+		case slices.Contains(r.names, c.Name):
 			return nil, fmt.Errorf("--%s: column %q twice", flag, n)
-		case n == f.labels:
+		case c.Name == f.labels:
 			return nil, fmt.Errorf("--%s: column %q holds the labels", flag, n)
 		}
-		r.names, r.values = append(r.names, n), append(r.values, c.Values)
+		r.names, r.values = append(r.names, c.Name), append(r.values, c.Values)
 	}
 	if f.labels == "" {
 		return r, nil
@@ -188,7 +184,7 @@ func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, 
 	name := f.timeColumn
 	if name == "" {
 		i := slices.IndexFunc(t.Columns, func(c frame.Column) bool {
-			return c.Type == frame.Time && slices.Contains(timeNames, strings.ToLower(c.Name))
+			return c.Type == frame.Time && slices.Contains(tabular.TimeNames, strings.ToLower(c.Name))
 		})
 		if i < 0 {
 			return nil
@@ -199,22 +195,9 @@ func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, 
 	if err != nil {
 		return err
 	}
-	r.time, r.times = name, c.Times
-	switch c.Type {
-	case frame.Category:
-		return fmt.Errorf("--time: column %q holds %q, which is not a time such as 2006-01-02T15:04:05Z", name, c.Categories[0])
-	case frame.Number:
-		r.times = make([]int64, len(c.Values))
-		for i, v := range c.Values {
-			switch {
-			case !(math.Abs(v) < 1e14):
-				r.times[i] = frame.NoTime
-			case math.Abs(v) < 1e11:
-				r.times[i] = int64(v * 1e6)
-			default: // seconds would lie in the year 5138 or later: these are milliseconds
-				r.times[i] = int64(v * 1e3)
-			}
-		}
+	r.time = c.Name
+	if r.times, err = tabular.Times(c); err != nil {
+		return fmt.Errorf("--time: %w", err)
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func TestAnomalyRefuses(t *testing.T) {
 		{`required flag(s) "data"`, nil},
 		{"no such file", []string{"--data", "/nowhere.csv"}},
 		{`no column "flwo": there are time, flow, pressure, site, broken`, []string{"--data", data, "--columns", "flwo"}},
-		{`--labels: no column "x"`, []string{"--data", data, "--labels", "x"}},
+		{`--labels: there is no column "x"`, []string{"--data", data, "--labels", "x"}},
 		{`--time: column "site" holds "north", which is not a time`, []string{"--data", data, "--time", "site"}},
 		{`column "site" holds a category, not numbers`, []string{"--data", data, "--columns", "flow,site"}},
 		{`site "north" has 500`, []string{"--data", data, "--series", "site", "--detector", "pca", "--set", "train=500"}},

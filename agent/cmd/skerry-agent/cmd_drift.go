@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/tabular"
 )
 
 // driftReport is what --json writes. Rows are data rows of the file, from 0; with --where those
@@ -74,7 +75,7 @@ func newDriftCommand() *cobra.Command {
 		},
 	}
 	fl := c.Flags()
-	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip, - for standard input")
+	fl.StringVarP(&f.data, "data", "d", "", "table with a header line: CSV, also compressed with gzip, or Parquet (full build), - for standard input")
 	fl.StringVarP(&f.column, "column", "c", "", "column to watch")
 	fl.StringVar(&f.detector, "detector", "adwin", strings.Join(driftDetectors(), ", "))
 	fl.StringSliceVar(&f.set, "set", nil, "settings of the detector: --set delta=0.01,clock=8")
@@ -209,9 +210,9 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 		values = values[:0]
 		p.say("%d values, %d drifts", seen, len(rep.Drifts))
 	}
-	err = f.each(cmd, f.data, []string{f.column}, func(row, line int, at string, cells []string) error {
+	err = f.each(cmd, f.data, []string{f.column}, func([]string) {}, func(row, line int, at string, cells []tabular.Cell) error {
 		rep.Rows++
-		v, err := parseCell(cells[0])
+		v, err := numberOf(&cells[0])
 		if err != nil {
 			return fmt.Errorf("line %d: column %q: %w", line, f.column, err)
 		}

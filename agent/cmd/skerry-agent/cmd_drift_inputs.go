@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/drift/inputs"
+	"skerry.dev/compute/tabular"
 )
 
 // inputsReport is what the detector inputs adds to a report. The rows of drifts are those at
@@ -79,19 +80,15 @@ type place struct {
 // readTable reads columns, all when none is named. A cell that is no number is an error in a
 // named column; without names its column is left out, as are the columns of a date.
 func (f *driftFlags) readTable(cmd *cobra.Command, path string, columns []string, named bool) (*table, error) {
-	t := &table{columns: slices.Clone(columns)}
-	err := f.each(cmd, path, columns, func(row, line int, at string, cells []string) error {
-		if row < 0 {
-			t.columns = slices.Clone(cells)
-			return nil
-		}
-		if t.text == nil {
-			t.text = make([]error, len(t.columns))
-		}
+	t := &table{}
+	begin := func(columns []string) {
+		t.columns, t.text = slices.Clone(columns), make([]error, len(columns))
+	}
+	err := f.each(cmd, path, columns, begin, func(_, line int, at string, cells []tabular.Cell) error {
 		out := make([]float64, len(cells))
 		present := false
-		for j, c := range cells {
-			v, err := parseCell(c)
+		for j := range cells {
+			v, err := numberOf(&cells[j])
 			if err != nil && t.text[j] == nil {
 				t.text[j] = fmt.Errorf("line %d: column %q: %w", line, t.columns[j], err)
 			}

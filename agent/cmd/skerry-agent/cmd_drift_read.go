@@ -1,16 +1,16 @@
 package main
 
 import (
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"skerry.dev/compute/tabular"
 )
 
 // parseSettings reads what --set was given.
@@ -26,64 +26,55 @@ func parseSettings(given []string) (map[string]string, error) {
 	return settings, nil
 }
 
-// parseCell reads a number, NaN for a cell without one.
-func parseCell(cell string) (float64, error) {
-	if cell = strings.TrimSpace(cell); cell == "" || cell == "NA" || strings.EqualFold(cell, "nan") {
+// numberOf reads a number, NaN for a cell without one.
+func numberOf(c *tabular.Cell) (float64, error) {
+	if c.Missing() {
 		return math.NaN(), nil
 	}
-	v, err := strconv.ParseFloat(cell, 64)
+	v, err := c.Number()
 	if err != nil || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("%q is not a finite number", cell)
+		return 0, fmt.Errorf("%q is not a finite number", c.String())
 	}
 	return v, nil
 }
 
-// each reads columns of a file, all of them when none is named, which visit is told of by a first
-// call with row -1 and their names.
-func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, visit func(row, line int, at string, cells []string) error) error {
+// each reads columns of a file, all of them when none is named, which begin is told of before the
+// first row. The cells are valid during the visit.
+func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
 	in, err := openData(cmd, path)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	r, err := unpack(in)
+	t, err := tabular.Open(in, tabular.Options{})
 	if err != nil {
 		return err
 	}
-	cr := csv.NewReader(r)
-	cr.ReuseRecord = true
-	header, err := cr.Read()
-	if err != nil {
-		return fmt.Errorf("header: %w", err)
-	}
-	header = slices.Clone(header)
-	header[0] = strings.TrimPrefix(header[0], "\ufeff")
+	names := tabular.Names(t.Fields())
 	if len(columns) == 0 {
-		columns = header
-		if err := visit(-1, 1, "", header); err != nil {
-			return err
-		}
+		columns = names
 	}
+	begin(columns)
 	places := make([]int, len(columns))
 	for i, c := range columns {
-		if places[i] = slices.Index(header, c); places[i] < 0 {
-			return fmt.Errorf("no column %q: there are %s", c, strings.Join(header, ", "))
+		if places[i] = tabular.Find(names, c); places[i] < 0 {
+			return fmt.Errorf("no column %q: there are %s", c, strings.Join(names, ", "))
 		}
 	}
-	at := slices.IndexFunc(header, func(h string) bool {
-		return f.timeColumn != "" && h == f.timeColumn || f.timeColumn == "" && slices.Contains(timeNames, strings.ToLower(h))
-	})
-	if f.timeColumn != "" && at < 0 {
-		return fmt.Errorf("no column %q: there are %s", f.timeColumn, strings.Join(header, ", "))
+	at := tabular.FindTime(names)
+	if f.timeColumn != "" {
+		if at = tabular.Find(names, f.timeColumn); at < 0 {
+			return fmt.Errorf("no column %q: there are %s", f.timeColumn, strings.Join(names, ", "))
+		}
 	}
 	key, only, filtered := strings.Cut(f.where, "=")
-	filter := slices.Index(header, key)
+	filter := slices.Index(names, key)
 	if f.where != "" && (!filtered || filter < 0) {
-		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.where, strings.Join(header, ", "))
+		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.where, strings.Join(names, ", "))
 	}
-	cells := make([]string, len(columns))
+	cells := make([]tabular.Cell, len(columns))
 	for row := 0; ; {
-		rec, err := cr.Read()
+		rec, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
@@ -93,7 +84,7 @@ func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, vis
 		if err := cmd.Context().Err(); err != nil {
 			return err
 		}
-		if filtered && rec[filter] != only {
+		if filtered && rec[filter].String() != only {
 			continue
 		}
 		for i, p := range places {
@@ -101,10 +92,9 @@ func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, vis
 		}
 		when := ""
 		if at >= 0 {
-			when = rec[at]
+			when = rec[at].String()
 		}
-		line, _ := cr.FieldPos(0)
-		if err := visit(row, line, when, cells); err != nil {
+		if err := visit(row, t.Line(), when, cells); err != nil {
 			return err
 		}
 		row++
