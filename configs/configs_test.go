@@ -35,11 +35,11 @@ func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
 		}
 	}
 	a, sa, err := Agent(Sources{File: "agent.yaml"})
-	check("agent.yaml", a, defaultAgent(), sa, err)
+	check("agent.yaml", a, withDefaults[AgentConfig](), sa, err)
 	h, sh, err := Hub(Sources{File: "hub.yaml"})
-	check("hub.yaml", h, defaultHub(), sh, err)
+	check("hub.yaml", h, withDefaults[HubConfig](), sh, err)
 	m, sm, err := ML(Sources{File: "ml_config.yml"})
-	check("ml_config.yml", m, defaultML(), sm, err)
+	check("ml_config.yml", m, withDefaults[MLConfig](), sm, err)
 }
 
 func TestSampleTasks(t *testing.T) {
