@@ -20,6 +20,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"skerry.dev/configs"
 	"skerry.dev/sync/wire"
 )
 
@@ -34,34 +35,28 @@ const DedupWindow = 10 * time.Minute
 type Options struct {
 	// Dir is the hub's data directory: keys/ and jetstream/ lie below it.
 	Dir string
-	// Listen is the address for devices. Default 127.0.0.1:4222; port -1 lets the system choose.
+	// Listen is the address for devices; port -1 lets the system choose.
 	Listen string
 	// Advertise are the URLs that devices are told. Default: the address listened on.
 	Advertise []string
 	// TLSCert and TLSKey are PEM files; both empty: plain TCP.
 	TLSCert, TLSKey string
-	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk; a full stream refuses
-	// new messages. Defaults 8 GiB, 1 GiB, 256 MiB.
-	TelemetryBytes, EventBytes, StateBytes int64
+	// Streams bounds the streams on disk.
+	Streams configs.HubStreams
 	// Log receives the server's messages. nil: none.
 	Log *slog.Logger
 }
 
 func (o *Options) defaults() {
-	def := func(v *int64, d int64) {
-		if *v == 0 {
-			*v = d
-		}
-	}
-	if o.Listen == "" {
-		o.Listen = "127.0.0.1:4222"
-	}
-	def(&o.TelemetryBytes, 8<<30)
-	def(&o.EventBytes, 1<<30)
-	def(&o.StateBytes, 256<<20)
+	configs.FillDefaults(&o.Streams)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+}
+
+// storeBytes bounds everything on disk: the streams, and 1 GiB for the buckets.
+func (o *Options) storeBytes() int64 {
+	return int64(o.Streams.Telemetry+o.Streams.Events+o.Streams.State) + 1<<30
 }
 
 // Bus is a running server with its streams and the hub's own connection. Safe for concurrent use.
@@ -118,7 +113,7 @@ func Open(ctx context.Context, opts Options) (_ *Bus, err error) {
 		StoreDir:           filepath.Join(opts.Dir, "jetstream"),
 		SyncAlways:         true,
 		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  opts.TelemetryBytes + opts.EventBytes + opts.StateBytes + 1<<30,
+		JetStreamMaxStore:  opts.storeBytes(),
 	}
 	if opts.TLSCert != "" {
 		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
@@ -190,7 +185,7 @@ func (b *Bus) Reopen() error {
 	}
 	return b.srv.EnableJetStream(&server.JetStreamConfig{
 		StoreDir: filepath.Join(b.opts.Dir, "jetstream"), SyncAlways: true, MaxMemory: 64 << 20,
-		MaxStore: b.opts.TelemetryBytes + b.opts.EventBytes + b.opts.StateBytes + 1<<30,
+		MaxStore: b.opts.storeBytes(),
 	})
 }
 
@@ -200,9 +195,9 @@ func (b *Bus) streams(ctx context.Context) error {
 		Duplicates: DedupWindow, AllowDirect: true, Compression: jetstream.NoCompression,
 	}
 	tel, evt, state := base, base, base
-	tel.Name, tel.Subjects, tel.MaxBytes = wire.StreamTelemetry, []string{"edge.*.*.tel.>"}, b.opts.TelemetryBytes
-	evt.Name, evt.Subjects, evt.MaxBytes = wire.StreamEvents, []string{"edge.*.*.evt"}, b.opts.EventBytes
-	state.Name, state.Subjects, state.MaxBytes = wire.StreamState, []string{"edge.*.*.state"}, b.opts.StateBytes
+	tel.Name, tel.Subjects, tel.MaxBytes = wire.StreamTelemetry, []string{"edge.*.*.tel.>"}, int64(b.opts.Streams.Telemetry)
+	evt.Name, evt.Subjects, evt.MaxBytes = wire.StreamEvents, []string{"edge.*.*.evt"}, int64(b.opts.Streams.Events)
+	state.Name, state.Subjects, state.MaxBytes = wire.StreamState, []string{"edge.*.*.state"}, int64(b.opts.Streams.State)
 	state.MaxMsgsPerSubject = 1
 	state.Discard = jetstream.DiscardOld // the newest state replaces the one before it
 	for _, c := range []jetstream.StreamConfig{tel, evt, state} {

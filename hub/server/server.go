@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
@@ -34,51 +35,19 @@ import (
 	"skerry.dev/sync/trust/signing"
 )
 
-// Options configure a hub. The zero value with a DataDir is a single machine on loopback.
+// Options configure a hub: what the admin decides and what the program brings.
 type Options struct {
-	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/,
-	// keys/.
-	DataDir string `yaml:"data_dir"`
-	// Listen is the address of the REST API. Default 127.0.0.1:8000.
-	Listen string `yaml:"listen"`
-	// NATSListen is the address for devices. Default 127.0.0.1:4222.
-	NATSListen string `yaml:"nats_listen"`
-	// AdvertiseNATS are the URLs that devices are told. Default: the address listened on.
-	AdvertiseNATS []string `yaml:"advertise_nats"`
-	// TLSCert and TLSKey are PEM files for the REST API and NATS. Empty: no TLS, for loopback or
-	// behind a TLS proxy.
-	TLSCert string `yaml:"tls_cert"`
-	TLSKey  string `yaml:"tls_key"`
-	// DatabaseURL is postgres://… or a path of a SQLite file. Default: hub.db in DataDir.
-	DatabaseURL string `yaml:"database_url"`
-	// BlobURL is s3://… or a folder. Default: DataDir.
-	BlobURL string `yaml:"blob_url"`
-	// JWTSecret signs logins, at least 32 characters. Default: generated and kept below keys/.
-	JWTSecret string `yaml:"jwt_secret"`
+	// Config is hub.yaml. What is zero takes the key's default, except DataDir, which is needed.
+	Config configs.HubConfig
 	// AdminPassword is given to the user admin on the first start. Default: generated and shown
 	// once.
-	AdminPassword string `yaml:"-"`
-	// TelemetryBytes, EventBytes and StateBytes bound the streams on disk. Defaults 8 GiB, 1 GiB,
-	// 256 MiB.
-	TelemetryBytes int64 `yaml:"telemetry_bytes"`
-	EventBytes     int64 `yaml:"event_bytes"`
-	StateBytes     int64 `yaml:"state_bytes"`
-	// CompactEvery and CompactAge tune the lake: how often it looks, how long a chunk may wait.
-	// Defaults 1 min, 15 min.
-	CompactEvery time.Duration `yaml:"compact_every"`
-	CompactAge   time.Duration `yaml:"compact_age"`
-	// LabelAge is how long matured predictions stay in SQL for charts. Default 90 days.
-	LabelAge time.Duration `yaml:"label_age"`
-	// RateLimit bounds the requests of one caller of the API a second. 0: no limit.
-	RateLimit float64 `yaml:"-"`
-	// CredentialTTL is the life of a device's NATS credential. Default 24 h.
-	CredentialTTL time.Duration `yaml:"credential_ttl"`
-	// Version is shown by /health.
-	Version string `yaml:"-"`
+	AdminPassword string
+	// Version is shown by /health. Default "dev".
+	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
-	Inspect func(data []byte) (task, kind string, metrics any, err error) `yaml:"-"`
+	Inspect func(data []byte) (task, kind string, metrics any, err error)
 	// Log receives everything. nil: nothing.
-	Log *slog.Logger `yaml:"-"`
+	Log *slog.Logger
 }
 
 // Hub is an open hub.
@@ -107,19 +76,18 @@ type Hub struct {
 
 // Open creates or opens the hub's data, starts NATS and listens. Nothing is served before Run.
 func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
-	if opts.DataDir == "" {
+	if opts.Config.DataDir == "" {
 		return nil, errors.New("open hub: data_dir is not set")
 	}
-	if opts.Listen == "" {
-		opts.Listen = "127.0.0.1:8000"
-	}
+	configs.FillDefaults(&opts.Config)
+	cfg := &opts.Config
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Version == "" {
 		opts.Version = "dev"
 	}
-	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open hub: %w", err)
 	}
 	h := &Hub{opts: opts, Log: opts.Log, Metrics: prometheus.NewRegistry()}
@@ -129,19 +97,19 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 			err = fmt.Errorf("open hub: %w", errors.Join(err, h.Close()))
 		}
 	}()
-	if h.DB, err = meta.Open(ctx, meta.Options{URL: opts.DatabaseURL, Dir: opts.DataDir}); err != nil {
+	if h.DB, err = meta.Open(ctx, meta.Options{URL: strings.TrimPrefix(cfg.DatabaseURL, "sqlite:"), Dir: cfg.DataDir}); err != nil {
 		return nil, err
 	}
-	if h.Blobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "blobs"); err != nil {
+	if h.Blobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "blobs"); err != nil {
 		return nil, err
 	}
-	if h.lakeBlobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "lake"); err != nil {
+	if h.lakeBlobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "lake"); err != nil {
 		return nil, err
 	}
-	keys := filepath.Join(opts.DataDir, "keys")
+	keys := filepath.Join(cfg.DataDir, "keys")
 	if h.Trust, err = signing.Open(signing.Options{
 		Keys: keys,
-		Dir:  filepath.Join(opts.DataDir, "tuf"),
+		Dir:  filepath.Join(cfg.DataDir, "tuf"),
 	}); err != nil {
 		return nil, err
 	}
@@ -150,22 +118,19 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		return nil, err
 	}
 	if h.Bus, err = bus.Open(ctx, bus.Options{
-		Dir:            opts.DataDir,
-		Listen:         opts.NATSListen,
-		Advertise:      opts.AdvertiseNATS,
-		TLSCert:        opts.TLSCert,
-		TLSKey:         opts.TLSKey,
-		TelemetryBytes: opts.TelemetryBytes,
-		EventBytes:     opts.EventBytes,
-		StateBytes:     opts.StateBytes,
-		Log:            opts.Log,
+		Dir:       cfg.DataDir,
+		Listen:    cfg.NATSListen,
+		Advertise: cfg.NATSURLs,
+		TLSCert:   cfg.TLSCert,
+		TLSKey:    cfg.TLSKey,
+		Streams:   cfg.Streams,
+		Log:       opts.Log,
 	}); err != nil {
 		return nil, err
 	}
 	h.Fleet = fleet.New(h.DB, h.Bus, fleet.Options{
-		CredentialTTL: opts.CredentialTTL,
-		TrustRoot:     h.Trust.Root,
-		Log:           opts.Log,
+		TrustRoot: h.Trust.Root,
+		Log:       opts.Log,
 	})
 	if err := h.Fleet.Watch(); err != nil {
 		return nil, err
@@ -173,9 +138,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	h.Ingest = ingest.New(h.DB, h.Bus, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
 	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
-		Every:      opts.CompactEvery,
-		MaxAge:     opts.CompactAge,
-		LabelAge:   opts.LabelAge,
+		HubLake:    cfg.Lake,
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})
@@ -188,24 +151,23 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Trust:    h.Trust,
 	},
 		api.Options{
-			Version:   opts.Version,
-			Secret:    opts.JWTSecret,
-			KeyDir:    keys,
-			Inspect:   opts.Inspect,
-			RateLimit: opts.RateLimit,
-			Gatherer:  h.Metrics,
-			Log:       opts.Log,
+			Version:  opts.Version,
+			Auth:     cfg.Auth,
+			KeyDir:   keys,
+			Inspect:  opts.Inspect,
+			Gatherer: h.Metrics,
+			Log:      opts.Log,
 		}); err != nil {
 		return nil, err
 	}
 	if err := h.firstAdmin(ctx); err != nil {
 		return nil, err
 	}
-	if h.listener, err = net.Listen("tcp", opts.Listen); err != nil {
+	if h.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, err
 	}
-	if opts.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(opts.TLSCert, opts.TLSKey)
+	if cfg.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
 		if err != nil {
 			return nil, fmt.Errorf("tls_cert: %w", err)
 		}
@@ -250,7 +212,7 @@ func (h *Hub) Go(fn func(context.Context) error) { h.tasks = append(h.tasks, fn)
 
 // URL is the address of the REST API.
 func (h *Hub) URL() string {
-	if h.opts.TLSCert != "" {
+	if h.opts.Config.TLSCert != "" {
 		return "https://" + h.listener.Addr().String()
 	}
 	return "http://" + h.listener.Addr().String()
@@ -270,7 +232,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for _, fn := range h.tasks {
 		g.Go(func() error { return fn(ctx) })
 	}
-	h.Log.Info("hub is up", "url", h.URL(), "nats", h.Bus.URLs(), "database", h.DB.Dialect(), "data_dir", h.opts.DataDir)
+	h.Log.Info("hub is up", "url", h.URL(), "nats", h.Bus.URLs(), "database", h.DB.Dialect(), "data_dir", h.opts.Config.DataDir)
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("run hub: %w", err)
 	}
