@@ -40,7 +40,7 @@ type HubAuth struct {
 	// JWTSecret signs logins; empty: a random one kept in DataDir/keys.
 	JWTSecret string `yaml:"jwt_secret" env:"JWT_SECRET" secret:"true"`
 	// LoginTTL is the life of a login.
-	LoginTTL spec.Duration `default:"8h"`
+	LoginTTL spec.Duration `yaml:"login_ttl" default:"8h" check:"1m..30d"`
 	// RateLimit bounds the requests of one caller. Logins and enrolments are limited in any case.
 	RateLimit bool `yaml:"rate_limit" env:"RATE_LIMIT_ENABLED" default:"true"`
 	// RequestsPerSecond is that limit, with bursts of four times as many.
