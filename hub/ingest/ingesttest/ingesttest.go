@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
@@ -78,7 +79,7 @@ func newRig(t *testing.T, d metatest.DB, open func(*testing.T, *meta.Store, *ing
 	}); err != nil {
 		t.Fatal(err)
 	}
-	r.In = ingest.New(r.DB, ingest.Options{QueueBytes: 4 << 10})
+	r.In = ingest.New(r.DB, ingest.Options{HubIngest: configs.HubIngest{Queue: 4 << 10}})
 	r.send = open(t, r.DB, r.In)
 	r.start(t)
 	return r
