@@ -44,10 +44,10 @@ const longestMark = 4
 func (c *Cell) Missing() bool {
 	switch c.kind {
 	case text:
-		s := strings.TrimSpace(c.text)
-		if len(s) > longestMark {
-			return false
+		if n := len(c.text); n > longestMark && c.text[0] > ' ' && c.text[n-1] > ' ' {
+			return false // nearly always
 		}
+		s := strings.TrimSpace(c.text)
 		return s == "" || s == "NA" || s == "null" || s == "?" || strings.EqualFold(s, "nan")
 	case number:
 		return c.number != c.number

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/agent/detect"
 )
 
 // pumpCSV is a pump whose two columns move together; from row 600 on for 50 rows they do not, and
@@ -42,7 +44,7 @@ func pumpCSV(times bool) string {
 }
 
 // readReport reads what --json wrote.
-func readReport(t *testing.T, text []byte) (r anomalyReport) {
+func readReport(t *testing.T, text []byte) (r detect.AnomalyReport) {
 	t.Helper()
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatalf("%v in %s", err, text)

@@ -1,4 +1,4 @@
-package main
+package detect
 
 import (
 	"errors"
@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"skerry.dev/compute/anomaly"
 	"skerry.dev/compute/frame"
@@ -17,7 +18,7 @@ type anomalyRows struct {
 	names  []string
 	values [][]float64 // by column, all rows of the file
 	index  []int       // of the rows that are scored
-	time   string      // the column, "" for none
+	clock  string      // the column of the time, "" for none
 	times  []int64     // of all rows, in microseconds
 	labels []float64   // of the rows that are scored: 0, 1 or NaN
 
@@ -54,7 +55,7 @@ func (r *anomalyRows) count() (n int) {
 }
 
 func (r *anomalyRows) schema() anomaly.Schema {
-	return anomaly.Schema{Columns: r.names, Timed: r.time != ""}
+	return anomaly.Schema{Columns: r.names, Timed: r.clock != ""}
 }
 
 func (r *anomalyRows) row(x []float64, i int) []float64 {
@@ -65,21 +66,21 @@ func (r *anomalyRows) row(x []float64, i int) []float64 {
 }
 
 func (r *anomalyRows) at(i int) int64 {
-	if r.time == "" {
+	if r.clock == "" {
 		return int64(r.place[i])
 	}
 	return r.times[r.index[i]]
 }
 
 func (r *anomalyRows) stamp(i int) string {
-	if r.time == "" || r.at(i) == frame.NoTime {
+	if r.clock == "" || r.at(i) == frame.NoTime {
 		return ""
 	}
-	return stampCSV(r.at(i))
+	return time.UnixMicro(r.at(i)).UTC().Format(time.RFC3339Nano)
 }
 
-// rows picks the columns and rows that the flags ask for.
-func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
+// rows picks the columns and rows that are asked for.
+func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 	column := func(flag, name string) (*frame.Column, error) {
 		c, err := tabular.Column(t, name)
 		if err != nil {
@@ -88,11 +89,11 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 		return c, nil
 	}
 	r := &anomalyRows{}
-	key, value, filtered := strings.Cut(f.where, "=")
+	key, value, filtered := strings.Cut(f.Where, "=")
 	keep := func(int) bool { return true }
-	if f.where != "" {
+	if f.Where != "" {
 		if !filtered {
-			return nil, fmt.Errorf("--where %q: must be column=value", f.where)
+			return nil, fmt.Errorf("--where %q: must be column=value", f.Where)
 		}
 		c, err := column("where", key)
 		if err != nil {
@@ -113,9 +114,9 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 	if err := f.timeOf(t, r, column); err != nil {
 		return nil, err
 	}
-	names, flag := f.columns, "columns"
-	if f.series != "" {
-		c, err := column("series", f.series)
+	names, flag := f.Columns, "columns"
+	if f.Series != "" {
+		c, err := column("series", f.Series)
 		if err != nil {
 			return nil, err
 		}
@@ -123,15 +124,15 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 		case c.Type == frame.Category:
 			r.by = c
 		case names != nil:
-			return nil, fmt.Errorf("--series %s and --columns: the one watches a single column, the other several together; both go together only where --series names the streams of a file", f.series)
+			return nil, fmt.Errorf("--series %s and --columns: the one watches a single column, the other several together; both go together only where --series names the streams of a file", f.Series)
 		default:
-			names, flag = []string{f.series}, "series"
+			names, flag = []string{f.Series}, "series"
 		}
 	}
 	r.divide()
 	if names == nil {
 		for _, c := range t.Columns {
-			if c.Type == frame.Number && c.Name != r.time && c.Name != f.labels && c.Name != key {
+			if c.Type == frame.Number && c.Name != r.clock && c.Name != f.Labels && c.Name != key {
 				names = append(names, c.Name)
 			}
 		}
@@ -150,20 +151,20 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 			return nil, fmt.Errorf("--%s: column %q holds a %s, not numbers", flag, n, c.Type)
 		case slices.Contains(r.names, c.Name):
 			return nil, fmt.Errorf("--%s: column %q twice", flag, n)
-		case c.Name == f.labels:
+		case c.Name == f.Labels:
 			return nil, fmt.Errorf("--%s: column %q holds the labels", flag, n)
 		}
 		r.names, r.values = append(r.names, c.Name), append(r.values, c.Values)
 	}
-	if f.labels == "" {
+	if f.Labels == "" {
 		return r, nil
 	}
-	c, err := column("labels", f.labels)
+	c, err := column("labels", f.Labels)
 	if err != nil {
 		return nil, err
 	}
 	if c.Type == frame.Time {
-		return nil, fmt.Errorf("--labels: column %q holds times", f.labels)
+		return nil, fmt.Errorf("--labels: column %q holds times", f.Labels)
 	}
 	for _, i := range r.index {
 		y := c.Values[i]
@@ -180,8 +181,8 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 }
 
 // timeOf finds the times.
-func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
-	name := f.timeColumn
+func (f *AnomalyOptions) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
+	name := f.Time
 	if name == "" {
 		i := slices.IndexFunc(t.Columns, func(c frame.Column) bool {
 			return c.Type == frame.Time && slices.Contains(tabular.TimeNames, strings.ToLower(c.Name))
@@ -195,7 +196,7 @@ func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, 
 	if err != nil {
 		return err
 	}
-	r.time = c.Name
+	r.clock = c.Name
 	if r.times, err = tabular.Times(c); err != nil {
 		return fmt.Errorf("--time: %w", err)
 	}

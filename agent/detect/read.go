@@ -1,6 +1,7 @@
-package main
+package detect
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,23 +9,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"skerry.dev/compute/tabular"
 )
-
-// parseSettings reads what --set was given.
-func parseSettings(given []string) (map[string]string, error) {
-	settings := map[string]string{}
-	for _, s := range given {
-		k, v, ok := strings.Cut(s, "=")
-		if !ok {
-			return nil, fmt.Errorf("--set %q: must be key=value", s)
-		}
-		settings[strings.TrimSpace(k)] = v
-	}
-	return settings, nil
-}
 
 // numberOf reads a number, NaN for a cell without one.
 func numberOf(c *tabular.Cell) (float64, error) {
@@ -40,13 +26,8 @@ func numberOf(c *tabular.Cell) (float64, error) {
 
 // each reads columns of a file, all of them when none is named, which begin is told of before the
 // first row. The cells are valid during the visit.
-func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
-	in, err := openData(cmd, path)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	t, err := tabular.Open(in, tabular.Options{})
+func (f *DriftOptions) each(ctx context.Context, r io.Reader, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
+	t, err := tabular.Open(r, tabular.Options{})
 	if err != nil {
 		return err
 	}
@@ -62,15 +43,15 @@ func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, beg
 		}
 	}
 	at := tabular.FindTime(names)
-	if f.timeColumn != "" {
-		if at = tabular.Find(names, f.timeColumn); at < 0 {
-			return fmt.Errorf("no column %q: there are %s", f.timeColumn, strings.Join(names, ", "))
+	if f.Time != "" {
+		if at = tabular.Find(names, f.Time); at < 0 {
+			return fmt.Errorf("no column %q: there are %s", f.Time, strings.Join(names, ", "))
 		}
 	}
-	key, only, filtered := strings.Cut(f.where, "=")
+	key, only, filtered := strings.Cut(f.Where, "=")
 	filter := slices.Index(names, key)
-	if f.where != "" && (!filtered || filter < 0) {
-		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.where, strings.Join(names, ", "))
+	if f.Where != "" && (!filtered || filter < 0) {
+		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.Where, strings.Join(names, ", "))
 	}
 	cells := make([]tabular.Cell, len(columns))
 	for row := 0; ; {
@@ -81,7 +62,7 @@ func (f *driftFlags) each(cmd *cobra.Command, path string, columns []string, beg
 		if err != nil {
 			return err
 		}
-		if err := cmd.Context().Err(); err != nil {
+		if err := ctx.Err(); err != nil {
 			return err
 		}
 		if filtered && rec[filter].String() != only {
