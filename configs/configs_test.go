@@ -203,7 +203,7 @@ func TestTLS(t *testing.T) {
 // TestEveryVariableIsKnown finds the variables that any program or test of ours reads. One that
 // the loader does not know would keep agent and hub from starting wherever it is set.
 func TestEveryVariableIsKnown(t *testing.T) {
-	known, literal, found := allEnvs(), regexp.MustCompile(`"(SKERRY_[A-Z_]*[A-Z])"`), 0
+	literal, found := regexp.MustCompile(`"(SKERRY_[A-Z_]*[A-Z])"`), 0
 	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -220,7 +220,7 @@ func TestEveryVariableIsKnown(t *testing.T) {
 		}
 		for _, m := range literal.FindAllSubmatch(b, -1) {
 			found++
-			if name := string(m[1]); !slices.Contains(known, name) {
+			if name := string(m[1]); !knownEnv(name) {
 				t.Errorf("%s reads %s, which the loader refuses: add it to otherEnvs", path, name)
 			}
 		}

@@ -333,7 +333,7 @@ func maskURL(s string) string {
 // the tests.
 var otherEnvs = []string{
 	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
-	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES", "SKERRY_TEST_POSTGRES",
+	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES",
 }
 
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
@@ -348,6 +348,9 @@ func allEnvs() []string {
 }
 
 func knownEnv(name string) bool {
+	if strings.HasPrefix(name, "SKERRY_TEST_") {
+		return true
+	}
 	for _, e := range allEnvs() {
 		if e == name {
 			return true
