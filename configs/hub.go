@@ -27,12 +27,11 @@ type HubConfig struct {
 	// BlobURL is s3://… or a folder; empty: DataDir.
 	BlobURL string `yaml:"blob_url" env:"MODEL_STORAGE_PATH"`
 
-	Auth      HubAuth    `yaml:"auth"`
-	Training  HubTrain   `yaml:"training"`
-	Streams   HubStreams `yaml:"streams"`
-	Lake      HubLake    `yaml:"lake"`
-	Inference Inference  `yaml:"inference"`
-	Log       Log        `yaml:"log"`
+	Auth      HubAuth   `yaml:"auth"`
+	Training  HubTrain  `yaml:"training"`
+	Lake      HubLake   `yaml:"lake"`
+	Inference Inference `yaml:"inference"`
+	Log       Log       `yaml:"log"`
 }
 
 // HubAuth says who may use the API, and how much.
@@ -52,14 +51,6 @@ type HubTrain struct {
 	Auto bool `yaml:"auto" env:"ENABLE_AUTO_RETRAINING" default:"true"`
 	// Threads of one model selection.
 	Threads int `yaml:"threads" env:"ML_WORKERS" default:"2" check:"1..1024"`
-}
-
-// HubStreams bounds what the transport keeps on disk; a full stream refuses new messages.
-type HubStreams struct {
-	Telemetry spec.Bytes `yaml:"telemetry" default:"8GiB" check:"64MiB..1048576GiB"`
-	Events    spec.Bytes `yaml:"events" default:"1GiB" check:"16MiB..1048576GiB"`
-	// State is the stream of reported states.
-	State spec.Bytes `default:"256MiB"`
 }
 
 // HubLake says when telemetry moves to the lake.

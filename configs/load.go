@@ -321,8 +321,23 @@ func maskURL(s string) string {
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
 // the tests.
 var otherEnvs = []string{
-	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
-	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES", "SKERRY_TEST_POSTGRES",
+	"SKERRY_CONFIG",
+	"SKERRY_HUB",
+	"SKERRY_TOKEN",
+	"SKERRY_PASSWORD",
+	"SKERRY_CURRENT_PASSWORD",
+	"SKERRY_HUB_DATA",
+	"SKERRY_HUB_LISTEN",
+	"SKERRY_HUB_NATS_LISTEN",
+	"SKERRY_KERNEL",
+	"SKERRY_DATA",
+	"SKERRY_PYTHON",
+	"SKERRY_FULL",
+	"SKERRY_SHOTS",
+	"SKERRY_TABLES",
+	"SKERRY_TEST_POSTGRES",
+	"SKERRY_TEST_FEED_CRASH",
+	"SKERRY_TEST_TRAINING_KILL",
 }
 
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.

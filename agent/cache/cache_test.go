@@ -191,11 +191,11 @@ func TestDamage(t *testing.T) {
 		}
 		s.Outbox().Online(true)
 		for {
-			ref, ok := s.Outbox().Next(outbox.Backfill)
-			if !ok {
+			refs := s.Outbox().Next(outbox.Backfill, 1, 0)
+			if len(refs) == 0 {
 				break
 			}
-			raw, err := s.Outbox().Read(s.DB(), ref)
+			raw, err := s.Outbox().Read(s.DB(), refs[0])
 			if err != nil {
 				t.Fatalf("seed %d: %v", seed, err)
 			}

@@ -19,7 +19,7 @@ import (
 	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -39,7 +39,7 @@ type fixture struct {
 	dir   string
 	api   *api.Server
 	db    *meta.Store
-	bus   *bus.Bus
+	bus   bustest.Bus
 	fleet *fleet.Fleet
 	reg   *registry.Registry
 	lake  *lake.Lake
@@ -58,9 +58,7 @@ func newFixture(t *testing.T) *fixture {
 	db, err := meta.Open(t.Context(), meta.Options{Dir: dir})
 	check(err)
 	t.Cleanup(func() { db.Close() })
-	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Listen: "127.0.0.1:-1"})
-	check(err)
-	t.Cleanup(func() { b.Close() })
+	b := bustest.Open(t, dir)
 	blobs, err := blob.Open(t.Context(), "", dir, "blobs")
 	check(err)
 	sign, err := signing.Open(signing.Options{Keys: dir + "/keys", Dir: dir + "/tuf"})
@@ -70,14 +68,15 @@ func newFixture(t *testing.T) *fixture {
 		dir:   dir,
 		db:    db,
 		bus:   b,
-		fleet: fleet.New(db, b, fleet.Options{}),
+		fleet: fleet.New(db, b.Bus, b.Ring, fleet.Options{}),
 		reg:   registry.New(db, blobs, sign),
 		lake:  lake.New(db, blobs, lake.Options{}),
 		log:   &bytes.Buffer{},
 	}
 	f.api, err = api.New(api.Parts{
 		DB:       db,
-		Bus:      b,
+		Keys:     b.Ring,
+		NATS:     b.Err,
 		Fleet:    f.fleet,
 		Registry: f.reg,
 		Lake:     f.lake,

@@ -12,14 +12,14 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
 )
 
 // auth checks credentials.
 type auth struct {
 	db      *meta.Store
-	bus     *bus.Bus
+	keys    *keys.Ring
 	secret  []byte
 	ttl     time.Duration
 	hashing chan struct{} // bounds the memory of concurrent password checks
@@ -52,7 +52,7 @@ func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience), jwt.WithIssuedAt()); bad == nil {
 		c, err = a.person(ctx, &parsed)
-	} else if name, key, bad := a.bus.CheckDevice(token); bad == nil {
+	} else if name, key, bad := a.keys.CheckDevice(token); bad == nil {
 		c, err = a.device(ctx, name, key)
 	}
 	if errors.Is(err, meta.ErrNotFound) {

@@ -19,8 +19,8 @@ import (
 	"golang.org/x/time/rate"
 
 	"skerry.dev/configs"
-	"skerry.dev/hub/bus"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -47,11 +47,13 @@ type Options struct {
 // Parts are what the interface shows and changes.
 type Parts struct {
 	DB       *meta.Store
-	Bus      *bus.Bus
+	Keys     *keys.Ring
 	Fleet    *fleet.Fleet
 	Registry *registry.Registry
 	Lake     *lake.Lake
 	Trust    *signing.Repository
+	// NATS reports what is wrong with the message bus, nil when it works.
+	NATS func() error
 }
 
 // Server is the interface. Safe for concurrent use once serving.
@@ -87,7 +89,7 @@ func New(p Parts, opts Options) (*Server, error) {
 		pace:   map[string]*rate.Limiter{},
 		checks: map[string]func(context.Context) error{},
 	}
-	s.auth = auth{db: p.DB, bus: p.Bus, secret: secret, ttl: opts.Auth.LoginTTL.Std(), hashing: make(chan struct{}, 2)}
+	s.auth = auth{db: p.DB, keys: p.Keys, secret: secret, ttl: opts.Auth.LoginTTL.Std(), hashing: make(chan struct{}, 2)}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}}
@@ -98,7 +100,7 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.huma = humago.New(s.mux, cfg)
 	s.huma.UseMiddleware(s.identify)
 	s.checks["database"] = p.DB.Ping
-	s.checks["nats"] = func(context.Context) error { return p.Bus.Err() }
+	s.checks["nats"] = func(context.Context) error { return p.NATS() }
 	s.healthRoutes()
 	s.loginRoutes()
 	s.userRoutes()

@@ -6,62 +6,36 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/url"
-	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"skerry.dev/configs"
+	"skerry.dev/hub/keys"
 	"skerry.dev/sync/wire"
 )
 
-// ErrRevoked is returned for a credential that is expired, revoked or not ours.
-var ErrRevoked = errors.New("credential is not valid")
-
-// DedupWindow is how long the streams drop a repeated Nats-Msg-Id. It saves traffic; the ledger
-// is what makes repeats harmless.
-const DedupWindow = 10 * time.Minute
-
-// Options configure the server.
+// Options configure the client.
 type Options struct {
-	// Dir is the hub's data directory: keys/ and jetstream/ lie below it.
-	Dir string
-	// Listen is the address for devices; port -1 lets the system choose.
-	Listen string
-	// Advertise are the URLs that devices are told. Default: the address listened on.
+	// Connect are the options of every connection: where the server is. Required.
+	Connect []nats.Option
+	// Advertise are the URLs that devices are told. Required.
 	Advertise []string
-	// TLSCert and TLSKey are PEM files; both empty: plain TCP.
-	TLSCert, TLSKey string
-	// Streams bounds the streams on disk.
-	Streams configs.HubStreams
-	// Log receives the server's messages. nil: none.
+	// StateBytes bounds the stream of reported state on disk. Default 256 MiB.
+	StateBytes int64
+	// Log receives what is worth knowing. nil: none.
 	Log *slog.Logger
 }
 
-func (o *Options) defaults() {
-	configs.FillDefaults(&o.Streams)
-	if o.Log == nil {
-		o.Log = slog.New(slog.DiscardHandler)
-	}
-}
+// desiredBytes bounds the bucket of desired state on disk.
+const desiredBytes = 256 << 20
 
-// storeBytes bounds everything on disk: the streams, and 1 GiB for the buckets.
-func (o *Options) storeBytes() int64 {
-	return int64(o.Streams.Telemetry+o.Streams.Events+o.Streams.State) + 1<<30
-}
-
-// Bus is a running server with its streams and the hub's own connection. Safe for concurrent use.
+// Bus is a connected client. Safe for concurrent use.
 type Bus struct {
-	// Conn is the hub's in-process connection.
+	// Conn is the hub's connection.
 	Conn *nats.Conn
 	// JS is JetStream over Conn.
 	JS jetstream.JetStream
@@ -69,81 +43,28 @@ type Bus struct {
 	Desired jetstream.KeyValue
 
 	opts Options
-	srv  *server.Server
+	ring *keys.Ring
 	sys  *nats.Conn
-	keys *keyring
-	res  *server.MemAccResolver
-
-	mu sync.Mutex // guards keys.revoked and the account claims
 }
 
-// Open starts the server, creates the streams and connects. It refuses to run when JetStream does
-// not sync every write.
-func Open(ctx context.Context, opts Options) (_ *Bus, err error) {
-	opts.defaults()
-	b := &Bus{opts: opts}
-	if b.keys, err = openKeyring(filepath.Join(opts.Dir, "keys")); err != nil {
-		return nil, err
+// Open connects and creates the streams.
+func Open(ctx context.Context, opts Options, ring *keys.Ring) (_ *Bus, err error) {
+	if opts.StateBytes == 0 {
+		opts.StateBytes = 256 << 20
 	}
-	host, portText, err := net.SplitHostPort(opts.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("start NATS: listen address %q: %w", opts.Listen, err)
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	port, err := strconv.Atoi(portText)
-	if err != nil {
-		return nil, fmt.Errorf("start NATS: listen address %q: %w", opts.Listen, err)
-	}
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
-	b.res = &server.MemAccResolver{}
-	if err := errors.Join(b.res.Store(b.keys.accountPub, b.keys.accountJWT), b.res.Store(b.keys.systemPub, b.keys.systemJWT)); err != nil {
-		return nil, fmt.Errorf("start NATS: %w", err)
-	}
-	so := &server.Options{
-		ServerName:         "skerry-hub",
-		Host:               host,
-		Port:               port,
-		NoSigs:             true,
-		MaxPayload:         1 << 20,
-		TrustedOperators:   []*jwt.OperatorClaims{b.keys.operatorClaims},
-		SystemAccount:      b.keys.systemPub,
-		AccountResolver:    b.res,
-		JetStream:          true,
-		StoreDir:           filepath.Join(opts.Dir, "jetstream"),
-		SyncAlways:         true,
-		JetStreamMaxMemory: 64 << 20,
-		JetStreamMaxStore:  opts.storeBytes(),
-	}
-	if opts.TLSCert != "" {
-		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
-			CertFile: opts.TLSCert,
-			KeyFile:  opts.TLSKey,
-		}); err != nil {
-			return nil, fmt.Errorf("start NATS: %w", err)
-		}
-		so.TLS = true
-	}
-	if b.srv, err = server.NewServer(so); err != nil {
-		return nil, fmt.Errorf("start NATS: %w", err)
-	}
-	b.srv.SetLoggerV2(logger{opts.Log}, false, false, false)
+	b := &Bus{opts: opts, ring: ring}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	b.srv.Start()
-	if !b.srv.ReadyForConnections(20 * time.Second) {
-		return nil, fmt.Errorf("start NATS on %s: not ready after 20s, see the log above", opts.Listen)
-	}
-	if err := b.checkSync(); err != nil {
-		return nil, err
-	}
-	if b.Conn, err = b.connect(RoleHub, "hub"); err != nil {
+	if b.Conn, err = b.connect("hub", ring.HubUser); err != nil {
 		return nil, fmt.Errorf("connect to NATS: %w", err)
 	}
-	if b.sys, err = b.connectSystem(); err != nil {
+	if b.sys, err = b.connect("hub-system", ring.SystemUser); err != nil {
 		return nil, fmt.Errorf("connect to the NATS system account: %w", err)
 	}
 	if b.JS, err = jetstream.New(b.Conn); err != nil {
@@ -155,59 +76,67 @@ func Open(ctx context.Context, opts Options) (_ *Bus, err error) {
 	return b, nil
 }
 
-// checkSync reads the effective setting back: a PubAck must mean that the message is on disk.
-func (b *Bus) checkSync() error {
-	cfg := b.srv.JetStreamConfig()
-	if cfg == nil || !cfg.SyncAlways {
-		return errors.New("start NATS: JetStream does not sync every write (sync_interval: always); refusing to run, acknowledged data could be lost")
+func (b *Bus) connect(name string, user func(string) (string, nkeys.KeyPair, error)) (*nats.Conn, error) {
+	token, kp, err := user(name)
+	if err != nil {
+		return nil, err
+	}
+	opts := append([]nats.Option{
+		nats.Name(name),
+		nats.MaxReconnects(-1),
+		nats.ReconnectWait(200 * time.Millisecond),
+		nats.UserJWT(func() (string, error) { return token, nil }, kp.Sign),
+	}, b.opts.Connect...)
+	return nats.Connect("nats://in-process", opts...)
+}
+
+// Err reports what is wrong with the connection, nil when it is up.
+func (b *Bus) Err() error {
+	if !b.Conn.IsConnected() {
+		return errors.New("the hub's NATS connection is down")
 	}
 	return nil
 }
 
-// Err reports what is wrong with the server, nil when JetStream takes messages.
-func (b *Bus) Err() error {
-	switch {
-	case !b.srv.Running():
-		return errors.New("the NATS server is stopped")
-	case !b.srv.JetStreamEnabled():
-		return errors.New("JetStream is stopped")
-	case !b.Conn.IsConnected():
-		return errors.New("the hub's NATS connection is down")
-	}
-	return b.checkSync()
-}
-
-// Reopen starts JetStream again after it shut itself down on a full disk. It does nothing when
-// JetStream runs.
-func (b *Bus) Reopen() error {
-	if b.srv.JetStreamEnabled() {
-		return nil
-	}
-	return b.srv.EnableJetStream(&server.JetStreamConfig{
-		StoreDir: filepath.Join(b.opts.Dir, "jetstream"), SyncAlways: true, MaxMemory: 64 << 20,
-		MaxStore: b.opts.storeBytes(),
-	})
-}
+// retired are the streams of a time when telemetry went through JetStream. Whatever they still
+// hold the devices hold as well, and send again: they release what is in the ledger, nothing else.
+// While they stood they would answer devices that a chunk is taken.
+var retired = []string{"TEL", "EVT"}
 
 func (b *Bus) streams(ctx context.Context) error {
-	base := jetstream.StreamConfig{
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage,
-		Duplicates: DedupWindow, AllowDirect: true, Compression: jetstream.NoCompression,
-	}
-	tel, evt, state := base, base, base
-	tel.Name, tel.Subjects, tel.MaxBytes = wire.StreamTelemetry, []string{"edge.*.*.tel.>"}, int64(b.opts.Streams.Telemetry)
-	evt.Name, evt.Subjects, evt.MaxBytes = wire.StreamEvents, []string{"edge.*.*.evt"}, int64(b.opts.Streams.Events)
-	state.Name, state.Subjects, state.MaxBytes = wire.StreamState, []string{"edge.*.*.state"}, int64(b.opts.Streams.State)
-	state.MaxMsgsPerSubject = 1
-	state.Discard = jetstream.DiscardOld // the newest state replaces the one before it
-	for _, c := range []jetstream.StreamConfig{tel, evt, state} {
-		if _, err := b.JS.CreateOrUpdateStream(ctx, c); err != nil {
-			return fmt.Errorf("stream %s: %w", c.Name, err)
+	for _, name := range retired {
+		s, err := b.JS.Stream(ctx, name)
+		if errors.Is(err, jetstream.ErrStreamNotFound) {
+			continue
 		}
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		n := s.CachedInfo().State.Msgs
+		if err := b.JS.DeleteStream(ctx, name); err != nil {
+			return fmt.Errorf("remove stream %s: %w", name, err)
+		}
+		b.opts.Log.Info("telemetry no longer waits in a stream, the devices send again what is not in the ledger", "stream", name, "messages", n)
+	}
+	if _, err := b.JS.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:              wire.StreamState,
+		Subjects:          []string{"edge.*.*.state"},
+		MaxBytes:          b.opts.StateBytes,
+		MaxMsgsPerSubject: 1,
+		Retention:         jetstream.LimitsPolicy,
+		Discard:           jetstream.DiscardOld, // the newest state replaces the one before it
+		Storage:           jetstream.FileStorage,
+		AllowDirect:       true,
+		Compression:       jetstream.NoCompression,
+	}); err != nil {
+		return fmt.Errorf("stream %s: %w", wire.StreamState, err)
 	}
 	var err error
 	b.Desired, err = b.JS.CreateOrUpdateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: wire.BucketDesired, History: 5, Storage: jetstream.FileStorage, MaxBytes: 256 << 20,
+		Bucket:   wire.BucketDesired,
+		History:  5,
+		Storage:  jetstream.FileStorage,
+		MaxBytes: desiredBytes,
 		RePublish: &jetstream.RePublish{
 			Source:      "$KV." + wire.BucketDesired + ".*",
 			Destination: "desired.{{wildcard(1)}}",
@@ -216,111 +145,8 @@ func (b *Bus) streams(ctx context.Context) error {
 	return err
 }
 
-func (b *Bus) connect(r Role, name string) (*nats.Conn, error) {
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, err
-	}
-	pub, err := kp.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	token, err := b.keys.user(r, pub, name, "", 0)
-	if err != nil {
-		return nil, err
-	}
-	return b.dial(name, token, kp)
-}
-
-func (b *Bus) connectSystem() (*nats.Conn, error) {
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		return nil, err
-	}
-	pub, err := kp.PublicKey()
-	if err != nil {
-		return nil, err
-	}
-	c := jwt.NewUserClaims(pub)
-	c.Name = "hub-system"
-	token, err := c.Encode(b.keys.system)
-	if err != nil {
-		return nil, err
-	}
-	return b.dial("hub-system", token, kp)
-}
-
-func (b *Bus) dial(name, token string, kp nkeys.KeyPair) (*nats.Conn, error) {
-	return nats.Connect("nats://in-process", nats.Name(name), nats.InProcessServer(b.srv), nats.MaxReconnects(-1), nats.ReconnectWait(200*time.Millisecond),
-		nats.UserJWT(func() (string, error) { return token, nil }, func(nonce []byte) ([]byte, error) { return kp.Sign(nonce) }))
-}
-
 // URLs returns the addresses devices connect to.
-func (b *Bus) URLs() []string {
-	if len(b.opts.Advertise) > 0 {
-		return b.opts.Advertise
-	}
-	scheme := "nats"
-	if b.opts.TLSCert != "" {
-		scheme = "tls"
-	}
-	return []string{(&url.URL{Scheme: scheme, Host: b.srv.Addr().String()}).String()}
-}
-
-// SignDevice makes the credential of a device: a user JWT for its public key that expires after
-// ttl.
-func (b *Bus) SignDevice(publicKey, device, site string, ttl time.Duration) (string, error) {
-	return b.keys.user(RoleDevice, publicKey, device, site, ttl)
-}
-
-// SignWorker makes the credential of a training worker.
-func (b *Bus) SignWorker(publicKey, name string, ttl time.Duration) (string, error) {
-	return b.keys.user(RoleWorker, publicKey, name, "", ttl)
-}
-
-// CheckDevice reads a device's credential and returns the device's name and public key, or
-// ErrRevoked. It proves who issued the credential, not who presents it.
-func (b *Bus) CheckDevice(token string) (device, publicKey string, err error) {
-	c, err := jwt.DecodeUserClaims(token) // verifies the issuer's signature
-	if err != nil {
-		return "", "", fmt.Errorf("%w: %w", ErrRevoked, err)
-	}
-	signer, err := b.keys.signers[RoleDevice].PublicKey()
-	if err != nil {
-		return "", "", err
-	}
-	b.mu.Lock()
-	revoked := b.keys.accountClaims.IsClaimRevoked(c)
-	b.mu.Unlock()
-	switch {
-	case c.Issuer != signer || c.IssuerAccount != b.keys.accountPub:
-		return "", "", fmt.Errorf("%w: issued by somebody else", ErrRevoked)
-	case c.Expires != 0 && c.Expires <= time.Now().Unix():
-		return "", "", fmt.Errorf("%w: expired", ErrRevoked)
-	case revoked:
-		return "", "", fmt.Errorf("%w: revoked", ErrRevoked)
-	}
-	return c.Name, c.Subject, nil
-}
-
-// Revoke voids every credential issued to a public key up to now and closes its connections.
-func (b *Bus) Revoke(publicKey string) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.keys.revoked[publicKey] = time.Now().Unix() + 1 // issued-at has a resolution of one second
-	if err := errors.Join(b.keys.saveRevoked(), b.keys.encode()); err != nil {
-		return fmt.Errorf("revoke %s: %w", publicKey, err)
-	}
-	if err := b.res.Store(b.keys.accountPub, b.keys.accountJWT); err != nil {
-		return fmt.Errorf("revoke %s: %w", publicKey, err)
-	}
-	acc, err := b.srv.LookupAccount(b.keys.accountPub)
-	if err != nil {
-		return fmt.Errorf("revoke %s: %w", publicKey, err)
-	}
-	b.srv.UpdateAccountClaims(acc, b.keys.accountClaims) // closes connections of revoked users
-	return nil
-}
+func (b *Bus) URLs() []string { return b.opts.Advertise }
 
 // OnLink calls fn whenever a device's connection opens or closes, in order, from one goroutine
 // per Bus. It must be called once.
@@ -332,10 +158,11 @@ func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 			JWT    string `json:"jwt"`
 		} `json:"client"`
 	}
-	signer, err := b.keys.signers[RoleDevice].PublicKey()
+	signer, err := b.ring.Signer(keys.RoleDevice)
 	if err != nil {
 		return err
 	}
+	account, _ := b.ring.Account()
 	open := map[string]map[uint64]bool{}
 	handle := func(m *nats.Msg) {
 		var msg message
@@ -362,7 +189,7 @@ func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 		}
 	}
 	// one subscription keeps the order
-	if _, err = b.sys.Subscribe("$SYS.ACCOUNT."+b.keys.accountPub+".*", func(m *nats.Msg) {
+	if _, err = b.sys.Subscribe("$SYS.ACCOUNT."+account+".*", func(m *nats.Msg) {
 		if strings.HasSuffix(m.Subject, "CONNECT") {
 			handle(m)
 		}
@@ -372,34 +199,12 @@ func (b *Bus) OnLink(fn func(device string, connected bool)) error {
 	return b.sys.Flush()
 }
 
-// Close stops the connections and the server and waits for its files. It is idempotent.
+// Close ends the connections. It is idempotent.
 func (b *Bus) Close() error {
 	for _, c := range []*nats.Conn{b.Conn, b.sys} {
 		if c != nil {
 			c.Close()
 		}
 	}
-	if b.srv != nil {
-		b.srv.Shutdown()
-		b.srv.WaitForShutdown()
-	}
 	return nil
 }
-
-// logger passes the server's messages on. Connection noise stays at debug level.
-type logger struct{ *slog.Logger }
-
-func (l logger) Noticef(format string, v ...any) {
-	l.Logger.Debug("nats server", "text", fmt.Sprintf(format, v...))
-}
-func (l logger) Warnf(format string, v ...any) {
-	l.Logger.Warn("nats server", "text", fmt.Sprintf(format, v...))
-}
-func (l logger) Fatalf(format string, v ...any) {
-	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
-}
-func (l logger) Errorf(format string, v ...any) {
-	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
-}
-func (l logger) Debugf(format string, v ...any) {}
-func (l logger) Tracef(format string, v ...any) {}

@@ -1,7 +1,6 @@
 package bus_test
 
 import (
-	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -9,21 +8,13 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/bus/bustest"
+	"skerry.dev/hub/keys"
 	"skerry.dev/sync/wire"
 )
-
-func open(t *testing.T, dir string) *bus.Bus {
-	t.Helper()
-	b, err := bus.Open(t.Context(), bus.Options{Dir: dir, Listen: "127.0.0.1:-1"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { b.Close() })
-	return b
-}
 
 type device struct {
 	nc   *nats.Conn
@@ -31,13 +22,13 @@ type device struct {
 	pub  string
 }
 
-func connect(t *testing.T, b *bus.Bus, kp nkeys.KeyPair, name string) (*device, error) {
+func connect(t *testing.T, b bustest.Bus, kp nkeys.KeyPair, name string) (*device, error) {
 	t.Helper()
 	pub, err := kp.PublicKey()
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := b.SignDevice(pub, name, "north", time.Hour)
+	token, err := b.Ring.SignDevice(pub, name, "north", time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +69,7 @@ func (d *device) denied(t *testing.T) bool {
 }
 
 func TestSubjectMatrix(t *testing.T) {
-	b := open(t, t.TempDir())
+	b := bustest.Open(t, t.TempDir())
 	d, err := connect(t, b, newKey(t), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -125,7 +116,7 @@ func TestSubjectMatrix(t *testing.T) {
 }
 
 func TestDesiredReachesDevice(t *testing.T) {
-	b := open(t, t.TempDir())
+	b := bustest.Open(t, t.TempDir())
 	d, err := connect(t, b, newKey(t), "a")
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +141,7 @@ func TestDesiredReachesDevice(t *testing.T) {
 
 func TestRevokeClosesLiveConnection(t *testing.T) {
 	dir := t.TempDir()
-	b := open(t, dir)
+	b := bustest.Open(t, dir)
 	links := make(chan bool, 8)
 	if err := b.OnLink(func(device string, up bool) { links <- up && device == "a" }); err != nil {
 		t.Fatal(err)
@@ -172,30 +163,30 @@ func TestRevokeClosesLiveConnection(t *testing.T) {
 		}
 	}
 	next(true)
-	token, _ := b.SignDevice(d.pub, "a", "north", time.Hour)
-	if dev, _, err := b.CheckDevice(token); err != nil || dev != "a" {
+	token, _ := b.Ring.SignDevice(d.pub, "a", "north", time.Hour)
+	if dev, _, err := b.Ring.CheckDevice(token); err != nil || dev != "a" {
 		t.Fatalf("CheckDevice = %q, %v", dev, err)
 	}
-	if err := b.Revoke(d.pub); err != nil {
+	if err := b.Ring.Revoke(d.pub); err != nil {
 		t.Fatal(err)
 	}
 	next(false)
-	if _, _, err := b.CheckDevice(token); !errors.Is(err, bus.ErrRevoked) {
+	if _, _, err := b.Ring.CheckDevice(token); !errors.Is(err, keys.ErrRevoked) {
 		t.Fatalf("CheckDevice after revocation = %v, want ErrRevoked", err)
 	}
 	if _, err := connect(t, b, kp, "a"); err == nil {
 		t.Fatal("a revoked credential connects")
 	}
 	b.Close()
-	b2 := open(t, dir)
-	if _, _, err := b2.CheckDevice(token); !errors.Is(err, bus.ErrRevoked) {
+	b2 := bustest.Open(t, dir)
+	if _, _, err := b2.Ring.CheckDevice(token); !errors.Is(err, keys.ErrRevoked) {
 		t.Fatalf("after a restart CheckDevice = %v, want ErrRevoked", err)
 	}
 }
 
 func TestKeysArePrivate(t *testing.T) {
 	dir := t.TempDir()
-	open(t, dir)
+	bustest.Open(t, dir)
 	files, err := filepath.Glob(filepath.Join(dir, "keys", "*"))
 	if err != nil || len(files) == 0 {
 		t.Fatalf("keys = %v, %v", files, err)
@@ -208,19 +199,42 @@ func TestKeysArePrivate(t *testing.T) {
 	}
 }
 
-func TestStreamsSurviveRestart(t *testing.T) {
+// TestStateSurvivesRestart holds that what a device reported waits for a hub that was away.
+func TestStateSurvivesRestart(t *testing.T) {
 	dir := t.TempDir()
-	b := open(t, dir)
-	if _, err := b.JS.Publish(context.Background(), wire.SubjectEvents("north", "a"), []byte("x")); err != nil {
+	b := bustest.Open(t, dir)
+	if _, err := b.JS.Publish(t.Context(), wire.SubjectState("north", "a"), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
 	b.Close()
-	b = open(t, dir)
-	s, err := b.JS.Stream(t.Context(), wire.StreamEvents)
+	b = bustest.Open(t, dir)
+	s, err := b.JS.Stream(t.Context(), wire.StreamState)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := s.CachedInfo().State.Msgs; n != 1 {
 		t.Fatalf("%d messages after a restart, want 1", n)
+	}
+}
+
+// TestRetiredStreamsGo holds that the streams of telemetry of an older hub are removed: while they
+// stand they answer devices that a chunk is taken.
+func TestRetiredStreamsGo(t *testing.T) {
+	dir := t.TempDir()
+	b := bustest.Open(t, dir)
+	for name, subject := range map[string]string{"TEL": "edge.*.*.tel.>", "EVT": "edge.*.*.evt"} {
+		if _, err := b.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{subject}, MaxBytes: 1 << 30}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := b.JS.Publish(t.Context(), wire.SubjectEvents("north", "a"), []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	b.Close()
+	b = bustest.Open(t, dir)
+	for _, name := range []string{"TEL", "EVT"} {
+		if _, err := b.JS.Stream(t.Context(), name); !errors.Is(err, jetstream.ErrStreamNotFound) {
+			t.Errorf("stream %s after the restart: %v, want not found", name, err)
+		}
 	}
 }

@@ -1,11 +1,6 @@
-// Package bus runs the hub's embedded NATS server: JetStream that syncs every write,
-// operator-mode JWTs with one scoped signing key per role, the streams of telemetry, events and
-// state, and the bucket of desired state.
+// Package bus is the hub's client of NATS: its connections, the stream of reported state, the
+// bucket of desired state, and the news of devices that connect and disconnect.
 //
-// A device's credential is a user JWT signed by the device role's key. The role's template lets
-// it publish below edge.<site>.<device>, call svc.*.<device>, read its own desired state by
-// direct get and subscribe to its own inbox, desired and applied subjects; nothing else. Revoking
-// a key closes the live connection and refuses the old credential, also after a restart.
-//
-// The server listens for NATS clients only: no websocket, leaf node, MQTT or monitoring port.
+// JetStream keeps what must wait for somebody: desired state, reported state, jobs. Telemetry does
+// not wait here: a device keeps it until the ledger has it (packages ingest and natslanes).
 package bus

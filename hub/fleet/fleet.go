@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,11 +12,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"golang.org/x/time/rate"
 
 	"skerry.dev/hub/bus"
+	"skerry.dev/hub/feed"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
@@ -56,6 +56,7 @@ type Options struct {
 type Fleet struct {
 	db   *meta.Store
 	bus  *bus.Bus
+	keys *keys.Ring
 	opts Options
 
 	mu     sync.Mutex // guards tries, nonces and links
@@ -63,12 +64,10 @@ type Fleet struct {
 	nonces map[string]time.Time
 	links  []meta.LinkEvent
 	wake   chan struct{}
-
-	write sync.Mutex // orders writes of desired state: SQL, then bucket
 }
 
 // New returns a fleet that does not follow links before Run.
-func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
+func New(db *meta.Store, b *bus.Bus, ring *keys.Ring, opts Options) *Fleet {
 	if opts.CredentialTTL <= 0 {
 		opts.CredentialTTL = 24 * time.Hour
 	}
@@ -84,6 +83,7 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Fleet {
 	return &Fleet{
 		db:     db,
 		bus:    b,
+		keys:   ring,
 		opts:   opts,
 		tries:  map[string]*rate.Limiter{},
 		nonces: map[string]time.Time{},
@@ -215,7 +215,7 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 			return reply, err
 		}
 	}
-	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
 	return reply, err
 }
 
@@ -264,7 +264,15 @@ func bind(ctx context.Context, q *meta.Queries, t meta.EnrollToken, r identity.E
 	if err := q.UseEnrollToken(ctx, t.ID, r.PublicKey, now); err != nil {
 		return dev, err
 	}
+	if err := changed(ctx, q, t.Device, "enrolled"); err != nil {
+		return dev, err
+	}
 	return dev, q.Audit(ctx, "device/"+t.Device, "device.enroll", t.Device, "key="+r.PublicKey)
+}
+
+// changed appends to the feed what became of a device.
+func changed(ctx context.Context, q *meta.Queries, device, change string) error {
+	return feed.Add(ctx, q, feed.KindDevice, "", device, feed.Changed{Change: change})
 }
 
 const nonceTTL = time.Minute
@@ -315,6 +323,7 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 	var dev meta.Device
 	suspect := ""
 	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		suspect = ""
 		dev, err = q.Device(ctx, r.Device)
 		if errors.Is(err, meta.ErrNotFound) {
 			return ErrRenew
@@ -337,26 +346,26 @@ func (f *Fleet) Renew(ctx context.Context, source string, r identity.RenewReques
 			suspect = dev.Suspect
 		}
 		dev.SeenAt = meta.Now()
-		return q.UpdateDevice(ctx, dev)
+		if err := q.UpdateDevice(ctx, dev); err != nil || suspect == "" {
+			return err
+		}
+		if err := feed.Add(ctx, q, feed.KindSuspect, "", dev.Name, feed.Suspect{Reason: suspect}); err != nil {
+			return err
+		}
+		return f.stopPushes(ctx, q, dev.Name, suspect)
 	})
 	if err != nil {
 		return reply, err
 	}
 	f.forgive(source)
 	if suspect != "" {
-		f.Suspect(ctx, dev.Name, suspect)
+		if err := f.publish(ctx, dev.Name); err != nil { // the device must not go without a credential for it
+			f.opts.Log.Error("stopping pushes to a suspect device failed, it will be tried again", "device", dev.Name, "err", err)
+		}
 	}
 	reply = identity.RenewReply{NATS: f.bus.URLs(), Join: uint64(dev.JoinCounter)}
-	reply.JWT, err = f.bus.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
+	reply.JWT, err = f.keys.SignDevice(dev.PublicKey, dev.Name, dev.Site, f.opts.CredentialTTL)
 	return reply, err
-}
-
-// Suspect stops pushes to a device that may be a copy. Its row is already marked.
-func (f *Fleet) Suspect(ctx context.Context, device, reason string) {
-	f.opts.Log.Warn("device is suspect of being a clone or a restored copy", "device", device, "reason", reason)
-	if _, err := f.UpdateDesired(ctx, device, func(d *spec.Desired) error { d.Suspect = true; return nil }); err != nil {
-		f.opts.Log.Error("stopping pushes to a suspect device failed", "device", device, "err", err)
-	}
 }
 
 // ClearSuspect is the operator's decision that a device is the only one of its name.
@@ -393,10 +402,10 @@ func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
 		}
 		key = d.PublicKey
 		d.RevokedAt = meta.Now()
-		return errors.Join(q.UpdateDevice(ctx, d), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
+		return errors.Join(q.UpdateDevice(ctx, d), changed(ctx, q, device, "revoked"), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
 	})
 	if err == nil {
-		err = f.bus.Revoke(key)
+		err = f.keys.Revoke(key)
 	}
 	if err != nil {
 		return fmt.Errorf("revoke device %q: %w", device, err)
@@ -409,220 +418,10 @@ func (f *Fleet) Delete(ctx context.Context, actor, device string) error {
 	if err := f.Revoke(ctx, actor, device); err != nil {
 		return err
 	}
-	f.write.Lock()
-	defer f.write.Unlock()
 	if err := f.db.Tx(ctx, func(q *meta.Queries) error {
-		return errors.Join(q.DeleteDevice(ctx, device), q.Audit(ctx, actor, "device.delete", device, ""))
+		return errors.Join(q.DeleteDevice(ctx, device), changed(ctx, q, device, "deleted"), q.Audit(ctx, actor, "device.delete", device, ""))
 	}); err != nil {
 		return fmt.Errorf("delete device %q: %w", device, err)
 	}
-	if err := f.bus.Desired.Delete(ctx, device); err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("delete desired state of device %q: %w", device, err)
-	}
-	return nil
-}
-
-// Desired returns what the hub wants of a device; a device nobody wants anything of has
-// generation 0.
-func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error) {
-	d := spec.Desired{Device: device, Assignments: map[string]spec.Assignment{}}
-	doc, err := f.db.Read().Desired(ctx, device)
-	if errors.Is(err, meta.ErrNotFound) {
-		return d, nil
-	}
-	if err == nil {
-		err = json.Unmarshal([]byte(doc.Document), &d)
-	}
-	if err != nil {
-		return d, fmt.Errorf("desired state of device %q: %w", device, err)
-	}
-	return d, nil
-}
-
-// UpdateDesired changes the desired state of a device. fn sees the current document with the
-// generation it will have; an assignment it changes must get that generation. Updates of one
-// fleet are serialised. The generation grows beyond what the device has reported too: a device
-// ignores older ones, and this hub may have been restored from a backup, or the device deleted
-// and enrolled again.
-func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*spec.Desired) error) (spec.Desired, error) {
-	f.write.Lock()
-	defer f.write.Unlock()
-	var d spec.Desired
-	var b []byte
-	var stored uint64 // the generation before this update
-	err := f.db.Tx(ctx, func(q *meta.Queries) error {
-		if _, err := q.Device(ctx, device); err != nil {
-			return err
-		}
-		d = spec.Desired{Device: device}
-		doc, err := q.Desired(ctx, device)
-		if err == nil {
-			err = json.Unmarshal([]byte(doc.Document), &d)
-		} else if errors.Is(err, meta.ErrNotFound) {
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-		if d.Assignments == nil {
-			d.Assignments = map[string]spec.Assignment{}
-		}
-		stored = d.Generation
-		seen, err := reportedGeneration(ctx, q, device)
-		if err != nil {
-			return err
-		}
-		d.Generation = max(stored, seen) + 1
-		if err := fn(&d); err != nil {
-			return err
-		}
-		if b, err = json.Marshal(d); err != nil {
-			return err
-		}
-		return q.PutDesired(ctx, meta.Document{
-			Device:     device,
-			Generation: int64(d.Generation),
-			Document:   string(b),
-			At:         meta.Now(),
-		})
-	})
-	if errors.Is(err, ErrUnchanged) {
-		d.Generation = stored
-		return d, nil
-	}
-	if err != nil {
-		return d, fmt.Errorf("update desired state of device %q: %w", device, err)
-	}
-	if _, err := f.bus.Desired.Put(ctx, device, b); err != nil {
-		return d, fmt.Errorf("publish desired state of device %q: %w", device, err)
-	}
-	return d, nil
-}
-
-// reportedGeneration is the newest generation that a device says it has accepted, 0 when it has
-// said nothing that can be true.
-func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (uint64, error) {
-	doc, err := q.Reported(ctx, device)
-	if errors.Is(err, meta.ErrNotFound) {
-		return 0, nil
-	}
-	var r spec.Reported
-	// beyond it other programs lose digits of it
-	if err != nil || json.Unmarshal([]byte(doc.Document), &r) != nil || r.Generation > 1<<53 {
-		return 0, err
-	}
-	return r.Generation, nil
-}
-
-// Tombstone tells every device that an artifact must not run.
-func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
-	devices, err := f.db.Read().Devices(ctx, "", "", 0)
-	if err != nil {
-		return err
-	}
-	var errs []error
-	for _, d := range devices {
-		_, err := f.UpdateDesired(ctx, d.Name, func(doc *spec.Desired) error {
-			for _, t := range doc.Tombstones {
-				if t == digest {
-					return ErrUnchanged
-				}
-			}
-			doc.Tombstones = append(doc.Tombstones, digest)
-			return nil
-		})
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
-}
-
-// Reported returns what a device last said of itself and when (microseconds), or meta.ErrNotFound.
-func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int64, error) {
-	var r spec.Reported
-	doc, err := f.db.Read().Reported(ctx, device)
-	if err == nil {
-		err = json.Unmarshal([]byte(doc.Document), &r)
-	}
-	if err != nil {
-		return r, 0, fmt.Errorf("reported state of device %q: %w", device, err)
-	}
-	return r, doc.At, nil
-}
-
-// Run publishes desired state that a crash kept back and follows the links of devices until ctx
-// ends.
-func (f *Fleet) Run(ctx context.Context) error {
-	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx) }); err != nil {
-		return err
-	}
-	if err := f.republish(ctx); err != nil {
-		return fmt.Errorf("publish desired state: %w", err)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-f.wake:
-		}
-		f.mu.Lock()
-		events := f.links
-		f.links = nil
-		f.mu.Unlock()
-		err := f.db.Tx(ctx, func(q *meta.Queries) error {
-			for _, e := range events {
-				err := q.SetConnected(ctx, e.Device, e.Connected, e.At)
-				if errors.Is(err, meta.ErrNotFound) {
-					continue // deleted while it was connected
-				}
-				if err = errors.Join(err, q.InsertLinkEvent(ctx, e)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil && ctx.Err() == nil {
-			f.opts.Log.Error("recording links failed", "err", err)
-		}
-	}
-}
-
-// Watch subscribes to the links of devices. Call it after the bus opened and before devices may
-// connect.
-func (f *Fleet) Watch() error {
-	return f.bus.OnLink(func(device string, up bool) {
-		f.mu.Lock()
-		f.links = append(f.links, meta.LinkEvent{
-			ID:        rand.Text(),
-			Device:    device,
-			At:        meta.Now(),
-			Connected: up,
-		})
-		f.mu.Unlock()
-		select {
-		case f.wake <- struct{}{}:
-		default:
-		}
-	})
-}
-
-func (f *Fleet) republish(ctx context.Context) error {
-	f.write.Lock()
-	defer f.write.Unlock()
-	docs, err := f.db.Read().AllDesired(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range docs {
-		e, err := f.bus.Desired.Get(ctx, d.Device)
-		if err == nil && string(e.Value()) == d.Document {
-			continue
-		}
-		if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-			return err
-		}
-		if _, err := f.bus.Desired.Put(ctx, d.Device, []byte(d.Document)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return f.publish(ctx, device)
 }

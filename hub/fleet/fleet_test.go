@@ -16,8 +16,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nkeys"
 
-	"skerry.dev/hub/bus"
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/wire"
@@ -28,7 +29,7 @@ type hub struct {
 	t     *testing.T
 	dir   string
 	db    *meta.Store
-	bus   *bus.Bus
+	bus   bustest.Bus
 	fleet *fleet.Fleet
 }
 
@@ -40,11 +41,8 @@ func newHub(t *testing.T, opts fleet.Options) *hub {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { h.db.Close() })
-	if h.bus, err = bus.Open(t.Context(), bus.Options{Dir: h.dir, Listen: "127.0.0.1:-1"}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { h.bus.Close() })
-	h.fleet = fleet.New(h.db, h.bus, opts)
+	h.bus = bustest.Open(t, h.dir)
+	h.fleet = fleet.New(h.db, h.bus.Bus, h.bus.Ring, opts)
 	return h
 }
 
@@ -316,7 +314,7 @@ func TestTriesAreBounded(t *testing.T) {
 // TestTriesComeBack lets a minute go by. No part of it needs the database or the bus.
 func TestTriesComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := fleet.New(nil, nil, fleet.Options{})
+		f := fleet.New(nil, nil, nil, fleet.Options{})
 		for range 10 {
 			if _, err := f.Nonce("a"); err != nil {
 				t.Fatal(err)
@@ -427,7 +425,7 @@ func TestRevokeAndEnrolAgain(t *testing.T) {
 	if _, err := old.connect(); err == nil {
 		t.Error("a revoked credential connects")
 	}
-	if _, _, err := h.bus.CheckDevice(old.jwt); !errors.Is(err, bus.ErrRevoked) {
+	if _, _, err := h.bus.Ring.CheckDevice(old.jwt); !errors.Is(err, keys.ErrRevoked) {
 		t.Errorf("CheckDevice = %v, want ErrRevoked", err)
 	}
 	if _, err := old.renew(1); !errors.Is(err, fleet.ErrRenew) {

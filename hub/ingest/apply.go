@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -23,112 +22,205 @@ const (
 	quarantined result = "quarantined"
 )
 
-// chunk is a message prepared for the database.
+// chunk is one chunk of a message, and what became of it.
 type chunk struct {
-	subject, site, device string
-	bytes                 []byte
-	sha                   string
-	header                wire.Header
-	records               *wire.Records
-	bad                   string // why it cannot be used, "" when it can
+	site, device string
+	lane         Lane
+	bytes        []byte
+	sha          string
+	header       wire.Header
+	records      *wire.Records
+	bad          string // why it cannot be used, "" when it can
+
+	result  result // set by store
+	covered bool   // a conflict all of whose sequence numbers are stored
 }
 
-// parse decodes a message completely, so that nothing unreadable ever enters the ledger.
-func parse(subject string, data []byte) chunk {
-	sum := wire.Digest(data)
-	c := chunk{subject: subject, bytes: data, sha: hex.EncodeToString(sum[:])}
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 4 {
-		c.bad = "subject has too few parts"
-		return c
+// refusal says why the chunk is not in the ledger, "" when its sequence numbers are.
+func (c *chunk) refusal() string {
+	switch {
+	case c.result == quarantined:
+		return c.bad
+	case c.result == conflict && !c.covered:
+		return "its sequence numbers overlap stored ones with other contents"
 	}
-	c.site, c.device = tokens[1], tokens[2]
-	var err error
-	if c.header, c.records, err = wire.Decode(data); err != nil {
+	return ""
+}
+
+// decode reads the chunks of a message completely.
+func decode(m *Message) []chunk {
+	parts, err := wire.Unpack(m.Data)
+	if err != nil {
+		parts = [][]byte{m.Data}
+	}
+	out := make([]chunk, len(parts))
+	for n, b := range parts {
+		sum := wire.Digest(b)
+		out[n] = chunk{
+			site:   m.Site,
+			device: m.Device,
+			lane:   m.Lane,
+			bytes:  b,
+			sha:    hex.EncodeToString(sum[:]),
+		}
+		out[n].decode(err)
+	}
+	return out
+}
+
+func (c *chunk) decode(err error) {
+	if err == nil {
+		c.header, c.records, err = wire.Decode(c.bytes)
+	}
+	if err != nil {
 		c.bad = err.Error()
-		return c
+		return
 	}
-	evt := tokens[3] == "evt"
 	switch {
 	case c.header.Device != c.device:
 		c.bad = fmt.Sprintf("chunk of device %q sent by %q", c.header.Device, c.device)
-	case evt != (c.header.Class == wire.ClassAlarm || c.header.Class == wire.ClassEvent):
-		c.bad = fmt.Sprintf("class %s does not belong on this subject", c.header.Class)
+	case (c.lane == Events) != (c.header.Class == wire.ClassAlarm || c.header.Class == wire.ClassEvent):
+		c.bad = fmt.Sprintf("class %s does not belong on the lane %s", c.header.Class, c.lane)
 	}
-	return c
 }
 
-// declared is a gap that a chunk declares.
-type declared struct {
-	key setKey
-	r   wire.Range
+// interval is the chunk's row of the ledger.
+func (c *chunk) interval(now int64) meta.Interval {
+	return meta.Interval{
+		Device:    c.header.Device,
+		Run:       c.header.Run.String(),
+		Class:     int64(c.header.Class),
+		Kind:      meta.Stored,
+		From:      int64(c.header.First),
+		To:        int64(c.header.Last()),
+		SHA256:    c.sha,
+		AppliedAt: now,
+	}
 }
 
-// outcome is what one chunk changed.
-type outcome struct {
-	result result
-	gaps   []declared
-}
-
-// store applies one chunk inside a transaction.
-func (c *chunk) store(ctx context.Context, q *meta.Queries, now int64) (outcome, error) {
-	if c.bad != "" {
-		fresh, err := q.InsertQuarantined(ctx, meta.Quarantined{
-			SHA256:  c.sha,
-			Subject: c.subject,
-			Reason:  c.bad,
-			Bytes:   c.bytes,
-			SeenAt:  now,
-		})
-		if err == nil && fresh {
-			err = alarm(ctx, q, "hub/quarantine/"+c.sha, c.device, "quarantine", map[string]any{"subject": c.subject, "reason": c.bad, "bytes": len(c.bytes)}, now)
+// store applies chunks inside a transaction and notes the result in each. Statements are made for
+// many rows at once: at the small chunks of a live device their number is what a transaction costs.
+func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, now int64) error {
+	good := make([]*chunk, 0, len(chunks))
+	rows := make([]meta.Interval, 0, len(chunks))
+	for _, c := range chunks {
+		if c.bad != "" {
+			if err := c.quarantine(ctx, q, now); err != nil {
+				return err
+			}
+			continue
 		}
-		return outcome{result: quarantined}, err
+		good = append(good, c)
+		rows = append(rows, c.interval(now))
 	}
-	h := c.header
-	run, class := h.Run.String(), int64(h.Class)
-	over, err := q.Overlap(ctx, h.Device, run, class, int64(h.First), int64(h.Last()))
-	switch {
-	case err == nil:
-		return c.repeat(ctx, q, over, now)
-	case !errors.Is(err, meta.ErrNotFound):
-		return outcome{}, err
-	}
-	ordinal, err := runOrdinal(ctx, q, h, now)
+	over, err := q.Overlaps(ctx, rows)
 	if err != nil {
-		return outcome{}, err
+		return err
 	}
-	if err := q.InsertInterval(ctx, meta.Interval{Device: h.Device, Run: run, Class: class, Kind: meta.Stored,
-		From: int64(h.First), To: int64(h.Last()), SHA256: c.sha, AppliedAt: now}); err != nil {
-		return outcome{}, err
+	var fresh, again []*chunk
+	taken := map[setKey]intervals{} // by this transaction
+	for n, c := range good {
+		k, r := setKey{runKey{c.device, c.header.Run}, c.header.Class}, wire.Range{
+			From: c.header.First,
+			To:   c.header.Last(),
+		}
+		switch {
+		case over[n] != nil:
+			if err := c.repeat(ctx, q, *over[n], now); err != nil {
+				return err
+			}
+		case taken[k].meets(r):
+			again = append(again, c)
+		default:
+			taken[k] = taken[k].add(r)
+			c.result = stored
+			fresh = append(fresh, c)
+		}
 	}
-	if err := q.InsertStaged(ctx, meta.Staged{
-		Device:     h.Device,
-		Run:        run,
-		Class:      class,
-		From:       int64(h.First),
-		Count:      int64(h.Count),
-		RunOrdinal: ordinal,
-		Site:       c.site,
-		Bytes:      c.bytes,
-		StagedAt:   now,
-	}); err != nil {
-		return outcome{}, err
+	if err := i.insert(ctx, q, fresh, now); err != nil {
+		return err
 	}
-	out := outcome{result: stored}
-	out.gaps, err = c.index(ctx, q, now)
-	return out, err
+	for _, c := range again { // sent twice within one batch
+		row, err := q.Overlap(ctx, c.device, c.header.Run.String(), int64(c.header.Class), int64(c.header.First), int64(c.header.Last()))
+		if err != nil {
+			return err
+		}
+		if err := c.repeat(ctx, q, row, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// insert stores chunks whose sequence numbers are new.
+func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, now int64) error {
+	ledger := make([]meta.Interval, len(fresh))
+	staged := make([]meta.Staged, len(fresh))
+	var labels []meta.LabelPoint
+	for n, c := range fresh {
+		ordinal, err := i.ordinal(ctx, q, c.header, now)
+		if err != nil {
+			return err
+		}
+		ledger[n] = c.interval(now)
+		staged[n] = meta.Staged{
+			Device:     c.header.Device,
+			Run:        ledger[n].Run,
+			Class:      ledger[n].Class,
+			From:       ledger[n].From,
+			Count:      int64(c.header.Count),
+			RunOrdinal: ordinal,
+			Site:       c.site,
+			Bytes:      c.bytes,
+			StagedAt:   now,
+		}
+		labels = append(labels, c.labels(now)...)
+	}
+	if err := q.InsertIntervals(ctx, ledger); err != nil {
+		return err
+	}
+	if err := q.InsertStagedChunks(ctx, staged); err != nil {
+		return err
+	}
+	if err := q.InsertLabelPoints(ctx, labels); err != nil {
+		return err
+	}
+	for _, c := range fresh {
+		if err := c.index(ctx, q, now); err != nil {
+			return err
+		}
+	}
+	return report(ctx, q, fresh)
+}
+
+// quarantine keeps a chunk that cannot be read.
+func (c *chunk) quarantine(ctx context.Context, q *meta.Queries, now int64) error {
+	c.result = quarantined
+	subject := fmt.Sprintf("edge.%s.%s.%s", c.site, c.device, c.lane)
+	fresh, err := q.InsertQuarantined(ctx, meta.Quarantined{
+		SHA256:  c.sha,
+		Subject: subject,
+		Reason:  c.bad,
+		Bytes:   c.bytes,
+		SeenAt:  now,
+	})
+	if err == nil && fresh {
+		err = alarm(ctx, q, "hub/quarantine/"+c.sha, c.device, "quarantine", map[string]any{"subject": subject, "reason": c.bad, "bytes": len(c.bytes)}, now)
+	}
+	return err
 }
 
 // repeat decides about a chunk whose sequence numbers are already stored.
-func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval, now int64) (outcome, error) {
+func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval, now int64) error {
 	h := c.header
 	from, to := int64(h.First), int64(h.Last())
 	same := over.From == from && over.To == to && over.SHA256 == c.sha
 	merged := over.SHA256 == "" && over.From <= from && to <= over.To
 	if same || merged {
-		return outcome{result: duplicate}, nil
+		c.result = duplicate
+		return nil
 	}
+	c.result, c.covered = conflict, over.From <= from && to <= over.To
 	fresh, err := q.InsertConflict(ctx, meta.Conflict{
 		SHA256:       c.sha,
 		Device:       h.Device,
@@ -146,25 +238,12 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 		err = alarm(ctx, q, fmt.Sprintf("hub/conflict/%s/%s/%d/%d/%s", h.Device, h.Run, h.Class, h.First, c.sha), h.Device, "conflict",
 			map[string]any{"run": h.Run, "class": h.Class, "from": from, "to": to, "stored_from": over.From, "stored_to": over.To}, now)
 	}
-	return outcome{result: conflict}, err
+	return err
 }
 
-func runOrdinal(ctx context.Context, q *meta.Queries, h wire.Header, now int64) (int64, error) {
-	r, err := q.Run(ctx, h.Device, h.Run.String())
-	if errors.Is(err, meta.ErrNotFound) { // a chunk that overtook its hello
-		r, err = q.PutRun(ctx, meta.Run{
-			Device:    h.Device,
-			Run:       h.Run.String(),
-			Prev:      wire.Run{}.String(),
-			FirstSeen: now,
-		})
-	}
-	return r.Ordinal, err
-}
-
-// index stores what other parts of the hub query directly: events, gaps, labels, the newest host
-// telemetry.
-func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []declared, err error) {
+// index stores what other parts of the hub query directly, labels apart: events, gaps, the newest
+// host telemetry.
+func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 	h := c.header
 	for i, e := range c.records.Events {
 		detail := e.Detail
@@ -178,39 +257,17 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []d
 			Device:     h.Device,
 			Class:      int64(h.Class),
 			Time:       e.Time,
-			Kind:       e.Kind,
-			Task:       e.Task,
+			Kind:       text(e.Kind),
+			Task:       text(e.Task),
 			Detail:     detail,
 			ReceivedAt: now,
 		}); err != nil {
-			return nil, err
+			return err
 		}
 		if e.Kind == wire.GapKind {
-			g, err := c.gap(ctx, q, e, now)
-			if err != nil {
-				return nil, err
+			if err := c.gap(ctx, q, e, now); err != nil {
+				return err
 			}
-			gaps = append(gaps, g...)
-		}
-	}
-	for _, l := range c.records.Labels {
-		if err := q.InsertLabelPoint(ctx, meta.LabelPoint{
-			Task:        l.Task,
-			Device:      h.Device,
-			RowTime:     l.Row,
-			At:          l.At,
-			Truth:       meta.Float(l.Truth),
-			Predicted:   meta.Float(l.Predicted),
-			Lower:       meta.Float(l.Lower),
-			Upper:       meta.Float(l.Upper),
-			Persistence: meta.Float(l.Persistence),
-			Champion:    meta.Float(l.Champion),
-			Candidate:   meta.Float(l.Candidate),
-			ChampionID:  l.ChampionID,
-			CandidateID: l.ShadowID,
-			ReceivedAt:  now,
-		}); err != nil {
-			return nil, err
 		}
 	}
 	newest := map[string]wire.Host{}
@@ -222,24 +279,24 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) (gaps []d
 	for _, s := range newest {
 		if err := q.PutHostValue(ctx, meta.HostValue{
 			Device: h.Device,
-			Metric: s.Metric,
+			Metric: text(s.Metric),
 			Time:   s.Time,
 			Value:  meta.Float(s.Value),
 		}); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return gaps, nil
+	return nil
 }
 
-func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int64) ([]declared, error) {
+func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int64) error {
 	var g wire.Gap
 	if err := json.Unmarshal([]byte(e.Detail), &g); err != nil || !g.Class.Valid() || g.From == 0 || g.To < g.From || g.To > math.MaxInt64-1 {
-		return nil, alarm(ctx, q, "hub/badgap/"+c.sha+"/"+e.Detail, c.device, "bad_gap", map[string]any{"detail": e.Detail}, now)
+		return alarm(ctx, q, "hub/badgap/"+c.sha+"/"+e.Detail, c.device, "bad_gap", map[string]any{"detail": e.Detail}, now)
 	}
 	series, err := json.Marshal(g.Series)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := q.InsertGap(ctx, meta.Gap{
 		Device:     c.device,
@@ -247,13 +304,13 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 		Class:      int64(g.Class),
 		From:       int64(g.From),
 		To:         int64(g.To),
-		Reason:     g.Reason,
+		Reason:     text(g.Reason),
 		Series:     string(series),
 		DeclaredAt: now,
 	}); err != nil {
-		return nil, err
+		return err
 	}
-	if err := q.InsertInterval(ctx, meta.Interval{
+	return q.InsertInterval(ctx, meta.Interval{
 		Device:    c.device,
 		Run:       g.Run.String(),
 		Class:     int64(g.Class),
@@ -261,11 +318,36 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 		From:      int64(g.From),
 		To:        int64(g.To),
 		AppliedAt: now,
-	}); err != nil {
-		return nil, err
-	}
-	return []declared{{setKey{runKey{c.device, g.Run}, g.Class}, wire.Range{From: g.From, To: g.To}}}, nil
+	})
 }
+
+// labels are the chunk's labels as rows for charts and training.
+func (c *chunk) labels(now int64) []meta.LabelPoint {
+	var out []meta.LabelPoint
+	for _, l := range c.records.Labels {
+		out = append(out, meta.LabelPoint{
+			Task:        text(l.Task),
+			Device:      c.device,
+			RowTime:     l.Row,
+			At:          l.At,
+			Truth:       meta.Float(l.Truth),
+			Predicted:   meta.Float(l.Predicted),
+			Lower:       meta.Float(l.Lower),
+			Upper:       meta.Float(l.Upper),
+			Persistence: meta.Float(l.Persistence),
+			Champion:    meta.Float(l.Champion),
+			Candidate:   meta.Float(l.Candidate),
+			ChampionID:  text(l.ChampionID),
+			CandidateID: text(l.ShadowID),
+			ReceivedAt:  now,
+		})
+	}
+	return out
+}
+
+// text makes a device's text fit for a column of text, where PostgreSQL takes no NUL: it becomes
+// the replacement character, on both databases. The lake keeps what the device sent.
+func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
 // alarm stores an event of the hub's own about a device.
 func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail map[string]any, now int64) error {

@@ -2,50 +2,21 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
-
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
-	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
-// hello answers svc.hello.<device>: it registers the run chain and says what the ledger holds.
-func (i *Ingester) hello(ctx context.Context, m *nats.Msg) {
-	reply, err := i.greet(ctx, subjectDevice(m.Subject), m.Data)
-	if err != nil {
-		i.opts.Log.Warn("hello refused", "subject", m.Subject, "err", err)
-		reply = wire.HelloReply{
-			Error:    err.Error(),
-			HubTime:  meta.Now(),
-			Applied:  wire.Applied{Sets: []wire.AppliedSet{}},
-			BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
-		}
-	}
-	b, err := json.Marshal(reply)
-	if err == nil {
-		err = m.Respond(b)
-	}
-	if err != nil && ctx.Err() == nil {
-		i.opts.Log.Warn("answering hello failed", "subject", m.Subject, "err", err)
-	}
-}
-
-func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.HelloReply, error) {
-	var h wire.Hello
-	if err := json.Unmarshal(data, &h); err != nil {
-		return wire.HelloReply{}, fmt.Errorf("read hello: %w", err)
-	}
+// Greet answers the hello of a device: it registers the run chain and returns what the ledger
+// holds.
+func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire.HelloReply, error) {
 	if h.Device != device {
 		return wire.HelloReply{}, fmt.Errorf("hello of device %q sent by %q", h.Device, device)
 	}
 	var dev meta.Device
-	suspect := ""
 	err := i.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		dev, err = q.Device(ctx, device)
 		if errors.Is(err, meta.ErrNotFound) || (err == nil && dev.RevokedAt > 0) {
@@ -68,7 +39,8 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 				return err
 			}
 		}
-		if suspect, err = i.suspicion(ctx, q, dev, h); err != nil {
+		suspect, err := i.suspicion(ctx, q, dev, h)
+		if err != nil {
 			return err
 		}
 		dev.Version, dev.SeenAt = h.Version, now
@@ -77,18 +49,14 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 			if err := alarm(ctx, q, fmt.Sprintf("hub/suspect/%s/%d", device, now), device, "suspect", map[string]any{"reason": suspect}, now); err != nil {
 				return err
 			}
-		} else {
-			suspect = ""
+			if err := feed.Add(ctx, q, feed.KindSuspect, "", device, feed.Suspect{Reason: suspect}); err != nil {
+				return err
+			}
 		}
 		return q.UpdateDevice(ctx, dev)
 	})
 	if err != nil {
 		return wire.HelloReply{}, err
-	}
-	if suspect != "" {
-		for _, fn := range i.onSuspect {
-			fn(device, suspect)
-		}
 	}
 	runs := make([]wire.Run, len(h.Runs))
 	for n, r := range h.Runs {
@@ -99,10 +67,11 @@ func (i *Ingester) greet(ctx context.Context, device string, data []byte) (wire.
 		return wire.HelloReply{}, err
 	}
 	return wire.HelloReply{
-		Suspect:  dev.Suspect != "",
-		HubTime:  meta.Now(),
-		Applied:  applied,
-		BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
+		Suspect:   dev.Suspect != "",
+		HubTime:   meta.Now(),
+		Applied:   applied,
+		BackedUp:  wire.Applied{Sets: []wire.AppliedSet{}},
+		MaxChunks: wire.MaxChunks,
 	}, nil
 }
 
@@ -133,94 +102,4 @@ func (i *Ingester) suspicion(ctx context.Context, q *meta.Queries, dev meta.Devi
 		return fmt.Sprintf("join counter %d is behind %d", h.JoinCounter, dev.JoinCounter), nil
 	}
 	return "", nil
-}
-
-// states stores a batch of reported states.
-func (i *Ingester) states(ctx context.Context, batch []jetstream.Msg) {
-	var seen []spec.Reported
-	err := i.db.Tx(ctx, func(q *meta.Queries) error {
-		seen = seen[:0]
-		for _, m := range batch {
-			r, err := i.state(ctx, q, m)
-			if err != nil {
-				return err
-			}
-			if r != nil {
-				seen = append(seen, *r)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		if ctx.Err() == nil {
-			i.opts.Log.Error("storing reported state failed, it will be tried again", "err", err)
-			sleep(ctx, i.opts.BatchDelay)
-		}
-		for _, m := range batch {
-			_ = m.Nak() // lost with the connection at worst, then it is redelivered
-		}
-		return
-	}
-	for _, r := range seen {
-		for _, fn := range i.onState {
-			fn(r)
-		}
-	}
-	for _, m := range batch {
-		if err := m.Ack(); err != nil && ctx.Err() == nil {
-			i.opts.Log.Warn("acknowledging failed, the message will come again", "subject", m.Subject(), "err", err)
-		}
-	}
-}
-
-// state stores one reported state. It returns nil for a message that is not one: states repeat,
-// the next is soon here.
-func (i *Ingester) state(ctx context.Context, q *meta.Queries, m jetstream.Msg) (*spec.Reported, error) {
-	var r spec.Reported
-	if err := json.Unmarshal(m.Data(), &r); err != nil || r.Device != edgeDevice(m.Subject()) {
-		i.opts.Log.Warn("reported state ignored", "subject", m.Subject(), "device", r.Device, "err", err)
-		return nil, nil
-	}
-	dev, err := q.Device(ctx, r.Device)
-	if errors.Is(err, meta.ErrNotFound) {
-		return nil, nil // deleted meanwhile
-	}
-	if err != nil {
-		return nil, err
-	}
-	now := meta.Now()
-	if err := q.PutReported(ctx, meta.Document{
-		Device:     r.Device,
-		Generation: int64(r.Generation),
-		Document:   string(m.Data()),
-		At:         now,
-	}); err != nil {
-		return nil, err
-	}
-	dev.SeenAt, dev.Version, dev.Class = now, r.Version, r.Class
-	if err := q.UpdateDevice(ctx, dev); err != nil {
-		return nil, err
-	}
-	for name, t := range r.Tasks {
-		if err := q.PutTask(ctx, meta.Task{
-			Name:      name,
-			Kind:      t.Kind,
-			Spec:      t.Spec,
-			Hash:      t.SpecHash,
-			FirstSeen: now,
-			LastSeen:  now,
-		}, r.Device); err != nil {
-			return nil, err
-		}
-	}
-	return &r, nil
-}
-
-// edgeDevice returns the device of edge.<site>.<device>.…
-func edgeDevice(subject string) string {
-	tokens := strings.Split(subject, ".")
-	if len(tokens) < 3 {
-		return ""
-	}
-	return tokens[2]
 }

@@ -2,82 +2,78 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 
-	"skerry.dev/hub/bus"
 	"skerry.dev/hub/meta"
-	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
-// Options tune the lanes. The zero value is a sensible default.
+// Options tune the ingester. The zero value is a sensible default.
 type Options struct {
-	// BatchChunks is the most chunks of one transaction. Default 64.
+	// BatchChunks is about the most chunks of one transaction. Default 1024.
 	BatchChunks int
 	// BatchDelay is how long a transaction waits for more chunks. Default 20 ms.
 	BatchDelay time.Duration
-	// NotifyEvery coalesces applied messages per device. Default 100 ms.
-	NotifyEvery time.Duration
-	// PurgeEvery is how often acknowledged messages are removed from the streams. Default 30 s.
-	PurgeEvery time.Duration
+	// QueueBytes bounds the messages that wait for a transaction, in bytes. What comes while it is
+	// full is sent back with a time to come again. Default 64 MiB.
+	QueueBytes int
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
 	Log *slog.Logger
 }
 
-// Ingester owns the lanes. Make it with New, add hooks, then Run it.
+// When a message may come again: the queue empties within a transaction or two, a database that
+// fails needs longer.
+const (
+	retryBusy   = 250 * time.Millisecond
+	retryFailed = 2 * time.Second
+)
+
+// maxFailures bounds the transactions that may fail for one batch. A message that cannot be stored
+// is found by halving in about twice the logarithm of the batch; when more fails than that, it is
+// the database and not a message.
+const maxFailures = 32
+
+// Ingester stores messages. Make it with New, then Run it; Offer may be called before and while it
+// runs.
 type Ingester struct {
-	db     *meta.Store
-	bus    *bus.Bus
-	opts   Options
-	ledger ledger
-	m      metrics
+	db    *meta.Store
+	opts  Options
+	queue *queue
+	m     metrics
 
-	onRecords []func(device string, h wire.Header, r *wire.Records)
-	onState   []func(spec.Reported)
-	onSuspect []func(device, reason string)
-
-	mu    sync.Mutex // guards dirty
-	dirty map[setKey]bool
+	mu       sync.Mutex       // guards ordinals
+	ordinals map[runKey]int64 // of runs seen; an ordinal never changes
 }
 
 type metrics struct {
 	chunks  *prometheus.CounterVec
 	records *prometheus.CounterVec
 	tx      prometheus.Histogram
-	pending *prometheus.GaugeVec
+	busy    prometheus.Counter
 }
 
 // New returns an ingester that does nothing yet.
-func New(db *meta.Store, b *bus.Bus, opts Options) *Ingester {
+func New(db *meta.Store, opts Options) *Ingester {
 	if opts.BatchChunks <= 0 {
-		opts.BatchChunks = 64
+		opts.BatchChunks = 1024
 	}
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
+	if opts.BatchDelay <= 0 {
+		opts.BatchDelay = 20 * time.Millisecond
 	}
-	def(&opts.BatchDelay, 20*time.Millisecond)
-	def(&opts.NotifyEvery, 100*time.Millisecond)
-	def(&opts.PurgeEvery, 30*time.Second)
+	if opts.QueueBytes <= 0 {
+		opts.QueueBytes = 64 << 20
+	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Ingester{db: db, bus: b, opts: opts, dirty: map[setKey]bool{}}
-	i.ledger = ledger{db: db, runs: map[runKey]*[len(wire.Classes) + 1]intervals{}}
+	i := &Ingester{db: db, opts: opts, queue: newQueue(opts.QueueBytes), ordinals: map[runKey]int64{}}
 	i.m = metrics{
 		chunks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skerry_ingest_chunks_total",
@@ -92,350 +88,162 @@ func New(db *meta.Store, b *bus.Bus, opts Options) *Ingester {
 			Help:    "Duration of the transactions that store chunks.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}),
-		pending: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "skerry_ingest_pending_messages",
-			Help: "Messages that wait in JetStream, by lane.",
-		}, []string{"lane"}),
+		busy: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_ingest_busy_total",
+			Help: "Messages sent back because the queue was full.",
+		}),
 	}
 	if opts.Registerer != nil {
-		opts.Registerer.MustRegister(i.m.chunks, i.m.records, i.m.tx, i.m.pending)
+		opts.Registerer.MustRegister(i.m.chunks, i.m.records, i.m.tx, i.m.busy)
+		for l := range numLanes {
+			opts.Registerer.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+				Name:        "skerry_ingest_pending_messages",
+				Help:        "Messages that wait to be stored, by lane.",
+				ConstLabels: prometheus.Labels{"lane": l.String()},
+			}, func() float64 { return float64(i.queue.waiting(l)) }))
+		}
 	}
 	return i
 }
 
-// OnRecords adds a hook for every chunk stored for the first time. Call it before Run; r must not
-// be kept or changed.
-func (i *Ingester) OnRecords(fn func(device string, h wire.Header, r *wire.Records)) {
-	i.onRecords = append(i.onRecords, fn)
+// Offer queues a message, or sends it back at once when the queue or the device's share of it is
+// full. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
+// block otherwise.
+func (i *Ingester) Offer(m Message) {
+	if !i.queue.reserve(m.Device, len(m.Data)) {
+		i.m.busy.Inc()
+		m.reply(wire.Receipt{RetryMS: retryBusy.Milliseconds(), Error: "the hub has too much waiting"})
+		return
+	}
+	i.queue.add(&request{Message: m, chunks: decode(&m)})
 }
 
-// OnState adds a hook for every reported state. Call it before Run.
-func (i *Ingester) OnState(fn func(spec.Reported)) { i.onState = append(i.onState, fn) }
-
-// OnSuspect adds a hook for a device that became suspect of being a clone. Call it before Run.
-func (i *Ingester) OnSuspect(fn func(device, reason string)) { i.onSuspect = append(i.onSuspect, fn) }
-
-// lane is one durable consumer.
-type lane struct {
-	name, stream, filter string
-	ch                   chan jetstream.Msg
-	consumer             jetstream.Consumer
-}
-
-// ackWait is when JetStream hands a message out again that was not acknowledged. Applying takes
-// milliseconds; what a killed hub had in hand waits that long after its restart.
-const ackWait = 10 * time.Second
-
-// Run works until ctx ends and returns nil after a clean stop.
+// Run stores what is offered until ctx ends and returns nil after a clean stop.
 func (i *Ingester) Run(ctx context.Context) error {
-	lanes := []*lane{ // in order of priority
-		{name: "evt", stream: wire.StreamEvents, filter: "edge.*.*.evt"},
-		{name: "live", stream: wire.StreamTelemetry, filter: "edge.*.*.tel.live"},
-		{name: "back", stream: wire.StreamTelemetry, filter: "edge.*.*.tel.back"},
-	}
-	state := &lane{name: "state", stream: wire.StreamState, filter: "edge.*.*.state"}
-	g, gctx := errgroup.WithContext(ctx)
-	for _, l := range append(lanes, state) {
-		l.ch = make(chan jetstream.Msg, i.opts.BatchChunks)
-		var err error
-		if l.consumer, err = i.bus.JS.CreateOrUpdateConsumer(ctx, l.stream, jetstream.ConsumerConfig{
-			Durable:       l.name,
-			FilterSubject: l.filter,
-			DeliverPolicy: jetstream.DeliverAllPolicy,
-			AckPolicy:     jetstream.AckExplicitPolicy,
-			AckWait:       ackWait,
-			MaxAckPending: 4 * i.opts.BatchChunks,
-			MaxDeliver:    -1,
-		}); err != nil {
-			return fmt.Errorf("create consumer %s: %w", l.name, err)
-		}
-	}
-	for _, l := range append(lanes, state) {
-		g.Go(func() error { return i.pull(gctx, l) })
-	}
-	sub, err := i.bus.Conn.QueueSubscribe("svc.hello.*", "hub", func(m *nats.Msg) { i.hello(gctx, m) })
-	if err != nil {
-		return fmt.Errorf("subscribe to hello: %w", err)
-	}
-	defer sub.Unsubscribe()
-	g.Go(func() error {
-		for {
-			batch := i.collect(gctx, lanes)
-			if len(batch) == 0 {
-				return nil
-			}
-			i.apply(gctx, batch)
-		}
-	})
-	g.Go(func() error {
-		for {
-			batch := i.collect(gctx, []*lane{state})
-			if len(batch) == 0 {
-				return nil
-			}
-			i.states(gctx, batch)
-		}
-	})
-	g.Go(func() error { return every(gctx, i.opts.NotifyEvery, i.notify) })
-	g.Go(func() error {
-		return every(gctx, i.opts.PurgeEvery, func(ctx context.Context) { i.purge(ctx, lanes) })
-	})
-	return g.Wait()
-}
-
-func every(ctx context.Context, d time.Duration, fn func(context.Context)) error {
-	t := time.NewTicker(d)
-	defer t.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		batch := i.queue.collect(ctx, i.opts.BatchChunks, i.opts.BatchDelay)
+		if len(batch) == 0 {
 			return nil
-		case <-t.C:
-			fn(ctx)
 		}
+		failures := 0
+		i.apply(ctx, batch, &failures)
 	}
 }
 
-// pull feeds a lane's channel. A broken iterator (JetStream restarted) is replaced.
-func (i *Ingester) pull(ctx context.Context, l *lane) error {
-	for ctx.Err() == nil {
-		it, err := l.consumer.Messages(jetstream.PullMaxMessagesWithBytesLimit(2*i.opts.BatchChunks, 16<<20))
-		if err != nil {
-			i.opts.Log.Warn("pull failed", "lane", l.name, "err", err)
-			sleep(ctx, time.Second)
-			continue
+// apply stores a batch in one transaction and answers its messages. When that fails it halves the
+// batch, to find the message that cannot be stored.
+func (i *Ingester) apply(ctx context.Context, batch []*request, failures *int) {
+	var chunks []*chunk
+	for _, r := range batch {
+		for n := range r.chunks {
+			chunks = append(chunks, &r.chunks[n])
 		}
-		stop := context.AfterFunc(ctx, it.Stop)
-		for {
-			m, err := it.Next()
-			if err != nil {
-				if ctx.Err() == nil {
-					i.opts.Log.Warn("pull interrupted", "lane", l.name, "err", err)
-					sleep(ctx, 200*time.Millisecond)
-				}
-				break
-			}
-			select {
-			case l.ch <- m:
-			case <-ctx.Done():
-			}
-		}
-		stop()
-		it.Stop()
-	}
-	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
-	}
-}
-
-// collect waits for a message and then up to BatchDelay for more, always preferring earlier
-// lanes. It returns nothing when ctx ends.
-func (i *Ingester) collect(ctx context.Context, lanes []*lane) (batch []jetstream.Msg) {
-	var deadline <-chan time.Time
-	for len(batch) < i.opts.BatchChunks {
-		if m := ready(lanes); m != nil {
-			batch = append(batch, m)
-		} else {
-			var ch [3]chan jetstream.Msg // a nil channel is never ready
-			for n, l := range lanes {
-				ch[n] = l.ch
-			}
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-deadline:
-				return batch
-			case m := <-ch[0]:
-				batch = append(batch, m)
-			case m := <-ch[1]:
-				batch = append(batch, m)
-			case m := <-ch[2]:
-				batch = append(batch, m)
-			}
-		}
-		if deadline == nil {
-			t := time.NewTimer(i.opts.BatchDelay)
-			defer t.Stop()
-			deadline = t.C
-		}
-	}
-	return batch
-}
-
-func ready(lanes []*lane) jetstream.Msg {
-	for _, l := range lanes {
-		select {
-		case m := <-l.ch:
-			return m
-		default:
-		}
-	}
-	return nil
-}
-
-// apply stores a batch in one transaction, or each message in its own when that fails, and
-// acknowledges what was stored.
-func (i *Ingester) apply(ctx context.Context, batch []jetstream.Msg) {
-	chunks := make([]chunk, len(batch))
-	for n, m := range batch {
-		chunks[n] = parse(m.Subject(), m.Data())
 	}
 	start := time.Now()
-	outcomes := make([]outcome, len(batch))
-	err := i.db.Tx(ctx, func(q *meta.Queries) (err error) {
-		for n := range chunks {
-			if outcomes[n], err = chunks[n].store(ctx, q, start.UnixMicro()); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
+	err := i.db.Tx(ctx, func(q *meta.Queries) error { return i.store(ctx, q, chunks, start.UnixMicro()) })
 	i.m.tx.Observe(time.Since(start).Seconds())
-	switch {
-	case err == nil:
-	case ctx.Err() != nil:
-		return // unacknowledged: they come again
-	case len(batch) > 1:
-		for n := range batch {
-			i.apply(ctx, batch[n:n+1])
+	if ctx.Err() != nil && err != nil {
+		return // unanswered: they come again
+	}
+	if err == nil {
+		for _, c := range chunks {
+			i.committed(c)
 		}
-		return
-	default:
-		i.opts.Log.Error("storing a chunk failed, it will be tried again", "subject", batch[0].Subject(), "err", err)
-		if err := batch[0].NakWithDelay(2 * time.Second); err != nil {
-			i.opts.Log.Warn("refusing a message failed", "err", err)
+		for _, r := range batch {
+			r.reply(r.receipt())
 		}
 		return
 	}
-	for n := range batch {
-		if err := i.committed(ctx, &chunks[n], outcomes[n]); err != nil {
-			i.opts.Log.Error("ledger cache failed", "device", chunks[n].device, "err", err)
+	*failures++
+	if len(batch) == 1 || *failures > maxFailures {
+		i.opts.Log.Error("storing telemetry failed, it will be sent again", "device", batch[0].Device, "messages", len(batch), "err", err)
+		for _, r := range batch {
+			r.reply(wire.Receipt{
+				RetryMS: retryFailed.Milliseconds(),
+				Error:   "the hub cannot store telemetry now",
+			})
 		}
+		return
 	}
-	for n, m := range batch {
-		i.acknowledge(ctx, m, &chunks[n])
-	}
+	i.apply(ctx, batch[:len(batch)/2], failures)
+	i.apply(ctx, batch[len(batch)/2:], failures)
 }
 
-func (i *Ingester) acknowledge(ctx context.Context, m jetstream.Msg, c *chunk) {
-	if c.bad != "" {
-		i.opts.Log.Warn("message quarantined", "subject", c.subject, "reason", c.bad)
-		if err := m.TermWithReason("quarantined"); err != nil {
-			i.opts.Log.Warn("terminating a message failed", "err", err)
+// receipt sums up what became of the chunks of a message.
+func (r *request) receipt() wire.Receipt {
+	var out wire.Receipt
+	for n := range r.chunks {
+		if why := r.chunks[n].refusal(); why != "" {
+			out.Refused = append(out.Refused, wire.Refusal{Index: n, Reason: why})
 		}
-		return
 	}
-	ack, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	if err := m.DoubleAck(ack); err != nil && ctx.Err() == nil {
-		i.opts.Log.Warn("acknowledging failed, the message will come again", "subject", m.Subject(), "err", err)
+	if out.Applied = len(out.Refused) == 0; !out.Applied {
+		out.Error = "the hub keeps these chunks aside: they are damaged, or their sequence numbers are taken"
 	}
+	return out
 }
 
 // committed updates everything that follows the database.
-func (i *Ingester) committed(ctx context.Context, c *chunk, out outcome) error {
-	i.m.chunks.WithLabelValues(string(out.result)).Inc()
-	if c.bad != "" {
-		return nil
-	}
-	key := setKey{runKey{c.device, c.header.Run}, c.header.Class}
-	var errs []error
-	if out.result == stored {
+func (i *Ingester) committed(c *chunk) {
+	i.m.chunks.WithLabelValues(string(c.result)).Inc()
+	switch c.result {
+	case quarantined:
+		i.opts.Log.Warn("message quarantined", "device", c.device, "lane", c.lane.String(), "reason", c.bad)
+	case stored:
 		i.m.records.WithLabelValues(c.header.Class.String()).Add(float64(c.header.Count))
-		errs = append(errs, i.ledger.add(ctx, key, wire.Range{From: c.header.First, To: c.header.Last()}))
-	}
-	i.mu.Lock()
-	i.dirty[key] = true // also after a repeat: the device does not know yet
-	for _, g := range out.gaps {
-		i.dirty[g.key] = true
-	}
-	i.mu.Unlock()
-	for _, g := range out.gaps {
-		errs = append(errs, i.ledger.add(ctx, g.key, g.r))
-	}
-	if out.result == stored {
-		for _, fn := range i.onRecords {
-			fn(c.device, c.header, c.records)
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// notify tells devices what was applied since the last time.
-func (i *Ingester) notify(ctx context.Context) {
-	i.mu.Lock()
-	dirty := i.dirty
-	i.dirty = map[setKey]bool{}
-	i.mu.Unlock()
-	byDevice := map[string]*wire.Applied{}
-	for k := range dirty {
-		sets, err := i.ledger.applied(ctx, k.runKey, k.class)
-		if err != nil {
-			if ctx.Err() == nil {
-				i.opts.Log.Error("reading the ledger failed", "device", k.device, "err", err)
-			}
-			continue // the device asks again with its next hello
-		}
-		a := byDevice[k.device]
-		if a == nil {
-			a = new(wire.Applied)
-			byDevice[k.device] = a
-		}
-		a.Sets = append(a.Sets, sets...)
-	}
-	for device, a := range byDevice {
-		b, err := json.Marshal(a)
-		if err == nil {
-			err = i.bus.Conn.Publish(wire.SubjectApplied(device), b)
-		}
-		if err != nil {
-			i.opts.Log.Warn("telling a device what was applied failed", "device", device, "err", err)
-		}
 	}
 }
 
-// purge removes acknowledged messages: the database has them, and a full stream would refuse new
-// ones.
-func (i *Ingester) purge(ctx context.Context, lanes []*lane) {
-	for _, l := range lanes {
-		info, err := l.consumer.Info(ctx)
-		if err != nil {
-			if ctx.Err() == nil {
-				i.opts.Log.Warn("reading a consumer failed", "lane", l.name, "err", err)
-			}
-			continue
-		}
-		i.m.pending.WithLabelValues(l.name).Set(float64(info.NumPending) + float64(info.NumAckPending))
-		if info.AckFloor.Stream == 0 {
-			continue
-		}
-		s, err := i.bus.JS.Stream(ctx, l.stream)
-		if err == nil {
-			err = s.Purge(ctx, jetstream.WithPurgeSubject(l.filter), jetstream.WithPurgeSequence(info.AckFloor.Stream+1))
-		}
-		if err != nil && ctx.Err() == nil {
-			i.opts.Log.Warn("purging acknowledged messages failed", "lane", l.name, "err", err)
-		}
-	}
-}
-
-// Applied returns what the ledger holds of a device's runs.
+// Applied returns what the ledger holds of a device's runs: for every run one set of every class.
 func (i *Ingester) Applied(ctx context.Context, device string, runs ...wire.Run) (wire.Applied, error) {
 	a := wire.Applied{Sets: []wire.AppliedSet{}}
 	for _, r := range runs {
-		sets, err := i.ledger.applied(ctx, runKey{device, r})
+		rows, err := i.db.Read().Islands(ctx, device, r.String())
 		if err != nil {
 			return a, err
 		}
-		a.Sets = append(a.Sets, sets...)
+		for _, c := range wire.Classes {
+			var s intervals
+			for _, row := range rows {
+				if row.Class == int64(c) {
+					s = append(s, wire.Range{From: uint64(row.From), To: uint64(row.To)})
+				}
+			}
+			a.Sets = append(a.Sets, s.set(r, c))
+		}
 	}
 	return a, nil
 }
 
-// subjectDevice returns the last token of svc.hello.<device>.
-func subjectDevice(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
+// ordinal returns the number of a run among the runs of its device.
+func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, now int64) (int64, error) {
+	k := runKey{h.Device, h.Run}
+	i.mu.Lock()
+	n, ok := i.ordinals[k]
+	i.mu.Unlock()
+	if ok {
+		return n, nil
+	}
+	r, err := q.Run(ctx, h.Device, h.Run.String())
+	if errors.Is(err, meta.ErrNotFound) { // a chunk that overtook its hello
+		r, err = q.PutRun(ctx, meta.Run{
+			Device:    h.Device,
+			Run:       h.Run.String(),
+			Prev:      wire.Run{}.String(),
+			FirstSeen: now,
+		})
+		return r.Ordinal, err // not remembered before its commit
+	}
+	if err == nil {
+		i.mu.Lock()
+		if len(i.ordinals) >= maxOrdinals {
+			clear(i.ordinals)
+		}
+		i.ordinals[k] = r.Ordinal
+		i.mu.Unlock()
+	}
+	return r.Ordinal, err
+}
+
+// maxOrdinals bounds the runs whose ordinals are remembered.
+const maxOrdinals = 65536

@@ -1,11 +1,8 @@
 package ingest
 
 import (
-	"context"
 	"slices"
-	"sync"
 
-	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
 
@@ -28,6 +25,11 @@ func (s intervals) add(r wire.Range) intervals {
 	return slices.Replace(s, i, j, r)
 }
 
+// meets reports whether r shares a number with the set.
+func (s intervals) meets(r wire.Range) bool {
+	return slices.ContainsFunc(s, func(x wire.Range) bool { return x.From <= r.To && r.From <= x.To })
+}
+
 // set splits the ranges into the contiguous mark and what lies above it.
 func (s intervals) set(run wire.Run, c wire.Class) wire.AppliedSet {
 	out := wire.AppliedSet{Run: run, Class: c}
@@ -47,59 +49,4 @@ type runKey struct {
 type setKey struct {
 	runKey
 	class wire.Class
-}
-
-// ledger caches the interval sets of the runs in use. The database is the truth: ranges are added
-// here only after their commit.
-type ledger struct {
-	db   *meta.Store
-	mu   sync.Mutex
-	runs map[runKey]*[len(wire.Classes) + 1]intervals
-}
-
-func (l *ledger) load(ctx context.Context, k runKey) (*[len(wire.Classes) + 1]intervals, error) {
-	if sets, ok := l.runs[k]; ok {
-		return sets, nil
-	}
-	rows, err := l.db.Read().Intervals(ctx, k.device, k.run.String())
-	if err != nil {
-		return nil, err
-	}
-	sets := new([len(wire.Classes) + 1]intervals)
-	for _, r := range rows {
-		if c := wire.Class(r.Class); c.Valid() {
-			sets[c] = sets[c].add(wire.Range{From: uint64(r.From), To: uint64(r.To)})
-		}
-	}
-	l.runs[k] = sets
-	return sets, nil
-}
-
-// add notes committed ranges.
-func (l *ledger) add(ctx context.Context, k setKey, r wire.Range) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	sets, err := l.load(ctx, k.runKey)
-	if err == nil {
-		sets[k.class] = sets[k.class].add(r)
-	}
-	return err
-}
-
-// applied returns the sets of the given classes of a run, all classes when none are given.
-func (l *ledger) applied(ctx context.Context, k runKey, classes ...wire.Class) ([]wire.AppliedSet, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	sets, err := l.load(ctx, k)
-	if err != nil {
-		return nil, err
-	}
-	if len(classes) == 0 {
-		classes = wire.Classes[:]
-	}
-	out := make([]wire.AppliedSet, 0, len(classes))
-	for _, c := range classes {
-		out = append(out, sets[c].set(k.run, c))
-	}
-	return out, nil
 }

@@ -19,6 +19,7 @@ import (
 
 	"skerry.dev/configs"
 	"skerry.dev/hub/blob"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
@@ -219,7 +220,11 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, chunks []meta.Stage
 				return err // somebody else moved it: nothing of this move may count
 			}
 		}
-		return nil
+		return feed.Add(ctx, q, feed.KindLake, "", "", feed.Lake{
+			Class:  wire.Class(chunks[0].Class).String(),
+			Site:   chunks[0].Site,
+			Chunks: len(chunks),
+		})
 	})
 	if err != nil {
 		return 0, err

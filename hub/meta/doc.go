@@ -6,7 +6,7 @@
 // migrations and the same queries, written in the subset they share: text identifiers, BIGINT
 // microseconds, JSON as text, $n placeholders.
 //
-// [Store] hands out [Queries]: Read for the pool of readers, Tx for the one writer. On SQLite
-// transactions of Tx are serialised by a pool of one connection; on PostgreSQL they are
-// serializable in effect where a method says so.
+// [Store] hands out [Queries]: Read for the pool of readers, Tx for the one writer. Transactions of
+// Tx run one after another on both databases, also over several hubs that share a PostgreSQL;
+// tx.go says how and why.
 package meta

@@ -212,6 +212,31 @@ func (q *Queries) Jobs(ctx context.Context, task, state string, limit int) ([]Jo
 		task, state, orAll(limit))
 }
 
+// TrainingProgress is what the triggers of training look at, of one task.
+type TrainingProgress struct {
+	Task     string
+	Document string // JSON of the training package
+}
+
+func (p *TrainingProgress) dest() []any { return []any{&p.Task, &p.Document} }
+
+// PutTrainingProgress inserts or replaces the progress of a task.
+func (q *Queries) PutTrainingProgress(ctx context.Context, p TrainingProgress) error {
+	_, err := insert(ctx, q, "training_progress", "task, document", "ON CONFLICT (task) DO UPDATE SET document = excluded.document", &p)
+	return err
+}
+
+// TrainingProgress returns the progress of every task.
+func (q *Queries) TrainingProgress(ctx context.Context) ([]TrainingProgress, error) {
+	return many[TrainingProgress](ctx, q, "SELECT task, document FROM training_progress ORDER BY task")
+}
+
+// ClearTrainingProgress removes the progress of every task.
+func (q *Queries) ClearTrainingProgress(ctx context.Context) error {
+	_, err := q.exec(ctx, "DELETE FROM training_progress")
+	return err
+}
+
 // Model is a registered artifact. Metrics and Lineage are JSON objects.
 type Model struct {
 	Digest       string `json:"digest"`

@@ -5,87 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/meta/metatest"
 )
 
-// each runs a test on SQLite and on PostgreSQL.
+// each runs a test over an open store on SQLite and on PostgreSQL.
 func each(t *testing.T, fn func(t *testing.T, s *meta.Store)) {
-	t.Run("sqlite", func(t *testing.T) { fn(t, open(t, meta.Options{Dir: t.TempDir()})) })
-	t.Run("postgres", func(t *testing.T) { fn(t, open(t, meta.Options{URL: postgres(t)})) })
-}
-
-func open(t *testing.T, opts meta.Options) *meta.Store {
-	t.Helper()
-	s, err := meta.Open(t.Context(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	return s
-}
-
-// postgres returns the URL in SKERRY_TEST_POSTGRES, or starts a server of the machine's own in a
-// temporary directory.
-func postgres(t *testing.T) string {
-	t.Helper()
-	if u := os.Getenv("SKERRY_TEST_POSTGRES"); u != "" {
-		return u
-	}
-	bins, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	if len(bins) == 0 {
-		t.Skip("PostgreSQL is not installed: apt-get install postgresql, or set SKERRY_TEST_POSTGRES to the URL of an empty database")
-	}
-	bin := filepath.Dir(bins[len(bins)-1])
-	// not t.TempDir: its parents are closed to other users
-	dir, err := os.MkdirTemp("", "skerry-pg-*")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	attr := &syscall.SysProcAttr{}
-	if os.Getuid() == 0 { // the server refuses to run as root
-		const nobody = 65534
-		if err := os.Chown(dir, nobody, nobody); err != nil {
-			t.Fatal(err)
-		}
-		attr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	cmd := func(name string, args ...string) *exec.Cmd {
-		c := exec.Command(filepath.Join(bin, name), args...)
-		c.SysProcAttr, c.Dir, c.Env = attr, dir, []string{"HOME=" + dir, "LC_ALL=C", "PATH=/usr/bin:/bin"}
-		return c
-	}
-	if out, err := cmd("initdb", "-D", dir+"/data", "-U", "skerry", "--auth=trust", "-E", "UTF8", "--no-sync").CombinedOutput(); err != nil {
-		t.Skipf("PostgreSQL does not start here: set SKERRY_TEST_POSTGRES to the URL of an empty database (%v: %s)", err, out)
-	}
-	srv := cmd("postgres", "-D", dir+"/data", "-k", "", "-h", "127.0.0.1", "-p", fmt.Sprint(port), "-F")
-	if err := srv.Start(); err != nil {
-		t.Skipf("PostgreSQL does not start here: set SKERRY_TEST_POSTGRES to the URL of an empty database (%v)", err)
-	}
-	t.Cleanup(func() { srv.Process.Signal(os.Interrupt); srv.Wait() })
-	for range 100 {
-		if cmd("pg_isready", "-h", "127.0.0.1", "-p", fmt.Sprint(port)).Run() == nil {
-			return fmt.Sprintf("postgres://skerry@127.0.0.1:%d/postgres?sslmode=disable", port)
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	t.Fatal("PostgreSQL did not start within five seconds")
-	return ""
+	metatest.Each(t, func(t *testing.T, d metatest.DB) { fn(t, d.Open(t)) })
 }
 
 // TestQueries runs every kind of statement on both databases.
@@ -242,14 +172,14 @@ func TestQueries(t *testing.T) {
 
 func TestSQLiteIsDurable(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, meta.Options{Dir: dir})
+	s := metatest.DB{Options: meta.Options{Dir: dir}}.Open(t)
 	if err := s.Tx(t.Context(), func(q *meta.Queries) error { return q.Audit(t.Context(), "a", "b", "c", "") }); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Backup(t.Context(), filepath.Join(dir, "copy.db")); err != nil {
 		t.Fatal(err)
 	}
-	c := open(t, meta.Options{URL: filepath.Join(dir, "copy.db")})
+	c := metatest.DB{Options: meta.Options{URL: filepath.Join(dir, "copy.db")}}.Open(t)
 	if err := c.Read().VerifyAudit(t.Context()); err != nil {
 		t.Error(err)
 	}

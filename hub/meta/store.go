@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -37,19 +38,20 @@ type Options struct {
 
 // Store is an open database. Safe for concurrent use.
 type Store struct {
-	w, r     *sql.DB
+	w, r     *sql.DB // the one writer, the readers
 	postgres bool
+
+	mu       sync.Mutex    // guards appended
+	appended chan struct{} // closed by the next commit that appends to the feed
 }
 
 // Open connects and migrates the schema to the version this program knows.
 func Open(ctx context.Context, opts Options) (*Store, error) {
-	s := &Store{postgres: strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")}
+	s := &Store{appended: make(chan struct{})}
+	s.postgres = strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")
 	var err error
 	if s.postgres {
-		if s.w, err = sql.Open("pgx", opts.URL); err == nil {
-			s.w.SetMaxOpenConns(16)
-			s.r = s.w
-		}
+		err = s.openPostgres(opts.URL)
 	} else {
 		err = s.openSQLite(opts)
 	}
@@ -87,22 +89,35 @@ func (s *Store) openSQLite(opts Options) (err error) {
 	return nil
 }
 
+func (s *Store) openPostgres(url string) (err error) {
+	if s.w, err = sql.Open("pgx", url); err != nil {
+		return err
+	}
+	s.w.SetMaxOpenConns(1)
+	if s.r, err = sql.Open("pgx", url); err != nil {
+		return errors.Join(err, s.w.Close())
+	}
+	s.r.SetMaxOpenConns(16)
+	s.r.SetMaxIdleConns(16)
+	return nil
+}
+
 func (s *Store) migrate(ctx context.Context) error {
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
 	}
-	dialect := goose.DialectSQLite3
+	dialect, db := goose.DialectSQLite3, s.w
 	var opts []goose.ProviderOption
 	if s.postgres {
-		dialect = goose.DialectPostgres
+		dialect, db = goose.DialectPostgres, s.r       // the lock takes a connection of its own
 		locker, err := lock.NewPostgresSessionLocker() // several hubs may start at once
 		if err != nil {
 			return err
 		}
 		opts = append(opts, goose.WithSessionLocker(locker))
 	}
-	p, err := goose.NewProvider(dialect, s.w, dir, opts...)
+	p, err := goose.NewProvider(dialect, db, dir, opts...)
 	if err != nil {
 		return err
 	}
@@ -112,11 +127,7 @@ func (s *Store) migrate(ctx context.Context) error {
 
 // Close releases the connections. It is idempotent.
 func (s *Store) Close() error {
-	err := s.w.Close()
-	if s.r != s.w {
-		err = errors.Join(err, s.r.Close())
-	}
-	return err
+	return errors.Join(s.w.Close(), s.r.Close())
 }
 
 // Ping reports whether the database answers.
@@ -131,34 +142,7 @@ func (s *Store) Dialect() string {
 }
 
 // Read returns queries outside a transaction. Methods that write must not be called on it.
-func (s *Store) Read() *Queries { return &Queries{db: s.r} }
-
-// View runs fn over one snapshot of the database.
-func (s *Store) View(ctx context.Context, fn func(*Queries) error) error {
-	return run(ctx, s.r, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, !s.postgres, fn)
-}
-
-// Tx runs fn in one transaction and commits it when fn returns nil. When the returned error is
-// not nil nothing was stored, except that an error of the commit itself leaves the outcome
-// unknown: repeat only what is idempotent.
-func (s *Store) Tx(ctx context.Context, fn func(*Queries) error) error {
-	return run(ctx, s.w, nil, true, fn)
-}
-
-func run(ctx context.Context, db *sql.DB, opts *sql.TxOptions, plain bool, fn func(*Queries) error) error {
-	if plain {
-		opts = nil
-	}
-	tx, err := db.BeginTx(ctx, opts)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback() // no effect after a commit
-	if err := fn(&Queries{db: tx}); err != nil {
-		return err
-	}
-	return tx.Commit()
-}
+func (s *Store) Read() *Queries { return &Queries{db: s.r, postgres: s.postgres} }
 
 // Backup writes a consistent copy of a SQLite database to path, which must not exist. On
 // PostgreSQL it fails: use pg_dump.
@@ -177,7 +161,11 @@ type dbtx interface {
 }
 
 // Queries are the typed statements over one connection pool or transaction.
-type Queries struct{ db dbtx }
+type Queries struct {
+	db       dbtx
+	postgres bool
+	appended bool // the transaction appends to the feed
+}
 
 // row is a struct that knows its columns: dest lists pointers to its fields in the order of the
 // column list.

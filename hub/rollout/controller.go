@@ -9,9 +9,11 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -24,7 +26,6 @@ type Controller struct {
 	fleet    *fleet.Fleet
 	registry *registry.Registry
 	log      *slog.Logger
-	wake     chan struct{}
 	mu       sync.Mutex // serialises decisions and commands
 }
 
@@ -33,37 +34,32 @@ func New(db *meta.Store, f *fleet.Fleet, r *registry.Registry, log *slog.Logger)
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Controller{db: db, fleet: f, registry: r, log: log, wake: make(chan struct{}, 1)}
+	return &Controller{db: db, fleet: f, registry: r, log: log}
 }
 
-// Notify says that something changed, for example a device's reported state.
-func (c *Controller) Notify() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run advances the rollouts until ctx ends.
+// Run advances the rollouts until ctx ends: when the feed has a reported state or a command, and
+// every two seconds, because deadlines pass without an event. Every step looks at the database
+// alone, so nothing depends on which events it has seen.
 func (c *Controller) Run(ctx context.Context) error {
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
-	for {
+	cursor, err := feed.Head(ctx, c.db.Read())
+	if err != nil {
+		return fmt.Errorf("start rollouts: %w", err)
+	}
+	for ctx.Err() == nil {
 		if err := c.stepAll(ctx); err != nil && ctx.Err() == nil {
 			c.log.Error("rollouts not advanced", "err", err)
 		}
-		select {
+		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
+		if cursor, err = feed.Wait(waiting, c.db, cursor, feed.KindState, feed.KindRollout); err != nil {
+			<-waiting.Done()
+		}
+		cancel()
+		select { // reports come in bursts
 		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-c.wake:
-			select { // reports come in bursts
-			case <-ctx.Done():
-				return nil
-			case <-time.After(100 * time.Millisecond):
-			}
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 func (c *Controller) stepAll(ctx context.Context) error {
@@ -208,6 +204,25 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 	})
 }
 
+// report appends the state of a rollout to the feed.
+func report(ctx context.Context, q *meta.Queries, r *Rollout) error {
+	return feed.Add(ctx, q, feed.KindRollout, r.Task, "", feed.Rollout{
+		ID:     r.ID,
+		State:  string(r.State),
+		Stage:  r.Status.StageName,
+		Reason: short(r.Status.Reason),
+	})
+}
+
+// short cuts what people or devices wrote to what an event may hold.
+func short(s string) string {
+	const most = 1000
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "")
+}
+
 func (r *Rollout) note(state State, reason, actor string) {
 	r.State = state
 	r.Status.History = append(r.Status.History, Step{
@@ -329,7 +344,7 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	}
 	r.note(state, "created", actor)
 	err = c.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := c.save(ctx, q, r); err != nil {
+		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "rollout.create", r.ID, r.Model)
@@ -338,7 +353,6 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 		return nil, err
 	}
 	c.log.Info("rollout created", "rollout", r.ID, "model", r.Model, "state", string(r.State))
-	c.Notify()
 	return r, nil
 }
 
@@ -416,12 +430,11 @@ func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reas
 		return nil, err
 	}
 	err = c.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := c.save(ctx, q, r); err != nil {
+		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "rollout."+string(cmd), id, reason)
 	})
-	c.Notify()
 	return r, err
 }
 
@@ -607,13 +620,12 @@ func (c *Controller) step(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if err := c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) }); err != nil {
-		return err
-	}
-	if d.State != Running || d.Status.Stage != before.Stage {
-		c.Notify()
-	}
-	return nil
+	return c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := c.save(ctx, q, r); err != nil || d.State == Running && d.Status.Stage == before.Stage {
+			return err
+		}
+		return report(ctx, q, r)
+	})
 }
 
 func sameStatus(a, b Status) bool {
@@ -723,7 +735,7 @@ func (c *Controller) takeBack(ctx context.Context, r *Rollout, parts []Part) err
 	if err := c.restoreChampion(ctx, r, parts); err != nil {
 		return err
 	}
-	return c.db.Tx(ctx, func(q *meta.Queries) error { return c.save(ctx, q, r) })
+	return c.db.Tx(ctx, func(q *meta.Queries) error { return errors.Join(c.save(ctx, q, r), report(ctx, q, r)) })
 }
 
 func (c *Controller) giveBack(ctx context.Context, r *Rollout, p *Part) error {

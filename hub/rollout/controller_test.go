@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"skerry.dev/configs"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
@@ -87,7 +88,6 @@ func (f *fake) run(ctx context.Context) {
 			return
 		}
 		f.look(ctx, d)
-		f.w.Rollouts.Notify()
 		select {
 		case <-ctx.Done():
 		case <-time.After(20 * time.Millisecond):
@@ -117,7 +117,9 @@ func (f *fake) look(ctx context.Context, d spec.Desired) {
 	doc, err := json.Marshal(spec.Reported{Device: f.name, Generation: d.Generation, Time: meta.Now(), Tasks: map[string]spec.ReportedTask{"t": task}})
 	if err == nil {
 		err = f.w.DB.Tx(ctx, func(q *meta.Queries) error {
-			return q.PutReported(ctx, meta.Document{Device: f.name, Generation: int64(d.Generation), Document: string(doc), At: meta.Now()})
+			return errors.Join(
+				q.PutReported(ctx, meta.Document{Device: f.name, Generation: int64(d.Generation), Document: string(doc), At: meta.Now()}),
+				feed.Add(ctx, q, feed.KindState, "", f.name, feed.State{Tasks: map[string]string{"t": "h"}}))
 		})
 	}
 	if err != nil && ctx.Err() == nil {

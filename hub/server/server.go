@@ -1,8 +1,7 @@
 // Package server wires the whole hub: Open acquires everything, Run serves until its context
 // ends, Close releases. The command and the tests use it alike.
 //
-// Other packages join by the fields of [Hub] before Run: hooks on Ingest, routes on API,
-// background work with Go.
+// Other packages join by the fields of [Hub] before Run: routes on API, background work with Go.
 package server
 
 import (
@@ -16,8 +15,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -26,9 +25,13 @@ import (
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
+	"skerry.dev/hub/bus/embedded"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/infer"
 	"skerry.dev/hub/ingest"
+	"skerry.dev/hub/ingest/natslanes"
+	"skerry.dev/hub/keys"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -53,12 +56,15 @@ type Options struct {
 // Hub is an open hub.
 type Hub struct {
 	DB       *meta.Store
+	Keys     *keys.Ring
+	NATS     *embedded.Server
 	Bus      *bus.Bus
 	Blobs    *blob.Store
 	Trust    *signing.Repository
 	Registry *registry.Registry
 	Fleet    *fleet.Fleet
 	Ingest   *ingest.Ingester
+	Lanes    *natslanes.Lanes
 	Lake     *lake.Lake
 	API      *api.Server
 	Metrics  *prometheus.Registry
@@ -106,9 +112,9 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if h.lakeBlobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "lake"); err != nil {
 		return nil, err
 	}
-	keys := filepath.Join(cfg.DataDir, "keys")
+	keyDir := filepath.Join(cfg.DataDir, "keys")
 	if h.Trust, err = signing.Open(signing.Options{
-		Keys: keys,
+		Keys: keyDir,
 		Dir:  filepath.Join(cfg.DataDir, "tuf"),
 	}); err != nil {
 		return nil, err
@@ -117,26 +123,18 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.Registry.Repair(ctx); err != nil {
 		return nil, err
 	}
-	if h.Bus, err = bus.Open(ctx, bus.Options{
-		Dir:       cfg.DataDir,
-		Listen:    cfg.NATSListen,
-		Advertise: cfg.NATSURLs,
-		TLSCert:   cfg.TLSCert,
-		TLSKey:    cfg.TLSKey,
-		Streams:   cfg.Streams,
-		Log:       opts.Log,
-	}); err != nil {
+	if err := h.openBus(ctx, keyDir); err != nil {
 		return nil, err
 	}
-	h.Fleet = fleet.New(h.DB, h.Bus, fleet.Options{
+	h.Fleet = fleet.New(h.DB, h.Bus, h.Keys, fleet.Options{
 		TrustRoot: h.Trust.Root,
 		Log:       opts.Log,
 	})
 	if err := h.Fleet.Watch(); err != nil {
 		return nil, err
 	}
-	h.Ingest = ingest.New(h.DB, h.Bus, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
-	h.Ingest.OnSuspect(func(device, reason string) { h.Fleet.Suspect(context.WithoutCancel(ctx), device, reason) })
+	h.Ingest = ingest.New(h.DB, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
+	h.Lanes = natslanes.New(h.Bus, h.Ingest, opts.Log)
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
 		HubLake:    cfg.Lake,
 		Registerer: h.Metrics,
@@ -144,7 +142,8 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	})
 	if h.API, err = api.New(api.Parts{
 		DB:       h.DB,
-		Bus:      h.Bus,
+		Keys:     h.Keys,
+		NATS:     h.busErr,
 		Fleet:    h.Fleet,
 		Registry: h.Registry,
 		Lake:     h.Lake,
@@ -153,7 +152,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		api.Options{
 			Version:  opts.Version,
 			Auth:     cfg.Auth,
-			KeyDir:   keys,
+			KeyDir:   keyDir,
 			Inspect:  opts.Inspect,
 			Gatherer: h.Metrics,
 			Log:      opts.Log,
@@ -180,6 +179,35 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	return h, nil
 }
 
+// openBus opens the key ring, starts NATS and connects to it.
+func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
+	if h.Keys, err = keys.Open(keyDir); err != nil {
+		return err
+	}
+	if h.NATS, err = embedded.Open(embedded.Options{
+		Dir:     h.opts.Config.DataDir,
+		Listen:  h.opts.Config.NATSListen,
+		TLSCert: h.opts.Config.TLSCert,
+		TLSKey:  h.opts.Config.TLSKey,
+		Log:     h.Log,
+	}, h.Keys); err != nil {
+		return err
+	}
+	advertise := h.opts.Config.NATSURLs
+	if len(advertise) == 0 {
+		advertise = []string{h.NATS.URL()}
+	}
+	h.Bus, err = bus.Open(ctx, bus.Options{
+		Connect:   []nats.Option{h.NATS.InProcess()},
+		Advertise: advertise,
+		Log:       h.Log,
+	}, h.Keys)
+	return err
+}
+
+// busErr reports what is wrong with the message bus, nil when it works.
+func (h *Hub) busErr() error { return errors.Join(h.NATS.Err(), h.Bus.Err()) }
+
 // firstAdmin creates the user admin on the first start. There is no default password.
 func (h *Hub) firstAdmin(ctx context.Context) error {
 	users, err := h.DB.Read().Accounts(ctx)
@@ -202,7 +230,7 @@ func (h *Hub) firstAdmin(ctx context.Context) error {
 func (h *Hub) Infer() {
 	h.API.AddInference(infer.Handler(h.DB, h.Registry, infer.Options{
 		Version: h.opts.Version,
-		Ready:   func() bool { return h.Bus.Err() == nil },
+		Ready:   func() bool { return h.busErr() == nil },
 		Log:     h.Log,
 	}))
 }
@@ -223,12 +251,14 @@ func (h *Hub) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return h.Fleet.Run(ctx) })
 	g.Go(func() error { return h.Ingest.Run(ctx) })
+	g.Go(func() error { return h.Lanes.Run(ctx) })
 	g.Go(func() error { return h.Lake.Run(ctx) })
+	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
 		return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })
 	})
 	g.Go(func() error { return h.API.Serve(ctx, h.listener) })
-	g.Go(func() error { return h.guard(ctx) })
+	g.Go(func() error { return h.NATS.Run(ctx) })
 	for _, fn := range h.tasks {
 		g.Go(func() error { return fn(ctx) })
 	}
@@ -237,34 +267,6 @@ func (h *Hub) Run(ctx context.Context) error {
 		return fmt.Errorf("run hub: %w", err)
 	}
 	return nil
-}
-
-// guard starts JetStream again after it stopped itself, which it does on a full disk.
-func (h *Hub) guard(ctx context.Context) error {
-	t := time.NewTicker(5 * time.Second)
-	defer t.Stop()
-	down := false
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-		}
-		err := h.Bus.Err()
-		switch {
-		case err == nil && down:
-			h.Log.Info("message bus recovered")
-			down = false
-		case err != nil:
-			if !down {
-				h.Log.Error("message bus is down", "err", err)
-			}
-			down = true
-			if err := h.Bus.Reopen(); err != nil {
-				h.Log.Warn("starting JetStream again failed", "err", err)
-			}
-		}
-	}
 }
 
 // Close releases everything. It is idempotent; call it after Run has returned.
@@ -281,6 +283,9 @@ func (h *Hub) Close() error {
 	}
 	if h.Bus != nil {
 		errs = append(errs, h.Bus.Close())
+	}
+	if h.NATS != nil {
+		errs = append(errs, h.NATS.Close())
 	}
 	for _, b := range []*blob.Store{h.Blobs, h.lakeBlobs} {
 		if b != nil {

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 	"github.com/nats-io/nkeys"
 
 	"skerry.dev/configs"
+	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/server"
@@ -214,19 +216,48 @@ func (a *agent) encode(c wire.Class, first uint64, r *wire.Records) []byte {
 	return b
 }
 
-func (a *agent) send(subject string, b []byte) {
+// send sends a message and returns the hub's receipt.
+func (a *agent) send(subject string, b []byte) (r wire.Receipt) {
 	a.h.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if _, err := a.js.Publish(ctx, subject, b); err != nil {
-		a.h.t.Fatalf("publish %s: %v", subject, err)
+	m, err := a.nc.Request(subject, b, 5*time.Second)
+	if err != nil {
+		a.h.t.Fatalf("send on %s: %v", subject, err)
+	}
+	if err := json.Unmarshal(m.Data, &r); err != nil || r.RetryMS > 0 || r.Applied == (len(r.Refused) > 0) {
+		a.h.t.Fatalf("receipt on %s = %s, %v", subject, m.Data, err)
+	}
+	return r
+}
+
+// state publishes a reported state and waits until the stream has it.
+func (a *agent) state(doc []byte) {
+	a.h.t.Helper()
+	if _, err := a.js.Publish(a.h.t.Context(), wire.SubjectState("north", a.reply.Device), doc); err != nil {
+		a.h.t.Fatal(err)
 	}
 }
 
-func (a *agent) live(b []byte) { a.h.t.Helper(); a.send(wire.SubjectLive("north", a.reply.Device), b) }
-func (a *agent) back(b []byte) { a.h.t.Helper(); a.send(wire.SubjectBack("north", a.reply.Device), b) }
+func (a *agent) live(b []byte) wire.Receipt {
+	a.h.t.Helper()
+	return a.send(wire.SubjectLive("north", a.reply.Device), b)
+}
 
-// await waits until the hub announced a mark.
+func (a *agent) back(b []byte) wire.Receipt {
+	a.h.t.Helper()
+	return a.send(wire.SubjectBack("north", a.reply.Device), b)
+}
+
+// mark checks what the ledger holds of a class without a hole.
+func (a *agent) mark(class wire.Class, want uint64) {
+	a.h.t.Helper()
+	for _, s := range a.hello().Applied.Sets {
+		if s.Run == a.run && s.Class == class && s.Mark != want {
+			a.h.t.Fatalf("the ledger has %s up to %d, want %d", class, s.Mark, want)
+		}
+	}
+}
+
+// await waits until the hub announced a mark to an older agent.
 func (a *agent) await(class wire.Class, mark uint64) wire.AppliedSet {
 	a.h.t.Helper()
 	deadline := time.After(10 * time.Second)
@@ -274,32 +305,37 @@ func TestEndToEnd(t *testing.T) {
 	}
 	one, two, three := a.chunk(1, 100, 1), a.chunk(101, 100, 2), a.chunk(201, 50, 3)
 	a.live(two) // reordered
-	eventually(t, "range above the mark", func() bool {
-		s := a.hello().Applied.Sets
-		i := slices.IndexFunc(s, func(x wire.AppliedSet) bool { return x.Class == wire.ClassReading })
-		return s[i].Mark == 0 && slices.Equal(s[i].Ranges, []wire.Range{{From: 101, To: 200}})
-	})
+	s := a.hello().Applied.Sets
+	i := slices.IndexFunc(s, func(x wire.AppliedSet) bool { return x.Class == wire.ClassReading })
+	if s[i].Mark != 0 || !slices.Equal(s[i].Ranges, []wire.Range{{From: 101, To: 200}}) {
+		t.Fatalf("after the second chunk the ledger has %+v, want 101..200 above the mark", s[i])
+	}
 	a.back(one)
-	a.await(wire.ClassReading, 200)
-	a.live(one) // a duplicate on another lane
-	a.live(one)
+	a.mark(wire.ClassReading, 200)
+	// a duplicate on another lane, twice in one message
+	if r := a.live(wire.Pack([][]byte{one, one})); !r.Applied {
+		t.Errorf("receipt of repeats = %+v", r)
+	}
 	a.live(a.chunk(101, 100, 9)) // a conflict: same numbers, other bytes
 	a.live(a.chunk(150, 20, 2))  // an overlap with other bounds
-	a.send(wire.SubjectLive("north", "dev-1"), []byte("garbage"))
-	a.live(three)
-	a.await(wire.ClassReading, 250)
+	if r := a.live(wire.Pack([][]byte{[]byte("garbage"), three})); len(r.Refused) != 1 || r.Refused[0].Index != 0 {
+		t.Errorf("receipt of a damaged chunk and a good one = %+v", r)
+	}
+	a.mark(wire.ClassReading, 250)
 	a.send(wire.SubjectEvents("north", "dev-1"), a.encode(wire.ClassEvent, 1, &wire.Records{Events: []wire.Event{
 		{Time: 5, Kind: "drift", Task: "t", Detail: `{"level":"drift"}`},
 		{Time: 6, Kind: wire.GapKind, Detail: fmt.Sprintf(`{"run":%q,"class":"reading","from":251,"to":300,"reason":"cap"}`, a.run)},
 	}}))
-	a.await(wire.ClassReading, 300)
+	a.mark(wire.ClassReading, 300)
 	a.live(a.encode(wire.ClassLabel, 1, &wire.Records{Labels: []wire.Label{{Task: "t", Row: 1000, At: 2000, Truth: 3, Predicted: 4, Candidate: math.NaN(), Persistence: 1, Upper: 5}}}))
 	a.live(a.encode(wire.ClassHost, 1, &wire.Records{Hosts: []wire.Host{{Time: 1, Metric: "cpu_percent", Value: 12.5}}}))
-	a.await(wire.ClassHost, 1)
+	a.mark(wire.ClassHost, 1)
 
 	// What was declared lost arrives after all: stored beats gap.
 	a.back(a.chunk(251, 50, 4))
-	eventually(t, "late data", func() bool { return h.check("dev-1").Readings == 300 })
+	if n := h.check("dev-1").Readings; n != 300 {
+		t.Errorf("%d readings after late data, want 300", n)
+	}
 
 	if n, err := h.Lake.Compact(t.Context(), true); err != nil || n == 0 {
 		t.Fatalf("Compact = %d, %v", n, err)
@@ -321,6 +357,46 @@ func TestEndToEnd(t *testing.T) {
 		h.do("GET", "/v1/devices/dev-1", nil, &d, 200)
 		return d.Connected
 	})
+}
+
+// TestOlderAgentIsServed publishes as an agent from before receipts does: to a stream, whose
+// acknowledgement it waits for, and releases what the hub then publishes as applied.
+func TestOlderAgentIsServed(t *testing.T) {
+	h := start(t, server.Options{})
+	a := h.agent("dev-1")
+	a.hello()
+	for i := range 5 {
+		first := uint64(i*10 + 1)
+		ack, err := a.js.PublishMsg(t.Context(), &nats.Msg{Subject: wire.SubjectLive("north", "dev-1"), Data: a.chunk(first, 10, 1),
+			Header: nats.Header{nats.MsgIdHdr: {fmt.Sprint(a.run, ".4.", first)}}})
+		if err != nil || ack.Stream == "" {
+			t.Fatalf("acknowledgement = %+v, %v", ack, err)
+		}
+	}
+	a.await(wire.ClassReading, 50)
+}
+
+// TestAnswersOnlyTheSender asks with another device's desired state as the address of the answer:
+// the hub may publish there, the device may not.
+func TestAnswersOnlyTheSender(t *testing.T) {
+	h := start(t, server.Options{})
+	a, b := h.agent("dev-1"), h.agent("dev-2")
+	a.hello()
+	stolen, err := b.nc.SubscribeSync(wire.SubjectDesired("dev-2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.nc.Flush()
+	for _, subject := range []string{wire.SubjectHello("dev-1"), wire.SubjectLive("north", "dev-1")} {
+		if err := a.nc.PublishRequest(subject, wire.SubjectDesired("dev-2"), a.chunk(1, 10, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a.live(a.chunk(1, 10, 1)) // its answer comes after those
+	b.hello()
+	if m, err := stolen.NextMsg(50 * time.Millisecond); err == nil {
+		t.Errorf("dev-1 made the hub write %s to dev-2", m.Data)
+	}
 }
 
 func TestHubRestartInTheMiddle(t *testing.T) {
@@ -458,7 +534,7 @@ func TestCloneIsSuspect(t *testing.T) {
 		t.Fatalf("two children of one run: %+v, want suspect", r)
 	}
 	a.live(a.chunk(1, 10, 1)) // telemetry goes on
-	a.await(wire.ClassReading, 10)
+	a.mark(wire.ClassReading, 10)
 	if err := h.Fleet.ClearSuspect(t.Context(), "test", "dev-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -470,7 +546,7 @@ func TestReportedState(t *testing.T) {
 	rep := spec.Reported{Device: "dev-1", Site: "north", Version: "2", Class: "linux/arm64", Health: "ok", Tasks: map[string]spec.ReportedTask{
 		"pm25": {Kind: "forecast", Spec: "task: pm25\n", SpecHash: "h", Champion: ""}}, Outbox: spec.ReportedOutbox{PendingRecords: 7}}
 	b, _ := json.Marshal(rep)
-	a.send(wire.SubjectState("north", "dev-1"), b)
+	a.state(b)
 	var task struct{ Devices []string }
 	eventually(t, "task known", func() bool {
 		tasks, err := h.DB.Read().Tasks(t.Context())
@@ -629,6 +705,12 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 
 // go test ./hub/server -run '^$' -bench Ingest -benchtime 20x
 func BenchmarkIngest(b *testing.B) {
+	for _, records := range []int{12, 500} {
+		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) { benchmarkIngest(b, records) })
+	}
+}
+
+func benchmarkIngest(b *testing.B, records int) {
 	opts := server.Options{Config: configs.HubConfig{DataDir: b.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}}
 	h, err := server.Open(b.Context(), opts)
 	if err != nil {
@@ -638,39 +720,38 @@ func BenchmarkIngest(b *testing.B) {
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
 	defer func() { cancel(); <-done; h.Close() }()
-	run, first := wire.Run{1}, uint64(1)
-	const chunks, size = 50, 500
+	const devices, rounds = 500, 4
+	first := uint64(1)
 	for b.Loop() {
-		var futures []jetstream.PubAckFuture
-		for range chunks {
-			r := &wire.Records{}
-			for i := range size {
-				r.Readings = append(r.Readings, wire.Reading{Series: "pm25", Time: int64(first+uint64(i)) * 1e6, Value: float64(i) / 3})
+		b.StopTimer()
+		var messages []ingest.Message
+		var wg sync.WaitGroup
+		for range rounds {
+			for d := range devices {
+				name := fmt.Sprintf("d%d", d)
+				r := &wire.Records{}
+				for i := range records {
+					r.Readings = append(r.Readings, wire.Reading{Series: "pm25", Time: int64(first+uint64(i)) * 1e6, Value: float64(i) / 3})
+				}
+				c, err := wire.Encode(wire.Header{Device: name, Run: wire.Run{1}, Class: wire.ClassReading, First: first}, r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				wg.Add(1)
+				messages = append(messages, ingest.Message{Site: "n", Device: name, Lane: ingest.Live, Data: c, Reply: func(r wire.Receipt) {
+					if !r.Applied {
+						b.Errorf("receipt %+v", r)
+					}
+					wg.Done()
+				}})
 			}
-			c, err := wire.Encode(wire.Header{Device: "d", Run: run, Class: wire.ClassReading, First: first}, r)
-			if err != nil {
-				b.Fatal(err)
-			}
-			first += size
-			f, err := h.Bus.JS.PublishAsync(wire.SubjectLive("n", "d"), c)
-			if err != nil {
-				b.Fatal(err)
-			}
-			futures = append(futures, f)
+			first += uint64(records)
 		}
-		for _, f := range futures {
-			<-f.Ok()
+		b.StartTimer()
+		for _, m := range messages {
+			h.Ingest.Offer(m)
 		}
-		for {
-			a, err := h.Ingest.Applied(ctx, "d", run)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if a.Sets[wire.ClassReading-1].Mark == first-1 {
-				break
-			}
-			time.Sleep(time.Millisecond)
-		}
+		wg.Wait()
 	}
-	b.ReportMetric(float64(chunks*size)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(devices*rounds*records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }

@@ -57,58 +57,16 @@ func (p *Policy) defaults() {
 	}
 }
 
-// progressOf is what triggers look at, per task.
-type progressOf struct {
-	labels int64 // since the hub began to count
-	// readings of the target series; labels travel before readings, and a model needs both
-	targets   int64
-	newest    int64 // newest event time of a label, microseconds
-	drifts    int   // since the last training
-	driftFrom map[string]int
-	loss      lossTrail
-
-	trained    bool
-	labelsThen int64 // labels when the last training began
-	newestThen int64
-	heldOut    float64 // champion's held-out loss over persistence, 0 unknown
-}
-
-// lossTrail follows the champion's error relative to the last value's over the newest labels.
-type lossTrail struct{ model, base, n float64 }
-
-const trailLabels = 500
-
-func (l *lossTrail) add(model, base float64) {
-	if model != model || base != base {
-		return
-	}
-	l.n++
-	w := 1 / min(l.n, trailLabels)
-	l.model += (model - l.model) * w
-	l.base += (base - l.base) * w
-}
-
-// relative is the champion's error over the last value's, 0 before enough labels.
-func (l *lossTrail) relative() float64 {
-	if l.n < trailLabels || l.base <= 0 {
-		return 0
-	}
-	return l.model / l.base
-}
-
-// rows is how many labelled rows can be built at most from what has arrived.
-func (s *progressOf) rows() int64 { return min(s.labels, s.targets) }
-
 // due decides whether a task must be trained and why.
-func (p *Policy) due(s *progressOf) (reason string, ok bool) {
+func (p *Policy) due(s *progress) (reason string, ok bool) {
 	if p.Disabled {
 		return "", false
 	}
-	if !s.trained {
+	if !s.Trained {
 		return "labels: enough for a first model", s.rows() >= p.MinLabels
 	}
-	fresh := s.rows() - s.labelsThen
-	if s.newest-s.newestThen < p.Cooldown.Microseconds() {
+	fresh := s.rows() - s.LabelsThen
+	if s.Newest-s.NewestThen < p.Cooldown.Microseconds() {
 		return "", false
 	}
 	switch {
@@ -116,11 +74,11 @@ func (p *Policy) due(s *progressOf) (reason string, ok bool) {
 		return "labels: enough new ones", true
 	case fresh < p.MinNewLabels:
 		return "", false
-	case s.drifts >= p.DriftEvents:
+	case s.Drifts >= p.DriftEvents:
 		return "drift: reported by devices", true
-	case s.heldOut > 0 && s.loss.relative() > s.heldOut*(1+p.Threshold):
+	case s.HeldOut > 0 && s.Loss.relative() > s.HeldOut*(1+p.Threshold):
 		return "drift: the champion's loss rose above its held-out loss", true
-	case p.Schedule > 0 && s.newest-s.newestThen >= p.Schedule.Microseconds():
+	case p.Schedule > 0 && s.Newest-s.NewestThen >= p.Schedule.Microseconds():
 		return "schedule", true
 	}
 	return "", false

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -16,13 +15,13 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/sequential"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
-	"skerry.dev/sync/wire"
 )
 
 // States of a job.
@@ -67,7 +66,7 @@ type JobResult struct {
 	Newest int64 `json:"newest,omitempty"`
 }
 
-// Trainer owns triggers and the worker. Use New, wire Records to the ingest hook, then Run.
+// Trainer owns triggers and the worker. Use New, then Run.
 type Trainer struct {
 	db       *meta.Store
 	lake     *lake.Lake
@@ -76,12 +75,9 @@ type Trainer struct {
 	policy   Policy
 	rollSpec rollout.Spec // template of automatic rollouts
 	log      *slog.Logger
-	wake     chan struct{}
 
-	mu      sync.Mutex // guards tasks, targets and live
-	tasks   map[string]*progressOf
-	targets map[string][]string   // target series → tasks
-	live    map[string]*JobResult // running jobs
+	mu   sync.Mutex            // guards live
+	live map[string]*JobResult // running jobs
 }
 
 // New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are
@@ -99,96 +95,28 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 		policy:   p,
 		rollSpec: template,
 		log:      log,
-		wake:     make(chan struct{}, 1),
-		tasks:    map[string]*progressOf{},
-		targets:  map[string][]string{},
 		live:     map[string]*JobResult{},
 	}
 }
 
-func (t *Trainer) progress(task string) *progressOf {
-	s := t.tasks[task]
-	if s == nil {
-		s = &progressOf{driftFrom: map[string]int{}}
-		t.tasks[task] = s
-	}
-	return s
-}
-
-// Records is the ingest hook: it counts labels and drift events.
-func (t *Trainer) Records(device string, h wire.Header, r *wire.Records) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for i := range r.Labels {
-		l := &r.Labels[i]
-		s := t.progress(l.Task)
-		s.labels++
-		s.newest = max(s.newest, l.At)
-		if l.ChampionID != "" {
-			s.loss.add(math.Abs(l.Truth-l.Champion), math.Abs(l.Truth-l.Persistence))
-		}
-	}
-	for i := range r.Readings {
-		for _, task := range t.targets[r.Readings[i].Series] {
-			t.progress(task).targets++
-		}
-	}
-	if h.Class == wire.ClassEvent {
-		for i := range r.Events {
-			if e := &r.Events[i]; e.Kind == "drift" && e.Task != "" && ofModel(e.Detail) {
-				s := t.progress(e.Task)
-				if e.Time > s.newestThen { // late news of an older world ask for nothing
-					s.drifts++
-					s.driftFrom[device]++
-				}
-			}
-		}
-	}
-	if len(r.Labels)+len(r.Events)+len(r.Readings) > 0 {
-		t.kick()
-	}
-}
-
-// Task is the hook for task files: it learns which series a task predicts.
-func (t *Trainer) Task(text string) {
-	task, err := spec.ParseTask("reported", strings.NewReader(text))
-	if err != nil {
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !slices.Contains(t.targets[task.Target.Series], task.Name) {
-		t.targets[task.Target.Series] = append(t.targets[task.Target.Series], task.Name)
-		// what came before is counted as if it had come together
-		t.progress(task.Name).targets = t.progress(task.Name).labels
-	}
-}
-
-// ofModel reports whether a drift was found in the errors of a hub's model: only those ask for
-// another one.
-func ofModel(detail string) bool {
-	var d struct {
-		Model string `json:"model"`
-	}
-	return json.Unmarshal([]byte(detail), &d) == nil && d.Model != ""
-}
-
-func (t *Trainer) kick() {
-	select {
-	case t.wake <- struct{}{}:
-	default:
-	}
-}
-
-// Run recovers what a restart interrupted, then watches triggers and works on jobs until ctx ends.
+// Run queues what a restart interrupted, then follows the feed, watches triggers and works on jobs
+// until ctx ends.
 func (t *Trainer) Run(ctx context.Context) error {
 	if err := t.recover(ctx); err != nil {
 		return fmt.Errorf("start training: %w", err)
 	}
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
+	counts := feed.Consumer{
+		DB:      t.db,
+		Name:    "training",
+		Rebuild: rebuild,
+		Apply:   apply,
+	}
 	for ctx.Err() == nil {
-		if err := t.trigger(ctx); err != nil && ctx.Err() == nil {
+		cursor, err := counts.Catch(ctx)
+		if err == nil {
+			err = t.trigger(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
 			t.log.Error("triggers not evaluated", "err", err)
 		}
 		job, ok, err := t.next(ctx)
@@ -199,91 +127,60 @@ func (t *Trainer) Run(ctx context.Context) error {
 			t.work(ctx, job)
 			continue
 		}
-		select {
+		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
+		if _, err := feed.Wait(waiting, t.db, cursor, feed.KindApplied, feed.KindDrift, feed.KindState, feed.KindJob); err != nil {
+			<-waiting.Done()
+		}
+		cancel()
+		select { // labels come in bursts
 		case <-ctx.Done():
-		case <-tick.C:
-		case <-t.wake:
-			select { // labels come in bursts
-			case <-ctx.Done():
-			case <-time.After(200 * time.Millisecond):
-			}
+		case <-time.After(200 * time.Millisecond):
 		}
 	}
 	return nil
 }
 
-// recover restores the trigger state from the jobs and queues what was running.
+// recover queues the jobs that were running.
 func (t *Trainer) recover(ctx context.Context) error {
-	tasks, err := t.db.Read().Tasks(ctx)
+	jobs, err := t.db.Read().Jobs(ctx, "", Started, 0)
 	if err != nil {
 		return err
 	}
-	for _, task := range tasks {
-		t.Task(task.Spec)
-	}
-	t.mu.Lock()
-	for _, task := range tasks {
-		n, err := t.db.Read().CountLabels(ctx, task.Name, 0)
-		if err != nil {
-			t.mu.Unlock()
-			return err
-		}
-		t.progress(task.Name).labels += n
-		t.progress(task.Name).targets += n
-	}
-	t.mu.Unlock()
-	jobs, err := t.db.Read().Jobs(ctx, "", "", 0)
-	if err != nil {
-		return err
-	}
-	for i := len(jobs) - 1; i >= 0; i-- {
-		j := jobs[i]
+	for _, j := range jobs {
 		if j.Kind != JobKind {
 			continue
 		}
-		if j.State == Started {
-			j.State, j.StartedAt = Queued, 0
-			if err := t.put(ctx, j); err != nil {
-				return err
-			}
-		}
-		if j.State == Done || j.State == Failed {
-			var r JobResult
-			if json.Unmarshal([]byte(j.Result), &r) == nil {
-				t.mu.Lock()
-				t.progress(j.Task).began(&r)
-				t.mu.Unlock()
-			}
+		j.State, j.StartedAt = Queued, 0
+		if err := t.put(ctx, j); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// began notes that a training has looked at everything so far.
-func (s *progressOf) began(r *JobResult) {
-	s.trained = true
-	s.labelsThen, s.newestThen = min(r.Labels, s.rows()), r.Newest
-	s.drifts, s.driftFrom, s.loss = 0, map[string]int{}, lossTrail{}
-	if r.Holdout != nil && r.Holdout.MAEBaseline > 0 {
-		s.heldOut = r.Holdout.MAE / r.Holdout.MAEBaseline
-	}
+func (t *Trainer) put(ctx context.Context, j meta.Job) error {
+	return t.db.Tx(ctx, func(q *meta.Queries) error { return put(ctx, q, j) })
 }
 
-func (t *Trainer) put(ctx context.Context, j meta.Job) error {
-	return t.db.Tx(ctx, func(q *meta.Queries) error { return q.PutJob(ctx, j) })
+// put stores a job and reports its state.
+func put(ctx context.Context, q *meta.Queries, j meta.Job) error {
+	if err := q.PutJob(ctx, j); err != nil {
+		return err
+	}
+	return feed.Add(ctx, q, feed.KindJob, j.Task, "", feed.Job{ID: j.ID, Kind: j.Kind, State: j.State})
 }
 
 // trigger queues a job for every task that is due and has neither a job nor a rollout under way.
 func (t *Trainer) trigger(ctx context.Context) error {
-	t.mu.Lock()
-	due := map[string]string{}
-	for name, s := range t.tasks {
-		if reason, ok := t.policy.due(s); ok {
-			due[name] = reason
-		}
+	b, err := open(ctx, t.db.Read())
+	if err != nil {
+		return err
 	}
-	t.mu.Unlock()
-	for name, reason := range due {
+	for name, p := range b.tasks {
+		reason, ok := t.policy.due(p)
+		if !ok {
+			continue
+		}
 		busy, err := t.busy(ctx, name)
 		if err != nil {
 			return err
@@ -343,7 +240,7 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 		CreatedAt: meta.Now(),
 	}
 	err = t.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := q.PutJob(ctx, j); err != nil {
+		if err := put(ctx, q, j); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "train", j.ID, string(body))
@@ -352,7 +249,6 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 		return Job{}, err
 	}
 	t.log.Info("training queued", "job", j.ID, "task", s.Task, "trigger", s.Trigger)
-	t.kick()
 	return t.decode(j), nil
 }
 
@@ -372,11 +268,14 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 	res := &JobResult{Stage: "rows"}
 	t.mu.Lock()
 	t.live[j.ID] = res
-	p := t.progress(j.Task)
-	res.Labels, res.Newest = p.rows(), p.newest
 	t.mu.Unlock()
 	began := time.Now()
-	err := json.Unmarshal([]byte(j.Spec), &s)
+	b, err := open(ctx, t.db.Read())
+	if err == nil {
+		p := b.task(j.Task)
+		t.note(res, func(r *JobResult) { r.Labels, r.Newest = p.rows(), p.Newest })
+		err = json.Unmarshal([]byte(j.Spec), &s)
+	}
 	if err == nil {
 		err = t.train(ctx, j, s, res)
 	}
@@ -387,7 +286,6 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 	res.Seconds = time.Since(began).Seconds()
 	res.Stage = ""
 	delete(t.live, j.ID)
-	t.progress(j.Task).began(res)
 	body, merr := json.Marshal(res)
 	t.mu.Unlock()
 	j.State, j.FinishedAt = Done, meta.Now()
@@ -396,7 +294,15 @@ func (t *Trainer) work(ctx context.Context, j meta.Job) {
 		t.log.Error("training failed", "job", j.ID, "task", j.Task, "err", err)
 	}
 	j.Result = string(body)
-	if err := t.put(context.WithoutCancel(ctx), j); err != nil {
+	ctx = context.WithoutCancel(ctx)
+	if err := t.db.Tx(ctx, func(q *meta.Queries) error {
+		b, err := open(ctx, q)
+		if err != nil {
+			return err
+		}
+		b.task(j.Task).began(res)
+		return errors.Join(b.store(ctx, q), put(ctx, q, j))
+	}); err != nil {
 		t.log.Error("training result not stored", "job", j.ID, "err", err)
 	}
 }

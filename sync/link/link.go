@@ -1,8 +1,11 @@
 // Package link connects a device's outbox with the hub over NATS.
 //
-// It keeps one connection, says hello on every connect, learns what the hub has applied, and then
-// sends chunks: the live lane first, backfill within a byte rate beside it. A JetStream
-// acknowledgement moves the send cursor only; chunks are released by the hub's applied messages.
+// It keeps one connection, sends a hello on every connect, gets what the hub has applied, and then
+// sends chunks as requests: the live lane first, backfill within a byte rate beside it. A message
+// carries one chunk, or several when more are waiting. The hub's receipt releases them, because it
+// comes after the commit; without one in time they are sent again, after a pause that grows. With a
+// hub from before receipts a stream takes the chunks, which moves the send cursor only, and the
+// hub's applied messages release them.
 // Desired state is read once after the hello and then arrives as a push.
 package link
 
@@ -17,7 +20,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"go.etcd.io/bbolt"
 	"golang.org/x/time/rate"
 
@@ -32,7 +34,7 @@ type Options struct {
 	// NATS returns the server addresses and the credentials; it is asked at every attempt to
 	// connect.
 	NATS func() (urls []string, opts []nats.Option, err error)
-	// Hello fills in what the device says of itself; Device and Runs are set by the link.
+	// Hello fills in what the device reports of itself; Device and Runs are set by the link.
 	Hello func() wire.Hello
 	// Desired is called with every desired state received, in order, from one goroutine.
 	Desired func(spec.Desired)
@@ -43,8 +45,12 @@ type Options struct {
 	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held
 	// back for it.
 	BackfillBytes int
-	// InFlight bounds the unacknowledged chunks per lane. Default 16.
+	// InFlight bounds the messages per lane that wait for a receipt. Default 16.
 	InFlight int
+	// MessageBytes bounds a message of several chunks. Default 128 KiB.
+	MessageBytes int
+	// ReceiptTimeout bounds the wait for a receipt. Default 10 s.
+	ReceiptTimeout time.Duration
 	// HelloTimeout bounds one hello. Default 5 s.
 	HelloTimeout time.Duration
 	Log          *slog.Logger // nil: discard
@@ -64,6 +70,7 @@ type Link struct {
 	sent      atomic.Int64
 	rewound   atomic.Int64
 	offset    atomic.Int64 // hub time - device time at the last hello, microseconds
+	maxChunks atomic.Int32 // chunks the hub takes in one message
 	state     chan []byte
 	conn      atomic.Pointer[nats.Conn]
 }
@@ -75,6 +82,12 @@ func New(box *outbox.Outbox, db *bbolt.DB, opts Options) *Link {
 	}
 	if opts.InFlight == 0 {
 		opts.InFlight = 16
+	}
+	if opts.MessageBytes == 0 {
+		opts.MessageBytes = 128 << 10
+	}
+	if opts.ReceiptTimeout == 0 {
+		opts.ReceiptTimeout = 10 * time.Second
 	}
 	if opts.HelloTimeout == 0 {
 		opts.HelloTimeout = 5 * time.Second
@@ -92,8 +105,8 @@ func (l *Link) Up() bool { return l.up.Load() }
 // Suspect reports whether the hub holds this device for a clone.
 func (l *Link) Suspect() bool { return l.suspect.Load() }
 
-// Sent counts chunks the broker acknowledged, Rewound those that had to be sent again because
-// nobody applied them.
+// Sent counts the chunks that the hub has answered for, and those that had to be sent again because
+// they were taken and never applied.
 func (l *Link) Sent() (sent, rewound int64) { return l.sent.Load(), l.rewound.Load() }
 
 // LastError returns why the link is down, "" when it is up or was never tried.
@@ -157,7 +170,7 @@ func jitter(d time.Duration) time.Duration {
 	return d/2 + time.Duration(time.Now().UnixNano()%int64(d/2+1))
 }
 
-// session is one connection from hello to its loss. It tells how long the hub was there.
+// session is one connection from hello to its loss. It returns how long the hub was there.
 func (l *Link) session(ctx context.Context) (up time.Duration, err error) {
 	urls, creds, err := l.opts.NATS()
 	if err != nil {
@@ -258,6 +271,7 @@ func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 	}
 	l.suspect.Store(r.Suspect)
 	l.offset.Store(r.HubTime - time.Now().UnixMicro())
+	l.maxChunks.Store(int32(min(max(r.MaxChunks, 1), wire.MaxChunks)))
 	l.box.Applied(r.Applied)
 	if l.opts.Greeted != nil {
 		l.opts.Greeted(r.Applied)
@@ -276,29 +290,25 @@ func (l *Link) applied(data []byte) {
 
 // work sends until the connection is lost.
 func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.Msg) error {
-	js, err := jetstream.New(conn)
-	if err != nil {
-		return err
-	}
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	wg.Go(func() { l.receive(ctx, conn, desired) })
-	lanes := [2]chan struct{}{make(chan struct{}, 1), make(chan struct{}, 1)}
-	for lane, wake := range lanes {
+	lanes := []*lane{
+		{Lane: outbox.Live, wake: make(chan struct{}, 1)},
+		{Lane: outbox.Backfill, wake: make(chan struct{}, 1)},
+	}
+	for _, s := range lanes {
 		wg.Go(func() {
-			if err := l.send(ctx, js, outbox.Lane(lane), wake); err != nil {
+			if err := l.send(ctx, conn, s); err != nil {
 				cancel(err)
 			}
 		})
 	}
-	kick := func() {
-		for _, w := range lanes {
-			select {
-			case w <- struct{}{}:
-			default:
-			}
+	wake := func() {
+		for _, s := range lanes {
+			s.notify()
 		}
 	}
 	rewind := time.NewTicker(5 * time.Second)
@@ -308,13 +318,13 @@ func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.M
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-l.box.Wake():
-			kick()
+			wake()
 		case <-rewind.C:
 			if n := l.box.Rewind(); n > 0 {
 				l.rewound.Add(int64(n))
 				l.log.Warn("chunks sent and not applied in time, sending again", "chunks", n)
 			}
-			kick()
+			wake()
 		case doc := <-l.state:
 			if err := conn.Publish(wire.SubjectState(l.opts.Site, l.opts.Device), doc); err != nil {
 				return err
@@ -346,7 +356,7 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	switch {
 	case err == nil && m.Header.Get("Status") == "":
 		take(m.Data)
-	case err == nil: // 404: the hub wants nothing yet
+	case err == nil: // 404: there is no desired state yet
 	case ctx.Err() == nil:
 		l.log.Warn("desired state not read", "err", err)
 	}
@@ -357,94 +367,6 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 		case m := <-pushes:
 			take(m.Data)
 		}
-	}
-}
-
-// send empties one lane whenever it is woken. It returns an error when the broker refuses
-// everything, so that the session ends and begins anew.
-func (l *Link) send(ctx context.Context, js jetstream.JetStream, lane outbox.Lane, wake <-chan struct{}) error {
-	slots := make(chan struct{}, l.opts.InFlight)
-	var failures atomic.Int64
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	for {
-		for ctx.Err() == nil {
-			ref, ok := l.box.Next(lane)
-			if !ok {
-				break
-			}
-			if lane == outbox.Backfill {
-				if err := l.pace(ctx, ref.Bytes); err != nil {
-					l.box.Failed(ref)
-					return nil
-				}
-			}
-			chunk, err := l.box.Read(l.db, ref)
-			if err != nil { // swept or dropped meanwhile
-				l.box.Sent(ref)
-				continue
-			}
-			select {
-			case slots <- struct{}{}:
-			case <-ctx.Done():
-				l.box.Failed(ref)
-				return nil
-			}
-			msg := &nats.Msg{Subject: l.subject(lane, ref.Class), Data: chunk, Header: nats.Header{}}
-			msg.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("%s.%d.%d", ref.Run, ref.Class, ref.Range.From))
-			wg.Go(func() {
-				defer func() { <-slots }()
-				pctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-				defer cancel()
-				if _, err := js.PublishMsg(pctx, msg, jetstream.WithRetryAttempts(0)); err != nil {
-					l.box.Failed(ref)
-					if ctx.Err() == nil && failures.Add(1) == 1 {
-						l.log.Warn("chunk not taken by the hub", "err", err, "class", ref.Class.String(), "bytes", ref.Bytes)
-					}
-					return
-				}
-				failures.Store(0)
-				l.sent.Add(1)
-				l.box.Sent(ref)
-			})
-			// the stream is full or the hub is overloaded: pause instead of spinning
-			if failures.Load() > 0 {
-				select {
-				case <-ctx.Done():
-				case <-time.After(time.Second):
-				}
-				if failures.Load() > 20 {
-					return errors.New("the hub takes no telemetry")
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-wake:
-		}
-	}
-}
-
-// pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at
-// once would stand in the way of live data on a narrow link.
-func (l *Link) pace(ctx context.Context, n int) error {
-	for burst := l.limiter.Burst(); n > 0; n -= burst {
-		if err := l.limiter.WaitN(ctx, min(n, burst)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (l *Link) subject(lane outbox.Lane, c wire.Class) string {
-	switch {
-	case c <= wire.ClassEvent:
-		return wire.SubjectEvents(l.opts.Site, l.opts.Device)
-	case lane == outbox.Live:
-		return wire.SubjectLive(l.opts.Site, l.opts.Device)
-	default:
-		return wire.SubjectBack(l.opts.Site, l.opts.Device)
 	}
 }
 

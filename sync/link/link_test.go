@@ -18,8 +18,9 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// fakeHub is a real NATS server with the hub's streams and a ledger in memory. It applies what
-// arrives unless it is told to lose it.
+// fakeHub is a real NATS server and a ledger in memory. It applies what arrives unless it is told
+// to lose it, and answers with receipts; an old one has streams that take everything, and publishes
+// what it has applied.
 type fakeHub struct {
 	srv    *server.Server
 	nc     *nats.Conn
@@ -28,12 +29,17 @@ type fakeHub struct {
 	ledger map[wire.Run]map[wire.Class]*outbox.Set
 	order  []wire.Header // in order of application
 	lane   []string
-	lose   int // chunks to take from the stream and forget
+	lose   int // messages to take and forget
+	busy   int // messages to send back
+	old    bool
+	sizes  []int // chunks by message
 	hellos int
 	refuse string
 }
 
-func startHub(t *testing.T, dir string, port int) *fakeHub {
+func startHub(t *testing.T, dir string, port int) *fakeHub { return startHubOf(t, dir, port, false) }
+
+func startHubOf(t *testing.T, dir string, port int, old bool) *fakeHub {
 	t.Helper()
 	srv, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoSigs: true, NoLog: true})
 	if err != nil {
@@ -43,7 +49,7 @@ func startHub(t *testing.T, dir string, port int) *fakeHub {
 	if !srv.ReadyForConnections(10 * time.Second) {
 		t.Fatal("no NATS server")
 	}
-	h := &fakeHub{srv: srv, ledger: map[wire.Run]map[wire.Class]*outbox.Set{}}
+	h := &fakeHub{srv: srv, old: old, ledger: map[wire.Run]map[wire.Class]*outbox.Set{}}
 	if h.nc, err = nats.Connect(srv.ClientURL()); err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +57,11 @@ func startHub(t *testing.T, dir string, port int) *fakeHub {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	for name, subject := range map[string]string{wire.StreamTelemetry: "edge.*.*.tel.>", wire.StreamEvents: "edge.*.*.evt", wire.StreamState: "edge.*.*.state"} {
+	streams := map[string]string{wire.StreamState: "edge.*.*.state"}
+	if old {
+		streams["TEL"], streams["EVT"] = "edge.*.*.tel.>", "edge.*.*.evt"
+	}
+	for name, subject := range streams {
 		if _, err := h.js.CreateOrUpdateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{subject}}); err != nil {
 			t.Fatal(err)
 		}
@@ -82,7 +92,11 @@ func (h *fakeHub) hello(m *nats.Msg) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hellos++
-	body, _ := json.Marshal(wire.HelloReply{Error: h.refuse, HubTime: time.Now().UnixMicro(), Applied: h.applied()})
+	reply := wire.HelloReply{Error: h.refuse, HubTime: time.Now().UnixMicro(), Applied: h.applied()}
+	if !h.old {
+		reply.MaxChunks = 8
+	}
+	body, _ := json.Marshal(reply)
 	_ = m.Respond(body)
 }
 
@@ -96,14 +110,38 @@ func (h *fakeHub) applied() (a wire.Applied) {
 }
 
 func (h *fakeHub) take(m *nats.Msg) {
-	head, _, err := wire.Decode(m.Data)
+	chunks, err := wire.Unpack(m.Data)
 	if err != nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.sizes = append(h.sizes, len(chunks))
 	if h.lose > 0 {
 		h.lose--
+		return
+	}
+	receipt := wire.Receipt{Applied: true}
+	if h.busy > 0 {
+		h.busy--
+		receipt = wire.Receipt{RetryMS: 1, Error: "busy"}
+	} else {
+		for _, c := range chunks {
+			h.apply(m.Subject, c)
+		}
+	}
+	if h.old {
+		body, _ := json.Marshal(h.applied())
+		_ = h.nc.Publish(wire.SubjectApplied("dev"), body)
+		return // the stream answers
+	}
+	body, _ := json.Marshal(receipt)
+	_ = m.Respond(body)
+}
+
+func (h *fakeHub) apply(subject string, chunk []byte) {
+	head, _, err := wire.Decode(chunk)
+	if err != nil {
 		return
 	}
 	if h.ledger[head.Run] == nil {
@@ -113,9 +151,7 @@ func (h *fakeHub) take(m *nats.Msg) {
 		h.ledger[head.Run][head.Class] = new(outbox.Set)
 	}
 	h.ledger[head.Run][head.Class].Add(wire.Range{From: head.First, To: head.Last()})
-	h.order, h.lane = append(h.order, head), append(h.lane, m.Subject)
-	body, _ := json.Marshal(h.applied())
-	_ = h.nc.Publish(wire.SubjectApplied(head.Device), body)
+	h.order, h.lane = append(h.order, head), append(h.lane, subject)
 }
 
 type deviceRig struct {
@@ -207,10 +243,10 @@ func TestSendApplyRelease(t *testing.T) {
 	})
 }
 
-// TestTakenIsNotApplied lets the broker acknowledge chunks that nobody applies: they must come
-// again.
+// TestTakenIsNotApplied lets the stream of an older hub acknowledge chunks that nobody applies:
+// they must come again.
 func TestTakenIsNotApplied(t *testing.T) {
-	h := startHub(t, t.TempDir(), -1)
+	h := startHubOf(t, t.TempDir(), -1, true)
 	defer h.stop()
 	h.lose = 3
 	d := newDevice(t, h.srv.ClientURL(), nil)
@@ -218,6 +254,83 @@ func TestTakenIsNotApplied(t *testing.T) {
 	eventually(t, "lost chunks sent again", func() bool { return d.box.Stats().PendingRecords == 0 })
 	if _, rewound := d.link.Sent(); rewound == 0 {
 		t.Error("nothing was sent again although three chunks were lost behind the acknowledgement")
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, n := range h.sizes {
+		if n != 1 {
+			t.Fatalf("an older hub was sent %d chunks in one message", n)
+		}
+	}
+}
+
+// TestNoReceipt loses messages and sends others back: they must come again, and the lane goes on.
+func TestNoReceipt(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	h.lose, h.busy = 2, 3
+	d := newDevice(t, h.srv.ClientURL(), func(o *Options) { o.ReceiptTimeout = 50 * time.Millisecond })
+	for range 4 {
+		d.put(t, 600)
+	}
+	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if set := h.ledger[d.box.Run()][wire.ClassReading]; set.Mark() != 2400 {
+		t.Errorf("ledger %v, want 1..2400", set)
+	}
+}
+
+// TestBacklogIsJoined holds that a backlog of small chunks travels in few messages, and that no
+// message has more chunks than the hub takes.
+func TestBacklogIsJoined(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	h.refuse = "wait"
+	d := newDevice(t, h.srv.ClientURL(), nil)
+	for range 60 {
+		d.put(t, 3)
+	}
+	h.mu.Lock()
+	h.refuse = ""
+	h.mu.Unlock()
+	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	total := 0
+	for _, n := range h.sizes {
+		if total += n; n > 8 {
+			t.Errorf("a message of %d chunks, the hub takes 8", n)
+		}
+	}
+	if total != 120 || len(h.sizes) > 30 {
+		t.Errorf("%d chunks came in %d messages, want 120 in about 15", total, len(h.sizes))
+	}
+}
+
+func TestReceipt(t *testing.T) {
+	for body, want := range map[string]struct {
+		applied bool
+		retry   int64
+		stream  string
+		err     string
+	}{
+		`{"applied":true}`:                 {applied: true},
+		`{"retry_ms":250,"error":"busy"}`:  {retry: 250},
+		`{"stream":"TEL","seq":7}`:         {stream: "TEL"},
+		`{"refused":[{"index":0}]}`:        {},
+		`{"error":{"description":"full"}}`: {err: "full"},
+		`{}`:                               {err: "receipt without a verdict"},
+		`{"error":[1]}`:                    {err: "receipt: the error is neither a text nor a stream's"},
+	} {
+		r, err := receipt([]byte(body))
+		if got := ""; err != nil {
+			if got = err.Error(); got != want.err {
+				t.Errorf("receipt(%s) = %q, want %q", body, got, want.err)
+			}
+		} else if want.err != "" || r.Applied != want.applied || r.RetryMS != want.retry || r.Stream != want.stream {
+			t.Errorf("receipt(%s) = %+v, want %+v", body, r, want)
+		}
 	}
 }
 

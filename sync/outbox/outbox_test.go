@@ -51,6 +51,14 @@ func put(t *testing.T, db *bbolt.DB, o *Outbox, b *Batch) {
 	o.Committed(a)
 }
 
+// next takes one chunk.
+func next(o *Outbox, l Lane) (Ref, bool) {
+	if refs := o.Next(l, 1, 0); len(refs) > 0 {
+		return refs[0], true
+	}
+	return Ref{}, false
+}
+
 func TestSequencesAndSplit(t *testing.T) {
 	db := openDB(t)
 	o := open(t, db, Options{})
@@ -59,7 +67,7 @@ func TestSequencesAndSplit(t *testing.T) {
 	o.Online(true)
 	var got []wire.Range
 	for {
-		r, ok := o.Next(Backfill)
+		r, ok := next(o, Backfill)
 		if !ok {
 			break
 		}
@@ -92,7 +100,7 @@ func TestRollbackLeavesNothing(t *testing.T) {
 	})
 	put(t, db, o, readings(2, 0))
 	o.Online(true)
-	if r, _ := o.Next(Backfill); r.Range != (wire.Range{From: 1, To: 2}) {
+	if r, _ := next(o, Backfill); r.Range != (wire.Range{From: 1, To: 2}) {
 		t.Errorf("first chunk after a rollback is %+v, want 1..2", r)
 	}
 }
@@ -105,24 +113,24 @@ func TestLanesAndPriority(t *testing.T) {
 	b := readings(1, 2)
 	b.Alarms = []wire.Event{{Kind: "fire"}}
 	put(t, db, o, b)
-	first, _ := o.Next(Live)
-	second, _ := o.Next(Live)
-	back, ok := o.Next(Backfill)
+	first, _ := next(o, Live)
+	second, _ := next(o, Live)
+	back, ok := next(o, Backfill)
 	if first.Class != wire.ClassAlarm || second.Range.From != 2 || !ok || back.Range.From != 1 {
 		t.Errorf("live %v %v, backfill %v %v: want the alarm, reading 2, reading 1", first, second, back, ok)
 	}
-	if _, ok := o.Next(Live); ok {
+	if _, ok := next(o, Live); ok {
 		t.Error("a chunk in flight is offered twice")
 	}
 	o.Failed(second)
-	if r, ok := o.Next(Live); !ok || r != second {
+	if r, ok := next(o, Live); !ok || r != second {
 		t.Error("a failed chunk is not offered again")
 	}
 	o.Online(false)
 	o.Online(true)
 	n := 0
 	for {
-		if _, ok := o.Next(Backfill); !ok {
+		if _, ok := next(o, Backfill); !ok {
 			break
 		}
 		n++
@@ -139,7 +147,7 @@ func TestSentIsNotReleased(t *testing.T) {
 	o.now = func() time.Time { return now }
 	put(t, db, o, readings(5, 0))
 	o.Online(true)
-	r, _ := o.Next(Backfill)
+	r, _ := next(o, Backfill)
 	o.Sent(r)
 	if o.Stats().PendingRecords != 5 {
 		t.Error("a broker's acknowledgement released records")
@@ -151,14 +159,14 @@ func TestSentIsNotReleased(t *testing.T) {
 	if o.Rewind() != 1 {
 		t.Error("a chunk that nobody applied is not sent again")
 	}
-	if again, ok := o.Next(Backfill); !ok || again != r {
+	if again, ok := next(o, Backfill); !ok || again != r {
 		t.Error("the rewound chunk is not offered")
 	}
 	if n := o.Applied(wire.Applied{Sets: []wire.AppliedSet{{Run: o.Run(), Class: wire.ClassReading, Mark: 5}}}); n != 5 || o.Stats().PendingRecords != 0 {
 		t.Errorf("released %d, pending %d", n, o.Stats().PendingRecords)
 	}
 	o.Applied(wire.Applied{Sets: []wire.AppliedSet{{Run: o.Run(), Class: wire.ClassReading, Mark: 0}}})
-	if r, ok := o.Next(Backfill); !ok || r.Range.From != 1 {
+	if r, ok := next(o, Backfill); !ok || r.Range.From != 1 {
 		t.Error("a restored hub is not offered the tail again")
 	}
 }
@@ -237,7 +245,7 @@ func TestCapDropsWithGapRecords(t *testing.T) {
 	var sum float64
 	o.Online(true)
 	for {
-		r, ok := o.Next(Backfill)
+		r, ok := next(o, Backfill)
 		if !ok {
 			break
 		}
@@ -386,7 +394,7 @@ func simulate(t *testing.T, seed uint64) {
 			o.Applied(tell())
 		case 4, 5:
 			for range rng.IntN(6) {
-				r, ok := o.Next(Lane(rng.IntN(2)))
+				r, ok := next(o, Lane(rng.IntN(2)))
 				if !ok {
 					continue
 				}
@@ -423,7 +431,7 @@ func simulate(t *testing.T, seed uint64) {
 	for range 3 {
 		for _, l := range []Lane{Live, Backfill} {
 			for {
-				r, ok := o.Next(l)
+				r, ok := next(o, l)
 				if !ok {
 					break
 				}
@@ -445,5 +453,53 @@ func simulate(t *testing.T, seed uint64) {
 		if n != 1 {
 			t.Errorf("seed %d: record %s stored %d times", seed, v, n)
 		}
+	}
+}
+
+// TestNextJoins holds what may travel together: neighbours of one kind up to the bounds, alarms and
+// events apart from telemetry, and a chunk that is too large alone.
+func TestNextJoins(t *testing.T) {
+	db := openDB(t)
+	o := open(t, db, Options{})
+	for i := range 5 {
+		b := readings(3, int64(i)*10)
+		b.Events = []wire.Event{{Kind: "note", Time: int64(i)}}
+		put(t, db, o, b)
+	}
+	classes := func(refs []Ref) (out []wire.Class) {
+		for _, r := range refs {
+			out = append(out, r.Class)
+		}
+		return out
+	}
+	events := o.Next(Backfill, 100, 1<<20)
+	if got := classes(events); len(got) != 5 || got[0] != wire.ClassEvent || got[4] != wire.ClassEvent {
+		t.Fatalf("first message = %v, want the five events", got)
+	}
+	if newest := events[0].Range.From; newest != 5 {
+		t.Errorf("backfill begins with event %d, want the newest", newest)
+	}
+	two := o.Next(Backfill, 2, 1<<20)
+	if len(two) != 2 {
+		t.Fatalf("a message of at most 2 chunks has %d", len(two))
+	}
+	size := two[0].Bytes + wire.PackOverhead
+	if got := o.Next(Backfill, 100, 2*size); len(got) != 2 {
+		t.Errorf("a message of at most %d bytes has %d chunks of %d, want 2", 2*size, len(got), size)
+	}
+	if got := o.Next(Backfill, 100, 1); len(got) != 1 {
+		t.Errorf("a message smaller than its first chunk has %d chunks, want 1", len(got))
+	}
+	if got := o.Next(Backfill, 100, 1<<20); len(got) != 0 {
+		t.Errorf("%d chunks are left, all are under way", len(got))
+	}
+	if n := o.Confirm(append(events, two...)...); n != 5+2*3 {
+		t.Errorf("Confirm released %d records, want 11", n)
+	}
+	if n := o.Confirm(two...); n != 0 {
+		t.Errorf("a second Confirm released %d records", n)
+	}
+	if p := o.Stats().PendingRecords; p != 9 {
+		t.Errorf("%d records pending, want 9", p)
 	}
 }

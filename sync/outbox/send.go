@@ -8,7 +8,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Online says that the link is up (true, after the hello was answered) or down. What is stored
+// Online records that the link is up (true, after the hello was answered) or down. What is stored
 // while it is up travels in the live lane; when it goes down everything not yet applied becomes
 // backfill and will be sent again.
 func (o *Outbox) Online(up bool) {
@@ -31,51 +31,99 @@ func (o *Outbox) each(f func(*entry)) {
 	}
 }
 
-// Next returns the next chunk of the lane to send and marks it as in flight; call Sent or Failed
-// with it. In the live lane the oldest of the most important class comes first, in backfill the
-// newest of the most important class, so that what matters now arrives first.
-func (o *Outbox) Next(l Lane) (Ref, bool) {
+// Next returns the next chunks of the lane to send as one message, and marks them as in flight;
+// call Applied, Confirm, Sent or Failed with them. In the live lane the oldest of the most
+// important class comes first, in backfill the newest of the most important class, so that what
+// matters now arrives first. A message carries at most maxChunks chunks and, unless its first
+// chunk is larger, maxBytes bytes; alarms and events travel by themselves. It returns nothing when
+// nothing waits.
+func (o *Outbox) Next(l Lane, maxChunks, maxBytes int) (out []Ref) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	bytes := 0
+	take := func(e *entry) (more bool) {
+		if e.live != (l == Live) || !e.waiting() {
+			return true
+		}
+		bytes += e.Bytes + wire.PackOverhead
+		if len(out) > 0 && bytes > maxBytes {
+			return false
+		}
+		e.inflight = true
+		out = append(out, e.Ref)
+		return len(out) < maxChunks
+	}
 	for _, c := range wire.Classes {
-		if l == Live {
-			for _, s := range o.runs {
-				for _, e := range s.classes[c] {
-					if e.live && e.waiting() {
-						e.inflight = true
-						return e.Ref, true
-					}
+		if len(out) > 0 && (c <= wire.ClassEvent) != (out[0].Class <= wire.ClassEvent) {
+			return out
+		}
+		if !o.visit(l, c, take) {
+			return out
+		}
+	}
+	return out
+}
+
+// visit calls fn with the chunks of a class in the order in which the lane sends them, until fn
+// returns false. It reports whether fn never did.
+func (o *Outbox) visit(l Lane, c wire.Class, fn func(*entry) bool) bool {
+	if l == Live {
+		for _, s := range o.runs {
+			for _, e := range s.classes[c] {
+				if !fn(e) {
+					return false
 				}
 			}
-			continue
 		}
-		for i := len(o.runs) - 1; i >= 0; i-- {
-			es := o.runs[i].classes[c]
-			for j := len(es) - 1; j >= 0; j-- {
-				if e := es[j]; !e.live && e.waiting() {
-					e.inflight = true
-					return e.Ref, true
-				}
+		return true
+	}
+	for _, s := range slices.Backward(o.runs) {
+		for _, e := range slices.Backward(s.classes[c]) {
+			if !fn(e) {
+				return false
 			}
 		}
 	}
-	return Ref{}, false
+	return true
 }
 
 func (e *entry) waiting() bool { return !e.applied && !e.sent && !e.inflight }
 
-// Sent records that the broker has taken the chunk. It is not progress: only Applied is.
-func (o *Outbox) Sent(r Ref) { o.mark(r, true) }
+// Sent records that chunks are taken, or refused, and not applied. It is not progress: they come
+// again after Options.Resend unless Applied or Confirm releases them first.
+func (o *Outbox) Sent(refs ...Ref) { o.mark(refs, true) }
 
-// Failed puts the chunk back in its lane.
-func (o *Outbox) Failed(r Ref) { o.mark(r, false) }
+// Failed puts chunks back in their lane.
+func (o *Outbox) Failed(refs ...Ref) { o.mark(refs, false) }
 
-func (o *Outbox) mark(r Ref, sent bool) {
+func (o *Outbox) mark(refs []Ref, sent bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if e := o.find(r); e != nil {
-		e.inflight, e.sent, e.sentAt = false, sent, o.now()
+	for _, r := range refs {
+		if e := o.find(r); e != nil {
+			e.inflight, e.sent, e.sentAt = false, sent, o.now()
+		}
 	}
+}
+
+// Confirm releases chunks that the hub has answered for: they are in its ledger. Unlike Applied it
+// leaves everything else as it is.
+func (o *Outbox) Confirm(refs ...Ref) (released int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, r := range refs {
+		if e := o.find(r); e != nil && !e.applied {
+			released += o.release(e)
+		}
+	}
+	return released
+}
+
+func (o *Outbox) release(e *entry) int64 {
+	e.applied, e.sent, e.inflight = true, true, false
+	o.tail += int64(e.Bytes)
+	o.pending -= e.records()
+	return e.records()
 }
 
 func (o *Outbox) find(r Ref) *entry {
@@ -110,8 +158,8 @@ func (o *Outbox) Rewind() (n int) {
 	return n
 }
 
-// Applied takes what the hub says it has. For the runs and classes named it replaces what was
-// known: a chunk that is in the tail here and missing there is pending again.
+// Applied takes what the hub reports as applied. For the runs and classes named it replaces what
+// was known: a chunk that is in the tail here and missing there is pending again.
 func (o *Outbox) Applied(a wire.Applied) (released int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -132,10 +180,7 @@ func (o *Outbox) Applied(a wire.Applied) (released int64) {
 				in := have.Contains(e.Range)
 				switch {
 				case in && !e.applied:
-					e.applied, e.sent = true, true
-					o.tail += int64(e.Bytes)
-					o.pending -= e.records()
-					released += e.records()
+					released += o.release(e)
 				case !in && e.applied:
 					e.applied, e.sent, e.inflight, e.live = false, false, false, false
 					o.tail -= int64(e.Bytes)

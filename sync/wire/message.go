@@ -2,18 +2,17 @@ package wire
 
 // Subjects of the protocol. Site and device are single lower-case subject tokens.
 //
-//	edge.<site>.<device>.tel.live   readings, labels, predictions, host telemetry created since this connection
+//	edge.<site>.<device>.tel.live   request: chunks of readings, labels, predictions, host telemetry
+//	                                created since this connection; reply: Receipt
 //	edge.<site>.<device>.tel.back   the same, created before
-//	edge.<site>.<device>.evt        alarms and events
+//	edge.<site>.<device>.evt        the same with alarms and events
 //	edge.<site>.<device>.state      reported state (JSON, see spec.Reported)
 //	svc.hello.<device>              request: Hello, reply: HelloReply
-//	applied.<device>                Applied, published by the hub after it applied chunks
+//	applied.<device>                Applied, published by the hub for agents that do not read receipts
 //	desired.<device>                spec.Desired, republished from the key-value bucket "desired"
 const (
-	StreamTelemetry = "TEL"
-	StreamEvents    = "EVT"
-	StreamState     = "STATE"
-	BucketDesired   = "desired"
+	StreamState   = "STATE"
+	BucketDesired = "desired"
 )
 
 // SubjectLive returns the subject of live telemetry.
@@ -31,7 +30,7 @@ func SubjectState(site, device string) string { return "edge." + site + "." + de
 // SubjectHello returns the subject of the hello request.
 func SubjectHello(device string) string { return "svc.hello." + device }
 
-// SubjectApplied returns the subject on which the hub tells a device what it applied.
+// SubjectApplied returns the subject on which the hub reports to a device what it applied.
 func SubjectApplied(device string) string { return "applied." + device }
 
 // SubjectDesired returns the subject on which desired state is republished.
@@ -62,7 +61,7 @@ type RunInfo struct {
 	Last      map[Class]uint64 `json:"last"` // last sequence number stored per class
 }
 
-// Hello is what an agent says after it connected: who it is and what it holds.
+// Hello is what an agent sends after it connected: who it is and what it holds.
 type Hello struct {
 	Device      string `json:"device"`
 	Fingerprint string `json:"fingerprint"`
@@ -80,9 +79,36 @@ type HelloReply struct {
 	HubTime  int64   `json:"hub_time"` // microseconds
 	Applied  Applied `json:"applied"`
 	BackedUp Applied `json:"backed_up"`
+	// MaxChunks is how many chunks the hub takes in one message (see Pack). 0: the hub is older
+	// than receipts; it takes one and reports what it has applied on SubjectApplied alone.
+	MaxChunks int `json:"max_chunks,omitempty"`
 }
 
-// Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent
+// Receipt answers a message of chunks. Exactly one of Applied, Refused, RetryMS and Stream is
+// set.
+type Receipt struct {
+	// Applied: every chunk of the message is in the ledger, and its disk has it.
+	Applied bool `json:"applied,omitempty"`
+	// Refused names the chunks that are not in the ledger; the others are. They were kept aside
+	// where the hub's operator finds them; sending them again changes nothing.
+	Refused []Refusal `json:"refused,omitempty"`
+	// RetryMS: nothing was stored, and the message may come again after so many milliseconds.
+	RetryMS int64 `json:"retry_ms,omitempty"`
+	// Error explains why, when chunks were refused or the message is to come again.
+	Error string `json:"error,omitempty"`
+	// Stream is the name in the acknowledgement of a stream: the hub is older than receipts. The
+	// chunks are taken and not applied yet.
+	Stream string `json:"stream,omitempty"`
+}
+
+// Refusal explains why one chunk of a message was refused. Index counts the chunks of the message
+// from 0.
+type Refusal struct {
+	Index  int    `json:"index"`
+	Reason string `json:"reason"`
+}
+
+// Applied lists which sequence numbers the hub has in its ledger. Sets replaces what the agent
 // knew of the runs and classes named.
 type Applied struct {
 	Sets []AppliedSet `json:"sets"`

@@ -3,6 +3,7 @@ package ui_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -12,6 +13,7 @@ import (
 
 	"skerry.dev/configs"
 	"skerry.dev/hub/api"
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
@@ -233,7 +235,9 @@ func (f *fleet) report(device string, a *spec.ReportedAssignment) {
 		f.t.Fatal(err)
 	}
 	f.tx(func(q *meta.Queries) error {
-		return q.PutReported(f.t.Context(), meta.Document{Device: device, Generation: int64(r.Generation), Document: string(b), At: meta.Now()})
+		return errors.Join(
+			q.PutReported(f.t.Context(), meta.Document{Device: device, Generation: int64(r.Generation), Document: string(b), At: meta.Now()}),
+			feed.Add(f.t.Context(), q, feed.KindState, "", device, feed.State{}))
 	})
 }
 
@@ -253,7 +257,6 @@ func (f *fleet) follow(m meta.Model, until rollout.State) *rollout.Rollout {
 				trying = f.answer(d, r.ID, until) || trying
 			}
 		}
-		f.learn.Rollouts.Notify()
 		if r, _, err = f.learn.Rollouts.Get(ctx, r.ID); err != nil {
 			f.t.Fatal(err)
 		}

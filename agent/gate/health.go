@@ -1,4 +1,4 @@
-package task
+package gate
 
 import (
 	"math"
@@ -32,18 +32,18 @@ const (
 
 // Kinds of events that tell of a sensor's health.
 const (
-	eventStuck = "sensor_stuck" // since its first reading of this value
-	eventJump  = "sensor_jump"  // since its first reading that is far from all before
-	eventWell  = "sensor_well"  // either is over
+	EventStuck = "sensor_stuck" // since its first reading of this value
+	EventJump  = "sensor_jump"  // since its first reading that is far from all before
+	EventWell  = "sensor_well"  // either is over
 )
 
-// change is something to tell people of. A fault shows only after some readings; since is the
-// time of its first.
-type change struct {
-	kind, what string
-	since      int64
-	readings   int64
-	value      float64
+// Change is something to report of a sensor. A fault shows only after some readings.
+type Change struct {
+	Kind     string // of the event
+	What     string // "stuck" or "jump"
+	Since    int64  // time of the first reading concerned, microseconds
+	Readings int64  // concerned so far
+	Value    float64
 }
 
 // health tells whether a sensor looks well. Its rules see a series in the order in which it
@@ -128,7 +128,7 @@ func (h *health) middle() float64 {
 }
 
 // add records a reading that was judged f and returns what people are to be told.
-func (h *health) add(t int64, v float64, f wire.Flags) (tell []change) {
+func (h *health) add(t int64, v float64, f wire.Flags) (changes []Change) {
 	switch {
 	case h.readings == 0:
 		h.last, h.run, h.since = v, 1, t
@@ -136,34 +136,34 @@ func (h *health) add(t int64, v float64, f wire.Flags) (tell []change) {
 		h.run++
 	default:
 		if h.stuck {
-			tell = append(tell, change{eventWell, "stuck", h.since, h.run, h.last})
+			changes = append(changes, Change{EventWell, "stuck", h.since, h.run, h.last})
 		}
 		h.finish()
 		h.last, h.run, h.since, h.stuck = v, 1, t, false
 	}
 	if f&wire.FlagStuck != 0 && !h.stuck {
 		h.stuck = true
-		tell = append(tell, change{eventStuck, "stuck", h.since, h.run, v})
+		changes = append(changes, Change{EventStuck, "stuck", h.since, h.run, v})
 	}
 	h.readings++
 	h.longest, h.other = h.longest*stuckForget, h.other*stuckForget
 	if f&wire.FlagSpike != 0 {
-		return append(tell, h.away(t, v)...)
+		return append(changes, h.away(t, v)...)
 	}
 	if h.jump.readings >= jumpRows {
-		tell = append(tell, change{eventWell, "jump", h.jump.since, h.jump.readings, v})
+		changes = append(changes, Change{EventWell, "jump", h.jump.since, h.jump.readings, v})
 	}
 	h.jump.limit, h.jump.readings, h.jump.newest = 0, 0, h.jump.newest[:0]
 	if len(h.recent) == recentRows {
 		h.farthest = max(h.farthest*spikeForget, math.Abs(v-h.middle()))
 	}
 	h.recent = push(h.recent, v)
-	return tell
+	return changes
 }
 
 // away records a spike. The first begins what may be a jump; one that lasts is the new normal in
 // the end.
-func (h *health) away(t int64, v float64) (tell []change) {
+func (h *health) away(t int64, v float64) (changes []Change) {
 	j := &h.jump
 	if j.limit == 0 {
 		j.base, j.limit, j.since = h.middle(), spikeTimes*h.farthest, t
@@ -173,13 +173,13 @@ func (h *health) away(t int64, v float64) (tell []change) {
 	j.newest = push(j.newest, v)
 	switch {
 	case j.readings == jumpRows:
-		tell = append(tell, change{eventJump, "jump", j.since, j.readings, v})
+		changes = append(changes, Change{EventJump, "jump", j.since, j.readings, v})
 	case j.readings >= normalRows && t-j.since >= newNormal.Microseconds():
-		tell = append(tell, change{eventWell, "jump", j.since, j.readings, v})
+		changes = append(changes, Change{EventWell, "jump", j.since, j.readings, v})
 		h.recent = append(h.recent[:0], j.newest...)
 		j.limit, j.readings, j.newest = 0, 0, j.newest[:0]
 	}
-	return tell
+	return changes
 }
 
 // push appends a reading to the newest few.

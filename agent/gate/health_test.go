@@ -1,79 +1,15 @@
-package task
+package gate
 
 import (
-	"compress/gzip"
-	"encoding/csv"
 	"math"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"testing"
 	"time"
 
+	"skerry.dev/agent/internal/stations"
 	"skerry.dev/compute/state"
 	"skerry.dev/sync/wire"
 )
-
-func table(t *testing.T, path string) [][]string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := csv.NewReader(zr).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rows
-}
-
-// columns reads the numbers of a station, one slice per column without its missing values.
-func columns(t *testing.T, path string) map[string][]float64 {
-	rows, out := table(t, path), map[string][]float64{}
-	for _, r := range rows[1:] {
-		for _, c := range []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15} {
-			if v, err := strconv.ParseFloat(r[c], 64); err == nil {
-				out[rows[0][c]] = append(out[rows[0][c]], v)
-			}
-		}
-	}
-	return out
-}
-
-// pairs reads two columns of a station where it has both.
-func pairs(t *testing.T, a, b string) (as, bs []float64) {
-	t.Helper()
-	rows := table(t, filepath.Join(stations(t), "beijing_air_gucheng.csv.gz"))
-	i, j := slices.Index(rows[0], a), slices.Index(rows[0], b)
-	for _, r := range rows[1:] {
-		v, err := strconv.ParseFloat(r[i], 64)
-		w, err2 := strconv.ParseFloat(r[j], 64)
-		if err == nil && err2 == nil {
-			as, bs = append(as, v), append(bs, w)
-		}
-	}
-	return as, bs
-}
-
-// stations is the folder of the public stations; without it the test is skipped.
-func stations(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	dir = filepath.Join(dir, "fleet")
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("no station data at %s: set SKERRY_DATA to the shared data folder", dir)
-	}
-	return dir
-}
 
 // judged offers the next reading of an hourly series.
 func judged(h *health, v float64) wire.Flags {
@@ -85,7 +21,7 @@ func judged(h *health, v float64) wire.Flags {
 // TestHealthOnRealSensors watches eight stations as they are, and with faults put in: a value
 // held for two days, and one reading far off. The first must hardly be flagged, the others must.
 func TestHealthOnRealSensors(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(stations(t), "beijing_air_*.csv.gz"))
+	files, err := filepath.Glob(filepath.Join(stations.Dir(t), "beijing_air_*.csv.gz"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no stations in the folder", err)
 	}
@@ -93,7 +29,7 @@ func TestHealthOnRealSensors(t *testing.T) {
 	rows, stuck, spikes := 0, 0, 0
 	faults, foundSpike, foundStuck, waited := 0, 0, 0, 0
 	for _, file := range files {
-		for _, values := range columns(t, file) {
+		for _, values := range stations.Columns(t, file) {
 			var h, faulty health
 			found := true // since the last value that was held
 			for i, v := range values {

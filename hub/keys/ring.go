@@ -1,4 +1,4 @@
-package bus
+package keys
 
 import (
 	"errors"
@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -28,25 +29,32 @@ const (
 
 var roles = []Role{RoleDevice, RoleHub, RoleWorker, RoleReader}
 
-// keyring holds every key of the hub's NATS operator. Files are created with mode 0600 on first
-// use and never replaced.
-type keyring struct {
+// ErrRevoked is returned for a credential that is expired, revoked or not ours.
+var ErrRevoked = errors.New("credential is not valid")
+
+// Ring holds every key of the hub's NATS operator. Safe for concurrent use.
+type Ring struct {
 	dir                       string
 	operator, account, system nkeys.KeyPair
 	signers                   map[Role]nkeys.KeyPair
 	operatorClaims            *jwt.OperatorClaims
-	accountJWT, systemJWT     string
-	accountClaims             *jwt.AccountClaims
+	systemJWT                 string
 	accountPub, systemPub     string
+
+	mu            sync.Mutex // guards everything below
+	accountJWT    string
+	accountClaims *jwt.AccountClaims
 	// public key of a user → Unix seconds before which its credentials are void
 	revoked map[string]int64
+	changed func(*jwt.AccountClaims, string) error
 }
 
-func openKeyring(dir string) (*keyring, error) {
+// Open reads the keys in dir. Files are created with mode 0600 on first use and never replaced.
+func Open(dir string) (*Ring, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	k := &keyring{dir: dir, signers: map[Role]nkeys.KeyPair{}, revoked: map[string]int64{}}
+	k := &Ring{dir: dir, signers: map[Role]nkeys.KeyPair{}, revoked: map[string]int64{}}
 	var err error
 	load := func(name string, prefix nkeys.PrefixByte) (kp nkeys.KeyPair) {
 		if err == nil {
@@ -111,9 +119,9 @@ func writeFile(path string, b []byte) error {
 	return os.Rename(f.Name(), path)
 }
 
-func (k *keyring) revokedPath() string { return filepath.Join(k.dir, "nats-revoked") }
+func (k *Ring) revokedPath() string { return filepath.Join(k.dir, "nats-revoked") }
 
-func (k *keyring) loadRevoked() error {
+func (k *Ring) loadRevoked() error {
 	b, err := os.ReadFile(k.revokedPath())
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -129,7 +137,7 @@ func (k *keyring) loadRevoked() error {
 	return err
 }
 
-func (k *keyring) saveRevoked() error {
+func (k *Ring) saveRevoked() error {
 	var b strings.Builder
 	for key, at := range k.revoked {
 		fmt.Fprintf(&b, "%s %d\n", key, at)
@@ -138,7 +146,7 @@ func (k *keyring) saveRevoked() error {
 }
 
 // encode makes the operator, account and system JWTs from the keys and the revocations.
-func (k *keyring) encode() (err error) {
+func (k *Ring) encode() (err error) {
 	pub := func(kp nkeys.KeyPair) (s string) {
 		if err == nil {
 			s, err = kp.PublicKey()
@@ -208,8 +216,8 @@ func permissions(r Role) (p jwt.Permissions) {
 	return p
 }
 
-// user signs a scoped user JWT: the permissions come from the role's template.
-func (k *keyring) user(r Role, publicKey, name, site string, ttl time.Duration) (string, error) {
+// sign makes a scoped user JWT: the permissions come from the role's template.
+func (k *Ring) sign(r Role, publicKey, name, site string, ttl time.Duration) (string, error) {
 	if !nkeys.IsValidPublicUserKey(publicKey) {
 		return "", fmt.Errorf("sign credential of %q: %q is not a public user key", name, publicKey)
 	}
@@ -224,4 +232,112 @@ func (k *keyring) user(r Role, publicKey, name, site string, ttl time.Duration) 
 		c.Expires = time.Now().Add(ttl).Unix()
 	}
 	return c.Encode(k.signers[r])
+}
+
+// SignDevice makes the credential of a device: a user JWT for its public key that expires after
+// ttl.
+func (k *Ring) SignDevice(publicKey, device, site string, ttl time.Duration) (string, error) {
+	return k.sign(RoleDevice, publicKey, device, site, ttl)
+}
+
+// SignWorker makes the credential of a training worker.
+func (k *Ring) SignWorker(publicKey, name string, ttl time.Duration) (string, error) {
+	return k.sign(RoleWorker, publicKey, name, "", ttl)
+}
+
+// HubUser makes a credential for a connection of the hub's own, with a key that exists in memory
+// only.
+func (k *Ring) HubUser(name string) (token string, kp nkeys.KeyPair, err error) {
+	kp, pub, err := newUser()
+	if err != nil {
+		return "", nil, err
+	}
+	token, err = k.sign(RoleHub, pub, name, "", 0)
+	return token, kp, err
+}
+
+// SystemUser makes a credential for the system account, which sees connections come and go.
+func (k *Ring) SystemUser(name string) (token string, kp nkeys.KeyPair, err error) {
+	kp, pub, err := newUser()
+	if err != nil {
+		return "", nil, err
+	}
+	c := jwt.NewUserClaims(pub)
+	c.Name = name
+	token, err = c.Encode(k.system)
+	return token, kp, err
+}
+
+func newUser() (nkeys.KeyPair, string, error) {
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		return nil, "", err
+	}
+	pub, err := kp.PublicKey()
+	return kp, pub, err
+}
+
+// Signer returns the public key that signs the credentials of a role.
+func (k *Ring) Signer(r Role) (string, error) { return k.signers[r].PublicKey() }
+
+// Operator returns the claims that a server trusts.
+func (k *Ring) Operator() *jwt.OperatorClaims { return k.operatorClaims }
+
+// Account returns the public key and the JWT of the account that devices and hub share.
+func (k *Ring) Account() (publicKey, token string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.accountPub, k.accountJWT
+}
+
+// System returns the public key and the JWT of the system account.
+func (k *Ring) System() (publicKey, token string) { return k.systemPub, k.systemJWT }
+
+// OnChange sets who is given the account's claims and JWT whenever they change: the server that
+// enforces them. Set it before the first Revoke; fn is called with the ring locked.
+func (k *Ring) OnChange(fn func(*jwt.AccountClaims, string) error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.changed = fn
+}
+
+// CheckDevice reads a device's credential and returns the device's name and public key, or
+// ErrRevoked. It proves who issued the credential, not who presents it.
+func (k *Ring) CheckDevice(token string) (device, publicKey string, err error) {
+	c, err := jwt.DecodeUserClaims(token) // verifies the issuer's signature
+	if err != nil {
+		return "", "", fmt.Errorf("%w: %w", ErrRevoked, err)
+	}
+	signer, err := k.Signer(RoleDevice)
+	if err != nil {
+		return "", "", err
+	}
+	k.mu.Lock()
+	revoked := k.accountClaims.IsClaimRevoked(c)
+	k.mu.Unlock()
+	switch {
+	case c.Issuer != signer || c.IssuerAccount != k.accountPub:
+		return "", "", fmt.Errorf("%w: issued by somebody else", ErrRevoked)
+	case c.Expires != 0 && c.Expires <= time.Now().Unix():
+		return "", "", fmt.Errorf("%w: expired", ErrRevoked)
+	case revoked:
+		return "", "", fmt.Errorf("%w: revoked", ErrRevoked)
+	}
+	return c.Name, c.Subject, nil
+}
+
+// Revoke voids every credential issued to a public key up to now. The server is told, which
+// closes its connections.
+func (k *Ring) Revoke(publicKey string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.revoked[publicKey] = time.Now().Unix() + 1 // issued-at has a resolution of one second
+	err := errors.Join(k.saveRevoked(), k.encode())
+	if err == nil && k.changed != nil {
+		err = k.changed(k.accountClaims, k.accountJWT)
+	}
+	if err != nil {
+		return fmt.Errorf("revoke %s: %w", publicKey, err)
+	}
+	return nil
 }

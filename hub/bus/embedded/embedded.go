@@ -1,0 +1,235 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"skerry.dev/hub/keys"
+)
+
+// Options configure the server.
+type Options struct {
+	// Dir is the hub's data directory: jetstream/ lies below it.
+	Dir string
+	// Listen is the address for devices. Default 127.0.0.1:4222; port -1 lets the system choose.
+	Listen string
+	// TLSCert and TLSKey are PEM files; both empty: plain TCP.
+	TLSCert, TLSKey string
+	// MaxStore bounds what the streams together may reserve on disk, in bytes. Each stream bounds
+	// itself; this must have room for the streams of an older hub until they are removed. Default
+	// 16 GiB.
+	MaxStore int64
+	// Log receives the server's messages. nil: none.
+	Log *slog.Logger
+}
+
+const (
+	defaultListen = "127.0.0.1:4222"
+	maxMemory     = 64 << 20
+	readyTimeout  = 20 * time.Second
+)
+
+// Server is a running NATS server. Safe for concurrent use.
+type Server struct {
+	opts Options
+	srv  *server.Server
+}
+
+// Open starts the server. It refuses to run when JetStream does not sync every write.
+func Open(opts Options, ring *keys.Ring) (*Server, error) {
+	if opts.Listen == "" {
+		opts.Listen = defaultListen
+	}
+	if opts.MaxStore == 0 {
+		opts.MaxStore = 16 << 30
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: opts}
+	if err := s.start(ring); err != nil {
+		return nil, fmt.Errorf("start NATS on %s: %w", opts.Listen, errors.Join(err, s.Close()))
+	}
+	return s, nil
+}
+
+func (s *Server) start(ring *keys.Ring) error {
+	host, portText, err := net.SplitHostPort(s.opts.Listen)
+	if err != nil {
+		return err
+	}
+	port, err := strconv.Atoi(portText)
+	if err != nil {
+		return err
+	}
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	accounts := &server.MemAccResolver{}
+	for _, account := range []func() (string, string){ring.Account, ring.System} {
+		if err := accounts.Store(account()); err != nil {
+			return err
+		}
+	}
+	system, _ := ring.System()
+	js := s.jetStream()
+	so := &server.Options{
+		ServerName:         "skerry-hub",
+		Host:               host,
+		Port:               port,
+		NoSigs:             true,
+		MaxPayload:         1 << 20,
+		TrustedOperators:   []*jwt.OperatorClaims{ring.Operator()},
+		SystemAccount:      system,
+		AccountResolver:    accounts,
+		JetStream:          true,
+		StoreDir:           js.StoreDir,
+		SyncAlways:         js.SyncAlways,
+		JetStreamMaxMemory: js.MaxMemory,
+		JetStreamMaxStore:  js.MaxStore,
+	}
+	if s.opts.TLSCert != "" {
+		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
+			CertFile: s.opts.TLSCert,
+			KeyFile:  s.opts.TLSKey,
+		}); err != nil {
+			return err
+		}
+		so.TLS = true
+	}
+	if s.srv, err = server.NewServer(so); err != nil {
+		return err
+	}
+	s.srv.SetLoggerV2(logger{s.opts.Log}, false, false, false)
+	s.srv.Start()
+	if !s.srv.ReadyForConnections(readyTimeout) {
+		return fmt.Errorf("not ready after %v, see the log above", readyTimeout)
+	}
+	ring.OnChange(func(claims *jwt.AccountClaims, token string) error {
+		if err := accounts.Store(claims.Subject, token); err != nil {
+			return err
+		}
+		acc, err := s.srv.LookupAccount(claims.Subject)
+		if err != nil {
+			return err
+		}
+		s.srv.UpdateAccountClaims(acc, claims) // closes connections of revoked users
+		return nil
+	})
+	return s.checkSync()
+}
+
+func (s *Server) jetStream() *server.JetStreamConfig {
+	return &server.JetStreamConfig{
+		StoreDir:   filepath.Join(s.opts.Dir, "jetstream"),
+		SyncAlways: true,
+		MaxMemory:  maxMemory,
+		MaxStore:   s.opts.MaxStore,
+	}
+}
+
+// checkSync reads the effective setting back: an acknowledged message must be on disk.
+func (s *Server) checkSync() error {
+	cfg := s.srv.JetStreamConfig()
+	if cfg == nil || !cfg.SyncAlways {
+		return errors.New("JetStream does not sync every write (sync_interval: always); refusing to run, acknowledged state could be lost")
+	}
+	return nil
+}
+
+// Err reports what is wrong with the server, nil when JetStream takes messages.
+func (s *Server) Err() error {
+	switch {
+	case !s.srv.Running():
+		return errors.New("the NATS server is stopped")
+	case !s.srv.JetStreamEnabled():
+		return errors.New("JetStream is stopped")
+	}
+	return s.checkSync()
+}
+
+// Run starts JetStream again whenever it has stopped itself, which it does on a full disk, until
+// ctx ends.
+func (s *Server) Run(ctx context.Context) error {
+	t := time.NewTicker(5 * time.Second)
+	defer t.Stop()
+	down := false
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		err := s.Err()
+		switch {
+		case err == nil && down:
+			s.opts.Log.Info("message bus recovered")
+			down = false
+		case err != nil:
+			if !down {
+				s.opts.Log.Error("message bus is down", "err", err)
+			}
+			down = true
+			if err := s.reopen(); err != nil {
+				s.opts.Log.Warn("starting JetStream again failed", "err", err)
+			}
+		}
+	}
+}
+
+func (s *Server) reopen() error {
+	if s.srv.JetStreamEnabled() {
+		return nil
+	}
+	return s.srv.EnableJetStream(s.jetStream())
+}
+
+// URL is the address listened on.
+func (s *Server) URL() string {
+	scheme := "nats"
+	if s.opts.TLSCert != "" {
+		scheme = "tls"
+	}
+	return (&url.URL{Scheme: scheme, Host: s.srv.Addr().String()}).String()
+}
+
+// InProcess is the option by which a client of this process connects without a socket.
+func (s *Server) InProcess() nats.Option { return nats.InProcessServer(s.srv) }
+
+// Close stops the server and waits for its files. It is idempotent.
+func (s *Server) Close() error {
+	if s.srv != nil {
+		s.srv.Shutdown()
+		s.srv.WaitForShutdown()
+	}
+	return nil
+}
+
+// logger passes the server's messages on. Connection noise stays at debug level.
+type logger struct{ *slog.Logger }
+
+func (l logger) Noticef(format string, v ...any) {
+	l.Logger.Debug("nats server", "text", fmt.Sprintf(format, v...))
+}
+func (l logger) Warnf(format string, v ...any) {
+	l.Logger.Warn("nats server", "text", fmt.Sprintf(format, v...))
+}
+func (l logger) Fatalf(format string, v ...any) {
+	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
+}
+func (l logger) Errorf(format string, v ...any) {
+	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
+}
+func (l logger) Debugf(format string, v ...any) {}
+func (l logger) Tracef(format string, v ...any) {}

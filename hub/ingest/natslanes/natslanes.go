@@ -1,0 +1,226 @@
+package natslanes
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"skerry.dev/hub/bus"
+	"skerry.dev/hub/ingest"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/wire"
+)
+
+// queueGroup shares messages between the hubs of one bus: each is handled by one of them.
+const queueGroup = "hub"
+
+// Lanes brings what devices send over NATS to the ingester. Make it with New, then Run it.
+type Lanes struct {
+	bus    *bus.Bus
+	in     *ingest.Ingester
+	log    *slog.Logger
+	legacy *legacy
+}
+
+// New returns lanes that carry nothing yet. log may be nil.
+func New(b *bus.Bus, in *ingest.Ingester, log *slog.Logger) *Lanes {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log)}
+}
+
+// Run subscribes and works until ctx ends. It returns nil after a clean stop.
+func (l *Lanes) Run(ctx context.Context) error {
+	subjects := map[string]nats.MsgHandler{
+		"svc.hello.*":       func(m *nats.Msg) { l.hello(ctx, m) },
+		"edge.*.*.evt":      func(m *nats.Msg) { l.chunks(m, ingest.Events) },
+		"edge.*.*.tel.live": func(m *nats.Msg) { l.chunks(m, ingest.Live) },
+		"edge.*.*.tel.back": func(m *nats.Msg) { l.chunks(m, ingest.Backfill) },
+	}
+	for subject, handle := range subjects {
+		sub, err := l.bus.Conn.QueueSubscribe(subject, queueGroup, handle)
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", subject, err)
+		}
+		defer sub.Unsubscribe()
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return l.states(ctx) })
+	g.Go(func() error { return l.legacy.run(ctx) })
+	return g.Wait()
+}
+
+// token returns the n-th token of a subject, counted from 0, "" when it has fewer.
+func token(subject string, n int) string {
+	for ; n > 0; n-- {
+		_, rest, ok := strings.Cut(subject, ".")
+		if !ok {
+			return ""
+		}
+		subject = rest
+	}
+	t, _, _ := strings.Cut(subject, ".")
+	return t
+}
+
+// answer replies to a device, into its own inbox and nowhere else: the hub may publish everywhere,
+// so an address that the sender chose would let it write in the hub's name.
+func (l *Lanes) answer(m *nats.Msg, device string, reply any) {
+	if m.Reply == "" {
+		return
+	}
+	if !strings.HasPrefix(m.Reply, wire.InboxPrefix(device)+".") {
+		l.log.Warn("answer refused: the reply subject is not in the device's inbox", "device", device, "subject", m.Subject, "reply", m.Reply)
+		return
+	}
+	b, err := json.Marshal(reply)
+	if err == nil {
+		err = m.Respond(b)
+	}
+	if err != nil {
+		l.log.Warn("answering a device failed", "device", device, "subject", m.Subject, "err", err)
+	}
+}
+
+// hello answers svc.hello.<device>.
+func (l *Lanes) hello(ctx context.Context, m *nats.Msg) {
+	device := token(m.Subject, 2)
+	var h wire.Hello
+	var reply wire.HelloReply
+	err := json.Unmarshal(m.Data, &h)
+	if err != nil {
+		err = fmt.Errorf("read hello: %w", err)
+	} else {
+		reply, err = l.in.Greet(ctx, device, h)
+	}
+	if err != nil {
+		l.log.Warn("hello refused", "device", device, "err", err)
+		reply = wire.HelloReply{
+			Error:    err.Error(),
+			HubTime:  meta.Now(),
+			Applied:  wire.Applied{Sets: []wire.AppliedSet{}},
+			BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
+		}
+	}
+	l.answer(m, device, reply)
+}
+
+// chunks offers a message of edge.<site>.<device>.… to the ingester.
+func (l *Lanes) chunks(m *nats.Msg, lane ingest.Lane) {
+	device := token(m.Subject, 2)
+	reply := func(r wire.Receipt) { l.answer(m, device, r) }
+	if m.Header.Get(jetstream.MsgIDHeader) != "" { // an agent that publishes to a stream
+		reply = func(r wire.Receipt) { l.answer(m, device, l.legacy.ack(device, m.Data, r)) }
+	}
+	l.in.Offer(ingest.Message{
+		Site:   token(m.Subject, 1),
+		Device: device,
+		Lane:   lane,
+		Data:   m.Data,
+		Reply:  reply,
+	})
+}
+
+// stateBatch bounds the reported states of one transaction, and stateWait how long it waits for
+// more after the first.
+const (
+	stateBatch = 64
+	stateWait  = 20 * time.Millisecond
+)
+
+// states follows the stream of reported state, which keeps the newest of every device.
+func (l *Lanes) states(ctx context.Context) error {
+	consumer, err := l.bus.JS.CreateOrUpdateConsumer(ctx, wire.StreamState, jetstream.ConsumerConfig{
+		Durable:       "state",
+		FilterSubject: "edge.*.*.state",
+		DeliverPolicy: jetstream.DeliverAllPolicy,
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       10 * time.Second,
+		MaxAckPending: 4 * stateBatch,
+		MaxDeliver:    -1,
+	})
+	if err != nil {
+		return fmt.Errorf("create consumer of reported state: %w", err)
+	}
+	for ctx.Err() == nil {
+		batch, err := next(ctx, consumer)
+		if err != nil {
+			l.log.Warn("reported state not read, trying again", "err", err)
+			sleep(ctx, time.Second)
+			continue
+		}
+		if len(batch) == 0 {
+			continue
+		}
+		states := make([]ingest.State, len(batch))
+		for n, m := range batch {
+			states[n] = ingest.State{Device: token(m.Subject(), 2), Data: m.Data()}
+		}
+		if err := l.in.States(ctx, states); err != nil {
+			if ctx.Err() == nil {
+				l.log.Error("storing reported state failed, it will be tried again", "err", err)
+			}
+			for _, m := range batch {
+				// lost with the connection at worst, then it is redelivered
+				_ = m.NakWithDelay(time.Second)
+			}
+			continue
+		}
+		for _, m := range batch {
+			if err := m.Ack(); err != nil && ctx.Err() == nil {
+				l.log.Warn("acknowledging failed, the message will come again", "subject", m.Subject(), "err", err)
+			}
+		}
+	}
+	return nil
+}
+
+// next waits for a message and then a moment for more. It returns nothing when none came for a
+// while.
+func next(ctx context.Context, c jetstream.Consumer) ([]jetstream.Msg, error) {
+	wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	first, err := c.Fetch(1, jetstream.FetchContext(wait))
+	if err != nil {
+		return nil, ignoreEnd(ctx, err)
+	}
+	var out []jetstream.Msg
+	for m := range first.Messages() {
+		out = append(out, m)
+	}
+	if err := first.Error(); err != nil || len(out) == 0 {
+		return out, ignoreEnd(ctx, err)
+	}
+	more, err := c.Fetch(stateBatch, jetstream.FetchMaxWait(stateWait))
+	if err != nil {
+		return out, nil // the first is enough
+	}
+	for m := range more.Messages() {
+		out = append(out, m)
+	}
+	return out, nil
+}
+
+// ignoreEnd drops the errors of a wait that ended: by its time or by the end of ctx.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil || errors.Is(err, nats.ErrTimeout) || errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

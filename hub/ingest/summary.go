@@ -1,0 +1,155 @@
+package ingest
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"math"
+	"regexp"
+	"slices"
+
+	"skerry.dev/hub/feed"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// summary adds up what the chunks of one batch brought, as the events that the batch appends to
+// the feed. The zero value is empty. It belongs to one transaction: one that runs again begins
+// with an empty one.
+type summary struct {
+	tasks  map[string]feed.LabelSum
+	series map[string]int64
+	drifts []feed.Event
+}
+
+// maxSeriesName is the longest name of a series that a task file may use, in bytes. Readings of
+// longer ones, and labels and drift of tasks whose name is not valid, can be no task's.
+const maxSeriesName = 127
+
+// add counts a chunk that was stored for the first time.
+func (s *summary) add(h wire.Header, r *wire.Records) error {
+	if s.tasks == nil {
+		s.tasks, s.series = map[string]feed.LabelSum{}, map[string]int64{}
+	}
+	for i := range r.Labels {
+		l := &r.Labels[i]
+		if !spec.ValidName(l.Task) {
+			continue
+		}
+		sum := s.tasks[l.Task]
+		sum.Labels++
+		sum.Newest = max(sum.Newest, l.At)
+		if l.ChampionID != "" {
+			model, base := sum.Model+math.Abs(l.Truth-l.Champion), sum.Base+math.Abs(l.Truth-l.Persistence)
+			if finite(model) && finite(base) {
+				sum.Scored, sum.Model, sum.Base = sum.Scored+1, model, base
+			}
+		}
+		s.tasks[l.Task] = sum
+	}
+	for i := range r.Readings {
+		if name := r.Readings[i].Series; len(name) <= maxSeriesName {
+			s.series[name]++
+		}
+	}
+	if h.Class != wire.ClassEvent {
+		return nil
+	}
+	for i := range r.Events {
+		e := &r.Events[i]
+		model := modelOf(e)
+		if model == "" || !spec.ValidName(e.Task) {
+			continue
+		}
+		drift, err := feed.New(feed.KindDrift, e.Task, h.Device, feed.Drift{Time: e.Time, Model: model})
+		if err != nil {
+			return err
+		}
+		s.drifts = append(s.drifts, drift)
+	}
+	return nil
+}
+
+// report appends the events of the chunks that a transaction stores to the feed.
+func report(ctx context.Context, q *meta.Queries, fresh []*chunk) error {
+	var s summary
+	for _, c := range fresh {
+		if err := s.add(c.header, c.records); err != nil {
+			return err
+		}
+	}
+	events, err := s.events()
+	if err != nil {
+		return err
+	}
+	return feed.Append(ctx, q, events...)
+}
+
+func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+
+// modelOf returns the hub's model in whose errors a device found drift, "" for any other event:
+// only that drift asks for another model.
+func modelOf(e *wire.Event) string {
+	var d struct {
+		Model string `json:"model"`
+	}
+	if e.Kind != feed.KindDrift || json.Unmarshal([]byte(e.Detail), &d) != nil || len(d.Model) > maxModelName {
+		return ""
+	}
+	return d.Model
+}
+
+// maxModelName bounds the name of a model, in bytes; a digest has 64.
+const maxModelName = 256
+
+// perEvent is the most tasks and series of one event. The longest names, every byte escaped in
+// six, keep it within feed.MaxDetail.
+const perEvent = 60
+
+// events returns the batch's events: the sums, in more than one event when there are many tasks or
+// series, then the drifts in the order of the chunks.
+func (s *summary) events() ([]feed.Event, error) {
+	tasks := slices.Collect(slices.Chunk(slices.Sorted(maps.Keys(s.tasks)), perEvent))
+	series := slices.Collect(slices.Chunk(slices.Sorted(maps.Keys(s.series)), perEvent))
+	var out []feed.Event
+	for i := range max(len(tasks), len(series)) {
+		var a feed.Applied
+		if i < len(tasks) {
+			a.Tasks = map[string]feed.LabelSum{}
+			for _, name := range tasks[i] {
+				a.Tasks[name] = s.tasks[name]
+			}
+		}
+		if i < len(series) {
+			a.Series = map[string]int64{}
+			for _, name := range series[i] {
+				a.Series[name] = s.series[name]
+			}
+		}
+		e, err := feed.New(feed.KindApplied, "", "", a)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return append(out, s.drifts...), nil
+}
+
+// maxHashes is the most tasks of one device that a state event names; with names of 63 bytes and
+// hashes of 64 they keep it within feed.MaxDetail.
+const maxHashes = 400
+
+var hashPattern = regexp.MustCompile("^[0-9a-z]{1,64}$")
+
+// stateEvent makes the event of a reported state. It names the tasks whose name and hash are what
+// an agent gives, of very many only the first.
+func stateEvent(r *spec.Reported) (feed.Event, error) {
+	st := feed.State{Tasks: map[string]string{}}
+	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
+		if hash := r.Tasks[name].SpecHash; spec.ValidName(name) && hashPattern.MatchString(hash) && len(st.Tasks) < maxHashes {
+			st.Tasks[name] = hash
+		}
+	}
+	return feed.New(feed.KindState, "", r.Device, st)
+}

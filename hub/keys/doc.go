@@ -1,0 +1,9 @@
+// Package keys holds the keys of the hub's NATS operator: operator, account and system account,
+// one scoped signing key per role, and the list of revoked users. It signs and checks the
+// credentials of devices and workers.
+//
+// A device's credential is a user JWT signed by the device role's key. The role's template lets
+// it publish below edge.<site>.<device>, call svc.*.<device>, read its own desired state by
+// direct get and subscribe to its own inbox, desired and applied subjects; nothing else. A
+// revocation is stored before it is enforced, so it holds after a restart.
+package keys
