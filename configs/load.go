@@ -332,8 +332,20 @@ func maskURL(s string) string {
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
 // the tests.
 var otherEnvs = []string{
-	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
-	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES",
+	"SKERRY_CONFIG",
+	"SKERRY_HUB",
+	"SKERRY_TOKEN",
+	"SKERRY_PASSWORD",
+	"SKERRY_CURRENT_PASSWORD",
+	"SKERRY_HUB_DATA",
+	"SKERRY_HUB_LISTEN",
+	"SKERRY_HUB_NATS_LISTEN",
+	"SKERRY_KERNEL",
+	"SKERRY_DATA",
+	"SKERRY_PYTHON",
+	"SKERRY_FULL",
+	"SKERRY_SHOTS",
+	"SKERRY_TABLES",
 }
 
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
