@@ -10,6 +10,7 @@ import (
 	"skerry.dev/compute/conformal"
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/online/forecast"
+	"skerry.dev/compute/tabular"
 )
 
 // ForecastOptions of a prequential forecast of a column: after each row the next Horizon rows are
@@ -66,7 +67,7 @@ type ForecastErrors struct {
 // Forecast runs a forecaster over a column of a CSV file with a header line. Rows are taken for
 // equally far apart.
 func Forecast(ctx context.Context, r io.Reader, o ForecastOptions) (*ForecastReport, error) {
-	f, err := frame.ReadCSV(r, frame.Options{})
+	f, err := tabular.Read(r, tabular.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 
+	"skerry.dev/agent/models"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
@@ -27,7 +28,7 @@ type Prediction struct {
 // their names. A task, when there is one, adds its declared ranges.
 func Table(a *artifact.Artifact, t *spec.Task) (*source.Plan, error) {
 	if t != nil {
-		if err := Fits(a, t); err != nil {
+		if err := models.Fits(a, t); err != nil {
 			return nil, err
 		}
 		return source.Compile([]*spec.Task{t})

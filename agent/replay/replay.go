@@ -8,11 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"skerry.dev/agent/gate"
+	"skerry.dev/agent/models"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/metric"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 // Options of a run. Task is required.
@@ -22,6 +25,8 @@ type Options struct {
 	// 0: at once). nil: the baselines only.
 	Model      *artifact.Artifact
 	ActivateAt int64
+	// Prediction sees every prediction in order. nil: nobody does.
+	Prediction func(engine.Prediction) error
 	// Label sees every label in order. nil: nobody does.
 	Label func(engine.Label) error
 	// Progress sees the number of messages and the event time now and then. nil: nobody does.
@@ -44,10 +49,12 @@ type Summary struct {
 	Repeats     int64     `json:"repeats"`
 	Conflicts   int64     `json:"conflicts"`
 	OutOfRange  int64     `json:"out_of_range"`
-	MAE         float64   `json:"mae"`
-	RMSE        float64   `json:"rmse"`
-	MAELast     float64   `json:"mae_last_value"`
-	Ratio       float64   `json:"ratio"` // mae / mae_last_value
+	// further ahead of their recorded arrival than the task allows
+	Future  int64   `json:"future,omitempty"`
+	MAE     float64 `json:"mae"`
+	RMSE    float64 `json:"rmse"`
+	MAELast float64 `json:"mae_last_value"`
+	Ratio   float64 `json:"ratio"` // mae / mae_last_value
 	// classification: share of labels on the right side of one half
 	Accuracy      float64 `json:"accuracy,omitempty"`
 	Nominal       float64 `json:"coverage_nominal"`
@@ -87,23 +94,6 @@ type ModelSummary struct {
 	Ratio     float64 `json:"ratio"` // mae_published / mae_last_value
 }
 
-// Fits refuses an artifact made for another task than t.
-func Fits(a *artifact.Artifact, t *spec.Task) error {
-	m := &a.Manifest
-	if m.Kind != string(t.Kind) || m.HorizonUS != t.Target.Horizon.Micros() {
-		return fmt.Errorf("the artifact is a %s %s ahead, task %q a %s %s ahead", m.Kind, time.Duration(m.HorizonUS)*time.Microsecond, t.Name, t.Kind, t.Horizon())
-	}
-	if len(m.Inputs) != len(t.Inputs) {
-		return fmt.Errorf("the artifact has %d inputs, task %q has %d", len(m.Inputs), t.Name, len(t.Inputs))
-	}
-	for i, in := range m.Inputs {
-		if in.Name != t.Inputs[i].Series || !slices.Equal(in.Categories, t.Inputs[i].Categories) {
-			return fmt.Errorf("input %d of the artifact is %q %v, of task %q it is %q %v", i, in.Name, in.Categories, t.Name, t.Inputs[i].Series, t.Inputs[i].Categories)
-		}
-	}
-	return nil
-}
-
 // File replays a file of readings; see source.File for its form.
 func File(ctx context.Context, path string, files source.FileOptions, opts Options) (*Summary, error) {
 	plan, err := source.Compile([]*spec.Task{opts.Task})
@@ -132,7 +122,8 @@ type run struct {
 	engine *engine.Engine
 	series []int // engine series by plan series
 	used   []bool
-	seen   []seen
+	limits []gate.Limits
+	gate   *gate.Gate
 	batch  []engine.Reading
 	sum    Summary
 	newest int64
@@ -142,31 +133,25 @@ type run struct {
 	model                                              struct{ n, abs, published, base float64 }
 }
 
-// seen is the newest reading of a series: files repeat lines, and the agent's gate drops what a
-// broker repeats.
-type seen struct {
-	time  int64
-	value float64
-	any   bool
-}
-
 func newRun(plan *source.Plan, opts Options) (*run, error) {
 	e, err := engine.New(opts.Task.Engine())
 	if err != nil {
 		return nil, err
 	}
 	if opts.Model != nil {
-		if err := Fits(opts.Model, opts.Task); err != nil {
+		if err := models.Fits(opts.Model, opts.Task); err != nil {
 			return nil, err
 		}
 	}
-	r := &run{opts: opts, plan: plan, engine: e, newest: math.MinInt64}
+	r := &run{opts: opts, plan: plan, engine: e, gate: gate.New(), newest: math.MinInt64}
 	r.sum.Task, r.sum.Kind, r.sum.Nominal, r.sum.Events, r.sum.Weights = opts.Task.Name, string(opts.Task.Kind), opts.Task.Interval, []Event{}, map[string]float64{}
 	for _, s := range plan.Series() {
 		k, ok := opts.Task.EngineSeries(s.Name)
 		r.series, r.used = append(r.series, k), append(r.used, ok)
+		lim := gate.LimitsOf(&s, []*spec.Task{opts.Task})
+		lim.Number = false // nobody is told of the sensors
+		r.limits = append(r.limits, lim)
 	}
-	r.seen = make([]seen, len(r.series))
 	return r, nil
 }
 
@@ -189,25 +174,35 @@ func (r *run) Message(_ context.Context, m source.Message) error {
 		if !r.used[x.Series] {
 			continue
 		}
-		s := &r.seen[x.Series]
-		if s.any && s.time == x.Time {
-			if math.Float64bits(s.value) == math.Float64bits(x.Value) {
-				r.sum.Repeats++
-			} else {
-				r.sum.Conflicts++
-			}
+		f, repeated, _ := r.gate.Admit(uint32(x.Series), &m, x, r.limits[x.Series])
+		switch {
+		case repeated:
+			r.sum.Repeats++
 			continue
-		}
-		*s = seen{x.Time, x.Value, true}
-		v := x.Value
-		if rg := r.plan.Series()[x.Series].Range; rg != nil && (v < rg[0] || v > rg[1]) {
-			v = math.NaN()
+		case f&wire.FlagConflict != 0:
+			r.sum.Conflicts++
+			continue
+		case f&wire.Blocked != 0:
+			r.sum.Future++
+			continue
+		case f&wire.FlagRange != 0:
 			r.sum.OutOfRange++
+		}
+		v := x.Value
+		if f&wire.Missing != 0 {
+			v = math.NaN()
 		}
 		r.batch = append(r.batch, engine.Reading{Series: r.series[x.Series], Time: x.Time, Value: v})
 		r.newest = max(r.newest, x.Time)
 	}
-	return r.take(r.engine.Ingest(r.batch))
+	if len(r.batch) == 0 {
+		return nil
+	}
+	arrival := int64(engine.NoArrival)
+	if m.ClockOK { // the file has arrivals
+		arrival = m.Arrival
+	}
+	return r.take(r.engine.Ingest(arrival, r.batch))
 }
 
 func (r *run) activate(at int64) error {
@@ -230,6 +225,13 @@ func (r *run) activate(at int64) error {
 }
 
 func (r *run) take(o *engine.Output) error {
+	if r.opts.Prediction != nil {
+		for _, p := range o.Predictions {
+			if err := r.opts.Prediction(p); err != nil {
+				return err
+			}
+		}
+	}
 	for i := range o.Labels {
 		l := &o.Labels[i]
 		r.score(l)
@@ -286,12 +288,12 @@ func (r *run) score(l *engine.Label) {
 	}
 }
 
-// finish fires what a lateness holds back and sums up.
+// finish fires what waits for readings that do not come any more, and sums up.
 func (r *run) finish() error {
 	if r.sum.Messages == 0 {
 		return errors.New("the file holds no reading")
 	}
-	if err := r.take(r.engine.Idle(r.newest + r.engine.Config().Lateness)); err != nil {
+	if err := r.take(r.engine.End()); err != nil {
 		return err
 	}
 	if r.opts.Model != nil && !r.active {

@@ -17,6 +17,7 @@ import (
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/committee"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/tabular"
 )
 
 // Auto is the learner of a table unless another is named: a committee of several.
@@ -104,7 +105,7 @@ const curvePoints = 200
 // Prequential runs learners over a CSV file with a header line: each row is predicted, then
 // scored, then learned.
 func Prequential(ctx context.Context, r io.Reader, o TableOptions) (*TableReport, error) {
-	f, err := frame.ReadCSV(r, frame.Options{})
+	f, err := tabular.Read(r, tabular.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}

@@ -11,6 +11,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,6 +26,10 @@ type FileOptions struct {
 	// Format of a single time column: rfc3339, unix, unix_ms, unix_us or a Go layout such as
 	// "2006-01-02 15:04:05". Default: rfc3339, else common layouts without a zone, read as UTC.
 	Format string
+	// Arrival names the column that says when the device received the message of a line, as rfc3339
+	// or common layouts in UTC. A recorded day is replayed with it as it was live: silences, late
+	// readings and those of the future. Default: none was recorded, lines came in time.
+	Arrival string
 	// Columns maps a column to the series it holds. Default: the series whose name equals the
 	// column's when only letters and digits count, without their case ("PM2.5" is pm25).
 	Columns map[string]string
@@ -67,7 +72,7 @@ func ReadCSV(ctx context.Context, name string, r io.Reader, plan *Plan, opts Fil
 	if err != nil {
 		return 0, err
 	}
-	m := Message{Plan: plan, Topic: name, ClockOK: true, Ack: func() {}}
+	m := Message{Plan: plan, Topic: name, Ack: func() {}}
 	for n := 0; ; {
 		rec, err := cr.Read()
 		if errors.Is(err, io.EOF) {
@@ -88,6 +93,13 @@ func ReadCSV(ctx context.Context, name string, r io.Reader, plan *Plan, opts Fil
 			continue
 		}
 		m.Arrival = m.Readings[0].Time
+		if m.ClockOK = cols.arrival >= 0; m.ClockOK {
+			t, err := common(rec[cols.arrival])
+			if err != nil {
+				return n, fmt.Errorf("line %d: arrival: %w", line, err)
+			}
+			m.Arrival = t.UnixMicro()
+		}
 		if err := sink.Message(ctx, m); err != nil {
 			return n, fmt.Errorf("line %d: %w", line, err)
 		}
@@ -100,17 +112,24 @@ type csvColumns struct {
 	series []int // by column, -1 when it holds none
 	plan   *Plan
 	time   []int
-	parse  func(rec []string) (time.Time, error)
+	// column of the arrival, -1 when there is none
+	arrival int
+	parse   func(rec []string) (time.Time, error)
 }
 
 func newColumns(header []string, plan *Plan, opts FileOptions) (*csvColumns, error) {
-	c := &csvColumns{names: append([]string(nil), header...), series: make([]int, len(header)), plan: plan}
+	c := &csvColumns{names: append([]string(nil), header...), series: make([]int, len(header)), plan: plan, arrival: -1}
 	if len(c.names) > 0 {
 		c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff")
 	}
 	byName := map[string]int{}
 	for i, s := range plan.Series() {
 		byName[plainName(s.Name)] = i
+	}
+	if opts.Arrival != "" {
+		if c.arrival = slices.Index(c.names, opts.Arrival); c.arrival < 0 {
+			return nil, fmt.Errorf("no arrival column %q among %s", opts.Arrival, strings.Join(c.names, ", "))
+		}
 	}
 	found := 0
 	for i, name := range c.names {
@@ -210,15 +229,20 @@ func (c *csvColumns) timeColumns(opts FileOptions) error {
 			if opts.Format != "" && opts.Format != "rfc3339" {
 				return time.Parse(opts.Format, rec[col])
 			}
-			for _, l := range layouts {
-				if t, err := time.Parse(l, rec[col]); err == nil {
-					return t, nil
-				}
-			}
-			return time.Time{}, fmt.Errorf("%q is not a time: name its format (rfc3339, unix, unix_ms, unix_us or a layout like %q)", rec[col], time.DateTime)
+			return common(rec[col])
 		}
 	}
 	return nil
+}
+
+// common reads a time of one of the common layouts.
+func common(cell string) (time.Time, error) {
+	for _, l := range layouts {
+		if t, err := time.Parse(l, cell); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("%q is not a time: name its format (rfc3339, unix, unix_ms, unix_us or a layout like %q)", cell, time.DateTime)
 }
 
 // parts builds the time from year, month, day and what follows.

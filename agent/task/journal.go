@@ -6,15 +6,18 @@ import (
 	"fmt"
 	"math"
 
+	"skerry.dev/compute/engine"
 	"skerry.dev/sync/wire"
 )
 
 // The journal holds what went into the engines, in order. An entry is a list of items: a message
-// with its accepted readings, an idle flush, or a control.
+// with its arrival and its accepted readings, a silence that made rows fire, or a control.
 const (
-	itemMessage = 1
-	itemIdle    = 2
+	itemUndated = 1 // a message without its arrival, of earlier builds; still read
+	itemFlush   = 2 // of earlier builds: what it fired fires with the next message
 	itemControl = 3
+	itemMessage = 4
+	itemIdle    = 5
 )
 
 // op is a control: a change of a task's models.
@@ -40,18 +43,19 @@ type input struct {
 
 // item is one decoded journal item.
 type item struct {
-	kind   byte
-	inputs []input
-	now    int64
-	op     op
-	task   string
-	digest string
+	kind    byte
+	arrival int64 // of a message, or until when nothing arrived
+	inputs  []input
+	op      op
+	task    string
+	digest  string
 }
 
-func appendMessage(b []byte, in []input) []byte {
+func appendMessage(b []byte, arrival int64, in []input) []byte {
 	b = append(b, itemMessage)
+	b = binary.AppendVarint(b, arrival)
 	b = binary.AppendUvarint(b, uint64(len(in)))
-	var prev int64
+	prev := arrival
 	for _, r := range in {
 		b = binary.AppendUvarint(b, uint64(r.series))
 		b = binary.AppendVarint(b, r.time-prev)
@@ -119,12 +123,17 @@ func eachItem(entry []byte, f func(*item) error) error {
 	for len(r.b) > 0 {
 		it = item{kind: r.take(1)[0], inputs: it.inputs[:0]}
 		switch it.kind {
-		case itemMessage:
+		case itemMessage, itemUndated:
+			var t int64
+			if it.arrival = engine.NoArrival; it.kind == itemMessage {
+				t = r.varint()
+				it.arrival = t
+			}
+			it.kind = itemMessage
 			n := r.uvarint()
 			if n > uint64(len(r.b)) {
 				return errJournal
 			}
-			var t int64
 			for range n {
 				in := input{series: uint32(r.uvarint())}
 				t += r.varint()
@@ -135,8 +144,8 @@ func eachItem(entry []byte, f func(*item) error) error {
 				in.flags = wire.Flags(r.uvarint())
 				it.inputs = append(it.inputs, in)
 			}
-		case itemIdle:
-			it.now = r.varint()
+		case itemIdle, itemFlush:
+			it.arrival = r.varint()
 		case itemControl:
 			if v := r.take(1); v != nil {
 				it.op = op(v[0])

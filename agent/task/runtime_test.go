@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"skerry.dev/agent/cache"
+	"skerry.dev/agent/gate"
+	"skerry.dev/agent/internal/stations"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
@@ -353,9 +355,9 @@ func TestPoisonIsFlagged(t *testing.T) {
 		"not a number": {value: func(int) float64 { return math.NaN() }, want: wire.FlagNotFinite, least: days},
 		"infinite":     {value: func(int) float64 { return math.Inf(-1) }, want: wire.FlagNotFinite, least: days},
 		"huge":         {value: func(i int) float64 { return []float64{1e308, -1e308}[i%2] }, want: wire.FlagRange, least: days},
-		"jump":         {value: func(i int) float64 { return 900 + float64(i%7) }, want: wire.FlagSpike, least: days, event: eventJump},
-		// the event names the first as well
-		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*stuckRows, event: eventStuck},
+		"jump":         {value: func(i int) float64 { return 900 + float64(i%7) }, want: wire.FlagSpike, least: days, event: gate.EventJump},
+		// a value is stuck from the sixth time on; the event names the first as well
+		"stuck":         {value: func(int) float64 { return 50 }, want: wire.FlagStuck, least: days - 2*6, event: gate.EventStuck},
 		"of the future": {value: func(i int) float64 { return 50 + float64(i) }, at: func(i int) int { return 1e6 + i }, want: wire.FlagFuture, least: days},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -407,8 +409,8 @@ func TestPoisonIsFlagged(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			began := " " + stamp(warm*3600e6)
-			if over := told[eventWell+began]; c.event != "" && (told[c.event+began] == "" || over != fmt.Sprint(days)) || c.event == "" && len(told) > 0 {
-				t.Errorf("people are told %v: want %q and %q since%s, over after %d readings", told, c.event, eventWell, began, days)
+			if over := told[gate.EventWell+began]; c.event != "" && (told[c.event+began] == "" || over != fmt.Sprint(days)) || c.event == "" && len(told) > 0 {
+				t.Errorf("people are told %v: want %q and %q since%s, over after %d readings", told, c.event, gate.EventWell, began, days)
 			}
 		})
 	}
@@ -417,7 +419,7 @@ func TestPoisonIsFlagged(t *testing.T) {
 // TestPoisonRecovers plays a real station through the whole runtime and compares its errors after
 // a bad day with those of a run without.
 func TestPoisonRecovers(t *testing.T) {
-	y, x := pairs(t, "PM2.5", "TEMP")
+	y, x := stations.Pairs(t, "PM2.5", "TEMP")
 	const warm, days, settle, rows = 2500, 24, 48, 4500
 	run := func(poison func(i int, y float64) (int, float64)) (before, after float64) {
 		g := start(t, t.TempDir(), nil)
@@ -635,8 +637,34 @@ func TestDriftEventsTellWeights(t *testing.T) {
 	}
 }
 
+// TestJournalOfEarlierBuilds reads a message without its arrival, and passes over what a flush of
+// then had fired.
+func TestJournalOfEarlierBuilds(t *testing.T) {
+	old := []byte{itemUndated, 1, 3, 14} // one reading of series 3 at 7
+	old = append(old, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f, 5)
+	old = append(old, itemFlush, 18)
+	var kinds []byte
+	err := eachItem(appendMessage(old, 100, []input{{series: 2, time: 90, value: 4}}), func(it *item) error {
+		kinds = append(kinds, it.kind)
+		switch len(kinds) {
+		case 1:
+			if x := it.inputs[0]; it.arrival != engine.NoArrival || x.series != 3 || x.time != 7 || x.value != 1 || x.flags != 5 {
+				t.Errorf("first item = %+v", it)
+			}
+		case 3:
+			if x := it.inputs[0]; it.arrival != 100 || x.series != 2 || x.time != 90 || x.value != 4 {
+				t.Errorf("third item = %+v", it)
+			}
+		}
+		return nil
+	})
+	if err != nil || !slices.Equal(kinds, []byte{itemMessage, itemFlush, itemMessage}) {
+		t.Errorf("kinds %v, %v", kinds, err)
+	}
+}
+
 func FuzzJournal(f *testing.F) {
-	f.Add(appendControl(appendIdle(appendMessage(nil, []input{{series: 1, time: 5, value: 2}}), 7), opShadow, "t", "d"))
+	f.Add(appendControl(appendIdle(appendMessage(nil, 3, []input{{series: 1, time: 5, value: 2}}), 7), opShadow, "t", "d"))
 	f.Fuzz(func(t *testing.T, b []byte) { _ = eachItem(b, func(*item) error { return nil }) })
 }
 

@@ -21,7 +21,7 @@ func bounded(x float64) (v float64, ok bool) {
 	return min(max(x, -largest), largest), true
 }
 
-// counted tells whether integers from a snapshot can count rows, with room to go on.
+// counted reports whether integers from a snapshot can count rows, with room to go on.
 func counted(n ...int64) bool {
 	for _, k := range n {
 		if k < 0 || k > 1<<53 {
@@ -31,8 +31,8 @@ func counted(n ...int64) bool {
 	return true
 }
 
-// maxSurprise bounds what one value can say, in nats beyond the edge of the tail: a million times
-// the usual excess is no more of an alarm than a thousand times.
+// maxSurprise bounds what one value can contribute, in nats beyond the edge of the tail: a
+// million times the usual excess is no more of an alarm than a thousand times.
 const maxSurprise = 1000
 
 // leastHistory is how many values are needed before any of them is a surprise.

@@ -20,7 +20,7 @@ type Likelihood struct {
 
 const (
 	runLength   = 10   // scores in the short mean
-	leastSpread = 1e-3 // of scores: a detector that says the same always is not exact
+	leastSpread = 1e-3 // of scores: a detector whose score never changes is not exact
 	decades     = 10   // a run as unlikely as 1e-10 has the score 1
 )
 

@@ -8,7 +8,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// novelty tells when the newest values are spread over their range in a way that was not seen
+// novelty reports when the newest values are spread over their range in a way that was not seen
 // before, whatever their order: the goodness-of-fit test of Wang et al., "Statistical Techniques
 // for Online Anomaly Detection in Data Centers" (IM 2011). A window's histogram is compared with
 // every kind of histogram known; one that is like none of them is new, once, and from then on

@@ -6,7 +6,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// peaks tells whether a number is larger than each of the last size numbers. It keeps those that
+// peaks reports whether a number is larger than each of the last size numbers. It keeps those that
 // may still matter, largest first; amortised it costs a comparison or two.
 type peaks struct {
 	size int

@@ -56,7 +56,7 @@ func Resolve(name string, schema Schema) string {
 	return "isolation-forest"
 }
 
-// Summary says in a few words what a scorer watches, "" for an unknown name.
+// Summary describes in a few words what a scorer watches, "" for an unknown name.
 func Summary(name string) string {
 	for _, k := range kinds {
 		if k.name == setting.Canonical(name, "-") {

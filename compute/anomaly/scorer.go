@@ -34,7 +34,7 @@ func affordable(bytes float64) error {
 	return nil
 }
 
-// Scorer tells how unusual the rows of a stream are.
+// Scorer rates how unusual the rows of a stream are.
 //
 // A scorer never sees ahead: the score of a row depends on it and the rows before it. Rows are
 // never kept by reference nor changed. Values that are NaN or infinite are missing, values beyond
@@ -44,7 +44,7 @@ func affordable(bytes float64) error {
 type Scorer interface {
 	// Update returns the score of a row, from 0 for nothing unusual to 1, and then learns from
 	// the row where the scorer still learns. len(x) is the schema's; t is in its unit. While a
-	// scorer knows too little scores are 0.
+	// scorer has seen too little scores are 0.
 	Update(x []float64, t int64) float64
 	// Limit is the score from which on a row is an alarm by the scorer's own measure. For some it
 	// is 1, which they hardly reach: they rank rows, and an [Alarm] tells which are rare enough.

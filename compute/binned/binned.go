@@ -77,7 +77,7 @@ func (t *Table) check() error {
 	return nil
 }
 
-// Mapper knows the bins of every column.
+// Mapper holds the bins of every column.
 type Mapper struct {
 	columns []bins
 }

@@ -65,7 +65,7 @@ type Predictor interface {
 	PredictInto(dst, x []float64) error
 }
 
-// ErrShape says that an input or output slice has the wrong length.
+// ErrShape means that an input or output slice has the wrong length.
 var ErrShape = errors.New("chain: wrong number of inputs or outputs")
 
 // Model runs steps, a model and more steps.

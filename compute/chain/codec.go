@@ -12,7 +12,7 @@ import (
 
 const headerSize = 4
 
-// ErrCorrupt says that bytes are no chain.
+// ErrCorrupt means that bytes are no chain.
 var ErrCorrupt = errors.New("corrupt chain")
 
 // AppendBinary appends the encoding, little endian: version u8 = 1 | model's kind u8 (1 trees, 2

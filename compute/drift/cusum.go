@@ -11,7 +11,7 @@ type CUSUM struct {
 	// both in units of x.
 	MinSamples       int64
 	Delta, Threshold float64
-	// Mode says which changes count.
+	// Mode defines which changes count.
 	Mode Mode
 
 	cusumState

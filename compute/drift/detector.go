@@ -22,7 +22,7 @@ type Detector interface {
 // from which on a learner may gather rows for a successor.
 type Warner interface {
 	Detector
-	// Warning tells whether the last value left the detector in its warning zone. It is false
+	// Warning reports whether the last value left the detector in its warning zone. It is false
 	// where that value was a drift, unless the reference says otherwise.
 	Warning() bool
 }
@@ -35,7 +35,7 @@ const (
 	River07                  // river 0.7.0
 )
 
-// Mode says which changes of the mean count.
+// Mode defines which changes of the mean count.
 type Mode int
 
 const (
@@ -48,7 +48,7 @@ const (
 // stays finite, so no sum here can overflow.
 const largest = 1e100
 
-// usable tells whether x is a measurement.
+// usable reports whether x is a measurement.
 func usable(x float64) bool { return math.Abs(x) <= largest }
 
 // A value that is larger than those of a window by a factor of 2^40, or smaller, where the larger
@@ -60,7 +60,7 @@ const (
 	maxStrange = 5
 )
 
-// strange tells whether x is strange to n values with this sum and sum of squared deviations.
+// strange reports whether x is strange to n values with this sum and sum of squared deviations.
 func strange(x, n, total, squares float64) bool {
 	if math.Abs(x) < much && math.Abs(total) < much && squares < much || n == 0 {
 		return false
@@ -108,10 +108,10 @@ func need(r *state.Reader, ok bool) {
 	}
 }
 
-// count tells whether a float is a number of values.
+// count reports whether a float is a number of values.
 func count(n float64) bool { return n >= 0 && n <= 1<<53 && n == math.Floor(n) }
 
-// counted tells whether integers are numbers of values, with room to count on.
+// counted reports whether integers are numbers of values, with room to count on.
 func counted(n ...int64) bool {
 	for _, k := range n {
 		if k < 0 || k > 1<<53 {
@@ -121,7 +121,7 @@ func counted(n ...int64) bool {
 	return true
 }
 
-// bounded tells whether numbers can be sums of measurements or of their squares, with room to go
+// bounded reports whether numbers can be sums of measurements or of their squares, with room to go
 // on summing.
 func bounded(v ...float64) bool {
 	for _, x := range v {
@@ -132,7 +132,7 @@ func bounded(v ...float64) bool {
 	return true
 }
 
-// unit tells whether all values lie in [0, 1].
+// unit reports whether all values lie in [0, 1].
 func unit(v ...float64) bool {
 	for _, x := range v {
 		if !(x >= 0 && x <= 1) {
@@ -142,7 +142,7 @@ func unit(v ...float64) bool {
 	return true
 }
 
-// finite tells whether no value is NaN or infinite.
+// finite reports whether no value is NaN or infinite.
 func finite(v ...float64) bool {
 	for _, x := range v {
 		if x-x != 0 {

@@ -14,7 +14,7 @@
 //
 // Alarms and warnings fall on the same positions as those of river 0.26.1 for the detectors that
 // it has, and of MOA 2024.07 for the others, held by tests on recorded positions; where a
-// detector departs from its reference its documentation says so. Values that are missing (NaN),
+// detector departs from its reference its documentation states it. Values that are missing (NaN),
 // infinite or beyond ±1e100, which no sensor means, are ignored: they leave no trace in a
 // detector. [ADWIN] and [SEED], whose sums a single value could ruin, leave out fewer than five
 // in a row that differ from their window by a factor of 2^40.

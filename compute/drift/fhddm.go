@@ -84,7 +84,7 @@ func (d *FHDDM) Update(x float64) bool {
 	return d.alarmed
 }
 
-// fell tells whether a share lies below the best it has had by more than margin, and keeps the
+// fell reports whether a share lies below the best it has had by more than margin, and keeps the
 // best.
 func fell(best *float64, ones, n int64, margin float64) bool {
 	share := float64(ones) / float64(n)

@@ -77,7 +77,7 @@ func hoeffding(n, logConfidence float64) float64 {
 	return math.Sqrt(float64(1 / (2 * n) * logConfidence))
 }
 
-// differ tells whether the whole mean lies above (sign 1) or below (-1) that of a part of the
+// differ reports whether the whole mean lies above (sign 1) or below (-1) that of a part of the
 // stream.
 func (d *HDDMA) differ(part *mean, sign, logConfidence float64) bool {
 	if part.n == d.all.n {

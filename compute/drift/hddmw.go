@@ -112,7 +112,8 @@ func (d *HDDMW) add(m *moving, x float64) {
 	m.squares = float64(d.Lambda*d.Lambda) + float64(float64(keep*keep)*m.squares)
 }
 
-// differ tells whether the average after the cut lies above (sign 1) or below (-1) that before it.
+// differ reports whether the average after the cut lies above (sign 1) or below (-1) that before
+// it.
 func (h *halves) differ(sign, logConfidence float64) bool {
 	if !h.before.begun || !h.after.begun {
 		return false

@@ -15,7 +15,7 @@ type PageHinkley struct {
 	// sum (in units of x), Alpha the forgetting factor.
 	MinSamples              int64
 	Delta, Threshold, Alpha float64
-	// Mode says which changes count and Semantics how the sum is kept: River07 holds it above
+	// Mode defines which changes count and Semantics how the sum is kept: River07 holds it above
 	// zero and knows only rises, whatever Mode says; River compares it with its lowest and
 	// highest value.
 	Mode      Mode

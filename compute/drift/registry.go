@@ -50,7 +50,7 @@ func Names() []string {
 	return names
 }
 
-// Summary says in a few words what a detector finds, "" for an unknown name.
+// Summary describes in a few words what a detector finds, "" for an unknown name.
 func Summary(name string) string {
 	for _, k := range kinds {
 		if k.name == setting.Canonical(name, "-") {

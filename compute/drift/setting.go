@@ -213,7 +213,7 @@ func (d *STEPD) check() error {
 	return ordered("stepd", "drift_alpha", d.DriftAlpha, "warning_alpha", d.WarningAlpha)
 }
 
-// ordered says which of two settings must be the smaller one.
+// ordered reports which of two settings must be the smaller one.
 func ordered(detector, less string, a float64, more string, b float64) error {
 	if a > b {
 		return fmt.Errorf("%s: %s %g: must be at most %s, which is %g", detector, less, a, more, b)

@@ -22,7 +22,7 @@ type STEPD struct {
 	Window int64
 	// DriftAlpha and WarningAlpha are two-sided significance levels, DriftAlpha the smaller one.
 	DriftAlpha, WarningAlpha float64
-	// Mode says which changes count; in the paper both do.
+	// Mode defines which changes count; in the paper both do.
 	Mode Mode
 	MOA  bool
 

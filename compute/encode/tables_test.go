@@ -17,6 +17,7 @@ import (
 	"skerry.dev/compute/linear/linearfit"
 	"skerry.dev/compute/metric"
 	"skerry.dev/compute/neural/neuralfit"
+	"skerry.dev/compute/tabular"
 )
 
 // table is a public data set with its rows split.
@@ -43,7 +44,7 @@ func load(t *testing.T, path, name, target string, classify bool, categories, dr
 	if classify {
 		types[target] = frame.Category
 	}
-	f, err := frame.ReadCSV(file, frame.Options{Types: types})
+	f, err := tabular.Read(file, tabular.Options{Types: types})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,9 +45,12 @@ type Config struct {
 	Every     int64 // or at every multiple of this, microseconds
 	MaxAge    int64 // older inputs are missing, microseconds
 	Lateness  int64 // the watermark stays this far behind the newest reading, microseconds
-	Level     float64
-	Adapt     bool
-	Share     float64 // of the mixture of experts; 0: found out on the way
+	// Readings have stopped once none arrived for longer than Idle and Lateness, microseconds of
+	// arrival time; rows that wait for the watermark fire then.
+	Idle  int64
+	Level float64
+	Adapt bool
+	Share float64 // of the mixture of experts; 0: found out on the way
 
 	// local learners by their names in compute/online/learner; nil: DefaultLearners
 	Learners     []string
@@ -86,11 +89,14 @@ func (c *Config) check() error {
 	if !(c.Level > 0 && c.Level < 1) {
 		bad("engine: interval level %v is not in (0, 1)", c.Level)
 	}
-	if c.Share < 0 || c.Share > 0.5 || c.MaxAge < 0 || c.Lateness < 0 || c.Tolerance < 0 {
-		bad("engine: a negative or too large setting: share %v, max age %d, lateness %d, tolerance %d", c.Share, c.MaxAge, c.Lateness, c.Tolerance)
+	if c.Share < 0 || c.Share > 0.5 || c.MaxAge < 0 || c.Lateness < 0 || c.Idle < 0 || c.Tolerance < 0 {
+		bad("engine: a negative or too large setting: share %v, max age %d, lateness %d, idle %d, tolerance %d", c.Share, c.MaxAge, c.Lateness, c.Idle, c.Tolerance)
 	}
 	return errors.Join(append(errs, c.checkLearning())...)
 }
+
+// silence is how long nothing must arrive until readings have stopped, in microseconds.
+func (c *Config) silence() int64 { return max(c.Idle, c.Lateness) }
 
 // Inputs describes the series as a pipeline names them.
 func (c *Config) Inputs() []feature.Input {
@@ -115,6 +121,9 @@ type Reading struct {
 
 // PredictionSeries names what the champion says among the series that are watched.
 const PredictionSeries = "prediction"
+
+// NoArrival stands for the arrival time of a message that has none recorded.
+const NoArrival = math.MinInt64
 
 // LabelSeries is the series number of labels that arrive by message.
 const LabelSeries = -1
@@ -197,6 +206,11 @@ type Output struct {
 	Labels      []Label
 	Events      []Event
 	Late        int // readings behind the watermark in this call
+}
+
+// Empty reports whether nothing followed.
+func (o *Output) Empty() bool {
+	return len(o.Rows)+len(o.Predictions)+len(o.Labels)+len(o.Events) == 0
 }
 
 func (o *Output) reset() {

@@ -22,6 +22,9 @@ type Engine struct {
 	hist *feature.History
 	out  Output
 
+	arrived int64 // when the newest message did, microseconds; NoArrival before the first
+	settled bool  // what waited then has fired since
+
 	champion, shadow slot
 	previous         bool // the shadow is the previous champion, on probation watch
 	trial            Paired
@@ -134,6 +137,7 @@ func New(cfg Config) (*Engine, error) {
 		mae:      metric.Trail{N: trailRows},
 		base:     metric.Trail{N: trailRows},
 		cover:    metric.Trail{N: trailRows},
+		arrived:  NoArrival,
 	}
 	e.join = newJoiner(&e.cfg)
 	if cfg.Kind == Anomaly {
@@ -156,10 +160,23 @@ func (e *Engine) Config() *Config { return &e.cfg }
 // History returns the newest rows. It belongs to the engine.
 func (e *Engine) History() *feature.History { return e.hist }
 
-// Ingest offers the readings of one message and returns what followed. Readings of the message
-// belong together: rows fire after all of them. The output is valid until the next call.
-func (e *Engine) Ingest(readings []Reading) *Output {
+// Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of
+// the device) and returns what followed. Readings of the message belong together: rows fire after
+// all of them. When readings had stopped before it, the rows that waited fire first, as [Idle]
+// would have fired them: whether it was called in between changes nothing but the moment of the
+// output. For NoArrival the newest event time so far stands for the arrival. The output is valid
+// until the next call.
+func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	e.out.reset()
+	if arrival == NoArrival {
+		arrival = e.arrived
+		for _, r := range readings {
+			arrival = max(arrival, r.Time)
+		}
+	}
+	e.settle(arrival)
+	// A clock that was set back counts on from where it is: only differences matter.
+	e.arrived, e.settled = arrival, false
 	for _, r := range readings {
 		if r.Series == LabelSeries {
 			e.label(r.Time, r.Value)
@@ -174,18 +191,38 @@ func (e *Engine) Ingest(readings []Reading) *Output {
 	return &e.out
 }
 
-// Idle fires the rows that are due up to now (event time, microseconds) although no reading moved
-// the watermark there: live readings have stopped. Rows never go back, so readings older than a
-// row fired this way are late.
+// Idle tells that nothing arrived up to now (microseconds on the clock of the arrivals) and
+// returns what followed: once readings have stopped, the rows that wait fire. Rows never go back,
+// so older readings that come later are late. The output is valid until the next call.
 func (e *Engine) Idle(now int64) *Output {
 	e.out.reset()
-	if e.join.started && now > e.join.newest {
-		e.join.newest = now
-		e.advance(e.join.watermark())
-	} else if e.join.started {
-		e.advance(min(now, e.join.newest))
-	}
+	e.settle(now)
 	return &e.out
+}
+
+// End fires the rows that wait, as a silence after the last message does.
+func (e *Engine) End() *Output {
+	e.out.reset()
+	e.stopped()
+	return &e.out
+}
+
+// settle notices whether readings had stopped before now.
+func (e *Engine) settle(now int64) {
+	if e.arrived != NoArrival && now > e.arrived && now-e.arrived > e.cfg.silence() {
+		e.stopped()
+	}
+}
+
+// stopped fires what waits for the watermark, once in a silence and in the same way whenever it is
+// noticed: how long it has lasted by then has no part in it.
+func (e *Engine) stopped() {
+	if e.settled || !e.join.started || e.cfg.Every == 0 && e.cfg.Lateness == 0 {
+		return
+	}
+	e.settled = true
+	e.join.settle()
+	e.advance(e.join.watermark())
 }
 
 // advance walks event time up to limit: at each instant labels first, then the row.

@@ -179,7 +179,7 @@ func TestResumeIsExact(t *testing.T) {
 			snaps[i] = whole.Save(nil)
 		}
 		control(whole, i)
-		want = append(want, trace(whole.Ingest(b)))
+		want = append(want, trace(whole.Ingest(NoArrival, b)))
 	}
 	for at, snap := range snaps {
 		e := mustNew(t, airConfig())
@@ -191,7 +191,7 @@ func TestResumeIsExact(t *testing.T) {
 		}
 		for i := at; i < len(stream); i++ {
 			control(e, i)
-			if got := trace(e.Ingest(stream[i])); got != want[i] {
+			if got := trace(e.Ingest(NoArrival, stream[i])); got != want[i] {
 				t.Fatalf("resumed at %d, message %d:\n-want %s\n+got %s", at, i, want[i], got)
 			}
 		}
@@ -208,7 +208,7 @@ func TestChosenLearners(t *testing.T) {
 			cfg.Target, cfg.Horizon = -1, 0
 		}
 		feed := func(e *Engine, i int, b []Reading) string {
-			got := trace(e.Ingest(b))
+			got := trace(e.Ingest(NoArrival, b))
 			if kind == Forecast {
 				return got
 			}
@@ -218,7 +218,7 @@ func TestChosenLearners(t *testing.T) {
 					y = 1
 				}
 			}
-			return got + trace(e.Ingest([]Reading{{Series: LabelSeries, Time: b[0].Time, Value: y}}))
+			return got + trace(e.Ingest(NoArrival, []Reading{{Series: LabelSeries, Time: b[0].Time, Value: y}}))
 		}
 		stream := synthetic(600, 5)
 		whole, again := mustNew(t, cfg), mustNew(t, cfg)
@@ -257,7 +257,7 @@ func TestChosenLearners(t *testing.T) {
 func TestCorruptSnapshot(t *testing.T) {
 	e := mustNew(t, airConfig())
 	for _, b := range synthetic(100, 3) {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	snap := e.Save(nil)
 	none := func(string) (Loaded, error) { return Loaded{}, fmt.Errorf("no models here") }
@@ -273,7 +273,7 @@ func TestCorruptSnapshot(t *testing.T) {
 		fresh := mustNew(t, airConfig())
 		if fresh.Load(bad, none) == nil {
 			for _, b := range synthetic(5, 4) {
-				fresh.Ingest(b)
+				fresh.Ingest(NoArrival, b)
 			}
 		}
 	}
@@ -286,7 +286,7 @@ func TestOrderWithinAMessage(t *testing.T) {
 	for i, m := range stream {
 		back := slices.Clone(m)
 		slices.Reverse(back)
-		if x, y := trace(a.Ingest(m)), trace(b.Ingest(back)); x != y {
+		if x, y := trace(a.Ingest(NoArrival, m)), trace(b.Ingest(NoArrival, back)); x != y {
 			t.Fatalf("message %d: order of readings changes the output", i)
 		}
 	}
@@ -322,7 +322,7 @@ func TestJoin(t *testing.T) {
 		e := mustNew(t, c)
 		var got []row
 		for _, m := range tt.in {
-			for _, r := range e.Ingest(m).Rows {
+			for _, r := range e.Ingest(NoArrival, m).Rows {
 				got = append(got, row{r.Time, r.Values[0], r.Values[1]})
 			}
 		}
@@ -340,7 +340,7 @@ func TestSelfLabel(t *testing.T) {
 	e := mustNew(t, cfg)
 	labels := map[int64]float64{}
 	for _, r := range []Reading{{0, 10, 1}, {0, 20, 2}, {0, 27, 3}, {0, 40, 4}, {0, 50, nan}, {0, 60, 6}, {0, 75, 7}} {
-		for _, l := range e.Ingest([]Reading{r}).Labels {
+		for _, l := range e.Ingest(NoArrival, []Reading{r}).Labels {
 			labels[l.Row] = l.Truth
 		}
 	}
@@ -360,9 +360,9 @@ func TestDelayedLabels(t *testing.T) {
 	e := mustNew(t, Config{Task: "r", Kind: Regression, Series: []Series{{Name: "x", Min: nan, Max: nan}}, Target: -1, On: 0, MaxAge: 100, Tolerance: 1, Level: 0.9, Adapt: true})
 	var got []int64
 	for i := int64(0); i < 50; i++ {
-		e.Ingest([]Reading{{0, i * 10, float64(i % 7)}})
+		e.Ingest(NoArrival, []Reading{{0, i * 10, float64(i % 7)}})
 		if i%2 == 1 {
-			o := e.Ingest([]Reading{{LabelSeries, i * 10, float64(i%7) * 2}, {LabelSeries, (i-1)*10 + 1, float64((i-1)%7) * 2}})
+			o := e.Ingest(NoArrival, []Reading{{LabelSeries, i * 10, float64(i%7) * 2}, {LabelSeries, (i-1)*10 + 1, float64((i-1)%7) * 2}})
 			for _, l := range o.Labels {
 				got = append(got, l.Row)
 			}
@@ -381,7 +381,7 @@ func TestTrialAndProbation(t *testing.T) {
 	stream := synthetic(600, 9)
 	good, bad := Loaded{ID: "good", Model: halfway{}}, Loaded{ID: "bad", Model: halfway{30}}
 	for _, b := range stream[:300] {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	if err := e.Activate("good"); err == nil {
 		t.Error("a model that is not in shadow can be activated")
@@ -407,7 +407,7 @@ func TestTrialAndProbation(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range stream[300:360] {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	if p, probation, ok = e.Trial(); !ok || !probation || p.SumDiff <= 0 || p.Labelled < 40 {
 		t.Errorf("probation of a bad model: %+v probation %v ok %v", p, probation, ok)
@@ -427,13 +427,13 @@ func TestFirstModelHasAProbation(t *testing.T) {
 	e := mustNew(t, airConfig())
 	stream := synthetic(400, 21)
 	for _, b := range stream[:300] {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	if err := errors.Join(e.Shadow(Loaded{ID: "first", Model: halfway{}}), e.Activate("first")); err != nil {
 		t.Fatal(err)
 	}
 	for _, b := range stream[300:] {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	if p, probation, ok := e.Trial(); !ok || !probation || p.Labelled < 80 || p.SumIncumbent == 0 {
 		t.Errorf("probation of a first model: %+v, probation %v, ok %v", p, probation, ok)
@@ -451,7 +451,7 @@ func TestNaNModelIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, b := range stream {
-		for _, p := range e.Ingest(b).Predictions {
+		for _, p := range e.Ingest(NoArrival, b).Predictions {
 			if p.Value != p.Value {
 				t.Fatalf("prediction at %d is NaN", p.Row)
 			}
@@ -466,10 +466,10 @@ func TestIngestDoesNotAllocate(t *testing.T) {
 	e := mustNew(t, airConfig())
 	stream := synthetic(4000, 13)
 	for _, b := range stream[:3000] {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 	}
 	i := 3000
-	if n := testing.AllocsPerRun(900, func() { e.Ingest(stream[i]); i++ }); n > 0.1 {
+	if n := testing.AllocsPerRun(900, func() { e.Ingest(NoArrival, stream[i]); i++ }); n > 0.1 {
 		t.Errorf("Ingest allocates %v times per message in the steady state", n)
 	}
 }
@@ -482,7 +482,7 @@ func TestStations(t *testing.T) {
 		var mae, last, cover, score, base float64
 		var n, drifts int
 		for _, b := range station(t, name) {
-			o := e.Ingest(b)
+			o := e.Ingest(NoArrival, b)
 			for _, l := range o.Labels {
 				if e.Status().Labels < 1000 {
 					continue
@@ -520,7 +520,7 @@ func BenchmarkIngest(b *testing.B) {
 	}
 	stream := synthetic(20000, 17)
 	for _, m := range stream[:2000] {
-		e.Ingest(m)
+		e.Ingest(NoArrival, m)
 	}
 	b.ReportAllocs()
 	i := 2000
@@ -529,7 +529,7 @@ func BenchmarkIngest(b *testing.B) {
 		for k := range m {
 			m[k].Time += int64(len(stream)) * hour // keep event time running when the stream wraps
 		}
-		e.Ingest(m)
+		e.Ingest(NoArrival, m)
 		i++
 	}
 }
@@ -549,7 +549,7 @@ func TestPoison(t *testing.T) {
 			if poison != nil && i >= from && i < from+rows {
 				b = poison(i, slices.Clone(b))
 			}
-			for _, p := range e.Ingest(b).Predictions {
+			for _, p := range e.Ingest(NoArrival, b).Predictions {
 				if math.IsInf(p.Value, 0) || i > from+rows+settle && p.Value != p.Value && len(b) > 0 && b[0].Series == 0 && b[0].Value == b[0].Value {
 					t.Fatalf("row %d: predicts %v", i, p.Value)
 				}
@@ -619,7 +619,7 @@ func TestAnomalyTask(t *testing.T) {
 		if i >= 3000 && i < 3020 {
 			q = -q - 5
 		}
-		return trace(e.Ingest([]Reading{{0, at, p}, {1, at, float64(i % 2)}, {2, at, q}}))
+		return trace(e.Ingest(NoArrival, []Reading{{0, at, p}, {1, at, float64(i % 2)}, {2, at, q}}))
 	}
 	whole, again := mustNew(t, cfg), mustNew(t, cfg)
 	first := -1
@@ -657,7 +657,7 @@ func TestAnomalyTask(t *testing.T) {
 	if whole.Shadow(m) == nil || whole.Install(m) == nil {
 		t.Error("an anomaly task took a model")
 	}
-	whole.Ingest([]Reading{{LabelSeries, 0, 1}})
+	whole.Ingest(NoArrival, []Reading{{LabelSeries, 0, 1}})
 	whole.Reset()
 	for name, bad := range map[string]func(*Config){"scorer": func(c *Config) { c.Scorer = "oracle" }, "rate": func(c *Config) { c.AlarmRate = 2 }, "categories only": func(c *Config) { c.Series = c.Series[1:2] }} {
 		c := cfg

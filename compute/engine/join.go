@@ -16,11 +16,14 @@ type point struct {
 // joiner turns readings into rows in event-time order. Per series it keeps the newest value at or
 // before the last fired row and everything after it.
 type joiner struct {
-	cfg      *Config
-	series   [][]point // sorted by time
-	due      []int64   // instants of rows that wait for the watermark, sorted (rows on a series)
-	newest   int64     // largest event time seen
-	fired    int64     // time of the last row
+	cfg    *Config
+	series [][]point // sorted by time
+	due    []int64   // instants of rows that wait for the watermark, sorted (rows on a series)
+	// event time that the watermark stands behind: the largest one read, or later when readings
+	// have stopped
+	newest   int64
+	read     int64 // largest event time of a reading
+	fired    int64 // time of the last row
 	started  bool
 	truth    []point // readings of a forecast's target that labels may still need, sorted
 	rowBuf   []float64
@@ -32,6 +35,7 @@ func newJoiner(cfg *Config) *joiner {
 		cfg:    cfg,
 		series: make([][]point, len(cfg.Series)),
 		rowBuf: make([]float64, len(cfg.Series)),
+		read:   math.MinInt64,
 	}
 }
 
@@ -41,6 +45,17 @@ func (j *joiner) watermark() int64 {
 		return math.MinInt64
 	}
 	return j.newest - j.cfg.Lateness
+}
+
+// settle moves the watermark as far as a silence lets it: rows on a series are complete up to the
+// newest reading, and a cadence has gone on for the time that nothing came. A reading that is sent
+// again after an interruption of its sender still finds its place behind the newest one.
+func (j *joiner) settle() {
+	ahead := j.cfg.Lateness
+	if j.cfg.Every > 0 {
+		ahead = j.cfg.silence()
+	}
+	j.newest = max(j.newest, j.read+ahead)
 }
 
 // add takes one reading and reports whether it came behind the watermark.
@@ -54,6 +69,7 @@ func (j *joiner) add(r Reading) (late bool) {
 		}
 		j.newest, j.started = r.Time, true
 	}
+	j.read = max(j.read, r.Time)
 	j.series[r.Series] = insert(j.series[r.Series], point{r.Time, r.Value})
 	if r.Series == j.cfg.Target && j.cfg.Kind == Forecast {
 		j.truth = insert(j.truth, point{r.Time, r.Value})
@@ -149,6 +165,7 @@ func (j *joiner) forgetTruth(t int64) {
 
 func (j *joiner) save(w *state.Writer) {
 	w.Int(j.newest)
+	w.Int(j.read)
 	w.Int(j.fired)
 	w.Bool(j.started)
 	w.Bool(j.anyFired)
@@ -159,8 +176,12 @@ func (j *joiner) save(w *state.Writer) {
 	}
 }
 
-func (j *joiner) load(r *state.Reader) {
-	j.newest, j.fired, j.started, j.anyFired = r.Int(), r.Int(), r.Bool(), r.Bool()
+func (j *joiner) load(r *state.Reader, version int64) {
+	j.newest = r.Int()
+	if j.read = j.newest; version > withoutClock {
+		j.read = r.Int()
+	}
+	j.fired, j.started, j.anyFired = r.Int(), r.Bool(), r.Bool()
 	j.due = r.Ints()
 	j.truth = loadPoints(r)
 	for i := range j.series {

@@ -210,7 +210,12 @@ func short(id string) string {
 	return id
 }
 
-const snapshotVersion = 4
+const (
+	snapshotVersion = 5
+	// withoutClock is the version before arrival times; it is still read. What waited when it was
+	// saved fires with the next message.
+	withoutClock = 4
+)
 
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
@@ -226,6 +231,8 @@ func (e *Engine) Save(b []byte) []byte {
 	for _, v := range e.trial.floats() {
 		w.Float(*v)
 	}
+	w.Int(e.arrived)
+	w.Bool(e.settled)
 	e.join.save(&w)
 	w.B = e.hist.AppendBinary(w.B)
 	if e.scorer != nil {
@@ -264,8 +271,9 @@ func (e *Engine) Save(b []byte) []byte {
 // named in it. After an error the engine must not be used.
 func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	r := &state.Reader{B: b}
-	if v := r.Int(); v != snapshotVersion {
-		return fmt.Errorf("engine: snapshot version %d, this program reads %d", v, snapshotVersion)
+	version := r.Int()
+	if version != snapshotVersion && version != withoutClock {
+		return fmt.Errorf("engine: snapshot version %d, this program reads %d and %d", version, withoutClock, snapshotVersion)
 	}
 	for _, s := range []*slot{&e.champion, &e.shadow} {
 		*s = slot{}
@@ -284,7 +292,10 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	for _, v := range e.trial.floats() {
 		*v = r.Float()
 	}
-	e.join.load(r)
+	if e.arrived = NoArrival; version > withoutClock {
+		e.arrived, e.settled = r.Int(), r.Bool()
+	}
+	e.join.load(r, version)
 	if r.Err() != nil {
 		return fmt.Errorf("engine: %w", r.Err())
 	}

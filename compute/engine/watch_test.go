@@ -34,7 +34,7 @@ func usualRows(t *testing.T, stream batches, m Model) *inputs.Reference {
 	e := mustNew(t, airConfig())
 	var rows [][]float64
 	for _, b := range stream {
-		e.Ingest(b)
+		e.Ingest(NoArrival, b)
 		says, _, _, err := m.Predict(e.History(), 0)
 		if err != nil {
 			t.Fatal(err)
@@ -60,7 +60,7 @@ func TestInputsAreWatched(t *testing.T) {
 	}
 	var drifts, backs []Event
 	for _, b := range calm(4000, 2, shifted, lasts) {
-		for _, ev := range e.Ingest(b).Events {
+		for _, ev := range e.Ingest(NoArrival, b).Events {
 			switch ev.Kind {
 			case EventInputDrift:
 				drifts = append(drifts, ev)
@@ -91,7 +91,7 @@ func TestInputsAreWatched(t *testing.T) {
 	}
 	var first *Event
 	for _, b := range calm(1000, 3, -1, 0) {
-		for _, ev := range e.Ingest(b).Events {
+		for _, ev := range e.Ingest(NoArrival, b).Events {
 			if ev.Kind == EventInputDrift && first == nil {
 				first = &ev
 			}

@@ -25,7 +25,7 @@ const (
 	setSize    = 32
 )
 
-// ErrCorrupt says that bytes are no ensemble.
+// ErrCorrupt means that bytes are no ensemble.
 var ErrCorrupt = errors.New("corrupt ensemble")
 
 // Size returns the length of the encoding in bytes.

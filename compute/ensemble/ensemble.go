@@ -92,7 +92,7 @@ type Spec struct {
 	Covers  bool // keep the nodes' Cover, for explanations
 }
 
-// ErrShape says that an input or output slice has the wrong length.
+// ErrShape means that an input or output slice has the wrong length.
 var ErrShape = errors.New("ensemble: wrong number of inputs or outputs")
 
 // New packs trees whose inputs are float64 and whose covers are not kept; see Build.

@@ -83,7 +83,7 @@ func Kernels() []string {
 
 var uncompiled atomic.Bool
 
-// SetCompile says whether ensembles are compiled at their first prediction: laid out anew for the
+// SetCompile sets whether ensembles are compiled at their first prediction: laid out anew for the
 // processor. Off, every prediction walks the nodes as they are encoded, which saves memory about
 // as large as the encoding and gives the same bits. It holds for all ensembles of the process,
 // from their next prediction on; the default is on.

@@ -11,7 +11,7 @@ import (
 	"unsafe"
 )
 
-// shape says what a random ensemble is like.
+// shape describes what a random ensemble is like.
 type shape struct {
 	inputs, outputs, trees, splits int
 	categories, vector, round32    bool

@@ -2,5 +2,5 @@
 
 package ensemble
 
-// raced says that the race detector is on, under which sync.Pool forgets at random.
+// raced means that the race detector is on, under which sync.Pool forgets at random.
 const raced = true

@@ -72,7 +72,7 @@ type walkSection struct {
 	first, after int // in roots
 }
 
-// trip says how many steps a walk makes: rounds of stride steps.
+// trip describes how many steps a walk makes: rounds of stride steps.
 type trip struct{ rounds, stride int32 }
 
 // newTrip plans for trees of a depth. Balanced trees are walked in one go; where most leaves lie

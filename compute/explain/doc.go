@@ -15,7 +15,7 @@ package explain
 
 import "errors"
 
-// ErrShape says that a slice has the wrong length.
+// ErrShape means that a slice has the wrong length.
 var ErrShape = errors.New("explain: wrong number of inputs or contributions")
 
 // Predictor is a model: ensembles, networks, linear models and what an artifact holds.

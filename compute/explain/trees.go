@@ -36,7 +36,7 @@ type shapNode struct {
 	values []float64 // of a leaf: from that output on
 }
 
-// ErrCovers says that an ensemble was made without covers.
+// ErrCovers means that an ensemble was made without covers.
 var ErrCovers = errors.New("explain: the ensemble does not keep the covers of its nodes")
 
 // NewTrees prepares the explanation of an ensemble, which needs covers: ensemble.Spec's Covers.

@@ -25,7 +25,7 @@ type Evaluator struct {
 	*modules // nil without
 }
 
-// place says where a column finds what was computed for several.
+// place records where a column finds what was computed for several.
 type place struct {
 	// indices into windows, lags, lags again for twice the lag, and halves
 	window, lag, twice, half int
@@ -67,7 +67,7 @@ func NewEvaluator(p *Pipeline) (*Evaluator, error) {
 	return e, nil
 }
 
-// lagged tells whether the column's Lag counts.
+// lagged reports whether the column's Lag counts.
 func (c *Column) lagged() bool {
 	takes, _ := c.Op.takes()
 	return takes&takesLag != 0

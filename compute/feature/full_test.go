@@ -140,5 +140,5 @@ func (s *sensors) next() (int64, []float64) {
 	return at, out[:]
 }
 
-// same tells whether two results are the same bits, or both missing.
+// same reports whether two results are the same bits, or both missing.
 func same(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }

@@ -75,7 +75,7 @@ func FuzzPipeline(f *testing.F) {
 	})
 }
 
-// old tells whether an op hands infinite readings on.
+// old reports whether an op hands infinite readings on.
 func old(op Op) bool {
 	switch op {
 	case OpValue, OpLag, OpDiff, OpMean, OpStd, OpMin, OpMax:

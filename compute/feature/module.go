@@ -26,7 +26,7 @@ type Runtime interface {
 // says why there is none.
 type Call func(values []float64) (float64, error)
 
-// ErrNoRuntime says that a pipeline has modules and the program cannot run them.
+// ErrNoRuntime means that a pipeline has modules and the program cannot run them.
 var ErrNoRuntime = errors.New("this program has no WebAssembly runtime: use the full build of skerry-agent")
 
 // openRuntime is set while the program starts and never again.

@@ -49,7 +49,7 @@ func number(v *float64) float64 {
 	return *v
 }
 
-// near tells whether two results agree to 1e-9 of their size, which is more than orders of
+// near reports whether two results agree to 1e-9 of their size, which is more than orders of
 // summation differ by, or are both missing.
 func near(got, want float64) bool {
 	return math.Abs(got-want) <= 1e-9*max(1, math.Abs(want)) || got != got && want != want

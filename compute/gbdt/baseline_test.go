@@ -7,7 +7,7 @@ import (
 	"slices"
 	"testing"
 
-	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 )
 
 // TestAgainstKnownFigures trains on public tables by the hash split of their README and compares
@@ -34,7 +34,7 @@ func TestAgainstKnownFigures(t *testing.T) {
 			t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
 		}
 		defer file.Close()
-		f, err := frame.ReadCSV(file, frame.Options{})
+		f, err := tabular.Read(file, tabular.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}

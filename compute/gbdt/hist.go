@@ -20,7 +20,7 @@ func (h histogram) column(j int) *[histBins]int64 {
 	return (*[histBins]int64)(h[j*histBins:])
 }
 
-// packing says how a gradient and a hessian share an int64: round(g/scaleG)<<shift +
+// packing describes how a gradient and a hessian share an int64: round(g/scaleG)<<shift +
 // round(h/scaleH). The sums of a bin are packed the same way. They cannot overflow, since neither
 // half does for the fullest bin there is; sums over bins are taken apart first.
 type packing struct {

@@ -266,7 +266,7 @@ func (t *trainer) sampleByGradient(pk packing) (out []int32) {
 	return out
 }
 
-// values scales the leaves, or sets them from the residuals where the objective wants that.
+// values scales the leaves, or sets them from the residuals where the objective requires that.
 func (t *trainer) values(tree *grown, k int) {
 	binned.Parallel(t.Threads, len(tree.leaves), func(from, to int) {
 		var buf []float64

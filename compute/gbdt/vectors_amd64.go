@@ -4,7 +4,7 @@ import "golang.org/x/sys/cpu"
 
 //go:generate go -C asmgen run . -out ../kernels_amd64.s -stubs ../kernels_amd64.go -pkg gbdt
 
-// hasVectors says whether the kernels can run here. Tests switch them off.
+// hasVectors reports whether the kernels can run here. Tests switch them off.
 var hasVectors = cpu.X86.HasAVX2
 
 func expVector(x []float64) { expAVX2(&x[0], len(x), &exp2Table[0]) }

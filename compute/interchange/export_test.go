@@ -339,7 +339,7 @@ func python(t *testing.T) string {
 	return exe
 }
 
-// TestExportInRuntime holds onnxruntime's predictions with exported files to this house's.
+// TestExportInRuntime holds onnxruntime's predictions with exported files to this program's.
 func TestExportInRuntime(t *testing.T) {
 	exe, dir := python(t), t.TempDir()
 	cases := exportCases(t)

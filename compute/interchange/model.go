@@ -34,8 +34,8 @@ const (
 	maxCodes    = 1 << 16
 )
 
-// ErrFormat says that a file is damaged or none of the known formats. ErrUnsupported says that a
-// file is sound but needs what this house does not compute.
+// ErrFormat means that a file is damaged or none of the known formats. ErrUnsupported means that a
+// file is sound but needs what this program does not compute.
 var (
 	ErrFormat      = errors.New("not a model this program can read")
 	ErrUnsupported = errors.New("model is not supported")
@@ -50,7 +50,7 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 }
 
-// Options say what a file alone does not.
+// Options say what a file alone does not define.
 type Options struct {
 	Name   string // the file's name, for the lineage of the artifact
 	Output string // ONNX: the graph output to take; empty takes the only one that holds scores
@@ -69,20 +69,20 @@ type Model struct {
 	Inputs  []Input
 	Kind    string   // artifact.KindRegression or artifact.KindClassification
 	Classes []string // of a classification
-	// what the outputs of a quantile regression with several estimate, where the file says so
+	// what the outputs of a quantile regression with several estimate, where the file states it
 	Quantiles []float64
 	Pipeline  *feature.Pipeline
 	Predictor artifact.Predictor
 	Notes     []string // what a user should know: what was left out or holds only for some inputs
-	Producer  string   // program and version that wrote the file, where it says so
-	Objective string   // what the library was asked to optimise, where the file says so
+	Producer  string   // program and version that wrote the file, where it states it
+	Objective string   // what the library was asked to optimise, where the file states it
 	Name      string   // of the file
 	SHA256    string   // of the file, 64 hexadecimal digits
 
 	probes [][]float64 // values at which each input's predictions change, for self-test rows
 }
 
-// Detect tells the format from the first bytes and reports whether it could.
+// Detect returns the format from the first bytes and reports whether it could.
 func Detect(b []byte) (Format, bool) {
 	if len(b) > 3 && string(b[:3]) == "\xef\xbb\xbf" {
 		b = b[3:]

@@ -80,7 +80,7 @@ type onnxValue struct {
 // constant reports whether the value is a tensor of numbers or strings.
 func (v *onnxValue) constant() bool { return v.cols == nil && v.outs == nil && v.of == nil }
 
-// classInfo is what a classifier says about its classes.
+// classInfo is what a classifier declares about its classes.
 type classInfo struct{ names []string }
 
 // onnxEval computes a graph on symbols.

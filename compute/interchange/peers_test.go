@@ -155,7 +155,7 @@ func floatOf(p *float64) float64 {
 	return *p
 }
 
-// TestPeers loads what the libraries wrote and holds this house's predictions to theirs.
+// TestPeers loads what the libraries wrote and holds this program's predictions to theirs.
 func TestPeers(t *testing.T) {
 	worst := map[string]float64{}
 	for _, name := range peerNames(t, "") {

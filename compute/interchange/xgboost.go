@@ -13,7 +13,7 @@ import (
 	"skerry.dev/compute/linear"
 )
 
-// xgbModel is what a file says, before it is checked as a whole.
+// xgbModel is what a file declares, before it is checked as a whole.
 type xgbModel struct {
 	version    []float64
 	booster    string
@@ -445,7 +445,7 @@ func (x *xgbModel) node(n *ensemble.Node, r *xgbTree, old int, at []int32, sets 
 		if !ok {
 			return damaged("a split by categories has no entry in categories_nodes")
 		}
-		// XGBoost sends the categories of the set to the right, this house to the left.
+		// XGBoost sends the categories of the set to the right, this program to the left.
 		n.Left, n.Right, n.MissingLeft = n.Right, n.Left, !n.MissingLeft
 		return x.g.set(n, codes)
 	}

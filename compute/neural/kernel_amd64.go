@@ -1,6 +1,6 @@
 package neural
 
-// vector says whether the processor has the instructions of the kernels.
+// vector reports whether the processor has the instructions of the kernels.
 var vector = hasAVX()
 
 // hasAVX asks the processor for AVX, and whether the system saves its registers.

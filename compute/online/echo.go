@@ -6,11 +6,11 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Echo turns what another model says into inputs for its correction: its prediction (for classes
-// the logarithm of the odds or of each probability), and how far the means of its predictions
-// over some 8 and 32 rows lie from that. A model that judges every row by itself says more than
-// it knows when rows follow each other; with these inputs a linear correction learns how much of
-// that is noise. It is not safe for concurrent use.
+// Echo turns what another model predicts into inputs for its correction: its prediction (for
+// classes the logarithm of the odds or of each probability), and how far the means of its
+// predictions over some 8 and 32 rows lie from that. A model that judges every row by itself says
+// more than it knows when rows follow each other; with these inputs a linear correction learns
+// how much of that is noise. It is not safe for concurrent use.
 type Echo struct {
 	classes    int
 	fast, slow []float64
@@ -35,8 +35,8 @@ func (e *Echo) Inputs() []Input {
 	return in
 }
 
-// Into takes what the model says of the next row, a probability for each class or a number, and
-// writes the inputs for that row; NaN where it says nothing.
+// Into takes what the model predicts for the next row, a probability for each class or a number,
+// and writes the inputs for that row; NaN where it predicts nothing.
 func (e *Echo) Into(dst, said []float64) {
 	if !usable(said[0]) {
 		for i := range dst {

@@ -32,8 +32,8 @@ const (
 	MaxCategories = 1024
 )
 
-// Check says why a learner of classes, or else of numbers, cannot work on the schema; nil when it
-// can.
+// Check reports why a learner of classes, or else of numbers, cannot work on the schema; nil when
+// it can.
 func (s *Schema) Check(classes bool) error {
 	switch {
 	case len(s.Inputs) == 0 || len(s.Inputs) > MaxInputs:
@@ -69,7 +69,7 @@ type Learner interface {
 	Load(r *state.Reader)
 }
 
-// Classifier learns to tell classes apart.
+// Classifier learns to distinguish classes.
 type Classifier interface {
 	Learner
 	// Classify writes the probability of each class to p, whose length is Schema.Classes: no less

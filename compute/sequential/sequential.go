@@ -25,7 +25,7 @@ func Bound(n, sum, sum2, alpha, tune float64) (lo, hi float64) {
 	return mean - half, mean + half
 }
 
-// Verdict is what a comparison says so far.
+// Verdict is the outcome of a comparison so far.
 type Verdict string
 
 // The verdicts. Inconclusive never promotes.

@@ -60,7 +60,7 @@ func (w *Writer) PCG(g *rand.PCG) {
 	w.String(string(b))
 }
 
-// ErrCorrupt says that a snapshot ends early or holds a length that cannot be.
+// ErrCorrupt means that a snapshot ends early or holds a length that cannot be.
 var ErrCorrupt = errors.New("corrupt snapshot")
 
 // Reader takes values from the front of B.

@@ -1,16 +1,20 @@
 package api_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/nats-io/nkeys"
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
@@ -19,15 +23,26 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/training"
+	"skerry.dev/sync/identity"
 	"skerry.dev/sync/trust/signing"
 )
 
 const secret = "a secret of more than thirty-two characters"
 
+// fixture is the whole interface over a database, a bus and stores of its own. Nothing runs: what a
+// test wants done, it does by the interface or to the parts.
 type fixture struct {
-	t   *testing.T
-	api *api.Server
-	db  *meta.Store
+	t     *testing.T
+	dir   string
+	api   *api.Server
+	db    *meta.Store
+	bus   bustest.Bus
+	fleet *fleet.Fleet
+	reg   *registry.Registry
+	lake  *lake.Lake
+	log   *bytes.Buffer
 }
 
 func newFixture(t *testing.T) *fixture {
@@ -47,13 +62,37 @@ func newFixture(t *testing.T) *fixture {
 	check(err)
 	sign, err := signing.Open(signing.Options{Keys: dir + "/keys", Dir: dir + "/tuf"})
 	check(err)
-	s, err := api.New(api.Parts{DB: db, Keys: b.Ring, NATS: b.Err, Fleet: fleet.New(db, b.Bus, b.Ring, fleet.Options{}), Registry: registry.New(db, blobs, sign), Lake: lake.New(db, blobs, lake.Options{}), Trust: sign},
-		api.Options{Secret: secret, Version: "1"})
+	f := &fixture{
+		t:     t,
+		dir:   dir,
+		db:    db,
+		bus:   b,
+		fleet: fleet.New(db, b.Bus, b.Ring, fleet.Options{}),
+		reg:   registry.New(db, blobs, sign),
+		lake:  lake.New(db, blobs, lake.Options{}),
+		log:   &bytes.Buffer{},
+	}
+	f.api, err = api.New(api.Parts{
+		DB:       db,
+		Keys:     b.Ring,
+		NATS:     b.Err,
+		Fleet:    f.fleet,
+		Registry: f.reg,
+		Lake:     f.lake,
+		Trust:    sign,
+	}, api.Options{
+		Secret:  secret,
+		Version: "1",
+		Log:     slog.New(slog.NewTextHandler(f.log, nil)),
+	})
 	check(err)
+	rollouts := rollout.New(db, f.fleet, f.reg, nil)
+	f.api.AddRollouts(rollouts)
+	f.api.AddTraining(training.New(db, f.lake, f.reg, rollouts, training.Policy{Disabled: true}, rollout.Spec{}, nil))
 	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {
 		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" password"))
 	}
-	return &fixture{t, s, db}
+	return f
 }
 
 func (f *fixture) do(method, path, token, body string) (int, string) {
@@ -79,6 +118,51 @@ func (f *fixture) login(user string) string {
 		f.t.Fatalf("login %s = %d %s", user, code, b)
 	}
 	return out.Token
+}
+
+// get reads JSON that must be there.
+func (f *fixture) get(path, token string, v any) {
+	f.t.Helper()
+	code, b := f.do("GET", path, token, "")
+	if code != http.StatusOK {
+		f.t.Fatalf("GET %s = %d %s", path, code, b)
+	}
+	if err := json.Unmarshal([]byte(b), v); err != nil {
+		f.t.Fatalf("GET %s: %v in %s", path, err, b)
+	}
+}
+
+// device enrols a device of site north by the interface and returns its credential.
+func (f *fixture) device(name string) string {
+	f.t.Helper()
+	secret, _, err := f.fleet.CreateToken(f.t.Context(), "test", name, "north", "", time.Hour)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	kp, err := nkeys.CreateUser()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	key, err := kp.PublicKey()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	request, err := json.Marshal(identity.EnrollRequest{
+		Token:       secret,
+		PublicKey:   key,
+		Fingerprint: "f",
+		Class:       "linux/amd64",
+		Version:     "1",
+	})
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	code, b := f.do("POST", identity.PathEnroll, "", string(request))
+	var reply identity.EnrollReply
+	if err := json.Unmarshal([]byte(b), &reply); err != nil || code != http.StatusOK {
+		f.t.Fatalf("enrol %s = %d %s: %v", name, code, b, err)
+	}
+	return reply.JWT
 }
 
 // TestAuthorisation asks every route of the table as every role.
@@ -107,7 +191,7 @@ func TestAuthorisation(t *testing.T) {
 		}
 	}
 	for _, r := range table {
-		path := strings.NewReplacer("{name}", "nobody", "{id}", "nothing", "{digest}", strings.Repeat("0", 64), "{file}", "9.root.json").Replace(r.Path)
+		path := strings.NewReplacer("{name}", "nobody", "{task}", "nothing", "{id}", "nothing", "{command}", "pause", "{digest}", strings.Repeat("0", 64), "{file}", "9.root.json").Replace(r.Path)
 		for name, have := range rank {
 			code, _ := f.do(r.Method, path, tokens[name], "")
 			refused := code == http.StatusUnauthorized || code == http.StatusForbidden

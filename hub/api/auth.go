@@ -2,25 +2,11 @@ package api
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
-	"strings"
-	"time"
 
 	"github.com/danielgtaylor/huma/v2"
-	"github.com/golang-jwt/jwt/v5"
-	"golang.org/x/crypto/argon2"
-	"golang.org/x/time/rate"
-
-	"skerry.dev/hub/keys"
-	"skerry.dev/hub/meta"
 )
 
 // Role is what a caller may do. A role includes those before it; Device stands apart.
@@ -66,8 +52,8 @@ type Caller struct {
 
 type callerKey struct{}
 
-// From returns the caller of a request.
-func From(ctx context.Context) Caller {
+// callerOf returns the caller of a request.
+func callerOf(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c
 }
@@ -79,11 +65,10 @@ func allowed(have, need Role) bool {
 	return have != Device && have >= need || need == Anyone
 }
 
-// Require is the middleware that demands a role. Register adds it; use it directly only on
-// operations registered with huma itself.
-func Require(need Role) func(huma.Context, func(huma.Context)) {
+// require is the middleware that demands a role.
+func require(need Role) func(huma.Context, func(huma.Context)) {
 	return func(ctx huma.Context, next func(huma.Context)) {
-		c := From(ctx.Context())
+		c := callerOf(ctx.Context())
 		switch {
 		case allowed(c.Role, need):
 			next(ctx)
@@ -95,10 +80,14 @@ func Require(need Role) func(huma.Context, func(huma.Context)) {
 	}
 }
 
-// Guard is Require for plain handlers.
-func (s *Server) Guard(need Role, h http.Handler) http.Handler {
+// guard is require for plain handlers.
+func (s *Server) guard(need Role, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := s.auth.caller(r.Context(), r.Header.Get("Authorization"))
+		c, err := s.auth.caller(r.Context(), r.Header.Get("Authorization"))
+		if err != nil {
+			s.plainError(w, r, err)
+			return
+		}
 		c.Source = host(r.RemoteAddr)
 		switch {
 		case allowed(c.Role, need):
@@ -113,7 +102,12 @@ func (s *Server) Guard(need Role, h http.Handler) http.Handler {
 
 // identify reads the credential of every operation.
 func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
-	c := s.auth.caller(ctx.Context(), ctx.Header("Authorization"))
+	c, err := s.auth.caller(ctx.Context(), ctx.Header("Authorization"))
+	if err != nil {
+		e := s.fail(ctx.Context(), err)
+		refuse(ctx, e.status, e.Detail.Code, e.Detail.Message)
+		return
+	}
 	c.Source = host(ctx.RemoteAddr())
 	if !s.inPace(c) {
 		ctx.SetHeader("Retry-After", "1")
@@ -123,197 +117,10 @@ func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	next(huma.WithValue(ctx, callerKey{}, c))
 }
 
-// maxCallers bounds the memory of the rate limit; beyond it everybody begins anew.
-const maxCallers = 10_000
-
-// inPace reports whether a caller keeps within the rate limit. Callers without a credential are
-// told apart by their address.
-func (s *Server) inPace(c Caller) bool {
-	if s.opts.RateLimit <= 0 {
-		return true
-	}
-	key := c.Name
-	if key == "" {
-		key = c.Source
-	}
-	s.mu.Lock()
-	l := s.pace[key]
-	if l == nil {
-		if len(s.pace) >= maxCallers {
-			clear(s.pace)
-		}
-		l = rate.NewLimiter(rate.Limit(s.opts.RateLimit), int(4*s.opts.RateLimit))
-		s.pace[key] = l
-	}
-	s.mu.Unlock()
-	return l.Allow()
-}
-
 func host(addr string) string {
 	h, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		return addr
 	}
 	return h
-}
-
-// auth checks credentials.
-type auth struct {
-	db      *meta.Store
-	keys    *keys.Ring
-	secret  []byte
-	ttl     time.Duration
-	hashing chan struct{} // bounds the memory of concurrent password checks
-}
-
-const (
-	issuer      = "skerry-hub"
-	audience    = "skerry"
-	tokenPrefix = "skt_"
-)
-
-type claims struct {
-	jwt.RegisteredClaims
-	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
-}
-
-// caller returns who a header speaks for; an invalid credential is no credential.
-func (a *auth) caller(ctx context.Context, header string) Caller {
-	token, ok := strings.CutPrefix(header, "Bearer ")
-	if !ok || len(token) > 8192 {
-		return Caller{}
-	}
-	if strings.HasPrefix(token, tokenPrefix) {
-		t, err := a.db.Read().APITokenByHash(ctx, hashToken(token))
-		if err != nil || t.RevokedAt > 0 || (t.ExpiresAt > 0 && t.ExpiresAt <= meta.Now()) {
-			return Caller{}
-		}
-		role, err := ParseRole(t.Role)
-		if err != nil {
-			return Caller{}
-		}
-		return Caller{Name: "token/" + t.Name, Role: role}
-	}
-	var c claims
-	if _, err := jwt.ParseWithClaims(token, &c, func(*jwt.Token) (any, error) { return a.secret, nil }, jwt.WithValidMethods([]string{"HS256"}),
-		jwt.WithExpirationRequired(), jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithIssuedAt()); err == nil {
-		acc, err := a.db.Read().Account(ctx, c.Subject)
-		if err != nil || acc.PasswordAt != c.PasswordAt {
-			return Caller{}
-		}
-		role, err := ParseRole(acc.Role) // of the account now, not of the time of the login
-		if err != nil {
-			return Caller{}
-		}
-		return Caller{Name: "user/" + acc.Name, Role: role}
-	}
-	if name, key, err := a.keys.CheckDevice(token); err == nil {
-		d, err := a.db.Read().Device(ctx, name)
-		if err == nil && d.RevokedAt == 0 && d.PublicKey == key {
-			return Caller{Name: "device/" + name, Role: Device}
-		}
-	}
-	return Caller{}
-}
-
-func hashToken(t string) string {
-	sum := sha256.Sum256([]byte(t))
-	return hex.EncodeToString(sum[:])
-}
-
-var errLogin = errors.New("wrong user name or password")
-
-// login checks a password and returns a token.
-func (a *auth) login(ctx context.Context, name, password string) (token string, acc meta.Account, expires time.Time, err error) {
-	acc, err = a.db.Read().Account(ctx, name)
-	hash := acc.PasswordHash
-	if errors.Is(err, meta.ErrNotFound) {
-		hash = dummyHash() // as slow as a real one
-	} else if err != nil {
-		return "", acc, expires, err
-	}
-	select {
-	case a.hashing <- struct{}{}:
-		defer func() { <-a.hashing }()
-	case <-ctx.Done():
-		return "", acc, expires, ctx.Err()
-	}
-	if !checkPassword(hash, password) || err != nil {
-		return "", acc, expires, errLogin
-	}
-	now := time.Now()
-	expires = now.Add(a.ttl)
-	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
-		PasswordAt: acc.PasswordAt,
-		RegisteredClaims: jwt.RegisteredClaims{
-			Subject:   name,
-			Issuer:    issuer,
-			Audience:  jwt.ClaimStrings{audience},
-			IssuedAt:  jwt.NewNumericDate(now),
-			ExpiresAt: jwt.NewNumericDate(expires),
-			ID:        rand.Text(),
-		},
-	}).SignedString(a.secret)
-	return token, acc, expires, err
-}
-
-// argon2id with 19 MiB, two passes, one lane: the minimum OWASP recommends.
-const (
-	argonMemory = 19 * 1024
-	argonTime   = 2
-	argonLanes  = 1
-	minPassword = 10
-)
-
-// HashPassword returns the argon2id hash that is stored for a password.
-func HashPassword(password string) (string, error) {
-	if len(password) < minPassword || len(password) > 1024 {
-		return "", fmt.Errorf("password: must have %d to 1024 characters", minPassword)
-	}
-	salt := make([]byte, 16)
-	rand.Read(salt) // never fails
-	return encodeHash(password, salt), nil
-}
-
-func encodeHash(password string, salt []byte) string {
-	sum := argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonLanes, 32)
-	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, argonMemory, argonTime, argonLanes, b64.EncodeToString(salt), b64.EncodeToString(sum))
-}
-
-func dummyHash() string { return encodeHash("", make([]byte, 16)) }
-
-func checkPassword(hash, password string) bool {
-	parts := strings.Split(hash, "$")
-	if len(parts) != 6 || parts[1] != "argon2id" || len(password) > 1024 {
-		return false
-	}
-	var version int
-	var memory, passes uint32
-	var lanes uint8
-	if _, err := fmt.Sscanf(parts[2]+" "+parts[3], "v=%d m=%d,t=%d,p=%d", &version, &memory, &passes, &lanes); err != nil || version != argon2.Version {
-		return false
-	}
-	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])
-	want, err2 := base64.RawStdEncoding.DecodeString(parts[5])
-	if err1 != nil || err2 != nil || len(want) == 0 || lanes == 0 || passes == 0 || memory > 1<<20 {
-		return false
-	}
-	got := argon2.IDKey([]byte(password), salt, passes, memory, lanes, uint32(len(want)))
-	return subtle.ConstantTimeCompare(got, want) == 1
-}
-
-// limit allows ten logins a minute from one source.
-func (s *Server) limit(source string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.tries[source]
-	if l == nil {
-		if len(s.tries) >= 10_000 {
-			clear(s.tries)
-		}
-		l = rate.NewLimiter(rate.Every(6*time.Second), 10)
-		s.tries[source] = l
-	}
-	return l.Allow()
 }

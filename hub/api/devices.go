@@ -4,35 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
-	"time"
 
 	"skerry.dev/hub/meta"
-	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
-
-type enrollTokenIn struct {
-	Body struct {
-		Device  string `json:"device" maxLength:"63"`
-		Site    string `json:"site" maxLength:"63"`
-		Cohort  string `json:"cohort,omitempty" maxLength:"63"`
-		Minutes int    `json:"minutes,omitempty" minimum:"0" maximum:"43200" doc:"life of the token, 0 for an hour"`
-	}
-}
-
-type enrollTokenOut struct {
-	meta.EnrollToken
-	Token string `json:"token" doc:"shown once"`
-}
-
-type idIn struct {
-	ID string `path:"id" maxLength:"64"`
-}
-
-type enrollIn struct{ Body identity.EnrollRequest }
-type renewIn struct{ Body identity.RenewRequest }
 
 type devicesIn struct {
 	After string `query:"after" maxLength:"63"`
@@ -68,62 +44,21 @@ type Assignment struct {
 	Reason  string `json:"reason"`
 }
 
-// actor names the caller in the audit chain.
-func actor(ctx context.Context) string { return From(ctx).Name }
-
 func (s *Server) deviceRoutes() {
-	create := op("POST", "/v1/enroll-tokens", "create-enroll-token", "devices", "Create a one-time enrolment token")
-	create.DefaultStatus = http.StatusCreated
-	Register(s, Operator, create, func(ctx context.Context, in *enrollTokenIn) (*body[enrollTokenOut], error) {
-		b := in.Body
-		for what, name := range map[string]string{"device": b.Device, "site": b.Site} {
-			if !spec.ValidName(name) {
-				return nil, bad("%s name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", what, name)
-			}
-		}
-		if b.Cohort != "" && !spec.ValidName(b.Cohort) {
-			return nil, bad("cohort name %q: must be 1 to 63 of a-z, 0-9, - and _, and start with a letter or digit", b.Cohort)
-		}
-		secret, t, err := s.Fleet.CreateToken(ctx, actor(ctx), b.Device, b.Site, b.Cohort, time.Duration(b.Minutes)*time.Minute)
-		return reply(enrollTokenOut{t, secret}, err)
-	})
-	Register(s, Operator, op("GET", "/v1/enroll-tokens", "list-enroll-tokens", "devices", "List enrolment tokens"), func(ctx context.Context, _ *none) (*list[meta.EnrollToken], error) {
-		return items(s.DB.Read().EnrollTokens(ctx))
-	})
-	Register(s, Operator, op("DELETE", "/v1/enroll-tokens/{id}", "revoke-enroll-token", "devices", "Revoke an enrolment token"), func(ctx context.Context, in *idIn) (*none, error) {
-		return nil, s.DB.Tx(ctx, func(q *meta.Queries) error {
-			return errors.Join(q.RevokeEnrollToken(ctx, in.ID, meta.Now()), q.Audit(ctx, actor(ctx), "enroll_token.revoke", in.ID, ""))
+	register(s, Viewer, op("GET", "/v1/devices", "list-devices", "devices", "List devices"), s.listDevices)
+	register(s, Viewer, op("GET", "/v1/devices/{name}", "get-device", "devices", "Everything about one device"), s.getDevice)
+	register(s, Operator, op("POST", "/v1/devices/{name}/revoke", "revoke-device", "devices", "Void a device's credential and close its connection"),
+		func(ctx context.Context, in *named) (*none, error) {
+			return nil, s.Fleet.Revoke(ctx, actor(ctx), in.Name)
 		})
-	})
-
-	enroll := op("POST", identity.PathEnroll, "enroll", "agent", "Enrol a device with a one-time token")
-	enroll.MaxBodyBytes = 16 << 10
-	Register(s, Anyone, enroll, func(ctx context.Context, in *enrollIn) (*body[identity.EnrollReply], error) {
-		return reply(s.Fleet.Enroll(ctx, From(ctx).Source, in.Body))
-	})
-	Register(s, Anyone, op("POST", identity.PathNonce, "enroll-nonce", "agent", "Get a challenge for a renewal"), func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-		return reply(s.Fleet.Nonce(ctx, From(ctx).Source))
-	})
-	Register(s, Anyone, op("GET", identity.PathNonce, "enroll-nonce-get", "agent", "Get a challenge for a renewal"), func(ctx context.Context, _ *none) (*body[identity.NonceReply], error) {
-		return reply(s.Fleet.Nonce(ctx, From(ctx).Source))
-	})
-	renew := op("POST", identity.PathRenew, "enroll-renew", "agent", "Renew a device's credential")
-	renew.MaxBodyBytes = 16 << 10
-	Register(s, Anyone, renew, func(ctx context.Context, in *renewIn) (*body[identity.RenewReply], error) {
-		return reply(s.Fleet.Renew(ctx, From(ctx).Source, in.Body))
-	})
-
-	Register(s, Viewer, op("GET", "/v1/devices", "list-devices", "devices", "List devices"), s.listDevices)
-	Register(s, Viewer, op("GET", "/v1/devices/{name}", "get-device", "devices", "Everything about one device"), s.getDevice)
-	Register(s, Operator, op("POST", "/v1/devices/{name}/revoke", "revoke-device", "devices", "Void a device's credential and close its connection"), func(ctx context.Context, in *named) (*none, error) {
-		return nil, s.Fleet.Revoke(ctx, actor(ctx), in.Name)
-	})
-	Register(s, Operator, op("POST", "/v1/devices/{name}/clear-suspect", "clear-suspect", "devices", "Decide that a suspect device is the only one of its name"), func(ctx context.Context, in *named) (*none, error) {
-		return nil, s.Fleet.ClearSuspect(ctx, actor(ctx), in.Name)
-	})
-	Register(s, Admin, op("DELETE", "/v1/devices/{name}", "delete-device", "devices", "Revoke and forget a device; its data stays"), func(ctx context.Context, in *named) (*none, error) {
-		return nil, s.Fleet.Delete(ctx, actor(ctx), in.Name)
-	})
+	register(s, Operator, op("POST", "/v1/devices/{name}/clear-suspect", "clear-suspect", "devices", "Decide that a suspect device is the only one of its name"),
+		func(ctx context.Context, in *named) (*none, error) {
+			return nil, s.Fleet.ClearSuspect(ctx, actor(ctx), in.Name)
+		})
+	register(s, Admin, op("DELETE", "/v1/devices/{name}", "delete-device", "devices", "Revoke and forget a device; its data stays"),
+		func(ctx context.Context, in *named) (*none, error) {
+			return nil, s.Fleet.Delete(ctx, actor(ctx), in.Name)
+		})
 }
 
 func state(d meta.Device, r *spec.Reported, at int64) DeviceState {

@@ -3,7 +3,7 @@
 //
 // Callers are people (POST /v1/login gives a JWT), programs (API tokens, "skt_…") or devices
 // (their NATS user JWT, for artifacts only). A role includes the ones before it: viewer,
-// operator, engineer, admin. Every operation is registered with [Register], which takes the role
+// operator, engineer, admin. Every operation is registered with register, which takes the role
 // it needs, so there is no route without a row in the authorisation table (Server.Table).
 //
 // Bodies are strict JSON: an unknown, repeated or differently cased key is refused. Every error

@@ -1,12 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -16,6 +14,7 @@ import (
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/rollout"
 	"skerry.dev/sync/trust"
 )
 
@@ -28,8 +27,8 @@ type Error struct {
 	status int
 }
 
-// NewError makes an error with a status and a stable code.
-func NewError(status int, code, message string) *Error {
+// newError makes an error with a status and a stable code.
+func newError(status int, code, message string) *Error {
 	e := &Error{status: status}
 	e.Detail.Code, e.Detail.Message = code, message
 	return e
@@ -60,111 +59,62 @@ func init() {
 		if code == "" {
 			code = "internal"
 		}
-		return NewError(status, code, msg)
+		return newError(status, code, msg)
 	}
 	huma.ValidateStrictCasing = true
 }
 
-// fail maps the hub's errors to statuses. What it does not know is logged and hidden.
-func (s *Server) fail(ctx context.Context, err error) error {
-	if _, ok := errors.AsType[huma.StatusError](err); ok {
-		return err
+// errorMap is what the caller got wrong, by the error that says so: the one place where an error of
+// the hub becomes a status and a code. What matches none of them is the hub's own fault.
+var errorMap = []struct {
+	target error
+	status int
+	code   string
+}{
+	{meta.ErrNotFound, http.StatusNotFound, "not_found"},
+	{blob.ErrNotFound, http.StatusNotFound, "not_found"},
+	{trust.ErrNotFound, http.StatusNotFound, "not_found"},
+	{fleet.ErrToken, http.StatusForbidden, "token_refused"},
+	{fleet.ErrRenew, http.StatusForbidden, "renewal_refused"},
+	{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"},
+	{fleet.ErrExists, http.StatusConflict, "device_exists"},
+	{registry.ErrTombstoned, http.StatusGone, "tombstoned"},
+	{registry.ErrModule, http.StatusUnprocessableEntity, "invalid"},
+	{rollout.ErrBusy, http.StatusConflict, "rollout_busy"},
+	{rollout.ErrRefused, http.StatusUnprocessableEntity, "rollout_refused"},
+	{errLogin, http.StatusUnauthorized, "login_failed"},
+}
+
+// fail turns an error into an answer: a status of its own, a line of the error map, or 500. A fault
+// of the hub is logged and not shown, except when it is only that the caller went away.
+func (s *Server) fail(ctx context.Context, err error) *Error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
 	}
-	for _, m := range []struct {
-		target error
-		status int
-		code   string
-	}{
-		{meta.ErrNotFound, http.StatusNotFound, "not_found"}, {blob.ErrNotFound, http.StatusNotFound, "not_found"}, {trust.ErrNotFound, http.StatusNotFound, "not_found"},
-		{fleet.ErrToken, http.StatusForbidden, "token_refused"}, {fleet.ErrRenew, http.StatusForbidden, "renewal_refused"},
-		{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"}, {fleet.ErrExists, http.StatusConflict, "device_exists"},
-		{registry.ErrTombstoned, http.StatusGone, "tombstoned"}, {errLogin, http.StatusUnauthorized, "login_failed"},
-	} {
+	for _, m := range errorMap {
 		if errors.Is(err, m.target) {
-			return NewError(m.status, m.code, err.Error())
+			return newError(m.status, m.code, err.Error())
 		}
 	}
 	if ctx.Err() == nil {
-		s.opts.Log.Error("request failed", "caller", From(ctx).Name, "err", err)
+		s.opts.Log.Error("request failed", "caller", callerOf(ctx).Name, "err", err)
 	}
-	return NewError(http.StatusInternalServerError, "internal", "the hub could not do this; its log has the details")
+	return newError(http.StatusInternalServerError, "internal", "the hub could not do this; its log has the details")
 }
 
 func bad(format string, args ...any) error {
-	return NewError(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf(format, args...))
+	return newError(http.StatusUnprocessableEntity, "invalid", fmt.Sprintf(format, args...))
 }
 
 func writeError(w http.ResponseWriter, status int, code, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(NewError(status, code, message)) // the client may be gone
+	_ = json.NewEncoder(w).Encode(newError(status, code, message)) // the client may be gone
 }
 
 func refuse(ctx huma.Context, status int, code, message string) {
 	ctx.SetHeader("Content-Type", "application/json")
 	ctx.SetStatus(status)
 	// the client may be gone
-	_ = json.NewEncoder(ctx.BodyWriter()).Encode(NewError(status, code, message))
-}
-
-// maxDepth bounds the nesting of a body.
-const maxDepth = 64
-
-// strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing
-// data, invalid UTF-8.
-func strictUnmarshal(data []byte, v any) error {
-	if !json.Valid(data) {
-		return errors.New("the body is not valid JSON")
-	}
-	if strings.ToValidUTF8(string(data), "") != string(data) {
-		return errors.New("the body is not valid UTF-8")
-	}
-	if err := checkKeys(json.NewDecoder(bytes.NewReader(data))); err != nil {
-		return err
-	}
-	return json.Unmarshal(data, v)
-}
-
-func checkKeys(d *json.Decoder) error {
-	d.UseNumber()
-	var keys []map[string]bool // one per open container; nil for an array
-	wantKey := false
-	for {
-		t, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		inObject := len(keys) > 0 && keys[len(keys)-1] != nil
-		switch x := t.(type) {
-		case json.Delim:
-			switch x {
-			case '{':
-				keys = append(keys, map[string]bool{})
-				wantKey = true
-			case '[':
-				keys = append(keys, nil)
-				wantKey = false
-			default:
-				keys = keys[:len(keys)-1]
-				wantKey = len(keys) > 0 && keys[len(keys)-1] != nil
-			}
-			if len(keys) > maxDepth {
-				return fmt.Errorf("the body is nested deeper than %d", maxDepth)
-			}
-			continue
-		case string:
-			if inObject && wantKey {
-				if top := keys[len(keys)-1]; top[x] {
-					return fmt.Errorf("the key %q is repeated", x)
-				}
-				keys[len(keys)-1][x] = true
-				wantKey = false
-				continue
-			}
-		}
-		wantKey = inObject
-	}
+	_ = json.NewEncoder(ctx.BodyWriter()).Encode(newError(status, code, message))
 }

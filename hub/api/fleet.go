@@ -74,7 +74,7 @@ type Fleet struct {
 }
 
 func (s *Server) fleetRoutes() {
-	Register(s, Viewer, op("GET", "/v1/fleet", "fleet", "devices", "Every device and task at a glance"),
+	register(s, Viewer, op("GET", "/v1/fleet", "fleet", "devices", "Every device and task at a glance"),
 		func(ctx context.Context, _ *none) (*body[Fleet], error) {
 			return reply(overview(ctx, s.DB.Read()))
 		})

@@ -5,7 +5,7 @@ import "net/http"
 // AddInference mounts a handler of the Open Inference Protocol under /v2, for viewers. Call it
 // before serving.
 func (s *Server) AddInference(h http.Handler) {
-	h = s.Guard(Viewer, h)
+	h = s.guard(Viewer, h)
 	s.mux.Handle("/v2", h)
 	s.mux.Handle("/v2/", h)
 	s.mu.Lock()

@@ -26,15 +26,15 @@ type jobIn struct {
 
 // AddTraining adds the training jobs of a trainer. Call it once, before serving.
 func (s *Server) AddTraining(t *training.Trainer) {
-	Register(s, Viewer, op("GET", "/v1/jobs", "jobs", "training", "List training jobs, newest first"),
+	register(s, Viewer, op("GET", "/v1/jobs", "jobs", "training", "List training jobs, newest first"),
 		func(ctx context.Context, in *jobsIn) (*list[training.Job], error) {
 			return items(t.Jobs(ctx, in.Task, in.State, in.Limit))
 		})
-	Register(s, Viewer, op("GET", "/v1/jobs/{id}", "job", "training", "A training job with its progress"),
+	register(s, Viewer, op("GET", "/v1/jobs/{id}", "job", "training", "A training job with its progress"),
 		func(ctx context.Context, in *jobIn) (*body[training.Job], error) {
 			return reply(t.Job(ctx, in.ID))
 		})
-	Register(s, Engineer, op("POST", "/v1/tasks/{task}/train", "train", "training", "Train a task now"),
+	register(s, Engineer, op("POST", "/v1/tasks/{task}/train", "train", "training", "Train a task now"),
 		func(ctx context.Context, in *trainIn) (*body[training.Job], error) {
 			reason := in.Body.Reason
 			if reason == "" {

@@ -14,8 +14,8 @@ import (
 	"skerry.dev/sync/identity"
 )
 
-// model is a model with its documents as JSON.
-type model struct {
+// Model is a model with its documents as JSON.
+type Model struct {
 	Digest       string          `json:"digest"`
 	Name         string          `json:"name" doc:"task@version"`
 	Task         string          `json:"task"`
@@ -32,8 +32,8 @@ type model struct {
 	Tombstone    string          `json:"tombstone"`
 }
 
-func view(m meta.Model) model {
-	return model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
+func view(m meta.Model) Model {
+	return Model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
 		m.CreatedBy, m.CreatedAt, m.TombstonedAt, m.Tombstone}
 }
 
@@ -60,36 +60,40 @@ type tombstoneIn struct {
 	}
 }
 
-type lineageOut struct {
-	Model   model         `json:"model"`
+// Lineage is a model and what it came from.
+type Lineage struct {
+	Model   Model         `json:"model"`
 	Dataset *meta.Dataset `json:"dataset,omitempty"`
 	Job     *meta.Job     `json:"job,omitempty"`
-	Parents []model       `json:"parents" doc:"the models it came from, nearest first"`
+	Parents []Model       `json:"parents" doc:"the models it came from, nearest first"`
 }
 
 func (s *Server) modelRoutes() {
-	Register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"), func(ctx context.Context, in *modelsIn) (*list[model], error) {
-		rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
-		out := make([]model, len(rows))
-		for i, m := range rows {
-			out[i] = view(m)
-		}
-		return items(out, err)
-	})
-	Register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"), func(ctx context.Context, in *digestIn) (*body[model], error) {
-		m, err := s.DB.Read().Model(ctx, in.Digest)
-		return reply(view(m), err)
-	})
-	Register(s, Viewer, op("GET", "/v1/models/{digest}/lineage", "model-lineage", "models", "What a model came from"), s.lineage)
+	register(s, Viewer, op("GET", "/v1/models", "list-models", "models", "List models"),
+		func(ctx context.Context, in *modelsIn) (*list[Model], error) {
+			rows, err := s.DB.Read().Models(ctx, in.Task, in.Limit)
+			out := make([]Model, len(rows))
+			for i, m := range rows {
+				out[i] = view(m)
+			}
+			return items(out, err)
+		})
+	register(s, Viewer, op("GET", "/v1/models/{digest}", "get-model", "models", "One model"),
+		func(ctx context.Context, in *digestIn) (*body[Model], error) {
+			m, err := s.DB.Read().Model(ctx, in.Digest)
+			return reply(view(m), err)
+		})
+	register(s, Viewer, op("GET", "/v1/models/{digest}/lineage", "model-lineage", "models", "What a model came from"), s.lineage)
 	upload := op("POST", "/v1/models", "upload-model", "models", "Import an artifact")
 	upload.MaxBodyBytes, upload.DefaultStatus = registry.MaxBytes, http.StatusCreated
-	Register(s, Engineer, upload, s.upload)
-	Register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"), func(ctx context.Context, in *tombstoneIn) (*none, error) {
-		if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
-			return nil, err
-		}
-		return nil, s.Fleet.Tombstone(ctx, in.Digest)
-	})
+	register(s, Engineer, upload, s.upload)
+	register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"),
+		func(ctx context.Context, in *tombstoneIn) (*none, error) {
+			if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
+				return nil, err
+			}
+			return nil, s.Fleet.Tombstone(ctx, in.Digest)
+		})
 	s.route(Device, "GET", identity.PathArtifact+"{digest}", s.artifact)
 	s.route(Anyone, "GET", identity.PathTUF+"{file}", s.tuf)
 }
@@ -99,7 +103,7 @@ func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
 	s.mu.Lock()
 	s.table = append(s.table, Row{method, path, role})
 	s.mu.Unlock()
-	s.mux.Handle(method+" "+path, s.Guard(role, h))
+	s.mux.Handle(method+" "+path, s.guard(role, h))
 	s.huma.OpenAPI().AddOperation(&huma.Operation{
 		Method:      method,
 		Path:        path,
@@ -110,13 +114,13 @@ func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
 	})
 }
 
-func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], error) {
+func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], error) {
 	q := s.DB.Read()
 	m, err := q.Model(ctx, in.Digest)
 	if err != nil {
 		return nil, err
 	}
-	out := lineageOut{Model: view(m), Parents: []model{}}
+	out := Lineage{Model: view(m), Parents: []Model{}}
 	type links struct {
 		Parent  string `json:"parent"`
 		Dataset string `json:"dataset"`
@@ -145,7 +149,7 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[lineageOut], 
 	return reply(out, nil)
 }
 
-func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[model], error) {
+func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[Model], error) {
 	info := registry.Info{
 		Task:      in.Task,
 		Kind:      in.Kind,
@@ -193,7 +197,6 @@ func (s *Server) tuf(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) plainError(w http.ResponseWriter, r *http.Request, err error) {
-	if e, ok := errors.AsType[*Error](s.fail(r.Context(), err)); ok {
-		writeError(w, e.status, e.Detail.Code, e.Detail.Message)
-	}
+	e := s.fail(r.Context(), err)
+	writeError(w, e.status, e.Detail.Code, e.Detail.Message)
 }

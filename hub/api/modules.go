@@ -3,16 +3,14 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/feature/wasm"
 	"skerry.dev/hub/meta"
-	"skerry.dev/hub/registry"
 )
 
-// module is a WebAssembly module with its functions as JSON.
-type module struct {
+// Module is a WebAssembly module with its functions as JSON.
+type Module struct {
 	Name      string          `json:"name"`
 	Digest    string          `json:"digest"`
 	Size      int64           `json:"size"`
@@ -21,8 +19,8 @@ type module struct {
 	CreatedAt int64           `json:"created_at"`
 }
 
-func viewModule(m meta.Module) (module, error) {
-	out := module{
+func viewModule(m meta.Module) (Module, error) {
+	out := Module{
 		Name:      m.Name,
 		Digest:    m.Digest,
 		Size:      m.Size,
@@ -42,35 +40,35 @@ type putModuleIn struct {
 }
 
 func (s *Server) moduleRoutes() {
-	Register(s, Viewer, op("GET", "/v1/modules", "list-modules", "modules", "List WebAssembly modules"), func(ctx context.Context, _ *struct{}) (*list[module], error) {
-		rows, err := s.DB.Read().Modules(ctx)
-		out := make([]module, len(rows))
-		for i := 0; i < len(rows) && err == nil; i++ {
-			out[i], err = viewModule(rows[i])
-		}
-		return items(out, err)
-	})
-	Register(s, Viewer, op("GET", "/v1/modules/{name}", "get-module", "modules", "One WebAssembly module"), func(ctx context.Context, in *moduleIn) (*body[module], error) {
-		m, err := s.DB.Read().Module(ctx, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		return reply(viewModule(m))
-	})
+	register(s, Viewer, op("GET", "/v1/modules", "list-modules", "modules", "List WebAssembly modules"),
+		func(ctx context.Context, _ *struct{}) (*list[Module], error) {
+			rows, err := s.DB.Read().Modules(ctx)
+			out := make([]Module, len(rows))
+			for i := 0; i < len(rows) && err == nil; i++ {
+				out[i], err = viewModule(rows[i])
+			}
+			return items(out, err)
+		})
+	register(s, Viewer, op("GET", "/v1/modules/{name}", "get-module", "modules", "One WebAssembly module"),
+		func(ctx context.Context, in *moduleIn) (*body[Module], error) {
+			m, err := s.DB.Read().Module(ctx, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			return reply(viewModule(m))
+		})
 	put := op("PUT", "/v1/modules/{name}", "put-module", "modules", "Add a WebAssembly module, or replace one")
 	put.Description = "Features of task files call its functions by this name. It is compiled and tried before it is stored; what it must look like is in docs/formats/pipeline.md. Models that were trained with what had the name keep it."
 	put.MaxBodyBytes = feature.MaxModuleBytes
-	Register(s, Engineer, put, func(ctx context.Context, in *putModuleIn) (*body[module], error) {
+	register(s, Engineer, put, func(ctx context.Context, in *putModuleIn) (*body[Module], error) {
 		m, err := s.Registry.PutModule(ctx, actor(ctx), in.Name, in.RawBody)
-		if errors.Is(err, registry.ErrModule) {
-			return nil, bad("%v", err)
-		}
 		if err != nil {
 			return nil, err
 		}
 		return reply(viewModule(m))
 	})
-	Register(s, Engineer, op("DELETE", "/v1/modules/{name}", "remove-module", "modules", "Remove a WebAssembly module"), func(ctx context.Context, in *moduleIn) (*none, error) {
-		return nil, s.Registry.RemoveModule(ctx, actor(ctx), in.Name)
-	})
+	register(s, Engineer, op("DELETE", "/v1/modules/{name}", "remove-module", "modules", "Remove a WebAssembly module"),
+		func(ctx context.Context, in *moduleIn) (*none, error) {
+			return nil, s.Registry.RemoveModule(ctx, actor(ctx), in.Name)
+		})
 }

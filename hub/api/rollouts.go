@@ -2,12 +2,8 @@ package api
 
 import (
 	"context"
-	"errors"
-	"net/http"
 	"strings"
 
-	"skerry.dev/hub/meta"
-	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
 )
 
@@ -21,11 +17,10 @@ type rolloutIn struct {
 	ID string `path:"id"`
 }
 
-type rolloutOut struct {
-	Body struct {
-		*rollout.Rollout
-		Devices []rollout.Part `json:"devices"`
-	}
+// RolloutDetail is a rollout with its devices.
+type RolloutDetail struct {
+	*rollout.Rollout
+	Devices []rollout.Part `json:"devices"`
 }
 
 type rolloutSpecIn struct{ Body rollout.Spec }
@@ -40,42 +35,26 @@ type rolloutCommandIn struct {
 
 // AddRollouts adds the rollouts of a controller. Call it once, before serving.
 func (s *Server) AddRollouts(c *rollout.Controller) {
-	Register(s, Viewer, op("GET", "/v1/rollouts", "rollouts", "rollouts", "List rollouts, newest first"),
+	register(s, Viewer, op("GET", "/v1/rollouts", "rollouts", "rollouts", "List rollouts, newest first"),
 		func(ctx context.Context, in *rolloutsIn) (*list[*rollout.Rollout], error) {
 			return items(c.List(ctx, in.Task, in.State, in.Limit))
 		})
-	Register(s, Viewer, op("GET", "/v1/rollouts/{id}", "rollout", "rollouts", "A rollout with its devices"),
-		func(ctx context.Context, in *rolloutIn) (*rolloutOut, error) {
-			o := &rolloutOut{}
-			var err error
-			o.Body.Rollout, o.Body.Devices, err = c.Get(ctx, in.ID)
-			return o, err
+	register(s, Viewer, op("GET", "/v1/rollouts/{id}", "rollout", "rollouts", "A rollout with its devices"),
+		func(ctx context.Context, in *rolloutIn) (*body[RolloutDetail], error) {
+			r, devices, err := c.Get(ctx, in.ID)
+			return reply(RolloutDetail{r, devices}, err)
 		})
-	Register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
+	register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Rollout], error) {
-			r, err := c.Create(ctx, actor(ctx), in.Body)
-			return reply(r, refusal(err))
+			return reply(c.Create(ctx, actor(ctx), in.Body))
 		})
-	Register(s, Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "rollouts", "Who would be in which stage, without creating anything"),
+	register(s, Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "rollouts", "Who would be in which stage, without creating anything"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Plan], error) {
-			p, err := c.Plan(ctx, in.Body)
-			return reply(p, refusal(err))
+			return reply(c.Plan(ctx, in.Body))
 		})
-	Register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
+	register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
 		"Approve, pause, resume, abort, roll back, skip a stage, retry the failed"),
 		func(ctx context.Context, in *rolloutCommandIn) (*body[*rollout.Rollout], error) {
-			r, err := c.Do(ctx, actor(ctx), in.ID, rollout.Command(in.Command), strings.TrimSpace(in.Body.Reason))
-			return reply(r, refusal(err))
+			return reply(c.Do(ctx, actor(ctx), in.ID, rollout.Command(in.Command), strings.TrimSpace(in.Body.Reason)))
 		})
-}
-
-// refusal turns what is the caller's mistake into a status; the rest is left to the error map.
-func refusal(err error) error {
-	switch {
-	case err == nil, errors.Is(err, meta.ErrNotFound), errors.Is(err, registry.ErrTombstoned):
-		return err
-	case errors.Is(err, rollout.ErrBusy):
-		return NewError(http.StatusConflict, "rollout_busy", err.Error())
-	}
-	return NewError(http.StatusUnprocessableEntity, "rollout_refused", err.Error())
 }

@@ -1,7 +1,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -10,18 +9,13 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path"
 	"path/filepath"
-	"reflect"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"golang.org/x/time/rate"
 
 	"skerry.dev/hub/fleet"
@@ -81,12 +75,6 @@ type Server struct {
 	pace  map[string]*rate.Limiter // by caller, nil without a limit
 }
 
-// Row is one line of the authorisation table.
-type Row struct {
-	Method, Path string
-	Role         Role
-}
-
 // New makes the interface with every route of the hub's core.
 func New(p Parts, opts Options) (*Server, error) {
 	if opts.LoginTTL <= 0 {
@@ -119,40 +107,20 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.huma.UseMiddleware(s.identify)
 	s.checks["database"] = p.DB.Ping
 	s.checks["nats"] = func(context.Context) error { return p.NATS() }
-	s.plain()
-	s.accessRoutes()
+	s.healthRoutes()
+	s.loginRoutes()
+	s.userRoutes()
+	s.tokenRoutes()
+	s.auditRoutes()
+	s.enrollRoutes()
 	s.deviceRoutes()
 	s.fleetRoutes()
-	s.dataRoutes()
+	s.eventRoutes()
+	s.taskRoutes()
+	s.lakeRoutes()
 	s.modelRoutes()
 	s.moduleRoutes()
 	return s, nil
-}
-
-// keptNames are the names in the OpenAPI document of types that once stood elsewhere or were named
-// otherwise: clients that were made from the document know them.
-var keptNames = map[string]string{
-	"Fleet":                "WebFleet",
-	"FleetDevice":          "WebDevice",
-	"DeviceTask":           "WebDeviceTask",
-	"FleetTask":            "WebTask",
-	"ListRolloutBody":      "ListOutBody",
-	"RolloutOutBody":       "GetOutBody",
-	"RolloutCommandInBody": "DoInBody",
-	"ListJobBody":          "JobsOutBody",
-}
-
-// schemaName names a type in the OpenAPI document. Types of other packages carry their package,
-// so that equal names do not meet.
-func schemaName(t reflect.Type, hint string) string {
-	name := huma.DefaultSchemaNamer(t, hint)
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	if pkg := path.Base(t.PkgPath()); t.Name() != "" && pkg != "api" && pkg != "." {
-		name = strings.ToUpper(pkg[:1]) + pkg[1:] + name
-	}
-	return cmp.Or(keptNames[name], name)
 }
 
 func loadSecret(opts Options) ([]byte, error) {
@@ -179,120 +147,8 @@ func loadSecret(opts Options) ([]byte, error) {
 // Huma is the API that operations are registered on.
 func (s *Server) Huma() huma.API { return s.huma }
 
-// Mux is the router, for handlers that are no operations (the web UI, the Open Inference
-// Protocol). Guard them with Guard.
+// Mux is the router, for the page of the web UI, which is no operation and needs no credential.
 func (s *Server) Mux() *http.ServeMux { return s.mux }
-
-// AddCheck adds a line to /health/detailed; a failing one makes /ready fail. Call it before
-// serving.
-func (s *Server) AddCheck(name string, fn func(context.Context) error) { s.checks[name] = fn }
-
-// Table is the authorisation table in order of path and method.
-func (s *Server) Table() []Row {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	t := slices.Clone(s.table)
-	slices.SortFunc(t, func(a, b Row) int { return strings.Compare(a.Path+a.Method, b.Path+b.Method) })
-	return t
-}
-
-// Register adds an operation that needs a role. The body limit is 1 MiB unless the operation sets
-// one.
-func Register[I, O any](s *Server, role Role, op huma.Operation, handler func(context.Context, *I) (*O, error)) {
-	op.Middlewares = append(huma.Middlewares{Require(role)}, op.Middlewares...)
-	if role != Anyone {
-		op.Security = []map[string][]string{{"bearer": {}}}
-	}
-	if op.Metadata == nil {
-		op.Metadata = map[string]any{}
-	}
-	op.Metadata["role"] = role
-	op.Description = strings.TrimSpace(op.Description + "\n\nNeeds the role " + role.String() + ".")
-	s.mu.Lock()
-	s.table = append(s.table, Row{op.Method, op.Path, role})
-	s.mu.Unlock()
-	huma.Register(s.huma, op, func(ctx context.Context, in *I) (*O, error) {
-		out, err := handler(ctx, in)
-		if err != nil {
-			return nil, s.fail(ctx, err)
-		}
-		if out == nil {
-			out = new(O)
-		}
-		return out, nil
-	})
-}
-
-// op is short for an operation of the core.
-func op(method, path, id, tag, summary string) huma.Operation {
-	return huma.Operation{Method: method, Path: path, OperationID: id, Tags: []string{tag}, Summary: summary}
-}
-
-// plain adds the routes that are no operations.
-func (s *Server) plain() {
-	text := func(status int, body string) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Type", "application/json")
-			w.WriteHeader(status)
-			_, _ = w.Write([]byte(body + "\n")) // the client may be gone
-		}
-	}
-	s.mux.HandleFunc("GET /alive", text(http.StatusOK, `{"status":"ok"}`))
-	s.mux.HandleFunc("GET /health", text(http.StatusOK, `{"status":"ok","version":"`+s.opts.Version+`"}`))
-	s.mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range s.health(r.Context()) {
-			if c.Error != "" {
-				text(http.StatusServiceUnavailable, `{"status":"not ready"}`)(w, r)
-				return
-			}
-		}
-		text(http.StatusOK, `{"status":"ready"}`)(w, r)
-	})
-	s.mux.HandleFunc("GET /docs", docs)
-	if s.opts.Gatherer != nil {
-		s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}))
-	}
-	Register(s, Viewer, op("GET", "/health/detailed", "health-detailed", "health", "State of every part"), func(ctx context.Context, _ *struct{}) (*healthOut, error) {
-		o := &healthOut{}
-		o.Body.Status, o.Body.Version, o.Body.Checks = "ok", s.opts.Version, s.health(ctx)
-		for _, c := range o.Body.Checks {
-			if c.Error != "" {
-				o.Body.Status = "degraded"
-			}
-		}
-		return o, nil
-	})
-}
-
-type healthOut struct {
-	Body struct {
-		Status  string           `json:"status" enum:"ok,degraded"`
-		Version string           `json:"version"`
-		Checks  map[string]check `json:"checks"`
-	}
-}
-
-type check struct {
-	Status  string  `json:"status" enum:"ok,failed"`
-	Error   string  `json:"error,omitempty"`
-	Seconds float64 `json:"seconds"`
-}
-
-func (s *Server) health(ctx context.Context) map[string]check {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
-	defer cancel()
-	out := map[string]check{}
-	for name, fn := range s.checks {
-		start := time.Now()
-		c := check{Status: "ok"}
-		if err := fn(ctx); err != nil {
-			c = check{Status: "failed", Error: err.Error()}
-		}
-		c.Seconds = time.Since(start).Seconds()
-		out[name] = c
-	}
-	return out
-}
 
 // Handler is the whole interface.
 func (s *Server) Handler() http.Handler {

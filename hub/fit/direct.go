@@ -15,6 +15,7 @@ import (
 	"skerry.dev/compute/binned"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
@@ -146,7 +147,7 @@ type part struct{ train, test []int32 }
 // load reads the files and splits their labelled rows. The last part is the one whose model is
 // kept.
 func load(o *Options) (*data, []part, string, error) {
-	f, err := dataset.Read(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, tabular.Options{})
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -156,7 +157,7 @@ func load(o *Options) (*data, []part, string, error) {
 		for i := range f.Columns {
 			types[f.Columns[i].Name] = f.Columns[i].Type
 		}
-		g, err := dataset.Read(o.Test, frame.Options{Types: types})
+		g, err := dataset.Read(o.Test, tabular.Options{Types: types})
 		if err != nil {
 			return nil, nil, "", err
 		}

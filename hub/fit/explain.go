@@ -12,9 +12,9 @@ import (
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/explain"
 	"skerry.dev/compute/feature"
-	"skerry.dev/compute/frame"
 	"skerry.dev/compute/linear"
 	"skerry.dev/compute/metric"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/dataset"
 )
 
@@ -230,7 +230,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if o.Rows == 0 {
 		o.Rows = explainRows
 	}
-	f, err := dataset.Read(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, tabular.Options{})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -13,6 +13,7 @@ import (
 	"skerry.dev/compute/feature"
 	_ "skerry.dev/compute/feature/wasm" // runs Options.Modules
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
@@ -175,7 +176,7 @@ func labelled(s *selection.Series, from int64) int {
 }
 
 func prepare(o *Options) (*parts, error) {
-	f, err := dataset.Read(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, tabular.Options{})
 	if err != nil {
 		return nil, err
 	}
@@ -200,7 +201,7 @@ func prepare(o *Options) (*parts, error) {
 		for i := range f.Columns {
 			types[f.Columns[i].Name] = f.Columns[i].Type
 		}
-		g, err := dataset.Read(o.Test, frame.Options{Types: types})
+		g, err := dataset.Read(o.Test, tabular.Options{Types: types})
 		if err != nil {
 			return nil, err
 		}
@@ -405,7 +406,7 @@ type Evaluation struct {
 // Evaluate scores an artifact on every labelled row of a file.
 func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Evaluation, error) {
 	m := &a.Manifest
-	f, err := dataset.Read(o.Data, frame.Options{})
+	f, err := dataset.Read(o.Data, tabular.Options{})
 	if err != nil {
 		return nil, err
 	}

@@ -434,7 +434,7 @@ func forecast(sh *shape, r *rowSet, o *Options) (selection.Series, error) {
 			}
 		}
 		if len(batch) > 0 {
-			take(e.Ingest(batch))
+			take(e.Ingest(engine.NoArrival, batch))
 		}
 	}
 	return out, nil

@@ -3,6 +3,7 @@ package meta
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -22,7 +23,7 @@ func insertMany[T any, P row[T]](ctx context.Context, q *Queries, table, cols, s
 		for i := range part {
 			args = append(args, P(&part[i]).dest()...)
 		}
-		tuples(&b, len(part), len(args)/len(part))
+		q.tuples(&b, len(part), len(args)/len(part))
 		b.WriteString(" ")
 		b.WriteString(suffix)
 		if _, err := q.exec(ctx, b.String(), args...); err != nil {
@@ -32,8 +33,9 @@ func insertMany[T any, P row[T]](ctx context.Context, q *Queries, table, cols, s
 	return nil
 }
 
-// tuples writes ($1,$2),($3,$4) for n rows of the given width.
-func tuples(b *strings.Builder, n, width int) {
+// tuples writes the parameters of n rows of the given width: ($1,$2),($3,$4), or (?,?),(?,?) for
+// SQLite, to which $1 is a name that it looks up among all names before it, for every parameter.
+func (q *Queries) tuples(b *strings.Builder, n, width int) {
 	p := 0
 	for i := range n {
 		if i > 0 {
@@ -45,10 +47,19 @@ func tuples(b *strings.Builder, n, width int) {
 				b.WriteByte(',')
 			}
 			p++
-			fmt.Fprintf(b, "$%d", p)
+			q.parameter(b, p)
 		}
 		b.WriteByte(')')
 	}
+}
+
+func (q *Queries) parameter(b *strings.Builder, n int) {
+	if q.postgres {
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(n))
+		return
+	}
+	b.WriteByte('?')
 }
 
 // InsertIntervals adds intervals of stored data to the ledger.
@@ -87,9 +98,7 @@ func (q *Queries) Overlaps(ctx context.Context, probes []Interval) ([]*Interval,
 			if i > 0 {
 				b.WriteByte(',')
 			}
-			// the casts tell PostgreSQL the types of the parameters
-			k := len(args)
-			fmt.Fprintf(&b, "(CAST($%d AS BIGINT),CAST($%d AS TEXT),CAST($%d AS TEXT),CAST($%d AS BIGINT),CAST($%d AS BIGINT),CAST($%d AS BIGINT))", k+1, k+2, k+3, k+4, k+5, k+6)
+			q.probe(&b, len(args))
 			args = append(args, int64(start+i), p.Device, p.Run, p.Class, p.From, p.To)
 		}
 		// stored intervals are disjoint: nothing overlaps when the last one that starts at or
@@ -113,6 +122,22 @@ func (q *Queries) Overlaps(ctx context.Context, probes []Interval) ([]*Interval,
 		}
 	}
 	return out, nil
+}
+
+// probeTypes are the types of a probe's parameters, which PostgreSQL does not guess.
+var probeTypes = [...]string{"BIGINT", "TEXT", "TEXT", "BIGINT", "BIGINT", "BIGINT"}
+
+// probe writes the parameters of one probe after n others.
+func (q *Queries) probe(b *strings.Builder, n int) {
+	for i, t := range probeTypes {
+		b.WriteByte("(,,,,,"[i])
+		if q.postgres {
+			fmt.Fprintf(b, "CAST($%d AS %s)", n+i+1, t)
+		} else {
+			b.WriteByte('?')
+		}
+	}
+	b.WriteByte(')')
 }
 
 // Island is a range of sequence numbers without a hole.

@@ -294,8 +294,20 @@ func (c *Controller) Get(ctx context.Context, id string) (*Rollout, []Part, erro
 	return r, parts, err
 }
 
-// ErrBusy is returned when a task has a rollout already.
-var ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
+var (
+	// ErrBusy is returned when a task has a rollout already.
+	ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
+	// ErrRefused marks what the caller got wrong: a specification that cannot be, or a command that
+	// the rollout's state does not allow. The error that matches it says what; other errors than
+	// these two, meta.ErrNotFound and registry.ErrTombstoned are the hub's own.
+	ErrRefused = errors.New("rollout refused")
+)
+
+// refusal makes an error match ErrRefused without changing its text.
+type refusal struct{ error }
+
+func (r refusal) Is(target error) bool { return target == ErrRefused }
+func (r refusal) Unwrap() error        { return r.error }
 
 // complete checks a spec against the model it names and fills in the defaults.
 func (c *Controller) complete(ctx context.Context, s *Spec) error {
@@ -307,12 +319,15 @@ func (c *Controller) complete(ctx context.Context, s *Spec) error {
 		s.Task = m.Task
 	}
 	if s.Task != m.Task {
-		return fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)
+		return refusal{fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)}
 	}
 	if m.TombstonedAt != 0 {
 		return fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
 	}
-	return s.Defaults()
+	if err := s.Defaults(); err != nil {
+		return refusal{err}
+	}
+	return nil
 }
 
 // free returns ErrBusy when the task has a rollout under way.
@@ -409,7 +424,7 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 		if slices.Contains(allowed, r.State) {
 			return nil
 		}
-		return fmt.Errorf("rollout %s is %s: %s is possible only while it is %v", id, r.State, cmd, allowed)
+		return refusal{fmt.Errorf("rollout %s is %s: %s is possible only while it is %v", id, r.State, cmd, allowed)}
 	}
 	if reason == "" {
 		reason = string(cmd)
@@ -455,7 +470,7 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 			r.note(Running, reason, actor)
 		}
 	default:
-		err = fmt.Errorf("unknown command %q: one of approve, pause, resume, abort, rollback, skip, retry", cmd)
+		err = refusal{fmt.Errorf("unknown command %q: one of approve, pause, resume, abort, rollback, skip, retry", cmd)}
 	}
 	if err != nil {
 		return nil, err

@@ -704,6 +704,12 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 
 // go test ./hub/server -run '^$' -bench Ingest -benchtime 20x
 func BenchmarkIngest(b *testing.B) {
+	for _, records := range []int{12, 500} {
+		b.Run(fmt.Sprintf("records=%d", records), func(b *testing.B) { benchmarkIngest(b, records) })
+	}
+}
+
+func benchmarkIngest(b *testing.B, records int) {
 	opts := server.Options{DataDir: b.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}
 	h, err := server.Open(b.Context(), opts)
 	if err != nil {
@@ -713,29 +719,38 @@ func BenchmarkIngest(b *testing.B) {
 	done := make(chan error, 1)
 	go func() { done <- h.Run(ctx) }()
 	defer func() { cancel(); <-done; h.Close() }()
-	run, first := wire.Run{1}, uint64(1)
-	const chunks, size = 50, 500
+	const devices, rounds = 500, 4
+	first := uint64(1)
 	for b.Loop() {
+		b.StopTimer()
+		var messages []ingest.Message
 		var wg sync.WaitGroup
-		for range chunks {
-			r := &wire.Records{}
-			for i := range size {
-				r.Readings = append(r.Readings, wire.Reading{Series: "pm25", Time: int64(first+uint64(i)) * 1e6, Value: float64(i) / 3})
-			}
-			c, err := wire.Encode(wire.Header{Device: "d", Run: run, Class: wire.ClassReading, First: first}, r)
-			if err != nil {
-				b.Fatal(err)
-			}
-			first += size
-			wg.Add(1)
-			h.Ingest.Offer(ingest.Message{Site: "n", Device: "d", Lane: ingest.Live, Data: c, Reply: func(r wire.Receipt) {
-				if !r.Applied {
-					b.Errorf("receipt %+v", r)
+		for range rounds {
+			for d := range devices {
+				name := fmt.Sprintf("d%d", d)
+				r := &wire.Records{}
+				for i := range records {
+					r.Readings = append(r.Readings, wire.Reading{Series: "pm25", Time: int64(first+uint64(i)) * 1e6, Value: float64(i) / 3})
 				}
-				wg.Done()
-			}})
+				c, err := wire.Encode(wire.Header{Device: name, Run: wire.Run{1}, Class: wire.ClassReading, First: first}, r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				wg.Add(1)
+				messages = append(messages, ingest.Message{Site: "n", Device: name, Lane: ingest.Live, Data: c, Reply: func(r wire.Receipt) {
+					if !r.Applied {
+						b.Errorf("receipt %+v", r)
+					}
+					wg.Done()
+				}})
+			}
+			first += uint64(records)
+		}
+		b.StartTimer()
+		for _, m := range messages {
+			h.Ingest.Offer(m)
 		}
 		wg.Wait()
 	}
-	b.ReportMetric(float64(chunks*size)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+	b.ReportMetric(float64(devices*rounds*records)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }

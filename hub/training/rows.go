@@ -44,6 +44,7 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 		}
 	}
 	var batch []engine.Reading
+	arrival := int64(engine.NoArrival) // of the batch, since the start of the device's run
 	// All series are read, not only the task's: the mark of a message's beginning may stand on
 	// any of them.
 	for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
@@ -52,21 +53,22 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 		}
 		f := wire.Flags(r.Flags)
 		if f&wire.FlagFirst != 0 && len(batch) > 0 {
-			take(e.Ingest(batch))
+			take(e.Ingest(arrival, batch))
 			batch = batch[:0]
 		}
 		k, ok := t.EngineSeries(r.Series)
-		if !ok || f&(wire.FlagFuture|wire.FlagConflict) != 0 {
+		if !ok || f&wire.Blocked != 0 {
 			continue
 		}
 		v := r.Value
-		if f&(wire.FlagRange|wire.FlagNotFinite) != 0 {
+		if f&wire.Missing != 0 {
 			v = math.NaN()
 		}
+		arrival = r.Mono / 1e3
 		batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
 	}
 	if len(batch) > 0 {
-		take(e.Ingest(batch))
+		take(e.Ingest(arrival, batch))
 	}
 	return out, nil
 }

@@ -107,18 +107,18 @@ func (d *device) message(rs ...wire.Reading) {
 			r.Flags |= wire.FlagFirst
 		}
 		d.recs.Readings = append(d.recs.Readings, r)
-		if r.Flags&(wire.FlagFuture|wire.FlagConflict) != 0 {
+		if r.Flags&wire.Blocked != 0 {
 			continue
 		}
 		v := r.Value
-		if r.Flags&(wire.FlagRange|wire.FlagNotFinite) != 0 {
+		if r.Flags&wire.Missing != 0 {
 			v = math.NaN()
 		}
 		if k, ok := d.task.EngineSeries(r.Series); ok {
 			batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
 		}
 	}
-	o := d.engine.Ingest(batch)
+	o := d.engine.Ingest(0, batch)
 	for _, r := range o.Rows {
 		d.rows = append(d.rows, engine.Row{Time: r.Time, Values: slices.Clone(r.Values)})
 	}

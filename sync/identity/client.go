@@ -160,7 +160,7 @@ func (id *Identity) Join() uint64 { return id.get().Join }
 // Hub returns the hub's address without a slash at the end.
 func (id *Identity) Hub() string { return id.get().Hub }
 
-// NATS returns the server addresses the hub told.
+// NATS returns the server addresses the hub gave.
 func (id *Identity) NATS() []string { return id.get().NATS }
 
 // TUFRoot returns the trust anchor, 1.root.json.
@@ -185,7 +185,7 @@ func (id *Identity) ArtifactURL(digest string) string {
 // TUFURL returns the address of the metadata files, with a slash at the end.
 func (id *Identity) TUFURL() string { return id.get().Hub + PathTUF }
 
-// Expiry returns when the credential ends; false when it does not say.
+// Expiry returns when the credential ends; false when it has no expiry.
 func (id *Identity) Expiry() (time.Time, bool) {
 	_, exp, ok := jwtTimes(id.get().JWT)
 	return exp, ok
@@ -261,7 +261,8 @@ func (id *Identity) Renew(ctx context.Context) error {
 }
 
 // Run renews the credential when two thirds of its time are over, and goes on trying when that
-// fails, until ctx ends. An expired credential does not stop it: the key is what the hub knows.
+// fails, until ctx ends. An expired credential does not stop it: the key is what the hub
+// identifies it by.
 func (id *Identity) Run(ctx context.Context, log *slog.Logger) error {
 	failed := 0
 	for {

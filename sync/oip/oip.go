@@ -254,7 +254,7 @@ func fail(w http.ResponseWriter, status int, msg string) {
 
 func reply(w http.ResponseWriter, status int, v any) {
 	text, err := json.Marshal(v)
-	if err != nil { // a model returned what JSON cannot say
+	if err != nil { // a model returned what JSON cannot express
 		status = http.StatusInternalServerError
 		text, _ = json.Marshal(map[string]string{"error": "encode response: " + err.Error()})
 	}

@@ -1,11 +1,11 @@
-// Package outbox keeps what a device has to tell the hub until the hub has it, in buckets of a
+// Package outbox keeps what a device sends to the hub until the hub has it, in buckets of a
 // bbolt database that belongs to the caller.
 //
 // Records enter in the caller's transaction ([Outbox.Append]), get their sequence numbers there
 // and become visible after its commit ([Outbox.Committed]). They are stored as chunks (package
 // wire). A sender takes chunks by lane: live ones were made since the link came up, backfill ones
 // before. A broker's acknowledgement only moves the send cursor ([Outbox.Sent]); only what the
-// hub says it has applied ([Outbox.Applied]) is released. Released chunks stay as a tail up to a
+// hub reports as applied ([Outbox.Applied]) is released. Released chunks stay as a tail up to a
 // cap, so that a hub restored from a backup can ask again ([Outbox.Hello] and Applied re-open
 // them).
 //

@@ -473,7 +473,7 @@ func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 	for i := len(wire.Classes) - 1; i >= 0 && size > target; i-- {
 		c := wire.Classes[i]
 		if c <= wire.ClassEvent {
-			break // alarms and events are what tells of gaps
+			break // alarms and events are what reports gaps
 		}
 		for _, e := range o.runsOldestFirst(func(e *entry) bool { return !e.applied && e.Class == c && !e.inflight }) {
 			if size <= target {
@@ -601,7 +601,7 @@ func merge(into, from map[string]wire.GapSeries) {
 	}
 }
 
-// ErrGone says that a chunk is no longer stored: it was applied and swept, or dropped for a gap
+// ErrGone means that a chunk is no longer stored: it was applied and swept, or dropped for a gap
 // record.
 var ErrGone = errors.New("chunk is no longer in the outbox")
 

@@ -8,7 +8,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Online says that the link is up (true, after the hello was answered) or down. What is stored
+// Online records that the link is up (true, after the hello was answered) or down. What is stored
 // while it is up travels in the live lane; when it goes down everything not yet applied becomes
 // backfill and will be sent again.
 func (o *Outbox) Online(up bool) {
@@ -158,8 +158,8 @@ func (o *Outbox) Rewind() (n int) {
 	return n
 }
 
-// Applied takes what the hub says it has. For the runs and classes named it replaces what was
-// known: a chunk that is in the tail here and missing there is pending again.
+// Applied takes what the hub reports as applied. For the runs and classes named it replaces what
+// was known: a chunk that is in the tail here and missing there is pending again.
 func (o *Outbox) Applied(a wire.Applied) (released int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// Calendar says what the clock on the wall and the calendar beside it show where the sensors are:
-// days and weeks begin by it in features, and holidays are one.
+// Calendar describes what the clock on the wall and the calendar beside it show where the sensors
+// are: days and weeks begin by it in features, and holidays are one.
 type Calendar struct {
 	UTCOffset string   `yaml:"utc_offset,omitempty"` // "+08:00"; default +00:00
 	Holidays  []string `yaml:"holidays,omitempty"`   // local dates, "2026-12-25"

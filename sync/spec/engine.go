@@ -18,6 +18,7 @@ func (t *Task) Engine() engine.Config {
 		Every:        t.Rows.Every.Micros(),
 		MaxAge:       t.Rows.MaxAge.Micros(),
 		Lateness:     t.Rows.Lateness.Micros(),
+		Idle:         t.Rows.Idle.Micros(),
 		Level:        t.Interval,
 		Adapt:        t.Adapts(),
 		Share:        t.Adapt.Share,

@@ -63,7 +63,7 @@ func Columns(inputs []feature.Input, features []Feature) (columns []feature.Colu
 	return columns, modules, errs
 }
 
-// module tells whether the feature is a function of a module, or something is meant to be.
+// module reports whether the feature is a function of a module, or something is meant to be.
 func (f *Feature) module() bool {
 	return f.Wasm != "" || f.Function != "" || len(f.Of) > 0 || f.Rows != 0
 }

@@ -22,8 +22,8 @@ func (p Phase) Final() bool {
 	return p == PhaseActive || p == PhaseReverted || p == PhaseVetoed || p == PhaseFailed
 }
 
-// Desired is what the hub wants of a device. A document with a smaller Generation than one
-// already accepted is ignored.
+// Desired is the state that the hub assigns to a device. A document with a smaller Generation
+// than one already accepted is ignored.
 type Desired struct {
 	Device     string `json:"device"`
 	Generation uint64 `json:"generation"`
@@ -79,7 +79,7 @@ type Reported struct {
 	Reasons   []string           `json:"reasons,omitempty"`
 }
 
-// ReportedOutbox says how much waits on the device.
+// ReportedOutbox reports how much waits on the device.
 type ReportedOutbox struct {
 	PendingRecords int64   `json:"pending_records"`
 	PendingBytes   int64   `json:"pending_bytes"`
@@ -106,7 +106,7 @@ type ReportedTask struct {
 	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
 	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
-	// Assignment tells how far the newest assignment has come.
+	// Assignment reports how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
 }
 

@@ -41,7 +41,7 @@ const (
 	KindAnomaly        Kind = "anomaly"        // how unusual each row is
 )
 
-// Task says what is predicted, from which series and how. It is written by people; see
+// Task describes what is predicted, from which series and how. It is written by people; see
 // configs/tasks for commented samples.
 type Task struct {
 	Name     string     `yaml:"task"`
@@ -93,7 +93,7 @@ type Input struct {
 
 type number = float64
 
-// TimeSource says where the event time of a payload stands.
+// TimeSource defines where the event time of a payload stands.
 type TimeSource struct {
 	Path string `yaml:"path,omitempty"` // JSON path; empty: arrival time
 	// rfc3339 | unix | unix_ms | unix_us; default rfc3339
@@ -101,7 +101,7 @@ type TimeSource struct {
 	MaxFuture Duration `yaml:"max_future,omitempty"`
 }
 
-// Rows says when readings become a row.
+// Rows defines when readings become a row.
 type Rows struct {
 	On       string   `yaml:"on,omitempty"`    // a row at every reading of this series
 	Every    Duration `yaml:"every,omitempty"` // or at every multiple of this
@@ -130,7 +130,7 @@ type Feature struct {
 	Rows int `yaml:"rows,omitempty"`
 }
 
-// Publish says where predictions go. {device} and {task} are replaced.
+// Publish defines where predictions go. {device} and {task} are replaced.
 type Publish struct {
 	Topic       string   `yaml:"topic,omitempty"`
 	Retain      *bool    `yaml:"retain,omitempty"`
@@ -159,7 +159,7 @@ type Anomaly struct {
 	Rate float64 `yaml:"rate,omitempty"`
 }
 
-// SyncPolicy says what is sent to the hub.
+// SyncPolicy describes what is sent to the hub.
 type SyncPolicy struct {
 	Readings    string `yaml:"readings,omitempty"`    // all | none
 	Predictions string `yaml:"predictions,omitempty"` // a percentage, "10%"

@@ -2,8 +2,8 @@
 // client with its own fetcher and clock.
 //
 // Root and targets keys may stay offline. The role "models", delegated by targets for models/*,
-// signs models at the hub. TUF says that a file is authentic and current; which device gets it
-// when is said by desired state (sync/spec).
+// signs models at the hub. TUF proves that a file is authentic and current; which device gets it
+// when is defined by desired state (sync/spec).
 //
 // Metadata is kept in a directory so that rollback shows after a restart. A refresh that fails
 // leaves the last good state in place. Expired metadata means: keep running what runs, install

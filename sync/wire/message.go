@@ -30,7 +30,7 @@ func SubjectState(site, device string) string { return "edge." + site + "." + de
 // SubjectHello returns the subject of the hello request.
 func SubjectHello(device string) string { return "svc.hello." + device }
 
-// SubjectApplied returns the subject on which the hub tells a device what it applied.
+// SubjectApplied returns the subject on which the hub reports to a device what it applied.
 func SubjectApplied(device string) string { return "applied." + device }
 
 // SubjectDesired returns the subject on which desired state is republished.
@@ -61,7 +61,7 @@ type RunInfo struct {
 	Last      map[Class]uint64 `json:"last"` // last sequence number stored per class
 }
 
-// Hello is what an agent says after it connected: who it is and what it holds.
+// Hello is what an agent sends after it connected: who it is and what it holds.
 type Hello struct {
 	Device      string `json:"device"`
 	Fingerprint string `json:"fingerprint"`
@@ -94,21 +94,21 @@ type Receipt struct {
 	Refused []Refusal `json:"refused,omitempty"`
 	// RetryMS: nothing was stored, and the message may come again after so many milliseconds.
 	RetryMS int64 `json:"retry_ms,omitempty"`
-	// Error says why, when chunks were refused or the message is to come again.
+	// Error explains why, when chunks were refused or the message is to come again.
 	Error string `json:"error,omitempty"`
 	// Stream is the name in the acknowledgement of a stream: the hub is older than receipts. The
 	// chunks are taken and not applied yet.
 	Stream string `json:"stream,omitempty"`
 }
 
-// Refusal says why one chunk of a message was refused. Index counts the chunks of the message
+// Refusal explains why one chunk of a message was refused. Index counts the chunks of the message
 // from 0.
 type Refusal struct {
 	Index  int    `json:"index"`
 	Reason string `json:"reason"`
 }
 
-// Applied says which sequence numbers the hub has in its ledger. Sets replaces what the agent
+// Applied lists which sequence numbers the hub has in its ledger. Sets replaces what the agent
 // knew of the runs and classes named.
 type Applied struct {
 	Sets []AppliedSet `json:"sets"`

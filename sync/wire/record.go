@@ -111,6 +111,14 @@ const (
 	FlagSpike
 )
 
+// Masks of flags that decide what an engine sees of a reading.
+const (
+	// Blocked are the flags of readings that are stored and shown to no engine.
+	Blocked = FlagFuture | FlagConflict
+	// Missing are the flags of readings that engines see as missing.
+	Missing = FlagRange | FlagNotFinite
+)
+
 // Reading is one value of one series at one event time (microseconds since the Unix epoch, UTC).
 // Mono is nanoseconds of monotonic time since the run started, at acceptance.
 type Reading struct {
@@ -121,7 +129,7 @@ type Reading struct {
 	Flags  Flags
 }
 
-// Label is a matured prediction: what was said about Row, and what turned out to be true at At
+// Label is a matured prediction: what was predicted for Row, and what turned out to be true at At
 // (both microseconds of event time). Champion and Candidate are the raw models' predictions of
 // the target (NaN where there was none).
 type Label struct {
@@ -136,7 +144,7 @@ type Label struct {
 	BaselineLo, BaselineHi float64
 }
 
-// Prediction is what the task said at row time Row about instant For. Model is the champion's
+// Prediction is what the task predicted at row time Row about instant For. Model is the champion's
 // digest or "" while the task runs on its baselines.
 type Prediction struct {
 	Task         string

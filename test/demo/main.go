@@ -46,7 +46,7 @@ func main() {
 	flag.IntVar(&s.hours, "hours", 26280, "hours of readings to replay per station, 0 for all")
 	flag.StringVar(&s.data, "data", defaultData(), "folder of the real readings")
 	flag.StringVar(&s.dir, "dir", "run", "folder of everything the demonstration writes; emptied at the start")
-	flag.StringVar(&s.bin, "bin", filepath.Dir(os.Args[0]), "folder of skerry-agent and skerry-hub")
+	flag.StringVar(&s.bin, "bin", binFolder(), "folder of skerry-agent and skerry-hub")
 	flag.StringVar(&s.listen, "listen", "127.0.0.1:8000", "address of the hub's REST API and web UI")
 	flag.Float64Var(&s.cutFrom, "cut-from", 0.45, "when one station loses its link, as a fraction of the replay")
 	flag.IntVar(&s.cutFor, "cut-hours", 60*24, "for how many event hours")
@@ -60,6 +60,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
+}
+
+// binFolder is where this program lies. It is absolute: a bare name would be looked for in PATH.
+func binFolder() string {
+	dir, err := filepath.Abs(filepath.Dir(os.Args[0]))
+	if err != nil {
+		return "bin"
+	}
+	return dir
 }
 
 func defaultData() string {

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/anomaly"
-	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 )
 
 type anomalyFlags struct {
@@ -76,7 +76,7 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	p.say("reading %s", f.data)
-	table, err := frame.ReadCSV(in, frame.Options{})
+	table, err := tabular.Read(in, tabular.Options{})
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.data, err)
 	}

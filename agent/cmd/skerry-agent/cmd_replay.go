@@ -113,7 +113,7 @@ func newReplayCommand() *cobra.Command {
 			}
 			others := slices.Concat(table.own(), ahead.own())
 			if task == "" {
-				others = []string{"activate-at", "format", "column-series"}
+				others = []string{"activate-at", "format", "column-series", "arrival"}
 			}
 			for _, name := range others {
 				if cmd.Flags().Changed(name) {
@@ -184,6 +184,7 @@ func newReplayCommand() *cobra.Command {
 	fl.StringVarP(&model, "model", "m", "", "artifact (*.skerry) to run as the champion, or beside the learners of a table")
 	fl.StringVar(&activate, "activate-at", "", "event time from which --model is the champion (default: the first line)")
 	fl.StringVarP(&out, "out", "o", "", "write every label as CSV to this file, - for standard output")
+	fl.StringVar(&files.opts.Arrival, "arrival", "", "column of the time at which the device received the line, for a day recorded live")
 	table.bind(c)
 	ahead.bind(c)
 	jsonFlag(c, &to)

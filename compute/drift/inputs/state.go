@@ -211,7 +211,7 @@ func loadJoint(r *state.Reader, features int) *joint {
 	return j
 }
 
-// bounded tells whether all values are numbers that a reference can hold.
+// bounded reports whether all values are numbers that a reference can hold.
 func bounded(v ...float64) bool {
 	for _, x := range v {
 		if !(math.Abs(x) <= 2*largest) {

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Report tells how the newest rows compare with the reference. It is made when a drift begins,
+// Report describes how the newest rows compare with the reference. It is made when a drift begins,
 // when more features join it and when it is over.
 type Report struct {
 	// Row is the position of the newest row, the first row is 0.
@@ -297,7 +297,7 @@ func (w *Watcher) compareScores(a, b int) int {
 	return cmp.Or(cmp.Compare(w.scores[b], w.scores[a]), cmp.Compare(a, b))
 }
 
-// describe says what became of a feature in the window.
+// describe reports what became of a feature in the window.
 func (w *Watcher) describe(j int) Feature {
 	at := 0
 	for k := range j {

@@ -12,7 +12,7 @@ import (
 // MaxLength is how long an expression may be, in bytes.
 const MaxLength = 1024
 
-// Error says what is wrong with an expression and where.
+// Error describes what is wrong with an expression and where.
 type Error struct {
 	Text   string // the expression
 	Column int    // where, in bytes from 1
@@ -107,7 +107,7 @@ func (p *parser) fail(at int, msg string) {
 	p.kind, p.symbol = end, ""
 }
 
-// found says what stands at the current place.
+// found reports what stands at the current place.
 func (p *parser) found() string {
 	if p.kind == end {
 		return "nothing"

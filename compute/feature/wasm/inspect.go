@@ -60,7 +60,7 @@ func (p *program) callable() []Function {
 	return out
 }
 
-// list says which functions there are.
+// list reports which functions there are.
 func (p *program) list() string {
 	names := make([]string, 0, 8)
 	for _, f := range p.callable() {

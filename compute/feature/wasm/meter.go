@@ -54,7 +54,7 @@ const growSteps = 1 << 12
 // many instructions.
 const countSteps = 8
 
-// effects says what calling a function may do to the module's state.
+// effects describes what calling a function may do to the module's state.
 type effects struct {
 	writes   bool     // memory or globals
 	indirect bool     // calls functions of a table
@@ -343,7 +343,7 @@ func skipImmediates(r *reader, op byte) {
 	}
 }
 
-// pure tells whether calling the functions changes nothing.
+// pure reports whether calling the functions changes nothing.
 func (m *module) pure(functions ...int) bool {
 	seen := make([]bool, len(m.effects))
 	var waiting []uint32

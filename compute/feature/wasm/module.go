@@ -153,7 +153,7 @@ func (m *module) readTypes(r *reader) {
 	}
 }
 
-// number tells whether a type of values is one of numbers.
+// number reports whether a type of values is one of numbers.
 func number(t byte) bool { return t == i32 || t == i64 || t == f32 || t == f64 }
 
 func readImports(r *reader) {
@@ -314,7 +314,7 @@ func (m *module) function(name string) (int, bool) {
 	return 0, false
 }
 
-// sharesMemory tells whether the module exports its memory under the name that everybody uses.
+// sharesMemory reports whether the module exports its memory under the name that everybody uses.
 func (m *module) sharesMemory() bool {
 	for _, e := range m.exports {
 		if e.kind == exportMemory && e.name == "memory" {

@@ -21,7 +21,7 @@ func (r *reader) fail(format string, args ...any) {
 	r.b = nil
 }
 
-// more tells whether there is something left to read.
+// more reports whether there is something left to read.
 func (r *reader) more() bool { return r.err == nil && len(r.b) > 0 }
 
 func (r *reader) byte() byte {

@@ -223,7 +223,7 @@ func (c *call) run() (float64, error) {
 	return math.Float64frombits(c.stack[0]), nil
 }
 
-// ended says why a call has no result.
+// ended reports why a call has no result.
 func (c *call) ended(err error) error {
 	if int64(c.steps.Get()) < 0 {
 		return errSteps

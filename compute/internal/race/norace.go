@@ -5,5 +5,5 @@
 // those that judge by many rows are skipped.
 package race
 
-// Enabled says that the race detector is on.
+// Enabled means that the race detector is on.
 const Enabled = false

@@ -2,5 +2,5 @@
 
 package race
 
-// Enabled says that the race detector is on.
+// Enabled means that the race detector is on.
 const Enabled = true

@@ -49,19 +49,19 @@ type Committee struct {
 	prior   []float64
 	weights []float64 // of the members, through all mixtures
 	// of the mixtures: their weights, as far as their shares suit how late labels are
-	trust   []float64
-	shares  []float64
-	spread  float64 // mean absolute error of the last member: the unit of losses
-	n       float64
-	learned int64
-	late    float64 // how many predictions wait for their label, of late
-	loss    []float64
-	topLoss []float64
-	sum     []float64 // of losses, by member
-	scored  []float64
-	heard   []bool
-	logB    []float64 // by member: logarithm of the exponent of its probabilities
-	g2      []float64 // and the sum of squared gradients that moved it
+	trust    []float64
+	shares   []float64
+	spread   float64 // mean absolute error of the last member: the unit of losses
+	n        float64
+	learned  int64
+	late     float64 // how many predictions wait for their label, of late
+	loss     []float64
+	topLoss  []float64
+	sum      []float64 // of losses, by member
+	scored   []float64
+	eligible []bool
+	logB     []float64 // by member: logarithm of the exponent of its probabilities
+	g2       []float64 // and the sum of squared gradients that moved it
 }
 
 // Constants of the mixtures.
@@ -107,17 +107,17 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		}
 	}
 	c := &Committee{
-		classes: s.Classes,
-		members: members,
-		weights: make([]float64, n),
-		trust:   make([]float64, len(grid)),
-		loss:    make([]float64, n),
-		topLoss: make([]float64, len(grid)),
-		sum:     make([]float64, n),
-		scored:  make([]float64, n),
-		heard:   make([]bool, n),
-		logB:    make([]float64, n),
-		g2:      make([]float64, n),
+		classes:  s.Classes,
+		members:  members,
+		weights:  make([]float64, n),
+		trust:    make([]float64, len(grid)),
+		loss:     make([]float64, n),
+		topLoss:  make([]float64, len(grid)),
+		sum:      make([]float64, n),
+		scored:   make([]float64, n),
+		eligible: make([]bool, n),
+		logB:     make([]float64, n),
+		g2:       make([]float64, n),
 	}
 	cut := maxUnits
 	if s.Classes > 0 {
@@ -167,10 +167,10 @@ func (c *Committee) Predict(p, out, x []float64) {
 			o[0] = m.Value.Predict(x)
 		}
 	}
-	said, mixed := out[:len(c.members)*w], out[len(c.members)*w:]
-	heard := c.hear(said)
+	predicted, mixed := out[:len(c.members)*w], out[len(c.members)*w:]
+	eligible := c.selectEligible(predicted)
 	for k, m := range c.mixes {
-		blend(mixed[k*w:(k+1)*w], said, m.Weights(), heard)
+		blend(mixed[k*w:(k+1)*w], predicted, m.Weights(), eligible)
 	}
 	blend(p, mixed, c.trust, nil)
 	if c.classes > 0 && p[0] != p[0] {
@@ -193,8 +193,8 @@ func (c *Committee) temper(k int, o []float64) {
 	}
 }
 
-// judge moves a learner's exponent down the gradient of the log loss of what it said: with z the
-// logarithms of the tempered probabilities p that is Σ p·z − z_y, by the logarithm of the
+// judge moves a learner's exponent down the gradient of the log loss of what it predicted: with z
+// the logarithms of the tempered probabilities p that is Σ p·z − z_y, by the logarithm of the
 // exponent.
 func (c *Committee) judge(k int, o []float64, y float64) {
 	if c.classes == 0 || c.members[k].Class == nil {
@@ -211,27 +211,28 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 	c.logB[k] = min(max(c.logB[k]-float64(temperRate*g/math.Sqrt(1+c.g2[k])), -maxLogB), maxLogB)
 }
 
-// hear decides whose predictions count: outsiders', and those of learners that were scored often
-// enough. Where that is nobody all count.
-func (c *Committee) hear(said []float64) []bool {
+// selectEligible decides whose predictions count: outsiders', and those of learners that were
+// scored often enough. Where that is nobody all count.
+func (c *Committee) selectEligible(predicted []float64) []bool {
 	any := false
 	for k := range c.members {
-		c.heard[k] = c.members[k].learner() == nil || c.scored[k] >= freshman+float64(freshmanLate*c.late)
-		any = any || c.heard[k] && said[k*c.Width()] == said[k*c.Width()]
+		c.eligible[k] = c.members[k].learner() == nil || c.scored[k] >= freshman+float64(freshmanLate*c.late)
+		any = any || c.eligible[k] && predicted[k*c.Width()] == predicted[k*c.Width()]
 	}
 	if !any {
 		return nil
 	}
-	return c.heard
+	return c.eligible
 }
 
-// blend writes the weighted mean of predictions to p; NaN when there is none. heard nil means all.
-func blend(p, said, weights []float64, heard []bool) {
+// blend writes the weighted mean of predictions to p; NaN when there is none. eligible nil means
+// all.
+func blend(p, predicted, weights []float64, eligible []bool) {
 	w, total := len(p), 0.0
 	clear(p)
 	for k, v := range weights {
-		o := said[k*w : (k+1)*w]
-		if o[0] != o[0] || v == 0 || heard != nil && !heard[k] {
+		o := predicted[k*w : (k+1)*w]
+		if o[0] != o[0] || v == 0 || eligible != nil && !eligible[k] {
 			continue
 		}
 		total += v

@@ -105,7 +105,7 @@ type Forecaster struct {
 	one     [1]float64
 }
 
-// Constants of what a forecaster believes.
+// Constants of the assumptions of a forecaster.
 const (
 	largest = 1e100 // larger values are missing, so that squares stay finite
 	huge    = 1e250 // no number of a state is larger

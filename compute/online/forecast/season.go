@@ -7,19 +7,19 @@ import (
 
 // Constants of the search for seasons.
 const (
-	seasonRows  = 4000 // that are looked at
-	leastPeriod = 3
-	distinct    = 0.12 // autocorrelation that a season must have at least
-	certain     = 5.0  // and in standard deviations of that of noise
+	searchRows    = 4000 // that are looked at
+	leastPeriod   = 3
+	minAutocorr   = 0.12 // autocorrelation that a season must have at least
+	minDeviations = 5.0  // and in standard deviations of that of noise
 	// of it that must be left two seasons later: an autoregression swings, too, but it forgets
-	lasting = 0.5
-	asGood  = 0.8 // of the best: the shortest such season is the first
+	minPersistence = 0.5
+	tieTolerance   = 0.8 // of the best: the shortest such season is the first
 	// by so much more must a multiple of the first season repeat to be a second one
-	better = 0.03
-	surely = 1.0 // and by so many of those standard deviations
-	half   = 0.5 // of the first season's: what a shorter season within it must have
-	nearly = 0.8 // and of the highest before it
-	wanted = 3   // seasons that must lie in the rows
+	minGain        = 0.03
+	gainDeviations = 1.0 // and by so many of those standard deviations
+	minOfFirst     = 0.5 // of the first season's: what a shorter season within it must have
+	minOfHighest   = 0.8 // and of the highest before it
+	minRepeats     = 3   // seasons that must lie in the rows
 )
 
 // FindSeasons looks for up to two seasons in the first rows of a series, by the autocorrelation
@@ -28,9 +28,9 @@ const (
 // longest rows, that repeats clearly better still. It returns none where nothing repeats. NaN and
 // infinities are left out. Its cost is the number of rows times a third of them.
 func FindSeasons(y []float64, longest int) []int {
-	y = y[:min(len(y), seasonRows)]
+	y = y[:min(len(y), searchRows)]
 	d := changes(y)
-	most := min(longest, len(d)/wanted, MaxSeason)
+	most := min(longest, len(d)/minRepeats, MaxSeason)
 	if most < leastPeriod {
 		return nil
 	}
@@ -40,7 +40,7 @@ func FindSeasons(y []float64, longest int) []int {
 	}
 	noise := func(lag int) float64 { return 1 / math.Sqrt(float64(len(d)-lag)) }
 	repeats := func(lag int) bool {
-		return r[lag] >= max(distinct, float64(certain*noise(lag))) && r[lag] >= r[lag-1] && r[lag] >= r[lag+1] && r[2*lag] >= float64(lasting*r[lag])
+		return r[lag] >= max(minAutocorr, float64(minDeviations*noise(lag))) && r[lag] >= r[lag-1] && r[lag] >= r[lag+1] && r[2*lag] >= float64(minPersistence*r[lag])
 	}
 	best := 0.0
 	for lag := leastPeriod; lag <= most; lag++ {
@@ -50,7 +50,7 @@ func FindSeasons(y []float64, longest int) []int {
 	}
 	first := 0
 	for lag := leastPeriod; lag <= most && first == 0; lag++ {
-		if repeats(lag) && r[lag] >= float64(asGood*best) {
+		if repeats(lag) && r[lag] >= float64(tieTolerance*best) {
 			first = lag
 		}
 	}
@@ -60,13 +60,13 @@ func FindSeasons(y []float64, longest int) []int {
 	// A day of a week repeats a little every day: where a shorter lag is a divisor of the first
 	// and a clear peak, too, the two are the seasons.
 	for lag := leastPeriod; lag <= first/2; lag++ {
-		if first%lag == 0 && repeats(lag) && r[lag] >= float64(half*r[first]) && r[lag] >= float64(nearly*slices.Max(r[leastPeriod:first])) {
+		if first%lag == 0 && repeats(lag) && r[lag] >= float64(minOfFirst*r[first]) && r[lag] >= float64(minOfHighest*slices.Max(r[leastPeriod:first])) {
 			return []int{lag, first}
 		}
 	}
 	second, high := 0, r[first]
 	for lag := 2 * first; lag <= most; lag += first {
-		if repeats(lag) && r[lag] > high && r[lag] >= r[first]+max(better, float64(surely*noise(lag))) {
+		if repeats(lag) && r[lag] > high && r[lag] >= r[first]+max(minGain, float64(gainDeviations*noise(lag))) {
 			second, high = lag, r[lag]
 		}
 	}

@@ -6,7 +6,7 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// columns is what a tree knows of its rows.
+// columns is what a tree has recorded of its rows.
 type columns struct {
 	categories []int32 // of each input, 0 for a number
 	width      []int32 // of each input's statistics for one class

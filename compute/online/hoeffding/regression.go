@@ -159,7 +159,7 @@ func (t *tree) attemptNumber(n *node) {
 	}
 }
 
-// splitNumber turns a leaf into a split whose children know the targets that went their way.
+// splitNumber turns a leaf into a split whose children hold the targets that went their way.
 func (t *tree) splitNumber(n *node, c candidate) {
 	k := 2
 	if c.kind == each {

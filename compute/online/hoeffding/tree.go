@@ -7,7 +7,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Tree is a Hoeffding tree that tells classes apart. Learning a row costs O(depth +
+// Tree is a Hoeffding tree that distinguishes classes. Learning a row costs O(depth +
 // inputs·classes), a split attempt, once per Grace rows of a leaf, O(inputs·classes·Points). Use
 // NewTree.
 type Tree struct{ t *tree }

@@ -5,7 +5,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// watch is what an adaptive tree knows of the errors at a node.
+// watch is what an adaptive tree has recorded of the errors at a node.
 type watch struct {
 	adwin *drift.ADWIN
 	mean  float64 // of the errors since they changed last

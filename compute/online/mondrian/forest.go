@@ -171,7 +171,7 @@ func (f *forest) Nodes() int {
 	return n
 }
 
-// Classifier is an aggregated Mondrian forest that tells classes apart. A row costs
+// Classifier is an aggregated Mondrian forest that distinguishes classes. A row costs
 // O(trees·depth·(inputs + classes)). Use NewClassifier.
 type Classifier struct{ *forest }
 

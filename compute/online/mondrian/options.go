@@ -32,7 +32,7 @@ type Options struct {
 	Dirichlet float64
 	// KeepPure does not cut a node whose rows, the new one included, are all of one class. It
 	// saves much memory, but such a node's box swallows the ground between its rows, and rows of
-	// other classes in there are not told apart any more.
+	// other classes in there are not distinguished any more.
 	KeepPure bool
 	// Leaves predicts by the leaves alone, without aggregation.
 	Leaves bool

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -32,8 +31,8 @@ func main() {
 	defer stop()
 	if err := root().ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "skerry-hub:", err)
-		if hint := new(hintError); errors.As(err, &hint) {
-			fmt.Fprintln(os.Stderr, "  "+hint.hint)
+		if h := hint(err); h != "" {
+			fmt.Fprintln(os.Stderr, "  "+h)
 		}
 		os.Exit(1)
 	}

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -16,46 +16,56 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"skerry.dev/hub/api"
+	"skerry.dev/hub/client"
 	"skerry.dev/hub/rollout"
 )
 
+var rolloutColumns = []column[rollout.Rollout]{
+	{"ROLLOUT", func(r rollout.Rollout) string { return text(r.ID) }},
+	{"MODEL", func(r rollout.Rollout) string { return text(r.Model) }},
+	{"STATE", func(r rollout.Rollout) string { return text(r.State) }},
+	{"STAGE", func(r rollout.Rollout) string { return text(r.Status.StageName) }},
+	{"ACTIVE", func(r rollout.Rollout) string {
+		return fmt.Sprintf("%d/%d", r.Status.Counts.Active, r.Status.Counts.Targets)
+	}},
+	{"REASON", func(r rollout.Rollout) string { return text(r.Status.Reason) }},
+	{"CREATED", func(r rollout.Rollout) string { return stamp(r.CreatedAt) }},
+}
+
+func (r *remote) rolloutNames() cobra.CompletionFunc {
+	return r.names(func(ctx context.Context, hub *client.Client) ([]string, error) {
+		rollouts, err := hub.Rollouts(ctx, "", "")
+		return mapped(rollouts, err, func(r rollout.Rollout) string { return r.ID })
+	})
+}
+
 func (r *remote) rolloutCommand() *cobra.Command {
 	var task, state string
-	list := &cobra.Command{
+	ls := &cobra.Command{
 		Use:   "list",
 		Short: "List rollouts, newest first",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			q := url.Values{"limit": {"1000"}}
-			for k, v := range map[string]string{"task": task, "state": state} {
-				if v != "" {
-					q.Set(k, v)
-				}
+			rollouts, err := r.client().Rollouts(c.Context(), task, state)
+			if err != nil {
+				return err
 			}
-			status := func(title string, f func(object) string) column {
-				return column{title, func(o object) string { st, _ := o["status"].(object); return f(st) }}
-			}
-			return r.list(c, "/v1/rollouts?"+q.Encode(), field("ROLLOUT", "id"), field("MODEL", "model"), field("STATE", "state"),
-				status("STAGE", func(o object) string { return text(o["stage_name"]) }),
-				status("ACTIVE", func(o object) string {
-					n, _ := o["counts"].(object)
-					return text(n["active"]) + "/" + text(n["targets"])
-				}),
-				status("REASON", func(o object) string { return text(o["reason"]) }), stamp("CREATED", "created_at"))
+			return list(r, c, rollouts, rolloutColumns...)
 		},
 	}
-	list.Flags().StringVar(&task, "task", "", "rollouts of one task")
-	list.Flags().StringVar(&state, "state", "", "rollouts in one state, for example running")
+	ls.Flags().StringVar(&task, "task", "", "rollouts of one task")
+	ls.Flags().StringVar(&state, "state", "", "rollouts in one state, for example running")
 	do := func(cmd rollout.Command, short string) *cobra.Command {
 		var reason string
 		c := &cobra.Command{
 			Use:               string(cmd) + " <id>",
 			Short:             short,
 			Args:              cobra.ExactArgs(1),
-			ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+			ValidArgsFunction: r.rolloutNames(),
 			RunE: func(c *cobra.Command, args []string) error {
-				var out rollout.Rollout
-				if err := r.call(c.Context(), "POST", "/v1/rollouts/"+url.PathEscape(args[0])+"/"+string(cmd), object{"reason": reason}, &out); err != nil {
+				out, err := r.client().CommandRollout(c.Context(), args[0], cmd, reason)
+				if err != nil {
 					return err
 				}
 				return r.print(c, out, fmt.Sprintf("Rollout %s of %s is %s", out.ID, out.Model, out.State))
@@ -64,7 +74,7 @@ func (r *remote) rolloutCommand() *cobra.Command {
 		c.Flags().StringVar(&reason, "reason", "", "why, for the record")
 		return c
 	}
-	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), list, r.rolloutShowCommand(),
+	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), ls, r.rolloutShowCommand(),
 		do(rollout.Approve, "Let a rollout that waits for an approval begin"),
 		do(rollout.Pause, "Stop where it is; devices keep what they run"),
 		do(rollout.Resume, "Go on with a paused rollout"),
@@ -94,29 +104,30 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 		Example: "  skerry-hub rollout create pm25-next-hour@3 --dry-run\n  skerry-hub rollout create pm25-next-hour@3 --stage canary=5:2 --stage half=50 --stage all=100 --approval\n" +
 			"  skerry-hub rollout create pm25-next-hour@3 --file rollout.yaml --cohort lab",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: r.complete("/v1/models", "name"),
+		ValidArgsFunction: r.modelNames(),
 		RunE: func(c *cobra.Command, args []string) error {
 			s, err := f.build(c)
 			if err != nil {
 				return err
 			}
-			m, err := r.model(c.Context(), args[0])
+			hub := r.client()
+			m, err := hub.FindModel(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
 			s.Digest, s.Task = m.Digest, m.Task
 			if f.dry {
-				var p rollout.Plan
-				if err := r.call(c.Context(), "POST", "/v1/rollouts/plan", s, &p); err != nil {
+				p, err := hub.PlanRollout(c.Context(), s)
+				if err != nil {
 					return err
 				}
 				if r.json {
 					return r.print(c, p, "")
 				}
-				return writePlan(c.OutOrStdout(), m, p)
+				return writePlan(c.OutOrStdout(), m.Name, p)
 			}
-			var out rollout.Rollout
-			if err := r.call(c.Context(), "POST", "/v1/rollouts", s, &out); err != nil {
+			out, err := hub.CreateRollout(c.Context(), s)
+			if err != nil {
 				return err
 			}
 			return r.print(c, out, fmt.Sprintf("Rollout %s of %s is %s. Follow it with: skerry-hub rollout show %s --watch", out.ID, out.Model, out.State, out.ID))
@@ -212,9 +223,9 @@ func parseStage(t string) (rollout.Stage, error) {
 	return st, nil
 }
 
-func writePlan(w io.Writer, m modelView, p rollout.Plan) error {
+func writePlan(w io.Writer, model string, p rollout.Plan) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "Rolling out %s would run it in shadow on %d devices, %d of them without a link now.\n", m.Name, len(p.Devices), p.Offline)
+	fmt.Fprintf(w, "Rolling out %s would run it in shadow on %d devices, %d of them without a link now.\n", model, len(p.Devices), p.Offline)
 	if p.Blocked != "" {
 		fmt.Fprintf(w, "It cannot be created now: %s.\n", p.Blocked)
 	}
@@ -238,22 +249,16 @@ func writePlan(w io.Writer, m modelView, p rollout.Plan) error {
 	return t.Flush()
 }
 
-// rolloutView is a rollout with its devices.
-type rolloutView struct {
-	rollout.Rollout
-	Devices []rollout.Part `json:"devices"`
-}
-
 func (r *remote) rolloutShowCommand() *cobra.Command {
 	watch := false
 	c := &cobra.Command{
 		Use:               "show <id>",
 		Short:             "A rollout: stage, gates, devices",
 		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: r.complete("/v1/rollouts", "id"),
+		ValidArgsFunction: r.rolloutNames(),
 		Long:              "Show a rollout. --watch follows it and prints a line for every change until it is completed, rolled back, aborted or paused; it fails when the model did not reach the devices.",
 		RunE: func(c *cobra.Command, args []string) error {
-			v, err := r.rollout(c, args[0])
+			v, err := r.client().Rollout(c.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -277,12 +282,7 @@ func (r *remote) rolloutShowCommand() *cobra.Command {
 	return c
 }
 
-func (r *remote) rollout(c *cobra.Command, id string) (v rolloutView, err error) {
-	err = r.call(c.Context(), "GET", "/v1/rollouts/"+url.PathEscape(id), nil, &v)
-	return v, err
-}
-
-func (r *remote) follow(c *cobra.Command, v rolloutView) (rolloutView, error) {
+func (r *remote) follow(c *cobra.Command, v api.RolloutDetail) (api.RolloutDetail, error) {
 	p := newProgress(c.ErrOrStderr())
 	defer p.clear()
 	for seen := 0; ; {
@@ -301,13 +301,13 @@ func (r *remote) follow(c *cobra.Command, v rolloutView) (rolloutView, error) {
 			return v, fmt.Errorf("stopped watching; rollout %s goes on: %w", v.ID, err)
 		}
 		var err error
-		if v, err = r.rollout(c, v.ID); err != nil {
+		if v, err = r.client().Rollout(c.Context(), v.ID); err != nil {
 			return v, err
 		}
 	}
 }
 
-func writeRollout(w io.Writer, v rolloutView) error {
+func writeRollout(w io.Writer, v api.RolloutDetail) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	st, p := v.Status, v.Status.Pooled
 	fmt.Fprintf(t, "rollout\t%s\nmodel\t%s %s\nstate\t%s\nstage\t%s %s (%s)\n", v.ID, v.Model, v.Spec.Digest, v.State, st.StageName, st.Step, strings.Join(v.Spec.StageNames(), " → "))
@@ -332,7 +332,7 @@ func writeRollout(w io.Writer, v rolloutView) error {
 		if k := float64(d.Stats.Labelled); k > 0 {
 			cand, inc = fmt.Sprintf("%.4f", d.Stats.SumCandidate/k), fmt.Sprintf("%.4f", d.Stats.SumIncumbent/k)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f µs\t%s\n", d.Device, link, text(string(d.Wanted)), text(string(d.Phase)), d.Stats.Labelled, cand, inc, d.Stats.LatencyP99US, text(d.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f µs\t%s\n", d.Device, link, text(d.Wanted), text(d.Phase), d.Stats.Labelled, cand, inc, d.Stats.LatencyP99US, text(d.Reason))
 	}
 	return t.Flush()
 }

@@ -28,6 +28,7 @@ import (
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/fit"
 )
 
@@ -225,7 +226,7 @@ func (s *stream) split(data string) (head, tail []byte, err error) {
 		return nil, nil, err
 	}
 	defer f.Close()
-	t, err := frame.ReadCSV(f, frame.Options{})
+	t, err := tabular.Read(f, tabular.Options{})
 	if err != nil {
 		return nil, nil, err
 	}

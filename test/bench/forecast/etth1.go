@@ -17,6 +17,7 @@ import (
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/linear"
 	"skerry.dev/compute/linear/linearfit"
+	"skerry.dev/compute/tabular"
 )
 
 // The protocol of ETTh1: twelve, four and four months of thirty days of hours, each channel
@@ -49,7 +50,7 @@ func readETTh1(path string) ([]*channel, error) {
 		return nil, err
 	}
 	defer f.Close()
-	t, err := frame.ReadCSV(f, frame.Options{})
+	t, err := tabular.Read(f, tabular.Options{})
 	if err != nil {
 		return nil, err
 	}

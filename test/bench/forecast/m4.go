@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/online/forecast"
+	"skerry.dev/compute/tabular"
 )
 
 // series is one of the competition: what forecasters may learn from, and the 48 hours that follow.
@@ -27,7 +28,7 @@ func readM4(path string) ([]series, error) {
 		return nil, err
 	}
 	defer f.Close()
-	t, err := frame.ReadCSV(f, frame.Options{})
+	t, err := tabular.Read(f, tabular.Options{})
 	if err != nil {
 		return nil, err
 	}

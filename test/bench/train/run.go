@@ -20,6 +20,7 @@ import (
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/gbdt"
 	"skerry.dev/compute/metric"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/fit"
 )
 
@@ -242,7 +243,7 @@ func adult(dir, data string, rows int) (layout, error) {
 		return layout{}, fmt.Errorf("needs the public data sets: give their folder with --data: %w", err)
 	}
 	defer f.Close()
-	t, err := frame.ReadCSV(f, frame.Options{})
+	t, err := tabular.Read(f, tabular.Options{})
 	if err != nil {
 		return layout{}, err
 	}

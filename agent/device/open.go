@@ -1,0 +1,296 @@
+package device
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skerry.dev/agent/cache"
+	"skerry.dev/agent/govern"
+	"skerry.dev/agent/models"
+	"skerry.dev/agent/serve"
+	"skerry.dev/agent/source"
+	"skerry.dev/agent/task"
+	"skerry.dev/agent/update"
+	"skerry.dev/sync/identity"
+	"skerry.dev/sync/link"
+	"skerry.dev/sync/outbox"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/trust"
+)
+
+// Open reads configuration, identity, tasks and cache and restores the learned state. It connects
+// nowhere.
+func Open(opts Options) (_ *Device, err error) {
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Device{
+		opts:    opts,
+		cfg:     opts.Config,
+		log:     opts.Log,
+		stream:  serve.NewStream(),
+		metrics: prometheus.NewRegistry(),
+		began:   time.Now(),
+	}
+	defer func() {
+		if err != nil {
+			d.Close()
+		}
+	}()
+	if d.web, err = d.cfg.Hub.Client(0); err != nil {
+		return nil, err
+	}
+	if d.hubTLS, err = d.cfg.Hub.TLS(); err != nil {
+		return nil, err
+	}
+	if err := d.identify(); err != nil {
+		return nil, err
+	}
+	tasks, plan, err := LoadTasks(d.cfg.TaskDir)
+	if err != nil {
+		return nil, err
+	}
+	d.tasks.Store(&tasks)
+	d.store, err = cache.Open(cache.Options{
+		Dir:     d.cfg.StateDir,
+		Check:   opts.Check,
+		Salvage: opts.Salvage,
+		Log:     d.log,
+		Outbox: outbox.Options{
+			Device:    d.name,
+			MaxBytes:  int64(d.cfg.Cache.MaxBytes),
+			BootID:    bootID(),
+			StartedAt: time.Now().UnixMicro(),
+			ClockOK:   trusted(),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.models = models.New(d.Tasks, d.log, d.metrics)
+	if err := d.openUpdater(); err != nil {
+		return nil, err
+	}
+	d.models.Use(d.manager)
+	d.runtime, err = task.Open(task.Options{
+		Device:     d.name,
+		Store:      d.store,
+		Tasks:      tasks,
+		Plan:       plan,
+		Models:     d.models.Loaded,
+		Publish:    d.publish,
+		Stream:     d.stream.Send,
+		Heartbeat:  d.heartbeat,
+		MaxRecords: d.cfg.Cache.CommitRecords,
+		MaxAcks:    d.cfg.Cache.CommitAcks,
+		MaxDelay:   d.cfg.Cache.CommitInterval.Std(),
+		Log:        d.log,
+		Metrics:    task.NewMetrics(d.metrics),
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.models.In(d.runtime)
+	return d, d.openEdges(plan)
+}
+
+// identify finds the device's name: that of the enrolment, else the host's.
+func (d *Device) identify() error {
+	id, err := identity.Open(d.cfg.IdentityDir(), identity.Options{HTTP: d.web, Version: d.opts.Version})
+	switch {
+	case errors.Is(err, identity.ErrNotEnrolled):
+		host, _ := os.Hostname()
+		d.name, d.site = spec.NameFrom(host), "local"
+		d.log.Warn("not enrolled: predicting and keeping everything on this device", "device", d.name)
+		return nil
+	case err != nil:
+		return err
+	}
+	d.id, d.name, d.site = id, id.Device(), id.Site()
+	return nil
+}
+
+// hubURL is the configured address of the hub or the one of the enrolment.
+func (d *Device) hubURL() string {
+	if d.cfg.Hub.URL != "" || d.id == nil {
+		return strings.TrimRight(d.cfg.Hub.URL, "/")
+	}
+	return d.id.Hub()
+}
+
+func (d *Device) openUpdater() error {
+	var v update.Verifier = untrusting{}
+	if d.id != nil {
+		c, err := trust.Open(trust.Options{
+			Dir:   d.cfg.TrustDir(),
+			Root:  d.id.TUFRoot(),
+			Fetch: trust.FetchFunc(d.fetchMetadata),
+		})
+		if err != nil {
+			return fmt.Errorf("trust anchor: %w", err)
+		}
+		v = verifier{c}
+	}
+	var err error
+	d.manager, err = update.Open(v, d.models, d.models, update.Options{
+		Dir:       d.cfg.SlotDir(),
+		FloorFile: d.cfg.FloorPath(),
+		HTTP:      d.web,
+		Authorize: d.authorize,
+		URL:       func(digest string) string { return d.hubURL() + identity.PathArtifact + digest },
+		Events:    d.updateEvent,
+		Log:       d.log,
+		Tick:      250 * time.Millisecond,
+	})
+	return err
+}
+
+// authorize adds the device's credential to a download from the hub.
+func (d *Device) authorize(r *http.Request) {
+	if d.id != nil {
+		d.id.Authorize(r)
+	}
+}
+
+// untrusting is the verifier of a device without an enrolment: nothing may be installed.
+type untrusting struct{}
+
+func (untrusting) Refresh(context.Context) error { return identity.ErrNotEnrolled }
+
+func (untrusting) Target(string) (int64, string, []byte, error) {
+	return 0, "", nil, identity.ErrNotEnrolled
+}
+
+type verifier struct{ c *trust.Client }
+
+func (v verifier) Refresh(ctx context.Context) error { return v.c.Refresh(ctx) }
+
+func (v verifier) Target(path string) (int64, string, []byte, error) {
+	t, err := v.c.Target(path)
+	return t.Length, t.SHA256, t.Custom, err
+}
+
+// fetchMetadata reads a TUF file of the hub.
+func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.hubURL()+identity.PathTUF+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := d.web.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusOK:
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("%s: %w", name, trust.ErrNotFound)
+	default:
+		return nil, fmt.Errorf("%s: the hub answers %s", name, resp.Status)
+	}
+	return io.ReadAll(io.LimitReader(resp.Body, trust.Limit(name)+1))
+}
+
+// openEdges makes what touches the world.
+func (d *Device) openEdges(plan *source.Plan) error {
+	m := d.cfg.MQTT
+	tlsConfig, err := m.TLS()
+	if err != nil {
+		return err
+	}
+	d.client, err = source.New(plan, source.Options{
+		Broker:     m.Broker,
+		Device:     d.name,
+		ClientID:   m.ClientID,
+		Username:   m.Username,
+		Password:   m.Password,
+		TLS:        tlsConfig,
+		NoQoS1:     m.QoS == 0,
+		KeepAlive:  m.KeepAlive.Std(),
+		MaxBackoff: m.MaxBackoff.Std(),
+		MaxPayload: int(m.MaxPayload),
+		Clock:      clock,
+		Log:        d.log,
+		Metrics:    d.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	var ingest http.Handler
+	if d.cfg.HTTP.Ingest {
+		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{
+			MaxPayload: int(m.MaxPayload),
+			Clock:      clock,
+			Log:        d.log,
+			Metrics:    d.metrics,
+		})
+		ingest = d.ingest
+	}
+	d.host = govern.New(govern.Options{
+		Dir:          d.cfg.StateDir,
+		Interval:     d.cfg.Govern.Interval.Std(),
+		MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes),
+		MinFreeShare: d.cfg.Govern.MinFreeShare,
+		MemoryLimit:  int64(d.cfg.Govern.MemoryLimit),
+		MaxWorkers:   d.cfg.Govern.MaxWorkers,
+		Samples:      d.samples,
+		Log:          d.log,
+		Metrics:      d.metrics,
+	})
+	if d.id != nil {
+		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{
+			Device:        d.name,
+			Site:          d.site,
+			NATS:          d.natsOptions,
+			Hello:         d.hello,
+			Desired:       d.desired,
+			Status:        d.linkChanged,
+			Greeted:       d.declareLost,
+			BackfillBytes: int(d.cfg.Hub.BandwidthBack),
+			Log:           d.log,
+		})
+	}
+	d.gauges()
+	d.server = serve.New(serve.Options{
+		Listen:  d.cfg.HTTP.Listen,
+		Version: d.opts.Version,
+		Status:  d,
+		Models:  d.models,
+		Metrics: d.metrics,
+		Ingest:  ingest,
+		Stream:  d.stream,
+		Log:     d.log,
+	})
+	return nil
+}
+
+func (d *Device) natsOptions() ([]string, []nats.Option, error) {
+	urls := d.id.NATS()
+	if len(d.cfg.Hub.NATSURLs) > 0 {
+		urls = d.cfg.Hub.NATSURLs
+	}
+	opts := d.id.Options()
+	if d.hubTLS != nil {
+		opts = append(opts, nats.Secure(d.hubTLS))
+	}
+	return urls, opts, nil
+}
+
+// bootID names the boot of the host, "" where it cannot be read.
+func bootID() string {
+	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(b))
+}

@@ -1,0 +1,177 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"skerry.dev/agent/task"
+	"skerry.dev/agent/update"
+	"skerry.dev/sync/spec"
+)
+
+func (d *Device) linkChanged(bool) { d.report() }
+
+// updateEvent stores a step of an assignment as an event and tells the hub at once. The updater
+// calls it without locks.
+func (d *Device) updateEvent(e update.Event) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	detail := map[string]any{"phase": string(e.Phase), "digest": e.Digest, "version": e.Version, "rollout": e.Rollout, "reason": e.Reason}
+	if err := d.runtime.Version(ctx, e.Task, e.Digest, e.Version); err != nil {
+		return // stopping: the state is reported again after the next start
+	}
+	var err error
+	switch e.Phase {
+	case spec.PhaseVetoed, spec.PhaseReverted, spec.PhaseFailed:
+		err = d.runtime.Alarm(ctx, "assignment", e.Task, detail)
+	default:
+		err = d.runtime.Event(ctx, "assignment", e.Task, time.Now().UnixMicro(), detail)
+	}
+	if err != nil {
+		d.log.Warn("update event not stored", "err", err)
+	}
+	d.report()
+}
+
+// reportLoop publishes reported state when it changes and at least every 30 s.
+func (d *Device) reportLoop(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last []byte
+	var sent time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		r := d.Reported()
+		r.Time = 0
+		doc, err := json.Marshal(r)
+		if err != nil {
+			return err
+		}
+		if !bytes.Equal(doc, last) || time.Since(sent) > 20*time.Second {
+			d.report()
+			last, sent = doc, time.Now()
+		}
+	}
+}
+
+// report offers the present state to the link.
+func (d *Device) report() {
+	if d.link == nil || !d.link.Up() || d.runtime == nil {
+		return
+	}
+	doc, err := json.Marshal(d.Reported())
+	if err != nil {
+		d.log.Error("reported state cannot be written", "err", err)
+		return
+	}
+	d.link.PublishState(doc)
+}
+
+// Reported implements serve.Status: what the hub is told.
+func (d *Device) Reported() spec.Reported {
+	r := spec.Reported{
+		Device:     d.name,
+		Site:       d.site,
+		Version:    d.opts.Version,
+		Run:        d.store.Outbox().Run().String(),
+		Generation: d.manager.Generation(),
+		Time:       time.Now().UnixMicro(),
+		Class:      runtime.GOOS + "/" + runtime.GOARCH,
+		Tasks:      map[string]spec.ReportedTask{},
+		Health:     "ok",
+	}
+	if d.id != nil {
+		r.Cohort = d.id.Cohort()
+	}
+	o := d.store.Outbox().Stats()
+	r.Outbox = spec.ReportedOutbox{
+		PendingRecords: o.PendingRecords,
+		PendingBytes:   o.PendingBytes,
+		CapBytes:       o.CapBytes,
+		BytesPerDay:    o.BytesPerDay,
+		OfflineDays:    o.OfflineDays,
+		Stored:         map[string]uint64{},
+	}
+	for c, n := range o.Stored {
+		r.Outbox.Stored[c.String()] = n
+	}
+	st := d.runtime.Status()
+	r.LatencyUS = map[string]float64{"predict_p50": st.Latency.PredictP50, "predict_p99": st.Latency.PredictP99, "mqtt_to_prediction_p50": st.Latency.TotalP50, "mqtt_to_prediction_p99": st.Latency.TotalP99}
+	for _, t := range st.Tasks {
+		e := t.Engine
+		r.Tasks[t.Spec.Name] = spec.ReportedTask{
+			Kind:        string(t.Spec.Kind),
+			Spec:        t.Spec.Source,
+			SpecHash:    t.Spec.Hash,
+			Watermark:   max(e.Watermark, 0),
+			Rows:        e.Rows,
+			Labels:      e.Labels,
+			Drifts:      e.Drifts,
+			Champion:    e.Champion,
+			Version:     t.Version,
+			MAE:         e.MAE,
+			MAEBaseline: e.MAELast,
+			Coverage:    e.Coverage,
+			Assignment:  d.manager.Reported(t.Spec.Name),
+		}
+	}
+	if r.Reasons = d.reasons(st); len(r.Reasons) > 0 {
+		r.Health = "degraded"
+	}
+	return r
+}
+
+// reasons tells what is wrong and what to do.
+func (d *Device) reasons(st *task.Status) []string {
+	var out []string
+	if st.Trouble != "" {
+		out = append(out, "nothing can be stored: "+st.Trouble)
+	}
+	if p := d.badFile.Load(); p != nil {
+		out = append(out, "task files not reloaded: "+*p)
+	}
+	if dmg := d.store.Damage(); dmg != "" {
+		out = append(out, "the cache was damaged and salvaged at start: "+dmg)
+	}
+	if d.client != nil {
+		if !d.client.Connected() {
+			out = append(out, "no connection to the MQTT broker "+d.cfg.MQTT.Broker)
+		}
+		for _, f := range d.client.Refused() {
+			out = append(out, "the broker refused the subscription "+f+": check its access list")
+		}
+	}
+	if d.host != nil {
+		out = append(out, d.host.Reasons()...)
+	}
+	return out
+}
+
+// gauges exports what is read rather than counted.
+func (d *Device) gauges() {
+	gauge := func(name, help string, f func() float64) {
+		d.metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "skerry_agent_" + name,
+			Help: help,
+		}, f))
+	}
+	gauge("outbox_pending_records", "Records the hub has not applied yet.", func() float64 { return float64(d.store.Outbox().Stats().PendingRecords) })
+	gauge("outbox_pending_bytes", "Bytes of these records on disk.", func() float64 { return float64(d.store.Outbox().Stats().PendingBytes) })
+	gauge("outbox_dropped_records", "Records dropped under pressure and replaced by gap records, since the start.", func() float64 { return float64(d.store.Outbox().Stats().Dropped) })
+	gauge("outbox_offline_days", "Days this device can stay offline at the present rate, -1 when unknown.", func() float64 { return d.store.Outbox().Stats().OfflineDays })
+	gauge("hub_link_up", "1 while the hub answers.", func() float64 {
+		if d.link != nil && d.link.Up() {
+			return 1
+		}
+		return 0
+	})
+}

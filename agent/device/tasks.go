@@ -1,0 +1,120 @@
+package device
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"skerry.dev/agent/source"
+	"skerry.dev/sync/spec"
+)
+
+// LoadTasks reads every *.yaml and *.yml file of a directory and compiles their plan. All
+// problems are reported together.
+func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
+	var paths []string
+	for _, p := range []string{"*.yaml", "*.yml"} {
+		found, err := filepath.Glob(filepath.Join(dir, p))
+		if err != nil {
+			return nil, nil, err
+		}
+		paths = append(paths, found...)
+	}
+	slices.Sort(paths)
+	var tasks []*spec.Task
+	var errs []error
+	if _, err := os.Stat(dir); err != nil {
+		errs = append(errs, fmt.Errorf("task directory: %w: create it and put a task file into it (see configs/tasks)", err))
+	}
+	names := map[string]string{}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err == nil {
+			var t *spec.Task
+			if t, err = spec.ParseTask(p, bytes.NewReader(b)); err == nil {
+				if other := names[t.Name]; other != "" {
+					err = fmt.Errorf("task file %s: task %q is already defined in %s", p, t.Name, other)
+				}
+				names[t.Name] = p
+				tasks = append(tasks, t)
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+		}
+	}
+	if len(errs) > 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	plan, err := source.Compile(tasks)
+	return tasks, plan, err
+}
+
+// watchTasks reloads the task files when their directory changes. Editors and Kubernetes replace
+// files, so the directory is watched and changes are collected.
+func (d *Device) watchTasks(ctx context.Context) error {
+	w, err := fsnotify.NewWatcher()
+	if err != nil {
+		d.log.Warn("task files are not watched: restart the agent after a change", "err", err)
+		<-ctx.Done()
+		return nil
+	}
+	defer w.Close()
+	if err := w.Add(d.cfg.TaskDir); err != nil {
+		d.log.Warn("task files are not watched: restart the agent after a change", "err", err)
+	}
+	var settle <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case _, ok := <-w.Events:
+			if ok {
+				settle = time.After(300 * time.Millisecond)
+			}
+		case err, ok := <-w.Errors:
+			if ok {
+				d.log.Warn("watching task files", "err", err)
+			}
+		case <-settle:
+			settle = nil
+			d.reload(ctx)
+		}
+	}
+}
+
+// reload takes over changed task files; a faulty set changes nothing.
+func (d *Device) reload(ctx context.Context) {
+	tasks, plan, err := LoadTasks(d.cfg.TaskDir)
+	if err == nil && sameTasks(tasks, d.Tasks()) {
+		d.badFile.Store(nil)
+		return
+	}
+	if err == nil {
+		if err = d.runtime.Replace(ctx, tasks, plan); err == nil {
+			d.tasks.Store(&tasks)
+			d.client.Replace(plan)
+			if d.ingest != nil {
+				d.ingest.Replace(plan)
+			}
+			d.badFile.Store(nil)
+			d.log.Info("task files reloaded", "tasks", len(tasks))
+			d.report()
+			return
+		}
+	}
+	msg := err.Error()
+	d.badFile.Store(&msg)
+	d.log.Error("task files not reloaded: the ones before stay in force", "err", err)
+}
+
+func sameTasks(a, b []*spec.Task) bool {
+	return slices.EqualFunc(a, b, func(x, y *spec.Task) bool { return x.Name == y.Name && x.Hash == y.Hash })
+}

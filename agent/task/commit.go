@@ -1,0 +1,137 @@
+package task
+
+import (
+	"context"
+	"time"
+
+	"skerry.dev/agent/cache"
+)
+
+// sealed is a commit under way with the acknowledgements it owes.
+type sealed struct {
+	cache.Commit
+	acks    []func()
+	records int
+	began   time.Time
+	after   []func() // run once the commit is durable
+}
+
+func (r *Runtime) newCommit() *sealed { return &sealed{} }
+
+func (s *sealed) empty() bool {
+	b := &s.Batch
+	return s.Journal == nil && len(s.acks) == 0 && len(s.after) == 0 && len(s.Snapshots) == 0 && len(s.Forget) == 0 &&
+		len(b.Readings)+len(b.Labels)+len(b.Predictions)+len(b.Events)+len(b.Alarms)+len(b.Hosts) == 0
+}
+
+// due reports whether the open commit must not wait longer.
+func (r *Runtime) due(now time.Time) bool {
+	return !r.open.empty() && (r.open.records >= r.opts.MaxRecords || len(r.open.acks) >= r.opts.MaxAcks || now.Sub(r.open.began) >= r.opts.MaxDelay)
+}
+
+// sealNow hands the open commit to the committer and begins a new one. It waits while the one
+// before is being stored.
+func (r *Runtime) sealNow(ctx context.Context) {
+	if r.open.empty() {
+		return
+	}
+	now := time.Now()
+	if r.sinceSnap >= r.opts.SnapshotRows || now.Sub(r.lastSnap) >= r.opts.SnapshotEvery || r.anyFresh() {
+		r.snapshot(r.open)
+	}
+	if len(r.newIDs) > 0 {
+		r.open.Series, r.newIDs = r.newIDs, map[string]uint32{}
+	}
+	if r.open.Journal != nil {
+		r.open.Position = r.position + 1
+		r.position++
+		for i := range r.open.Snapshots {
+			r.open.Snapshots[i].Position = r.position
+		}
+	}
+	select {
+	case r.seal <- r.open:
+	case <-r.done:
+	}
+	r.open = r.newCommit()
+}
+
+func (r *Runtime) anyFresh() bool {
+	for _, t := range r.tasks {
+		if t.fresh {
+			return true
+		}
+	}
+	return !r.gateReady
+}
+
+// snapshot adds the state of every engine and of the gate to a commit. Positions are set when it
+// is sealed: they contain the commit's own journal entry.
+func (r *Runtime) snapshot(c *sealed) {
+	c.Snapshots = c.Snapshots[:0]
+	for _, t := range r.tasks {
+		c.Snapshots = append(c.Snapshots, cache.Snapshot{
+			Name:     t.spec.Name,
+			Hash:     t.spec.Hash,
+			Position: r.position,
+			Data:     t.engine.Save(nil),
+		})
+		t.fresh = false
+	}
+	c.Snapshots = append(c.Snapshots, cache.Snapshot{
+		Name:     gateSnapshot,
+		Position: r.position,
+		Data:     r.gate.Save(),
+	})
+	r.gateReady = true
+	r.sinceSnap, r.lastSnap = 0, time.Now()
+}
+
+// committer stores sealed commits in order.
+func (r *Runtime) committer(ctx context.Context) error {
+	for c := range r.seal {
+		began := time.Now()
+		if err := r.store(ctx, c); err != nil {
+			return err
+		}
+		r.opts.Metrics.commit(time.Since(began), c.records)
+		for _, ack := range c.acks {
+			ack()
+		}
+		for _, f := range c.after {
+			f()
+		}
+	}
+	return nil
+}
+
+// store commits c, waiting out a full or read-only disk: nothing is acknowledged meanwhile, so
+// the broker keeps what comes.
+func (r *Runtime) store(ctx context.Context, c *sealed) error {
+	for {
+		err := r.opts.Store.Commit(&c.Commit)
+		if err == nil {
+			if r.trouble.Swap(nil) != nil {
+				r.log.Info("storing again")
+			}
+			return nil
+		}
+		what := cache.Classify(err)
+		if what == cache.Unknown {
+			r.log.Error("commit failed, state on disk is unknown: stopping", "err", err)
+			return err
+		}
+		msg := err.Error()
+		if old := r.trouble.Swap(&msg); old == nil {
+			r.log.Error("commit failed: predictions go on, nothing is acknowledged", "err", err)
+		}
+		if what == cache.Full {
+			r.opts.Store.Outbox().Shrink(0.9)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
+}

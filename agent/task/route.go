@@ -1,0 +1,155 @@
+package task
+
+import (
+	"context"
+	"math"
+	"sync"
+	"time"
+
+	"skerry.dev/agent/gate"
+	"skerry.dev/agent/source"
+	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
+)
+
+// routes maps a plan's series to stable numbers and to the tasks' engines.
+type routes struct {
+	ids    []uint32
+	names  []string
+	sync   []bool
+	limits []gate.Limits
+	tasks  [][]int // task → series → engine series, or noSeries
+}
+
+const noSeries = math.MinInt
+
+// inbound is a message with its own copy of the readings.
+type inbound struct {
+	source.Message
+	readings []source.Reading
+}
+
+var inbounds = sync.Pool{New: func() any { return new(inbound) }}
+
+// route prepares the mapping of a plan's series.
+func (r *Runtime) route(p *source.Plan) *routes {
+	if rt := r.plans[p]; rt != nil {
+		return rt
+	}
+	rt := &routes{}
+	specs := make([]*spec.Task, len(r.tasks))
+	for i, t := range r.tasks {
+		specs[i] = t.spec
+	}
+	for _, s := range p.Series() {
+		id, ok := r.ids[s.Name]
+		if !ok {
+			id = uint32(len(r.ids) + 1)
+			r.ids[s.Name] = id
+			r.newIDs[s.Name] = id
+		}
+		rt.ids, rt.names, rt.sync = append(rt.ids, id), append(rt.names, s.Name), append(rt.sync, s.Sync)
+		rt.limits = append(rt.limits, gate.LimitsOf(&s, specs))
+	}
+	for _, t := range r.tasks {
+		m := make([]int, len(rt.names))
+		for i, n := range rt.names {
+			m[i] = noSeries
+			if k, ok := t.spec.EngineSeries(n); ok {
+				m[i] = k
+			}
+		}
+		rt.tasks = append(rt.tasks, m)
+	}
+	r.plans = map[*source.Plan]*routes{p: rt}
+	return rt
+}
+
+// message passes one message through gate, engines and into the open commit.
+func (r *Runtime) message(ctx context.Context, in *inbound) {
+	began := time.Now()
+	rt := r.route(in.Plan)
+	if r.open.began.IsZero() {
+		r.open.began = began
+	}
+	mono := began.Sub(r.start).Nanoseconds()
+	r.inputs = r.inputs[:0]
+	first := wire.FlagFirst
+	for _, rd := range in.readings {
+		flags, repeated, changes := r.gate.Admit(rt.ids[rd.Series], &in.Message, rd, rt.limits[rd.Series])
+		if repeated {
+			r.opts.Metrics.Repeated.Inc()
+			continue
+		}
+		for _, c := range changes {
+			r.event(c.Kind, "", rd.Time, map[string]any{"series": rt.names[rd.Series], "what": c.What, "since": stamp(c.Since), "readings": c.Readings, "value": c.Value})
+		}
+		x := input{
+			series: rt.ids[rd.Series],
+			time:   rd.Time,
+			value:  rd.Value,
+			flags:  flags,
+			at:     rd.Series,
+		}
+		r.inputs = append(r.inputs, x)
+		if rt.sync[rd.Series] {
+			r.open.Batch.Readings = append(r.open.Batch.Readings, wire.Reading{
+				Series: rt.names[rd.Series],
+				Time:   x.time,
+				Value:  x.value,
+				Mono:   mono,
+				Flags:  x.flags | first,
+			})
+			first = 0
+			r.open.records++
+		}
+		r.opts.Metrics.flagged(x.flags)
+	}
+	stored := len(r.open.Batch.Readings)
+	r.opts.Metrics.Accepted.Add(float64(len(r.inputs)))
+	if len(r.inputs) > 0 {
+		r.open.Journal = appendMessage(r.open.Journal, in.Arrival, r.inputs)
+		late := false
+		for i, t := range r.tasks {
+			late = r.feed(t, rt.tasks[i], in.Arrival) || late
+		}
+		if late { // the flag is for people; engines judge lateness by their own watermark
+			for k := stored - 1; k >= 0 && k >= stored-len(r.inputs); k-- {
+				r.open.Batch.Readings[k].Flags |= wire.FlagLate
+			}
+		}
+	}
+	if in.Ack != nil {
+		r.open.acks = append(r.open.acks, in.Ack)
+	}
+	*in = inbound{readings: in.readings[:0]}
+	inbounds.Put(in)
+	if r.due(began) {
+		r.sealNow(ctx)
+	}
+}
+
+// feed offers the accepted inputs of a message to one task.
+func (r *Runtime) feed(t *running, to []int, arrival int64) (late bool) {
+	r.scratch = r.scratch[:0]
+	for _, in := range r.inputs {
+		if in.flags&wire.Blocked != 0 {
+			continue
+		}
+		if k := to[in.at]; k != noSeries {
+			r.scratch = append(r.scratch, engineReading(k, in))
+		}
+	}
+	if len(r.scratch) == 0 {
+		return false
+	}
+	began := time.Now()
+	o := t.engine.Ingest(arrival, r.scratch)
+	spent := time.Since(began)
+	if len(o.Predictions) > 0 {
+		r.latency.Predict.Add(spent / time.Duration(len(o.Predictions)))
+		r.opts.Metrics.PredictSeconds.Observe(spent.Seconds() / float64(len(o.Predictions)))
+	}
+	r.emit(t, o, arrival)
+	return o.Late > 0
+}

@@ -1,0 +1,100 @@
+package update
+
+import (
+	"context"
+	"fmt"
+
+	"skerry.dev/sync/spec"
+)
+
+// Restore brings every task named to what was active, and what was on trial to its trial; what
+// the engine has recovered by itself is left alone. A model that three starts did not survive, or
+// that does not load, is given up for the one before it. Call [Manager.Confirm] once the program
+// has run well.
+func (m *Manager) Restore(ctx context.Context, tasks []string) error {
+	defer m.emit()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, task := range tasks {
+		s := m.state.Tasks[task]
+		champion, beside := "", ""
+		if r, ok := m.engine.(Recoverer); ok {
+			champion, beside = r.Running(task)
+		}
+		if s == nil {
+			if champion != "" { // the slots' state was lost, the engine's was not
+				m.state.Tasks[task] = &slot{Active: champion}
+			}
+			continue
+		}
+		switch {
+		case s.Active != "" && s.ActiveTried > maxTries:
+			m.goBack(ctx, task, s, fmt.Sprintf("%d starts with it in a row did not last", maxTries))
+			continue
+		case s.Active == "" && champion != "":
+			if err := m.engine.Activate(ctx, task, ""); err != nil {
+				return fmt.Errorf("start task %q on its baselines: %w", task, err)
+			}
+		case s.Active != "" && (champion != s.Active || (s.Phase == spec.PhaseProbation && beside != s.Previous)):
+			if err := m.restoreActive(ctx, task, s); err != nil {
+				m.goBack(ctx, task, s, "it does not load any more: "+err.Error())
+				continue
+			}
+		}
+		if s.Phase != spec.PhaseShadow {
+			continue
+		}
+		if s.Tried > maxTries {
+			m.drop(ctx, task, s.Assignment.Digest)
+			m.finish(task, s, spec.PhaseFailed, fmt.Sprintf("%d starts with it in shadow did not last", maxTries))
+		} else if beside != s.Assignment.Digest {
+			s.Phase = spec.PhaseVerifying // load it again
+			s.Tried--                     // which counts this start
+		}
+	}
+	m.sweep()
+	return m.save()
+}
+
+// restoreActive loads the active model, on probation with the one before it beside it.
+func (m *Manager) restoreActive(ctx context.Context, task string, s *slot) error {
+	active, err := m.open(s.Active)
+	if err != nil {
+		return err
+	}
+	if s.Phase != spec.PhaseProbation {
+		return m.engine.Restore(ctx, task, active, s.Active)
+	}
+	if s.Previous != "" {
+		prev, err := m.open(s.Previous)
+		if err == nil {
+			err = m.engine.Restore(ctx, task, prev, s.Previous)
+		}
+		if err != nil {
+			m.log.Error("the model before does not load: probation goes on against the baselines", "task", task, "err", err)
+		}
+	}
+	if err := m.engine.Shadow(ctx, task, active, s.Active); err != nil {
+		return err
+	}
+	return m.engine.Activate(ctx, task, s.Active)
+}
+
+// Confirm says that the program has run well with the active models; their start counters begin
+// anew.
+func (m *Manager) Confirm() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	changed := false
+	for _, s := range m.state.Tasks {
+		changed = changed || s.ActiveTried != 0
+		s.ActiveTried = 0
+		if s.Phase == spec.PhaseShadow && s.Tried != 0 {
+			s.Tried, changed = 0, true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return m.save()
+}

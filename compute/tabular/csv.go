@@ -1,0 +1,119 @@
+package tabular
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// csvReader reads CSV with a header line, also packed with gzip.
+type csvReader struct {
+	r      *csv.Reader
+	fields []Field
+	cells  []Cell
+	line   int
+}
+
+const mark = "\xef\xbb\xbf" // byte order mark
+
+func newCSV(r io.Reader, o *Options) (*csvReader, error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	if head, _ := in.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
+		z, err := gzip.NewReader(in)
+		if err != nil {
+			return nil, err
+		}
+		in = bufio.NewReaderSize(z, 1<<16)
+	}
+	if head, _ := in.Peek(len(mark)); string(head) == mark {
+		if _, err := in.Discard(len(mark)); err != nil {
+			return nil, err
+		}
+	}
+	c := csv.NewReader(&limit{r: in, left: o.MaxBytes, line: o.MaxLine, max: o.MaxLine})
+	c.ReuseRecord = true
+	header, err := c.Read()
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("no header line")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("header: %w", place(err))
+	}
+	if len(header) > o.MaxColumns {
+		return nil, &Error{
+			Line:   1,
+			Column: o.MaxColumns + 1,
+			Err:    fmt.Errorf("%d columns, at most %d: %w", len(header), o.MaxColumns, ErrTooLarge),
+		}
+	}
+	t := &csvReader{r: c, cells: make([]Cell, len(header))}
+	for _, name := range header {
+		t.fields = append(t.fields, Field{Name: strings.Clone(name), Inferred: true})
+	}
+	return t, nil
+}
+
+func (t *csvReader) Fields() []Field { return t.fields }
+
+func (t *csvReader) Line() int { return t.line }
+
+func (t *csvReader) Next() ([]Cell, error) {
+	record, err := t.r.Read()
+	if err != nil {
+		return nil, place(err)
+	}
+	t.line, _ = t.r.FieldPos(0)
+	for j, s := range record {
+		t.cells[j] = Cell{kind: text, text: s}
+	}
+	return t.cells, nil
+}
+
+// place turns the csv reader's own errors into ours.
+func place(err error) error {
+	if p, ok := errors.AsType[*csv.ParseError](err); ok {
+		return &Error{Line: p.Line, Column: max(p.Column, 1), Err: p.Err}
+	}
+	return err
+}
+
+// limit fails when more than left bytes come, since a small gzip file may unpack to any size, or
+// more than max of them without a line break outside quotes, since a record is held in memory.
+type limit struct {
+	r         io.Reader
+	left      int64
+	line, max int64 // bytes that the record may still have, and that any may have
+	quoted    bool
+}
+
+func (l *limit) Read(p []byte) (int, error) {
+	if l.left < 0 {
+		return 0, fmt.Errorf("the text: %w", ErrTooLarge)
+	}
+	n, err := l.r.Read(p)
+	if l.left -= int64(n); l.left < 0 {
+		return 0, fmt.Errorf("the text: %w", ErrTooLarge)
+	}
+	for rest := p[:n]; len(rest) > 0; {
+		i := bytes.IndexAny(rest, "\"\n")
+		if i < 0 {
+			l.line -= int64(len(rest))
+			break
+		}
+		if l.line -= int64(i + 1); rest[i] == '"' {
+			l.quoted = !l.quoted
+		} else if !l.quoted {
+			l.line = l.max
+		}
+		rest = rest[i+1:]
+	}
+	if l.line < 0 {
+		return 0, fmt.Errorf("a line or quoted field of more than %d bytes: %w", l.max, ErrTooLarge)
+	}
+	return n, err
+}

@@ -1,0 +1,142 @@
+package tabular
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+
+	"skerry.dev/compute/frame"
+)
+
+// Options bound what a table may make a program hold. The zero value is a sensible default.
+type Options struct {
+	MaxBytes int64 // of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
+	// bytes of one line, or of one record with line breaks in quotes; default 16 MiB
+	MaxLine       int64
+	MaxCells      int64                 // of a table held as a whole: rows times columns, 8 bytes each; default 2^28
+	MaxColumns    int                   // default 4096
+	MaxCategories int                   // of a column; default 2^20
+	Types         map[string]frame.Type // columns whose type is not to be inferred
+}
+
+func (o *Options) defaults() {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 16 << 30
+	}
+	if o.MaxLine == 0 {
+		o.MaxLine = 16 << 20
+	}
+	if o.MaxCells == 0 {
+		o.MaxCells = 1 << 28
+	}
+	if o.MaxColumns == 0 {
+		o.MaxColumns = 4096
+	}
+	if o.MaxCategories == 0 {
+		o.MaxCategories = 1 << 20
+	}
+}
+
+// Field is a column as its file declares it.
+type Field struct {
+	Name string
+	// what the file says the column holds; Inferred: it says nothing, its cells do
+	Type     frame.Type
+	Inferred bool
+}
+
+// Reader reads a table row by row, holding no more of it than a file's format asks for.
+type Reader interface {
+	// Fields returns the columns, in order. Names are as they stand: they may be empty or repeat.
+	Fields() []Field
+	// Next returns the cells of the next row, one a field, which are valid until the call after; at
+	// the end io.EOF. An error of the file is an *Error where a place in it is to blame.
+	Next() ([]Cell, error)
+	// Line returns where the newest row stands: its line in a text, else its number, from 1.
+	Line() int
+}
+
+// Error is a problem at a place of a table. Line and Column count from 1; Column is the field's
+// number.
+type Error struct {
+	Line, Column int
+	Name         string // of the column, "" when unknown
+	Err          error
+}
+
+func (e *Error) Error() string {
+	if e.Name != "" {
+		return fmt.Sprintf("line %d, column %d %q: %v", e.Line, e.Column, e.Name, e.Err)
+	}
+	return fmt.Sprintf("line %d, column %d: %v", e.Line, e.Column, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ErrTooLarge says that a table exceeds a limit of Options.
+var ErrTooLarge = errors.New("too large")
+
+// ErrNoParquet says that the program has no decoder for Parquet.
+var ErrNoParquet = errors.New("a Parquet file, which this build does not read: use the full build of the program (skerry-agent-full), or save the table as CSV")
+
+const parquetMagic = "PAR1"
+
+// decodeParquet is what RegisterParquet was given.
+var decodeParquet func(r io.ReaderAt, size int64, o Options) (Reader, error)
+
+// RegisterParquet makes decode the reader of Parquet files. The package of a decoder calls it when
+// it is initialised: a program reads Parquet when it imports one.
+func RegisterParquet(decode func(r io.ReaderAt, size int64, o Options) (Reader, error)) {
+	decodeParquet = decode
+}
+
+// Open begins to read a table. CSV, packed or not, and Parquet are told apart by their first
+// bytes. A Parquet file is read in place when r can seek and read anywhere, as a file can, else
+// from memory.
+func Open(r io.Reader, o Options) (Reader, error) {
+	o.defaults()
+	src, whole, err := peek(r, o)
+	if err != nil {
+		return nil, err
+	}
+	if whole != nil {
+		return whole, nil
+	}
+	return newCSV(src, &o)
+}
+
+// peek looks at the first bytes: it returns the reader of a Parquet file, or all of a text.
+func peek(r io.Reader, o Options) (text io.Reader, parquet Reader, err error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	if head, _ := in.Peek(len(parquetMagic)); string(head) != parquetMagic {
+		return in, nil, nil
+	}
+	if decodeParquet == nil {
+		return nil, nil, ErrNoParquet
+	}
+	at, size, err := random(r, in, o)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read parquet: %w", err)
+	}
+	parquet, err = decodeParquet(at, size, o)
+	return nil, parquet, err
+}
+
+// random returns a table that can be read anywhere: r, of which in has taken the beginning, or a
+// copy.
+func random(r io.Reader, in io.Reader, o Options) (io.ReaderAt, int64, error) {
+	if at, ok := r.(interface {
+		io.ReaderAt
+		io.Seeker
+	}); ok {
+		if size, err := at.Seek(0, io.SeekEnd); err == nil {
+			return at, size, nil
+		}
+	}
+	b, err := io.ReadAll(&limit{r: in, left: o.MaxBytes, line: math.MaxInt64, max: math.MaxInt64})
+	return bytes.NewReader(b), int64(len(b)), err
+}

@@ -1,0 +1,135 @@
+package api
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"skerry.dev/hub/keys"
+	"skerry.dev/hub/meta"
+)
+
+// auth checks credentials.
+type auth struct {
+	db      *meta.Store
+	keys    *keys.Ring
+	secret  []byte
+	ttl     time.Duration
+	hashing chan struct{} // bounds the memory of concurrent password checks
+}
+
+const (
+	issuer      = "skerry-hub"
+	audience    = "skerry"
+	tokenPrefix = "skt_"
+)
+
+type claims struct {
+	jwt.RegisteredClaims
+	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
+}
+
+// caller returns who a header speaks for; an invalid credential is no credential. An error is that
+// of a database which cannot say whether it is one.
+func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
+	token, ok := strings.CutPrefix(header, "Bearer ")
+	if !ok || len(token) > 8192 {
+		return Caller{}, nil
+	}
+	var c Caller
+	var err error
+	var parsed claims
+	if strings.HasPrefix(token, tokenPrefix) {
+		c, err = a.program(ctx, token)
+	} else if _, bad := jwt.ParseWithClaims(token, &parsed, func(*jwt.Token) (any, error) { return a.secret, nil },
+		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
+		jwt.WithAudience(audience), jwt.WithIssuedAt()); bad == nil {
+		c, err = a.person(ctx, &parsed)
+	} else if name, key, bad := a.keys.CheckDevice(token); bad == nil {
+		c, err = a.device(ctx, name, key)
+	}
+	if errors.Is(err, meta.ErrNotFound) {
+		return Caller{}, nil
+	}
+	if err != nil {
+		return Caller{}, fmt.Errorf("look up credential: %w", err)
+	}
+	return c, nil
+}
+
+// program is who an API token speaks for.
+func (a *auth) program(ctx context.Context, token string) (Caller, error) {
+	t, err := a.db.Read().APITokenByHash(ctx, hashToken(token))
+	if err != nil || t.RevokedAt > 0 || t.ExpiresAt > 0 && t.ExpiresAt <= meta.Now() {
+		return Caller{}, err
+	}
+	role, err := ParseRole(t.Role)
+	return Caller{Name: "token/" + t.Name, Role: role}, err
+}
+
+// person is who a login speaks for, with the role of the account now, not of the time of the login.
+func (a *auth) person(ctx context.Context, c *claims) (Caller, error) {
+	acc, err := a.db.Read().Account(ctx, c.Subject)
+	if err != nil || acc.PasswordAt != c.PasswordAt {
+		return Caller{}, err
+	}
+	role, err := ParseRole(acc.Role)
+	return Caller{Name: "user/" + acc.Name, Role: role}, err
+}
+
+// device is the device of a NATS credential whose signature is good.
+func (a *auth) device(ctx context.Context, name, key string) (Caller, error) {
+	d, err := a.db.Read().Device(ctx, name)
+	if err != nil || d.RevokedAt != 0 || d.PublicKey != key {
+		return Caller{}, err
+	}
+	return Caller{Name: "device/" + name, Role: Device}, nil
+}
+
+func hashToken(t string) string {
+	sum := sha256.Sum256([]byte(t))
+	return hex.EncodeToString(sum[:])
+}
+
+var errLogin = errors.New("wrong user name or password")
+
+// login checks a password and returns a token.
+func (a *auth) login(ctx context.Context, name, password string) (token string, acc meta.Account, expires time.Time, err error) {
+	acc, err = a.db.Read().Account(ctx, name)
+	hash := acc.PasswordHash
+	if errors.Is(err, meta.ErrNotFound) {
+		hash = dummyHash() // as slow as a real one
+	} else if err != nil {
+		return "", acc, expires, err
+	}
+	select {
+	case a.hashing <- struct{}{}:
+		defer func() { <-a.hashing }()
+	case <-ctx.Done():
+		return "", acc, expires, ctx.Err()
+	}
+	if !checkPassword(hash, password) || err != nil {
+		return "", acc, expires, errLogin
+	}
+	now := time.Now()
+	expires = now.Add(a.ttl)
+	token, err = jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+		PasswordAt: acc.PasswordAt,
+		RegisteredClaims: jwt.RegisteredClaims{
+			Subject:   name,
+			Issuer:    issuer,
+			Audience:  jwt.ClaimStrings{audience},
+			IssuedAt:  jwt.NewNumericDate(now),
+			ExpiresAt: jwt.NewNumericDate(expires),
+			ID:        rand.Text(),
+		},
+	}).SignedString(a.secret)
+	return token, acc, expires, err
+}

@@ -1,0 +1,104 @@
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"skerry.dev/hub/meta"
+)
+
+type taskIn struct {
+	Name string `path:"name" maxLength:"63"`
+}
+
+type labelsIn struct {
+	Name   string `path:"name" maxLength:"63"`
+	Device string `query:"device" maxLength:"63"`
+	From   int64  `query:"from"`
+	To     int64  `query:"to"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"10000" default:"1000"`
+}
+
+// TaskDetail is a task, who runs it, and how it does.
+type TaskDetail struct {
+	meta.Task
+	Devices  []string      `json:"devices"`
+	Champion string        `json:"champion" doc:"digest of the task's default champion"`
+	Drifts   []Event       `json:"drifts"`
+	Models   []Model       `json:"models"`
+	Recent   RecentQuality `json:"recent"`
+}
+
+// RecentQuality sums up the newest matured predictions.
+type RecentQuality struct {
+	Labels         int64      `json:"labels"`
+	MAE            meta.Float `json:"mae"`
+	MAEPersistence meta.Float `json:"mae_persistence"`
+	Coverage       meta.Float `json:"coverage"`
+}
+
+func (s *Server) taskRoutes() {
+	register(s, Viewer, op("GET", "/v1/tasks", "list-tasks", "tasks", "List tasks"),
+		func(ctx context.Context, _ *none) (*list[meta.Task], error) {
+			return items(s.DB.Read().Tasks(ctx))
+		})
+	register(s, Viewer, op("GET", "/v1/tasks/{name}", "get-task", "tasks", "A task, who runs it, its drifts and models"), s.getTask)
+	register(s, Viewer, op("GET", "/v1/tasks/{name}/labels", "task-labels", "tasks", "Matured predictions for charts, oldest first"),
+		func(ctx context.Context, in *labelsIn) (*list[meta.LabelPoint], error) {
+			if in.To == 0 {
+				in.To = 1 << 62
+			}
+			return items(s.DB.Read().LabelPoints(ctx, in.Name, in.Device, in.From, in.To, in.Limit))
+		})
+}
+
+func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], error) {
+	q := s.DB.Read()
+	var out TaskDetail
+	var err error
+	if out.Task, err = q.Task(ctx, in.Name); err != nil {
+		return nil, fmt.Errorf("task %q: %w", in.Name, err)
+	}
+	if out.Devices, err = q.TaskDevices(ctx, in.Name); err != nil {
+		return nil, err
+	}
+	if c, err := q.Champion(ctx, in.Name, ""); err == nil {
+		out.Champion = c.Digest
+	}
+	if out.Drifts, err = events(q.Events(ctx, meta.EventFilter{
+		Task:  in.Name,
+		Kind:  "drift",
+		Limit: 100,
+	})); err != nil {
+		return nil, err
+	}
+	models, err := q.Models(ctx, in.Name, 50)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range models {
+		out.Models = append(out.Models, view(m))
+	}
+	points, err := q.LabelPoints(ctx, in.Name, "", 0, 1<<62, 1000)
+	out.Recent = quality(points)
+	return reply(out, err)
+}
+
+func quality(points []meta.LabelPoint) RecentQuality {
+	var r RecentQuality
+	var abs, base, covered float64
+	for _, p := range points {
+		if p.Truth != p.Truth || p.Predicted != p.Predicted || p.Persistence != p.Persistence {
+			continue // NaN
+		}
+		r.Labels++
+		abs += max(float64(p.Truth-p.Predicted), float64(p.Predicted-p.Truth))
+		base += max(float64(p.Truth-p.Persistence), float64(p.Persistence-p.Truth))
+		if p.Truth >= p.Lower && p.Truth <= p.Upper {
+			covered++
+		}
+	}
+	n := float64(r.Labels) // no label: 0/0, NaN, null in JSON
+	r.MAE, r.MAEPersistence, r.Coverage = meta.Float(abs/n), meta.Float(base/n), meta.Float(covered/n)
+	return r
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"skerry.dev/hub/client"
+)
+
+func (r *remote) dataCommand() *cobra.Command {
+	check := &cobra.Command{
+		Use:   "check <device>",
+		Short: "Did every reading arrive exactly once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			out, err := r.client().Check(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			if err := r.print(c, out, fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))); err != nil {
+				return err
+			}
+			if out.Duplicates > 0 {
+				return fmt.Errorf("%d readings arrived more than once", out.Duplicates)
+			}
+			return nil
+		},
+	}
+	var series []string
+	var format, file string
+	var from, to string
+	var limit int
+	export := &cobra.Command{
+		Use:   "export <device>",
+		Short: "Write a device's readings",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			q := client.Readings{Device: args[0], Series: series, Limit: limit, Format: format}
+			for _, bound := range []struct {
+				flag, value string
+				at          *int64
+			}{{"from", from, &q.From}, {"to", to, &q.To}} {
+				if bound.value == "" {
+					continue
+				}
+				t, err := time.Parse(time.RFC3339, bound.value)
+				if err != nil {
+					return fmt.Errorf("--%s %q: must be a time such as 2026-01-31T12:00:00Z", bound.flag, bound.value)
+				}
+				*bound.at = t.UnixMicro()
+			}
+			rc, err := r.client().Export(c.Context(), q)
+			if err != nil {
+				return err
+			}
+			defer rc.Close()
+			w := c.OutOrStdout()
+			if file != "" {
+				f, err := os.Create(file)
+				if err != nil {
+					return err
+				}
+				_, err = io.Copy(f, rc)
+				return errors.Join(err, f.Close())
+			}
+			_, err = io.Copy(w, rc)
+			return err
+		},
+	}
+	f := export.Flags()
+	f.StringSliceVar(&series, "series", nil, "series to write (default all)")
+	f.StringVar(&format, "format", "csv", "csv or json")
+	f.StringVar(&from, "from", "", "first event time, RFC 3339")
+	f.StringVar(&to, "to", "", "last event time, RFC 3339")
+	f.IntVar(&limit, "limit", 1_000_000, "most readings to write")
+	f.StringVarP(&file, "output", "o", "", "file to write (default standard output)")
+	return group("data", "What the fleet has sent", check, export)
+}

@@ -1,0 +1,259 @@
+// Package parquet decodes Parquet files into the rows of [skerry.dev/compute/tabular]. A program
+// that imports it reads Parquet wherever it reads tables.
+//
+// Numbers and booleans become numbers (those beyond 2^53 are rounded), dates and timestamps times,
+// text categories; nulls are missing. Columns that are nested or repeated are left out, as tables
+// have no place for them; a file without any other is an error. Of every column the page being
+// read is held, and no more.
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
+)
+
+func init() {
+	tabular.RegisterParquet(func(r io.ReaderAt, size int64, o tabular.Options) (tabular.Reader, error) {
+		return Open(r, size, o)
+	})
+}
+
+// Reader reads a file row by row; it is a tabular.Reader.
+type Reader struct {
+	fields  []tabular.Field
+	columns []*column
+	cells   []tabular.Cell
+	row     int
+	rows    int64
+}
+
+// batch is how many values of a column are decoded at once.
+const batch = 1024
+
+// Open begins to read a Parquet file of size bytes.
+func Open(r io.ReaderAt, size int64, o tabular.Options) (t *Reader, err error) {
+	defer damaged(&err)
+	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	if err != nil {
+		return nil, fmt.Errorf("read parquet: %w", err)
+	}
+	t = &Reader{rows: file.NumRows()}
+	for _, node := range file.Schema().Fields() {
+		if !node.Leaf() || node.Repeated() {
+			continue
+		}
+		leaf, ok := file.Schema().Lookup(node.Name())
+		if !ok {
+			continue
+		}
+		if o.MaxColumns > 0 && len(t.fields) == o.MaxColumns {
+			return nil, fmt.Errorf("read parquet: more than %d columns: %w", o.MaxColumns, tabular.ErrTooLarge)
+		}
+		c := &column{name: node.Name()}
+		kind, err := c.choose(node)
+		if err != nil {
+			return nil, fmt.Errorf("read parquet: column %q: %w", c.name, err)
+		}
+		for _, g := range file.RowGroups() {
+			c.chunks = append(c.chunks, g.ColumnChunks()[leaf.ColumnIndex])
+		}
+		t.fields = append(t.fields, tabular.Field{Name: c.name, Type: kind})
+		t.columns = append(t.columns, c)
+	}
+	if len(t.fields) == 0 {
+		return nil, errors.New("read parquet: no column that is neither nested nor repeated")
+	}
+	t.cells = make([]tabular.Cell, len(t.fields))
+	return t, nil
+}
+
+// damaged turns a panic into an error: a damaged page may break an assumption of the decoder.
+func damaged(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("read parquet: damaged file: %v", p)
+	}
+}
+
+// Fields implements tabular.Reader.
+func (t *Reader) Fields() []tabular.Field { return t.fields }
+
+// Line implements tabular.Reader: the number of the newest row, from 1.
+func (t *Reader) Line() int { return t.row }
+
+// Next implements tabular.Reader.
+func (t *Reader) Next() (cells []tabular.Cell, err error) {
+	defer damaged(&err)
+	if int64(t.row) == t.rows {
+		return nil, io.EOF
+	}
+	for j, c := range t.columns {
+		v, err := c.next()
+		if errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("read parquet: column %q has %d of %d rows", c.name, t.row, t.rows)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read parquet: column %q: %w", c.name, err)
+		}
+		t.cells[j] = tabular.Cell{}
+		if !v.IsNull() {
+			t.cells[j] = c.cell(v)
+		}
+	}
+	t.row++
+	return t.cells, nil
+}
+
+// column is what is being read of a column.
+type column struct {
+	name   string
+	cell   func(parquet.Value) tabular.Cell // of a value that is not null
+	chunks []parquet.ColumnChunk            // not begun
+	pages  parquet.Pages
+	page   parquet.Page
+	values parquet.ValueReader
+	buf    [batch]parquet.Value
+	have   []parquet.Value // of buf, not yet taken
+	names  map[string]string
+}
+
+// next returns the next value, io.EOF behind the last.
+func (c *column) next() (parquet.Value, error) {
+	for len(c.have) == 0 {
+		if err := c.fill(); err != nil {
+			return parquet.Value{}, err
+		}
+	}
+	v := c.have[0]
+	c.have = c.have[1:]
+	return v, nil
+}
+
+// fill reads on, as far as the next step of page or chunk.
+func (c *column) fill() error {
+	switch {
+	case c.values != nil:
+		n, err := c.values.ReadValues(c.buf[:])
+		c.have = c.buf[:n]
+		if errors.Is(err, io.EOF) {
+			if c.values = nil; n == 0 {
+				parquet.Release(c.page)
+				c.page = nil
+			}
+			return nil
+		}
+		return err
+	case c.pages != nil:
+		if c.page != nil { // its last values have been taken
+			parquet.Release(c.page)
+			c.page = nil
+		}
+		page, err := c.pages.ReadPage()
+		if errors.Is(err, io.EOF) {
+			err = c.pages.Close()
+			c.pages = nil
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		c.page, c.values = page, page.Values()
+		return nil
+	case len(c.chunks) > 0:
+		c.pages, c.chunks = c.chunks[0].Pages(), c.chunks[1:]
+		return nil
+	}
+	return io.EOF
+}
+
+// number makes cells of numbers.
+func number(of func(parquet.Value) float64) func(parquet.Value) tabular.Cell {
+	return func(v parquet.Value) tabular.Cell { return tabular.Number(of(v)) }
+}
+
+// instant makes cells of times.
+func instant(of func(parquet.Value) int64) func(parquet.Value) tabular.Cell {
+	return func(v parquet.Value) tabular.Cell { return tabular.Instant(of(v)) }
+}
+
+// choose decides how values are read.
+func (c *column) choose(n parquet.Node) (frame.Type, error) {
+	t := n.Type()
+	if l := t.LogicalType(); l != nil {
+		switch l := l.Value.(type) {
+		case *format.TimestampType:
+			if l.Unit.Value == nil {
+				return 0, errors.New("a timestamp without a unit")
+			}
+			unit := l.Unit.Value.Duration()
+			c.cell = instant(func(v parquet.Value) int64 {
+				if unit >= time.Microsecond {
+					return v.Int64() * int64(unit/time.Microsecond)
+				}
+				return v.Int64() / int64(time.Microsecond/unit)
+			})
+			return frame.Time, nil
+		case *format.DateType:
+			c.cell = instant(func(v parquet.Value) int64 { return int64(v.Int32()) * int64(24*time.Hour/time.Microsecond) })
+			return frame.Time, nil
+		case *format.DecimalType:
+			scale := math.Pow10(int(l.Scale))
+			switch t.Kind() {
+			case parquet.Int32:
+				c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) / scale })
+				return frame.Number, nil
+			case parquet.Int64:
+				c.cell = number(func(v parquet.Value) float64 { return float64(v.Int64()) / scale })
+				return frame.Number, nil
+			}
+			return 0, fmt.Errorf("decimals of %s: save them as double", t)
+		}
+	}
+	switch t.Kind() {
+	case parquet.Boolean:
+		c.cell = number(func(v parquet.Value) float64 {
+			if v.Boolean() {
+				return 1
+			}
+			return 0
+		})
+	case parquet.Int32:
+		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) })
+	case parquet.Int64:
+		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int64()) })
+	case parquet.Float:
+		c.cell = number(func(v parquet.Value) float64 { return float64(v.Float()) })
+	case parquet.Double:
+		c.cell = number(func(v parquet.Value) float64 { return v.Double() })
+	case parquet.ByteArray:
+		c.names = map[string]string{}
+		c.cell = c.text
+		return frame.Category, nil
+	default:
+		return 0, fmt.Errorf("values of type %s: numbers, booleans, text, dates and timestamps can be read", t)
+	}
+	return frame.Number, nil
+}
+
+// maxNames bounds the texts of a column that are kept to be used again.
+const maxNames = 1 << 16
+
+// text makes a cell of a text, one string for the same bytes.
+func (c *column) text(v parquet.Value) tabular.Cell {
+	b := v.ByteArray()
+	s, ok := c.names[string(b)]
+	if !ok {
+		if s = string(b); len(c.names) < maxNames {
+			c.names[s] = s
+		}
+	}
+	return tabular.Text(s)
+}
