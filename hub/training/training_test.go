@@ -17,6 +17,7 @@ import (
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/sequential"
+	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/server"
@@ -243,7 +244,7 @@ func TestRows(t *testing.T) {
 	h.sync("dev-1", d)
 	check := func() {
 		t.Helper()
-		s, err := training.Rows(t.Context(), h.Lake, d.task, "dev-1")
+		s, err := learn.Rows(t.Context(), training.Readings(h.Lake), d.task, "dev-1")
 		if err != nil {
 			t.Fatal(err)
 		}
