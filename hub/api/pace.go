@@ -1,15 +1,18 @@
 package api
 
 import (
+	"context"
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"skerry.dev/hub/meta"
 )
 
 // maxCallers bounds the memory of the rate limits; beyond it everybody begins anew.
 const maxCallers = 10_000
 
-// inPace reports whether a caller keeps within the rate limit. Callers without a credential are
+// inPace reports whether a caller keeps within this hub's rate limit. Callers without a credential are
 // told apart by their address.
 func (s *Server) inPace(c Caller) bool {
 	if !s.opts.Auth.RateLimit {
@@ -33,17 +36,19 @@ func (s *Server) inPace(c Caller) bool {
 	return l.Allow()
 }
 
-// limit allows ten logins a minute from one source.
-func (s *Server) limit(source string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	l := s.tries[source]
-	if l == nil {
-		if len(s.tries) >= maxCallers {
-			clear(s.tries)
-		}
-		l = rate.NewLimiter(rate.Every(6*time.Second), 10)
-		s.tries[source] = l
-	}
-	return l.Allow()
+// loginEvery and loginBurst bound the logins of one source.
+const (
+	loginEvery = 6 * time.Second
+	loginBurst = 10
+)
+
+// mayLogin counts a login of a source and reports whether it is allowed. Unlike the rate limit, which
+// each hub keeps for itself to protect itself, the count is in the database: guessing passwords is not
+// faster at several hubs.
+func (s *Server) mayLogin(ctx context.Context, source string) (ok bool, err error) {
+	err = s.DB.Tx(ctx, func(q *meta.Queries) (err error) {
+		ok, err = q.Try(ctx, "login", source, loginEvery.Microseconds(), loginBurst, meta.Now())
+		return err
+	})
+	return ok, err
 }

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"skerry.dev/configs"
+	"skerry.dev/hub/meta/metatest"
 )
 
 // TestPace lets a caller begin with a burst of four seconds' requests, go on at the rate, and pay for
@@ -44,27 +45,29 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestTries lets ten logins in from one source, then one in six seconds, and bounds what it keeps.
+// TestTries lets ten logins in from one source, then one in six seconds.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{tries: map[string]*rate.Limiter{}}
+		s := &Server{Parts: Parts{DB: metatest.SQLite(t).Open(t)}}
+		may := func(source string) bool {
+			t.Helper()
+			ok, err := s.mayLogin(t.Context(), source)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ok
+		}
 		for i := range 10 {
-			if !s.limit("127.0.0.1") {
+			if !may("127.0.0.1") {
 				t.Fatalf("login %d is refused", i+1)
 			}
 		}
-		if s.limit("127.0.0.1") || !s.limit("127.0.0.2") {
+		if may("127.0.0.1") || !may("127.0.0.2") {
 			t.Error("want the eleventh refused, and another source let in")
 		}
 		time.Sleep(6 * time.Second)
-		if !s.limit("127.0.0.1") || s.limit("127.0.0.1") {
+		if !may("127.0.0.1") || may("127.0.0.1") {
 			t.Error("after six seconds, want one more and not two")
-		}
-		for i := range maxCallers {
-			s.limit(string(rune(i)))
-		}
-		if len(s.tries) > maxCallers {
-			t.Errorf("%d sources are kept, want %d at most", len(s.tries), maxCallers)
 		}
 	})
 }

@@ -65,9 +65,8 @@ type Server struct {
 	auth   auth
 	checks map[string]func(context.Context) error
 
-	mu    sync.Mutex // guards table, tries and pace
+	mu    sync.Mutex // guards table and pace
 	table []Row
-	tries map[string]*rate.Limiter
 	pace  map[string]*rate.Limiter // by caller, nil without a limit
 }
 
@@ -85,7 +84,6 @@ func New(p Parts, opts Options) (*Server, error) {
 		Parts:  p,
 		opts:   opts,
 		mux:    http.NewServeMux(),
-		tries:  map[string]*rate.Limiter{},
 		pace:   map[string]*rate.Limiter{},
 		checks: map[string]func(context.Context) error{},
 	}

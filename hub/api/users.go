@@ -104,7 +104,9 @@ func (s *Server) userRoutes() {
 func (s *Server) setPassword(ctx context.Context, in *passwordIn) (*none, error) {
 	c := callerOf(ctx)
 	if c.Name == "user/"+in.Name {
-		if !s.limit(c.Source) {
+		if ok, err := s.mayLogin(ctx, c.Source); err != nil {
+			return nil, err
+		} else if !ok {
 			return nil, newError(http.StatusTooManyRequests, "too_many_requests", "too many tries: wait a minute")
 		}
 		if _, _, _, err := s.auth.login(ctx, in.Name, in.Body.Current); err != nil {

@@ -212,6 +212,40 @@ func (q *Queries) Jobs(ctx context.Context, task, state string, limit int) ([]Jo
 		task, state, orAll(limit))
 }
 
+// JobLease says who works on a job. It is stored beside the job, which PutJob leaves alone.
+type JobLease struct {
+	ID          string
+	Worker      string // "" while nobody works on it
+	Token       int64  // grows with every worker
+	Until       int64  // end of the lease, microseconds by the database's clock
+	CancelledBy string // "" unless somebody cancelled the job
+}
+
+func (l *JobLease) dest() []any {
+	return []any{&l.ID, &l.Worker, &l.Token, &l.Until, &l.CancelledBy}
+}
+
+// JobLease returns who works on a job or ErrNotFound.
+func (q *Queries) JobLease(ctx context.Context, id string) (JobLease, error) {
+	return one[JobLease](ctx, q, "SELECT id, worker, token, lease_until, cancelled_by FROM job WHERE id = $1", id)
+}
+
+// SetJobLease stores who works on a job, or ErrNotFound.
+func (q *Queries) SetJobLease(ctx context.Context, l JobLease) error {
+	return must(q.exec(ctx, "UPDATE job SET worker = $2, token = $3, lease_until = $4, cancelled_by = $5 WHERE id = $1",
+		l.ID, l.Worker, l.Token, l.Until, l.CancelledBy))
+}
+
+// OldestJob returns the job of a kind and state that was created first, or ErrNotFound.
+func (q *Queries) OldestJob(ctx context.Context, kind, state string) (Job, error) {
+	return one[Job](ctx, q, "SELECT "+jobCols+" FROM job WHERE kind = $1 AND state = $2 ORDER BY created_at, id LIMIT 1", kind, state)
+}
+
+// JobsOf lists the jobs of a kind and state, the first created first.
+func (q *Queries) JobsOf(ctx context.Context, kind, state string) ([]Job, error) {
+	return many[Job](ctx, q, "SELECT "+jobCols+" FROM job WHERE kind = $1 AND state = $2 ORDER BY created_at, id", kind, state)
+}
+
 // TrainingProgress is what the triggers of training look at, of one task.
 type TrainingProgress struct {
 	Task     string

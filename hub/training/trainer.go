@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -18,11 +20,13 @@ import (
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/lake"
+	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 // States of a job.
@@ -344,46 +348,43 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	if err != nil {
 		return err
 	}
-	problem, err := Problem(ctx, t.lake, task, devices, t.registry.Module)
-	if err != nil {
-		return err
-	}
-	problem.Seed = 1
-	problem.Lineage = []string{s.Lineage, j.ID}
 	champion, digest, err := t.champion(ctx, s.Task)
 	if err != nil {
 		return err
 	}
-	problem.Champion = digest
 	prior, err := t.prior(ctx)
 	if err != nil {
 		return err
 	}
-	rows := 0
-	for i := range problem.Devices {
-		rows += len(problem.Devices[i].Times)
-	}
-	t.note(res, func(r *JobResult) { r.Rows = rows })
-	out, err := selection.Run(ctx, problem, selection.Options{
-		Trials:     t.policy.Trials,
-		TimeBudget: t.policy.TimeBudget,
-		Threads:    t.policy.Threads,
-		Learners:   t.policy.Learners,
-		Prior:      prior,
-		Progress: func(p selection.Progress) {
-			t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
+	learned, err := learn.Run(ctx, learn.Input{
+		Task:     task,
+		Devices:  devices,
+		Source:   Readings(t.lake),
+		Module:   t.registry.Module,
+		Champion: champion,
+		Digest:   digest,
+		Lineage:  []string{s.Lineage, j.ID},
+		Search: selection.Options{
+			Trials:     t.policy.Trials,
+			TimeBudget: t.policy.TimeBudget,
+			Threads:    t.policy.Threads,
+			Learners:   t.policy.Learners,
+			Prior:      prior,
+			Progress: func(p selection.Progress) {
+				t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
+			},
+		},
+		Begun: func(rows int) { t.note(res, func(r *JobResult) { r.Rows = rows }) },
+		Found: func(out *selection.Result) {
+			t.note(res, func(r *JobResult) {
+				r.Holdout, r.Leaderboard, r.Past, r.Learner, r.Stage = &out.Holdout, out.Leaderboard, &out.Run, out.Artifact.Manifest.Learner, "judge"
+			})
 		},
 	})
 	if err != nil {
 		return err
 	}
-	t.note(res, func(r *JobResult) {
-		r.Holdout, r.Leaderboard, r.Past, r.Learner, r.Stage = &out.Holdout, out.Leaderboard, &out.Run, out.Artifact.Manifest.Learner, "judge"
-	})
-	verdict, err := selection.Judge(ctx, problem, champion, out.Artifact)
-	if err != nil {
-		return err
-	}
+	out, verdict, rows := learned.Challenger, learned.Verdict, learned.Rows
 	m, err := t.registry.Register(ctx, out.Bytes, registry.Info{
 		Task:      s.Task,
 		Kind:      out.Artifact.Manifest.Learner,
@@ -397,6 +398,25 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	}
 	t.note(res, func(r *JobResult) { r.Digest, r.Model, r.Verdict = m.Digest, registry.Name(m), &verdict })
 	return t.decide(ctx, j, s, res, m, verdict)
+}
+
+// Readings is the lake as a source of training rows.
+func Readings(l *lake.Lake) learn.Source {
+	return func(ctx context.Context, device string) iter.Seq2[learn.Reading, error] {
+		return func(yield func(learn.Reading, error) bool) {
+			for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
+				if !yield(learn.Reading{
+					Series: r.Series,
+					Time:   r.Time,
+					Value:  r.Value,
+					Mono:   r.Mono,
+					Flags:  wire.Flags(r.Flags),
+				}, err) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // decide rolls out a challenger that passed.

@@ -18,6 +18,7 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/sequential"
 	"skerry.dev/configs"
+	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/server"
@@ -244,7 +245,7 @@ func TestRows(t *testing.T) {
 	h.sync("dev-1", d)
 	check := func() {
 		t.Helper()
-		s, err := training.Rows(t.Context(), h.Lake, d.task, "dev-1")
+		s, err := learn.Rows(t.Context(), training.Readings(h.Lake), d.task, "dev-1")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -122,7 +122,7 @@ var (
 		{"cache", "gate", "govern", "update"},
 		{"task", "serve"},
 		{"models"},
-		{"device", "replay"},
+		{"device", "replay", "detect", "bench"},
 		{"doctor"},
 		{"cmd/skerry-agent"},
 	}

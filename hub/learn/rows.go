@@ -1,22 +1,36 @@
-package training
+package learn
 
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
-	"skerry.dev/hub/lake"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
+// Reading is one value of one series as the device stored it.
+type Reading struct {
+	Series string
+	Time   int64 // event time, microseconds
+	Value  float64
+	Mono   int64 // arrival since the start of the device's run, nanoseconds
+	Flags  wire.Flags
+}
+
+// Source yields the readings of a device in the order in which the device accepted them, of all its
+// series: the mark of a message's beginning may stand on one that the task does not use. The
+// sequence ends after the first error.
+type Source func(ctx context.Context, device string) iter.Seq2[Reading, error]
+
 // Rows replays a device's readings through the task's engine and returns its rows with their
 // truths.
-func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selection.Series, error) {
+func Rows(ctx context.Context, source Source, t *spec.Task, device string) (selection.Series, error) {
 	out := selection.Series{Device: device}
 	cfg := t.Engine()
 	cfg.Adapt = false
@@ -45,13 +59,11 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 	}
 	var batch []engine.Reading
 	arrival := int64(engine.NoArrival) // of the batch, since the start of the device's run
-	// All series are read, not only the task's: the mark of a message's beginning may stand on
-	// any of them.
-	for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
+	for r, err := range source(ctx, device) {
 		if err != nil {
 			return out, fmt.Errorf("read the lake: device %q: %w", device, err)
 		}
-		f := wire.Flags(r.Flags)
+		f := r.Flags
 		if f&wire.FlagFirst != 0 && len(batch) > 0 {
 			take(e.Ingest(arrival, batch))
 			batch = batch[:0]
@@ -73,9 +85,9 @@ func Rows(ctx context.Context, l *lake.Lake, t *spec.Task, device string) (selec
 	return out, nil
 }
 
-// Problem builds the learning problem of a task over the devices that have readings. module
-// returns the code of a module that features name.
-func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string, module func(context.Context, string) ([]byte, error)) (selection.Problem, error) {
+// problem builds the learning problem of a task over the devices that have readings.
+func problem(ctx context.Context, in *Input) (selection.Problem, error) {
+	t := in.Task
 	var err error
 	var modules []string
 	cfg := t.Engine()
@@ -98,14 +110,14 @@ func Problem(ctx context.Context, l *lake.Lake, t *spec.Task, devices []string, 
 		return p, fmt.Errorf("features of task %q: %w", t.Name, err)
 	}
 	for _, name := range modules {
-		code, err := module(ctx, name)
+		code, err := in.Module(ctx, name)
 		if err != nil {
 			return p, fmt.Errorf("features of task %q: %w", t.Name, err)
 		}
 		p.Modules = append(p.Modules, feature.Module{Name: name, Code: code})
 	}
-	for _, d := range devices {
-		s, err := Rows(ctx, l, t, d)
+	for _, d := range in.Devices {
+		s, err := Rows(ctx, in.Source, t, d)
 		if err != nil {
 			return p, err
 		}

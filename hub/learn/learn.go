@@ -1,0 +1,67 @@
+// Package learn goes from a task and what its devices have measured to a challenger and the verdict
+// about it. It decides nothing: what to do with the challenger is the caller's part.
+//
+// Training rows are built by the same engine that runs on the devices, from the readings in the
+// order the devices accepted them: what a model is trained on is what it will be shown. The
+// challenger is judged on rows newer than the training data of both.
+//
+// The package is pure: it knows no store and no bus, reads through the functions of its [Input] and
+// writes nothing.
+package learn
+
+import (
+	"context"
+
+	"skerry.dev/compute/artifact"
+	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
+)
+
+// Input is what to learn from.
+type Input struct {
+	Task    *spec.Task
+	Devices []string // those that run the task
+	Source  Source
+	// Module returns the code of a module that features name.
+	Module func(ctx context.Context, name string) ([]byte, error)
+	// Champion is the artifact in force, nil when there is none, and Digest its name.
+	Champion *artifact.Artifact
+	Digest   string
+	// Lineage are the ids that the artifact is made from.
+	Lineage []string
+	// Search says how much effort to spend; its Progress is called by Run as well.
+	Search selection.Options
+	// Begun is called with the number of rows before the search and Found with what it found
+	// before that is judged, for reports of progress.
+	Begun func(rows int)
+	Found func(*selection.Result)
+}
+
+// Output is the challenger and the verdict about it.
+type Output struct {
+	Rows       int // that the problem has, labelled or not
+	Challenger *selection.Result
+	Verdict    selection.Verdict
+}
+
+// Run learns a challenger and judges it against the champion. The same input and a number of trials
+// in Search give the same artifact; see selection.Run.
+func Run(ctx context.Context, in Input) (Output, error) {
+	var out Output
+	p, err := problem(ctx, &in)
+	if err != nil {
+		return out, err
+	}
+	p.Seed = 1
+	p.Lineage, p.Champion = in.Lineage, in.Digest
+	for i := range p.Devices {
+		out.Rows += len(p.Devices[i].Times)
+	}
+	in.Begun(out.Rows)
+	if out.Challenger, err = selection.Run(ctx, p, in.Search); err != nil {
+		return out, err
+	}
+	in.Found(out.Challenger)
+	out.Verdict, err = selection.Judge(ctx, p, in.Champion, out.Challenger.Artifact)
+	return out, err
+}
