@@ -45,7 +45,8 @@ type Options struct {
 	// BackfillBytes bounds backfill in bytes a second. Default 2 MiB; live data is never held
 	// back for it.
 	BackfillBytes int
-	// InFlight bounds the messages per lane that wait for a receipt. Default 16.
+	// InFlight bounds the messages per lane that wait for a receipt; on a slow link they are fewer.
+	// Default 16.
 	InFlight int
 	// MessageBytes bounds a message of several chunks. Default 128 KiB.
 	MessageBytes int
@@ -296,8 +297,8 @@ func (l *Link) work(ctx context.Context, conn *nats.Conn, desired <-chan *nats.M
 	defer cancel(nil)
 	wg.Go(func() { l.receive(ctx, conn, desired) })
 	lanes := []*lane{
-		{Lane: outbox.Live, wake: make(chan struct{}, 1)},
-		{Lane: outbox.Backfill, wake: make(chan struct{}, 1)},
+		newLane(outbox.Live, l.opts.InFlight, l.opts.InFlight*l.opts.MessageBytes),
+		newLane(outbox.Backfill, l.opts.InFlight, l.opts.InFlight*l.opts.MessageBytes),
 	}
 	for _, s := range lanes {
 		wg.Go(func() {

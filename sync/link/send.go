@@ -20,6 +20,8 @@ import (
 const (
 	minPause = 250 * time.Millisecond
 	maxPause = 30 * time.Second
+	// maxDoublings bounds how often the wait for a receipt doubles: from 10 s to 5 minutes.
+	maxDoublings = 5
 	// maxFailures without one success in between end the session: a hello shows what is wrong.
 	maxFailures = 20
 )
@@ -29,9 +31,30 @@ type lane struct {
 	outbox.Lane
 	wake chan struct{}
 
-	mu       sync.Mutex // guards failures and until
-	failures int        // in a row
-	until    time.Time  // no message before
+	mu       sync.Mutex // guards everything below
+	budget   budget
+	failures int       // in a row
+	until    time.Time // no message before
+}
+
+func newLane(l outbox.Lane, slots, most int) *lane {
+	return &lane{Lane: l, wake: make(chan struct{}, 1), budget: newBudget(slots, most)}
+}
+
+// room returns the bytes that the next message may have, 0 when it must wait for a receipt.
+func (s *lane) room() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.budget.room()
+}
+
+// begin notes a message that is sent, and returns how long to wait for its receipt: longer after
+// every failure, because a message may just be too large for the link.
+func (s *lane) begin(bytes int, timeout time.Duration) time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget.sent(bytes)
+	return timeout << min(s.failures, maxDoublings)
 }
 
 // notify wakes the sender: something is waiting.
@@ -42,18 +65,20 @@ func (s *lane) notify() {
 	}
 }
 
-// succeed ends the backing off.
-func (s *lane) succeed() {
+// succeed ends the backing off: a message was answered after a time.
+func (s *lane) succeed(bytes int, took time.Duration) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.budget.answered(bytes, took)
 	s.failures, s.until = 0, time.Time{}
-	s.mu.Unlock()
 }
 
 // fail backs off for at least the time the hub asked for, and returns how many failures there were
 // in a row.
-func (s *lane) fail(atLeast time.Duration) int {
+func (s *lane) fail(bytes int, atLeast time.Duration) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.budget.lost(bytes)
 	s.failures++
 	pause := jitter(min(minPause<<min(s.failures, 10), maxPause))
 	s.until = time.Now().Add(max(pause, atLeast))
@@ -80,25 +105,21 @@ func (s *lane) hold(ctx context.Context) bool {
 // send empties one lane whenever it is woken, with a window of messages under way. It returns an
 // error when the hub takes nothing for long, so that the session ends and begins anew.
 func (l *Link) send(ctx context.Context, conn *nats.Conn, s *lane) error {
-	window := make(chan struct{}, l.opts.InFlight)
 	stuck := make(chan error, 1)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for {
 		for s.hold(ctx) {
-			select {
-			case window <- struct{}{}:
-			case <-ctx.Done():
-				return nil
+			room := s.room()
+			if room == 0 {
+				break // the next receipt wakes the lane
 			}
-			refs := l.box.Next(s.Lane, int(l.maxChunks.Load()), l.opts.MessageBytes)
+			refs := l.box.Next(s.Lane, int(l.maxChunks.Load()), min(room, l.opts.MessageBytes))
 			if len(refs) == 0 {
-				<-window
 				break
 			}
 			msg, refs := l.message(s.Lane, refs)
 			if len(refs) == 0 {
-				<-window
 				continue
 			}
 			if s.Lane == outbox.Backfill {
@@ -107,9 +128,10 @@ func (l *Link) send(ctx context.Context, conn *nats.Conn, s *lane) error {
 					return nil
 				}
 			}
+			wait := s.begin(len(msg.Data), l.opts.ReceiptTimeout)
 			wg.Go(func() {
-				defer func() { <-window }()
-				if n := l.request(ctx, conn, s, msg, refs); n > maxFailures {
+				defer s.notify()
+				if n := l.request(ctx, conn, s, msg, refs, wait); n > maxFailures {
 					select {
 					case stuck <- errors.New("the hub takes no telemetry"):
 					default:
@@ -159,10 +181,11 @@ func (l *Link) message(lane outbox.Lane, refs []outbox.Ref) (*nats.Msg, []outbox
 
 // request sends one message and acts on its receipt. It returns how many requests of the
 // lane have failed in a row.
-func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.Msg, refs []outbox.Ref) int {
-	wait, cancel := context.WithTimeout(ctx, l.opts.ReceiptTimeout)
+func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.Msg, refs []outbox.Ref, timeout time.Duration) int {
+	wait, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var r wire.Receipt
+	began := time.Now()
 	m, err := conn.RequestMsgWithContext(wait, msg)
 	if err == nil {
 		r, err = receipt(m.Data)
@@ -175,14 +198,13 @@ func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.
 		if ctx.Err() != nil {
 			return 0
 		}
-		n := s.fail(time.Duration(r.RetryMS) * time.Millisecond)
-		s.notify()
+		n := s.fail(len(msg.Data), time.Duration(r.RetryMS)*time.Millisecond)
 		if n == 1 {
 			l.log.Warn("telemetry not taken by the hub, sending it again", "err", err, "chunks", len(refs), "bytes", len(msg.Data))
 		}
 		return n
 	}
-	s.succeed()
+	s.succeed(len(msg.Data), time.Since(began))
 	l.sent.Add(int64(len(refs)))
 	if r.Stream != "" { // taken by the stream of an older hub
 		l.box.Sent(refs...)
