@@ -28,16 +28,14 @@ func newBudget(slots, most int) budget {
 	return budget{limit: min(firstBudget, most), most: most, slots: slots}
 }
 
-// room returns the bytes that the next message may have, 0 when it must wait. Alone, a message of
-// any size may go.
+// room returns the bytes that the next message may have, 0 when it must wait: a quarter of the
+// budget, so that the next is on its way while one is answered. A message that cannot be smaller
+// goes all the same, when it is alone.
 func (b *budget) room() int {
-	switch {
-	case b.messages == 0:
-		return b.limit
-	case b.messages >= b.slots || b.underway >= b.limit:
+	if b.messages > 0 && (b.messages >= b.slots || b.underway >= b.limit) {
 		return 0
 	}
-	return b.limit - b.underway
+	return b.limit / 4
 }
 
 // sent notes a message under way.
