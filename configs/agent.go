@@ -1,111 +1,103 @@
 package configs
 
 import (
-	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"skerry.dev/sync/spec"
 )
 
-// AgentConfig is agent.yaml. Units, defaults and dangers stand in the sample file.
+// AgentConfig is agent.yaml. Dangers stand in the sample file.
 type AgentConfig struct {
-	Environment string     `yaml:"environment" env:"ML_ENVIRONMENT"`
-	StateDir    string     `yaml:"state_dir"`
-	TaskDir     string     `yaml:"task_dir"`
-	MQTT        AgentMQTT  `yaml:"mqtt"`
-	HTTP        AgentHTTP  `yaml:"http"`
-	Hub         AgentHub   `yaml:"hub"`
-	Cache       AgentCache `yaml:"cache"`
-	Govern      Govern     `yaml:"govern"`
-	Inference   Inference  `yaml:"inference"`
-	Log         Log        `yaml:"log"`
+	// Environment is a label in logs and reports.
+	Environment string `yaml:"environment" env:"ML_ENVIRONMENT" default:"production" check:"production|staging|development|test"`
+	// StateDir holds everything the agent keeps.
+	StateDir string `yaml:"state_dir" default:"/var/lib/skerry-agent"`
+	// TaskDir holds the task files, *.yaml.
+	TaskDir string `yaml:"task_dir" default:"/etc/skerry/tasks"`
+
+	MQTT      AgentMQTT  `yaml:"mqtt"`
+	HTTP      AgentHTTP  `yaml:"http"`
+	Hub       AgentHub   `yaml:"hub"`
+	Cache     AgentCache `yaml:"cache"`
+	Govern    Govern     `yaml:"govern"`
+	Inference Inference  `yaml:"inference"`
+	Log       Log        `yaml:"log"`
 }
 
 // AgentMQTT is the connection to the broker.
 type AgentMQTT struct {
-	Broker     string        `yaml:"broker"`
-	ClientID   string        `yaml:"client_id"`
-	Username   string        `yaml:"username"`
-	Password   string        `yaml:"password" secret:"true"`
-	CAFile     string        `yaml:"ca_file"`
-	CertFile   string        `yaml:"cert_file"`
-	KeyFile    string        `yaml:"key_file"`
-	QoS        int           `yaml:"qos"`
-	KeepAlive  spec.Duration `yaml:"keep_alive"`
-	MaxBackoff spec.Duration `yaml:"max_backoff"`
-	MaxPayload spec.Bytes    `yaml:"max_payload"`
+	Broker string `yaml:"broker" default:"tcp://127.0.0.1:1883"`
+	// ClientID is the name of the session; empty: skerry-<device>.
+	ClientID string `yaml:"client_id"`
+	Username string `yaml:"username"`
+	Password string `yaml:"password" secret:"true"`
+	// CAFile, CertFile and KeyFile are PEM files for TLS.
+	CAFile   string `yaml:"ca_file"`
+	CertFile string `yaml:"cert_file"`
+	KeyFile  string `yaml:"key_file"`
+	QoS      int    `yaml:"qos" default:"1" check:"0..1"`
+	// KeepAlive is the silence after which the broker is asked, MaxBackoff the longest wait between
+	// two attempts to connect.
+	KeepAlive  spec.Duration `yaml:"keep_alive" default:"30s" check:"1s..18h"`
+	MaxBackoff spec.Duration `yaml:"max_backoff" default:"30s" check:"100ms..1h"`
+	// MaxPayload is the largest payload that is read.
+	MaxPayload spec.Bytes `yaml:"max_payload" default:"256KiB" check:"16..64MiB"`
 }
 
 // AgentHTTP is the agent's own HTTP server.
 type AgentHTTP struct {
-	Listen string `yaml:"listen"`
-	Ingest bool   `yaml:"ingest"`
+	Listen string `yaml:"listen" default:"127.0.0.1:8088"`
+	// Ingest takes readings by POST /v1/ingest/<topic>.
+	Ingest bool `yaml:"ingest" default:"true"`
 }
 
 // AgentHub says where the hub is. Everything else about it comes from the enrolment.
 type AgentHub struct {
-	URL           string     `yaml:"url"`
-	CAFile        string     `yaml:"ca_file"`
-	NATSURLs      []string   `yaml:"nats_urls"`
-	BandwidthBack spec.Bytes `yaml:"bandwidth_back"`
+	URL    string `yaml:"url"`
+	CAFile string `yaml:"ca_file"`
+	// NATSURLs take the place of what the hub told at enrolment.
+	NATSURLs []string `yaml:"nats_urls"`
+	// BandwidthBack is bytes a second for what was recorded while the link was away.
+	BandwidthBack spec.Bytes `yaml:"bandwidth_back" default:"256KiB" check:"1KiB..1GiB"`
 }
 
 // AgentCache bounds what is kept on disk and when it is committed.
 type AgentCache struct {
-	MaxBytes       spec.Bytes    `yaml:"max_bytes"`
-	CommitRecords  int           `yaml:"commit_records"`
-	CommitInterval spec.Duration `yaml:"commit_interval"`
-	CommitAcks     int           `yaml:"commit_acks"`
+	MaxBytes spec.Bytes `yaml:"max_bytes" default:"256MiB" check:"8MiB..1024GiB"`
+	// A commit is due at the first of these records, this time, or these MQTT acknowledgements owed.
+	CommitRecords  int           `yaml:"commit_records" default:"100" check:"1..500"`
+	CommitInterval spec.Duration `yaml:"commit_interval" default:"1s" check:"10ms..1m"`
+	CommitAcks     int           `yaml:"commit_acks" default:"16" check:"1..65535"`
 }
 
 // Govern bounds what the agent takes from its host and says how often it looks at it.
 type Govern struct {
-	Interval     spec.Duration `yaml:"interval"`
-	MemoryLimit  spec.Bytes    `yaml:"memory_limit"`
-	MaxWorkers   int           `yaml:"max_workers" env:"MAX_WORKERS"`
-	MinFreeBytes spec.Bytes    `yaml:"min_free_bytes"`
-	MinFreeShare float64       `yaml:"min_free_share"`
+	Interval spec.Duration `yaml:"interval" default:"30s" check:"1s..1h"`
+	// MemoryLimit is Go's soft limit, 0: none.
+	MemoryLimit spec.Bytes `yaml:"memory_limit" default:"256MiB" check:"0|32MiB..1024GiB"`
+	// MaxWorkers is the number of processors used at once, 0: all.
+	MaxWorkers int `yaml:"max_workers" env:"MAX_WORKERS" check:"0..1024"`
+	// Health is degraded when the disk has less free than both.
+	MinFreeBytes spec.Bytes `yaml:"min_free_bytes" default:"64MiB" check:"0..1024GiB"`
+	MinFreeShare float64    `yaml:"min_free_share" default:"0.1" check:"0..0.9"`
 }
 
 // Inference says how models predict.
 type Inference struct {
-	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION"`
+	// Compile lays tree models out for this processor when they are loaded.
+	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION" default:"true"`
 }
 
 // Log says what is logged and how.
 type Log struct {
-	Level  string `yaml:"level" env:"ML_LOG_LEVEL"`
-	Format string `yaml:"format"`
-}
-
-func defaultAgent() *AgentConfig {
-	return &AgentConfig{
-		Environment: "production",
-		StateDir:    "/var/lib/skerry-agent",
-		TaskDir:     "/etc/skerry/tasks",
-		MQTT: AgentMQTT{Broker: "tcp://127.0.0.1:1883", QoS: 1, KeepAlive: spec.Duration(30 * time.Second),
-			MaxBackoff: spec.Duration(30 * time.Second), MaxPayload: 256 << 10},
-		HTTP: AgentHTTP{Listen: "127.0.0.1:8088", Ingest: true},
-		Hub:  AgentHub{BandwidthBack: 256 << 10},
-		Cache: AgentCache{MaxBytes: 256 << 20, CommitRecords: 100, CommitInterval: spec.Duration(time.Second),
-			CommitAcks: 16},
-		Govern: Govern{
-			Interval:     spec.Duration(30 * time.Second),
-			MemoryLimit:  256 << 20,
-			MinFreeBytes: 64 << 20,
-			MinFreeShare: 0.1,
-		},
-		Inference: Inference{Compile: true},
-		Log:       Log{Level: "info", Format: "text"},
-	}
+	Level  string `yaml:"level" env:"ML_LOG_LEVEL" default:"info"`
+	Format string `yaml:"format" default:"text" check:"text|json"`
 }
 
 func (c *AgentConfig) check(bad report) {
-	checkEnvironment(bad, c.Environment)
 	if c.StateDir == "" {
 		bad("state_dir", "must name a directory")
 	}
@@ -115,10 +107,6 @@ func (c *AgentConfig) check(bad report) {
 	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") {
 		bad("mqtt.key_file", "a client certificate needs both cert_file and key_file")
 	}
-	between(bad, "mqtt.qos", float64(c.MQTT.QoS), 0, 1)
-	duration(bad, "mqtt.keep_alive", c.MQTT.KeepAlive, time.Second, 18*time.Hour)
-	duration(bad, "mqtt.max_backoff", c.MQTT.MaxBackoff, 100*time.Millisecond, time.Hour)
-	size(bad, "mqtt.max_payload", c.MQTT.MaxPayload, 16, 64<<20)
 	checkListen(bad, "http.listen", c.HTTP.Listen)
 	if c.Hub.URL != "" {
 		if u, err := url.Parse(c.Hub.URL); err != nil || !oneOf(u.Scheme, "http", "https") || u.Host == "" {
@@ -130,18 +118,6 @@ func (c *AgentConfig) check(bad report) {
 			bad("hub.nats_urls", "each must be an address such as nats://relay.example:4222 or wss://relay.example:443")
 		}
 	}
-	size(bad, "hub.bandwidth_back", c.Hub.BandwidthBack, 1024, 1<<30)
-	size(bad, "cache.max_bytes", c.Cache.MaxBytes, 8<<20, 1<<40)
-	between(bad, "cache.commit_records", float64(c.Cache.CommitRecords), 1, 500)
-	duration(bad, "cache.commit_interval", c.Cache.CommitInterval, 10*time.Millisecond, time.Minute)
-	between(bad, "cache.commit_acks", float64(c.Cache.CommitAcks), 1, 65535)
-	duration(bad, "govern.interval", c.Govern.Interval, time.Second, time.Hour)
-	if c.Govern.MemoryLimit != 0 {
-		size(bad, "govern.memory_limit", c.Govern.MemoryLimit, 32<<20, 1<<40)
-	}
-	between(bad, "govern.max_workers", float64(c.Govern.MaxWorkers), 0, 1024)
-	size(bad, "govern.min_free_bytes", c.Govern.MinFreeBytes, 0, 1<<40)
-	between(bad, "govern.min_free_share", c.Govern.MinFreeShare, 0, 0.9)
 	c.Log.check(bad)
 }
 
@@ -160,18 +136,10 @@ func (c *AgentConfig) DatabasePath() string { return filepath.Join(c.StateDir, "
 // FloorPath is the file of the generation floors.
 func (c *AgentConfig) FloorPath() string { return filepath.Join(c.StateDir, "floors.json") }
 
+// check takes levels in capitals as well.
 func (l *Log) check(bad report) {
 	if !oneOf(strings.ToLower(l.Level), "debug", "info", "warn", "error") {
 		bad("log.level", "must be debug, info, warn or error")
-	}
-	if !oneOf(l.Format, "text", "json") {
-		bad("log.format", "must be text or json")
-	}
-}
-
-func checkEnvironment(bad report, env string) {
-	if !oneOf(env, "production", "staging", "development", "test") {
-		bad("environment", "must be production, staging, development or test")
 	}
 }
 
@@ -188,22 +156,4 @@ func oneOf(s string, allowed ...string) bool {
 		}
 	}
 	return false
-}
-
-func between(bad report, path string, v, lo, hi float64) {
-	if !(v >= lo && v <= hi) {
-		bad(path, fmt.Sprintf("must be %g to %g", lo, hi))
-	}
-}
-
-func duration(bad report, path string, v spec.Duration, lo, hi time.Duration) {
-	if v.Std() < lo || v.Std() > hi {
-		bad(path, fmt.Sprintf("must be %s to %s", shortDuration(lo), shortDuration(hi)))
-	}
-}
-
-func size(bad report, path string, v spec.Bytes, lo, hi int64) {
-	if int64(v) < lo || int64(v) > hi {
-		bad(path, fmt.Sprintf("must be %d to %d bytes", lo, hi))
-	}
 }

@@ -6,4 +6,7 @@
 // read strictly: an unknown or duplicate key, a value of the wrong type or outside its range is
 // an error that names key, line and what is allowed, and all problems are reported together. The
 // sample files beside this package hold every key with its default.
+//
+// A key that has lost its effect is retired, not removed: a file of an earlier release is still
+// read, and its [Setting] says what became of the key.
 package configs

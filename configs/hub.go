@@ -3,76 +3,91 @@ package configs
 import (
 	"net/url"
 	"strings"
-	"time"
 
 	"skerry.dev/sync/spec"
 )
 
-// HubConfig is hub.yaml. Units, defaults and dangers stand in the sample file.
+// HubConfig is hub.yaml. Dangers stand in the sample file.
 type HubConfig struct {
-	Environment string     `yaml:"environment" env:"ML_ENVIRONMENT"`
-	Listen      string     `yaml:"listen"`
-	TLSCert     string     `yaml:"tls_cert"`
-	TLSKey      string     `yaml:"tls_key"`
-	NATSListen  string     `yaml:"nats_listen"`
-	NATSURLs    []string   `yaml:"nats_urls"`
-	DataDir     string     `yaml:"data_dir"`
-	DatabaseURL string     `yaml:"database_url" env:"DATABASE_URL"`
-	BlobURL     string     `yaml:"blob_url" env:"MODEL_STORAGE_PATH"`
-	Auth        HubAuth    `yaml:"auth"`
-	Training    HubTrain   `yaml:"training"`
-	Streams     HubStreams `yaml:"streams"`
-	Lake        HubLake    `yaml:"lake"`
-	Inference   Inference  `yaml:"inference"`
-	Log         Log        `yaml:"log"`
+	// Environment is a label in logs and reports.
+	Environment string `yaml:"environment" env:"ML_ENVIRONMENT" default:"production" check:"production|staging|development|test"`
+	// Listen is the address of the REST API and the page.
+	Listen string `yaml:"listen" default:"127.0.0.1:8000"`
+	// TLSCert and TLSKey are PEM files for API and devices; both empty: no TLS.
+	TLSCert string `yaml:"tls_cert"`
+	TLSKey  string `yaml:"tls_key"`
+	// NATSListen is the address for devices; port -1 lets the system choose.
+	NATSListen string `yaml:"nats_listen" default:"127.0.0.1:4222"`
+	// NATSURLs are what devices are told; empty: the address listened on.
+	NATSURLs []string `yaml:"nats_urls"`
+	// DataDir holds what is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/, keys/.
+	DataDir string `yaml:"data_dir" default:"skerry-hub-data"`
+	// DatabaseURL is postgres://… or a SQLite file; empty: hub.db in DataDir.
+	DatabaseURL string `yaml:"database_url" env:"DATABASE_URL"`
+	// BlobURL is s3://… or a folder; empty: DataDir.
+	BlobURL string `yaml:"blob_url" env:"MODEL_STORAGE_PATH"`
+
+	Auth      HubAuth    `yaml:"auth"`
+	Training  HubTrain   `yaml:"training"`
+	Ingest    HubIngest  `yaml:"ingest"`
+	Streams   HubStreams `yaml:"streams"`
+	Lake      HubLake    `yaml:"lake"`
+	Inference Inference  `yaml:"inference"`
+	Log       Log        `yaml:"log"`
 }
 
-// HubAuth says who may use the API.
+// HubAuth says who may use the API, and how much.
 type HubAuth struct {
+	// JWTSecret signs logins; empty: a random one kept in DataDir/keys.
 	JWTSecret string `yaml:"jwt_secret" env:"JWT_SECRET" secret:"true"`
-	RateLimit bool   `yaml:"rate_limit" env:"RATE_LIMIT_ENABLED"`
+	// LoginTTL is the life of a login.
+	LoginTTL spec.Duration `yaml:"login_ttl" default:"8h" check:"1m..30d"`
+	// RateLimit bounds the requests of one caller. Logins and enrolments are limited in any case.
+	RateLimit bool `yaml:"rate_limit" env:"RATE_LIMIT_ENABLED" default:"true"`
+	// RequestsPerSecond is that limit, with bursts of four times as many.
+	RequestsPerSecond float64 `default:"50"`
 }
 
 // HubTrain says whether the hub trains by itself.
 type HubTrain struct {
-	Auto    bool `yaml:"auto" env:"ENABLE_AUTO_RETRAINING"`
-	Threads int  `yaml:"threads" env:"ML_WORKERS"`
+	Auto bool `yaml:"auto" env:"ENABLE_AUTO_RETRAINING" default:"true"`
+	// Threads of one model selection.
+	Threads int `yaml:"threads" env:"ML_WORKERS" default:"2" check:"1..1024"`
 }
 
-// HubStreams bounds what the transport keeps.
+// HubIngest bounds what waits to be stored.
+type HubIngest struct {
+	// Queue bounds the messages that wait for a transaction. What comes while it is full is sent
+	// back with a time to come again.
+	Queue spec.Bytes `yaml:"queue" default:"64MiB" check:"1MiB..64GiB"`
+	// BatchDelay is how long a transaction waits for more chunks.
+	BatchDelay spec.Duration `default:"20ms"`
+	// BatchChunks is about the most chunks of one transaction.
+	BatchChunks int `default:"1024"`
+}
+
+// HubStreams are keys of a time when telemetry waited in streams of the hub.
 type HubStreams struct {
-	Telemetry spec.Bytes `yaml:"telemetry"`
-	Events    spec.Bytes `yaml:"events"`
+	Telemetry spec.Bytes `yaml:"telemetry" retired:"telemetry no longer waits in a stream, see ingest.queue"`
+	Events    spec.Bytes `yaml:"events" retired:"events no longer wait in a stream, see ingest.queue"`
 }
 
 // HubLake says when telemetry moves to the lake.
 type HubLake struct {
-	CompactEvery spec.Duration `yaml:"compact_every"`
-	CompactAge   spec.Duration `yaml:"compact_age"`
-	LabelAge     spec.Duration `yaml:"label_age"`
-}
-
-func defaultHub() *HubConfig {
-	return &HubConfig{
-		Environment: "production",
-		Listen:      "127.0.0.1:8000",
-		NATSListen:  "127.0.0.1:4222",
-		DataDir:     "skerry-hub-data",
-		Auth:        HubAuth{RateLimit: true},
-		Inference:   Inference{Compile: true},
-		Training:    HubTrain{Auto: true, Threads: 2},
-		Streams:     HubStreams{Telemetry: 8 << 30, Events: 1 << 30},
-		Lake: HubLake{
-			CompactEvery: spec.Duration(time.Minute),
-			CompactAge:   spec.Duration(15 * time.Minute),
-			LabelAge:     spec.Duration(90 * 24 * time.Hour),
-		},
-		Log: Log{Level: "info", Format: "text"},
-	}
+	// CompactEvery is how often the compactor looks, CompactAge how long a chunk may wait.
+	CompactEvery spec.Duration `yaml:"compact_every" default:"1m" check:"1s..1d"`
+	CompactAge   spec.Duration `yaml:"compact_age" default:"15m" check:"1s..30d"`
+	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them.
+	LabelAge spec.Duration `yaml:"label_age" default:"90d" check:"1d..3650d"`
+	// MinBytes moves the chunks of a class and site as soon as they have this many bytes.
+	MinBytes spec.Bytes `default:"4MiB"`
+	// BatchChunks bounds the chunks of one move, and with them the memory.
+	BatchChunks int `default:"2000"`
+	// LedgerAge is how long the ledger keeps the hash of every chunk before it merges neighbours.
+	LedgerAge spec.Duration `default:"7d"`
 }
 
 func (c *HubConfig) check(bad report) {
-	checkEnvironment(bad, c.Environment)
 	checkListen(bad, "listen", c.Listen)
 	checkListen(bad, "nats_listen", c.NATSListen)
 	if (c.TLSCert == "") != (c.TLSKey == "") {
@@ -92,102 +107,8 @@ func (c *HubConfig) check(bad report) {
 	if c.BlobURL != "" && strings.Contains(c.BlobURL, "://") && !oneOf(strings.SplitN(c.BlobURL, ":", 2)[0], "file", "s3") {
 		bad("blob_url", "must be a directory, file://… or s3://…; empty is a folder in data_dir")
 	}
-	between(bad, "training.threads", float64(c.Training.Threads), 1, 1024)
 	if s := c.Auth.JWTSecret; s != "" && len(s) < 32 {
 		bad("auth.jwt_secret", "must have at least 32 characters; empty makes one in data_dir/keys")
 	}
-	size(bad, "streams.telemetry", c.Streams.Telemetry, 64<<20, 1<<50)
-	size(bad, "streams.events", c.Streams.Events, 16<<20, 1<<50)
-	duration(bad, "lake.compact_every", c.Lake.CompactEvery, time.Second, 24*time.Hour)
-	duration(bad, "lake.compact_age", c.Lake.CompactAge, time.Second, 30*24*time.Hour)
-	duration(bad, "lake.label_age", c.Lake.LabelAge, 24*time.Hour, 10*365*24*time.Hour)
 	c.Log.check(bad)
-}
-
-// MLConfig is ml_config.yml: how the hub selects, trains, retrains and rolls out.
-type MLConfig struct {
-	ModelSelection ModelSelection `yaml:"model_selection"`
-	Streaming      Streaming      `yaml:"streaming"`
-	Rollout        Rollout        `yaml:"rollout"`
-}
-
-// ModelSelection bounds the search for a challenger.
-type ModelSelection struct {
-	Families  []string      `yaml:"families"`
-	Budget    spec.Duration `yaml:"budget"`
-	MaxTrials int           `yaml:"max_trials"`
-}
-
-// Streaming is the learning from the running stream.
-type Streaming struct {
-	AdaptiveLearning AdaptiveLearning `yaml:"adaptive_learning"`
-}
-
-// AdaptiveLearning says when labels, drift and loss lead to a training.
-type AdaptiveLearning struct {
-	Enabled             bool          `yaml:"enabled"`
-	FirstLabels         int           `yaml:"first_labels"`
-	DriftEvents         int           `yaml:"drift_events"`
-	RetrainingThreshold float64       `yaml:"retraining_threshold"`
-	MinLabels           int           `yaml:"min_labels"`
-	Cooldown            spec.Duration `yaml:"cooldown"`
-	Schedule            spec.Duration `yaml:"schedule"`
-}
-
-// Rollout holds the gates of automatic rollouts.
-type Rollout struct {
-	Auto          bool          `yaml:"auto"`
-	Approval      bool          `yaml:"approval"`
-	MinShadow     int           `yaml:"min_shadow"`
-	Probation     int           `yaml:"probation"`
-	MaxRegression float64       `yaml:"max_regression"`
-	MaxLatency    spec.Duration `yaml:"max_latency"`
-}
-
-func defaultML() *MLConfig {
-	return &MLConfig{
-		ModelSelection: ModelSelection{
-			Families: []string{"gbdt", "forest", "linear", "mlp"},
-			Budget:   spec.Duration(time.Minute),
-		},
-		Streaming: Streaming{AdaptiveLearning: AdaptiveLearning{
-			Enabled:             true,
-			FirstLabels:         2000,
-			DriftEvents:         3,
-			RetrainingThreshold: 0.15,
-			MinLabels:           2000,
-			Cooldown:            spec.Duration(30 * 24 * time.Hour),
-		}},
-		Rollout: Rollout{
-			Auto:          true,
-			MinShadow:     48,
-			Probation:     48,
-			MaxRegression: 0.05,
-			MaxLatency:    spec.Duration(time.Millisecond),
-		},
-	}
-}
-
-func (c *MLConfig) check(bad report) {
-	m := &c.ModelSelection
-	if len(m.Families) == 0 {
-		bad("model_selection.families", "name at least one of gbdt, forest, linear, mlp")
-	}
-	for _, f := range m.Families {
-		if !oneOf(f, "gbdt", "forest", "linear", "mlp") {
-			bad("model_selection.families", "each must be gbdt, forest, linear or mlp")
-		}
-	}
-	duration(bad, "model_selection.budget", m.Budget, time.Second, 7*24*time.Hour)
-	between(bad, "model_selection.max_trials", float64(m.MaxTrials), 0, 100_000)
-	a := &c.Streaming.AdaptiveLearning
-	between(bad, "streaming.adaptive_learning.first_labels", float64(a.FirstLabels), 200, 1e9)
-	between(bad, "streaming.adaptive_learning.drift_events", float64(a.DriftEvents), 1, 1e6)
-	between(bad, "streaming.adaptive_learning.retraining_threshold", a.RetrainingThreshold, 0.001, 10)
-	between(bad, "streaming.adaptive_learning.min_labels", float64(a.MinLabels), 1, 1e9)
-	r := &c.Rollout
-	between(bad, "rollout.min_shadow", float64(r.MinShadow), 2, 1e6)
-	between(bad, "rollout.probation", float64(r.Probation), 2, 1e6)
-	between(bad, "rollout.max_regression", r.MaxRegression, 0.001, 0.999)
-	duration(bad, "rollout.max_latency", r.MaxLatency, time.Microsecond, time.Minute)
 }

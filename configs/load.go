@@ -4,10 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/url"
 	"os"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -33,23 +34,32 @@ type Setting struct {
 	Value  string // as it would be written in the file; masked when it is a secret
 	Origin string // "default", "agent.yaml:12", "env SKERRY_MQTT_BROKER", "flag"
 	Env    string // the environment variable that sets it
+	// Retired says why the key has no effect any more, "" for all others. Only a retired key that is
+	// set is listed.
+	Retired string
 }
 
-// config is what a section of settings offers: defaults are set before anything is read, check
-// reports every value that is not allowed.
+// config is a whole configuration. A key is declared once, as a field of its struct:
+//
+//	Every spec.Duration `yaml:"every" env:"SHORT_NAME" default:"1m" check:"1s..24h" secret:"true"`
+//
+// Its path gives its variable SKERRY_…; env names further ones. A field without a yaml tag is no
+// key: programs and tests may set it, the default is its tag's. check reports what no tag can say.
 type config interface{ check(report) }
 
 // report adds a problem of the value at a dotted path.
 type report func(path, msg string)
 
 // Agent loads agent.yaml. The settings explain every key, in the order of the file.
-func Agent(src Sources) (*AgentConfig, []Setting, error) { return load(defaultAgent(), src) }
+func Agent(src Sources) (*AgentConfig, []Setting, error) {
+	return load(withDefaults[AgentConfig](), src)
+}
 
 // Hub loads hub.yaml.
-func Hub(src Sources) (*HubConfig, []Setting, error) { return load(defaultHub(), src) }
+func Hub(src Sources) (*HubConfig, []Setting, error) { return load(withDefaults[HubConfig](), src) }
 
 // ML loads ml_config.yml.
-func ML(src Sources) (*MLConfig, []Setting, error) { return load(defaultML(), src) }
+func ML(src Sources) (*MLConfig, []Setting, error) { return load(withDefaults[MLConfig](), src) }
 
 func load[T config](cfg T, src Sources) (T, []Setting, error) {
 	var none T
@@ -67,7 +77,7 @@ func load[T config](cfg T, src Sources) (T, []Setting, error) {
 		for _, l := range leaves {
 			byKey[l.key] = l
 		}
-		cfg.check(func(path, msg string) {
+		bad := func(path, msg string) {
 			e := &spec.Error{Path: path, Line: lines[path], Msg: msg}
 			if l := byKey[path]; l.value.IsValid() {
 				e.Value = l.text()
@@ -81,17 +91,25 @@ func load[T config](cfg T, src Sources) (T, []Setting, error) {
 				return
 			}
 			errs = append(errs, fmt.Errorf("%s: %w", where, e))
-		})
+		}
+		for _, l := range leaves {
+			checkTag(l, bad)
+		}
+		cfg.check(bad)
 	}
 	if err := errors.Join(errs...); err != nil {
 		return none, nil, fmt.Errorf("load configuration: %w", err)
 	}
-	settings := make([]Setting, len(leaves))
-	for i, l := range leaves {
-		settings[i] = Setting{Key: l.key, Value: l.text(), Origin: origin[l.key], Env: l.envs[0]}
-		if settings[i].Origin == "" {
-			settings[i].Origin = "default"
+	settings := make([]Setting, 0, len(leaves))
+	for _, l := range leaves {
+		s := Setting{Key: l.key, Value: l.text(), Origin: origin[l.key], Env: l.envs[0], Retired: l.retired}
+		switch {
+		case s.Origin == "" && s.Retired != "":
+			continue
+		case s.Origin == "":
+			s.Origin = "default"
 		}
+		settings = append(settings, s)
 	}
 	return cfg, settings, nil
 }
@@ -172,12 +190,7 @@ func fromEnviron(cfg any, leaves []leaf, environ []string, origin map[string]str
 
 func fromFlags(cfg any, leaves []leaf, flags map[string]string, origin map[string]string) error {
 	var errs []error
-	keys := make([]string, 0, len(flags))
-	for k := range flags {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	for _, k := range slices.Sorted(maps.Keys(flags)) {
 		if err := set(cfg, leaves, k, flags[k]); err != nil {
 			errs = append(errs, fmt.Errorf("flag: %w", err))
 		}
@@ -199,21 +212,10 @@ func set(cfg any, leaves []leaf, key, value string) error {
 	if at == nil {
 		return &spec.Error{Path: key, Msg: "unknown key" + nearest(key, names)}
 	}
-	n := &yaml.Node{Kind: yaml.ScalarNode, Value: value}
-	if at.value.Kind() == reflect.Slice {
-		n = &yaml.Node{Kind: yaml.SequenceNode}
-		for part := range strings.SplitSeq(value, ",") {
-			if part = strings.TrimSpace(part); part != "" {
-				n.Content = append(n.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: part})
-			}
-		}
-	}
+	n := scalar(at.value.Kind(), value)
 	parts := strings.Split(key, ".")
 	for i := len(parts) - 1; i >= 0; i-- {
-		n = &yaml.Node{
-			Kind:    yaml.MappingNode,
-			Content: []*yaml.Node{{Kind: yaml.ScalarNode, Value: parts[i]}, n},
-		}
+		n = mapping(parts[i], n)
 	}
 	d := spec.NewDecoder()
 	d.Decode(n, cfg)
@@ -225,20 +227,36 @@ type leaf struct {
 	key    string
 	envs   []string // the first is SKERRY_…
 	secret bool
-	value  reflect.Value
+	check  string
+	// why it has no effect any more: configurations of earlier releases are read all the same
+	retired string
+	field   reflect.StructField
+	value   reflect.Value
 }
 
 func leavesOf(path string, v reflect.Value) []leaf {
 	var out []leaf
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
-		key := join(path, f.Tag.Get("yaml"))
+		name := f.Tag.Get("yaml")
+		if name == "" {
+			continue
+		}
+		key := join(path, name)
 		if f.Type.Kind() == reflect.Struct {
 			out = append(out, leavesOf(key, v.Field(i))...)
 			continue
 		}
-		l := leaf{key: key, value: v.Field(i), secret: f.Tag.Get("secret") == "true",
-			envs: []string{"SKERRY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))}}
+		l := leaf{
+			key:    key,
+			envs:   []string{"SKERRY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))},
+			secret: f.Tag.Get("secret") == "true",
+			check:  f.Tag.Get("check"),
+
+			retired: f.Tag.Get("retired"),
+			field:   f,
+			value:   v.Field(i),
+		}
 		if e := f.Tag.Get("env"); e != "" {
 			l.envs = append(l.envs, strings.Split(e, ",")...)
 		}
@@ -314,14 +332,26 @@ func maskURL(s string) string {
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
 // the tests.
 var otherEnvs = []string{
-	"SKERRY_CONFIG", "SKERRY_HUB", "SKERRY_TOKEN", "SKERRY_PASSWORD", "SKERRY_CURRENT_PASSWORD", "SKERRY_HUB_DATA", "SKERRY_HUB_LISTEN", "SKERRY_HUB_NATS_LISTEN", "SKERRY_KERNEL",
-	"SKERRY_DATA", "SKERRY_PYTHON", "SKERRY_FULL", "SKERRY_SHOTS", "SKERRY_TABLES", "SKERRY_TEST_POSTGRES",
+	"SKERRY_CONFIG",
+	"SKERRY_HUB",
+	"SKERRY_TOKEN",
+	"SKERRY_PASSWORD",
+	"SKERRY_CURRENT_PASSWORD",
+	"SKERRY_HUB_DATA",
+	"SKERRY_HUB_LISTEN",
+	"SKERRY_HUB_NATS_LISTEN",
+	"SKERRY_KERNEL",
+	"SKERRY_DATA",
+	"SKERRY_PYTHON",
+	"SKERRY_FULL",
+	"SKERRY_SHOTS",
+	"SKERRY_TABLES",
 }
 
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
 func allEnvs() []string {
 	var out []string
-	for _, c := range []config{defaultAgent(), defaultHub(), defaultML()} {
+	for _, c := range []config{new(AgentConfig), new(HubConfig), new(MLConfig)} {
 		for _, l := range leavesOf("", reflect.ValueOf(c).Elem()) {
 			out = append(out, l.envs...)
 		}
@@ -330,6 +360,9 @@ func allEnvs() []string {
 }
 
 func knownEnv(name string) bool {
+	if strings.HasPrefix(name, "SKERRY_TEST_") {
+		return true
+	}
 	for _, e := range allEnvs() {
 		if e == name {
 			return true

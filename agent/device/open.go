@@ -203,25 +203,13 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
-	m := d.cfg.MQTT
-	tlsConfig, err := m.TLS()
-	if err != nil {
-		return err
-	}
+	var err error
 	d.client, err = source.New(plan, source.Options{
-		Broker:     m.Broker,
-		Device:     d.name,
-		ClientID:   m.ClientID,
-		Username:   m.Username,
-		Password:   m.Password,
-		TLS:        tlsConfig,
-		NoQoS1:     m.QoS == 0,
-		KeepAlive:  m.KeepAlive.Std(),
-		MaxBackoff: m.MaxBackoff.Std(),
-		MaxPayload: int(m.MaxPayload),
-		Clock:      clock,
-		Log:        d.log,
-		Metrics:    d.metrics,
+		AgentMQTT: d.cfg.MQTT,
+		Device:    d.name,
+		Clock:     clock,
+		Log:       d.log,
+		Metrics:   d.metrics,
 	})
 	if err != nil {
 		return err
@@ -229,7 +217,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 	var ingest http.Handler
 	if d.cfg.HTTP.Ingest {
 		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{
-			MaxPayload: int(m.MaxPayload),
+			MaxPayload: d.cfg.MQTT.MaxPayload,
 			Clock:      clock,
 			Log:        d.log,
 			Metrics:    d.metrics,
@@ -237,15 +225,11 @@ func (d *Device) openEdges(plan *source.Plan) error {
 		ingest = d.ingest
 	}
 	d.host = govern.New(govern.Options{
-		Dir:          d.cfg.StateDir,
-		Interval:     d.cfg.Govern.Interval.Std(),
-		MinFreeBytes: int64(d.cfg.Govern.MinFreeBytes),
-		MinFreeShare: d.cfg.Govern.MinFreeShare,
-		MemoryLimit:  int64(d.cfg.Govern.MemoryLimit),
-		MaxWorkers:   d.cfg.Govern.MaxWorkers,
-		Samples:      d.samples,
-		Log:          d.log,
-		Metrics:      d.metrics,
+		Govern:  d.cfg.Govern,
+		Dir:     d.cfg.StateDir,
+		Samples: d.samples,
+		Log:     d.log,
+		Metrics: d.metrics,
 	})
 	if d.id != nil {
 		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{

@@ -20,17 +20,16 @@ import (
 	"github.com/shirou/gopsutil/v3/mem"
 	"github.com/shirou/gopsutil/v3/process"
 
+	"skerry.dev/configs"
 	"skerry.dev/sync/wire"
 )
 
-// Options of a Governor. Zero values take the defaults.
+// Options of a Governor.
 type Options struct {
-	Dir          string        // whose disk is guarded: the state directory
-	Interval     time.Duration // default 30 s
-	MinFreeBytes int64         // default 64 MiB
-	MinFreeShare float64       // default 0.1
-	MemoryLimit  int64         // bytes, 0: none; GOMEMLIMIT in the environment goes before it
-	MaxWorkers   int           // processors, 0: all; GOMAXPROCS in the environment goes before it
+	// Govern is the section of agent.yaml. GOMEMLIMIT and GOMAXPROCS in the environment go before
+	// its bounds. Zero means no bound, for Interval and the disk's the key's default.
+	configs.Govern
+	Dir string // whose disk is guarded: the state directory
 	// Samples takes each measurement, in order. It is called from Run.
 	Samples func([]wire.Host)
 	Clock   func() int64 // microseconds; default: the system's
@@ -49,15 +48,9 @@ type Governor struct {
 
 // New applies the bounds of memory and processors and returns a governor.
 func New(opts Options) *Governor {
-	if opts.Interval == 0 {
-		opts.Interval = 30 * time.Second
-	}
-	if opts.MinFreeBytes == 0 {
-		opts.MinFreeBytes = 64 << 20
-	}
-	if opts.MinFreeShare == 0 {
-		opts.MinFreeShare = 0.1
-	}
+	limit := opts.MemoryLimit // 0 is a choice
+	configs.FillDefaults(&opts.Govern)
+	opts.MemoryLimit = limit
 	if opts.Clock == nil {
 		opts.Clock = func() int64 { return time.Now().UnixMicro() }
 	}
@@ -65,7 +58,7 @@ func New(opts Options) *Governor {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.MemoryLimit > 0 && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(opts.MemoryLimit)
+		debug.SetMemoryLimit(int64(opts.MemoryLimit))
 	}
 	if opts.MaxWorkers > 0 && os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(opts.MaxWorkers, runtime.NumCPU()))
@@ -86,7 +79,7 @@ func New(opts Options) *Governor {
 
 // Run measures at once and then every interval, until ctx ends.
 func (g *Governor) Run(ctx context.Context) error {
-	ticker := time.NewTicker(g.opts.Interval)
+	ticker := time.NewTicker(g.opts.Interval.Std())
 	defer ticker.Stop()
 	for {
 		samples := g.Measure(ctx)
@@ -220,7 +213,7 @@ func (g *Governor) guard(free, total uint64, err error) {
 	case err != nil:
 		reason = err.Error()
 	default:
-		reason = DiskReason(free, total, g.opts.MinFreeBytes, g.opts.MinFreeShare)
+		reason = DiskReason(free, total, int64(g.opts.MinFreeBytes), g.opts.MinFreeShare)
 	}
 	was := g.disk.Load()
 	switch {

@@ -10,12 +10,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skerry.dev/configs"
+	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
 func TestRunMeasures(t *testing.T) {
 	got := make(chan []wire.Host, 10)
-	g := New(Options{Dir: t.TempDir(), Interval: 20 * time.Millisecond, MinFreeBytes: 1, MinFreeShare: 1e-9, Clock: func() int64 { return 42 },
+	g := New(Options{Dir: t.TempDir(), Govern: configs.Govern{Interval: spec.Duration(20 * time.Millisecond), MinFreeBytes: 1, MinFreeShare: 1e-9}, Clock: func() int64 { return 42 },
 		Samples: func(s []wire.Host) { got <- s }, Metrics: prometheus.NewRegistry()})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
@@ -69,12 +71,12 @@ func TestMemoryLimit(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
-	New(Options{MemoryLimit: 1 << 30})
+	New(Options{Govern: configs.Govern{MemoryLimit: 1 << 30}})
 	if got := debug.SetMemoryLimit(-1); got != 1<<30 {
 		t.Errorf("memory limit %d, want 1 GiB", got)
 	}
 	t.Setenv("GOMEMLIMIT", "2GiB")
-	New(Options{MemoryLimit: 3 << 30})
+	New(Options{Govern: configs.Govern{MemoryLimit: 3 << 30}})
 	if got := debug.SetMemoryLimit(-1); got != 1<<30 {
 		t.Errorf("memory limit %d: GOMEMLIMIT in the environment goes first", got)
 	}

@@ -58,7 +58,7 @@ func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact
 			}
 		}
 	}
-	if _, err := source.ReadCSV(ctx, name, r, plan, files, &c); err != nil {
+	if _, err := source.ReadTable(ctx, name, r, plan, files, &c); err != nil {
 		return 0, fmt.Errorf("read rows %s: %w", name, err)
 	}
 	if len(c.rows) == 0 {
@@ -80,8 +80,9 @@ func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact
 		if p.Value, p.Lower, p.Upper, err = runner.Predict(h, 0); err != nil {
 			return i, fmt.Errorf("predict row %d: %w", i+1, err)
 		}
-		p.Classes = runner.Classes()
-		p.interval(&a.Calibration)
+		if p.Classes = runner.Classes(); p.Classes == nil {
+			p.Lower, p.Upper = a.Calibration.Widen(p.Value, p.Lower, p.Upper)
+		}
 		if a.Manifest.Kind == artifact.KindForecast {
 			base := w.values[a.Manifest.Output.Input]
 			p.Value, p.Lower, p.Upper = base+p.Value, base+p.Lower, base+p.Upper
@@ -91,25 +92,6 @@ func Predict(ctx context.Context, name string, r io.Reader, a *artifact.Artifact
 		}
 	}
 	return len(c.rows), nil
-}
-
-// interval applies the artifact's calibration, as a device does before it has seen a label of its
-// own.
-func (p *Prediction) interval(c *artifact.Calibration) {
-	if p.Classes != nil || len(c.Scores) == 0 {
-		return
-	}
-	at := c.Level * float64(len(c.Scores)-1)
-	i := min(int(at), len(c.Scores)-1)
-	k := c.Scores[i]
-	if i+1 < len(c.Scores) {
-		k += (at - float64(i)) * (c.Scores[i+1] - k)
-	}
-	if p.Lower == p.Lower && p.Upper == p.Upper {
-		p.Lower, p.Upper = p.Value-k*math.Max(p.Value-p.Lower, 0), p.Value+k*math.Max(p.Upper-p.Value, 0)
-		return
-	}
-	p.Lower, p.Upper = p.Value-k, p.Value+k
 }
 
 type row struct {

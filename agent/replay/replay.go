@@ -14,6 +14,7 @@ import (
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/metric"
+	"skerry.dev/compute/prequential"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
@@ -61,13 +62,13 @@ type Summary struct {
 	Coverage      float64 `json:"coverage"`
 	IntervalScore float64 `json:"interval_score"`
 	// of the trailing quantiles of the last value's error, on the same labels
-	IntervalLast  float64            `json:"interval_score_last_value"`
-	IntervalRatio float64            `json:"interval_ratio"`
-	Events        []Event            `json:"events"`
-	Weights       map[string]float64 `json:"weights"` // of the experts at the end
-	Experts       []ExpertSummary    `json:"experts"`
-	Model         *ModelSummary      `json:"model,omitempty"`
-	Seconds       float64            `json:"seconds"`
+	IntervalLast  float64                     `json:"interval_score_last_value"`
+	IntervalRatio float64                     `json:"interval_ratio"`
+	Events        []Event                     `json:"events"`
+	Weights       map[string]float64          `json:"weights"` // of the experts at the end
+	Experts       []prequential.ExpertSummary `json:"experts"`
+	Model         *ModelSummary               `json:"model,omitempty"`
+	Seconds       float64                     `json:"seconds"`
 }
 
 // Event is something the engine noticed.
@@ -315,7 +316,7 @@ func (r *run) finish() error {
 		if loss != loss {
 			loss = 0
 		}
-		s.Experts = append(s.Experts, ExpertSummary{x.Name, loss, x.Weight})
+		s.Experts = append(s.Experts, prequential.ExpertSummary{Name: x.Name, Loss: loss, Weight: x.Weight})
 	}
 	if m := s.Model; m != nil {
 		m.Labels = int64(r.model.n)

@@ -1,11 +1,7 @@
 package source
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -15,66 +11,61 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"skerry.dev/compute/tabular"
 )
 
 // FileOptions says how to read a file of readings.
 type FileOptions struct {
 	// Time names the column of the event time, or several numeric columns
-	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the column
-	// "ts", "time", "timestamp" or "date", else year, month, day, hour.
+	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the first of
+	// tabular.TimeNames, else year, month, day, hour.
 	Time string
 	// Format of a single time column: rfc3339, unix, unix_ms, unix_us or a Go layout such as
-	// "2006-01-02 15:04:05". Default: rfc3339, else common layouts without a zone, read as UTC.
+	// "2006-01-02 15:04:05". Default: what tabular takes for a time.
 	Format string
-	// Arrival names the column that says when the device received the message of a line, as rfc3339
-	// or common layouts in UTC. A recorded day is replayed with it as it was live: silences, late
-	// readings and those of the future. Default: none was recorded, lines came in time.
+	// Numbered rows need no time: without a column that is named or found for it, the time of a row
+	// is the second since 1970 that is its number.
+	Numbered bool
+	// Arrival names the column that says when the device received the message of a line. A recorded
+	// day is replayed with it as it was live: silences, late readings and those of the future.
+	// Default: none was recorded, lines came in time.
 	Arrival string
-	// Columns maps a column to the series it holds. Default: the series whose name equals the
-	// column's when only letters and digits count, without their case ("PM2.5" is pm25).
+	// Columns maps a column to the series it holds. Default: the column that tabular.Find finds for
+	// a series.
 	Columns map[string]string
 }
 
-// File reads a CSV file with a header line, optionally compressed with gzip, and hands one
-// message per line to the sink, in the file's order. Empty cells, NA and NaN are missing. A cell
-// that is no number and no category is an error that names line and column. Ack of its messages
-// does nothing. It returns the number of messages.
+// File reads a table, see compute/tabular, and hands one message per row to the sink, in the
+// file's order, without holding more than a row of it. A cell that is no finite number and no
+// category is an error that names line and column. Ack of its messages does nothing. It returns
+// the number of messages.
 func File(ctx context.Context, path string, plan *Plan, opts FileOptions, sink Sink) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, fmt.Errorf("open readings: %w", err)
 	}
 	defer f.Close()
-	n, err := ReadCSV(ctx, path, f, plan, opts, sink)
+	n, err := ReadTable(ctx, path, f, plan, opts, sink)
 	if err != nil {
 		return n, fmt.Errorf("read readings %s: %w", path, err)
 	}
 	return n, nil
 }
 
-// ReadCSV is File for an open reader; name becomes the messages' topic.
-func ReadCSV(ctx context.Context, name string, r io.Reader, plan *Plan, opts FileOptions, sink Sink) (int, error) {
-	br := bufio.NewReaderSize(r, 64<<10)
-	if head, _ := br.Peek(2); bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(br)
-		if err != nil {
-			return 0, err
-		}
-		br = bufio.NewReaderSize(z, 64<<10)
-	}
-	cr := csv.NewReader(br)
-	cr.ReuseRecord = true
-	header, err := cr.Read()
+// ReadTable is File for an open reader; name becomes the messages' topic.
+func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts FileOptions, sink Sink) (int, error) {
+	t, err := tabular.Open(r, tabular.Options{})
 	if err != nil {
-		return 0, fmt.Errorf("header: %w", err)
+		return 0, err
 	}
-	cols, err := newColumns(header, plan, opts)
+	cols, err := newColumns(tabular.Names(t.Fields()), plan, opts)
 	if err != nil {
 		return 0, err
 	}
 	m := Message{Plan: plan, Topic: name, Ack: func() {}}
-	for n := 0; ; {
-		rec, err := cr.Read()
+	for n, row := 0, int64(0); ; row++ {
+		cells, err := t.Next()
 		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
@@ -84,55 +75,38 @@ func ReadCSV(ctx context.Context, name string, r io.Reader, plan *Plan, opts Fil
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		line, _ := cr.FieldPos(0)
-		m.Readings, err = cols.read(m.Readings[:0], rec)
-		if err != nil {
-			return n, fmt.Errorf("line %d: %w", line, err)
+		if err := cols.read(&m, cells, row); err != nil {
+			return n, fmt.Errorf("line %d: %w", t.Line(), err)
 		}
 		if len(m.Readings) == 0 {
 			continue
 		}
-		m.Arrival = m.Readings[0].Time
-		if m.ClockOK = cols.arrival >= 0; m.ClockOK {
-			t, err := common(rec[cols.arrival])
-			if err != nil {
-				return n, fmt.Errorf("line %d: arrival: %w", line, err)
-			}
-			m.Arrival = t.UnixMicro()
-		}
 		if err := sink.Message(ctx, m); err != nil {
-			return n, fmt.Errorf("line %d: %w", line, err)
+			return n, fmt.Errorf("line %d: %w", t.Line(), err)
 		}
 		n++
 	}
 }
 
-type csvColumns struct {
-	names  []string
-	series []int // by column, -1 when it holds none
-	plan   *Plan
-	time   []int
-	// column of the arrival, -1 when there is none
-	arrival int
-	parse   func(rec []string) (time.Time, error)
+// columns say what the columns of a file hold.
+type columns struct {
+	names   []string
+	series  []int // by column, -1 when it holds none
+	plan    *Plan
+	time    []int
+	arrival int // column, -1 when there is none
+	// the event time of a row in microseconds
+	parse func(cells []tabular.Cell, row int64) (int64, error)
 }
 
-func newColumns(header []string, plan *Plan, opts FileOptions) (*csvColumns, error) {
-	c := &csvColumns{names: append([]string(nil), header...), series: make([]int, len(header)), plan: plan, arrival: -1}
-	if len(c.names) > 0 {
-		c.names[0] = strings.TrimPrefix(c.names[0], "\ufeff")
-	}
-	byName := map[string]int{}
-	for i, s := range plan.Series() {
-		byName[plainName(s.Name)] = i
-	}
+func newColumns(names []string, plan *Plan, opts FileOptions) (*columns, error) {
+	c := &columns{names: names, series: make([]int, len(names)), plan: plan, arrival: -1}
 	if opts.Arrival != "" {
-		if c.arrival = slices.Index(c.names, opts.Arrival); c.arrival < 0 {
-			return nil, fmt.Errorf("no arrival column %q among %s", opts.Arrival, strings.Join(c.names, ", "))
+		if c.arrival = slices.Index(names, opts.Arrival); c.arrival < 0 {
+			return nil, fmt.Errorf("no arrival column %q among %s", opts.Arrival, strings.Join(names, ", "))
 		}
 	}
-	found := 0
-	for i, name := range c.names {
+	for i, name := range names {
 		c.series[i] = -1
 		if mapped, ok := opts.Columns[name]; ok {
 			s, ok := plan.Index(mapped)
@@ -140,34 +114,25 @@ func newColumns(header []string, plan *Plan, opts FileOptions) (*csvColumns, err
 				return nil, fmt.Errorf("column %q: no task has a series %q", name, mapped)
 			}
 			c.series[i] = s
-		} else if s, ok := byName[plainName(name)]; ok {
-			c.series[i] = s
-		}
-		if c.series[i] >= 0 {
-			found++
 		}
 	}
-	if found == 0 {
-		return nil, fmt.Errorf("none of the columns %s is a series of the tasks: map them with column=series", strings.Join(c.names, ", "))
+	for s, of := range plan.Series() {
+		if slices.Contains(c.series, s) {
+			continue
+		}
+		if i := tabular.Find(names, of.Name); i >= 0 && (c.series[i] < 0 || names[i] == of.Name) {
+			if _, mapped := opts.Columns[names[i]]; !mapped {
+				c.series[i] = s
+			}
+		}
+	}
+	if !slices.ContainsFunc(c.series, func(s int) bool { return s >= 0 }) {
+		return nil, fmt.Errorf("none of the columns %s is a series of the tasks: map them with column=series", strings.Join(names, ", "))
 	}
 	return c, c.timeColumns(opts)
 }
 
-func plainName(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case (r >= 'a' && r <= 'z') || (r >= '0' && r <= '9'):
-			return r
-		}
-		return -1
-	}, s)
-}
-
-var layouts = [...]string{time.RFC3339Nano, "2006-01-02 15:04:05.999999999", "2006-01-02T15:04:05.999999999", "2006-01-02 15:04", "2006-01-02", "02/01/2006 15:04"}
-
-func (c *csvColumns) timeColumns(opts FileOptions) error {
+func (c *columns) timeColumns(opts FileOptions) error {
 	find := func(name string) int {
 		for i, n := range c.names {
 			if strings.EqualFold(n, name) {
@@ -178,20 +143,17 @@ func (c *csvColumns) timeColumns(opts FileOptions) error {
 	}
 	want := strings.Split(opts.Time, ",")
 	if opts.Time == "" {
-		for _, name := range [...]string{"ts", "time", "timestamp", "date", "datetime"} {
-			if find(name) >= 0 {
-				want = []string{name}
+		if i := tabular.FindTime(c.names); i >= 0 {
+			want[0] = c.names[i]
+		} else if want = []string{"year", "month", "day"}; opts.Numbered && (find("year") < 0 || find("month") < 0 || find("day") < 0) {
+			c.parse = func(_ []tabular.Cell, row int64) (int64, error) { return row * time.Second.Microseconds(), nil }
+			return nil
+		}
+		for _, name := range [...]string{"hour", "minute", "second"} {
+			if len(want) < 3 || find(name) < 0 {
 				break
 			}
-		}
-		if want[0] == "" {
-			want = []string{"year", "month", "day"}
-			for _, name := range [...]string{"hour", "minute", "second"} {
-				if find(name) < 0 {
-					break
-				}
-				want = append(want, name)
-			}
+			want = append(want, name)
 		}
 	}
 	for _, name := range want {
@@ -208,81 +170,85 @@ func (c *csvColumns) timeColumns(opts FileOptions) error {
 		c.parse = c.parts
 		return nil
 	}
-	col := c.time[0]
-	switch opts.Format {
-	case "unix", "unix_ms", "unix_us":
-		format := opts.Format
-		c.parse = func(rec []string) (time.Time, error) {
-			num := scanner{b: []byte(rec[col])}
-			kind := valueString
-			if len(rec[col]) > 0 && num.number() && num.i == len(num.b) {
-				kind = valueNumber
-			}
-			us, err := parseTime(format, kind, num.b)
-			if err != nil {
-				return time.Time{}, fmt.Errorf("%q: %s", err.Value, err.Allowed)
-			}
-			return time.UnixMicro(us), nil
-		}
-	default:
-		c.parse = func(rec []string) (time.Time, error) {
-			if opts.Format != "" && opts.Format != "rfc3339" {
-				return time.Parse(opts.Format, rec[col])
-			}
-			return common(rec[col])
-		}
-	}
+	c.parse = func(cells []tabular.Cell, _ int64) (int64, error) { return instant(&cells[c.time[0]], opts.Format) }
 	return nil
 }
 
-// common reads a time of one of the common layouts.
-func common(cell string) (time.Time, error) {
-	for _, l := range layouts {
-		if t, err := time.Parse(l, cell); err == nil {
-			return t, nil
-		}
+// instant reads a time in a format; a cell of a file that has times is one.
+func instant(cell *tabular.Cell, format string) (int64, error) {
+	if t, ok := cell.Time(); ok {
+		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is not a time: name its format (rfc3339, unix, unix_ms, unix_us or a layout like %q)", cell, time.DateTime)
+	switch format {
+	case "":
+		t, err := cell.Instant()
+		if err != nil {
+			err = fmt.Errorf("%w: name its format (rfc3339, unix, unix_ms, unix_us or a layout like %q)", err, time.DateTime)
+		}
+		return t, err
+	case "rfc3339":
+		return tabular.ParseTime(cell.String())
+	case "unix", "unix_ms", "unix_us":
+		num := scanner{b: []byte(cell.String())}
+		kind := valueString
+		if len(num.b) > 0 && num.number() && num.i == len(num.b) {
+			kind = valueNumber
+		}
+		us, err := parseTime(format, kind, num.b)
+		if err != nil {
+			return 0, fmt.Errorf("%q: %s", err.Value, err.Allowed)
+		}
+		return us, nil
+	}
+	t, err := time.Parse(format, cell.String())
+	if err != nil {
+		return 0, err
+	}
+	return t.UnixMicro(), nil
 }
 
 // parts builds the time from year, month, day and what follows.
-func (c *csvColumns) parts(rec []string) (time.Time, error) {
+func (c *columns) parts(cells []tabular.Cell, _ int64) (int64, error) {
 	var v [6]int
 	for i, col := range c.time {
-		n, err := strconv.Atoi(strings.TrimSpace(rec[col]))
+		s := cells[col].String()
+		n, err := strconv.Atoi(s)
 		if err != nil {
-			return time.Time{}, fmt.Errorf("column %q: %q is not a whole number", c.names[col], rec[col])
+			return 0, fmt.Errorf("column %q: %q is not a whole number", c.names[col], s)
 		}
 		v[i] = n
 	}
-	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], 0, time.UTC), nil
+	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], 0, time.UTC).UnixMicro(), nil
 }
 
-func (c *csvColumns) read(dst []Reading, rec []string) ([]Reading, error) {
-	t, err := c.parse(rec)
+// read fills a message with the readings of a row.
+func (c *columns) read(m *Message, cells []tabular.Cell, row int64) error {
+	m.Readings = m.Readings[:0]
+	us, err := c.parse(cells, row)
 	if err != nil {
-		return dst, fmt.Errorf("time: %w", err)
+		return fmt.Errorf("time: %w", err)
 	}
-	us := t.UnixMicro()
-	for i, s := range c.series {
-		if s < 0 {
-			continue
+	m.Arrival = us
+	if m.ClockOK = c.arrival >= 0; m.ClockOK {
+		if m.Arrival, err = cells[c.arrival].Instant(); err != nil {
+			return fmt.Errorf("arrival: %w", err)
 		}
-		cell := strings.TrimSpace(rec[i])
-		if cell == "" || cell == "NA" || strings.EqualFold(cell, "nan") {
+	}
+	for i, s := range c.series {
+		if s < 0 || cells[i].Missing() {
 			continue
 		}
 		r := Reading{Series: s, Time: us, HasTime: true}
-		if cats := c.plan.series[s].Categories; len(cats) > 0 {
-			v, err := parseValue(&c.plan.series[s], valueString, []byte(cell))
+		if of := &c.plan.series[s]; len(of.Categories) > 0 {
+			v, err := parseValue(of, valueString, []byte(cells[i].String()))
 			if err != nil {
-				return dst, fmt.Errorf("column %q: %q: %s", c.names[i], err.Value, err.Allowed)
+				return fmt.Errorf("column %q: %q: %s", c.names[i], err.Value, err.Allowed)
 			}
 			r.Value = v
-		} else if r.Value, err = strconv.ParseFloat(cell, 64); err != nil || math.IsInf(r.Value, 0) {
-			return dst, fmt.Errorf("column %q: %q is not a finite number", c.names[i], cell)
+		} else if r.Value, err = cells[i].Number(); err != nil || math.IsInf(r.Value, 0) {
+			return fmt.Errorf("column %q: %q is not a finite number", c.names[i], cells[i].String())
 		}
-		dst = append(dst, r)
+		m.Readings = append(m.Readings, r)
 	}
-	return dst, nil
+	return nil
 }

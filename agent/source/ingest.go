@@ -10,6 +10,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"skerry.dev/configs"
+	"skerry.dev/sync/spec"
 )
 
 // Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been
@@ -31,7 +34,7 @@ type Ingest struct {
 
 // IngestOptions configures an Ingest. Zero values take the defaults.
 type IngestOptions struct {
-	MaxPayload int           // bytes, default 256 KiB
+	MaxPayload spec.Bytes    // default 256 KiB
 	Wait       time.Duration // for the readings to become durable, default 10 s
 	Clock      func() (int64, bool)
 	Log        *slog.Logger
@@ -40,14 +43,14 @@ type IngestOptions struct {
 
 // NewIngest returns a handler for the pattern "POST /v1/ingest/{topic...}".
 func NewIngest(plan *Plan, sink Sink, opts IngestOptions) *Ingest {
-	o := Options{MaxPayload: opts.MaxPayload, Clock: opts.Clock, Log: opts.Log}
+	o := Options{AgentMQTT: configs.AgentMQTT{MaxPayload: opts.MaxPayload}, Clock: opts.Clock, Log: opts.Log}
 	o.defaults()
 	if opts.Wait == 0 {
 		opts.Wait = 10 * time.Second
 	}
 	return &Ingest{
 		sink:  sink,
-		limit: o.MaxPayload,
+		limit: int(o.MaxPayload),
 		wait:  opts.Wait,
 		clock: o.Clock,
 		m:     newMetrics(opts.Metrics),

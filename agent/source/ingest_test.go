@@ -88,24 +88,24 @@ func TestFile(t *testing.T) {
 		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":    "not a finite number",
 		"ts,pm25\n2013-03-01T00:00:00Z,1\n1,2,3\n": "wrong number of fields",
 	} {
-		if _, err := ReadCSV(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ReadCSV(%q) = %v, want %q", text, err, want)
+		if _, err := ReadTable(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadTable(%q) = %v, want %q", text, err, want)
 		}
 	}
 	s.msgs = nil
 	const recorded = "ts,pm25,at\n2013-03-01T00:00:00Z,1,2013-03-01T00:00:07Z\n"
-	_, err = ReadCSV(t.Context(), "f", strings.NewReader(recorded), p, FileOptions{Arrival: "at"}, s)
+	_, err = ReadTable(t.Context(), "f", strings.NewReader(recorded), p, FileOptions{Arrival: "at"}, s)
 	if err != nil || s.msgs[0].Arrival != 1362096007e6 || !s.msgs[0].ClockOK || s.msgs[0].Readings[0].Time != 1362096000e6 {
 		t.Errorf("line with an arrival = %+v, %v", s.msgs, err)
 	}
 	for text, want := range map[string]string{"soon": "line 2: arrival", "": "line 2: arrival"} {
 		bad := strings.Replace(recorded, "2013-03-01T00:00:07Z", text, 1)
-		if _, err := ReadCSV(t.Context(), "f", strings.NewReader(bad), p, FileOptions{Arrival: "at"}, s); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ReadCSV(arrival %q) = %v, want %q", text, err, want)
+		if _, err := ReadTable(t.Context(), "f", strings.NewReader(bad), p, FileOptions{Arrival: "at"}, s); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("ReadTable(arrival %q) = %v, want %q", text, err, want)
 		}
 	}
 	s.msgs = nil
-	_, err = ReadCSV(t.Context(), "f", strings.NewReader("when,dust\n1777629600,5\n"), p,
+	_, err = ReadTable(t.Context(), "f", strings.NewReader("when,dust\n1777629600,5\n"), p,
 		FileOptions{Time: "when", Format: "unix", Columns: map[string]string{"dust": "pm25"}}, s)
 	if err != nil || show(p, s.msgs[0].Readings) != "pm25=5@1777629600000000" {
 		t.Errorf("mapped column = %v, %v", s.msgs, err)

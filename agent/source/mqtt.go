@@ -16,6 +16,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/eclipse/paho.mqtt.golang/packets"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"skerry.dev/configs"
 )
 
 type mqttPacket = packets.ControlPacket
@@ -47,24 +49,11 @@ type Sink interface {
 // acknowledged in it is not sent again at the next start.
 type Flusher interface{ Flush() }
 
-// Options of a Client. Zero values take the defaults.
+// Options of a Client. Zero values take the defaults, except QoS: there 0 is a choice.
 type Options struct {
-	Broker string // URL, "tcp://127.0.0.1:1883"
-	Device string // for the status topic skerry/<device>/status
-	// fixed over restarts; the broker keeps the session under it. Default "skerry-" + Device
-	ClientID string
-	Username string
-	Password string
-	TLS      *tls.Config // for tls:// brokers; nil: the system's roots
-
-	// of the subscriptions, 0 or 1. Default 1; 0 loses readings whenever the agent or the link is
-	// down
-	QoS            byte
-	NoQoS1         bool          // subscribe with QoS 0
-	KeepAlive      time.Duration // default 30 s
+	configs.AgentMQTT
+	Device         string        // for the status topic skerry/<device>/status
 	ConnectTimeout time.Duration // default 10 s
-	MaxBackoff     time.Duration // longest wait between two attempts to connect, default 30 s
-	MaxPayload     int           // bytes, default 256 KiB
 	// messages received and not yet taken by the sink, default 10,000; above it the connection is
 	// not read
 	MaxQueued  int
@@ -79,11 +68,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d == 0 {
-			*d = v
-		}
-	}
+	qos := o.QoS
+	configs.FillDefaults(&o.AgentMQTT)
+	o.QoS = qos
 	num := func(n *int, v int) {
 		if *n == 0 {
 			*n = v
@@ -92,13 +79,9 @@ func (o *Options) defaults() {
 	if o.ClientID == "" {
 		o.ClientID = "skerry-" + o.Device
 	}
-	if o.QoS = 1; o.NoQoS1 {
-		o.QoS = 0
+	if o.ConnectTimeout == 0 {
+		o.ConnectTimeout = 10 * time.Second
 	}
-	def(&o.KeepAlive, 30*time.Second)
-	def(&o.ConnectTimeout, 10*time.Second)
-	def(&o.MaxBackoff, 30*time.Second)
-	num(&o.MaxPayload, 256<<10)
 	num(&o.MaxQueued, 10_000)
 	num(&o.MaxPublish, 1024)
 	if o.Clock == nil {
@@ -113,6 +96,7 @@ func (o *Options) defaults() {
 type Client struct {
 	opts Options
 	url  *url.URL
+	tls  *tls.Config // nil: the system's roots
 	m    *metrics
 	log  *complaints
 	out  *outgoing
@@ -137,7 +121,7 @@ type inbound struct {
 	clockOK bool
 }
 
-// New checks the options and returns a client that is not connected; [Client.Run] connects.
+// New checks the options, reads the certificates and returns a client that is not connected; [Client.Run] connects.
 func New(plan *Plan, opts Options) (*Client, error) {
 	opts.defaults()
 	u, err := url.Parse(opts.Broker)
@@ -149,7 +133,18 @@ func New(plan *Plan, opts Options) (*Client, error) {
 	default:
 		return nil, schemeError(u.Scheme)
 	}
-	c := &Client{opts: opts, url: u, plan: plan, m: newMetrics(opts.Metrics), replan: make(chan struct{}, 1)}
+	certificates, err := opts.TLS()
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{
+		opts:   opts,
+		url:    u,
+		tls:    certificates,
+		plan:   plan,
+		m:      newMetrics(opts.Metrics),
+		replan: make(chan struct{}, 1),
+	}
 	c.log = &complaints{log: opts.Log, every: time.Minute}
 	c.inCond = sync.NewCond(&c.inMu)
 	c.out = newOutgoing(opts.MaxPublish, c.m)
@@ -176,7 +171,7 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	// Run reconnects: it knows the back-off, what to log once and when to stop.
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
-	o.SetKeepAlive(c.opts.KeepAlive)
+	o.SetKeepAlive(c.opts.KeepAlive.Std())
 	o.SetPingTimeout(c.opts.ConnectTimeout)
 	o.SetConnectTimeout(c.opts.ConnectTimeout)
 	o.SetWriteTimeout(c.opts.ConnectTimeout)
@@ -186,9 +181,9 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one
 	// byte above the limit shows that it is too long.
-	limit := c.opts.MaxPayload + 65535 + 4 + 1
+	limit := int(c.opts.MaxPayload) + 65535 + 4 + 1
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
-		return dialBroker(c.url, c.opts.TLS, c.opts.ConnectTimeout, limit)
+		return dialBroker(c.url, c.tls, c.opts.ConnectTimeout, limit)
 	})
 	cli = mqtt.NewClient(o)
 	c.mu.Lock()
@@ -335,7 +330,7 @@ func (c *Client) connectLoop(ctx context.Context) {
 		c.m.connected.Set(0)
 		c.out.setOnline(false)
 		failed++
-		wait := backoff(failed, c.opts.MaxBackoff)
+		wait := backoff(failed, c.opts.MaxBackoff.Std())
 		if failed == 1 {
 			c.opts.Log.Warn("broker not connected", "broker", c.opts.Broker, "err", err, "retry_ms", wait.Milliseconds())
 		} else {
@@ -384,7 +379,7 @@ func (c *Client) subscribe(cli mqtt.Client, have []string) ([]string, error) {
 	if len(filters) > 0 {
 		subs := make(map[string]byte, len(filters))
 		for _, f := range filters {
-			subs[f] = c.opts.QoS
+			subs[f] = byte(c.opts.QoS)
 		}
 		token := cli.SubscribeMultiple(subs, nil)
 		if !token.WaitTimeout(c.opts.ConnectTimeout) {
@@ -445,7 +440,7 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 			plan := c.plan
 			c.mu.Unlock()
 			if dec == nil || dec.plan != plan {
-				dec = NewDecoder(plan, c.opts.MaxPayload)
+				dec = NewDecoder(plan, int(c.opts.MaxPayload))
 			}
 			in := &batch[i]
 			m := Message{

@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
 )
 
@@ -181,7 +182,7 @@ inputs: [{series: n, topic: test/+, path: $.n}]
 // start runs a client until stop is called.
 func start(t *testing.T, addr string, plan *Plan, s Sink, opts Options) (c *Client, stop func()) {
 	t.Helper()
-	opts.Broker, opts.Device, opts.MaxBackoff = "tcp://"+addr, "dev1", 200*time.Millisecond
+	opts.Broker, opts.Device, opts.QoS, opts.MaxBackoff = "tcp://"+addr, "dev1", 1, spec.Duration(200*time.Millisecond)
 	c, err := New(plan, opts)
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +345,7 @@ func TestBadMessagesDoNotBlock(t *testing.T) {
 	p := peer(t, addr)
 	reg := prometheus.NewRegistry()
 	s := &sink{auto: true}
-	start(t, addr, countPlan(t), s, Options{Metrics: reg, MaxPayload: 1000})
+	start(t, addr, countPlan(t), s, Options{Metrics: reg, AgentMQTT: configs.AgentMQTT{MaxPayload: 1000}})
 	for range 30 { // more than the broker's window of 20
 		publish(t, p, "test/a", `{"n":`)
 	}
@@ -383,7 +384,7 @@ func TestReplace(t *testing.T) {
 
 func TestSinkErrorEndsRun(t *testing.T) {
 	addr := natsBroker(t)
-	c, err := New(countPlan(t), Options{Broker: "tcp://" + addr, Device: "dev1"})
+	c, err := New(countPlan(t), Options{AgentMQTT: configs.AgentMQTT{Broker: "tcp://" + addr, QoS: 1}, Device: "dev1"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,8 +93,9 @@ type Budget struct {
 	Bytes     int64 `json:"bytes,omitempty"`
 }
 
-// Calibration holds what the interval needs on a device that has seen no label yet: conformity
-// scores of held-out rows. Beside quantile models a score is the error as a multiple of the
+// Calibration holds conformity scores of held-out rows: what the intervals of a model by itself
+// need, as predict and evaluate issue them. A running engine learns the width of its intervals from
+// its own labels and begins without this. Beside quantile models a score is the error as a multiple of the
 // half-width on its side, (y − ŷ)/(upper − ŷ) above and (ŷ − y)/(ŷ − lower) below; for a point
 // model alone it is |y − ŷ| in the target's unit.
 type Calibration struct {
@@ -213,6 +214,25 @@ func (a *Artifact) checkModels() error {
 		}
 	}
 	return nil
+}
+
+// Widen returns the interval around a prediction that covers with probability Level: lower and
+// upper, the model's own quantiles, moved by the calibrated factor, or, where they are NaN, the
+// calibrated half-width on both sides. Without scores they are returned as they are.
+func (c *Calibration) Widen(value, lower, upper float64) (lo, hi float64) {
+	if len(c.Scores) == 0 {
+		return lower, upper
+	}
+	at := c.Level * float64(len(c.Scores)-1)
+	i := min(int(at), len(c.Scores)-1)
+	k := c.Scores[i]
+	if i+1 < len(c.Scores) {
+		k += (at - float64(i)) * (c.Scores[i+1] - k)
+	}
+	if lower == lower && upper == upper {
+		return value - k*max(value-lower, 0), value + k*max(upper-value, 0)
+	}
+	return value - k, value + k
 }
 
 func (c *Calibration) check() error {

@@ -44,10 +44,10 @@ const longestMark = 4
 func (c *Cell) Missing() bool {
 	switch c.kind {
 	case text:
-		s := strings.TrimSpace(c.text)
-		if len(s) > longestMark {
-			return false
+		if n := len(c.text); n > longestMark && c.text[0] > ' ' && c.text[n-1] > ' ' {
+			return false // nearly always
 		}
+		s := strings.TrimSpace(c.text)
 		return s == "" || s == "NA" || s == "null" || s == "?" || strings.EqualFold(s, "nan")
 	case number:
 		return c.number != c.number
@@ -68,6 +68,9 @@ func (c *Cell) Number() (float64, error) {
 	}
 	return 0, fmt.Errorf("%q is not a number", clip(c.String()))
 }
+
+// Time returns the time of a cell of a file that has times; false for any other cell.
+func (c *Cell) Time() (us int64, ok bool) { return c.time, c.kind == instant }
 
 // layouts are tried in order; a time without a zone is UTC.
 var layouts = [...]string{

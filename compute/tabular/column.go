@@ -78,7 +78,7 @@ func Column(f *frame.Frame, name string) (*frame.Column, error) {
 	if i := Find(names, name); i >= 0 {
 		return &f.Columns[i], nil
 	}
-	return nil, fmt.Errorf("no column %q: there are %s", name, strings.Join(names, ", "))
+	return nil, fmt.Errorf("there is no column %q: there are %s", name, strings.Join(names, ", "))
 }
 
 // FewClasses is how many different whole numbers of a target are taken for classes at most, unless

@@ -16,6 +16,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/nats-io/nkeys"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus/bustest"
@@ -82,7 +83,7 @@ func newFixture(t *testing.T) *fixture {
 		Lake:     f.lake,
 		Trust:    sign,
 	}, api.Options{
-		Secret:  secret,
+		Auth:    configs.HubAuth{JWTSecret: secret},
 		Version: "1",
 		Log:     slog.New(slog.NewTextHandler(f.log, nil)),
 	})

@@ -111,7 +111,7 @@ func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	c.Source = host(ctx.RemoteAddr())
 	if !s.inPace(c) {
 		ctx.SetHeader("Retry-After", "1")
-		refuse(ctx, http.StatusTooManyRequests, "too_many_requests", fmt.Sprintf("more than %g requests a second: wait a moment (auth.rate_limit)", s.opts.RateLimit))
+		refuse(ctx, http.StatusTooManyRequests, "too_many_requests", fmt.Sprintf("more than %g requests a second: wait a moment (auth.rate_limit)", s.opts.Auth.RequestsPerSecond))
 		return
 	}
 	next(huma.WithValue(ctx, callerKey{}, c))

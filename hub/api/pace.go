@@ -15,7 +15,7 @@ const maxCallers = 10_000
 // inPace reports whether a caller keeps within this hub's rate limit. Callers without a credential are
 // told apart by their address.
 func (s *Server) inPace(c Caller) bool {
-	if s.opts.RateLimit <= 0 {
+	if !s.opts.Auth.RateLimit {
 		return true
 	}
 	key := c.Name
@@ -28,7 +28,8 @@ func (s *Server) inPace(c Caller) bool {
 		if len(s.pace) >= maxCallers {
 			clear(s.pace)
 		}
-		l = rate.NewLimiter(rate.Limit(s.opts.RateLimit), int(4*s.opts.RateLimit))
+		perSecond := s.opts.Auth.RequestsPerSecond
+		l = rate.NewLimiter(rate.Limit(perSecond), int(4*perSecond))
 		s.pace[key] = l
 	}
 	s.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/meta/metatest"
 )
 
@@ -14,7 +15,7 @@ import (
 // nobody else.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &Server{opts: Options{RateLimit: 5}, pace: map[string]*rate.Limiter{}}
+		s := &Server{opts: Options{Auth: configs.HubAuth{RateLimit: true, RequestsPerSecond: 5}}, pace: map[string]*rate.Limiter{}}
 		ada := Caller{Name: "user/ada", Source: "127.0.0.1"}
 		for i := range 20 {
 			if !s.inPace(ada) {
@@ -37,7 +38,7 @@ func TestPace(t *testing.T) {
 		if !s.inPace(ada) || s.inPace(ada) {
 			t.Error("after a fifth of a second, want one more request and not two")
 		}
-		s.opts.RateLimit = 0
+		s.opts.Auth.RateLimit = false
 		if !s.inPace(ada) {
 			t.Error("without a limit a request is refused")
 		}

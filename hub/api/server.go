@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/keys"
 	"skerry.dev/hub/lake"
@@ -30,18 +31,13 @@ import (
 type Options struct {
 	// Version is reported by /health and the OpenAPI document.
 	Version string
-	// Secret signs login tokens. Empty: a random one kept in KeyDir.
-	Secret string
-	// KeyDir is where a generated secret is kept.
+	// Auth says who may use the interface, and how much.
+	Auth configs.HubAuth
+	// KeyDir is where a secret is kept that is made because Auth has none.
 	KeyDir string
-	// LoginTTL is the life of a login. Default 8 h.
-	LoginTTL time.Duration
 	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload
 	// is taken as described by the caller.
 	Inspect func(data []byte) (task, kind string, metrics any, err error)
-	// RateLimit bounds the operations of one caller a second, with bursts of four times as many.
-	// 0: no limit. Logins and enrolments are limited in any case.
-	RateLimit float64
 	// Gatherer is what /metrics shows. nil: nothing.
 	Gatherer prometheus.Gatherer
 	// Log receives failures of the hub's own. nil: nowhere.
@@ -76,9 +72,7 @@ type Server struct {
 
 // New makes the interface with every route of the hub's core.
 func New(p Parts, opts Options) (*Server, error) {
-	if opts.LoginTTL <= 0 {
-		opts.LoginTTL = 8 * time.Hour
-	}
+	configs.FillDefaults(&opts.Auth)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -93,7 +87,7 @@ func New(p Parts, opts Options) (*Server, error) {
 		pace:   map[string]*rate.Limiter{},
 		checks: map[string]func(context.Context) error{},
 	}
-	s.auth = auth{db: p.DB, keys: p.Keys, secret: secret, ttl: opts.LoginTTL, hashing: make(chan struct{}, 2)}
+	s.auth = auth{db: p.DB, keys: p.Keys, secret: secret, ttl: opts.Auth.LoginTTL.Std(), hashing: make(chan struct{}, 2)}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}}
@@ -122,11 +116,11 @@ func New(p Parts, opts Options) (*Server, error) {
 }
 
 func loadSecret(opts Options) ([]byte, error) {
-	if opts.Secret != "" {
-		if len(opts.Secret) < 32 {
+	if opts.Auth.JWTSecret != "" {
+		if len(opts.Auth.JWTSecret) < 32 {
 			return nil, errors.New("JWT_SECRET: must have at least 32 characters")
 		}
-		return []byte(opts.Secret), nil
+		return []byte(opts.Auth.JWTSecret), nil
 	}
 	if opts.KeyDir == "" {
 		return nil, errors.New("api: neither a secret nor a key directory is given")

@@ -14,6 +14,7 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature/wasm/wasmtest"
+	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
 	"skerry.dev/hub/meta"
@@ -28,9 +29,7 @@ const password = "correct horse battery"
 func open(t *testing.T) (*server.Hub, *client.Client) {
 	t.Helper()
 	h, err := server.Open(t.Context(), server.Options{
-		DataDir:       t.TempDir(),
-		Listen:        "127.0.0.1:0",
-		NATSListen:    "127.0.0.1:-1",
+		Config:        configs.HubConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"},
 		AdminPassword: password,
 	})
 	if err != nil {

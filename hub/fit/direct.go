@@ -261,7 +261,7 @@ func newData(f *frame.Frame, o *Options) (*data, error) {
 	}
 	d := &data{shape: sh}
 	for _, in := range sh.inputs {
-		c, err := column(f, in.Name)
+		c, err := tabular.Column(f, in.Name)
 		if err != nil {
 			return nil, err
 		}
@@ -271,7 +271,7 @@ func newData(f *frame.Frame, o *Options) (*data, error) {
 		}
 		d.cols = append(d.cols, v)
 	}
-	t, err := column(f, sh.target)
+	t, err := tabular.Column(f, sh.target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
@@ -286,7 +286,7 @@ func newData(f *frame.Frame, o *Options) (*data, error) {
 	if o.Weight == "" {
 		return d, nil
 	}
-	w, err := column(f, o.Weight)
+	w, err := tabular.Column(f, o.Weight)
 	if err != nil {
 		return nil, fmt.Errorf("weight: %w", err)
 	}
@@ -307,7 +307,7 @@ func values(c *frame.Column, names []string) ([]float64, error) {
 	if names == nil && c.Type == frame.Number {
 		return c.Values, nil
 	}
-	get, err := reader(c, names)
+	get, err := tabular.Codes(c, names)
 	if err != nil {
 		return nil, err
 	}

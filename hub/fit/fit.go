@@ -272,14 +272,14 @@ func mark(f *frame.Frame, o *Options) ([]bool, error) {
 	if !ok {
 		return nil, nil
 	}
-	c, err := column(f, name)
+	c, err := tabular.Column(f, name)
 	if err != nil {
 		return nil, fmt.Errorf("split: %w", err)
 	}
 	if o.Horizon > 0 {
 		return nil, fmt.Errorf("split %q: a forecast is tested on the future: time or none", o.Split)
 	}
-	get, err := reader(c, []string{value})
+	get, err := tabular.Codes(c, []string{value})
 	if err != nil {
 		return nil, fmt.Errorf("split: %w", err)
 	}

@@ -77,30 +77,12 @@ func predict(ctx context.Context, a *artifact.Artifact, s *selection.Series, fro
 		if p := runner.Classes(); p != nil {
 			r.probs = spread(p, len(a.Manifest.Output.Classes))
 		} else {
-			r.widen(&a.Calibration)
+			r.lower, r.upper = a.Calibration.Widen(r.pred, r.lower, r.upper)
 		}
 		r.pred, r.lower, r.upper = r.base+r.pred, r.base+r.lower, r.base+r.upper
 		out = append(out, r)
 	}
 	return out, nil
-}
-
-// widen applies the calibration as a device does that has seen no label.
-func (r *scored) widen(c *artifact.Calibration) {
-	if len(c.Scores) == 0 {
-		return
-	}
-	at := c.Level * float64(len(c.Scores)-1)
-	i := min(int(at), len(c.Scores)-1)
-	k := c.Scores[i]
-	if i+1 < len(c.Scores) {
-		k += (at - float64(i)) * (c.Scores[i+1] - k)
-	}
-	if r.lower == r.lower && r.upper == r.upper {
-		r.lower, r.upper = r.pred-k*max(r.pred-r.lower, 0), r.pred+k*max(r.upper-r.pred, 0)
-		return
-	}
-	r.lower, r.upper = r.pred-k, r.pred+k
 }
 
 // spread gives every class its probability; one number is that of class 1 of two.

@@ -13,13 +13,14 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/selection"
 )
 
 const (
-	maxClasses    = 10  // a target of whole numbers with no more of them is taken for classes
-	maxCategories = 255 // of an input; rarer ones count as missing
-	testShare     = 0.2 // of a time split
+	maxClasses    = 1 << 12 // different whole numbers of a target that is said to hold classes
+	maxCategories = 255     // of an input; rarer ones count as missing
+	testShare     = 0.2     // of a time split
 	second        = int64(time.Second / time.Microsecond)
 )
 
@@ -41,59 +42,22 @@ type shape struct {
 	dropped []string // columns that cannot be used, with the reason
 }
 
-func names(f *frame.Frame) []string {
-	out := make([]string, len(f.Columns))
-	for i := range f.Columns {
-		out[i] = f.Columns[i].Name
-	}
-	return out
-}
-
-// column finds a column by its name, else by its letters and digits alone ("PM2.5" is pm25).
-func column(f *frame.Frame, name string) (*frame.Column, error) {
-	if c, err := f.Column(name); err == nil {
-		return c, nil
-	}
-	var found []*frame.Column
-	for i := range f.Columns {
-		if plain(f.Columns[i].Name) == plain(name) {
-			found = append(found, &f.Columns[i])
-		}
-	}
-	if len(found) == 1 {
-		return found[0], nil
-	}
-	return nil, fmt.Errorf("no column %q: there are %s", name, strings.Join(names(f), ", "))
-}
-
-func plain(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			return r
-		}
-		return -1
-	}, s)
-}
-
 // describe decides what each column is for.
 func describe(f *frame.Frame, o *Options) (*shape, error) {
-	t, err := column(f, o.Target)
+	t, err := tabular.Column(f, o.Target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
 	s := &shape{target: t.Name, kind: o.Kind}
 	if o.Time != "" {
-		c, err := column(f, o.Time)
+		c, err := tabular.Column(f, o.Time)
 		if err != nil {
 			return nil, fmt.Errorf("time: %w", err)
 		}
 		s.time = c.Name
 	}
 	if o.Weight != "" {
-		c, err := column(f, o.Weight)
+		c, err := tabular.Column(f, o.Weight)
 		if err != nil {
 			return nil, fmt.Errorf("weight: %w", err)
 		}
@@ -104,7 +68,7 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 	}
 	drop := map[string]bool{}
 	for _, d := range o.Drop {
-		c, err := column(f, d)
+		c, err := tabular.Column(f, d)
 		if err != nil {
 			return nil, fmt.Errorf("drop: %w", err)
 		}
@@ -154,36 +118,17 @@ func (s *shape) kindOf(t *frame.Column, o *Options) error {
 	if t.Type == frame.Time {
 		return fmt.Errorf("target %q holds times: must be numbers or classes", t.Name)
 	}
-	whole := map[float64]bool{}
-	for _, v := range t.Values {
-		if v == v {
-			whole[v] = true
-			if v != math.Trunc(v) || len(whole) > 1<<12 {
-				whole = nil
-				break
-			}
-		}
-	}
 	if s.kind == "" {
 		s.kind = artifact.KindRegression
-		if t.Type == frame.Category || whole != nil && len(whole) <= maxClasses {
+		if tabular.AreClasses(t) {
 			s.kind = artifact.KindClassification
 		}
 	}
 	switch {
-	case s.kind == artifact.KindClassification && t.Type == frame.Category:
-		s.classes = slices.Sorted(slices.Values(t.Categories))
-	case s.kind == artifact.KindClassification && whole != nil:
-		var v []float64
-		for x := range whole {
-			v = append(v, x)
-		}
-		slices.Sort(v)
-		for _, x := range v {
-			s.classes = append(s.classes, fmt.Sprintf("%g", x))
-		}
 	case s.kind == artifact.KindClassification:
-		return fmt.Errorf("target %q holds fractions: classes are text or whole numbers", t.Name)
+		if s.classes = tabular.Classes(t, max(len(t.Categories), maxClasses)); s.classes == nil {
+			return fmt.Errorf("target %q holds fractions: classes are text or whole numbers", t.Name)
+		}
 	case s.kind == artifact.KindRegression && t.Type != frame.Number:
 		return fmt.Errorf("target %q holds %s: a regression is of a number", t.Name, t.Type)
 	case s.kind != artifact.KindRegression:
@@ -215,11 +160,11 @@ func (s *shape) inputRows(f *frame.Frame) (*rowSet, error) {
 		r.times[i] = int64(i) * second
 	}
 	for j, in := range s.inputs {
-		c, err := column(f, in.Name)
+		c, err := tabular.Column(f, in.Name)
 		if err != nil {
 			return nil, err
 		}
-		get, err := reader(c, in.Categories)
+		get, err := tabular.Codes(c, in.Categories)
 		if err != nil {
 			return nil, err
 		}
@@ -236,11 +181,11 @@ func (s *shape) inputRows(f *frame.Frame) (*rowSet, error) {
 
 // targetOf returns the target's values: numbers, or indices of classes.
 func (s *shape) targetOf(f *frame.Frame) ([]float64, error) {
-	t, err := column(f, s.target)
+	t, err := tabular.Column(f, s.target)
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
-	get, err := reader(t, s.classes)
+	get, err := tabular.Codes(t, s.classes)
 	if err != nil {
 		return nil, err
 	}
@@ -253,22 +198,16 @@ func (s *shape) targetOf(f *frame.Frame) ([]float64, error) {
 
 // timesOf returns the event times of a table.
 func (s *shape) timesOf(f *frame.Frame) ([]int64, error) {
-	c, err := column(f, s.time)
+	c, err := tabular.Column(f, s.time)
 	if err != nil {
 		return nil, fmt.Errorf("time: %w", err)
 	}
-	times := make([]int64, f.Rows)
-	for i := range times {
-		if c.Type == frame.Time {
-			times[i] = c.Times[i]
-		} else if v := c.Values[i]; c.Type == frame.Number && v == v {
-			times[i] = int64(v * float64(second)) // seconds since 1970
-		} else {
-			times[i] = frame.NoTime
-		}
-		if times[i] == frame.NoTime {
-			return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
-		}
+	times, err := tabular.Times(c)
+	if err != nil {
+		return nil, fmt.Errorf("time: %w", err)
+	}
+	if i := slices.Index(times, frame.NoTime); i >= 0 {
+		return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
 	}
 	return times, nil
 }
@@ -288,45 +227,6 @@ func (s *shape) order(f *frame.Frame) ([]int32, error) {
 	}
 	slices.SortStableFunc(at, func(a, b int32) int { return cmp.Compare(times[a], times[b]) })
 	return at, nil
-}
-
-// reader returns the values of a column; with names they are indices into these.
-func reader(c *frame.Column, names []string) (func(i int) float64, error) {
-	known := make(map[string]int, len(names))
-	for k, s := range names {
-		known[s] = k
-	}
-	index := func(s string) float64 {
-		if k, ok := known[s]; ok {
-			return float64(k)
-		}
-		return math.NaN()
-	}
-	switch {
-	case c.Type == frame.Time:
-		return nil, fmt.Errorf("column %q holds times, numbers or categories were expected", c.Name)
-	case names == nil && c.Type == frame.Category && len(c.Categories) > 0:
-		return nil, fmt.Errorf("column %q holds %q, numbers were expected", c.Name, c.Categories[0])
-	case names == nil:
-		return func(i int) float64 { return c.Values[i] }, nil
-	case c.Type == frame.Category:
-		to := make([]float64, len(c.Categories))
-		for k, s := range c.Categories {
-			to[k] = index(s)
-		}
-		return func(i int) float64 {
-			if v := c.Values[i]; v == v {
-				return to[int(v)]
-			}
-			return math.NaN()
-		}, nil
-	}
-	return func(i int) float64 {
-		if v := c.Values[i]; v == v {
-			return index(fmt.Sprintf("%g", v))
-		}
-		return math.NaN()
-	}, nil
 }
 
 // pick returns the rows for which keep holds.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"strings"
 
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -256,8 +257,8 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 			Device:     h.Device,
 			Class:      int64(h.Class),
 			Time:       e.Time,
-			Kind:       e.Kind,
-			Task:       e.Task,
+			Kind:       text(e.Kind),
+			Task:       text(e.Task),
 			Detail:     detail,
 			ReceivedAt: now,
 		}); err != nil {
@@ -278,7 +279,7 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 	for _, s := range newest {
 		if err := q.PutHostValue(ctx, meta.HostValue{
 			Device: h.Device,
-			Metric: s.Metric,
+			Metric: text(s.Metric),
 			Time:   s.Time,
 			Value:  meta.Float(s.Value),
 		}); err != nil {
@@ -303,7 +304,7 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 		Class:      int64(g.Class),
 		From:       int64(g.From),
 		To:         int64(g.To),
-		Reason:     g.Reason,
+		Reason:     text(g.Reason),
 		Series:     string(series),
 		DeclaredAt: now,
 	}); err != nil {
@@ -325,7 +326,7 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 	var out []meta.LabelPoint
 	for _, l := range c.records.Labels {
 		out = append(out, meta.LabelPoint{
-			Task:        l.Task,
+			Task:        text(l.Task),
 			Device:      c.device,
 			RowTime:     l.Row,
 			At:          l.At,
@@ -336,13 +337,17 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 			Persistence: meta.Float(l.Persistence),
 			Champion:    meta.Float(l.Champion),
 			Candidate:   meta.Float(l.Candidate),
-			ChampionID:  l.ChampionID,
-			CandidateID: l.ShadowID,
+			ChampionID:  text(l.ChampionID),
+			CandidateID: text(l.ShadowID),
 			ReceivedAt:  now,
 		})
 	}
 	return out
 }
+
+// text makes a device's text fit for a column of text, where PostgreSQL takes no NUL: it becomes
+// the replacement character, on both databases. The lake keeps what the device sent.
+func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
 // alarm stores an event of the hub's own about a device.
 func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail map[string]any, now int64) error {

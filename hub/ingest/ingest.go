@@ -9,19 +9,14 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
 
 // Options tune the ingester. The zero value is a sensible default.
 type Options struct {
-	// BatchChunks is about the most chunks of one transaction. Default 1024.
-	BatchChunks int
-	// BatchDelay is how long a transaction waits for more chunks. Default 20 ms.
-	BatchDelay time.Duration
-	// QueueBytes bounds the messages that wait for a transaction, in bytes. What comes while it is
-	// full is sent back with a time to come again. Default 64 MiB.
-	QueueBytes int
+	configs.HubIngest
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -61,19 +56,11 @@ type metrics struct {
 
 // New returns an ingester that does nothing yet.
 func New(db *meta.Store, opts Options) *Ingester {
-	if opts.BatchChunks <= 0 {
-		opts.BatchChunks = 1024
-	}
-	if opts.BatchDelay <= 0 {
-		opts.BatchDelay = 20 * time.Millisecond
-	}
-	if opts.QueueBytes <= 0 {
-		opts.QueueBytes = 64 << 20
-	}
+	configs.FillDefaults(&opts.HubIngest)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Ingester{db: db, opts: opts, queue: newQueue(opts.QueueBytes), ordinals: map[runKey]int64{}}
+	i := &Ingester{db: db, opts: opts, queue: newQueue(int(opts.Queue)), ordinals: map[runKey]int64{}}
 	i.m = metrics{
 		chunks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skerry_ingest_chunks_total",
@@ -121,7 +108,7 @@ func (i *Ingester) Offer(m Message) {
 // Run stores what is offered until ctx ends and returns nil after a clean stop.
 func (i *Ingester) Run(ctx context.Context) error {
 	for {
-		batch := i.queue.collect(ctx, i.opts.BatchChunks, i.opts.BatchDelay)
+		batch := i.queue.collect(ctx, i.opts.BatchChunks, i.opts.BatchDelay.Std())
 		if len(batch) == 0 {
 			return nil
 		}

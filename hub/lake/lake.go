@@ -17,6 +17,7 @@ import (
 	"github.com/parquet-go/parquet-go/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
@@ -26,21 +27,7 @@ import (
 
 // Options tune the compactor. The zero value is a sensible default.
 type Options struct {
-	// Every is how often the compactor looks. Default 1 min.
-	Every time.Duration
-	// MaxAge is how long a chunk may wait in staging. Default 15 min.
-	MaxAge time.Duration
-	// MinBytes moves the chunks of a class and site as soon as they have this many bytes. Default
-	// 4 MiB.
-	MinBytes int64
-	// BatchChunks bounds the chunks of one move, and with them the memory. Default 2000.
-	BatchChunks int
-	// LedgerAge is how long the ledger keeps the hash of every chunk before it merges neighbours.
-	// Default 7 days.
-	LedgerAge time.Duration
-	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them.
-	// Default 90 days.
-	LabelAge time.Duration
+	configs.HubLake
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -60,21 +47,7 @@ type Lake struct {
 
 // New returns a lake whose compactor does not run yet.
 func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
-	def := func(d *time.Duration, v time.Duration) {
-		if *d <= 0 {
-			*d = v
-		}
-	}
-	def(&opts.Every, time.Minute)
-	def(&opts.MaxAge, 15*time.Minute)
-	def(&opts.LedgerAge, 7*24*time.Hour)
-	def(&opts.LabelAge, 90*24*time.Hour)
-	if opts.MinBytes <= 0 {
-		opts.MinBytes = 4 << 20
-	}
-	if opts.BatchChunks <= 0 {
-		opts.BatchChunks = 2000
-	}
+	configs.FillDefaults(&opts.HubLake)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
@@ -106,7 +79,7 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 	if err := l.Sweep(ctx, age); err != nil && ctx.Err() == nil {
 		l.opts.Log.Error("removing orphaned files failed", "err", err)
 	}
-	t := time.NewTicker(l.opts.Every)
+	t := time.NewTicker(l.opts.CompactEvery.Std())
 	defer t.Stop()
 	for {
 		select {
@@ -129,10 +102,10 @@ func (l *Lake) tidy(ctx context.Context, lease *duty.Lease) error {
 		if err := lease.Check(ctx, q); err != nil {
 			return err
 		}
-		if _, err := q.MergeIntervals(ctx, now.Add(-l.opts.LedgerAge).UnixMicro()); err != nil {
+		if _, err := q.MergeIntervals(ctx, now.Add(-l.opts.LedgerAge.Std()).UnixMicro()); err != nil {
 			return err
 		}
-		_, err := q.PruneLabelPoints(ctx, now.Add(-l.opts.LabelAge).UnixMicro())
+		_, err := q.PruneLabelPoints(ctx, now.Add(-l.opts.LabelAge.Std()).UnixMicro())
 		return err
 	})
 }
@@ -174,7 +147,7 @@ func (l *Lake) compact(ctx context.Context, lease *duty.Lease, force bool) (int,
 	}
 	total := 0
 	for _, g := range groups {
-		due := force || g.Bytes >= l.opts.MinBytes || time.Since(time.UnixMicro(g.Oldest)) >= l.opts.MaxAge
+		due := force || g.Bytes >= int64(l.opts.MinBytes) || time.Since(time.UnixMicro(g.Oldest)) >= l.opts.CompactAge.Std()
 		for left := g.Chunks; due && left > 0; {
 			n, err := l.move(ctx, lease, g.Class, g.Site)
 			total += n

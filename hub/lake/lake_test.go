@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -157,7 +158,7 @@ func TestCompactionCrash(t *testing.T) {
 		f.stage(t, "a", 1, 1, 1000)
 		f.stage(t, "b", 1, 1, 100)
 		step := 0
-		l := lake.New(f.db, f.blobs, lake.Options{BatchChunks: 4, Step: func(string) error {
+		l := lake.New(f.db, f.blobs, lake.Options{HubLake: configs.HubLake{BatchChunks: 4}, Step: func(string) error {
 			if step++; step-1 == fail {
 				return errCrash
 			}
@@ -176,7 +177,7 @@ func TestCompactionCrash(t *testing.T) {
 		if got := len(read(t, l, "a")); got != 1000 {
 			t.Fatalf("crash at step %d: %d readings, want 1000", fail, got)
 		}
-		again := lake.New(f.db, f.blobs, lake.Options{BatchChunks: 3 + rand.IntN(3)})
+		again := lake.New(f.db, f.blobs, lake.Options{HubLake: configs.HubLake{BatchChunks: 3 + rand.IntN(3)}})
 		if err := again.Sweep(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}

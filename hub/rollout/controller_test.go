@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -28,7 +29,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	h, err := server.Open(t.Context(), server.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", AdminPassword: "correct horse battery"})
+	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}, AdminPassword: "correct horse battery"})
 	if err != nil {
 		t.Fatal(err)
 	}

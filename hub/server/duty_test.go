@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/hub/rollout"
@@ -20,10 +21,12 @@ func TestTwoHubs(t *testing.T) {
 	watch := db.Open(t)
 	start := func() (stop func()) {
 		h, err := server.Open(t.Context(), server.Options{
-			DataDir:       t.TempDir(),
-			Listen:        "127.0.0.1:0",
-			NATSListen:    "127.0.0.1:-1",
-			DatabaseURL:   db.Options.URL,
+			Config: configs.HubConfig{
+				DataDir:     t.TempDir(),
+				Listen:      "127.0.0.1:0",
+				NATSListen:  "127.0.0.1:-1",
+				DatabaseURL: db.Options.URL,
+			},
 			AdminPassword: "correct horse battery",
 		})
 		if err != nil {

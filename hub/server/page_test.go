@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/server"
 	"skerry.dev/hub/training"
@@ -15,9 +16,7 @@ import (
 // answers must stay as they are.
 func TestPage(t *testing.T) {
 	h, err := server.Open(t.Context(), server.Options{
-		DataDir:       t.TempDir(),
-		Listen:        "127.0.0.1:0",
-		NATSListen:    "127.0.0.1:-1",
+		Config:        configs.HubConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"},
 		AdminPassword: "correct horse battery",
 	})
 	if err != nil {

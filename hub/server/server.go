@@ -15,13 +15,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
@@ -39,48 +39,19 @@ import (
 	"skerry.dev/sync/trust/signing"
 )
 
-// Options configure a hub. The zero value with a DataDir is a single machine on loopback.
+// Options configure a hub: what the admin decides and what the program brings.
 type Options struct {
-	// DataDir holds everything that is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/,
-	// keys/, hub-id. Every hub has its own.
-	DataDir string `yaml:"data_dir"`
-	// Listen is the address of the REST API. Default 127.0.0.1:8000.
-	Listen string `yaml:"listen"`
-	// NATSListen is the address for devices. Default 127.0.0.1:4222.
-	NATSListen string `yaml:"nats_listen"`
-	// AdvertiseNATS are the URLs that devices are told. Default: the address listened on.
-	AdvertiseNATS []string `yaml:"advertise_nats"`
-	// TLSCert and TLSKey are PEM files for the REST API and NATS. Empty: no TLS, for loopback or
-	// behind a TLS proxy.
-	TLSCert string `yaml:"tls_cert"`
-	TLSKey  string `yaml:"tls_key"`
-	// DatabaseURL is postgres://… or a path of a SQLite file. Default: hub.db in DataDir.
-	DatabaseURL string `yaml:"database_url"`
-	// BlobURL is s3://… or a folder. Default: DataDir.
-	BlobURL string `yaml:"blob_url"`
-	// JWTSecret signs logins, at least 32 characters. Default: generated and kept below keys/.
-	JWTSecret string `yaml:"jwt_secret"`
+	// Config is hub.yaml. What is zero takes the key's default, except DataDir, which is needed.
+	Config configs.HubConfig
 	// AdminPassword is given to the user admin on the first start. Default: generated and shown
 	// once.
-	AdminPassword string `yaml:"-"`
-	// StateBytes bounds the stream of reported state on disk. Default 256 MiB.
-	StateBytes int64 `yaml:"state_bytes"`
-	// CompactEvery and CompactAge tune the lake: how often it looks, how long a chunk may wait.
-	// Defaults 1 min, 15 min.
-	CompactEvery time.Duration `yaml:"compact_every"`
-	CompactAge   time.Duration `yaml:"compact_age"`
-	// LabelAge is how long matured predictions stay in SQL for charts. Default 90 days.
-	LabelAge time.Duration `yaml:"label_age"`
-	// RateLimit bounds the requests of one caller of the API a second. 0: no limit.
-	RateLimit float64 `yaml:"-"`
-	// CredentialTTL is the life of a device's NATS credential. Default 24 h.
-	CredentialTTL time.Duration `yaml:"credential_ttl"`
-	// Version is shown by /health.
-	Version string `yaml:"-"`
+	AdminPassword string
+	// Version is shown by /health. Default "dev".
+	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
-	Inspect func(data []byte) (task, kind string, metrics any, err error) `yaml:"-"`
+	Inspect func(data []byte) (task, kind string, metrics any, err error)
 	// Log receives everything. nil: nothing.
-	Log *slog.Logger `yaml:"-"`
+	Log *slog.Logger
 }
 
 // Hub is an open hub.
@@ -114,19 +85,18 @@ type Hub struct {
 
 // Open creates or opens the hub's data, starts NATS and listens. Nothing is served before Run.
 func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
-	if opts.DataDir == "" {
+	if opts.Config.DataDir == "" {
 		return nil, errors.New("open hub: data_dir is not set")
 	}
-	if opts.Listen == "" {
-		opts.Listen = "127.0.0.1:8000"
-	}
+	configs.FillDefaults(&opts.Config)
+	cfg := &opts.Config
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	if opts.Version == "" {
 		opts.Version = "dev"
 	}
-	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open hub: %w", err)
 	}
 	h := &Hub{opts: opts, Log: opts.Log, Metrics: prometheus.NewRegistry()}
@@ -136,19 +106,19 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 			err = fmt.Errorf("open hub: %w", errors.Join(err, h.Close()))
 		}
 	}()
-	if h.DB, err = meta.Open(ctx, meta.Options{URL: opts.DatabaseURL, Dir: opts.DataDir}); err != nil {
+	if h.DB, err = meta.Open(ctx, meta.Options{URL: strings.TrimPrefix(cfg.DatabaseURL, "sqlite:"), Dir: cfg.DataDir}); err != nil {
 		return nil, err
 	}
-	if h.Blobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "blobs"); err != nil {
+	if h.Blobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "blobs"); err != nil {
 		return nil, err
 	}
-	if h.lakeBlobs, err = blob.Open(ctx, opts.BlobURL, opts.DataDir, "lake"); err != nil {
+	if h.lakeBlobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "lake"); err != nil {
 		return nil, err
 	}
-	keyDir := filepath.Join(opts.DataDir, "keys")
+	keyDir := filepath.Join(cfg.DataDir, "keys")
 	if h.Trust, err = signing.Open(signing.Options{
 		Keys: keyDir,
-		Dir:  filepath.Join(opts.DataDir, "tuf"),
+		Dir:  filepath.Join(cfg.DataDir, "tuf"),
 	}); err != nil {
 		return nil, err
 	}
@@ -159,25 +129,22 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.openBus(ctx, keyDir); err != nil {
 		return nil, err
 	}
-	if h.id, err = hubID(opts.DataDir); err != nil {
+	if h.id, err = hubID(cfg.DataDir); err != nil {
 		return nil, err
 	}
 	h.Duties = duty.New(h.DB, h.id, duty.Options{Log: opts.Log})
 	h.Fleet = fleet.New(h.DB, h.Bus, h.Keys, fleet.Options{
-		Hub:           h.id,
-		CredentialTTL: opts.CredentialTTL,
-		TrustRoot:     h.Trust.Root,
-		Log:           opts.Log,
+		Hub:       h.id,
+		TrustRoot: h.Trust.Root,
+		Log:       opts.Log,
 	})
 	if err := h.Fleet.Watch(); err != nil {
 		return nil, err
 	}
-	h.Ingest = ingest.New(h.DB, ingest.Options{Registerer: h.Metrics, Log: opts.Log})
+	h.Ingest = ingest.New(h.DB, ingest.Options{HubIngest: cfg.Ingest, Registerer: h.Metrics, Log: opts.Log})
 	h.Lanes = natslanes.New(h.Bus, h.Ingest, opts.Log)
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
-		Every:      opts.CompactEvery,
-		MaxAge:     opts.CompactAge,
-		LabelAge:   opts.LabelAge,
+		HubLake:    cfg.Lake,
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})
@@ -191,24 +158,23 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Trust:    h.Trust,
 	},
 		api.Options{
-			Version:   opts.Version,
-			Secret:    opts.JWTSecret,
-			KeyDir:    keyDir,
-			Inspect:   opts.Inspect,
-			RateLimit: opts.RateLimit,
-			Gatherer:  h.Metrics,
-			Log:       opts.Log,
+			Version:  opts.Version,
+			Auth:     cfg.Auth,
+			KeyDir:   keyDir,
+			Inspect:  opts.Inspect,
+			Gatherer: h.Metrics,
+			Log:      opts.Log,
 		}); err != nil {
 		return nil, err
 	}
 	if err := h.firstAdmin(ctx); err != nil {
 		return nil, err
 	}
-	if h.listener, err = net.Listen("tcp", opts.Listen); err != nil {
+	if h.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
 		return nil, err
 	}
-	if opts.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(opts.TLSCert, opts.TLSKey)
+	if cfg.TLSCert != "" {
+		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
 		if err != nil {
 			return nil, fmt.Errorf("tls_cert: %w", err)
 		}
@@ -223,27 +189,27 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 
 // openBus opens the key ring, starts NATS and connects to it.
 func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
+	cfg := &h.opts.Config
 	if h.Keys, err = keys.Open(keyDir); err != nil {
 		return err
 	}
 	if h.NATS, err = embedded.Open(embedded.Options{
-		Dir:     h.opts.DataDir,
-		Listen:  h.opts.NATSListen,
-		TLSCert: h.opts.TLSCert,
-		TLSKey:  h.opts.TLSKey,
+		Dir:     cfg.DataDir,
+		Listen:  cfg.NATSListen,
+		TLSCert: cfg.TLSCert,
+		TLSKey:  cfg.TLSKey,
 		Log:     h.Log,
 	}, h.Keys); err != nil {
 		return err
 	}
-	advertise := h.opts.AdvertiseNATS
+	advertise := cfg.NATSURLs
 	if len(advertise) == 0 {
 		advertise = []string{h.NATS.URL()}
 	}
 	h.Bus, err = bus.Open(ctx, bus.Options{
-		Connect:    []nats.Option{h.NATS.InProcess()},
-		Advertise:  advertise,
-		StateBytes: h.opts.StateBytes,
-		Log:        h.Log,
+		Connect:   []nats.Option{h.NATS.InProcess()},
+		Advertise: advertise,
+		Log:       h.Log,
 	}, h.Keys)
 	return err
 }
@@ -283,7 +249,7 @@ func (h *Hub) Go(fn func(context.Context) error) { h.tasks = append(h.tasks, fn)
 
 // URL is the address of the REST API.
 func (h *Hub) URL() string {
-	if h.opts.TLSCert != "" {
+	if h.opts.Config.TLSCert != "" {
 		return "https://" + h.listener.Addr().String()
 	}
 	return "http://" + h.listener.Addr().String()
@@ -307,7 +273,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	for _, fn := range h.tasks {
 		g.Go(func() error { return fn(ctx) })
 	}
-	h.Log.Info("hub is up", "url", h.URL(), "nats", h.Bus.URLs(), "database", h.DB.Dialect(), "data_dir", h.opts.DataDir)
+	h.Log.Info("hub is up", "url", h.URL(), "nats", h.Bus.URLs(), "database", h.DB.Dialect(), "data_dir", h.opts.Config.DataDir)
 	if err := g.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("run hub: %w", err)
 	}

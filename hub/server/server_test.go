@@ -22,6 +22,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
@@ -43,10 +44,10 @@ type hub struct {
 
 func start(t *testing.T, opts server.Options) *hub {
 	t.Helper()
-	if opts.DataDir == "" {
-		opts.DataDir = t.TempDir()
+	if opts.Config.DataDir == "" {
+		opts.Config.DataDir = t.TempDir()
 	}
-	opts.Listen, opts.NATSListen = "127.0.0.1:0", "127.0.0.1:-1"
+	opts.Config.Listen, opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1"
 	opts.AdminPassword = "correct horse battery"
 	if testing.Verbose() {
 		opts.Log = slog.New(slog.NewTextHandler(t.Output(), nil))
@@ -710,7 +711,7 @@ func BenchmarkIngest(b *testing.B) {
 }
 
 func benchmarkIngest(b *testing.B, records int) {
-	opts := server.Options{DataDir: b.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}
+	opts := server.Options{Config: configs.HubConfig{DataDir: b.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}}
 	h, err := server.Open(b.Context(), opts)
 	if err != nil {
 		b.Fatal(err)

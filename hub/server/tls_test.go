@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/server"
 )
 
@@ -44,7 +45,14 @@ func TestTLSAndRateLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	h, err := server.Open(t.Context(), server.Options{DataDir: filepath.Join(dir, "hub"), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", TLSCert: certFile, TLSKey: keyFile, RateLimit: 5})
+	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{
+		DataDir:    filepath.Join(dir, "hub"),
+		Listen:     "127.0.0.1:0",
+		NATSListen: "127.0.0.1:-1",
+		TLSCert:    certFile,
+		TLSKey:     keyFile,
+		Auth:       configs.HubAuth{RateLimit: true, RequestsPerSecond: 5},
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}

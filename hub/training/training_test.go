@@ -17,6 +17,7 @@ import (
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/sequential"
+	"skerry.dev/configs"
 	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
@@ -53,7 +54,7 @@ type hub struct {
 
 func open(t *testing.T, dir string) *hub {
 	t.Helper()
-	h, err := server.Open(t.Context(), server.Options{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", AdminPassword: "correct horse battery"})
+	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}, AdminPassword: "correct horse battery"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ func (d *Decoder) Err() error { return errors.Join(d.errs...) }
 // Decode fills the struct that into points to from a mapping node. Keys match the yaml tags.
 func (d *Decoder) Decode(n *yaml.Node, into any) { d.mapping("", n, reflect.ValueOf(into).Elem()) }
 
+// Value sets one settable value from a node; path names it in errors.
+func (d *Decoder) Value(path string, n *yaml.Node, v reflect.Value) { d.value(path, n, v) }
+
 func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
 		return

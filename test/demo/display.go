@@ -81,11 +81,11 @@ func (s *display) update(d *demo) {
 	for i := len(rolls) - 1; i >= 0; i-- {
 		r := rolls[i]
 		for _, h := range r.Status.History {
-			s.once(r.ID+h.Stage+h.State, "rollout of %s: %s, %s", r.Model, h.Stage, h.State)
+			s.once(r.ID+h.Stage+string(h.State), "rollout of %s: %s, %s", r.Model, h.Stage, string(h.State))
 		}
 		if r.State == "running" {
 			c := r.Status.Counts
-			now = fmt.Sprintf("rollout of %s: %s %s, %d shadow %d probation %d active %d offline", r.Model, r.Status.StageName, r.Status.Step, c.Shadow, c.Probation, c.Active, c.Unknown)
+			now = fmt.Sprintf("rollout of %s: %s %s, %d shadow %d probation %d active %d offline", r.Model, r.Status.StageName, r.Status.Step, c.Shadow, c.Trial, c.Active, c.Unknown)
 		}
 	}
 	slow := d.scores[0].progress()

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -22,6 +21,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/training"
 	"skerry.dev/test/rig"
 )
 
@@ -94,8 +95,8 @@ type demo struct {
 	show     *display
 
 	mu        sync.Mutex // guards what the watcher writes and the replay reads
-	jobs      []rig.Job
-	rollouts  []rig.Rollout
+	jobs      []training.Job
+	rollouts  []rollout.Rollout
 	published []int         // messages per station
 	pending   map[int]int64 // records an agent holds for the hub
 }
@@ -212,7 +213,7 @@ func (d *demo) startAll(ctx context.Context) error {
 	if err := d.hub.Start(); err != nil {
 		return err
 	}
-	d.api = &rig.Client{Base: "http://" + d.listen, HTTP: http.Client{Timeout: 2 * time.Minute}}
+	d.api = rig.NewClient(d.listen, 2*time.Minute)
 	if err := d.api.WaitReady(ctx, 20*time.Second); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.hub.Tail())
 	}
@@ -220,7 +221,7 @@ func (d *demo) startAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.api.Login(ctx, "admin", string(b)); err != nil {
+	if _, err := d.api.Login(ctx, "admin", string(b)); err != nil {
 		return err
 	}
 	for i, s := range d.stations {
@@ -267,8 +268,8 @@ func (d *demo) connectAll(ctx context.Context, broker string) error {
 // watch follows jobs and rollouts and refreshes the display.
 func (d *demo) watch(ctx context.Context) {
 	for ctx.Err() == nil {
-		jobs, err1 := d.api.Jobs(ctx)
-		rolls, err2 := d.api.Rollouts(ctx)
+		jobs, err1 := d.api.Jobs(ctx, "", "")
+		rolls, err2 := d.api.Rollouts(ctx, "", "")
 		if err1 == nil && err2 == nil {
 			d.mu.Lock()
 			d.jobs, d.rollouts = jobs, rolls

@@ -75,7 +75,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		}
 		s.Devices = append(s.Devices, dev)
 	}
-	models, err := d.api.Models(ctx)
+	models, err := d.api.Models(ctx, "")
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 			return nil, err
 		}
 		s.Models = append(s.Models, modelSummary{
-			Version:     m.Version,
+			Version:     int(m.Version),
 			Kind:        m.Kind,
 			TrainedOn:   lineage.Rows,
 			OfflineMAE:  metrics.MAE,
@@ -101,13 +101,13 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 			Champion:    m.State == "champion",
 		})
 	}
-	rolls, err := d.api.Rollouts(ctx)
+	rolls, err := d.api.Rollouts(ctx, "", "")
 	if err != nil {
 		return nil, err
 	}
 	for i := len(rolls) - 1; i >= 0; i-- {
 		r := rolls[i]
-		out := rolloutSummary{ID: r.ID, Model: r.Model, State: r.State, Stages: []string{}}
+		out := rolloutSummary{ID: r.ID, Model: r.Model, State: string(r.State), Stages: []string{}}
 		for _, h := range r.Status.History {
 			if n := len(out.Stages); n == 0 || out.Stages[n-1] != h.Stage {
 				out.Stages = append(out.Stages, h.Stage)
@@ -115,7 +115,7 @@ func (d *demo) summarise(ctx context.Context) (*summary, error) {
 		}
 		s.Rollouts = append(s.Rollouts, out)
 	}
-	jobs, err := d.api.Jobs(ctx)
+	jobs, err := d.api.Jobs(ctx, "", "")
 	if err != nil {
 		return nil, err
 	}

@@ -100,6 +100,118 @@ func TestFullAgent(t *testing.T) {
 	}
 }
 
+// order is a program's packages from the bottom up: each may import those of the rows above it in
+// this list, none of its own row and none below. docs/architecture.md draws it.
+type order [][]string
+
+var (
+	hubOrder = order{
+		{"meta", "blob", "keys", "web", "selection", "dataset"},
+		{"bus", "feed", "duty", "learn", "fit"},
+		{"bus/embedded", "jobs", "registry", "lake", "ingest"},
+		{"ingest/natslanes", "fleet", "infer"},
+		{"rollout"},
+		{"training"},
+		{"api"},
+		{"client"},
+		{"server"},
+		{"cmd/skerry-hub"},
+	}
+	agentOrder = order{
+		{"source", "service"},
+		{"cache", "gate", "govern", "update"},
+		{"task", "serve"},
+		{"models"},
+		{"device", "replay"},
+		{"doctor"},
+		{"cmd/skerry-agent"},
+	}
+)
+
+// TestOrder holds the order of both programs, which leaves no circle and keeps every package of the
+// domain from the interface above it.
+func TestOrder(t *testing.T) {
+	for program, o := range map[string]order{"hub": hubOrder, "agent": agentOrder} {
+		place := map[string]int{}
+		for row, names := range o {
+			for _, name := range names {
+				place[name] = row
+			}
+		}
+		seen := map[string]bool{}
+		for pkg, imports := range imports(t, "./"+program+"/...") {
+			name := strings.TrimPrefix(pkg, program+"/")
+			if helper(name) {
+				continue
+			}
+			row, ok := place[name]
+			if !ok {
+				t.Errorf("%s has no place in the order of the %s", pkg, program)
+			}
+			seen[name] = true
+			for _, imp := range imports {
+				to, ours := strings.CutPrefix(imp, program+"/")
+				if ours && place[to] >= row {
+					t.Errorf("%s imports %s, which does not lie below it", pkg, imp)
+				}
+			}
+		}
+		for name := range place {
+			if !seen[name] {
+				t.Errorf("the order of the %s has a place for %s, which does not exist", program, name)
+			}
+		}
+	}
+}
+
+// helper reports whether a package serves tests or lies inside another.
+func helper(name string) bool { return strings.HasSuffix(name, "test") || strings.Contains(name, "internal/") }
+
+// imports returns the packages of this module that packages import.
+func imports(t *testing.T, pattern string) map[string][]string {
+	t.Helper()
+	out := map[string][]string{}
+	for _, line := range goList(t, "-f", `{{.ImportPath}} {{join .Imports " "}}`, pattern) {
+		fields := strings.Fields(line)
+		pkg := strings.TrimPrefix(fields[0], module)
+		out[pkg] = nil
+		for _, imp := range fields[1:] {
+			if ours, ok := strings.CutPrefix(imp, module); ok {
+				out[pkg] = append(out[pkg], ours)
+			}
+		}
+	}
+	return out
+}
+
+// trainers are the packages that fit models.
+var trainers = []string{"compute/gbdt", "compute/forest", "compute/neural/neuralfit", "compute/linear/linearfit", "compute/binned", "compute/encode", "compute/feature/fitting"}
+
+// TestSpecialArrows holds what the order alone does not: learning is pure, the pages import nothing
+// of ours, and commands train through a package of the domain.
+func TestSpecialArrows(t *testing.T) {
+	forbidden := map[string][]string{
+		"hub/learn":              {"hub/meta", "hub/bus", "hub/blob", "hub/lake", "hub/feed"},
+		"hub/web":                {""},
+		"hub/ingest":             {"hub/bus", "hub/keys"},
+		"hub/cmd/skerry-hub":     trainers,
+		"agent/cmd/skerry-agent": trainers,
+	}
+	all := imports(t, "./...")
+	for pkg, not := range forbidden {
+		if _, ok := all[pkg]; !ok {
+			t.Errorf("there is no package %s", pkg)
+		}
+		for _, imp := range all[pkg] {
+			for _, f := range not {
+				if strings.HasPrefix(imp, f) {
+					t.Errorf("%s imports %s", pkg, imp)
+				}
+			}
+		}
+	}
+}
+
 // TestFolders holds the list of top-level folders.
 func TestFolders(t *testing.T) {
 	cmd := exec.Command("git", "ls-files")

@@ -109,7 +109,7 @@ func TestBadInput(t *testing.T) {
 		}
 		b := goodModel(t)
 		for what, bad := range map[string][]byte{"empty": nil, "truncated": b[:len(b)/2], "changed": append(append([]byte{}, b[:300]...), append([]byte{b[300] ^ 1}, b[301:]...)...), "text": []byte("not an artifact")} {
-			req, err := http.NewRequestWithContext(w.ctx, "POST", w.api.Base+"/v1/models", strings.NewReader(string(bad)))
+			req, err := http.NewRequestWithContext(w.ctx, "POST", w.api.URL+"/v1/models", strings.NewReader(string(bad)))
 			w.must(err)
 			req.Header.Set("Authorization", "Bearer "+w.api.Token)
 			req.Header.Set("Content-Type", "application/octet-stream")

@@ -50,7 +50,7 @@ func TestHealthPaths(t *testing.T) {
 	id := w.rollOut(rollout.Spec{Digest: digest, MinShadow: 20, Probation: 10, MaxLatencyUS: 20_000, Stages: []rollout.Stage{{Name: "all", Percent: 100}}})
 	p.untilState(id, "completed")
 
-	agent, hub := "http://"+a.HTTP, w.api.Base
+	agent, hub := "http://"+a.HTTP, w.api.URL
 	for _, tt := range []struct {
 		url, token  string
 		status      int

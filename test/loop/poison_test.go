@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/hub/api"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/sync/spec"
-	"skerry.dev/test/rig"
 )
 
 // plant is a fleet of three devices with one model in force, at the broker of this process.
@@ -59,10 +59,10 @@ func (p *plant) feed(n int) {
 }
 
 // untilState goes on publishing until a rollout has come to a state.
-func (p *plant) untilState(id, want string) rig.Rollout {
+func (p *plant) untilState(id string, want rollout.State) api.RolloutDetail {
 	p.t.Helper()
-	var r rig.Rollout
-	p.until(40*time.Second, "rollout "+want, func() (bool, string) {
+	var r api.RolloutDetail
+	p.until(40*time.Second, "rollout "+string(want), func() (bool, string) {
 		p.feed(6)
 		r = p.rollout(id)
 		return r.State == want, fmt.Sprintf("%s, %s %s: %s", r.State, r.Status.StageName, r.Status.Step, r.Status.Reason)

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	mrand "math/rand/v2"
 	"net"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +17,7 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"skerry.dev/hub/api"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/sync/spec"
 	"skerry.dev/test/rig"
@@ -72,9 +71,10 @@ func newWorld(t *testing.T, broker string, limit time.Duration, hubArgs ...strin
 		Args: append([]string{"serve", "--data", filepath.Join(w.dir, "hub"), "--listen", w.web, "--nats-listen", w.nats, "--admin-password-file", passwordFile, "--no-auto-train"}, hubArgs...)}
 	t.Cleanup(w.close)
 	w.must(w.hub.Start())
-	w.api = &rig.Client{Base: "http://" + w.web, HTTP: http.Client{Timeout: 30 * time.Second}}
+	w.api = rig.NewClient(w.web, 30*time.Second)
 	w.must(w.api.WaitReady(ctx, 30*time.Second))
-	w.must(w.api.Login(ctx, "admin", password))
+	_, err := w.api.Login(ctx, "admin", password)
+	w.must(err)
 	return w
 }
 
@@ -282,35 +282,23 @@ func (w *world) holds(a *rig.Agent, took map[rig.Key]bool) {
 // upload registers an artifact and returns its digest.
 func (w *world) upload(artifact []byte) string {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.ctx, "POST", w.api.Base+"/v1/models?source=test", strings.NewReader(string(artifact)))
+	m, err := w.api.Upload(w.ctx, artifact, "", "test")
 	w.must(err)
-	req.Header.Set("Authorization", "Bearer "+w.api.Token)
-	req.Header.Set("Content-Type", "application/octet-stream")
-	resp, err := w.api.HTTP.Do(req)
-	w.must(err)
-	defer resp.Body.Close()
-	var m struct {
-		Digest string
-		Error  struct{ Message string }
-	}
-	w.must(json.NewDecoder(resp.Body).Decode(&m))
-	if resp.StatusCode != http.StatusCreated {
-		w.t.Fatalf("upload: %s: %s", resp.Status, m.Error.Message)
-	}
 	return m.Digest
 }
 
 // rollOut starts a rollout and returns its id.
 func (w *world) rollOut(s rollout.Spec) string {
 	w.t.Helper()
-	var r rig.Rollout
-	w.must(w.api.Call(w.ctx, "POST", "/v1/rollouts", s, &r))
+	r, err := w.api.CreateRollout(w.ctx, s)
+	w.must(err)
 	return r.ID
 }
 
-func (w *world) rollout(id string) (r rig.Rollout) {
+func (w *world) rollout(id string) api.RolloutDetail {
 	w.t.Helper()
-	w.must(w.api.Call(w.ctx, "GET", "/v1/rollouts/"+url.PathEscape(id), nil, &r))
+	r, err := w.api.Rollout(w.ctx, id)
+	w.must(err)
 	return r
 }
 

@@ -1,148 +1,39 @@
 package rig
 
 import (
-	"bytes"
 	"context"
 	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
+
+	"skerry.dev/hub/client"
 )
 
-// Client speaks the hub's REST API as any program would.
-type Client struct {
-	Base, Token string
-	HTTP        http.Client
-}
+// Client speaks the hub's REST API as any program would, and counts what lies in the lake.
+type Client struct{ client.Client }
 
-// Call sends in as JSON and decodes the answer into out; both may be nil.
-func (h *Client) Call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, h.Base+path, body)
-	if err != nil {
-		return err
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if h.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+h.Token)
-	}
-	resp, err := h.HTTP.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	b, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return err
-	}
-	if resp.StatusCode >= 300 {
-		return fmt.Errorf("%s %s: %s: %s", method, path, resp.Status, bytes.TrimSpace(b))
-	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(b, out)
+// NewClient returns a client of a hub at host:port. timeout bounds each request.
+func NewClient(address string, timeout time.Duration) *Client {
+	return &Client{client.Client{
+		URL:  "http://" + address,
+		HTTP: &http.Client{Timeout: timeout},
+	}}
 }
 
 // WaitReady waits until the hub answers.
 func (h *Client) WaitReady(ctx context.Context, limit time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	var last error
-	for ctx.Err() == nil {
-		if last = h.Call(ctx, "GET", "/ready", nil, nil); last == nil {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return fmt.Errorf("the hub is not ready after %s: %w", limit, last)
-}
-
-// Login gets a token for the calls that follow.
-func (h *Client) Login(ctx context.Context, user, password string) error {
-	var out struct{ Token string }
-	err := h.Call(ctx, "POST", "/v1/login", map[string]string{"user": user, "password": password}, &out)
-	h.Token = out.Token
-	return err
-}
-
-// Job is a training as the hub tells of it.
-type Job struct {
-	ID, Task, State string
-	Spec            struct{ Trigger string }
-	Result          struct {
-		Stage, Model, Learner, Outcome string
-		Done, Trials, Rows             int
-	}
-	Error string
-}
-
-// Rollout is a rollout as the hub tells of it.
-type Rollout struct {
-	ID     string `json:"id"`
-	Model  string `json:"model"`
-	State  string `json:"state"`
-	Status struct {
-		Stage     int    `json:"stage"`
-		StageName string `json:"stage_name"`
-		Step      string `json:"step"`
-		Reason    string `json:"reason"`
-		Counts    struct{ Targets, Waiting, Shadow, Probation, Active, Failed, Unknown int }
-		History   []struct {
-			Stage string `json:"stage"`
-			State string `json:"state"`
-		} `json:"history"`
-	} `json:"status"`
-}
-
-// Model is a registered model.
-type Model struct {
-	Digest  string          `json:"digest"`
-	Version int             `json:"version"`
-	Kind    string          `json:"kind"`
-	State   string          `json:"state"`
-	Metrics json.RawMessage `json:"metrics"`
-	Lineage json.RawMessage `json:"lineage"`
+	return h.Client.WaitReady(ctx)
 }
 
 // Items is a listing.
 type Items[T any] struct {
 	Items []T `json:"items"`
-}
-
-// Jobs lists the newest trainings.
-func (h *Client) Jobs(ctx context.Context) ([]Job, error) {
-	var o Items[Job]
-	err := h.Call(ctx, "GET", "/v1/jobs?limit=100", nil, &o)
-	return o.Items, err
-}
-
-// Rollouts lists the newest rollouts.
-func (h *Client) Rollouts(ctx context.Context) ([]Rollout, error) {
-	var o Items[Rollout]
-	err := h.Call(ctx, "GET", "/v1/rollouts?limit=100", nil, &o)
-	return o.Items, err
-}
-
-// Models lists the newest models.
-func (h *Client) Models(ctx context.Context) ([]Model, error) {
-	var o Items[Model]
-	err := h.Call(ctx, "GET", "/v1/models?limit=100", nil, &o)
-	return o.Items, err
 }
 
 // Key identifies a reading as it was published.
@@ -156,19 +47,13 @@ const lakePage = 1_000_000
 
 // LakeReadings counts every reading of a device in the lake.
 func (h *Client) LakeReadings(ctx context.Context, device string) (map[Key]int, error) {
-	q := url.Values{"device": {device}, "format": {"csv"}, "limit": {strconv.Itoa(lakePage)}}
-	req, err := http.NewRequestWithContext(ctx, "GET", h.Base+"/v1/lake/readings?"+q.Encode(), nil)
+	rc, err := h.Export(ctx, client.Readings{Device: device, Format: "csv", Limit: lakePage})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("lake of %s: %w", device, err)
 	}
-	req.Header.Set("Authorization", "Bearer "+h.Token)
-	resp, err := h.HTTP.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer resp.Body.Close()
+	defer rc.Close()
 	out := map[Key]int{}
-	n, err := countPage(resp, out)
+	n, err := countPage(rc, out)
 	if err == nil && n == lakePage {
 		err = fmt.Errorf("more than %d readings", lakePage)
 	}
@@ -178,12 +63,8 @@ func (h *Client) LakeReadings(ctx context.Context, device string) (map[Key]int, 
 	return out, nil
 }
 
-func countPage(resp *http.Response, out map[Key]int) (int, error) {
-	if resp.StatusCode != http.StatusOK {
-		b, _ := io.ReadAll(io.LimitReader(resp.Body, 1000))
-		return 0, fmt.Errorf("%s: %s", resp.Status, b)
-	}
-	r := csv.NewReader(resp.Body)
+func countPage(body io.Reader, out map[Key]int) (int, error) {
+	r := csv.NewReader(body)
 	head, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return 0, nil

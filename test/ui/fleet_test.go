@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
@@ -57,7 +58,7 @@ type fleet struct {
 
 func start(t *testing.T) *fleet {
 	t.Helper()
-	h, err := server.Open(t.Context(), server.Options{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1", AdminPassword: password, Version: "test"})
+	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}, AdminPassword: password, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

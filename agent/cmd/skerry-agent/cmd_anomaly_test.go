@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/agent/detect"
 )
 
 // pumpCSV is a pump whose two columns move together; from row 600 on for 50 rows they do not, and
@@ -42,7 +44,7 @@ func pumpCSV(times bool) string {
 }
 
 // readReport reads what --json wrote.
-func readReport(t *testing.T, text []byte) (r anomalyReport) {
+func readReport(t *testing.T, text []byte) (r detect.AnomalyReport) {
 	t.Helper()
 	if err := json.Unmarshal(text, &r); err != nil {
 		t.Fatalf("%v in %s", err, text)
@@ -146,7 +148,7 @@ func TestAnomalyRefuses(t *testing.T) {
 		{`required flag(s) "data"`, nil},
 		{"no such file", []string{"--data", "/nowhere.csv"}},
 		{`no column "flwo": there are time, flow, pressure, site, broken`, []string{"--data", data, "--columns", "flwo"}},
-		{`--labels: no column "x"`, []string{"--data", data, "--labels", "x"}},
+		{`--labels: there is no column "x"`, []string{"--data", data, "--labels", "x"}},
 		{`--time: column "site" holds "north", which is not a time`, []string{"--data", data, "--time", "site"}},
 		{`column "site" holds a category, not numbers`, []string{"--data", data, "--columns", "flow,site"}},
 		{`site "north" has 500`, []string{"--data", data, "--series", "site", "--detector", "pca", "--set", "train=500"}},

@@ -50,7 +50,7 @@ func newConfigShowCommand() *cobra.Command {
 				}
 				rows := make([]row, len(settings))
 				for i, s := range settings {
-					rows[i] = row(s)
+					rows[i] = row{s.Key, s.Value, s.Origin, s.Env}
 				}
 				return writeJSON(cmd.OutOrStdout(), rows)
 			}

@@ -4,55 +4,28 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
+	"skerry.dev/agent/detect"
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/drift/inputs"
 )
 
-// driftReport is what --json writes. Rows are data rows of the file, from 0; with --where those
-// that it leaves.
-type driftReport struct {
-	File     string         `json:"file"`
-	Column   string         `json:"column,omitempty"`
-	Detector string         `json:"detector"`
-	Params   map[string]any `json:"params"`
-	Rows     int            `json:"rows"`
-	Missing  int            `json:"missing"` // rows without a number, which no detector sees
-	Drifts   []int          `json:"drifts"`
-	Warnings []int          `json:"warnings"` // rows in the warning zone
-	NS       float64        `json:"ns_per_update"`
-	Alarms   []alarm        `json:"alarms"` // the drifts again, with their place in the file
-
-	*inputsReport // by --detector inputs
-}
-
-// alarm is a place where a detector found a drift.
-type alarm struct {
-	Index int     `json:"index"` // of the value among the present ones, from 0
-	Row   int     `json:"row"`
-	Line  int     `json:"line"` // of the file, the header is line 1
-	Time  string  `json:"time,omitempty"`
-	Value float64 `json:"value"`
-}
-
 type driftFlags struct {
-	data, column, timeColumn, detector, where string
-	reference, json                           string
-	columns, set                              []string
-	older                                     map[string]*string
+	data, reference, json string
+	set                   []string
+	older                 map[string]*string
+	opts                  detect.InputsOptions
 }
 
-// inputsDetector is the name of the one that takes rows, not numbers.
-const inputsDetector = "inputs"
-
-func driftDetectors() []string { return append(drift.Names(), inputsDetector) }
+func driftDetectors() []string { return append(drift.Names(), detect.InputsDetector) }
 
 func newDriftCommand() *cobra.Command {
 	f := driftFlags{older: map[string]*string{}}
@@ -67,21 +40,18 @@ func newDriftCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if f.detector == inputsDetector {
-				return f.inputs(cmd, settings)
-			}
 			return f.run(cmd, settings)
 		},
 	}
 	fl := c.Flags()
-	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip, - for standard input")
-	fl.StringVarP(&f.column, "column", "c", "", "column to watch")
-	fl.StringVar(&f.detector, "detector", "adwin", strings.Join(driftDetectors(), ", "))
+	fl.StringVarP(&f.data, "data", "d", "", "table with a header line: CSV, also compressed with gzip, or Parquet (full build), - for standard input")
+	fl.StringVarP(&f.opts.Column, "column", "c", "", "column to watch")
+	fl.StringVar(&f.opts.Detector, "detector", "adwin", strings.Join(driftDetectors(), ", "))
 	fl.StringSliceVar(&f.set, "set", nil, "settings of the detector: --set delta=0.01,clock=8")
-	fl.StringVar(&f.timeColumn, "time", "", "column to print with a drift (default ts, time, timestamp, date or datetime, when there is one)")
-	fl.StringVar(&f.where, "where", "", "only lines whose column has this value, as column=value, for files that hold several streams")
+	fl.StringVar(&f.opts.Time, "time", "", "column to print with a drift (default ts, time, timestamp, date or datetime, when there is one)")
+	fl.StringVar(&f.opts.Where, "where", "", "only lines whose column has this value, as column=value, for files that hold several streams")
 	fl.StringVar(&f.reference, "reference", "", "inputs: number of first rows that are the reference, or a file of such rows; ks: number of first values")
-	fl.StringSliceVar(&f.columns, "columns", nil, "inputs: columns to watch (default all that hold numbers)")
+	fl.StringSliceVar(&f.opts.Columns, "columns", nil, "inputs: columns to watch (default all that hold numbers)")
 	for _, name := range []string{"delta", "threshold", "alpha", "clock", "min-window", "grace", "min-samples", "window", "every"} {
 		f.older[name] = fl.String(name, "", "as --set "+strings.ReplaceAll(name, "-", "_")+"=")
 		_ = fl.MarkHidden(name) // the flag exists
@@ -91,7 +61,7 @@ func newDriftCommand() *cobra.Command {
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(driftDetectors(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("set", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		var names []cobra.Completion
-		all, _ := drift.Settings(f.detector) // none for a detector that there is not
+		all, _ := drift.Settings(f.opts.Detector) // none for a detector that there is not
 		for _, s := range all {
 			names = append(names, s.Name+"=")
 		}
@@ -114,10 +84,32 @@ func driftHelp() string {
 		}
 		fmt.Fprintf(w, "  %s\t%s\n\t%s\n", name, drift.Summary(name), strings.Join(parts, ","))
 	}
-	fmt.Fprintf(w, "  %s\t%s\n\t%s\n", inputsDetector, "rows no longer look like those of the reference", strings.Join(inputsDefaults(), ","))
+	fmt.Fprintf(w, "  %s\t%s\n\t%s\n", detect.InputsDetector, "rows no longer look like those of the reference", strings.Join(inputsDefaults(), ","))
 	_ = w.Flush() // to memory
 	b.WriteString("\nA setting out of its range is refused by a message that says what is allowed.")
 	return b.String()
+}
+
+// inputsDefaults are the settings of inputs as setting=value.
+func inputsDefaults() []string {
+	var parts []string
+	for _, s := range inputs.Settings(inputs.Options{}) {
+		parts = append(parts, s.Name+"="+s.Value)
+	}
+	return parts
+}
+
+// parseSettings reads what --set was given.
+func parseSettings(given []string) (map[string]string, error) {
+	settings := map[string]string{}
+	for _, s := range given {
+		k, v, ok := strings.Cut(s, "=")
+		if !ok {
+			return nil, fmt.Errorf("--set %q: must be key=value", s)
+		}
+		settings[strings.TrimSpace(k)] = v
+	}
+	return settings, nil
 }
 
 // settings are those of --set, of --reference for ks, and of the flags that settings had before
@@ -127,117 +119,88 @@ func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	f.detector = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(f.detector)), "_", "-")
+	f.opts.Detector = strings.ReplaceAll(strings.ToLower(strings.TrimSpace(f.opts.Detector)), "_", "-")
 	for name, v := range f.older {
 		if cmd.Flags().Changed(name) {
 			settings[strings.ReplaceAll(name, "-", "_")] = *v
 		}
 	}
-	if !slices.Contains(driftDetectors(), f.detector) {
-		return nil, fmt.Errorf("--detector %q: must be one of %s", f.detector, strings.Join(driftDetectors(), ", "))
+	if !slices.Contains(driftDetectors(), f.opts.Detector) {
+		return nil, fmt.Errorf("--detector %q: must be one of %s", f.opts.Detector, strings.Join(driftDetectors(), ", "))
 	}
 	switch {
-	case f.detector == inputsDetector && f.column != "":
+	case f.opts.Detector == detect.InputsDetector && f.opts.Column != "":
 		return nil, errors.New("--column: the detector inputs watches rows; it takes --columns")
-	case f.detector != inputsDetector && f.column == "":
-		return nil, fmt.Errorf("--column: the detector %s needs one", f.detector)
-	case f.detector != inputsDetector && len(f.columns) > 0:
-		return nil, fmt.Errorf("--columns: the detector %s watches one --column", f.detector)
-	case f.detector == "ks" && f.reference != "":
+	case f.opts.Detector != detect.InputsDetector && f.opts.Column == "":
+		return nil, fmt.Errorf("--column: the detector %s needs one", f.opts.Detector)
+	case f.opts.Detector != detect.InputsDetector && len(f.opts.Columns) > 0:
+		return nil, fmt.Errorf("--columns: the detector %s watches one --column", f.opts.Detector)
+	case f.opts.Detector == "ks" && f.reference != "":
 		settings["reference"] = f.reference
-	case f.detector != inputsDetector && f.reference != "":
-		return nil, fmt.Errorf("--reference: the detector %s has none; inputs and ks do", f.detector)
+	case f.opts.Detector != detect.InputsDetector && f.reference != "":
+		return nil, fmt.Errorf("--reference: the detector %s has none; inputs and ks do", f.opts.Detector)
 	}
 	return settings, nil
 }
 
-// value is a number of the column and its place.
-type value struct {
-	row, line int
-	at        string
-	v         float64
-}
-
-// chunk is how many values are read before the detector gets them, so that its time can be told
-// from that of reading.
-const chunk = 4096
-
 func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
-	d, err := drift.New(f.detector, settings)
-	if err != nil {
-		return err
-	}
-	rep := driftReport{
-		File:     f.data,
-		Column:   f.column,
-		Detector: f.detector,
-		Params:   map[string]any{},
-		Drifts:   []int{},
-		Warnings: []int{},
-		Alarms:   []alarm{},
-	}
-	for _, s := range drift.Current(d) {
-		rep.Params[s.Name] = typed(s.Value)
-	}
-	p := newProgress(cmd.ErrOrStderr())
-	defer p.clear()
-	warner, warns := d.(drift.Warner)
-	values, hit := make([]value, 0, chunk), make([]byte, chunk)
-	seen, spent := 0, time.Duration(0)
-	feed := func() {
-		began := time.Now()
-		for i := range values {
-			hit[i] = 0
-			if d.Update(values[i].v) {
-				hit[i] = 1
-			}
-			if warns && warner.Warning() {
-				hit[i] |= 2
-			}
-		}
-		spent += time.Since(began)
-		for i, v := range values {
-			if hit[i]&1 != 0 {
-				rep.Drifts = append(rep.Drifts, v.row)
-				rep.Alarms = append(rep.Alarms, alarm{seen + i, v.row, v.line, v.at, v.v})
-			}
-			if hit[i]&2 != 0 {
-				rep.Warnings = append(rep.Warnings, v.row)
-			}
-		}
-		seen += len(values)
-		values = values[:0]
-		p.say("%d values, %d drifts", seen, len(rep.Drifts))
-	}
-	err = f.each(cmd, f.data, []string{f.column}, func(row, line int, at string, cells []string) error {
-		rep.Rows++
-		v, err := parseCell(cells[0])
-		if err != nil {
-			return fmt.Errorf("line %d: column %q: %w", line, f.column, err)
-		}
-		if v != v {
-			rep.Missing++
-			return nil
-		}
-		if values = append(values, value{row, line, strings.Clone(at), v}); len(values) == chunk {
-			feed()
-		}
-		return nil
-	})
+	in, err := openData(cmd, f.data)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.data, err)
 	}
-	feed()
-	p.clear()
-	if seen == 0 {
-		return fmt.Errorf("read %s: column %q holds no number", f.data, f.column)
+	defer in.Close()
+	p := newProgress(cmd.ErrOrStderr())
+	defer p.clear()
+	f.opts.Name, f.opts.Settings = f.data, settings
+	f.opts.Progress = func(values, drifts int) { p.say("%d values, %d drifts", values, drifts) }
+	var rep *detect.DriftReport
+	if f.opts.Detector == detect.InputsDetector {
+		close, err := f.openReference()
+		if err != nil {
+			return err
+		}
+		defer close()
+		p.say("reading %s", f.data)
+		rep, err = detect.Inputs(cmd.Context(), in, f.opts)
+		if err != nil {
+			return err
+		}
+	} else if rep, err = detect.Drift(cmd.Context(), in, f.opts.DriftOptions); err != nil {
+		return err
 	}
-	rep.NS = float64(spent.Nanoseconds()) / float64(seen)
+	p.clear()
 	if stdout, err := emitJSON(cmd, f.json, rep); stdout || err != nil {
 		return err
 	}
+	if rep.InputsReport != nil {
+		return printInputs(cmd, rep)
+	}
+	return printDrifts(cmd, rep)
+}
+
+// openReference finds the rows of the reference: the first, or those of a file.
+func (f *driftFlags) openReference() (close func(), err error) {
+	if f.reference == "" {
+		return nil, errors.New("--reference: the detector inputs needs the number of first rows that are the reference, or a file of such rows")
+	}
+	f.opts.ReferenceName = f.reference
+	if f.opts.ReferenceRows, err = strconv.Atoi(f.reference); err == nil {
+		return func() {}, nil
+	}
+	file, err := os.Open(f.reference)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("--reference %q: must be a number of rows or a file: %w", f.reference, err)
+	case err != nil:
+		return nil, fmt.Errorf("open --reference: %w", err)
+	}
+	f.opts.Reference = file
+	return func() { file.Close() }, nil
+}
+
+func printDrifts(cmd *cobra.Command, rep *detect.DriftReport) error {
 	w := cmd.OutOrStdout()
-	fmt.Fprintf(w, "%s over %d values of %s: %d drifts, %d rows in the warning zone, %.0f ns a value\n", f.detector, seen, f.column, len(rep.Drifts), len(rep.Warnings), rep.NS)
+	fmt.Fprintf(w, "%s over %d values of %s: %d drifts, %d rows in the warning zone, %.0f ns a value\n", rep.Detector, rep.Values, rep.Column, len(rep.Drifts), len(rep.Warnings), rep.NS)
 	if len(rep.Alarms) == 0 {
 		return nil
 	}
@@ -263,19 +226,28 @@ func sinceWarning(warnings []int, row int) string {
 	return strconv.Itoa(n)
 }
 
-// typed turns the text of a setting into the value that JSON has for it.
-func typed(s string) any {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n
+func printInputs(cmd *cobra.Command, rep *detect.DriftReport) error {
+	w := cmd.OutOrStdout()
+	fmt.Fprintf(w, "inputs over %d rows of %s against %d: %d drifts, %.0f ns a row\n", rep.Values, strings.Join(rep.Columns, ", "), rep.ReferenceRows, len(rep.Drifts), rep.NS)
+	if len(rep.Skipped) > 0 {
+		fmt.Fprintf(w, "left out, no numbers: %s\n", strings.Join(rep.Skipped, ", "))
 	}
-	if n, err := strconv.ParseUint(s, 10, 64); err == nil { // a large seed
-		return n
+	if len(rep.Reports) == 0 {
+		return nil
 	}
-	if x, err := strconv.ParseFloat(s, 64); err == nil && !math.IsInf(x, 0) && x == x {
-		return x
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tw, "ROW\tLINE\tTIME\tFEATURE\tP-VALUE\tSHIFT (SD)\tPSI\tMISSING")
+	for _, e := range rep.Reports {
+		if !e.Drift {
+			fmt.Fprintf(tw, "%d\t%d\t%s\tas the reference again\t\t\t\t\n", e.Row, e.Line, cmp.Or(e.Time, "-"))
+		}
+		for k, n := range e.Features {
+			head := fmt.Sprintf("%d\t%d\t%s", e.Row, e.Line, cmp.Or(e.Time, "-"))
+			if k > 0 {
+				head = "\t\t"
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%.2g\t%+.2f\t%.2f\t%.0f %%\n", head, n.Name, n.PValue, n.Shift, n.PSI, 100*n.Missing)
+		}
 	}
-	if b, err := strconv.ParseBool(s); err == nil {
-		return b
-	}
-	return s
+	return tw.Flush()
 }

@@ -1,17 +1,12 @@
 package main
 
 import (
-	"bufio"
-	"bytes"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -55,16 +50,7 @@ func newPredictCommand() *cobra.Command {
 				return err
 			}
 			defer in.Close()
-			var r io.Reader = in
-			if files.opts.Time == "" && timeless(a.Pipeline) {
-				added := false
-				if r, added, err = numbered(in); err != nil {
-					return fmt.Errorf("read rows %s: %w", files.data, err)
-				}
-				if added {
-					files.opts.Time, files.opts.Format = "ts", "unix"
-				}
-			}
+			files.opts.Numbered = timeless(a.Pipeline)
 			w, done, err := createCSV(cmd, out)
 			if err != nil {
 				return err
@@ -78,7 +64,7 @@ func newPredictCommand() *cobra.Command {
 			}
 			cw := csv.NewWriter(w)
 			werr := cw.Write(head)
-			n, err := replay.Predict(cmd.Context(), files.data, r, a, plan, files.opts, func(i, n int, q *replay.Prediction) error {
+			n, err := replay.Predict(cmd.Context(), files.data, in, a, plan, files.opts, func(i, n int, q *replay.Prediction) error {
 				if i%256 == 0 {
 					p.say("%d of %d rows", i, n)
 				}
@@ -135,19 +121,6 @@ func openData(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// unpack reads through gzip where the first bytes say so.
-func unpack(r io.Reader) (*bufio.Reader, error) {
-	br := bufio.NewReaderSize(r, 64<<10)
-	if head, _ := br.Peek(2); !bytes.Equal(head, []byte{0x1f, 0x8b}) {
-		return br, nil
-	}
-	z, err := gzip.NewReader(br)
-	if err != nil {
-		return nil, err
-	}
-	return bufio.NewReaderSize(z, 64<<10), nil
-}
-
 // rowOps look at the row alone, or at earlier columns, which are asked themselves.
 var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange,
 	feature.OpCross, feature.OpPlace, feature.OpExpr}
@@ -161,48 +134,4 @@ func timeless(p *feature.Pipeline) bool {
 		}
 		return !slices.Contains(rowOps, c.Op)
 	})
-}
-
-// timeNames are the columns that hold the event time without being named.
-var timeNames = []string{"ts", "time", "timestamp", "date", "datetime"}
-
-// numbered gives rows without a time column the second since 1970 that is their number, so that
-// they keep their order; added tells that it did. Rows with one are passed on.
-func numbered(r io.Reader) (out io.Reader, added bool, err error) {
-	br, err := unpack(r)
-	if err != nil {
-		return nil, false, err
-	}
-	line, err := br.ReadString('\n')
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, false, err
-	}
-	header, err := csv.NewReader(strings.NewReader(line)).Read()
-	if err != nil {
-		return nil, false, fmt.Errorf("header: %w", err)
-	}
-	has := func(name string) bool {
-		return slices.ContainsFunc(header, func(h string) bool { return strings.EqualFold(h, name) })
-	}
-	if slices.ContainsFunc(timeNames, has) || has("year") && has("month") && has("day") {
-		return io.MultiReader(strings.NewReader(line), br), false, nil
-	}
-	cr := csv.NewReader(br)
-	cr.FieldsPerRecord = len(header)
-	var b bytes.Buffer
-	cw := csv.NewWriter(&b)
-	for n, rec := 0, append([]string{"ts"}, header...); ; n++ {
-		if err := cw.Write(rec); err != nil {
-			return nil, false, err
-		}
-		next, err := cr.Read()
-		if errors.Is(err, io.EOF) {
-			cw.Flush()
-			return &b, true, nil
-		}
-		if err != nil {
-			return nil, false, err
-		}
-		rec = append([]string{strconv.Itoa(n)}, next...)
-	}
 }

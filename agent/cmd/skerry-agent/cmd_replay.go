@@ -34,7 +34,7 @@ type fileFlags struct {
 
 func (f *fileFlags) bind(c *cobra.Command) {
 	fl := c.Flags()
-	fl.StringVarP(&f.data, "data", "d", "", "CSV file with a header line, also compressed with gzip")
+	fl.StringVarP(&f.data, "data", "d", "", "table with a header line: CSV, also compressed with gzip, or Parquet (full build)")
 	fl.StringVar(&f.opts.Time, "time", "", "column of the event time, or several: year,month,day,hour (default ts, time, timestamp, date or datetime, else year,month,day,hour)")
 	fl.StringVar(&f.opts.Format, "format", "", "format of the time column: rfc3339, unix, unix_ms, unix_us or a layout like \"2006-01-02 15:04:05\" (default rfc3339, else common layouts in UTC)")
 	fl.StringArrayVar(&f.columns, "column-series", nil, "a column that holds a series of another name, as column=series")

@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"skerry.dev/agent/replay"
 	"skerry.dev/compute/online/forecast"
+	"skerry.dev/compute/prequential"
 )
 
 // forecastFlags are those of a forecast of a table's column; what it shares with a replay of a
@@ -78,7 +78,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	if !(t.level >= 0.5 && t.level <= 0.999) {
 		return fmt.Errorf("--interval %v: must be 0.5 to 0.999", t.level)
 	}
-	o := replay.ForecastOptions{
+	o := prequential.ForecastOptions{
 		Name:    filepath.Base(files.data),
 		Target:  t.target,
 		Horizon: f.horizon,
@@ -109,7 +109,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 		return err
 	}
 	o.Visit = visit
-	r, err := replay.Forecast(cmd.Context(), in, o)
+	r, err := prequential.Forecast(cmd.Context(), in, o)
 	if err = errors.Join(err, done()); err != nil {
 		return err
 	}
@@ -125,7 +125,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	return writeForecast(cmd.OutOrStdout(), r, t.level)
 }
 
-func drawForecast(path string, r *replay.ForecastReport) error {
+func drawForecast(path string, r *prequential.ForecastReport) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("create --plot: %w", err)
@@ -133,7 +133,7 @@ func drawForecast(path string, r *replay.ForecastReport) error {
 	return errors.Join(r.WritePlot(f), f.Close())
 }
 
-func writeForecast(w io.Writer, r *replay.ForecastReport, level float64) error {
+func writeForecast(w io.Writer, r *prequential.ForecastReport, level float64) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "data\t%s, %d rows of %s, %d rows ahead\n", r.File, r.Rows, r.Target, r.Horizon)
 	season := strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Season), " ", " and "), "[]") + " rows"
@@ -147,17 +147,17 @@ func writeForecast(w io.Writer, r *replay.ForecastReport, level float64) error {
 		season += ", found in the first rows"
 	}
 	fmt.Fprintf(t, "season\t%s\nlearner\t%s, %.0f rows a second, %d KiB of state\n", season, r.Learner, r.Speed, (r.Bytes+1023)/1024)
-	all := []*replay.ForecastMetrics{r.Metrics, r.Baselines["last"], r.Baselines["seasonal"]}
+	all := []*prequential.ForecastMetrics{r.Metrics, r.Baselines["last"], r.Baselines["seasonal"]}
 	fmt.Fprintf(t, "\n\t%s\tlast\tseasonal\n", r.Learner)
 	for _, at := range []struct {
 		when string
-		of   func(*replay.ForecastMetrics) *replay.ForecastErrors
-	}{{fmt.Sprintf("%d ahead", r.Horizon), func(m *replay.ForecastMetrics) *replay.ForecastErrors { return &m.ForecastErrors }}, {fmt.Sprintf("mean of 1 to %d", r.Horizon), func(m *replay.ForecastMetrics) *replay.ForecastErrors { return m.Mean }}} {
+		of   func(*prequential.ForecastMetrics) *prequential.ForecastErrors
+	}{{fmt.Sprintf("%d ahead", r.Horizon), func(m *prequential.ForecastMetrics) *prequential.ForecastErrors { return &m.ForecastErrors }}, {fmt.Sprintf("mean of 1 to %d", r.Horizon), func(m *prequential.ForecastMetrics) *prequential.ForecastErrors { return m.Mean }}} {
 		for _, m := range []struct {
 			name string
-			of   func(*replay.ForecastErrors) *float64
-		}{{"MAE", func(e *replay.ForecastErrors) *float64 { return e.MAE }}, {"RMSE", func(e *replay.ForecastErrors) *float64 { return e.RMSE }},
-			{"sMAPE", func(e *replay.ForecastErrors) *float64 { return e.SMAPE }}, {"MASE", func(e *replay.ForecastErrors) *float64 { return e.MASE }}} {
+			of   func(*prequential.ForecastErrors) *float64
+		}{{"MAE", func(e *prequential.ForecastErrors) *float64 { return e.MAE }}, {"RMSE", func(e *prequential.ForecastErrors) *float64 { return e.RMSE }},
+			{"sMAPE", func(e *prequential.ForecastErrors) *float64 { return e.SMAPE }}, {"MASE", func(e *prequential.ForecastErrors) *float64 { return e.MASE }}} {
 			fmt.Fprintf(t, "%s, %s", m.name, at.when)
 			for _, x := range all {
 				v := "-"

@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"skerry.dev/agent/replay"
 	"skerry.dev/compute/drift"
 	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/prequential"
 )
 
 // tableFlags are those of a replay of a table, without a task.
@@ -41,7 +41,7 @@ func (t *tableFlags) bind(c *cobra.Command) {
 	fl.Float64Var(&t.level, "interval", 0.9, "nominal coverage of intervals, or of sets of classes, 0.5 to 0.999")
 	fl.Uint64Var(&t.seed, "seed", 1, "seed of everything random")
 	fl.StringVar(&t.plot, "plot", "", "draw the error over the rows to this SVG file")
-	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append([]cobra.Completion{replay.Auto}, union(union(learner.Names(true), learner.Names(false)), forecast.Names())...), cobra.ShellCompDirectiveNoFileComp))
+	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append([]cobra.Completion{prequential.Auto}, union(union(learner.Names(true), learner.Names(false)), forecast.Names())...), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(drift.Names(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("kind", cobra.FixedCompletions([]cobra.Completion{"classification", "regression"}, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -69,7 +69,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	if !(t.level >= 0.5 && t.level <= 0.999) {
 		return fmt.Errorf("--interval %v: must be 0.5 to 0.999", t.level)
 	}
-	o := replay.TableOptions{
+	o := prequential.TableOptions{
 		Name:     filepath.Base(files.data),
 		Target:   t.target,
 		Time:     files.opts.Time,
@@ -108,7 +108,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 		return err
 	}
 	o.Visit = visit
-	r, err := replay.Prequential(cmd.Context(), in, o)
+	r, err := prequential.Table(cmd.Context(), in, o)
 	if err = errors.Join(err, done()); err != nil {
 		return err
 	}
@@ -131,7 +131,7 @@ func (p *progress) rows(row, rows int) {
 
 // rowsCSV returns what writes each row of a replay to the file out, with its set of classes when
 // sets is true, and what ends the file; visit is nil when out is empty.
-func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*replay.TableRow) error, done func() error, err error) {
+func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*prequential.TableRow) error, done func() error, err error) {
 	if out == "" {
 		return nil, func() error { return nil }, nil
 	}
@@ -144,7 +144,7 @@ func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*replay.Tabl
 		header += ",set"
 	}
 	fmt.Fprintln(w, header)
-	return func(r *replay.TableRow) error {
+	return func(r *prequential.TableRow) error {
 		fmt.Fprintf(w, "%d,%s,%s,%s,%s", r.Row, number(r.Truth), number(r.Predicted), number(r.Lower), number(r.Upper))
 		if sets {
 			fmt.Fprintf(w, ",%s", set(r.Set))
@@ -164,7 +164,7 @@ func set(in []bool) string {
 	return strings.TrimSpace(b.String())
 }
 
-func writePlot(path string, r *replay.TableReport) error {
+func writePlot(path string, r *prequential.TableReport) error {
 	f, err := os.Create(path)
 	if err != nil {
 		return fmt.Errorf("create --plot: %w", err)
@@ -172,7 +172,7 @@ func writePlot(path string, r *replay.TableReport) error {
 	return errors.Join(r.WritePlot(f), f.Close())
 }
 
-func writeTable(w io.Writer, r *replay.TableReport) error {
+func writeTable(w io.Writer, r *prequential.TableReport) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "data\t%s, %d labelled rows, %s of %s", r.File, r.Rows, r.Kind, r.Target)
 	if r.Delay > 0 {
@@ -183,20 +183,20 @@ func writeTable(w io.Writer, r *replay.TableReport) error {
 		fmt.Fprintf(t, "left out\t%s\n", d)
 	}
 	names := []string{r.Learner, "last", "majority"}
-	all := []*replay.TableMetrics{r.Metrics, r.Baselines["last"], r.Baselines["majority"]}
+	all := []*prequential.TableMetrics{r.Metrics, r.Baselines["last"], r.Baselines["majority"]}
 	if r.Kind != "classification" {
 		names[2], all[2] = "mean", r.Baselines["mean"]
 	}
 	fmt.Fprintf(t, "\n\t%s\n", strings.Join(names, "\t"))
 	for _, m := range []struct {
 		name string
-		of   func(*replay.TableMetrics) *float64
+		of   func(*prequential.TableMetrics) *float64
 	}{
-		{"accuracy", func(m *replay.TableMetrics) *float64 { return m.Accuracy }}, {"kappa", func(m *replay.TableMetrics) *float64 { return m.Kappa }},
-		{"macro F1", func(m *replay.TableMetrics) *float64 { return m.MacroF1 }}, {"log loss", func(m *replay.TableMetrics) *float64 { return m.LogLoss }},
-		{"MAE", func(m *replay.TableMetrics) *float64 { return m.MAE }}, {"RMSE", func(m *replay.TableMetrics) *float64 { return m.RMSE }},
-		{"R²", func(m *replay.TableMetrics) *float64 { return m.R2 }}, {"coverage", func(m *replay.TableMetrics) *float64 { return m.Coverage }},
-		{"interval width", func(m *replay.TableMetrics) *float64 { return m.Width }}, {"classes in a set", func(m *replay.TableMetrics) *float64 { return m.SetSize }}, {"worst coverage of 500", func(m *replay.TableMetrics) *float64 { return m.Worst }},
+		{"accuracy", func(m *prequential.TableMetrics) *float64 { return m.Accuracy }}, {"kappa", func(m *prequential.TableMetrics) *float64 { return m.Kappa }},
+		{"macro F1", func(m *prequential.TableMetrics) *float64 { return m.MacroF1 }}, {"log loss", func(m *prequential.TableMetrics) *float64 { return m.LogLoss }},
+		{"MAE", func(m *prequential.TableMetrics) *float64 { return m.MAE }}, {"RMSE", func(m *prequential.TableMetrics) *float64 { return m.RMSE }},
+		{"R²", func(m *prequential.TableMetrics) *float64 { return m.R2 }}, {"coverage", func(m *prequential.TableMetrics) *float64 { return m.Coverage }},
+		{"interval width", func(m *prequential.TableMetrics) *float64 { return m.Width }}, {"classes in a set", func(m *prequential.TableMetrics) *float64 { return m.SetSize }}, {"worst coverage of 500", func(m *prequential.TableMetrics) *float64 { return m.Worst }},
 	} {
 		if m.of(all[0]) == nil {
 			continue

@@ -2,4 +2,7 @@
 
 package main
 
-import _ "skerry.dev/compute/feature/wasm" // models with WebAssembly features
+import (
+	_ "skerry.dev/compute/feature/wasm" // models with WebAssembly features
+	_ "skerry.dev/sync/parquet"         // tables in Parquet
+)

@@ -145,6 +145,17 @@ func decode(t *testing.T, text string, v any) {
 	}
 }
 
+// TestLoginTTL sets a key by its variable and meets it at the far end.
+func TestLoginTTL(t *testing.T) {
+	t.Setenv("SKERRY_AUTH_LOGIN_TTL", "30m")
+	serveHub(t, "--no-auto-train")
+	if left := time.Until(time.UnixMicro((&remote{}).session().Expires)); left < 29*time.Minute || left > 30*time.Minute {
+		t.Errorf("the login lives for %s, want half an hour", left)
+	}
+	t.Setenv("SKERRY_AUTH_LOGIN_TTL", "30s")
+	refused(t, `env SKERRY_AUTH_LOGIN_TTL: auth.login_ttl: "30s": must be 1m to 720h`, "serve", "--data", t.TempDir())
+}
+
 func TestModelsAndRollouts(t *testing.T) {
 	url := serveHub(t, "--no-auto-train")
 	b := sampleArtifact(t, 0.1)

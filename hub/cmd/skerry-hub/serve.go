@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,41 +24,60 @@ type serveFlags struct {
 	config       string
 	passwordFile string
 	opts         server.Options
-	hub          *configs.HubConfig
 }
 
-// hubKeys maps flags to the keys of hub.yaml.
-var hubKeys = map[string]string{"data": "data_dir", "listen": "listen", "nats-listen": "nats_listen", "advertise-nats": "nats_urls", "tls-cert": "tls_cert", "tls-key": "tls_key",
-	"log-level": "log.level", "log-format": "log.format", "compact-every": "lake.compact_every", "compact-age": "lake.compact_age"}
+// keyFlag is a flag that sets a key of a configuration.
+type keyFlag struct{ name, key, usage string }
+
+func bindKeys(c *cobra.Command, flags []keyFlag) {
+	for _, f := range flags {
+		c.Flags().String(f.name, "", f.usage)
+	}
+}
+
+// changedKeys returns the keys that the command line sets, and their values as text.
+func changedKeys(c *cobra.Command, flags []keyFlag) map[string]string {
+	out := map[string]string{}
+	for _, f := range flags {
+		if l := c.Flags().Lookup(f.name); l != nil && l.Changed {
+			out[f.key] = l.Value.String()
+		}
+	}
+	return out
+}
+
+// hubFlags are the flags of hub.yaml.
+var hubFlags = []keyFlag{
+	{"data", "data_dir", "directory of everything that is not elsewhere (default skerry-hub-data)"},
+	{"listen", "listen", "address of the REST API and the web UI (default 127.0.0.1:8000)"},
+	{"nats-listen", "nats_listen", "address for devices (default 127.0.0.1:4222)"},
+	{"advertise-nats", "nats_urls", "addresses that devices are told, separated by commas (default: the address listened on)"},
+	{"tls-cert", "tls_cert", "PEM certificate for the API and for devices"},
+	{"tls-key", "tls_key", "PEM key of --tls-cert"},
+	{"log-level", "log.level", "debug, info, warn or error (default info)"},
+	{"log-format", "log.format", "text or json (default text)"},
+	{"compact-every", "lake.compact_every", "how often the lake looks for chunks to move (default 1m)"},
+	{"compact-age", "lake.compact_age", "how long a chunk may wait before it is moved to the lake (default 15m)"},
+}
+
+// threadFlags are those of hub.yaml that only serve has.
+var threadFlags = []keyFlag{{"train-threads", "training.threads", "threads of one model selection (default 2)"}}
 
 func (f *serveFlags) bind(c *cobra.Command) {
-	fl := c.Flags()
-	fl.StringVar(&f.config, "config", "", "hub.yaml; see configs/hub.yaml for every key")
-	fl.StringVar(&f.passwordFile, "admin-password-file", "", "file with the password of the user admin, used on the first start only")
-	fl.String("data", "", "directory of everything that is not elsewhere (default skerry-hub-data)")
-	fl.String("listen", "", "address of the REST API and the web UI (default 127.0.0.1:8000)")
-	fl.String("nats-listen", "", "address for devices (default 127.0.0.1:4222)")
-	fl.String("advertise-nats", "", "addresses that devices are told, separated by commas (default: the address listened on)")
-	fl.String("tls-cert", "", "PEM certificate for the API and for devices")
-	fl.String("tls-key", "", "PEM key of --tls-cert")
-	fl.String("log-level", "", "debug, info, warn or error (default info)")
-	fl.String("log-format", "", "text or json (default text)")
-	fl.String("compact-every", "", "how often the lake looks for chunks to move (default 1m)")
-	fl.String("compact-age", "", "how long a chunk may wait before it is moved to the lake (default 15m)")
+	c.Flags().StringVar(&f.config, "config", "", "hub.yaml; see configs/hub.yaml for every key")
+	c.Flags().StringVar(&f.passwordFile, "admin-password-file", "", "file with the password of the user admin, used on the first start only")
+	bindKeys(c, hubFlags)
 }
 
 func (f *serveFlags) finish(c *cobra.Command) error {
-	flags := map[string]string{}
-	for name, key := range hubKeys {
-		if c.Flags().Changed(name) {
-			flags[key] = c.Flags().Lookup(name).Value.String()
-		}
-	}
-	hub, _, err := configs.Hub(configs.Sources{File: f.config, Environ: os.Environ(), Flags: flags})
+	hub, settings, err := configs.Hub(configs.Sources{
+		File:    f.config,
+		Environ: os.Environ(),
+		Flags:   changedKeys(c, slices.Concat(hubFlags, threadFlags)),
+	})
 	if err != nil {
 		return err
 	}
-	f.hub = hub
 	ensemble.SetCompile(hub.Inference.Compile)
 	w := c.ErrOrStderr()
 	var level slog.Level
@@ -69,25 +89,16 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 	if hub.Log.Format == "json" {
 		log = slog.New(slog.NewJSONHandler(w, o))
 	}
-	f.opts = server.Options{
-		DataDir:       hub.DataDir,
-		Listen:        hub.Listen,
-		NATSListen:    hub.NATSListen,
-		AdvertiseNATS: hub.NATSURLs,
-		TLSCert:       hub.TLSCert,
-		TLSKey:        hub.TLSKey,
-		DatabaseURL:   strings.TrimPrefix(hub.DatabaseURL, "sqlite:"),
-		BlobURL:       hub.BlobURL,
-		JWTSecret:     hub.Auth.JWTSecret,
-		CompactEvery:  hub.Lake.CompactEvery.Std(),
-		CompactAge:    hub.Lake.CompactAge.Std(),
-		LabelAge:      hub.Lake.LabelAge.Std(),
-		Version:       programVersion(),
-		Inspect:       inspectArtifact,
-		Log:           log,
+	for _, s := range settings {
+		if s.Retired != "" {
+			log.Warn("a key of the configuration has no effect", "key", s.Key, "from", s.Origin, "why", s.Retired)
+		}
 	}
-	if hub.Auth.RateLimit {
-		f.opts.RateLimit = requestsPerSecond
+	f.opts = server.Options{
+		Config:  *hub,
+		Version: programVersion(),
+		Inspect: inspectArtifact,
+		Log:     log,
 	}
 	if f.passwordFile != "" {
 		b, err := os.ReadFile(f.passwordFile)
@@ -98,9 +109,6 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 	}
 	return nil
 }
-
-// requestsPerSecond is the rate limit of one caller while auth.rate_limit is on.
-const requestsPerSecond = 50
 
 func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 	h, err := server.Open(c.Context(), f.opts)
@@ -121,20 +129,22 @@ func serveCommand() *cobra.Command {
 			if err := f.finish(c); err != nil {
 				return err
 			}
-			if err := learn.finish(f.hub); err != nil {
+			policy, gates, err := learn.load(c, &f.opts.Config)
+			if err != nil {
 				return err
 			}
 			h, err := f.open(c)
 			if err != nil {
 				return err
 			}
-			h.Learn(learn.policy, learn.rollout)
+			h.Learn(policy, gates)
 			h.Infer()
 			web.Routes(h.API.Mux())
 			err = h.Run(c.Context())
 			return errors.Join(err, h.Close())
 		}}
 	f.bind(c)
+	bindKeys(c, threadFlags)
 	learn.bind(c)
 	return c
 }
@@ -146,13 +156,13 @@ func initCommand() *cobra.Command {
 			if err := f.finish(c); err != nil {
 				return err
 			}
-			f.opts.Listen, f.opts.NATSListen = "127.0.0.1:0", "127.0.0.1:-1" // nothing is served
+			f.opts.Config.Listen, f.opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1" // nothing is served
 			h, err := f.open(c)
 			if err != nil {
 				return err
 			}
 			if h.NewAdminPassword == "" {
-				err = fmt.Errorf("%s is already set up", f.opts.DataDir)
+				err = fmt.Errorf("%s is already set up", f.opts.Config.DataDir)
 			}
 			return errors.Join(err, h.Close())
 		}}
@@ -173,10 +183,8 @@ func openapiCommand() *cobra.Command {
 			}
 			defer os.RemoveAll(dir)
 			h, err := server.Open(c.Context(), server.Options{
-				DataDir:    dir,
-				Listen:     "127.0.0.1:0",
-				NATSListen: "127.0.0.1:-1",
-				Version:    programVersion(),
+				Config:  configs.HubConfig{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"},
+				Version: programVersion(),
 			})
 			if err != nil {
 				return err

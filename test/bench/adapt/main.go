@@ -24,10 +24,10 @@ import (
 	"strings"
 	"text/tabwriter"
 
-	"skerry.dev/agent/replay"
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/prequential"
 	"skerry.dev/compute/tabular"
 	"skerry.dev/hub/fit"
 )
@@ -164,14 +164,14 @@ func run(data, delays, only string, verbose bool) error {
 			var losses []float64
 			half := split(&a.Calibration, 0.9) / 2
 			rows := bytes.Count(tail, []byte("\n")) - 1
-			r, err := replay.Prequential(context.Background(), bytes.NewReader(tail), replay.TableOptions{
+			r, err := prequential.Table(context.Background(), bytes.NewReader(tail), prequential.TableOptions{
 				Name:   s.name,
 				Target: "target",
 				Kind:   s.kind,
 				Model:  a,
 				Delay:  delay,
 				Seed:   1,
-				Visit: func(r *replay.TableRow) error {
+				Visit: func(r *prequential.TableRow) error {
 					if within.n++; r.ModelLoss <= half {
 						within.sum++
 					}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -54,11 +53,12 @@ func startHub(ctx context.Context, p hubProgram) (*hub, error) {
 	if err := h.Start(); err != nil {
 		return nil, err
 	}
-	h.api = &rig.Client{Base: "http://" + h.web, HTTP: http.Client{Timeout: time.Minute}}
+	h.api = rig.NewClient(h.web, time.Minute)
 	if err := h.api.WaitReady(ctx, time.Minute); err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, h.Tail())
 	}
-	return h, h.api.Login(ctx, "admin", password)
+	_, err = h.api.Login(ctx, "admin", password)
+	return h, err
 }
 
 // close stops the hub and removes its folder.

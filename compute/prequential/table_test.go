@@ -1,4 +1,4 @@
-package replay
+package prequential
 
 import (
 	"bytes"
@@ -31,7 +31,7 @@ func switching(rows int) string {
 func prequentially(t *testing.T, text string, o TableOptions) *TableReport {
 	t.Helper()
 	o.Name = "test.csv"
-	r, err := Prequential(context.Background(), strings.NewReader(text), o)
+	r, err := Table(context.Background(), strings.NewReader(text), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestPrequentialRefuses(t *testing.T) {
 		{TableOptions{Target: "b", Learners: []string{"auto", "knn"}}, "goes with no other learner"},
 	} {
 		c.o.Name = "test.csv"
-		if _, err := Prequential(context.Background(), strings.NewReader(text), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Table(context.Background(), strings.NewReader(text), c.o); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.o, err, c.want)
 		}
 	}
@@ -169,7 +169,7 @@ func TestAutoOnRealStreams(t *testing.T) {
 		if err != nil {
 			t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
 		}
-		r, err := Prequential(context.Background(), f, TableOptions{Name: c.file, Target: c.target, Seed: 1})
+		r, err := Table(context.Background(), f, TableOptions{Name: c.file, Target: c.target, Seed: 1})
 		f.Close()
 		switch {
 		case err != nil:

@@ -1,15 +1,16 @@
-package main
+package detect
 
 import (
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"skerry.dev/compute/anomaly"
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 )
 
 // anomalyRows are the rows of a table that are scored.
@@ -17,7 +18,7 @@ type anomalyRows struct {
 	names  []string
 	values [][]float64 // by column, all rows of the file
 	index  []int       // of the rows that are scored
-	time   string      // the column, "" for none
+	clock  string      // the column of the time, "" for none
 	times  []int64     // of all rows, in microseconds
 	labels []float64   // of the rows that are scored: 0, 1 or NaN
 
@@ -54,7 +55,7 @@ func (r *anomalyRows) count() (n int) {
 }
 
 func (r *anomalyRows) schema() anomaly.Schema {
-	return anomaly.Schema{Columns: r.names, Timed: r.time != ""}
+	return anomaly.Schema{Columns: r.names, Timed: r.clock != ""}
 }
 
 func (r *anomalyRows) row(x []float64, i int) []float64 {
@@ -65,38 +66,34 @@ func (r *anomalyRows) row(x []float64, i int) []float64 {
 }
 
 func (r *anomalyRows) at(i int) int64 {
-	if r.time == "" {
+	if r.clock == "" {
 		return int64(r.place[i])
 	}
 	return r.times[r.index[i]]
 }
 
 func (r *anomalyRows) stamp(i int) string {
-	if r.time == "" || r.at(i) == frame.NoTime {
+	if r.clock == "" || r.at(i) == frame.NoTime {
 		return ""
 	}
-	return stampCSV(r.at(i))
+	return time.UnixMicro(r.at(i)).UTC().Format(time.RFC3339Nano)
 }
 
-// rows picks the columns and rows that the flags ask for.
-func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
+// rows picks the columns and rows that are asked for.
+func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 	column := func(flag, name string) (*frame.Column, error) {
-		c, err := t.Column(name)
+		c, err := tabular.Column(t, name)
 		if err != nil {
-			var names []string
-			for _, c := range t.Columns {
-				names = append(names, c.Name)
-			}
-			return nil, fmt.Errorf("--%s: no column %q: there are %s", flag, name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		return c, nil
 	}
 	r := &anomalyRows{}
-	key, value, filtered := strings.Cut(f.where, "=")
+	key, value, filtered := strings.Cut(f.Where, "=")
 	keep := func(int) bool { return true }
-	if f.where != "" {
+	if f.Where != "" {
 		if !filtered {
-			return nil, fmt.Errorf("--where %q: must be column=value", f.where)
+			return nil, fmt.Errorf("--where %q: must be column=value", f.Where)
 		}
 		c, err := column("where", key)
 		if err != nil {
@@ -117,9 +114,9 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 	if err := f.timeOf(t, r, column); err != nil {
 		return nil, err
 	}
-	names, flag := f.columns, "columns"
-	if f.series != "" {
-		c, err := column("series", f.series)
+	names, flag := f.Columns, "columns"
+	if f.Series != "" {
+		c, err := column("series", f.Series)
 		if err != nil {
 			return nil, err
 		}
@@ -127,15 +124,15 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 		case c.Type == frame.Category:
 			r.by = c
 		case names != nil:
-			return nil, fmt.Errorf("--series %s and --columns: the one watches a single column, the other several together; both go together only where --series names the streams of a file", f.series)
+			return nil, fmt.Errorf("--series %s and --columns: the one watches a single column, the other several together; both go together only where --series names the streams of a file", f.Series)
 		default:
-			names, flag = []string{f.series}, "series"
+			names, flag = []string{f.Series}, "series"
 		}
 	}
 	r.divide()
 	if names == nil {
 		for _, c := range t.Columns {
-			if c.Type == frame.Number && c.Name != r.time && c.Name != f.labels && c.Name != key {
+			if c.Type == frame.Number && c.Name != r.clock && c.Name != f.Labels && c.Name != key {
 				names = append(names, c.Name)
 			}
 		}
@@ -143,7 +140,7 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 			return nil, errors.New("no column of numbers to watch")
 		}
 	}
-	for k, n := range names {
+	for _, n := range names {
 		n = strings.TrimSpace(n)
 		c, err := column(flag, n)
 		if err != nil {
@@ -152,22 +149,22 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 		switch {
 		case c.Type != frame.Number:
 			return nil, fmt.Errorf("--%s: column %q holds a %s, not numbers", flag, n, c.Type)
-		case slices.Contains(names[:k], n):
+		case slices.Contains(r.names, c.Name):
 			return nil, fmt.Errorf("--%s: column %q twice", flag, n)
-		case n == f.labels:
+		case c.Name == f.Labels:
 			return nil, fmt.Errorf("--%s: column %q holds the labels", flag, n)
 		}
-		r.names, r.values = append(r.names, n), append(r.values, c.Values)
+		r.names, r.values = append(r.names, c.Name), append(r.values, c.Values)
 	}
-	if f.labels == "" {
+	if f.Labels == "" {
 		return r, nil
 	}
-	c, err := column("labels", f.labels)
+	c, err := column("labels", f.Labels)
 	if err != nil {
 		return nil, err
 	}
 	if c.Type == frame.Time {
-		return nil, fmt.Errorf("--labels: column %q holds times", f.labels)
+		return nil, fmt.Errorf("--labels: column %q holds times", f.Labels)
 	}
 	for _, i := range r.index {
 		y := c.Values[i]
@@ -184,11 +181,11 @@ func (f *anomalyFlags) rows(t *frame.Frame) (*anomalyRows, error) {
 }
 
 // timeOf finds the times.
-func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
-	name := f.timeColumn
+func (f *AnomalyOptions) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
+	name := f.Time
 	if name == "" {
 		i := slices.IndexFunc(t.Columns, func(c frame.Column) bool {
-			return c.Type == frame.Time && slices.Contains(timeNames, strings.ToLower(c.Name))
+			return c.Type == frame.Time && slices.Contains(tabular.TimeNames, strings.ToLower(c.Name))
 		})
 		if i < 0 {
 			return nil
@@ -199,22 +196,9 @@ func (f *anomalyFlags) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, 
 	if err != nil {
 		return err
 	}
-	r.time, r.times = name, c.Times
-	switch c.Type {
-	case frame.Category:
-		return fmt.Errorf("--time: column %q holds %q, which is not a time such as 2006-01-02T15:04:05Z", name, c.Categories[0])
-	case frame.Number:
-		r.times = make([]int64, len(c.Values))
-		for i, v := range c.Values {
-			switch {
-			case !(math.Abs(v) < 1e14):
-				r.times[i] = frame.NoTime
-			case math.Abs(v) < 1e11:
-				r.times[i] = int64(v * 1e6)
-			default: // seconds would lie in the year 5138 or later: these are milliseconds
-				r.times[i] = int64(v * 1e3)
-			}
-		}
+	r.clock = c.Name
+	if r.times, err = tabular.Times(c); err != nil {
+		return fmt.Errorf("--time: %w", err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-package replay
+package prequential
 
 import "math"
 
@@ -19,8 +19,8 @@ type TableMetrics struct {
 	Worst    *float64 `json:"coverage_worst_500,omitempty"` // of 500 rows in a row
 }
 
-// prequential sums up what was predicted before it was known.
-type prequential struct {
+// sums add up what was predicted before it was known.
+type sums struct {
 	classes   int
 	n         float64
 	table     []float64 // [truth][choice]
@@ -36,18 +36,18 @@ type prequential struct {
 
 const coverageRows = 500
 
-func newPrequential(classes int) *prequential {
-	return &prequential{classes: classes, table: make([]float64, classes*classes), worst: math.Inf(1)}
+func newSums(classes int) *sums {
+	return &sums{classes: classes, table: make([]float64, classes*classes), worst: math.Inf(1)}
 }
 
 // class takes a choice, the truth and the probability that the truth was given.
-func (q *prequential) class(choice, truth int, p float64) {
+func (q *sums) class(choice, truth int, p float64) {
 	q.n++
 	q.table[truth*q.classes+choice]++
 	q.nats -= math.Log(max(p, 1e-15))
 }
 
-func (q *prequential) value(p, y float64) {
+func (q *sums) value(p, y float64) {
 	q.n++
 	q.abs += math.Abs(y - p)
 	q.sq += (y - p) * (y - p)
@@ -56,7 +56,7 @@ func (q *prequential) value(p, y float64) {
 	q.m2 += d * (y - q.mean)
 }
 
-func (q *prequential) interval(covered bool, width float64) {
+func (q *sums) interval(covered bool, width float64) {
 	q.issued++
 	q.width += width
 	one := 0.0
@@ -80,7 +80,7 @@ func (q *prequential) interval(covered bool, width float64) {
 	}
 }
 
-func (q *prequential) metrics() *TableMetrics {
+func (q *sums) metrics() *TableMetrics {
 	m := &TableMetrics{}
 	if q.n == 0 {
 		return m

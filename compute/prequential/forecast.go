@@ -1,4 +1,4 @@
-package replay
+package prequential
 
 import (
 	"context"
@@ -64,7 +64,7 @@ type ForecastErrors struct {
 	MASE  *float64 `json:"mase"`  // nil, too, where the column repeats exactly
 }
 
-// Forecast runs a forecaster over a column of a CSV file with a header line. Rows are taken for
+// Forecast runs a forecaster over a column of a table, see compute/tabular. Rows are taken for
 // equally far apart.
 func Forecast(ctx context.Context, r io.Reader, o ForecastOptions) (*ForecastReport, error) {
 	f, err := tabular.Read(r, tabular.Options{})

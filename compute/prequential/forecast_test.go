@@ -1,4 +1,4 @@
-package replay
+package prequential
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package replay
+package prequential
 
 import (
 	"fmt"
@@ -9,18 +9,18 @@ import (
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
 )
 
 // tableModel runs an artifact over the rows of a table.
 type tableModel struct {
-	columns []*frame.Column
-	code    [][]float64 // by input: the artifact's number of a category; nil for numbers
-	class   []int       // the table's number of each class of the artifact, -1 when it has none
-	clock   *frame.Column
-	run     *artifact.Runner
-	h       *feature.History
-	row     []float64
-	at      int64
+	inputs []func(row int) float64 // numbers, and the artifact's numbers of categories
+	class  []int                   // the table's number of each class of the artifact, -1 when it has none
+	clock  *frame.Column
+	run    *artifact.Runner
+	h      *feature.History
+	row    []float64
+	at     int64
 }
 
 // newModel finds the artifact's inputs among the columns of the file.
@@ -34,18 +34,15 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 		if k < 0 {
 			return nil, fmt.Errorf("the model needs a column %q", in.Name)
 		}
-		c, code := t.columns[k], []float64(nil)
+		c := t.columns[k]
 		if (c.Type == frame.Category) != (len(in.Categories) > 0) {
 			return nil, fmt.Errorf("column %q holds %s, the model was trained on another kind", c.Name, c.Type)
 		}
-		for _, name := range c.Categories {
-			v := math.NaN()
-			if at := slices.Index(in.Categories, name); at >= 0 {
-				v = float64(at)
-			}
-			code = append(code, v)
+		values, err := tabular.Codes(c, in.Categories)
+		if err != nil {
+			return nil, err
 		}
-		m.columns, m.code = append(m.columns, c), append(m.code, code)
+		m.inputs = append(m.inputs, values)
 	}
 	for _, name := range a.Manifest.Output.Classes {
 		m.class = append(m.class, slices.Index(t.rep.Classes, name))
@@ -64,12 +61,8 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 // predict writes what the model says of a row: probabilities by the table's classes, or a number;
 // NaN when it has no answer. Rows must come in order.
 func (m *tableModel) predict(dst []float64, row int) {
-	for i, c := range m.columns {
-		v := c.Values[row]
-		if code := m.code[i]; code != nil && v == v {
-			v = code[int(v)]
-		}
-		m.row[i] = v
+	for i, value := range m.inputs {
+		m.row[i] = value(row)
 	}
 	at := int64(row) * 1_000_000 // without times a row is a second
 	if m.clock != nil {

@@ -1,0 +1,83 @@
+package detect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+
+	"skerry.dev/compute/tabular"
+)
+
+// numberOf reads a number, NaN for a cell without one.
+func numberOf(c *tabular.Cell) (float64, error) {
+	if c.Missing() {
+		return math.NaN(), nil
+	}
+	v, err := c.Number()
+	if err != nil || math.IsInf(v, 0) {
+		return 0, fmt.Errorf("%q is not a finite number", c.String())
+	}
+	return v, nil
+}
+
+// each reads columns of a file, all of them when none is named, which begin is told of before the
+// first row. The cells are valid during the visit.
+func (f *DriftOptions) each(ctx context.Context, r io.Reader, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
+	t, err := tabular.Open(r, tabular.Options{})
+	if err != nil {
+		return err
+	}
+	names := tabular.Names(t.Fields())
+	if len(columns) == 0 {
+		columns = names
+	}
+	begin(columns)
+	places := make([]int, len(columns))
+	for i, c := range columns {
+		if places[i] = tabular.Find(names, c); places[i] < 0 {
+			return fmt.Errorf("no column %q: there are %s", c, strings.Join(names, ", "))
+		}
+	}
+	at := tabular.FindTime(names)
+	if f.Time != "" {
+		if at = tabular.Find(names, f.Time); at < 0 {
+			return fmt.Errorf("no column %q: there are %s", f.Time, strings.Join(names, ", "))
+		}
+	}
+	key, only, filtered := strings.Cut(f.Where, "=")
+	filter := slices.Index(names, key)
+	if f.Where != "" && (!filtered || filter < 0) {
+		return fmt.Errorf("--where %q: must be column=value with one of the columns %s", f.Where, strings.Join(names, ", "))
+	}
+	cells := make([]tabular.Cell, len(columns))
+	for row := 0; ; {
+		rec, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if filtered && rec[filter].String() != only {
+			continue
+		}
+		for i, p := range places {
+			cells[i] = rec[p]
+		}
+		when := ""
+		if at >= 0 {
+			when = rec[at].String()
+		}
+		if err := visit(row, t.Line(), when, cells); err != nil {
+			return err
+		}
+		row++
+	}
+}

@@ -1,0 +1,157 @@
+package tabular
+
+import (
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"skerry.dev/compute/frame"
+)
+
+// TestCells holds what a cell means, whichever format it comes from.
+func TestCells(t *testing.T) {
+	for _, c := range []struct {
+		cell    Cell
+		missing bool
+		number  float64 // NaN: none
+		instant int64   // frame.NoTime: none
+		name    string
+	}{
+		{Text(""), true, 0, 0, ""},
+		{Text(" NA "), true, 0, 0, ""},
+		{Text("nAn"), true, 0, 0, ""},
+		{Text("null"), true, 0, 0, ""},
+		{Text("?"), true, 0, 0, ""},
+		{Number(math.NaN()), true, 0, 0, ""},
+		{Cell{}, true, 0, 0, ""},
+		{Text(" 1.5"), false, 1.5, 1_500_000, "1.5"},
+		{Text("1,5"), false, math.NaN(), frame.NoTime, "1,5"},
+		{Text("-inf"), false, math.Inf(-1), frame.NoTime, "-inf"},
+		{Text("nano"), false, math.NaN(), frame.NoTime, "nano"},
+		{Text("2020-01-02"), false, math.NaN(), 1577923200e6, "2020-01-02"},
+		{Text("2020-01-02 00:00:01.5"), false, math.NaN(), 1577923201500000, "2020-01-02 00:00:01.5"},
+		{Text("2020-01-02T01:00:00+01:00"), false, math.NaN(), 1577923200e6, "2020-01-02T01:00:00+01:00"},
+		{Text("02/01/2020 00:00"), false, math.NaN(), 1577923200e6, "02/01/2020 00:00"},
+		{Number(1577923200), false, 1577923200, 1577923200e6, "1.5779232e+09"},
+		{Number(1577923200123), false, 1577923200123, 1577923200123e3, "1.577923200123e+12"},
+		{Number(1e15), false, 1e15, frame.NoTime, "1e+15"},
+		{Instant(1577923200e6), false, math.NaN(), 1577923200e6, "2020-01-02T00:00:00Z"},
+	} {
+		if got := c.cell.Missing(); got != c.missing {
+			t.Errorf("%+v: Missing = %v", c.cell, got)
+		}
+		if c.missing {
+			continue
+		}
+		v, err := c.cell.Number()
+		if (err != nil) != math.IsNaN(c.number) || err == nil && v != c.number {
+			t.Errorf("%+v: Number = %v, %v, want %v", c.cell, v, err, c.number)
+		}
+		us, err := c.cell.Instant()
+		if (err != nil) != (c.instant == frame.NoTime) || err == nil && us != c.instant {
+			t.Errorf("%+v: Instant = %v, %v, want %v", c.cell, us, err, c.instant)
+		}
+		if got := c.cell.String(); got != c.name {
+			t.Errorf("%+v: String = %q, want %q", c.cell, got, c.name)
+		}
+	}
+}
+
+func TestFind(t *testing.T) {
+	names := []string{"PM2.5", "pm 10", "PM-10", "TS", "温度"}
+	for name, want := range map[string]int{"PM2.5": 0, "pm25": 0, "pm 10": 1, "PM-10": 2, "pm10": -1, "温度": 4, "湿度": -1, "": -1} {
+		if got := Find(names, name); got != want {
+			t.Errorf("Find(%q) = %d, want %d", name, got, want)
+		}
+	}
+	if got := FindTime(names); got != 3 {
+		t.Errorf("FindTime = %d, want 3", got)
+	}
+	if got := FindTime([]string{"date", "time"}); got != 1 {
+		t.Errorf("FindTime = %d, want the column time", got)
+	}
+}
+
+// TestMarks reads a byte order mark before a quoted header, and spaces around cells.
+func TestMarks(t *testing.T) {
+	f, err := Read(strings.NewReader("\ufeff\"a\",b\n 1, x\n2,x \n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, b := &f.Columns[0], &f.Columns[1]; a.Name != "a" || a.Type != frame.Number || !slices.Equal(b.Categories, []string{"x"}) {
+		t.Errorf("columns %+v, %+v", a, b)
+	}
+}
+
+func TestClassesAndCodes(t *testing.T) {
+	f, err := Read(strings.NewReader("n,k,x,t,many\n3,b,1.5,2020-01-01,1\n1,a,2,2020-01-02,2\n,,,,\n3,c,1,2020-01-03,3\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{"n": {"1", "3"}, "k": {"a", "b", "c"}, "x": nil, "t": nil} {
+		c, err := Column(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Classes(c, 5); !slices.Equal(got, want) || AreClasses(c) != (want != nil) {
+			t.Errorf("Classes of %s = %q, are classes: %v; want %q", name, got, AreClasses(c), want)
+		}
+		if got := Classes(c, 1); got != nil {
+			t.Errorf("Classes of %s, at most one = %q", name, got)
+		}
+	}
+	for name, c := range map[string]struct {
+		names []string
+		want  []float64
+	}{
+		"n": {[]string{"3", "2"}, []float64{0, math.NaN(), math.NaN(), 0}},
+		"k": {[]string{" c", "a"}, []float64{math.NaN(), 1, math.NaN(), 0}},
+		"x": {nil, []float64{1.5, 2, math.NaN(), 1}},
+	} {
+		col, err := Column(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		of, err := Codes(col, c.names)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range c.want {
+			if got := of(i); got != want && !(got != got && want != want) {
+				t.Errorf("Codes of %s by %q, row %d = %v, want %v", name, c.names, i, got, want)
+			}
+		}
+	}
+	for _, name := range []string{"k", "t"} {
+		col, err := Column(f, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Codes(col, nil); err == nil {
+			t.Errorf("Codes of %s without names are numbers", name)
+		}
+	}
+	if _, err := Column(f, "nosuch"); err == nil || !strings.Contains(err.Error(), "n, k, x, t, many") {
+		t.Errorf("Column(nosuch) = %v", err)
+	}
+}
+
+// TestParquetIsRefused holds what a program without a decoder answers.
+func TestParquetIsRefused(t *testing.T) {
+	_, err := Open(strings.NewReader("PAR1 and so on"), Options{})
+	if err != ErrNoParquet {
+		t.Errorf("Open = %v, want ErrNoParquet", err)
+	}
+	r, err := Open(strings.NewReader("PAR,x\n1,2\n"), Options{})
+	if err != nil || r.Fields()[0].Name != "PAR" {
+		t.Fatalf("a text that begins alike = %v", err)
+	}
+	if row, err := r.Next(); err != nil || row[1].String() != "2" || r.Line() != 2 {
+		t.Errorf("Next = %+v, %v at line %d", row, err, r.Line())
+	}
+	if _, err := r.Next(); err != io.EOF {
+		t.Errorf("at the end Next = %v", err)
+	}
+}
