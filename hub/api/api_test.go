@@ -21,6 +21,7 @@ import (
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -89,7 +90,7 @@ func newFixture(t *testing.T) *fixture {
 	check(err)
 	rollouts := rollout.New(db, f.fleet, f.reg, nil)
 	f.api.AddRollouts(rollouts)
-	f.api.AddTraining(training.New(db, f.lake, f.reg, rollouts, training.Policy{Disabled: true}, rollout.Spec{}, nil))
+	f.api.AddTraining(training.New(db, f.lake, f.reg, rollouts, jobs.NewWorker(db, "test", jobs.Options{}), training.Policy{Disabled: true}, rollout.Spec{}, nil))
 	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {
 		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" password"))
 	}

@@ -12,6 +12,7 @@ import (
 
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
@@ -81,6 +82,8 @@ var errorMap = []struct {
 	{registry.ErrTombstoned, http.StatusGone, "tombstoned"},
 	{registry.ErrModule, http.StatusUnprocessableEntity, "invalid"},
 	{rollout.ErrBusy, http.StatusConflict, "rollout_busy"},
+	{rollout.ErrChanged, http.StatusConflict, "rollout_changed"},
+	{jobs.ErrEnded, http.StatusConflict, "job_ended"},
 	{rollout.ErrRefused, http.StatusUnprocessableEntity, "rollout_refused"},
 	{errLogin, http.StatusUnauthorized, "login_failed"},
 }

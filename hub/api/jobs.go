@@ -16,7 +16,7 @@ type trainIn struct {
 
 type jobsIn struct {
 	Task  string `query:"task"`
-	State string `query:"state" enum:"queued,running,done,failed"`
+	State string `query:"state" enum:"queued,running,done,failed,cancelled"`
 	Limit int    `query:"limit" default:"100" minimum:"1" maximum:"1000"`
 }
 
@@ -32,6 +32,13 @@ func (s *Server) AddTraining(t *training.Trainer) {
 		})
 	register(s, Viewer, op("GET", "/v1/jobs/{id}", "job", "training", "A training job with its progress"),
 		func(ctx context.Context, in *jobIn) (*body[training.Job], error) {
+			return reply(t.Job(ctx, in.ID))
+		})
+	register(s, Engineer, op("POST", "/v1/jobs/{id}/cancel", "cancel-job", "training", "Cancel a training job"),
+		func(ctx context.Context, in *jobIn) (*body[training.Job], error) {
+			if err := t.Cancel(ctx, actor(ctx), in.ID); err != nil {
+				return nil, err
+			}
 			return reply(t.Job(ctx, in.ID))
 		})
 	register(s, Engineer, op("POST", "/v1/tasks/{task}/train", "train", "training", "Train a task now"),

@@ -136,7 +136,7 @@ func (w *Worker) requeue(ctx context.Context, q *meta.Queries, kind string, due 
 		if !due(l, now) {
 			continue
 		}
-		j.State, j.StartedAt = Queued, 0
+		j.State, j.StartedAt, j.Result = Queued, 0, "{}" // the next worker begins anew
 		if l.CancelledBy != "" {
 			j = cancelled(j, l)
 		}

@@ -69,12 +69,12 @@ func (c *Controller) stepAll(ctx context.Context, l *duty.Lease) error {
 			return err
 		}
 		for _, r := range rs {
-			if err := c.step(ctx, l, r.ID); err != nil && !errors.Is(err, errChanged) {
+			if err := c.step(ctx, l, r.ID); err != nil && !errors.Is(err, ErrChanged) {
 				errs = append(errs, fmt.Errorf("rollout %s: %w", r.ID, err))
 			}
 		}
 	}
-	if err := c.adopt(ctx, l); err != nil && !errors.Is(err, errChanged) {
+	if err := c.adopt(ctx, l); err != nil && !errors.Is(err, ErrChanged) {
 		errs = append(errs, fmt.Errorf("champions for new devices: %w", err))
 	}
 	return errors.Join(errs...)
@@ -201,9 +201,9 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 	})
 }
 
-// errChanged is returned when a rollout was changed since it was read, here or at another hub: what
+// ErrChanged is returned when a rollout was changed since it was read, here or at another hub: what
 // follows from the old one must not be written.
-var errChanged = errors.New("the rollout was changed meanwhile")
+var ErrChanged = errors.New("the rollout was changed meanwhile")
 
 // unchanged checks in a transaction that writes what follows from r that r is still what is stored
 // and that the duty is held. l is nil for a command, which any hub may carry out.
@@ -213,7 +213,7 @@ func unchanged(ctx context.Context, q *meta.Queries, l *duty.Lease, r *Rollout) 
 	}
 	row, err := q.Rollout(ctx, r.ID)
 	if err == nil && row.UpdatedAt != r.UpdatedAt {
-		err = errChanged
+		err = ErrChanged
 	}
 	return err
 }
@@ -406,7 +406,7 @@ const (
 func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
 	for try := 1; ; try++ {
 		r, err := c.do(ctx, actor, id, cmd, reason)
-		if !errors.Is(err, errChanged) || try == maxTries {
+		if !errors.Is(err, ErrChanged) || try == maxTries {
 			return r, err
 		}
 	}

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 
+	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/training"
 )
@@ -17,7 +18,8 @@ type Learning struct {
 // gates of automatic rollouts.
 func (h *Hub) Learn(policy training.Policy, template rollout.Spec) *Learning {
 	l := &Learning{Rollouts: rollout.New(h.DB, h.Fleet, h.Registry, h.Log)}
-	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, policy, template, h.Log)
+	worker := jobs.NewWorker(h.DB, h.id, jobs.Options{Log: h.Log})
+	l.Trainer = training.New(h.DB, h.Lake, h.Registry, l.Rollouts, worker, policy, template, h.Log)
 	h.API.AddRollouts(l.Rollouts)
 	h.API.AddTraining(l.Trainer)
 	h.Go(func(ctx context.Context) error { return h.Duties.Run(ctx, "rollouts", l.Rollouts.Run) })

@@ -75,6 +75,7 @@ type Hub struct {
 	// otherwise. Show it once.
 	NewAdminPassword string
 
+	id        string // see hubID
 	opts      Options
 	lakeBlobs *blob.Store
 	listener  net.Listener
@@ -128,13 +129,12 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.openBus(ctx, keyDir); err != nil {
 		return nil, err
 	}
-	id, err := hubID(cfg.DataDir)
-	if err != nil {
+	if h.id, err = hubID(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	h.Duties = duty.New(h.DB, id, duty.Options{Log: opts.Log})
+	h.Duties = duty.New(h.DB, h.id, duty.Options{Log: opts.Log})
 	h.Fleet = fleet.New(h.DB, h.Bus, h.Keys, fleet.Options{
-		Hub:       id,
+		Hub:       h.id,
 		TrustRoot: h.Trust.Root,
 		Log:       opts.Log,
 	})

@@ -9,8 +9,10 @@ import (
 	"testing"
 
 	"skerry.dev/hub/feed"
+	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
+	"skerry.dev/hub/rollout"
 )
 
 const taskFile = `task: next
@@ -30,11 +32,7 @@ func catch(t *testing.T, db *meta.Store) map[string]*progress {
 	if _, err := counts(db).Catch(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b, err := open(t.Context(), db.Read())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b.tasks
+	return stored(t, db)
 }
 
 func store(t *testing.T, db *meta.Store, fn func(q *meta.Queries) error) {
@@ -181,4 +179,50 @@ func TestKill(t *testing.T) {
 		}
 		look(3)
 	})
+}
+
+// TestCancel: what triggered a job that was cancelled does not trigger it again.
+func TestCancel(t *testing.T) {
+	metatest.Each(t, func(t *testing.T, d metatest.DB) {
+		db, ctx := d.Open(t), t.Context()
+		tr := New(db, nil, nil, nil, nil, Policy{}, rollout.Spec{}, nil)
+		store(t, db, func(q *meta.Queries) error {
+			b, err := open(ctx, q)
+			if err != nil {
+				return err
+			}
+			*b.task("next") = progress{Labels: 5000, Targets: 5000, Newest: 9}
+			return errors.Join(b.store(ctx, q), q.PutTask(ctx, meta.Task{Name: "next", Spec: taskFile, Hash: "h"}, "d"))
+		})
+		due := func() bool {
+			_, ok := tr.policy.due(stored(t, db)["next"])
+			return ok
+		}
+		if !due() {
+			t.Fatal("a first training is not due")
+		}
+		j, err := tr.Queue(ctx, "trigger", JobSpec{Task: "next", Trigger: "labels"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.Cancel(ctx, "user/ada", j.ID); err != nil {
+			t.Fatal(err)
+		}
+		if j, err = tr.Job(ctx, j.ID); err != nil || j.State != Cancelled || due() {
+			t.Errorf("job = %+v, %v, due again: %v", j, err, due())
+		}
+		if err := tr.Cancel(ctx, "user/ada", j.ID); !errors.Is(err, jobs.ErrEnded) {
+			t.Errorf("Cancel again = %v", err)
+		}
+	})
+}
+
+// stored reads the progress as it is stored.
+func stored(t *testing.T, db *meta.Store) map[string]*progress {
+	t.Helper()
+	b, err := open(t.Context(), db.Read())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.tasks
 }

@@ -19,6 +19,7 @@ import (
 	"skerry.dev/compute/sequential"
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
+	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
@@ -31,10 +32,11 @@ import (
 
 // States of a job.
 const (
-	Queued  = "queued"
-	Started = "running"
-	Done    = "done"
-	Failed  = "failed"
+	Queued    = jobs.Queued
+	Started   = jobs.Running
+	Done      = jobs.Done
+	Failed    = jobs.Failed
+	Cancelled = jobs.Cancelled
 )
 
 // JobKind is the kind of training jobs in the job table.
@@ -77,6 +79,7 @@ type Trainer struct {
 	lake     *lake.Lake
 	registry *registry.Registry
 	rollouts *rollout.Controller
+	worker   *jobs.Worker
 	policy   Policy
 	rollSpec rollout.Spec // template of automatic rollouts
 	log      *slog.Logger
@@ -86,8 +89,8 @@ type Trainer struct {
 }
 
 // New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are
-// ignored.
-func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controller, p Policy, template rollout.Spec, log *slog.Logger) *Trainer {
+// ignored. w takes the jobs; it must not be used for others of this kind.
+func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controller, w *jobs.Worker, p Policy, template rollout.Spec, log *slog.Logger) *Trainer {
 	p.defaults()
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
@@ -97,6 +100,7 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 		lake:     l,
 		registry: r,
 		rollouts: c,
+		worker:   w,
 		policy:   p,
 		rollSpec: template,
 		log:      log,
@@ -107,7 +111,7 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 // Run queues what a restart interrupted, then follows the feed, watches triggers and works on jobs
 // until ctx ends. It is done under a duty.
 func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
-	if err := t.recover(ctx, l); err != nil {
+	if err := t.worker.Recover(ctx, JobKind); err != nil {
 		return fmt.Errorf("start training: %w", err)
 	}
 	counts := feed.Consumer{
@@ -128,12 +132,12 @@ func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
 		if err != nil && ctx.Err() == nil {
 			t.log.Error("triggers not evaluated", "err", err)
 		}
-		job, ok, err := t.next(ctx, l)
-		switch {
-		case err != nil && ctx.Err() == nil:
+		claim, err := t.worker.Take(ctx, JobKind)
+		if err != nil && ctx.Err() == nil {
 			t.log.Error("no job taken", "err", err)
-		case ok:
-			t.work(ctx, l, job)
+		}
+		if claim != nil {
+			t.work(ctx, claim)
 			continue
 		}
 		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
@@ -147,41 +151,6 @@ func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
 		}
 	}
 	return nil
-}
-
-// recover queues the jobs that were running.
-func (t *Trainer) recover(ctx context.Context, l *duty.Lease) error {
-	jobs, err := t.db.Read().Jobs(ctx, "", Started, 0)
-	if err != nil {
-		return err
-	}
-	for _, j := range jobs {
-		if j.Kind != JobKind {
-			continue
-		}
-		j.State, j.StartedAt = Queued, 0
-		if err := t.put(ctx, l, j); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (t *Trainer) put(ctx context.Context, l *duty.Lease, j meta.Job) error {
-	return t.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := l.Check(ctx, q); err != nil {
-			return err
-		}
-		return put(ctx, q, j)
-	})
-}
-
-// put stores a job and reports its state.
-func put(ctx context.Context, q *meta.Queries, j meta.Job) error {
-	if err := q.PutJob(ctx, j); err != nil {
-		return err
-	}
-	return feed.Add(ctx, q, feed.KindJob, j.Task, "", feed.Job{ID: j.ID, Kind: j.Kind, State: j.State})
 }
 
 // trigger queues a job for every task that is due and has neither a job nor a rollout under way.
@@ -247,14 +216,13 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 		ID:        "j-" + hex.EncodeToString(id[:]),
 		Kind:      JobKind,
 		Task:      s.Task,
-		State:     Queued,
 		Spec:      string(body),
 		Result:    "{}",
 		CreatedBy: actor,
 		CreatedAt: meta.Now(),
 	}
 	err = t.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := put(ctx, q, j); err != nil {
+		if err := jobs.Add(ctx, q, j); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "train", j.ID, string(body))
@@ -266,19 +234,30 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 	return t.decode(j), nil
 }
 
-func (t *Trainer) next(ctx context.Context, l *duty.Lease) (meta.Job, bool, error) {
-	jobs, err := t.db.Read().Jobs(ctx, "", Queued, 0)
-	if err != nil || len(jobs) == 0 {
-		return meta.Job{}, false, err
-	}
-	j := jobs[len(jobs)-1] // the list is newest first
-	j.State, j.StartedAt = Started, meta.Now()
-	return j, true, t.put(ctx, l, j)
+// Cancel ends a job. It counts as a training that has looked at everything so far: what triggered it
+// does not trigger it again.
+func (t *Trainer) Cancel(ctx context.Context, actor, id string) error {
+	return t.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := jobs.Cancel(ctx, q, actor, id); err != nil {
+			return err
+		}
+		j, err := q.Job(ctx, id)
+		if err != nil {
+			return err
+		}
+		b, err := open(ctx, q)
+		if err != nil {
+			return err
+		}
+		p := b.task(j.Task)
+		p.began(&JobResult{Labels: p.rows(), Newest: p.Newest})
+		return errors.Join(b.store(ctx, q), q.Audit(ctx, actor, "job.cancel", id, ""))
+	})
 }
 
-// work runs one job and stores its outcome.
-func (t *Trainer) work(ctx context.Context, l *duty.Lease, j meta.Job) {
-	var s JobSpec
+// work does one job and stores its outcome.
+func (t *Trainer) work(ctx context.Context, c *jobs.Claim) {
+	j := c.Job
 	res := &JobResult{Stage: "rows"}
 	t.mu.Lock()
 	t.live[j.ID] = res
@@ -288,44 +267,54 @@ func (t *Trainer) work(ctx context.Context, l *duty.Lease, j meta.Job) {
 		delete(t.live, j.ID)
 		t.mu.Unlock()
 	}()
-	began := time.Now()
-	b, err := open(ctx, t.db.Read())
-	if err == nil {
-		p := b.task(j.Task)
-		t.note(res, func(r *JobResult) { r.Labels, r.Newest = p.rows(), p.Newest })
-		err = json.Unmarshal([]byte(j.Spec), &s)
-	}
-	if err == nil {
-		err = t.train(ctx, j, s, res)
-	}
-	if ctx.Err() != nil {
-		return // the next start queues it again
-	}
-	t.mu.Lock()
-	res.Seconds = time.Since(began).Seconds()
-	res.Stage = ""
-	body, merr := json.Marshal(res)
-	t.mu.Unlock()
-	j.State, j.FinishedAt = Done, meta.Now()
-	if err = errors.Join(err, merr); err != nil {
-		j.State, j.Error = Failed, err.Error()
-		t.log.Error("training failed", "job", j.ID, "task", j.Task, "err", err)
-	}
-	j.Result = string(body)
-	ctx = context.WithoutCancel(ctx)
-	if err := t.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := l.Check(ctx, q); err != nil {
-			return err
+	encoded := func() string {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		b, err := json.Marshal(res)
+		if err != nil { // a figure that JSON has no word for
+			t.log.Error("training result not encoded", "job", j.ID, "err", err)
+			return "{}"
 		}
-		b, err := open(ctx, q)
-		if err != nil {
-			return err
-		}
-		b.task(j.Task).began(res)
-		return errors.Join(b.store(ctx, q), put(ctx, q, j))
-	}); err != nil {
+		return string(b)
+	}
+	err := t.worker.Run(ctx, c, jobs.Work{
+		Do: func(ctx context.Context) (string, error) {
+			began := time.Now()
+			err := t.do(ctx, j, res)
+			if err != nil && ctx.Err() == nil {
+				t.log.Error("training failed", "job", j.ID, "task", j.Task, "err", err)
+			}
+			t.note(res, func(r *JobResult) { r.Seconds, r.Stage = time.Since(began).Seconds(), "" })
+			return encoded(), err
+		},
+		Progress: encoded,
+		Store: func(ctx context.Context, q *meta.Queries) error {
+			b, err := open(ctx, q)
+			if err != nil {
+				return err
+			}
+			b.task(j.Task).began(res)
+			return b.store(ctx, q)
+		},
+	})
+	if err != nil && ctx.Err() == nil {
 		t.log.Error("training result not stored", "job", j.ID, "err", err)
 	}
+}
+
+// do notes what there is to learn from and trains.
+func (t *Trainer) do(ctx context.Context, j meta.Job, res *JobResult) error {
+	b, err := open(ctx, t.db.Read())
+	if err != nil {
+		return err
+	}
+	p := b.task(j.Task)
+	t.note(res, func(r *JobResult) { r.Labels, r.Newest = p.rows(), p.Newest })
+	var s JobSpec
+	if err := json.Unmarshal([]byte(j.Spec), &s); err != nil {
+		return err
+	}
+	return t.train(ctx, j, s, res)
 }
 
 func (t *Trainer) note(res *JobResult, f func(*JobResult)) {

@@ -55,7 +55,7 @@ func (r *remote) await(c *cobra.Command, id string) error {
 			return err
 		}
 		switch j.State {
-		case training.Done, training.Failed:
+		case training.Done, training.Failed, training.Cancelled:
 			p.clear()
 			if r.json {
 				if err := r.print(c, j, ""); err != nil {
@@ -64,8 +64,8 @@ func (r *remote) await(c *cobra.Command, id string) error {
 			} else if err := writeJob(c.OutOrStdout(), j); err != nil {
 				return err
 			}
-			if j.State == training.Failed {
-				return fmt.Errorf("job %s failed: %s", j.ID, j.Error)
+			if j.State != training.Done {
+				return fmt.Errorf("job %s %s: %s", j.ID, j.State, j.Error)
 			}
 			return nil
 		case training.Started:
