@@ -109,5 +109,6 @@ func trusted() bool { return time.Now().After(builtAfter) }
 
 func clock() (int64, bool) { return time.Now().UnixMicro(), trusted() }
 
-// builtAfter is a time that every right clock is past: a box without a real-time clock starts in 1970.
+// builtAfter is a time that every right clock is past: a box without a real-time clock starts in
+// 1970.
 var builtAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -2,7 +2,8 @@
 // one may serve a task, and moves them through the slots of the runtime as the updater decides.
 //
 // A [Models] stands between the updater, whose engine and loader it is, and the runtime, whose
-// models it finds by their digest. It is safe for concurrent use once [Models.Use] and [Models.In] have been called.
+// models it finds by their digest. It is safe for concurrent use once [Models.Use] and [Models.In]
+// have been called.
 package models
 
 import (

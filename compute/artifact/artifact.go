@@ -95,9 +95,9 @@ type Budget struct {
 
 // Calibration holds conformity scores of held-out rows: what the intervals of a model by itself
 // need, as predict and evaluate issue them. A running engine learns the width of its intervals from
-// its own labels and begins without this. Beside quantile models a score is the error as a multiple of the
-// half-width on its side, (y − ŷ)/(upper − ŷ) above and (ŷ − y)/(ŷ − lower) below; for a point
-// model alone it is |y − ŷ| in the target's unit.
+// its own labels and begins without this. Beside quantile models a score is the error as a multiple
+// of the half-width on its side, (y − ŷ)/(upper − ŷ) above and (ŷ − y)/(ŷ − lower) below; for a
+// point model alone it is |y − ŷ| in the target's unit.
 type Calibration struct {
 	Level float64 `json:"level"` // nominal coverage
 	// ascending quantiles of the scores, evenly spaced from the smallest to the largest

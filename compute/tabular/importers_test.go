@@ -17,7 +17,6 @@ func TestOneReader(t *testing.T) {
 	want := map[string][]string{
 		"encoding/csv NewReader": {
 			"agent/internal/stations", // data of tests
-			"compute/online/hoeffding/streams",
 			"compute/tabular",
 		},
 		"github.com/parquet-go/parquet-go OpenFile": {

@@ -107,7 +107,7 @@ type Rows struct {
 	Every    Duration `yaml:"every,omitempty"` // or at every multiple of this
 	MaxAge   Duration `yaml:"max_age,omitempty"`
 	Lateness Duration `yaml:"lateness,omitempty"`
-	// wall time without readings after which rows that are due fire
+	// time without readings, and at least the lateness, after which the rows that wait fire
 	Idle Duration `yaml:"idle,omitempty"`
 }
 

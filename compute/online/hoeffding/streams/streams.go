@@ -3,14 +3,15 @@
 package streams
 
 import (
-	"compress/gzip"
-	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"math"
-	"strconv"
+	"slices"
+	"strings"
 
 	"skerry.dev/compute/online"
+	"skerry.dev/compute/tabular"
 )
 
 // Stream holds the rows of a file in its order.
@@ -21,65 +22,59 @@ type Stream struct {
 	Y      []float64 // for numbers
 }
 
-// Read reads a compressed table with a header, whose column target is what is learned: classes in
-// the order in which they come up, or a number when regression is set. Columns in without are
-// left out; a value that is no number is missing.
+// Read reads a table, see compute/tabular, whose column target is what is learned: classes in the
+// order in which they come up, or a number when regression is set. Columns in without are left
+// out; a value that is no number is missing.
 func Read(r io.Reader, target string, regression bool, without ...string) (*Stream, error) {
-	zr, err := gzip.NewReader(r)
+	t, err := tabular.Open(r, tabular.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("read stream: %w", err)
 	}
-	lines, err := csv.NewReader(zr).ReadAll()
-	if err != nil {
-		return nil, fmt.Errorf("read stream: %w", err)
-	}
-	skip := map[string]bool{target: true}
-	for _, name := range without {
-		skip[name] = true
-	}
-	s, at := &Stream{}, -1
-	for i, name := range lines[0] {
-		if name == target {
-			at = i
-		}
-		if !skip[name] {
-			s.Schema.Inputs = append(s.Schema.Inputs, online.Input{Name: name})
-		}
-	}
+	s, names := &Stream{}, tabular.Names(t.Fields())
+	at := slices.Index(names, target)
 	if at < 0 {
 		return nil, fmt.Errorf("read stream: no column %q", target)
 	}
+	var inputs []int
+	for i, name := range names {
+		if i != at && !slices.Contains(without, name) {
+			inputs = append(inputs, i)
+			s.Schema.Inputs = append(s.Schema.Inputs, online.Input{Name: name})
+		}
+	}
 	classes := map[string]int{}
-	for n, line := range lines[1:] {
-		row := make([]float64, 0, len(s.Schema.Inputs))
-		for i, cell := range line {
-			if skip[lines[0][i]] {
-				continue
+	for n := 1; ; n++ {
+		cells, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			s.Schema.Classes = len(classes)
+			return s, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read stream: %w", err)
+		}
+		row := make([]float64, len(inputs))
+		for j, i := range inputs {
+			if row[j], err = cells[i].Number(); err != nil {
+				row[j] = math.NaN()
 			}
-			v, err := strconv.ParseFloat(cell, 64)
-			if err != nil {
-				v = math.NaN()
-			}
-			row = append(row, v)
 		}
 		s.X = append(s.X, row)
 		if regression {
-			y, err := strconv.ParseFloat(line[at], 64)
+			y, err := cells[at].Number()
 			if err != nil {
-				return nil, fmt.Errorf("read stream: row %d: %q is no number", n+1, line[at])
+				return nil, fmt.Errorf("read stream: row %d: %w", n, err)
 			}
 			s.Y = append(s.Y, y)
 			continue
 		}
-		c, known := classes[line[at]]
+		name := strings.Clone(cells[at].String())
+		c, known := classes[name]
 		if !known {
 			c = len(classes)
-			classes[line[at]] = c
+			classes[name] = c
 		}
 		s.Class = append(s.Class, c)
 	}
-	s.Schema.Classes = len(classes)
-	return s, nil
 }
 
 // Accuracy plays a stream to a classifier, which predicts each row before it learns it, and
