@@ -54,7 +54,7 @@ type AgentHTTP struct {
 	Ingest bool `yaml:"ingest" default:"true"`
 }
 
-// AgentHub says where the hub is. Everything else about it comes from the enrolment.
+// AgentHub defines where the hub is. Everything else about it comes from the enrolment.
 type AgentHub struct {
 	URL    string `yaml:"url"`
 	CAFile string `yaml:"ca_file"`
@@ -67,7 +67,8 @@ type AgentHub struct {
 // AgentCache bounds what is kept on disk and when it is committed.
 type AgentCache struct {
 	MaxBytes spec.Bytes `yaml:"max_bytes" default:"256MiB" check:"8MiB..1024GiB"`
-	// A commit is due at the first of these records, this time, or these MQTT acknowledgements owed.
+	// A commit is due at the first of these records, this time, or these MQTT acknowledgements
+	// owed.
 	CommitRecords  int           `yaml:"commit_records" default:"100" check:"1..500"`
 	CommitInterval spec.Duration `yaml:"commit_interval" default:"1s" check:"10ms..1m"`
 	CommitAcks     int           `yaml:"commit_acks" default:"16" check:"1..65535"`
@@ -85,13 +86,13 @@ type Govern struct {
 	MinFreeShare float64    `yaml:"min_free_share" default:"0.1" check:"0..0.9"`
 }
 
-// Inference says how models predict.
+// Inference describes how models predict.
 type Inference struct {
 	// Compile lays tree models out for this processor when they are loaded.
 	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION" default:"true"`
 }
 
-// Log says what is logged and how.
+// Log describes what is logged and how.
 type Log struct {
 	Level  string `yaml:"level" env:"ML_LOG_LEVEL" default:"info"`
 	Format string `yaml:"format" default:"text" check:"text|json"`

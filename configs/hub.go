@@ -48,7 +48,7 @@ type HubAuth struct {
 	RequestsPerSecond float64 `default:"50"`
 }
 
-// HubTrain says whether the hub trains by itself.
+// HubTrain reports whether the hub trains by itself.
 type HubTrain struct {
 	Auto bool `yaml:"auto" env:"ENABLE_AUTO_RETRAINING" default:"true"`
 	// Threads of one model selection.
@@ -72,7 +72,7 @@ type HubStreams struct {
 	Events    spec.Bytes `yaml:"events" retired:"events no longer wait in a stream, see ingest.queue"`
 }
 
-// HubLake says when telemetry moves to the lake.
+// HubLake defines when telemetry moves to the lake.
 type HubLake struct {
 	// CompactEvery is how often the compactor looks, CompactAge how long a chunk may wait.
 	CompactEvery spec.Duration `yaml:"compact_every" default:"1m" check:"1s..1d"`

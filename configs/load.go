@@ -21,7 +21,7 @@ import (
 // maxFileBytes bounds a configuration file.
 const maxFileBytes = 1 << 20
 
-// Sources says where the values of a configuration come from.
+// Sources defines where the values of a configuration come from.
 type Sources struct {
 	File    string            // path of the YAML file, "" for none
 	Environ []string          // "NAME=value", os.Environ() in a program
@@ -34,8 +34,8 @@ type Setting struct {
 	Value  string // as it would be written in the file; masked when it is a secret
 	Origin string // "default", "agent.yaml:12", "env SKERRY_MQTT_BROKER", "flag"
 	Env    string // the environment variable that sets it
-	// Retired says why the key has no effect any more, "" for all others. Only a retired key that is
-	// set is listed.
+	// Retired describes why the key has no effect any more, "" for all others. Only a retired key
+	// that is set is listed.
 	Retired string
 }
 

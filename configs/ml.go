@@ -14,7 +14,8 @@ type ModelSelection struct {
 	Families []string `yaml:"families" default:"gbdt, forest, linear, mlp" check:"gbdt|forest|linear|mlp"`
 	// Budget is the wall time of one search.
 	Budget spec.Duration `yaml:"budget" default:"1m" check:"1s..7d"`
-	// MaxTrials bounds the search by settings tried instead, which makes it reproducible; 0: Budget.
+	// MaxTrials bounds the search by settings tried instead, which makes it reproducible; 0:
+	// Budget.
 	MaxTrials int `yaml:"max_trials" check:"0..100000"`
 }
 
@@ -23,7 +24,7 @@ type Streaming struct {
 	AdaptiveLearning AdaptiveLearning `yaml:"adaptive_learning"`
 }
 
-// AdaptiveLearning says when labels, drift and loss lead to a training.
+// AdaptiveLearning defines when labels, drift and loss lead to a training.
 type AdaptiveLearning struct {
 	Enabled bool `yaml:"enabled" default:"true"`
 	// FirstLabels is how many labels a first model needs, over all devices.

@@ -168,7 +168,7 @@ func (s *Store) asideName(path string) string {
 	return b
 }
 
-// Damage tells what was found wrong at Open, "" when nothing.
+// Damage reports what was found wrong at Open, "" when nothing.
 func (s *Store) Damage() string { return s.damage }
 
 // Outbox returns the outbox.
@@ -347,7 +347,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Trouble says what can be done after a failed commit.
+// Trouble describes what can be done after a failed commit.
 type Trouble uint8
 
 // The kinds of trouble.

@@ -130,7 +130,7 @@ func (d *Device) Reported() spec.Reported {
 	return r
 }
 
-// reasons tells what is wrong and what to do.
+// reasons reports what is wrong and what to do.
 func (d *Device) reasons(st *task.Status) []string {
 	var out []string
 	if st.Trouble != "" {

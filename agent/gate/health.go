@@ -46,7 +46,7 @@ type Change struct {
 	Value    float64
 }
 
-// health tells whether a sensor looks well. Its rules see a series in the order in which it
+// health reports whether a sensor looks well. Its rules see a series in the order in which it
 // comes; what is out of range, not finite, a conflict or from the future is kept from it.
 type health struct {
 	last  float64

@@ -30,7 +30,7 @@ type Status interface {
 	Ready() (ok bool, reason string)
 	// Alive reports whether the loop that predicts still turns, and since when not.
 	Alive() (ok bool, reason string)
-	// Links says which connections stand, by name ("mqtt", "hub").
+	// Links reports which connections stand, by name ("mqtt", "hub").
 	Links() map[string]bool
 }
 

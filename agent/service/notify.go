@@ -32,10 +32,10 @@ func NewNotifier() *Notifier {
 	return n
 }
 
-// Ready says that the program has started.
+// Ready records that the program has started.
 func (n *Notifier) Ready() error { return n.Send("READY=1") }
 
-// Stopping says that the program ends.
+// Stopping records that the program ends.
 func (n *Notifier) Stopping() error { return n.Send("STOPPING=1") }
 
 // Status sets the line that systemctl status shows.

@@ -15,7 +15,7 @@ import (
 	kservice "github.com/kardianos/service"
 )
 
-// Config says how the service is run.
+// Config describes how the service is run.
 type Config struct {
 	Name       string // of the service, default "skerry-agent"
 	Exec       string // absolute path of the program, default this one

@@ -15,7 +15,7 @@ import (
 	"skerry.dev/compute/tabular"
 )
 
-// FileOptions says how to read a file of readings.
+// FileOptions describes how to read a file of readings.
 type FileOptions struct {
 	// Time names the column of the event time, or several numeric columns
 	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the first of

@@ -31,7 +31,7 @@ type Message struct {
 	ClockOK  bool   // the device's clock is trusted
 	Dup      bool   // the broker has sent the message before
 	Readings []Reading
-	// Ack says that the readings are durable. It must be called once for every message, from any
+	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
 	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does
 	// nothing: the broker sends the message again.
@@ -121,7 +121,8 @@ type inbound struct {
 	clockOK bool
 }
 
-// New checks the options, reads the certificates and returns a client that is not connected; [Client.Run] connects.
+// New checks the options, reads the certificates and returns a client that is not connected;
+// [Client.Run] connects.
 func New(plan *Plan, opts Options) (*Client, error) {
 	opts.defaults()
 	u, err := url.Parse(opts.Broker)

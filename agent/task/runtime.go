@@ -183,7 +183,7 @@ func (t *running) version(digest string) string {
 	return digest
 }
 
-// Trouble tells why nothing can be stored at present, "" when all is well.
+// Trouble reports why nothing can be stored at present, "" when all is well.
 func (r *Runtime) Trouble() string {
 	if p := r.trouble.Load(); p != nil {
 		return *p

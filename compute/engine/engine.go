@@ -50,7 +50,7 @@ type Engine struct {
 	out1 []float64 // scratch: what the experts say
 	p    []float64 // scratch: what they say together
 	why  [online.SpreadInputs]float64
-	// rows beside those the champion was trained on; nil when nobody knows these
+	// rows beside those the champion was trained on; nil when unknown these
 	watch   *inputs.Watcher
 	watched []float64 // scratch: a row and what the champion says
 
@@ -191,7 +191,7 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	return &e.out
 }
 
-// Idle tells that nothing arrived up to now (microseconds on the clock of the arrivals) and
+// Idle records that nothing arrived up to now (microseconds on the clock of the arrivals) and
 // returns what followed: once readings have stopped, the rows that wait fire. Rows never go back,
 // so older readings that come later are late. The output is valid until the next call.
 func (e *Engine) Idle(now int64) *Output {

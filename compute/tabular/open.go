@@ -13,10 +13,12 @@ import (
 
 // Options bound what a table may make a program hold. The zero value is a sensible default.
 type Options struct {
-	MaxBytes int64 // of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
+	// of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
+	MaxBytes int64
 	// bytes of one line, or of one record with line breaks in quotes; default 16 MiB
-	MaxLine       int64
-	MaxCells      int64                 // of a table held as a whole: rows times columns, 8 bytes each; default 2^28
+	MaxLine int64
+	// of a table held as a whole: rows times columns, 8 bytes each; default 2^28
+	MaxCells      int64
 	MaxColumns    int                   // default 4096
 	MaxCategories int                   // of a column; default 2^20
 	Types         map[string]frame.Type // columns whose type is not to be inferred
@@ -77,10 +79,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTooLarge says that a table exceeds a limit of Options.
+// ErrTooLarge means that a table exceeds a limit of Options.
 var ErrTooLarge = errors.New("too large")
 
-// ErrNoParquet says that the program has no decoder for Parquet.
+// ErrNoParquet means that the program has no decoder for Parquet.
 var ErrNoParquet = errors.New("a Parquet file, which this build does not read: use the full build of the program (skerry-agent-full), or save the table as CSV")
 
 const parquetMagic = "PAR1"

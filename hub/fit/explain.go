@@ -95,7 +95,7 @@ type shapley interface {
 	Into(phi, x []float64) error
 }
 
-// Explain says what moves an artifact's predictions on the rows of a file.
+// Explain reports what moves an artifact's predictions on the rows of a file.
 func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Explanation, error) {
 	x, y, at, err := featuresOf(a, &o)
 	if err != nil {

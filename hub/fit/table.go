@@ -31,7 +31,7 @@ type rowSet struct {
 	target []float64
 }
 
-// shape says what the columns of a table are for.
+// shape describes what the columns of a table are for.
 type shape struct {
 	kind    string
 	target  string

@@ -36,7 +36,7 @@ type chunk struct {
 	covered bool   // a conflict all of whose sequence numbers are stored
 }
 
-// refusal says why the chunk is not in the ledger, "" when its sequence numbers are.
+// refusal reports why the chunk is not in the ledger, "" when its sequence numbers are.
 func (c *chunk) refusal() string {
 	switch {
 	case c.result == quarantined:

@@ -29,7 +29,7 @@ type Input struct {
 	Digest   string
 	// Lineage are the ids that the artifact is made from.
 	Lineage []string
-	// Search says how much effort to spend; its Progress is called by Run as well.
+	// Search describes how much effort to spend; its Progress is called by Run as well.
 	Search selection.Options
 	// Begun is called with the number of rows before the search and Found with what it found
 	// before that is judged, for reports of progress.

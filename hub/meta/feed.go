@@ -37,7 +37,7 @@ func (q *Queries) FeedEvents(ctx context.Context, after int64, limit int) ([]Fee
 	return many[FeedEvent](ctx, q, "SELECT "+feedCols+" FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2", after, orAll(limit))
 }
 
-// FeedHead says where the feed begins and ends.
+// FeedHead defines where the feed begins and ends.
 type FeedHead struct {
 	Seq    int64 // the number of the newest event, 0 when there never was one
 	Pruned int64 // the number of the newest event that was pruned, 0 for none

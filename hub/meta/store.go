@@ -28,7 +28,7 @@ var migrations embed.FS
 // ErrNotFound is returned when a row that was asked for by its key does not exist.
 var ErrNotFound = errors.New("not found")
 
-// Options says where the database is.
+// Options defines where the database is.
 type Options struct {
 	// URL is postgres://…, or a path or sqlite:// URL of a SQLite file. Empty: hub.db below Dir.
 	URL string

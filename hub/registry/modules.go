@@ -14,7 +14,7 @@ import (
 	"skerry.dev/hub/meta"
 )
 
-// ErrModule says that a module cannot be used, and why.
+// ErrModule means that a module cannot be used, and why.
 var ErrModule = errors.New("no usable WebAssembly module")
 
 // PutModule checks a module and stores it under a name, in place of what had the name. Models

@@ -23,7 +23,7 @@ import (
 type DB struct {
 	// Options open it.
 	Options meta.Options
-	// Shared says that several stores may have it open at one time, as several hubs have.
+	// Shared means that several stores may have it open at one time, as several hubs have.
 	Shared bool
 }
 
