@@ -326,7 +326,7 @@ func (k *Ring) CheckDevice(token string) (device, publicKey string, err error) {
 	return c.Name, c.Subject, nil
 }
 
-// Revoke voids every credential issued to a public key up to now. The server is told, which
+// Revoke voids every credential issued to a public key up to now. The server is notified, which
 // closes its connections.
 func (k *Ring) Revoke(publicKey string) error {
 	k.mu.Lock()
