@@ -39,8 +39,8 @@ type AgentMQTT struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	QoS      int    `yaml:"qos" default:"1" check:"0..1"`
-	// KeepAlive is the silence after which the broker is asked, MaxBackoff the longest wait between
-	// two attempts to connect.
+	// KeepAlive is the silence after which the broker is pinged, MaxBackoff the longest wait
+	// between two attempts to connect.
 	KeepAlive  spec.Duration `yaml:"keep_alive" default:"30s" check:"1s..18h"`
 	MaxBackoff spec.Duration `yaml:"max_backoff" default:"30s" check:"100ms..1h"`
 	// MaxPayload is the largest payload that is read.
@@ -58,7 +58,7 @@ type AgentHTTP struct {
 type AgentHub struct {
 	URL    string `yaml:"url"`
 	CAFile string `yaml:"ca_file"`
-	// NATSURLs take the place of what the hub told at enrolment.
+	// NATSURLs take the place of those received at enrolment.
 	NATSURLs []string `yaml:"nats_urls"`
 	// BandwidthBack is bytes a second for what was recorded while the link was away.
 	BandwidthBack spec.Bytes `yaml:"bandwidth_back" default:"256KiB" check:"1KiB..1GiB"`
@@ -74,7 +74,7 @@ type AgentCache struct {
 	CommitAcks     int           `yaml:"commit_acks" default:"16" check:"1..65535"`
 }
 
-// Govern bounds what the agent takes from its host and says how often it looks at it.
+// Govern bounds what the agent takes from its host and sets how often it measures it.
 type Govern struct {
 	Interval spec.Duration `yaml:"interval" default:"30s" check:"1s..1h"`
 	// MemoryLimit is Go's soft limit, 0: none.

@@ -44,7 +44,8 @@ type Setting struct {
 //	Every spec.Duration `yaml:"every" env:"SHORT_NAME" default:"1m" check:"1s..24h" secret:"true"`
 //
 // Its path gives its variable SKERRY_…; env names further ones. A field without a yaml tag is no
-// key: programs and tests may set it, the default is its tag's. check reports what no tag can say.
+// key: programs and tests may set it, the default is its tag's. check reports what no tag can
+// express.
 type config interface{ check(report) }
 
 // report adds a problem of the value at a dotted path.
@@ -175,7 +176,7 @@ func fromEnviron(cfg any, leaves []leaf, environ []string, origin map[string]str
 		key, ok := mine[name]
 		switch {
 		case ok && value == "":
-			// An empty variable is how a shell or a compose file says "not set".
+			// An empty variable is how a shell or a compose file expresses "not set".
 		case ok:
 			if err := set(cfg, leaves, key, value); err != nil {
 				errs = append(errs, fmt.Errorf("environment %s: %w", name, err))

@@ -31,14 +31,14 @@ type AdaptiveLearning struct {
 	FirstLabels int `yaml:"first_labels" default:"2000" check:"200..1000000000"`
 	// DriftEvents is how many drift events since the last training ask for another.
 	DriftEvents int `yaml:"drift_events" default:"3" check:"1..1000000"`
-	// RetrainingThreshold is the relative rise of the champion's loss that asks for a training.
+	// RetrainingThreshold is the relative rise of the champion's loss that starts a training.
 	RetrainingThreshold float64 `yaml:"retraining_threshold" default:"0.15" check:"0.001..10"`
 	// MinLabels and Cooldown are the new labels and the event time between two trainings.
 	MinLabels int           `yaml:"min_labels" default:"2000" check:"1..1000000000"`
 	Cooldown  spec.Duration `yaml:"cooldown" default:"30d"`
-	// NewLabels asks for a training by so many new labels; 0: never.
+	// NewLabels is the number of new labels that starts a training; 0: never.
 	NewLabels int `yaml:"new_labels" check:"0..1000000000"`
-	// Schedule asks for a training after so much event time; 0: never.
+	// Schedule is the event time after which a training starts; 0: never.
 	Schedule spec.Duration `yaml:"schedule"`
 }
 

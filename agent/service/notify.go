@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Notifier tells systemd that the program is ready and that its loop turns (sd_notify(3): one
+// Notifier reports to systemd that the program is ready and that its loop turns (sd_notify(3): one
 // datagram per message). Without a NOTIFY_SOCKET every method does nothing. Safe for concurrent
 // use.
 type Notifier struct {

@@ -169,7 +169,7 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetAutoAckDisabled(true)
 	o.SetOrderMatters(true)
 	o.SetStore(noStore{})
-	// Run reconnects: it knows the back-off, what to log once and when to stop.
+	// Run reconnects: it holds the back-off, what to log once and when to stop.
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetKeepAlive(c.opts.KeepAlive.Std())
@@ -270,8 +270,8 @@ func (c *Client) closeQueue() {
 }
 
 // Run connects, reconnects and feeds the sink until ctx ends or the sink fails. It then publishes
-// what waits (at most a second), says offline and disconnects; messages without Ack come again
-// with the next run. It may be called once.
+// what waits (at most a second), publishes "offline" and disconnects; messages without Ack come
+// again with the next run. It may be called once.
 func (c *Client) Run(ctx context.Context, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -52,8 +52,8 @@ func (r *Runtime) Run(ctx context.Context) error {
 	}
 }
 
-// tickMargin is how long a message may take from its arrival to the runtime: the engines are told
-// of a silence only when it is older, so that they have seen every message of before.
+// tickMargin is how long a message may take from its arrival to the runtime: a silence
+// reaches the engines only when it is older, so that they have seen every message of before.
 const tickMargin = 500 * time.Millisecond
 
 // idle gives the engines the time. What follows is journalled, as it must not be published

@@ -45,12 +45,12 @@ func (o *Options) defaults() {
 // Field is a column as its file declares it.
 type Field struct {
 	Name string
-	// what the file says the column holds; Inferred: it says nothing, its cells do
+	// the column's type by the file; Inferred: by its cells
 	Type     frame.Type
 	Inferred bool
 }
 
-// Reader reads a table row by row, holding no more of it than a file's format asks for.
+// Reader reads a table row by row, holding no more of it than a file's format requires.
 type Reader interface {
 	// Fields returns the columns, in order. Names are as they stand: they may be empty or repeat.
 	Fields() []Field
@@ -96,7 +96,7 @@ func RegisterParquet(decode func(r io.ReaderAt, size int64, o Options) (Reader, 
 	decodeParquet = decode
 }
 
-// Open begins to read a table. CSV, packed or not, and Parquet are told apart by their first
+// Open begins to read a table. CSV, packed or not, and Parquet are distinguished by their first
 // bytes. A Parquet file is read in place when r can seek and read anywhere, as a file can, else
 // from memory.
 func Open(r io.Reader, o Options) (Reader, error) {

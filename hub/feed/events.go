@@ -1,7 +1,7 @@
 package feed
 
 // Kinds of events and the details they carry. What is added to a detail later is optional: readers
-// ignore what they do not know.
+// ignore kinds that are new to them.
 const (
 	// KindApplied: ingest has applied a batch. Detail: Applied.
 	KindApplied = "applied"

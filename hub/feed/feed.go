@@ -175,7 +175,7 @@ func Wait(ctx context.Context, db *meta.Store, after int64, kinds ...string) (cu
 const waitBatch = 500
 
 // Consumer derives something from the feed. Both functions run within the transaction that moves
-// the cursor and must keep to what [meta.Store.Tx] asks of a function.
+// the cursor and must keep to what [meta.Store.Tx] requires of a function.
 type Consumer struct {
 	DB   *meta.Store
 	Name string

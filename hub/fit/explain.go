@@ -26,7 +26,7 @@ const (
 	MethodSampling = "sampled-shap" // estimated, for every other model
 )
 
-// ExplainOptions say which artifact's predictions to explain on what.
+// ExplainOptions define which artifact's predictions to explain on what.
 type ExplainOptions struct {
 	Data string
 	// column of the truth; with it features are also shuffled to see what the loss does

@@ -154,7 +154,7 @@ func (f *Fleet) CreateToken(ctx context.Context, actor, device, site, cohort str
 		return q.Audit(ctx, actor, "enroll_token.create", device, "site="+site+" cohort="+cohort)
 	})
 	if err != nil {
-		return "", meta.EnrollToken{}, err // a secret that nothing knows would only mislead
+		return "", meta.EnrollToken{}, err // a secret that is not stored would only mislead
 	}
 	return secret, t, nil
 }

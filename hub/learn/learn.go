@@ -5,8 +5,8 @@
 // order the devices accepted them: what a model is trained on is what it will be shown. The
 // challenger is judged on rows newer than the training data of both.
 //
-// The package is pure: it knows no store and no bus, reads through the functions of its [Input] and
-// writes nothing.
+// The package is pure: it imports no store and no bus, reads through the functions of its [Input]
+// and writes nothing.
 package learn
 
 import (

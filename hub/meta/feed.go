@@ -2,7 +2,7 @@ package meta
 
 import "context"
 
-// FeedEvent is one event of the feed; package feed says what the kinds and their details are.
+// FeedEvent is one event of the feed; package feed defines the kinds and their details.
 type FeedEvent struct {
 	Seq    int64
 	Time   int64 // microseconds

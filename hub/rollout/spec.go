@@ -113,7 +113,7 @@ func (s *Spec) Defaults() error {
 	return errors.Join(errs...)
 }
 
-// trial is what devices are told to demand themselves.
+// trial is the check that devices make themselves.
 func (s *Spec) trial() spec.Trial {
 	return spec.Trial{
 		MinShadow:     s.MinShadow,

@@ -290,7 +290,7 @@ func (p *Problem) gateLoss(truth, pred, scale float64) float64 {
 }
 
 // follower is the baseline of one device: the last value of a forecast, the mean so far of a
-// regression, the most frequent class so far of a classification. It knows the truths of the rows
+// regression, the most frequent class so far of a classification. It holds the truths of the rows
 // before the one it predicts, and its own mean absolute error on them.
 type follower struct {
 	next   int // first row not yet seen

@@ -54,7 +54,7 @@ type Problem struct {
 	MinAgentVersion string
 }
 
-// Options say how much effort to spend.
+// Options set how much effort to spend.
 type Options struct {
 	Trials int // settings to try; default 9
 	// no further trial starts after half of it; default 60 s, or none when Trials is set
@@ -120,7 +120,7 @@ type Result struct {
 // ErrTooFewRows means that there are not enough labelled rows to learn from and to judge by.
 var ErrTooFewRows = errors.New("too few labelled rows")
 
-// minRows is the least number of labelled rows: below it a holdout says nothing.
+// minRows is the least number of labelled rows: below it a holdout decides nothing.
 const minRows = 200
 
 func (p *Problem) defaults() {
