@@ -39,8 +39,8 @@ type AgentMQTT struct {
 	CertFile string `yaml:"cert_file"`
 	KeyFile  string `yaml:"key_file"`
 	QoS      int    `yaml:"qos" default:"1" check:"0..1"`
-	// KeepAlive is the silence after which the broker is asked, MaxBackoff the longest wait between
-	// two attempts to connect.
+	// KeepAlive is the silence after which the broker is pinged, MaxBackoff the longest wait
+	// between two attempts to connect.
 	KeepAlive  spec.Duration `yaml:"keep_alive" default:"30s" check:"1s..18h"`
 	MaxBackoff spec.Duration `yaml:"max_backoff" default:"30s" check:"100ms..1h"`
 	// MaxPayload is the largest payload that is read.
@@ -54,11 +54,11 @@ type AgentHTTP struct {
 	Ingest bool `yaml:"ingest" default:"true"`
 }
 
-// AgentHub says where the hub is. Everything else about it comes from the enrolment.
+// AgentHub defines where the hub is. Everything else about it comes from the enrolment.
 type AgentHub struct {
 	URL    string `yaml:"url"`
 	CAFile string `yaml:"ca_file"`
-	// NATSURLs take the place of what the hub told at enrolment.
+	// NATSURLs take the place of those received at enrolment.
 	NATSURLs []string `yaml:"nats_urls"`
 	// BandwidthBack is bytes a second for what was recorded while the link was away.
 	BandwidthBack spec.Bytes `yaml:"bandwidth_back" default:"256KiB" check:"1KiB..1GiB"`
@@ -67,13 +67,14 @@ type AgentHub struct {
 // AgentCache bounds what is kept on disk and when it is committed.
 type AgentCache struct {
 	MaxBytes spec.Bytes `yaml:"max_bytes" default:"256MiB" check:"8MiB..1024GiB"`
-	// A commit is due at the first of these records, this time, or these MQTT acknowledgements owed.
+	// A commit is due at the first of these records, this time, or these MQTT acknowledgements
+	// owed.
 	CommitRecords  int           `yaml:"commit_records" default:"100" check:"1..500"`
 	CommitInterval spec.Duration `yaml:"commit_interval" default:"1s" check:"10ms..1m"`
 	CommitAcks     int           `yaml:"commit_acks" default:"16" check:"1..65535"`
 }
 
-// Govern bounds what the agent takes from its host and says how often it looks at it.
+// Govern bounds what the agent takes from its host and sets how often it measures it.
 type Govern struct {
 	Interval spec.Duration `yaml:"interval" default:"30s" check:"1s..1h"`
 	// MemoryLimit is Go's soft limit, 0: none.
@@ -85,13 +86,13 @@ type Govern struct {
 	MinFreeShare float64    `yaml:"min_free_share" default:"0.1" check:"0..0.9"`
 }
 
-// Inference says how models predict.
+// Inference describes how models predict.
 type Inference struct {
 	// Compile lays tree models out for this processor when they are loaded.
 	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION" default:"true"`
 }
 
-// Log says what is logged and how.
+// Log describes what is logged and how.
 type Log struct {
 	Level  string `yaml:"level" env:"ML_LOG_LEVEL" default:"info"`
 	Format string `yaml:"format" default:"text" check:"text|json"`

@@ -8,5 +8,5 @@
 // sample files beside this package hold every key with its default.
 //
 // A key that has lost its effect is retired, not removed: a file of an earlier release is still
-// read, and its [Setting] says what became of the key.
+// read, and its [Setting] reports what became of the key.
 package configs

@@ -18,7 +18,7 @@ type HubConfig struct {
 	TLSKey  string `yaml:"tls_key"`
 	// NATSListen is the address for devices; port -1 lets the system choose.
 	NATSListen string `yaml:"nats_listen" default:"127.0.0.1:4222"`
-	// NATSURLs are what devices are told; empty: the address listened on.
+	// NATSURLs are what devices receive; empty: the address listened on.
 	NATSURLs []string `yaml:"nats_urls"`
 	// DataDir holds what is not elsewhere: hub.db, jetstream/, blobs/, lake/, tuf/, keys/.
 	DataDir string `yaml:"data_dir" default:"skerry-hub-data"`
@@ -36,7 +36,7 @@ type HubConfig struct {
 	Log       Log        `yaml:"log"`
 }
 
-// HubAuth says who may use the API, and how much.
+// HubAuth defines who may use the API, and how much.
 type HubAuth struct {
 	// JWTSecret signs logins; empty: a random one kept in DataDir/keys.
 	JWTSecret string `yaml:"jwt_secret" env:"JWT_SECRET" secret:"true"`
@@ -48,7 +48,7 @@ type HubAuth struct {
 	RequestsPerSecond float64 `default:"50"`
 }
 
-// HubTrain says whether the hub trains by itself.
+// HubTrain reports whether the hub trains by itself.
 type HubTrain struct {
 	Auto bool `yaml:"auto" env:"ENABLE_AUTO_RETRAINING" default:"true"`
 	// Threads of one model selection.
@@ -72,7 +72,7 @@ type HubStreams struct {
 	Events    spec.Bytes `yaml:"events" retired:"events no longer wait in a stream, see ingest.queue"`
 }
 
-// HubLake says when telemetry moves to the lake.
+// HubLake defines when telemetry moves to the lake.
 type HubLake struct {
 	// CompactEvery is how often the compactor looks, CompactAge how long a chunk may wait.
 	CompactEvery spec.Duration `yaml:"compact_every" default:"1m" check:"1s..1d"`

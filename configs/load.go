@@ -21,7 +21,7 @@ import (
 // maxFileBytes bounds a configuration file.
 const maxFileBytes = 1 << 20
 
-// Sources says where the values of a configuration come from.
+// Sources defines where the values of a configuration come from.
 type Sources struct {
 	File    string            // path of the YAML file, "" for none
 	Environ []string          // "NAME=value", os.Environ() in a program
@@ -34,8 +34,8 @@ type Setting struct {
 	Value  string // as it would be written in the file; masked when it is a secret
 	Origin string // "default", "agent.yaml:12", "env SKERRY_MQTT_BROKER", "flag"
 	Env    string // the environment variable that sets it
-	// Retired says why the key has no effect any more, "" for all others. Only a retired key that is
-	// set is listed.
+	// Retired describes why the key has no effect any more, "" for all others. Only a retired key
+	// that is set is listed.
 	Retired string
 }
 
@@ -44,7 +44,8 @@ type Setting struct {
 //	Every spec.Duration `yaml:"every" env:"SHORT_NAME" default:"1m" check:"1s..24h" secret:"true"`
 //
 // Its path gives its variable SKERRY_…; env names further ones. A field without a yaml tag is no
-// key: programs and tests may set it, the default is its tag's. check reports what no tag can say.
+// key: programs and tests may set it, the default is its tag's. check reports what no tag can
+// express.
 type config interface{ check(report) }
 
 // report adds a problem of the value at a dotted path.
@@ -175,7 +176,7 @@ func fromEnviron(cfg any, leaves []leaf, environ []string, origin map[string]str
 		key, ok := mine[name]
 		switch {
 		case ok && value == "":
-			// An empty variable is how a shell or a compose file says "not set".
+			// An empty variable is how a shell or a compose file expresses "not set".
 		case ok:
 			if err := set(cfg, leaves, key, value); err != nil {
 				errs = append(errs, fmt.Errorf("environment %s: %w", name, err))

@@ -14,7 +14,8 @@ type ModelSelection struct {
 	Families []string `yaml:"families" default:"gbdt, forest, linear, mlp" check:"gbdt|forest|linear|mlp"`
 	// Budget is the wall time of one search.
 	Budget spec.Duration `yaml:"budget" default:"1m" check:"1s..7d"`
-	// MaxTrials bounds the search by settings tried instead, which makes it reproducible; 0: Budget.
+	// MaxTrials bounds the search by settings tried instead, which makes it reproducible; 0:
+	// Budget.
 	MaxTrials int `yaml:"max_trials" check:"0..100000"`
 }
 
@@ -23,21 +24,21 @@ type Streaming struct {
 	AdaptiveLearning AdaptiveLearning `yaml:"adaptive_learning"`
 }
 
-// AdaptiveLearning says when labels, drift and loss lead to a training.
+// AdaptiveLearning defines when labels, drift and loss lead to a training.
 type AdaptiveLearning struct {
 	Enabled bool `yaml:"enabled" default:"true"`
 	// FirstLabels is how many labels a first model needs, over all devices.
 	FirstLabels int `yaml:"first_labels" default:"2000" check:"200..1000000000"`
 	// DriftEvents is how many drift events since the last training ask for another.
 	DriftEvents int `yaml:"drift_events" default:"3" check:"1..1000000"`
-	// RetrainingThreshold is the relative rise of the champion's loss that asks for a training.
+	// RetrainingThreshold is the relative rise of the champion's loss that starts a training.
 	RetrainingThreshold float64 `yaml:"retraining_threshold" default:"0.15" check:"0.001..10"`
 	// MinLabels and Cooldown are the new labels and the event time between two trainings.
 	MinLabels int           `yaml:"min_labels" default:"2000" check:"1..1000000000"`
 	Cooldown  spec.Duration `yaml:"cooldown" default:"30d"`
-	// NewLabels asks for a training by so many new labels; 0: never.
+	// NewLabels is the number of new labels that starts a training; 0: never.
 	NewLabels int `yaml:"new_labels" check:"0..1000000000"`
-	// Schedule asks for a training after so much event time; 0: never.
+	// Schedule is the event time after which a training starts; 0: never.
 	Schedule spec.Duration `yaml:"schedule"`
 }
 

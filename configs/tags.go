@@ -14,7 +14,7 @@ import (
 
 // FillDefaults sets what is zero in a section to the default of its tag, at any depth. It is for
 // packages whose options are a section: one that a program or a test makes by hand then needs only
-// what it wants otherwise. Booleans stay as they are, because false may be meant; a key whose zero
+// what differs. Booleans stay as they are, because false may be meant; a key whose zero
 // means something therefore has no other default where a package fills its section.
 func FillDefaults[T any](section *T) { fill(reflect.ValueOf(section).Elem(), false) }
 

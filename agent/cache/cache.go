@@ -168,7 +168,7 @@ func (s *Store) asideName(path string) string {
 	return b
 }
 
-// Damage tells what was found wrong at Open, "" when nothing.
+// Damage reports what was found wrong at Open, "" when nothing.
 func (s *Store) Damage() string { return s.damage }
 
 // Outbox returns the outbox.
@@ -347,7 +347,7 @@ func (s *Store) Close() error {
 	return err
 }
 
-// Trouble says what can be done after a failed commit.
+// Trouble describes what can be done after a failed commit.
 type Trouble uint8
 
 // The kinds of trouble.
@@ -443,9 +443,9 @@ func checkChunk(path [][]byte, k, v []byte) error {
 }
 
 // SalvageFile writes what can be saved of a damaged file into a new one: the outbox. It reads the
-// file's leaf pages one by one and trusts nothing else of its structure; chunks prove themselves
+// file's leaf pages one by one and relies on nothing else of its structure; chunks prove themselves
 // by their checksum. A page that is no longer in use may hold chunks that were applied or dropped
-// long ago: the hub knows the first and is glad of the second. Learned state, the journal and the
+// long ago: the hub recognises the first and can use the second. Learned state, the journal and the
 // numbers of series are left out: what may be damaged unseen is worth less than nothing.
 func SalvageFile(from, to string) error {
 	b, err := os.ReadFile(from)
@@ -506,7 +506,7 @@ func leafValues(values [][]byte, b []byte, depth int) [][]byte {
 	return values
 }
 
-// walk visits every value; chunk tells values of the outbox.
+// walk visits every value; chunk marks values of the outbox.
 func walk(tx *bbolt.Tx, f func(path [][]byte, k, v []byte, chunk bool) error) error {
 	return tx.ForEach(func(name []byte, b *bbolt.Bucket) error { return walkBucket([][]byte{slices.Clone(name)}, b, f) })
 }

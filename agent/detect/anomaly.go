@@ -142,7 +142,7 @@ func Anomalies(ctx context.Context, r io.Reader, f AnomalyOptions) (*Anomaly, er
 	return &Anomaly{Report: rep, Scores: scores, Alarmed: alarmed, rows: rows}, nil
 }
 
-// plan chooses the detector and how many rows it learns from; all says that it learns from the
+// plan chooses the detector and how many rows it learns from; all reports that it learns from the
 // whole file first.
 func (f *AnomalyOptions) plan(rep *AnomalyReport, rows *anomalyRows) (all bool, err error) {
 	rep.Detector = anomaly.Resolve(f.Detector, rows.schema())
@@ -162,7 +162,7 @@ func (f *AnomalyOptions) plan(rep *AnomalyReport, rows *anomalyRows) (all bool, 
 		default:
 			rep.Train = n
 		}
-		if rep.Train > 0 { // the first rows are said to be usual, as those of a stream with times
+		if rep.Train > 0 { // the first rows are taken as usual, as those of a stream with times
 			rep.Detector = anomaly.Resolve(f.Detector, anomaly.Schema{Columns: rows.names, Timed: true})
 		}
 	}

@@ -62,7 +62,7 @@ type value struct {
 	v         float64
 }
 
-// chunk is how many values are read before the detector gets them, so that its time can be told
+// chunk is how many values are read before the detector gets them, so that its time can be measured
 // from that of reading.
 const chunk = 4096
 

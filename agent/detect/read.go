@@ -24,7 +24,7 @@ func numberOf(c *tabular.Cell) (float64, error) {
 	return v, nil
 }
 
-// each reads columns of a file, all of them when none is named, which begin is told of before the
+// each reads columns of a file, all of them when none is named, which begin receives before the
 // first row. The cells are valid during the visit.
 func (f *DriftOptions) each(ctx context.Context, r io.Reader, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
 	t, err := tabular.Open(r, tabular.Options{})

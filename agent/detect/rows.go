@@ -29,7 +29,7 @@ type anomalyRows struct {
 	streams []int         // rows of each
 }
 
-// divide tells the streams apart.
+// divide separates the streams.
 func (r *anomalyRows) divide() {
 	r.streams = make([]int, 1)
 	if r.by != nil {

@@ -16,8 +16,8 @@ import (
 
 func (d *Device) linkChanged(bool) { d.report() }
 
-// updateEvent stores a step of an assignment as an event and tells the hub at once. The updater
-// calls it without locks.
+// updateEvent stores a step of an assignment as an event and reports it to the hub at once. The
+// updater calls it without locks.
 func (d *Device) updateEvent(e update.Event) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
@@ -76,7 +76,7 @@ func (d *Device) report() {
 	d.link.PublishState(doc)
 }
 
-// Reported implements serve.Status: what the hub is told.
+// Reported implements serve.Status: what is reported to the hub.
 func (d *Device) Reported() spec.Reported {
 	r := spec.Reported{
 		Device:     d.name,
@@ -130,7 +130,7 @@ func (d *Device) Reported() spec.Reported {
 	return r
 }
 
-// reasons tells what is wrong and what to do.
+// reasons reports what is wrong and what to do.
 func (d *Device) reasons(st *task.Status) []string {
 	var out []string
 	if st.Trouble != "" {

@@ -102,7 +102,7 @@ func (d *Device) desired(doc spec.Desired) {
 	}
 }
 
-// declareLost tells the hub, once, what a damaged cache has lost for good.
+// declareLost reports to the hub, once, what a damaged cache has lost for good.
 func (d *Device) declareLost(a wire.Applied) {
 	if d.store.Damage() == "" || d.declared.Swap(true) {
 		return

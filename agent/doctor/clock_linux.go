@@ -2,7 +2,7 @@ package doctor
 
 import "syscall"
 
-// clockSynced asks the kernel whether somebody disciplines its clock (adjtimex(2)).
+// clockSynced reads from the kernel whether its clock is disciplined (adjtimex(2)).
 func clockSynced() (synced, known bool) {
 	const timeError = 5
 	state, err := syscall.Adjtimex(&syscall.Timex{})

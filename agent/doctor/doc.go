@@ -1,4 +1,4 @@
-// Package doctor looks at everything an agent needs and says what to do about what is wrong: task
+// Package doctor checks everything an agent needs and reports what to do about what is wrong: task
 // files, broker, clock, disk, keys and hub.
 //
 // Each check stands alone and is bounded in time, so that a report comes on a box without a

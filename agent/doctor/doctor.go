@@ -39,7 +39,7 @@ type Result struct {
 	Action string `json:"action,omitempty"` // what to do; empty when all is well
 }
 
-// Options says where things are.
+// Options defines where things are.
 type Options struct {
 	TaskDir      string
 	StateDir     string

@@ -70,8 +70,8 @@ func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 }
 
 // Admit decides on a reading of a message. A repeat of one that was accepted is to be ignored and
-// changes nothing; any other is remembered, and its flags say which engines may see it
-// (wire.Blocked, wire.Missing). changes are what people are to be told of the sensor.
+// changes nothing; any other is remembered, and its flags define which engines may see it
+// (wire.Blocked, wire.Missing). changes are what is to be reported of the sensor.
 func (g *Gate) Admit(series uint32, m *source.Message, rd source.Reading, lim Limits) (f wire.Flags, repeated bool, changes []Change) {
 	repeated, conflict := g.check(series, rd.Time, rd.Value)
 	if repeated {
@@ -87,7 +87,7 @@ func (g *Gate) Admit(series uint32, m *source.Message, rd source.Reading, lim Li
 	return f, false, g.Remember(series, rd.Time, rd.Value, f)
 }
 
-// flags are what a reading's message and its value say by themselves.
+// flags are what a reading's message and its value show by themselves.
 func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 	if !rd.HasTime {
 		f |= wire.FlagArrival
@@ -109,7 +109,7 @@ func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 	return f
 }
 
-// check looks a reading up: repeated says that it was accepted before with the same value,
+// check looks a reading up: repeated reports that it was accepted before with the same value,
 // conflict with another. It does not remember it.
 func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool) {
 	s := g.series[series]
@@ -127,7 +127,7 @@ func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 	return false, conflict
 }
 
-// unwell are the flags of readings that say nothing about what is usual of a series.
+// unwell are the flags of readings that carry no information about what is usual of a series.
 const unwell = wire.Blocked | wire.Missing
 
 // judge looks at an accepted reading of a number as a sign of its sensor's health and returns
@@ -139,8 +139,8 @@ func (g *Gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
 	return 0
 }
 
-// Remember records an accepted reading with its flags, as Admit does, and returns what people are
-// to be told of the sensor.
+// Remember records an accepted reading with its flags, as Admit does, and returns what is
+// to be reported of the sensor.
 func (g *Gate) Remember(series uint32, t int64, v float64, f wire.Flags) (changes []Change) {
 	s := g.series[series]
 	if s == nil {

@@ -23,14 +23,14 @@ const (
 	spikeForget = 0.9998 // per reading, of the farthest: half of it in 3,500
 	spikeLearn  = 1.1    // a spike moves the farthest by so much
 	recentRows  = 5      // readings whose median the next is held against
-	// spikes in a row are a jump: of its beginning and its end people are told
+	// spikes in a row are a jump: its beginning and its end are reported
 	jumpRows  = 3
 	newNormal = 24 * time.Hour
 	// readings at least, until a jump that lasted newNormal is what is usual from then on
 	normalRows = 12
 )
 
-// Kinds of events that tell of a sensor's health.
+// Kinds of events that report a sensor's health.
 const (
 	EventStuck = "sensor_stuck" // since its first reading of this value
 	EventJump  = "sensor_jump"  // since its first reading that is far from all before
@@ -46,13 +46,13 @@ type Change struct {
 	Value    float64
 }
 
-// health tells whether a sensor looks well. Its rules see a series in the order in which it
+// health reports whether a sensor looks well. Its rules see a series in the order in which it
 // comes; what is out of range, not finite, a conflict or from the future is kept from it.
 type health struct {
 	last  float64
 	run   int64 // readings in a row that equal last
 	since int64 // time of the first of them
-	stuck bool  // people were told
+	stuck bool  // it was reported
 	// the value of the longest finished run: many series have one at which they stand still, such
 	// as 0 or the least that can be measured
 	rest     float64
@@ -127,7 +127,7 @@ func (h *health) middle() float64 {
 	return s[n/2]
 }
 
-// add records a reading that was judged f and returns what people are to be told.
+// add records a reading that was judged f and returns what is to be reported.
 func (h *health) add(t int64, v float64, f wire.Flags) (changes []Change) {
 	switch {
 	case h.readings == 0:

@@ -97,7 +97,7 @@ func (g *Governor) Run(ctx context.Context) error {
 // RSS returns the agent's resident memory in bytes at the last measurement, 0 when unknown.
 func (g *Governor) RSS() int64 { return g.rss.Load() }
 
-// Reasons says what makes the agent's health degraded, nothing when all is well.
+// Reasons reports what makes the agent's health degraded, nothing when all is well.
 func (g *Governor) Reasons() []string {
 	if r := g.disk.Load(); r != nil {
 		return []string{*r}
@@ -194,7 +194,7 @@ func Disk(dir string) (free, total uint64, err error) {
 	return u.Free, u.Total, nil
 }
 
-// DiskReason says why a disk is too full, "" when it is not.
+// DiskReason reports why a disk is too full, "" when it is not.
 func DiskReason(free, total uint64, minBytes int64, minShare float64) string {
 	switch {
 	case free < uint64(max(minBytes, 0)):

@@ -28,7 +28,7 @@ type model struct {
 	panics int64
 }
 
-// slowNS is when an answer is asked for a second time: a preempted goroutine is not the model's
+// slowNS is when a prediction is repeated: a preempted goroutine is not the model's
 // fault, and a model that is slow is slow twice.
 const slowNS = 200_000
 

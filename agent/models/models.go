@@ -1,5 +1,6 @@
-// Package models knows which model runs here: it loads artifacts and watches them, decides whether
-// one may serve a task, and moves them through the slots of the runtime as the updater decides.
+// Package models decides which model runs here: it loads artifacts and watches them, decides
+// whether one may serve a task, and moves them through the slots of the runtime as the updater
+// decides.
 //
 // A [Models] stands between the updater, whose engine and loader it is, and the runtime, whose
 // models it finds by their digest. It is safe for concurrent use once [Models.Use] and [Models.In]

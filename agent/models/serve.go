@@ -14,7 +14,7 @@ func (ms *Models) List() []string {
 	return out
 }
 
-// Get implements oip.Repository. A version is the name people know ("pm25-next-hour@3") or a
+// Get implements oip.Repository. A version is the name in use ("pm25-next-hour@3") or a
 // digest.
 func (ms *Models) Get(name, version string) (oip.Model, bool) {
 	for _, t := range ms.runtime.Status().Tasks {

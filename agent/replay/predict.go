@@ -16,8 +16,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Prediction is what an artifact says of one row, in the target's unit. Lower and Upper are NaN
-// without models or calibration for them.
+// Prediction is what an artifact predicts for one row, in the target's unit. Lower and Upper are
+// NaN without models or calibration for them.
 type Prediction struct {
 	Row, For            int64
 	Value, Lower, Upper float64

@@ -150,7 +150,7 @@ func newRun(plan *source.Plan, opts Options) (*run, error) {
 		k, ok := opts.Task.EngineSeries(s.Name)
 		r.series, r.used = append(r.series, k), append(r.used, ok)
 		lim := gate.LimitsOf(&s, []*spec.Task{opts.Task})
-		lim.Number = false // nobody is told of the sensors
+		lim.Number = false // sensors are not reported
 		r.limits = append(r.limits, lim)
 	}
 	return r, nil

@@ -3,6 +3,6 @@
 //
 // It listens on the loopback interface by default and has no access control: whoever reaches it
 // may read everything and send readings. Requests that change something are refused when a
-// browser sends them for another site. The server holds no state; it asks a [Status] and forwards
+// browser sends them for another site. The server holds no state; it reads a [Status] and forwards
 // a [Stream].
 package serve

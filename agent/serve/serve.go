@@ -20,17 +20,17 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Status is what the server asks about the running agent. Its methods are called concurrently and
+// Status is what the server reads of the running agent. Its methods are called concurrently and
 // must not block.
 type Status interface {
-	// Reported is the state that the hub is told as well; its health and reasons are shown as
+	// Reported is the state that is sent to the hub as well; its health and reasons are shown as
 	// they are.
 	Reported() spec.Reported
 	// Ready reports whether predictions are being made, and why not.
 	Ready() (ok bool, reason string)
 	// Alive reports whether the loop that predicts still turns, and since when not.
 	Alive() (ok bool, reason string)
-	// Links says which connections stand, by name ("mqtt", "hub").
+	// Links reports which connections stand, by name ("mqtt", "hub").
 	Links() map[string]bool
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // Stream carries predictions and events to whoever listens on /v1/stream. Sending never waits: a
-// listener that is too slow misses messages and is told how many. Safe for concurrent use.
+// listener that is too slow misses messages and receives their number. Safe for concurrent use.
 type Stream struct {
 	mu        sync.Mutex // guards listeners
 	listeners map[*listener]struct{}

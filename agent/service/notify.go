@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Notifier tells systemd that the program is ready and that its loop turns (sd_notify(3): one
+// Notifier reports to systemd that the program is ready and that its loop turns (sd_notify(3): one
 // datagram per message). Without a NOTIFY_SOCKET every method does nothing. Safe for concurrent
 // use.
 type Notifier struct {
@@ -32,10 +32,10 @@ func NewNotifier() *Notifier {
 	return n
 }
 
-// Ready says that the program has started.
+// Ready records that the program has started.
 func (n *Notifier) Ready() error { return n.Send("READY=1") }
 
-// Stopping says that the program ends.
+// Stopping records that the program ends.
 func (n *Notifier) Stopping() error { return n.Send("STOPPING=1") }
 
 // Status sets the line that systemctl status shows.

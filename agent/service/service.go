@@ -15,7 +15,7 @@ import (
 	kservice "github.com/kardianos/service"
 )
 
-// Config says how the service is run.
+// Config describes how the service is run.
 type Config struct {
 	Name       string // of the service, default "skerry-agent"
 	Exec       string // absolute path of the program, default this one
@@ -176,7 +176,7 @@ func Control(action string, c Config) error {
 	return nil
 }
 
-// State is what the service manager says: running, stopped, not installed or unknown.
+// State is what the service manager reports: running, stopped, not installed or unknown.
 func State(c Config) (string, error) {
 	s, err := c.kardianos()
 	if err != nil {
@@ -197,7 +197,7 @@ func State(c Config) (string, error) {
 }
 
 // Run calls run with a context that ends when the service manager, or a signal on a terminal,
-// wants the program to stop.
+// requires the program to stop.
 func Run(ctx context.Context, c Config, run func(context.Context) error) error {
 	if runtime.GOOS != "windows" || kservice.Interactive() {
 		ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// ErrorKind says what is wrong with a payload. It is the label of the error metric.
+// ErrorKind describes what is wrong with a payload. It is the label of the error metric.
 type ErrorKind string
 
 // The kinds of decode errors.

@@ -15,7 +15,7 @@ import (
 	"skerry.dev/compute/tabular"
 )
 
-// FileOptions says how to read a file of readings.
+// FileOptions describes how to read a file of readings.
 type FileOptions struct {
 	// Time names the column of the event time, or several numeric columns
 	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the first of
@@ -27,9 +27,9 @@ type FileOptions struct {
 	// Numbered rows need no time: without a column that is named or found for it, the time of a row
 	// is the second since 1970 that is its number.
 	Numbered bool
-	// Arrival names the column that says when the device received the message of a line. A recorded
-	// day is replayed with it as it was live: silences, late readings and those of the future.
-	// Default: none was recorded, lines came in time.
+	// Arrival names the column that holds when the device received the message of a line. A
+	// recorded day is replayed with it as it was live: silences, late readings and those of the
+	// future. Default: none was recorded, lines came in time.
 	Arrival string
 	// Columns maps a column to the series it holds. Default: the column that tabular.Find finds for
 	// a series.
@@ -88,7 +88,7 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 	}
 }
 
-// columns say what the columns of a file hold.
+// columns define what the columns of a file hold.
 type columns struct {
 	names   []string
 	series  []int // by column, -1 when it holds none

@@ -57,7 +57,7 @@ func register[C prometheus.Collector](r prometheus.Registerer, c C) C {
 // maxComplaints bounds the number of different repeats remembered.
 const maxComplaints = 1000
 
-// complaints logs a repeated warning once per interval and says how often it was left out.
+// complaints logs a repeated warning once per interval with the number of times it was left out.
 type complaints struct {
 	log   *slog.Logger
 	every time.Duration

@@ -31,7 +31,7 @@ type Message struct {
 	ClockOK  bool   // the device's clock is trusted
 	Dup      bool   // the broker has sent the message before
 	Readings []Reading
-	// Ack says that the readings are durable. It must be called once for every message, from any
+	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
 	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does
 	// nothing: the broker sends the message again.
@@ -121,7 +121,8 @@ type inbound struct {
 	clockOK bool
 }
 
-// New checks the options, reads the certificates and returns a client that is not connected; [Client.Run] connects.
+// New checks the options, reads the certificates and returns a client that is not connected;
+// [Client.Run] connects.
 func New(plan *Plan, opts Options) (*Client, error) {
 	opts.defaults()
 	u, err := url.Parse(opts.Broker)
@@ -168,7 +169,7 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetAutoAckDisabled(true)
 	o.SetOrderMatters(true)
 	o.SetStore(noStore{})
-	// Run reconnects: it knows the back-off, what to log once and when to stop.
+	// Run reconnects: it holds the back-off, what to log once and when to stop.
 	o.SetAutoReconnect(false)
 	o.SetConnectRetry(false)
 	o.SetKeepAlive(c.opts.KeepAlive.Std())
@@ -269,8 +270,8 @@ func (c *Client) closeQueue() {
 }
 
 // Run connects, reconnects and feeds the sink until ctx ends or the sink fails. It then publishes
-// what waits (at most a second), says offline and disconnects; messages without Ack come again
-// with the next run. It may be called once.
+// what waits (at most a second), publishes "offline" and disconnects; messages without Ack come
+// again with the next run. It may be called once.
 func (c *Client) Run(ctx context.Context, sink Sink) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

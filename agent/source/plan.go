@@ -205,7 +205,7 @@ func Match(filter, topic string) bool {
 	}
 }
 
-// node is one step of the tree of all paths that are wanted of a topic's payload.
+// node is one step of the tree of all paths that are read of a topic's payload.
 type node struct {
 	fields []edge
 	items  []edge // array elements by index

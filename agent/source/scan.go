@@ -36,7 +36,7 @@ type capture struct {
 }
 
 // scanner reads one JSON document (RFC 8259) once, checks all of it and captures the values that
-// the tree of paths wants. It allocates only while its scratch grows.
+// the tree of paths names. It allocates only while its scratch grows.
 type scanner struct {
 	b     []byte
 	i     int

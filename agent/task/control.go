@@ -192,7 +192,7 @@ func contains(tasks []*spec.Task, name string) bool {
 	return false
 }
 
-// Version tells the runtime by which name people know a digest.
+// Version sets the name that stands for a digest.
 func (r *Runtime) Version(ctx context.Context, task, digest, version string) error {
 	return r.call(ctx, func() {
 		if t := r.task(task); t != nil {

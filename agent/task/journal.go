@@ -32,7 +32,7 @@ const (
 	opReset
 )
 
-// input is a reading as the journal and the engines know it.
+// input is a reading as the journal and the engines hold it.
 type input struct {
 	series uint32
 	time   int64

@@ -10,7 +10,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// emit publishes and stores what an engine said.
+// emit publishes and stores what an engine returned.
 func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	r.note(t, o)
 	r.sinceSnap += len(o.Rows)

@@ -52,11 +52,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 	}
 }
 
-// tickMargin is how long a message may take from its arrival to the runtime: the engines are told
-// of a silence only when it is older, so that they have seen every message of before.
+// tickMargin is how long a message may take from its arrival to the runtime: a silence
+// reaches the engines only when it is older, so that they have seen every message of before.
 const tickMargin = 500 * time.Millisecond
 
-// idle tells the engines how late it is. What follows is journalled, as it must not be published
+// idle gives the engines the time. What follows is journalled, as it must not be published
 // again after a crash; without anything, the next message leads to the same state.
 func (r *Runtime) idle(ctx context.Context, now time.Time) {
 	r.drain(ctx)

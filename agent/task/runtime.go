@@ -38,7 +38,8 @@ type Options struct {
 	MaxRecords int
 	MaxAcks    int
 	MaxDelay   time.Duration
-	// SnapshotRows and SnapshotEvery say when learned state is stored. Defaults 2000 rows and 60 s.
+	// SnapshotRows and SnapshotEvery define when learned state is stored. Defaults 2000 rows and 60
+	// s.
 	SnapshotRows  int
 	SnapshotEvery time.Duration
 	Log           *slog.Logger
@@ -172,7 +173,7 @@ func newRunning(t *spec.Task, device string) (*running, error) {
 	}, nil
 }
 
-// version returns the name people know a model by.
+// version returns the name of a model's version.
 func (t *running) version(digest string) string {
 	if v := t.versions[digest]; v != "" {
 		return v
@@ -183,7 +184,7 @@ func (t *running) version(digest string) string {
 	return digest
 }
 
-// Trouble tells why nothing can be stored at present, "" when all is well.
+// Trouble reports why nothing can be stored at present, "" when all is well.
 func (r *Runtime) Trouble() string {
 	if p := r.trouble.Load(); p != nil {
 		return *p

@@ -291,8 +291,8 @@ func records(t *testing.T, g *rig) (out []*wire.Records) {
 	}
 }
 
-// inBubble runs f on a clock of its own. The encoders that it leaves in the pool of sync/wire belong
-// to its bubble, and must not be used outside: a pool forgets them after two collections.
+// inBubble runs f on a clock of its own. The encoders that it leaves in the pool of sync/wire
+// belong to its bubble, and must not be used outside: a pool forgets them after two collections.
 func inBubble(t *testing.T, f func(*testing.T)) {
 	synctest.Test(t, f)
 	runtime.GC()
@@ -357,7 +357,7 @@ func TestRepeatsConflictsAndRanges(t *testing.T) {
 }
 
 // TestPoisonIsFlagged sends a day of each kind of bad readings between good ones. Every bad one
-// carries a flag that says so, a stuck sensor's from where it has stood still longer than ever,
+// carries a flag that states it, a stuck sensor's from where it has stood still longer than ever,
 // and no good one does.
 func TestPoisonIsFlagged(t *testing.T) {
 	const days, warm = 24, 400

@@ -17,7 +17,7 @@ import (
 
 var (
 	errSlow = errors.New("download is slower than the least rate")
-	// errContent says that the bytes are not the signed artifact; what was downloaded is thrown
+	// errContent means that the bytes are not the signed artifact; what was downloaded is thrown
 	// away.
 	errContent = errors.New("content is not the signed artifact")
 )

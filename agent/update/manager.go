@@ -157,7 +157,7 @@ func (m *Manager) step(ctx context.Context, task string, s *slot) {
 	}
 }
 
-// store saves; what cannot be stored is tried again with the next change, and said.
+// store saves; what cannot be stored is tried again with the next change, and logged.
 func (m *Manager) store(s *slot) bool {
 	if err := m.save(); err != nil {
 		s.Reason = err.Error()

@@ -80,7 +80,7 @@ func (m *Manager) restoreActive(ctx context.Context, task string, s *slot) error
 	return m.engine.Activate(ctx, task, s.Active)
 }
 
-// Confirm says that the program has run well with the active models; their start counters begin
+// Confirm records that the program has run well with the active models; their start counters begin
 // anew.
 func (m *Manager) Confirm() error {
 	m.mu.Lock()

@@ -137,7 +137,7 @@ func (m *Manager) goBack(ctx context.Context, task string, s *slot, reason strin
 
 // The bounds of a trial's losses: with enough labelled rows the candidate fails when the
 // one-sided 95 % lower bound of how much worse it is lies above what is allowed; before that only
-// when three standard errors say so, because looking at every row finds chance differences.
+// when three standard errors show it, because looking at every row finds chance differences.
 const (
 	zFinal  = 1.64
 	zEarly  = 3.0
@@ -145,7 +145,7 @@ const (
 )
 
 // Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled
-// rows the trial asks for. The rules: no value that is not finite, no panic, p99 of a prediction
+// rows the trial requires. The rules: no value that is not finite, no panic, p99 of a prediction
 // within the budget, and a paired loss that is not worse than the incumbent's by more than
 // MaxRegression.
 func Veto(p spec.Paired, t spec.Trial, enough int) string {

@@ -18,7 +18,7 @@ type Loader interface {
 	Load(r io.ReaderAt, size int64) (Model, error)
 }
 
-// Verifier knows the signed metadata.
+// Verifier reads the signed metadata.
 type Verifier interface {
 	// Refresh brings the metadata up to date. An error means that nothing may be installed now.
 	Refresh(ctx context.Context) error

@@ -6,7 +6,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// cutTree is a robust random cut tree over at most size points of width numbers. Every node knows
+// cutTree is a robust random cut tree over at most size points of width numbers. Every node holds
 // the box around its points, so that points come and go as if the tree had been drawn with them
 // or without.
 type cutTree struct {

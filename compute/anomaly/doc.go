@@ -1,4 +1,4 @@
-// Package anomaly tells which rows of a stream are unusual, as they come.
+// Package anomaly detects which rows of a stream are unusual, as they come.
 //
 // A [Scorer] gives each row a score between 0 and 1 from the rows before it, and then learns from
 // it; [New] makes one by name. Which one suits:
@@ -12,7 +12,7 @@
 //   - isolation-forest, half-space-trees and random-cut-forest, for rows without an order or with
 //     one: they rank rows by how alone they are.
 //
-// Two layers turn scores into alarms. A [Likelihood] (Lavin and Ahmad) asks whether the present
+// Two layers turn scores into alarms. A [Likelihood] (Lavin and Ahmad) tests whether the present
 // run of scores is unlikely among the last thousands; every scorer has it as a setting. An
 // [Alarm] picks the scores that are rarer than a stated rate of false alarms. Scorers that
 // measure against limits of their own need neither: their scores are alarms from [Scorer.Limit]

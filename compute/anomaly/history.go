@@ -38,13 +38,13 @@ const maxSurprise = 1000
 // leastHistory is how many values are needed before any of them is a surprise.
 const leastHistory = 30
 
-// history is the newest values of a number, in order of arrival and sorted, and tells how
+// history is the newest values of a number, in order of arrival and sorted, and measures how
 // surprising another value is.
 //
 // The surprise is -ln of the chance to see such a value or a more extreme one: from the ranks
 // inside, and in the outer tail from an exponential one with the mean excess of the values there
 // (the peaks over threshold of Siffer et al., "Anomaly Detection in Streams with Extreme Value
-// Theory", KDD 2017, with the shape fixed at 0, since 80 excesses do not tell it).
+// Theory", KDD 2017, with the shape fixed at 0, since 80 excesses do not determine it).
 type history struct {
 	size   int
 	tail   float64 // share of the values that are the tail

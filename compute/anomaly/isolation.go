@@ -16,7 +16,7 @@ import (
 // Algorithm for Streaming Data using Sliding Window" (2013), though by the clock and not by the
 // share of alarms.
 //
-// We differ in missing values, which the paper does not know: in a cut they take the way of most
+// We differ in missing values, which the paper does not cover: in a cut they take the way of most
 // rows.
 type isolation struct {
 	trees, sample, window, refresh, train int64

@@ -42,7 +42,7 @@ func Names() []string {
 // Resolve returns the name of the scorer that a name stands for: that which suits the schema for
 // "auto", else the name itself in its canonical form. Auto is seasonal for a single series, pca
 // for several that are measured over time, whose first rows are usual, and isolation-forest for
-// the rows of a table, where nothing is said about the first.
+// the rows of a table, where nothing is assumed about the first.
 func Resolve(name string, schema Schema) string {
 	if name = setting.Canonical(name, "-"); name != "auto" && name != "" {
 		return name

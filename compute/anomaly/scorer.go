@@ -47,7 +47,7 @@ type Scorer interface {
 	// scorer has seen too little scores are 0.
 	Update(x []float64, t int64) float64
 	// Limit is the score from which on a row is an alarm by the scorer's own measure. For some it
-	// is 1, which they hardly reach: they rank rows, and an [Alarm] tells which are rare enough.
+	// is 1, which they hardly reach: they rank rows, and an [Alarm] decides which are rare enough.
 	Limit() float64
 	// Bytes returns about how much memory the state takes, which is bounded by the settings.
 	Bytes() int

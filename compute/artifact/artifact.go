@@ -54,7 +54,7 @@ const (
 	maxManifestMetrics = 1024
 )
 
-// Manifest says what the artifact is and where it came from.
+// Manifest describes what the artifact is and where it came from.
 type Manifest struct {
 	Task string `json:"task"`
 	Kind string `json:"kind"`
@@ -128,16 +128,16 @@ type Artifact struct {
 	Models      map[Role]Predictor
 	Calibration Calibration
 	Reference   []Reference // one per input, or none
-	// what rows in order look like: the inputs and, after them, what the point model says, the
-	// last class's probability of a classification; nil when nobody knows
+	// what rows in order look like: the inputs and, after them, what the point model predicts, the
+	// last class's probability of a classification; nil when unknown
 	Usual   *inputs.Reference
 	Vectors Vectors
 	Digest  string // 64 hexadecimal digits of the file's SHA-256; set by Decode
 	Size    int64  // bytes of the file; set by Decode
 }
 
-// ErrCorrupt says that bytes are no artifact, or a damaged one. ErrVersion says that the file is
-// of a format this program does not know. ErrSelfTest says that this machine computes something
+// ErrCorrupt means that bytes are no artifact, or a damaged one. ErrVersion means that the file is
+// of a format unknown to this program. ErrSelfTest means that this machine computes something
 // else than the hub did.
 var (
 	ErrCorrupt  = errors.New("corrupt artifact")

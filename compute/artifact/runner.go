@@ -70,7 +70,7 @@ func (r *Runner) Predict(h *feature.History, back int) (point, lower, upper floa
 	return point, lower, upper, nil
 }
 
-// Model is a Runner as an engine asks it: of a classification, point is the last class's
+// Model is a Runner as an engine calls it: of a classification, point is the last class's
 // probability.
 type Model struct{ *Runner }
 

@@ -1,6 +1,6 @@
 // Package conformal keeps prediction intervals honest on a stream that drifts: adaptive conformal
-// inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS 2021)
-// with steps of several sizes side by side (DtACI: the same, "Conformal Inference for Online
+// inference (Gibbs and Candès, "Adaptive Conformal Inference Under Distribution Shift", NeurIPS
+// 2021) with steps of several sizes side by side (DtACI: the same, "Conformal Inference for Online
 // Prediction with Arbitrary Distribution Shifts", JMLR 25, 2024).
 //
 // The caller turns an error into a score (how many half-widths the truth lay away) and multiplies
@@ -140,8 +140,8 @@ const (
 )
 
 // NewAdaptive returns a tracker for the nominal coverage level over a window of n scores, and up
-// to four times as many when labels come late: what is known of the present is old then, and what
-// was long usual says more of it.
+// to four times as many when labels come late: the newest scores are old then, and what
+// was long usual describes the present better.
 func NewAdaptive(level float64, n int) *Adaptive {
 	a := &Adaptive{level: level, rows: n, scores: NewWindow(mostScores * n)}
 	for k := range gammas {
@@ -150,7 +150,7 @@ func NewAdaptive(level float64, n int) *Adaptive {
 	return a
 }
 
-// minScores is how many scores must be known before Factor trusts them.
+// minScores is how many scores Factor needs.
 const minScores = 20
 
 // aim is the miscoverage that the next interval is made for; it may leave [0, 1].
@@ -165,7 +165,7 @@ func (a *Adaptive) aim() float64 {
 // Factor returns what half-widths must be multiplied by: a quantile of the recent scores. Before
 // 20 scores are known it returns fallback.
 //
-// Where the paper asks for an infinite interval, at an aim of 0 or less, this is the quantile for
+// Where the paper requires an infinite interval, at an aim of 0 or less, this is the quantile for
 // an aim of 0.01: the farthest of the recent scores is an outlier as a rule, and intervals as
 // wide as that cover no more of what comes. Only when the aim lies below -0.2, because errors go
 // on growing beyond all before, it is the largest score and up to twice as much.

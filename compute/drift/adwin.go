@@ -41,7 +41,7 @@ type bucketRow struct {
 }
 
 // NewADWIN returns a detector with delta 0.002, checked every 32 values, that keeps the recent
-// part of its window after an alarm (River07), so that Mean tells the new level at once.
+// part of its window after an alarm (River07), so that Mean follows the new level at once.
 func NewADWIN() *ADWIN {
 	return &ADWIN{Delta: 0.002, Clock: 32, MinWindow: 5, Grace: 10, Semantics: River07}
 }

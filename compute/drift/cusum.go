@@ -4,7 +4,7 @@ import "skerry.dev/compute/state"
 
 // CUSUM accumulates how far values lie above (or below) their mean so far, less a tolerance, and
 // reports when the sum, which never falls below zero, exceeds Threshold. After Page, "Continuous
-// Inspection Schemes", Biometrika 41 (1954), in the form of MOA's CusumDM; MOA knows only rises.
+// Inspection Schemes", Biometrika 41 (1954), in the form of MOA's CusumDM; MOA detects only rises.
 // It costs a few additions. Use NewCUSUM.
 type CUSUM struct {
 	// MinSamples before the first alarm, Delta the tolerated change and Threshold of the sum,

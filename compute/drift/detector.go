@@ -23,11 +23,11 @@ type Detector interface {
 type Warner interface {
 	Detector
 	// Warning reports whether the last value left the detector in its warning zone. It is false
-	// where that value was a drift, unless the reference says otherwise.
+	// where that value was a drift, unless the reference differs.
 	Warning() bool
 }
 
-// Semantics says whose rules a detector follows where versions of its reference differ.
+// Semantics defines whose rules a detector follows where versions of its reference differ.
 type Semantics int
 
 const (

@@ -9,10 +9,10 @@ import (
 
 // FirstKS compares the newest Window values with the first Reference ones by the distance of
 // Kolmogorov and Smirnov, every Every values. The first values stay the reference for good, so it
-// tells that a stream has left its beginning, where the other detectors tell that it has changed.
-// It reports once, and again only after the distance has halved. It keeps Reference and Window
-// values; a comparison costs a sort of Window values. Use NewFirstKS and set fields before the
-// first value.
+// reports that a stream has left its beginning, where the other detectors report that it has
+// changed. It reports once, and again only after the distance has halved. It keeps Reference and
+// Window values; a comparison costs a sort of Window values. Use NewFirstKS and set fields before
+// the first value.
 type FirstKS struct {
 	// Reference, Window and Every are numbers of values.
 	Reference, Window, Every int64

@@ -16,7 +16,7 @@ type PageHinkley struct {
 	MinSamples              int64
 	Delta, Threshold, Alpha float64
 	// Mode defines which changes count and Semantics how the sum is kept: River07 holds it above
-	// zero and knows only rises, whatever Mode says; River compares it with its lowest and
+	// zero and detects only rises, whatever Mode is; River compares it with its lowest and
 	// highest value.
 	Mode      Mode
 	Semantics Semantics

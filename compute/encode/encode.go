@@ -56,7 +56,7 @@ type Encoder struct {
 const missingShare = 0.005
 
 // Fit chooses the steps by the rows given (nil: all). A number is imputed by its median and
-// scaled; when more than 0.5 % are missing, a second column says which. A number that does not
+// scaled; when more than 0.5 % are missing, a second column marks which. A number that does not
 // vary is left out unless it is sometimes missing. A missing category has 0 in all its
 // indicators, and one of its own when more than 0.5 % are missing. A category with two levels and
 // nothing missing has one indicator. Codes that are no whole number of 0 to K-1 count as missing.

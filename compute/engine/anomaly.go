@@ -10,7 +10,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// errNoModels is what a task that takes no model says to one.
+// errNoModels is returned for a model by a task that takes none.
 var errNoModels = errors.New("engine: an anomaly task learns on the device and takes no model of the hub")
 
 // refreshRows is how often pca learns anew.

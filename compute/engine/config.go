@@ -110,16 +110,16 @@ func (c *Config) Inputs() []feature.Input {
 	return in
 }
 
-// Reading is a value of one of the task's series. A NaN value is a reading that says "missing".
-// Series LabelSeries marks a label of a task that is not a forecast: Time is the row's time and
-// Value the truth.
+// Reading is a value of one of the task's series. A NaN value is a reading that stands for
+// "missing". Series LabelSeries marks a label of a task that is not a forecast: Time is the row's
+// time and Value the truth.
 type Reading struct {
 	Series int
 	Time   int64
 	Value  float64
 }
 
-// PredictionSeries names what the champion says among the series that are watched.
+// PredictionSeries names the champion's predictions among the series that are watched.
 const PredictionSeries = "prediction"
 
 // NoArrival stands for the arrival time of a message that has none recorded.
@@ -138,7 +138,7 @@ type Model interface {
 type Loaded struct {
 	ID    string // digest of the artifact
 	Model Model
-	// the series of a row and, after them, what Model says; nil: the inputs are not watched
+	// the series of a row and, after them, Model's predictions; nil: the inputs are not watched
 	Usual *inputs.Reference
 }
 
@@ -148,10 +148,10 @@ type Row struct {
 	Values []float64 // in the order of Config.Series; belongs to the engine until the next call
 }
 
-// Prediction is what the task says about Row.Time + Horizon.
+// Prediction is what the task predicts for Row.Time + Horizon.
 type Prediction struct {
 	Row, For     int64
-	Value        float64 // NaN when nothing can be said (no target value at the row)
+	Value        float64 // NaN when nothing can be predicted (no target value at the row)
 	Lower, Upper float64 // NaN while nothing is known about the errors
 	Persistence  float64 // the last value
 	Champion     string  // "" while the task runs on its baselines
@@ -191,8 +191,8 @@ type Event struct {
 	Kind     EventKind
 	Time     int64
 	Detector string // by its name in compute/drift or compute/anomaly, or "inputs"
-	// the input series most responsible for EventInputDrift; PredictionSeries: what the champion
-	// says
+	// the input series most responsible for EventInputDrift; PredictionSeries: the champion's
+	// predictions
 	Series string
 	Others []string // further ones, the most responsible first
 	Value  float64  // scaled error, the shift of Series in standard deviations, or the score

@@ -28,13 +28,13 @@ type Engine struct {
 	champion, shadow slot
 	previous         bool // the shadow is the previous champion, on probation watch
 	trial            Paired
-	// grows with every change of the slots, so that pendings know which pair they belong to
+	// grows with every change of the slots, so that pendings hold which pair they belong to
 	epoch int64
 
 	experts   *committee.Committee
 	ofModel   int            // members that are the model or corrections of it: the first
 	recent    *online.Recent // labels that come by message; nil for a forecast
-	echo      *online.Echo   // what the model said of the rows before
+	echo      *online.Echo   // the model's predictions of the rows before
 	own, at   int            // where in x its inputs begin, and where the model's prediction stands
 	spread    *online.Spread
 	late      float64 // predictions made since the one whose label is being learned
@@ -47,12 +47,12 @@ type Engine struct {
 
 	pend pendings
 	x    []float64 // scratch: inputs of the local learners
-	out1 []float64 // scratch: what the experts say
-	p    []float64 // scratch: what they say together
+	out1 []float64 // scratch: what the experts predict
+	p    []float64 // scratch: their combined prediction
 	why  [online.SpreadInputs]float64
-	// rows beside those the champion was trained on; nil when nobody knows these
+	// rows beside those the champion was trained on; nil when unknown these
 	watch   *inputs.Watcher
-	watched []float64 // scratch: a row and what the champion says
+	watched []float64 // scratch: a row and the champion's prediction
 
 	stats Stats
 	mae   metric.Trail
@@ -191,7 +191,7 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	return &e.out
 }
 
-// Idle tells that nothing arrived up to now (microseconds on the clock of the arrivals) and
+// Idle records that nothing arrived up to now (microseconds on the clock of the arrivals) and
 // returns what followed: once readings have stopped, the rows that wait fire. Rows never go back,
 // so older readings that come later are late. The output is valid until the next call.
 func (e *Engine) Idle(now int64) *Output {
@@ -322,7 +322,7 @@ func (e *Engine) last(back int) float64 {
 	return e.level.Mean()
 }
 
-// raw asks a slot for its prediction of the row back rows ago, in units of the target. A
+// raw returns a slot's prediction of the row back rows ago, in units of the target. A
 // non-finite answer counts and is NaN.
 func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 	nan := math.NaN()
@@ -366,13 +366,13 @@ func (e *Engine) predict(t int64) {
 		e.expertsAt(0, champ, last, origin)
 		e.experts.Predict(e.p, e.out1, e.x)
 		if e.cfg.Adapt || math.IsNaN(champ) {
-			value = e.heard(e.p, origin)
+			value = e.value(e.p, origin)
 		}
 	} else {
 		value = math.NaN()
 	}
 	if math.IsNaN(last) && e.stats.Labels == 0 && math.IsNaN(champ) {
-		value = math.NaN() // nobody knows anything yet
+		value = math.NaN() // nothing has been learned yet
 	}
 	value = e.physical(value)
 	e.spread.Into(e.why[:], value, e.apart())
@@ -421,7 +421,7 @@ func (e *Engine) physical(v float64) float64 {
 	return v
 }
 
-// apart is the weighted mean distance of what the experts said last from what they said together.
+// apart is the weighted mean distance of the experts' last predictions from the combined one.
 func (e *Engine) apart() float64 {
 	w, sum, total := e.experts.Width(), 0.0, 0.0
 	for k, v := range e.experts.Weights() {
@@ -634,7 +634,7 @@ func (e *Engine) Status() Status {
 	for k, m := range e.experts.Members() {
 		x := Expert{m.Name, e.experts.Weights()[k], e.experts.Loss(k)}
 		if !e.champion.use && strings.HasPrefix(x.Name, learner.Model) {
-			x.Weight = 0 // it says nothing: the others share the prediction
+			x.Weight = 0 // it predicts nothing: the others share the prediction
 		}
 		total += x.Weight
 		s.Experts = append(s.Experts, x)

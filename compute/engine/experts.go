@@ -26,8 +26,8 @@ const lastPrior = 4
 
 // newExperts sets the committee up. What they predict is a change against the target's value at
 // the row for a forecast, else the target itself. A learner's row has the inputs of localRow, the
-// newest labels where those do not come from an input series, what the hub's model said of the
-// rows before, and what it says.
+// newest labels where those do not come from an input series, the hub's model's predictions of the
+// rows before, and that of the row.
 func (e *Engine) newExperts() error {
 	s := online.Schema{Inputs: make([]online.Input, localInputs(&e.cfg))}
 	if e.cfg.Kind == Classification {
@@ -101,9 +101,9 @@ func (e *Engine) newDetectors() error {
 	return nil
 }
 
-// say writes what an outsider says, as the committee wants it: a change, a number or the
+// offer writes what an outsider predicts, as the committee takes it: a change, a number or the
 // probabilities of both classes.
-func (e *Engine) say(dst []float64, v, origin float64) {
+func (e *Engine) offer(dst []float64, v, origin float64) {
 	if e.cfg.Kind == Classification {
 		dst[0], dst[1] = 1-v, v
 		if !math.IsNaN(v) {
@@ -115,8 +115,8 @@ func (e *Engine) say(dst []float64, v, origin float64) {
 	dst[0] = v - origin
 }
 
-// heard is what the committee's p means in units of the target.
-func (e *Engine) heard(p []float64, origin float64) float64 { return origin + p[len(p)-1] }
+// value returns the committee's prediction p in units of the target.
+func (e *Engine) value(p []float64, origin float64) float64 { return origin + p[len(p)-1] }
 
 // expertsAt fills the scratch row and the outsiders' places for the row back rows ago. champ and
 // last are the model's and the last value.
@@ -126,10 +126,10 @@ func (e *Engine) expertsAt(back int, champ, last, origin float64) {
 		e.recent.Into(e.x[localInputs(&e.cfg):e.own])
 	}
 	w := e.experts.Width()
-	e.say(e.x[e.at:], champ, origin)
+	e.offer(e.x[e.at:], champ, origin)
 	e.echo.Into(e.x[e.own:e.at], e.x[e.at:])
-	e.say(e.out1[:w], champ, origin)
-	e.say(e.out1[(len(e.experts.Members())-1)*w:], last, origin)
+	e.offer(e.out1[:w], champ, origin)
+	e.offer(e.out1[(len(e.experts.Members())-1)*w:], last, origin)
 }
 
 // target is the label as the learners see it.
@@ -141,7 +141,7 @@ func (e *Engine) target(truth, origin float64) float64 {
 }
 
 // teach moves the weights and lets the learners learn from a matured prediction. What another
-// model than today's said is not held against today's.
+// model than today's predicted is not held against today's.
 func (e *Engine) teach(p *pending, truth float64) {
 	if p.epoch != e.epoch && e.champion.use {
 		w := e.experts.Width()

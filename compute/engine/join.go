@@ -142,7 +142,7 @@ func (j *joiner) fire(t int64) []float64 {
 }
 
 // truthAt returns the target's value that held at t, if it was read within tolerance before t. A
-// reading that says "missing" is no truth.
+// reading that stands for "missing" is no truth.
 func (j *joiner) truthAt(t, tolerance int64) (float64, bool) {
 	for i := len(j.truth) - 1; i >= 0; i-- {
 		if p := j.truth[i]; p.t <= t {

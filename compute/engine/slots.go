@@ -125,7 +125,7 @@ func (e *Engine) Install(m Loaded) error {
 type resetter interface{ Reset() }
 
 // warm prepares what depends on the champion: the experts' weights, the corrections and the
-// conformal scores. What the local learners know stays.
+// conformal scores. What the local learners have learned stays.
 func (e *Engine) warm() {
 	e.beginWatch()
 	if e.experts == nil {

@@ -10,7 +10,7 @@ func (e *Engine) beginWatch() {
 	}
 }
 
-// watchInputs takes the newest row and what the champion says about it, without the origin, and
+// watchInputs takes the newest row and the champion's prediction for it, without the origin, and
 // reports when they are no longer what the champion was trained on.
 func (e *Engine) watchInputs(t int64, says float64) {
 	if e.watch == nil {

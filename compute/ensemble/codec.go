@@ -14,7 +14,7 @@ import (
 //
 // In version 1 form is 1 when leaves are vectors, else 0, the link is at most Softmax and there
 // are no covers. In version 2 form is a set of bits: 1 leaves are vectors, 2 inputs are rounded
-// to float32, 4 covers follow. The oldest version that can say it is written.
+// to float32, 4 covers follow. The oldest version that can express it is written.
 const (
 	formVector  = 1
 	formRound32 = 2

@@ -168,7 +168,7 @@ func above[F float32 | float64](v, t F) uint32 {
 	return r
 }
 
-// ready32 writes the columns of row x to dst, step apart, as keys. round says that the ensemble
+// ready32 writes the columns of row x to dst, step apart, as keys. round reports that the ensemble
 // rounds its inputs.
 func (c *columns) ready32(dst []int64, x []float64, step int, round bool) {
 	for j := range c.list {

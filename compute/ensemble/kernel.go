@@ -27,7 +27,7 @@ var chosen = sync.OnceValue(func() selection { return choose(os.Getenv(KernelVar
 
 type selection struct {
 	set    *instructions // nil: portable
-	reason string        // why not what was asked for
+	reason string        // why not what was requested
 }
 
 // choose finds the instructions called name.
@@ -61,7 +61,7 @@ func choose(name string, sets []vectorSet) selection {
 }
 
 // Kernel returns the instruction set that ensembles are compiled for, and, when KernelVariable
-// asks for one that is unknown or that the processor lacks, why it is not that one.
+// requests one that is unknown or that the processor lacks, why it is not that one.
 func Kernel() (name, reason string) {
 	s := chosen()
 	if s.set == nil {

@@ -1,8 +1,10 @@
 #include "textflag.h"
 
-// The NEON kernels of package ensemble. asmgen/main.go tells what they do and why; contracts stand in kernels_arm64.go. A vector holds 16 rows or trees.
+// The NEON kernels of package ensemble. asmgen/main.go describes what they do and why; contracts
+// stand in kernels_arm64.go. A vector holds 16 rows or trees.
 
-// GREATER sets the bytes of V(d) where those of V(n) exceed those of V(m), as signed numbers: CMGT, which the assembler does not know.
+// GREATER sets the bytes of V(d) where those of V(n) exceed those of V(m), as signed numbers: CMGT,
+// which the assembler does not have.
 #define GREATER(n, m, d) WORD $(0x4e203400 | m<<16 | n<<5 | d)
 
 // CONSTANTS loads what EXITLEAF needs, through r.

@@ -1,4 +1,4 @@
-// Package explain says why a model predicts what it predicts.
+// Package explain explains why a model predicts what it predicts.
 //
 // Contributions are Shapley values (Lundberg and Lee, "A Unified Approach to Interpreting Model
 // Predictions", NeurIPS 2017): one number per input and output that add up to what the prediction

@@ -56,7 +56,7 @@ type Importance struct {
 // Permutation measures by how much a metric changes when an input's values are shuffled among the
 // rows of x, which the model should not have been trained on: one row of inputs after the other,
 // y a truth for each. After Breiman, "Random Forests", Machine Learning 45 (2001), and Fisher,
-// Rudin and Dominici, JMLR 20 (2019). Inputs that say the same share the work and look less
+// Rudin and Dominici, JMLR 20 (2019). Inputs that hold the same share the work and look less
 // important than both together. It costs Repeats predictions of the table for every input, and a
 // copy of the table for every thread. It returns ctx's error when ctx ends first.
 func Permutation(ctx context.Context, m Predictor, x, y []float64, metric Metric, o PermutationOptions) (*Importance, error) {
@@ -147,7 +147,7 @@ type DependenceOptions struct {
 type Dependence struct {
 	Grid []float64
 	Mean []float64 // per point one number per output
-	// when asked for: per row what Mean holds, an individual conditional expectation
+	// when requested: per row what Mean holds, an individual conditional expectation
 	Single []float64
 }
 

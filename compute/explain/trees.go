@@ -140,7 +140,7 @@ func (t *Trees) Batch(phi, x []float64, threads int) error {
 
 // pathElement is an input on the way to a node: the share of coalitions' rows that go on when it
 // is not in the coalition, and when it is (0 or 1), and the weight of all coalitions of as many
-// inputs as its place says.
+// inputs as its place defines.
 type pathElement struct {
 	feature           int
 	zero, one, weight float64

@@ -18,7 +18,7 @@
 //
 //   - An infinite reading counts as missing.
 //   - A result that is not finite, because it overflows or is not defined, is missing (NaN).
-//     Impute then says what it means.
+//     Impute then defines what it means.
 //   - Windows and lags count by event time or by rows. A window by time holds the rows younger
 //     than it at the newest row, however many; a window by rows the newest rows, however old.
 //     Missing readings are left out of both. Rows beyond the look-back are out of reach in

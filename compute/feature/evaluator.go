@@ -18,7 +18,7 @@ type Evaluator struct {
 	rest    []int     // the other columns, in order: they may need earlier ones
 	halves  []int64   // distinct half-lives, ascending
 	weight  []float64 // by half-life, MaxLookback weights of rows, the newest first
-	age     []float64 // of rows, in microseconds, the newest first; nil when no column asks
+	age     []float64 // of rows, in microseconds, the newest first; nil when no column needs it
 
 	window
 	*spectrum

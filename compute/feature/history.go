@@ -39,7 +39,7 @@ func (h *History) Len() int { return h.n }
 
 // Push appends a row, copying values (len(values) is Width, missing = NaN). Times should not go
 // back: whoever joins rows leaves late ones out. Where they do, rows still count in the order in
-// which they were pushed, as the package comment says.
+// which they were pushed, as the package comment describes.
 func (h *History) Push(time int64, values []float64) {
 	if len(values) != h.width {
 		panic("feature: row has the wrong width")
@@ -73,7 +73,7 @@ func (h *History) slot(back int) int {
 }
 
 // gather copies the present readings of a series in the newest rows, from back rows before the
-// newest on, oldest first, and says how many rows before it each lies. It returns their number.
+// newest on, oldest first, and how many rows before it each lies. It returns their number.
 func (h *History) gather(vals []float64, at []int, back, rows, series int) int {
 	n := 0
 	if rows == 0 {

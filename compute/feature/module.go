@@ -7,7 +7,7 @@ import (
 )
 
 // Module is WebAssembly of the user's own, which columns of OpModule call.
-// docs/formats/pipeline.md says what it may contain and what its functions look like.
+// docs/formats/pipeline.md defines what it may contain and what its functions look like.
 type Module struct {
 	Name string `json:"name"` // for messages, see CheckModuleName
 	Code []byte `json:"code"` // the binary format
@@ -23,7 +23,7 @@ type Runtime interface {
 // Call computes an OpModule at a row. values holds whole rows of arguments, the oldest first,
 // missing = NaN, and stays the caller's. The result depends on nothing but values: no call sees
 // what an earlier one left behind, and the same values give the same result everywhere. An error
-// says why there is none.
+// describes why there is none.
 type Call func(values []float64) (float64, error)
 
 // ErrNoRuntime means that a pipeline has modules and the program cannot run them.

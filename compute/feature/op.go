@@ -13,7 +13,7 @@ const (
 	// is missing: the frequency of a category, or the target's mean in it.
 	OpTable Op = "table"
 	// OpRatio is s / o and missing where o is 0, whatever s is: whether that means none, much or
-	// nothing is known is for Impute to say.
+	// nothing is known is for Impute to define.
 	OpRatio      Op = "ratio"
 	OpDifference Op = "difference" // s - o
 	OpProduct    Op = "product"    // s · o
@@ -32,7 +32,7 @@ const (
 	// second difference: s less twice its lag L plus its lag 2L; missing when one of the three is
 	OpDiff2 Op = "diff2"
 	// OpLast is the newest present reading of s in the window, the look-back when none is given:
-	// imputation by the last value. OpMissing tells the two apart.
+	// imputation by the last value. OpMissing distinguishes the two.
 	OpLast Op = "last"
 	// OpSince is the age in seconds of the newest present reading of s in the window, the
 	// look-back when none is given: 0 when the row has one, missing when there is none.

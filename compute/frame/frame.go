@@ -74,7 +74,7 @@ func (f *Frame) Column(name string) (*Column, error) {
 }
 
 // Matrix returns the numbers and category indices of columns, one row after the other, as
-// trainers want them. Missing values are NaN.
+// trainers take them. Missing values are NaN.
 func (f *Frame) Matrix(names ...string) ([]float64, error) {
 	x := make([]float64, f.Rows*len(names))
 	for j, name := range names {

@@ -23,7 +23,7 @@ type sums struct{ g, h int64 }
 
 func (s sums) minus(o sums) sums { return sums{s.g - o.g, s.h - o.h} }
 
-// table says by bin which rows go left: 1 or 0.
+// table holds by bin which rows go left: 1 or 0.
 func (s *split) table() (t [histBins]uint8) {
 	if s.missingLeft {
 		t[0] = 1
@@ -104,7 +104,7 @@ func (g *grower) numbers(n *node, j int, h *[histBins]int64) (best split) {
 			}
 		}
 		if at > 0 {
-			// No row says where missing values belong: they follow the larger side.
+			// No row decides where missing values belong: they follow the larger side.
 			best.gain, best.feature, best.bin, best.missingLeft = top-n.gain, j, at, 2*best.left.h > n.sum.h
 		}
 		return best

@@ -675,7 +675,7 @@ func truth(b bool) int64 {
 	return 0
 }
 
-// trees5 writes a TreeEnsemble of version 5, which knows sets; a leaf has one number there, so a
+// trees5 writes a TreeEnsemble of version 5, which has sets; a leaf has one number there, so a
 // tree with vector leaves is written once per output. Its output is double.
 func (w *onnxWriter) trees5(x string, e *ensemble.Ensemble, trees []ensemble.Tree, tables map[int][]float64) string {
 	var roots, feat, yes, no, yesLeaf, noLeaf, track, targets []int64

@@ -232,7 +232,7 @@ func (g *grove) fillSets() ([]chain.Stage, error) {
 	return stages, nil
 }
 
-// renumber splits the codes of one input into groups that no node tells apart, and gives every
+// renumber splits the codes of one input into groups that no node distinguishes, and gives every
 // group a number. Group 0 is what no set names.
 func (g *grove) renumber(input int, nodes []*ensemble.Node) (chain.Stage, error) {
 	top := 0

@@ -270,7 +270,7 @@ func (r *lgbReader) nodes(t *lgbTree) (ensemble.Tree, error) {
 	return nodes, nil
 }
 
-// decide sets what a node asks.
+// decide sets a node's condition.
 func (r *lgbReader) decide(n *ensemble.Node, decision int64, threshold float64, sets [][]int) error {
 	if decision < 0 || decision > 15 || decision&lgbMissing == lgbMissing {
 		return damaged("decision_type %d, must be 0 to 11: the file is damaged", decision)

@@ -50,7 +50,7 @@ func refused(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrUnsupported, fmt.Errorf(format, args...))
 }
 
-// Options say what a file alone does not define.
+// Options define what a file alone does not define.
 type Options struct {
 	Name   string // the file's name, for the lineage of the artifact
 	Output string // ONNX: the graph output to take; empty takes the only one that holds scores
@@ -75,7 +75,7 @@ type Model struct {
 	Predictor artifact.Predictor
 	Notes     []string // what a user should know: what was left out or holds only for some inputs
 	Producer  string   // program and version that wrote the file, where it states it
-	Objective string   // what the library was asked to optimise, where the file states it
+	Objective string   // what the library optimised, where the file states it
 	Name      string   // of the file
 	SHA256    string   // of the file, 64 hexadecimal digits
 

@@ -199,8 +199,8 @@ func (e *onnxEval) inputs() error {
 	return nil
 }
 
-// widthOf finds the columns of an input whose shape does not say it: from the first operator that
-// takes it and knows.
+// widthOf finds the columns of an input whose shape does not define it: from the first operator
+// that takes it and defines it.
 func (e *onnxEval) widthOf(name string) int64 {
 	for _, n := range e.file.graph.nodes {
 		if !slices.Contains(n.in, name) {

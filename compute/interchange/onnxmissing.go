@@ -44,7 +44,7 @@ func impute(c *column, x float64) error {
 	return nil
 }
 
-// isNaN asks for every column whether it is missing.
+// isNaN tests for every column whether it is missing.
 func (e *onnxEval) isNaN(v *onnxValue) (*onnxValue, error) {
 	if v.cols == nil {
 		return nil, refused("it asks whether a model's outputs are missing")

@@ -8,7 +8,7 @@ import (
 )
 
 // apply computes one node on symbols. It returns the node's outputs in order; nil stands for
-// labels, which nobody here asks for.
+// labels, which nothing here uses.
 func (e *onnxEval) apply(n *onnxNode, in []*onnxValue) ([]*onnxValue, error) {
 	for _, v := range in {
 		switch {

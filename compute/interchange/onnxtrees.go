@@ -166,7 +166,7 @@ func (t *onnxTrees) join(g *grove) error {
 	return nil
 }
 
-// branch sets what node i asks. yes and no are positions among all nodes.
+// branch sets the condition of node i. yes and no are positions among all nodes.
 func (t *onnxTrees) branch(g *grove, i int, mode string, feature int64, columns int, x float64, yes, no int, track bool) error {
 	if feature < 0 || feature >= int64(columns) {
 		return damaged("it asks feature %d, must be 0 to %d", feature, columns-1)

@@ -75,7 +75,7 @@ type onnxAttr struct {
 	strings []string
 }
 
-// onnxTensor keeps its numbers as bytes until they are asked for.
+// onnxTensor keeps its numbers as bytes until they are needed.
 type onnxTensor struct {
 	name     string
 	dims     []int64

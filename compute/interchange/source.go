@@ -10,7 +10,7 @@ import (
 )
 
 // A source hands out the values of a JSON or UBJSON document one after the other, in the order of
-// the file. Every call consumes one value. Nothing is allocated beyond what the caller asks for.
+// the file. Every call consumes one value. Nothing is allocated beyond what the caller requests.
 type source interface {
 	object(each func(key string) error) error // each must consume the key's value
 	array(each func() error) error            // each must consume one element

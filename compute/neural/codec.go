@@ -28,7 +28,7 @@ const (
 	laySize = 8
 )
 
-// plain reports whether version 1 can say it.
+// plain reports whether version 1 can express it.
 func (n *Network) plain() bool {
 	if len(n.embeddings) > 0 || n.clip != 0 || n.precision != Float64 {
 		return false
@@ -78,7 +78,8 @@ func matrixSize(p Precision, rows, cols int) int {
 	return 8 * rows * cols
 }
 
-// AppendBinary appends the encoding, in version 1 where that can say it. The error is always nil.
+// AppendBinary appends the encoding, in version 1 where that can express it. The error is always
+// nil.
 func (n *Network) AppendBinary(b []byte) ([]byte, error) {
 	le := binary.LittleEndian
 	if n.plain() {
@@ -257,7 +258,7 @@ func (n *Network) fits(size int) bool {
 	return params <= MaxParams && n.size2() == size
 }
 
-// canonical holds that no other bytes say the same: a code is never -128 and those of a unit
+// canonical holds that no other bytes decode to the same: a code is never -128 and those of a unit
 // whose step is 0 are 0.
 func (n *Network) canonical() error {
 	check := func(w *weights, cols int) error {

@@ -3,7 +3,7 @@ package neural
 // vector reports whether the processor has the instructions of the kernels.
 var vector = hasAVX()
 
-// hasAVX asks the processor for AVX, and whether the system saves its registers.
+// hasAVX reports whether the processor has AVX, and whether the system saves its registers.
 func hasAVX() bool
 
 // The kernels write start + Σ w·in over n inputs (at least one) for 16 units into out. w holds

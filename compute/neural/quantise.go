@@ -10,7 +10,7 @@ import (
 
 // Quantise returns the network with its weights and embeddings rounded to Float16 or Int8: to an
 // eighth of the memory with Int8, to a quarter on disk with Float16 (a half in memory). Sums stay
-// float64. The copy knows how far its outputs can be from those of n for inputs in [low, high],
+// float64. The copy holds how far its outputs can be from those of n for inputs in [low, high],
 // see [Network.ErrorBound]; low and high have one number per input, those of inputs with an
 // embedding are ignored. They may be nil for a network that clips, whose inputs are bounded
 // anyway, and may then be infinite. The network must be of Float64.

@@ -8,8 +8,8 @@ import (
 
 // Echo turns what another model predicts into inputs for its correction: its prediction (for
 // classes the logarithm of the odds or of each probability), and how far the means of its
-// predictions over some 8 and 32 rows lie from that. A model that judges every row by itself says
-// more than it knows when rows follow each other; with these inputs a linear correction learns
+// predictions over some 8 and 32 rows lie from that. A model that judges every row by itself is
+// overconfident when rows follow each other; with these inputs a linear correction learns
 // how much of that is noise. It is not safe for concurrent use.
 type Echo struct {
 	classes    int

@@ -9,7 +9,7 @@ import (
 
 // NeighbourOptions are those of the nearest-neighbour learners.
 type NeighbourOptions struct {
-	K      int // neighbours asked, 1 to 100; default 5
+	K      int // neighbours used, 1 to 100; default 5
 	Window int // newest rows kept, K to 100 000; default 1000, or as many as MaxBytes lets
 	// MaxBytes bounds the rows that are kept, in bytes. Default 64 MiB.
 	MaxBytes int
@@ -176,8 +176,8 @@ func (n *window) Load(r *state.Reader) {
 	}
 }
 
-// NeighbourClassifier asks the k nearest of the newest rows. It costs the window times the inputs
-// per prediction.
+// NeighbourClassifier counts the classes of the k nearest of the newest rows. It costs the window
+// times the inputs per prediction.
 type NeighbourClassifier struct{ window }
 
 // NewNeighbourClassifier returns a classifier for a schema with classes.

@@ -8,12 +8,12 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Spread foretells how large the error of a prediction will be, for intervals: the mean of two
-// linear models of the error's logarithm. One knows the size of recent errors, the prediction,
+// Spread predicts how large the error of a prediction will be, for intervals: the mean of two
+// linear models of the error's logarithm. One takes the size of recent errors, the prediction,
 // its distance from the newest label, how far the experts are apart and how much predictions move
-// of late; the other knows the row itself as well. Half-widths that follow it need fewer
+// of late; the other takes the row itself as well. Half-widths that follow it need fewer
 // corrections than equal ones; with late labels, when recent errors are old, what is known at
-// once says the most.
+// once counts the most.
 type Spread struct {
 	lean, rich *LinearRegressor
 	x          []float64 // scratch

@@ -25,7 +25,7 @@ type table struct {
 	recent  *online.Recent
 	echo    *online.Echo
 	echoAt  int // where a row has it, behind the columns and the newest labels
-	saidAt  int // and where it has what the model says
+	modelAt int // and where it has the model's prediction
 	model   *tableModel
 	same    float64 // rows whose label was that of the row before, and all
 	seen    float64

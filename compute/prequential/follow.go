@@ -132,7 +132,7 @@ func (s *scores) label(w *waiting, y float64) error {
 }
 
 func (t *table) modelLoss(w *waiting, y float64) float64 {
-	said := w.x[t.saidAt:]
+	said := w.x[t.modelAt:]
 	switch {
 	case t.model == nil:
 		return math.NaN()
@@ -143,7 +143,7 @@ func (t *table) modelLoss(w *waiting, y float64) float64 {
 }
 
 // base scores the baselines: the newest label, and the most frequent class or the mean so far.
-// Before the first label they say class 0 or 0.
+// Before the first label they predict class 0 or 0.
 func (s *scores) base(w *waiting, y float64) {
 	last := w.last
 	if math.IsNaN(last) {

@@ -359,7 +359,7 @@ func errorsOf(e [4]float64) ForecastErrors {
 	return ForecastErrors{finite(e[0]), finite(e[1]), finite(e[2]), finite(e[3])}
 }
 
-// finite returns nil for what JSON cannot say.
+// finite returns nil for what JSON cannot express.
 func finite(v float64) *float64 {
 	if v-v != 0 {
 		return nil

@@ -18,7 +18,7 @@ import (
 func (t *table) experts() error {
 	t.recent, t.echo = online.NewRecent(t.s), online.NewEcho(t.s)
 	t.echoAt = len(t.s.Inputs) + len(t.recent.Inputs())
-	t.saidAt = t.echoAt + len(t.echo.Inputs())
+	t.modelAt = t.echoAt + len(t.echo.Inputs())
 	var members []committee.Member
 	if slices.Contains(t.o.Learners, Auto) {
 		if len(t.o.Learners) > 1 || len(t.o.Set) > 0 {
@@ -55,7 +55,7 @@ func (t *table) experts() error {
 		}
 		wide := t.s
 		wide.Inputs = slices.Concat(t.s.Inputs, t.recent.Inputs(), t.echo.Inputs())
-		own, err := learner.WithModel(wide, t.saidAt)
+		own, err := learner.WithModel(wide, t.modelAt)
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func (t *table) run(ctx context.Context) (*TableReport, error) {
 	ring := make([]waiting, t.o.Delay+1)
 	for k := range ring {
 		ring[k] = waiting{
-			x:   make([]float64, t.saidAt+t.c.Width()),
+			x:   make([]float64, t.modelAt+t.c.Width()),
 			out: make([]float64, t.c.Room()),
 			p:   make([]float64, t.c.Width()),
 			set: make([]bool, t.s.Classes),
@@ -149,10 +149,10 @@ func (t *table) predict(w *waiting) {
 	t.recent.Into(w.x[k:t.echoAt])
 	w.last = t.recent.Last()
 	width := t.c.Width()
-	said := w.x[t.saidAt:]
+	said := w.x[t.modelAt:]
 	if t.model != nil {
 		t.model.predict(said, w.row)
-		t.echo.Into(w.x[t.echoAt:t.saidAt], said)
+		t.echo.Into(w.x[t.echoAt:t.modelAt], said)
 	}
 	for m, e := range t.c.Members() {
 		switch out := w.out[m*width : (m+1)*width]; {
@@ -169,7 +169,7 @@ func (t *table) predict(w *waiting) {
 	}
 }
 
-// persist is what the newest label says: the same again, for classes with the share of rows in
+// persist predicts the newest label: the same again, for classes with the share of rows in
 // which that was right.
 func (t *table) persist(out []float64, last float64) {
 	if t.s.Classes == 0 || math.IsNaN(last) {

@@ -58,8 +58,8 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 	return m, nil
 }
 
-// predict writes what the model says of a row: probabilities by the table's classes, or a number;
-// NaN when it has no answer. Rows must come in order.
+// predict writes the model's prediction for a row: probabilities by the table's classes, or a
+// number; NaN when it has no answer. Rows must come in order.
 func (m *tableModel) predict(dst []float64, row int) {
 	for i, value := range m.inputs {
 		m.row[i] = value(row)
@@ -92,7 +92,7 @@ func (m *tableModel) predict(dst []float64, row int) {
 			sum += p[k]
 		}
 	}
-	for c := range dst { // a class the model does not know keeps a thousandth
+	for c := range dst { // a class the model does not have keeps a thousandth
 		dst[c] = (dst[c] + 1e-3) / (sum + 1e-3*float64(len(dst)))
 	}
 }

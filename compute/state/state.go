@@ -2,7 +2,7 @@
 //
 // A snapshot is a flat sequence of little-endian numbers and length-prefixed byte strings.
 // Reading never panics and never allocates more than the bytes that are there: after the first
-// problem every method returns zero values and [Reader.Err] tells what it was.
+// problem every method returns zero values and [Reader.Err] returns what it was.
 package state
 
 import (

@@ -10,7 +10,7 @@ import (
 	"skerry.dev/compute/frame"
 )
 
-// Cell is a field of a row: a text that says what it holds, as in CSV, or a number, a time or
+// Cell is a field of a row: a text that defines its type, as in CSV, or a number, a time or
 // nothing, as a file with types has it. The zero Cell is missing.
 type Cell struct {
 	kind   kind
@@ -37,7 +37,7 @@ func Number(v float64) Cell { return Cell{kind: number, number: v} }
 // Instant returns a cell of a time in microseconds since 1970, UTC.
 func Instant(us int64) Cell { return Cell{kind: instant, time: us} }
 
-// longestMark bounds the texts that may say "missing".
+// longestMark bounds the texts that may mean "missing".
 const longestMark = 4
 
 // Missing reports whether the cell holds nothing.

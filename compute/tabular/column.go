@@ -82,7 +82,7 @@ func Column(f *frame.Frame, name string) (*frame.Column, error) {
 }
 
 // FewClasses is how many different whole numbers of a target are taken for classes at most, unless
-// they are said to be so.
+// they are declared as such.
 const FewClasses = 10
 
 // AreClasses reports whether a target without a declared kind holds classes: text, or few whole

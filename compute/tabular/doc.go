@@ -14,7 +14,7 @@
 //   - times are RFC 3339, the common forms without a zone, which are UTC, or the number of seconds
 //     or milliseconds since 1970;
 //   - a column is numbers when every cell is one, else times when every one is a time, else
-//     categories; a Parquet file says itself what its columns hold.
+//     categories; a Parquet file defines itself what its columns hold.
 //
 // # Columns
 //

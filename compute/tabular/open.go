@@ -13,10 +13,12 @@ import (
 
 // Options bound what a table may make a program hold. The zero value is a sensible default.
 type Options struct {
-	MaxBytes int64 // of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
+	// of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
+	MaxBytes int64
 	// bytes of one line, or of one record with line breaks in quotes; default 16 MiB
-	MaxLine       int64
-	MaxCells      int64                 // of a table held as a whole: rows times columns, 8 bytes each; default 2^28
+	MaxLine int64
+	// of a table held as a whole: rows times columns, 8 bytes each; default 2^28
+	MaxCells      int64
 	MaxColumns    int                   // default 4096
 	MaxCategories int                   // of a column; default 2^20
 	Types         map[string]frame.Type // columns whose type is not to be inferred
@@ -43,12 +45,12 @@ func (o *Options) defaults() {
 // Field is a column as its file declares it.
 type Field struct {
 	Name string
-	// what the file says the column holds; Inferred: it says nothing, its cells do
+	// the column's type by the file; Inferred: by its cells
 	Type     frame.Type
 	Inferred bool
 }
 
-// Reader reads a table row by row, holding no more of it than a file's format asks for.
+// Reader reads a table row by row, holding no more of it than a file's format requires.
 type Reader interface {
 	// Fields returns the columns, in order. Names are as they stand: they may be empty or repeat.
 	Fields() []Field
@@ -77,10 +79,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrTooLarge says that a table exceeds a limit of Options.
+// ErrTooLarge means that a table exceeds a limit of Options.
 var ErrTooLarge = errors.New("too large")
 
-// ErrNoParquet says that the program has no decoder for Parquet.
+// ErrNoParquet means that the program has no decoder for Parquet.
 var ErrNoParquet = errors.New("a Parquet file, which this build does not read: use the full build of the program (skerry-agent-full), or save the table as CSV")
 
 const parquetMagic = "PAR1"
@@ -94,7 +96,7 @@ func RegisterParquet(decode func(r io.ReaderAt, size int64, o Options) (Reader, 
 	decodeParquet = decode
 }
 
-// Open begins to read a table. CSV, packed or not, and Parquet are told apart by their first
+// Open begins to read a table. CSV, packed or not, and Parquet are distinguished by their first
 // bytes. A Parquet file is read in place when r can seek and read anywhere, as a file can, else
 // from memory.
 func Open(r io.Reader, o Options) (Reader, error) {

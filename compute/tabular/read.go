@@ -142,7 +142,7 @@ type builder struct {
 	index map[string]int
 }
 
-// add takes the cell of a row, or says why it does not fit a type that was given.
+// add takes the cell of a row, or returns why it does not fit a type that was given.
 func (b *builder) add(cell *Cell, row int) error {
 	if b.wrong {
 		return nil

@@ -36,8 +36,8 @@ type claims struct {
 	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
 }
 
-// caller returns who a header speaks for; an invalid credential is no credential. An error is that
-// of a database which cannot say whether it is one.
+// caller returns whom a header identifies; an invalid credential is no credential. An error is that
+// of a database which cannot be read.
 func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 	token, ok := strings.CutPrefix(header, "Bearer ")
 	if !ok || len(token) > 8192 {
@@ -64,7 +64,7 @@ func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 	return c, nil
 }
 
-// program is who an API token speaks for.
+// program is whom an API token identifies.
 func (a *auth) program(ctx context.Context, token string) (Caller, error) {
 	t, err := a.db.Read().APITokenByHash(ctx, hashToken(token))
 	if err != nil || t.RevokedAt > 0 || t.ExpiresAt > 0 && t.ExpiresAt <= meta.Now() {
@@ -74,7 +74,8 @@ func (a *auth) program(ctx context.Context, token string) (Caller, error) {
 	return Caller{Name: "token/" + t.Name, Role: role}, err
 }
 
-// person is who a login speaks for, with the role of the account now, not of the time of the login.
+// person is whom a login identifies, with the role of the account now, not of the time of the
+// login.
 func (a *auth) person(ctx context.Context, c *claims) (Caller, error) {
 	acc, err := a.db.Read().Account(ctx, c.Subject)
 	if err != nil || acc.PasswordAt != c.PasswordAt {

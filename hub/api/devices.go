@@ -37,7 +37,7 @@ type DeviceDetail struct {
 	Applied  map[string]int64      `json:"applied" doc:"records the ledger holds, by class"`
 }
 
-// Assignment says what a device should run for a task, what it runs, and why that is so.
+// Assignment describes what a device should run for a task, what it runs, and why that is so.
 type Assignment struct {
 	Desired string `json:"desired"`
 	Running string `json:"running"`

@@ -65,8 +65,8 @@ func init() {
 	huma.ValidateStrictCasing = true
 }
 
-// errorMap is what the caller got wrong, by the error that says so: the one place where an error of
-// the hub becomes a status and a code. What matches none of them is the hub's own fault.
+// errorMap is what the caller got wrong, by the error that states it: the one place where an
+// error of the hub becomes a status and a code. What matches none of them is the hub's own fault.
 var errorMap = []struct {
 	target error
 	status int

@@ -50,7 +50,7 @@ type DeviceTask struct {
 	Reason   string     `json:"reason"`
 }
 
-// FleetTask is a task with what its file says for people.
+// FleetTask is a task with what its file describes.
 type FleetTask struct {
 	Name     string  `json:"name"`
 	Kind     string  `json:"kind"`
@@ -169,7 +169,7 @@ func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, er
 		return out, err
 	}
 	out.Devices = len(names)
-	// a newer agent's file may hold what this hub does not know
+	// a newer agent's file may hold what this hub does not support
 	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
 		out.Target, out.Horizon, out.Interval = file.Target.Series, file.Target.Horizon.Std().Seconds(), file.Interval
 		for _, in := range file.Inputs {

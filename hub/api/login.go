@@ -19,7 +19,7 @@ type Login struct {
 	Role      string `json:"role"`
 }
 
-// Me is who a credential speaks for.
+// Me is whom a credential identifies.
 type Me struct {
 	Name string `json:"name"`
 	Role string `json:"role"`

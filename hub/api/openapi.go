@@ -12,7 +12,7 @@ import (
 )
 
 // keptNames are the names in the OpenAPI document of types that once stood elsewhere or were named
-// otherwise: clients that were made from the document know them.
+// otherwise: clients that were made from the document use them.
 var keptNames = map[string]string{
 	"Fleet":                "WebFleet",
 	"FleetDevice":          "WebDevice",

@@ -12,8 +12,8 @@ import (
 // maxCallers bounds the memory of the rate limits; beyond it everybody begins anew.
 const maxCallers = 10_000
 
-// inPace reports whether a caller keeps within this hub's rate limit. Callers without a credential are
-// told apart by their address.
+// inPace reports whether a caller keeps within this hub's rate limit. Callers without a credential
+// are distinguished by their address.
 func (s *Server) inPace(c Caller) bool {
 	if !s.opts.Auth.RateLimit {
 		return true
@@ -42,9 +42,9 @@ const (
 	loginBurst = 10
 )
 
-// mayLogin counts a login of a source and reports whether it is allowed. Unlike the rate limit, which
-// each hub keeps for itself to protect itself, the count is in the database: guessing passwords is not
-// faster at several hubs.
+// mayLogin counts a login of a source and reports whether it is allowed. Unlike the rate limit,
+// which each hub keeps for itself to protect itself, the count is in the database: guessing
+// passwords is not faster at several hubs.
 func (s *Server) mayLogin(ctx context.Context, source string) (ok bool, err error) {
 	err = s.DB.Tx(ctx, func(q *meta.Queries) (err error) {
 		ok, err = q.Try(ctx, "login", source, loginEvery.Microseconds(), loginBurst, meta.Now())

@@ -51,7 +51,7 @@ func (f *fixture) breakTable(name string) {
 	}
 }
 
-// TestRolloutRefusals tells the callers of rollouts what they got wrong.
+// TestRolloutRefusals holds what callers of rollouts are told that they got wrong.
 func TestRolloutRefusals(t *testing.T) {
 	f := newFixture(t)
 	operator := f.login("operator")

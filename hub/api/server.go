@@ -31,7 +31,7 @@ import (
 type Options struct {
 	// Version is reported by /health and the OpenAPI document.
 	Version string
-	// Auth says who may use the interface, and how much.
+	// Auth defines who may use the interface, and how much.
 	Auth configs.HubAuth
 	// KeyDir is where a secret is kept that is made because Auth has none.
 	KeyDir string

@@ -22,7 +22,7 @@ import (
 type Options struct {
 	// Connect are the options of every connection: where the server is. Required.
 	Connect []nats.Option
-	// Advertise are the URLs that devices are told. Required.
+	// Advertise are the URLs that devices receive. Required.
 	Advertise []string
 	// StateBytes bounds the stream of reported state on disk. Default 256 MiB.
 	StateBytes int64

@@ -19,7 +19,7 @@ func (c *Client) Login(ctx context.Context, user, password string) (api.Login, e
 	return out, err
 }
 
-// Me returns who the token speaks for.
+// Me returns whom the token identifies.
 func (c *Client) Me(ctx context.Context) (api.Me, error) { return one[api.Me](ctx, c, "/v1/me") }
 
 // Users lists the users.

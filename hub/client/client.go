@@ -1,11 +1,11 @@
-// Package client speaks the hub's REST API: a method for each thing that programs ask of a hub, over
+// Package client is a client of the hub's REST API: a method for each request of a program, over
 // the types that the hub itself encodes, so that a route and its caller cannot differ.
 //
 // A [Client] is an address and a token. Login gets a token; API tokens ("skt_…") are taken as they
-// are. Requests are not repeated: whoever asks decides what may be asked twice.
+// are. Requests are not repeated: the caller decides what may be sent twice.
 //
-// What the hub refuses is an [*Error] with its status and stable code; a hub that does not answer is
-// an [*Unreachable].
+// What the hub refuses is an [*Error] with its status and stable code; a hub that does not answer
+// is an [*Unreachable].
 package client
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// Client speaks to one hub. Its fields may be set until the first request; after that it is safe for
+// Client calls one hub. Its fields may be set until the first request; after that it is safe for
 // concurrent use.
 type Client struct {
 	// URL is the address of the hub's API, such as http://127.0.0.1:8000.
@@ -50,12 +50,12 @@ func (e *Error) Error() string { return fmt.Sprintf("%s (%d %s)", e.Message, e.S
 // Unreachable is a hub that did not answer.
 type Unreachable struct {
 	Hub string // address of its API
-	Err error  // what net/http says
+	Err error  // the error of net/http
 }
 
 func (e *Unreachable) Error() string { return e.Err.Error() }
 
-// Unwrap returns what net/http says.
+// Unwrap returns the error of net/http.
 func (e *Unreachable) Unwrap() error { return e.Err }
 
 // IsNotFound reports whether the hub does not have what was asked for.

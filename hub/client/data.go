@@ -12,7 +12,7 @@ import (
 	"skerry.dev/hub/meta"
 )
 
-// Readings says which readings of a device are exported.
+// Readings defines which readings of a device are exported.
 type Readings struct {
 	Device string
 	Series []string // names; empty: all

@@ -25,8 +25,8 @@ func (c *Client) Models(ctx context.Context, task string) ([]api.Model, error) {
 	return list[api.Model](ctx, c, query("/v1/models", "limit", "1000", "task", task))
 }
 
-// FindModel finds a model by its digest (or the beginning of one, six digits or more) or by the name
-// people know, "pm25-next-hour@3"; "task@champion" is the one in force.
+// FindModel finds a model by its digest (or the beginning of one, six digits or more) or by the
+// name in use, "pm25-next-hour@3"; "task@champion" is the one in force.
 func (c *Client) FindModel(ctx context.Context, ref string) (api.Model, error) {
 	task, version, named := strings.Cut(ref, "@")
 	if !named {
@@ -58,7 +58,7 @@ func (c *Client) Lineage(ctx context.Context, digest string) (api.Lineage, error
 	return one[api.Lineage](ctx, c, "/v1/models/"+url.PathEscape(digest)+"/lineage")
 }
 
-// Upload registers an artifact. task must be the artifact's when it is not empty; source says where
+// Upload registers an artifact. task must be the artifact's when it is not empty; source is where
 // it comes from, for its lineage.
 func (c *Client) Upload(ctx context.Context, data []byte, task, source string) (out api.Model, err error) {
 	err = c.send(ctx, http.MethodPost, query("/v1/models", "task", task, "source", source), bytes.NewReader(data), octets, &out)

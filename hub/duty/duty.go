@@ -143,7 +143,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// hold calls fn and renews the lease beside it. lost says that the lease ended before fn did.
+// hold calls fn and renews the lease beside it. lost reports that the lease ended before fn did.
 func (k *Keeper) hold(ctx context.Context, l *Lease, until time.Time, fn func(context.Context, *Lease) error) (lost bool, err error) {
 	work, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

@@ -17,6 +17,6 @@
 // forgotten. A consumer that is new, was forgotten, or finds its events pruned ([*Gap]) begins anew
 // from the tables.
 //
-// A part that looks at the database anyway and only wants to know when needs no cursor of its own:
+// A part that looks at the database anyway and only needs to be woken needs no cursor of its own:
 // it uses [Wait].
 package feed

@@ -1,7 +1,7 @@
 package feed
 
 // Kinds of events and the details they carry. What is added to a detail later is optional: readers
-// ignore what they do not know.
+// ignore kinds that are new to them.
 const (
 	// KindApplied: ingest has applied a batch. Detail: Applied.
 	KindApplied = "applied"
@@ -34,8 +34,8 @@ type Applied struct {
 type LabelSum struct {
 	Labels int64 `json:"labels"`
 	Newest int64 `json:"newest"` // the newest label's event time, microseconds
-	// Scored labels have a finite error of the hub's model and of the last value; Model and Base are
-	// the sums of those absolute errors.
+	// Scored labels have a finite error of the hub's model and of the last value; Model and Base
+	// are the sums of those absolute errors.
 	Scored int64   `json:"scored,omitempty"`
 	Model  float64 `json:"model,omitempty"`
 	Base   float64 `json:"base,omitempty"`
@@ -52,7 +52,7 @@ type State struct {
 	Tasks map[string]string `json:"tasks"`
 }
 
-// Suspect says why a device may be a copy.
+// Suspect describes why a device may be a copy.
 type Suspect struct {
 	Reason string `json:"reason"`
 }
@@ -62,7 +62,7 @@ type Link struct {
 	Connected bool `json:"connected"`
 }
 
-// Changed says what became of a device: "enrolled", "revoked" or "deleted".
+// Changed describes what became of a device: "enrolled", "revoked" or "deleted".
 type Changed struct {
 	Change string `json:"change"`
 }
@@ -82,7 +82,7 @@ type Rollout struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Lake says how many chunks of a class and site were moved.
+// Lake describes how many chunks of a class and site were moved.
 type Lake struct {
 	Class  string `json:"class"`
 	Site   string `json:"site"`

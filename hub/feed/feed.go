@@ -86,7 +86,7 @@ type Gap struct {
 	First int64 // the oldest event that is left, or will be
 }
 
-// Error says what is missing.
+// Error reports what is missing.
 func (g *Gap) Error() string {
 	return fmt.Sprintf("events %d to %d of the feed were pruned", g.After+1, g.First-1)
 }
@@ -133,10 +133,10 @@ func Head(ctx context.Context, q *meta.Queries) (int64, error) {
 // pollEvery is how often Wait looks for events of other hubs.
 const pollEvery = 500 * time.Millisecond
 
-// Wait returns when there is an event of one of the kinds after the cursor, of any kind when none is
-// given, and the cursor behind it: at once for one that this process appends, within half a second
-// for another hub's. Pruned events count as such ones. When the context ends first it returns how
-// far it has looked and the context's error.
+// Wait returns when there is an event of one of the kinds after the cursor, of any kind when none
+// is given, and the cursor behind it: at once for one that this process appends, within half a
+// second for another hub's. Pruned events count as such ones. When the context ends first it
+// returns how far it has looked and the context's error.
 func Wait(ctx context.Context, db *meta.Store, after int64, kinds ...string) (cursor int64, err error) {
 	var others <-chan time.Time
 	if db.Dialect() == "postgres" {
@@ -175,7 +175,7 @@ func Wait(ctx context.Context, db *meta.Store, after int64, kinds ...string) (cu
 const waitBatch = 500
 
 // Consumer derives something from the feed. Both functions run within the transaction that moves
-// the cursor and must keep to what [meta.Store.Tx] asks of a function.
+// the cursor and must keep to what [meta.Store.Tx] requires of a function.
 type Consumer struct {
 	DB   *meta.Store
 	Name string

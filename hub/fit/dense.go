@@ -21,7 +21,7 @@ func init() {
 	trainers["neural"] = fitNeural
 }
 
-// table lays the data out row by row, as encode wants them.
+// table lays the data out row by row, as encode takes them.
 func (w *work) table(balanced bool) encode.Data {
 	width := len(w.cols)
 	d := encode.Data{
@@ -125,7 +125,7 @@ func fitNeural(ctx context.Context, w *work) (*trained, error) {
 	epochs := 0
 	p.Progress = func(_ int, loss float64) bool {
 		epochs++
-		w.say("training, epoch", epochs, 0, loss)
+		w.report("training, epoch", epochs, 0, loss)
 		return true
 	}
 	m, err := neuralfit.Fit(ctx, w.table(balanced && len(w.shape.classes) > 0), p)

@@ -32,14 +32,14 @@ type data struct {
 	w     []float64   // nil: all rows weigh 1
 }
 
-// work is a training: data, the rows to learn from, and what the options say about how.
+// work is a training: data, the rows to learn from, and what the options define.
 type work struct {
 	*data
 	rows    []int32
 	threads int
 	seed    uint64
 	set     Settings
-	say     func(stage string, done, of int, loss float64)
+	report  func(stage string, done, of int, loss float64)
 }
 
 // trained is what a learner makes of it.
@@ -60,7 +60,7 @@ var trainers = map[string]trainer{}
 func Trainers() []string { return slices.Sorted(maps.Keys(trainers)) }
 
 // runDirect trains one learner once: on all training rows, or with kfold on all rows, after as
-// many models have said what to expect.
+// many models have measured what to expect.
 func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 	fit, ok := trainers[o.Learners[0]]
 	if !ok {
@@ -339,10 +339,10 @@ func calibrate(a *artifact.Artifact, scores []scored) {
 	a.Calibration = artifact.Calibration{Level: intervalLevel, Scores: selection.Thin(off, calibrationScores)}
 }
 
-// fit trains on rows and says how far it is.
+// fit trains on rows and reports how far it is.
 func (d *data) fit(ctx context.Context, fit trainer, o *Options, rows []int32, stage string) (*trained, error) {
 	w := &work{data: d, rows: rows, threads: o.Threads, seed: o.Seed, set: o.Set}
-	w.say = func(what string, done, of int, loss float64) {
+	w.report = func(what string, done, of int, loss float64) {
 		if o.Progress != nil {
 			o.Progress(selection.Progress{
 				Stage:   strings.TrimSpace(stage + " " + what),
@@ -384,7 +384,7 @@ func (d *data) row(dst []float64, i int32) {
 	}
 }
 
-// series makes a device of rows, as predict and importance want it.
+// series makes a device of rows, as predict and importance take it.
 func (d *data) series(rows []int32) selection.Series {
 	s := selection.Series{Device: "file"}
 	width := len(d.cols)

@@ -26,7 +26,7 @@ const (
 	MethodSampling = "sampled-shap" // estimated, for every other model
 )
 
-// ExplainOptions say which artifact's predictions to explain on what.
+// ExplainOptions define which artifact's predictions to explain on what.
 type ExplainOptions struct {
 	Data string
 	// column of the truth; with it features are also shuffled to see what the loss does
@@ -95,7 +95,7 @@ type shapley interface {
 	Into(phi, x []float64) error
 }
 
-// Explain says what moves an artifact's predictions on the rows of a file.
+// Explain reports what moves an artifact's predictions on the rows of a file.
 func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Explanation, error) {
 	x, y, at, err := featuresOf(a, &o)
 	if err != nil {

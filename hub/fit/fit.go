@@ -33,7 +33,7 @@ const (
 
 // Options of a run. Data and Target are required.
 type Options struct {
-	Data, Test string        // files; Test "": Split says which rows of Data are for the test
+	Data, Test string        // files; Test "": Split defines which rows of Data are for the test
 	Target     string        // column
 	Time       string        // column of the event time; required with a horizon
 	Horizon    time.Duration // how far ahead to forecast; 0: rows stand for themselves
@@ -382,7 +382,7 @@ func (p *parts) forecast(o *Options, train, test *rowSet) error {
 	return nil
 }
 
-// EvaluateOptions say what to score an artifact on.
+// EvaluateOptions define what to score an artifact on.
 type EvaluateOptions struct {
 	Data   string
 	Target string // column; default: the series the artifact predicts

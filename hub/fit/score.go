@@ -42,7 +42,7 @@ func (m *Metrics) named() map[string]float64 {
 	return out
 }
 
-// scored is a row with what was said of it.
+// scored is a row with what was predicted for it.
 type scored struct {
 	y, pred, lower, upper, base float64
 	probs                       []float64

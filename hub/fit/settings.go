@@ -13,7 +13,7 @@ import (
 // Settings are what --set gives a learner, by name.
 type Settings map[string]string
 
-// setting is one that a learner knows: where it goes and what it is.
+// setting is one that a learner has: where it goes and what it is.
 type setting struct {
 	name string
 	to   any // *int, *float64, *uint64, *bool or *string

@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	maxClasses    = 1 << 12 // different whole numbers of a target that is said to hold classes
+	maxClasses    = 1 << 12 // different whole numbers of a target that is declared to hold classes
 	maxCategories = 255     // of an input; rarer ones count as missing
 	testShare     = 0.2     // of a time split
 	second        = int64(time.Second / time.Microsecond)
@@ -31,7 +31,7 @@ type rowSet struct {
 	target []float64
 }
 
-// shape says what the columns of a table are for.
+// shape describes what the columns of a table are for.
 type shape struct {
 	kind    string
 	target  string

@@ -29,7 +29,7 @@ const (
 )
 
 // fitBoosting trains gradient-boosted trees at their defaults and the settings. With early_stop a
-// tenth of the rows only says when to stop.
+// tenth of the rows only decides when to stop.
 func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 	p := gbdt.Params{
 		Rounds:           boostingRounds,
@@ -101,7 +101,7 @@ func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 		}
 	}
 	p.Progress = func(round int, loss float64) bool {
-		w.say("training", round, p.Rounds, loss)
+		w.report("training", round, p.Rounds, loss)
 		return true
 	}
 	m, err := gbdt.Train(ctx, d, p)
@@ -179,7 +179,7 @@ func fitForest(ctx context.Context, w *work, name string, extra bool) (*trained,
 		}
 		p.Leaves = max(2, min(1<<15, forestBytes/perLeaf/max(p.Trees, 1)))
 	}
-	p.Progress = func(done int) { w.say("training", done, p.Trees, math.NaN()) }
+	p.Progress = func(done int) { w.report("training", done, p.Trees, math.NaN()) }
 	x, err := w.binned(bins)
 	if err != nil {
 		return nil, err

@@ -133,7 +133,7 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		}
 		t.add(m.Losses)
 		done++
-		w.say("tuning", done, total, t.loss/float64(fold+1))
+		w.report("tuning", done, total, t.loss/float64(fold+1))
 		return nil
 	}
 	for k, r := range chosen {

@@ -12,7 +12,7 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Desired returns what the hub wants of a device; a device nobody wants anything of has
+// Desired returns the desired state of a device; a device that is assigned nothing has
 // generation 0.
 func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error) {
 	d := spec.Desired{Device: device, Assignments: map[string]spec.Assignment{}}
@@ -33,8 +33,9 @@ func (f *Fleet) Desired(ctx context.Context, device string) (spec.Desired, error
 // document with the generation it will have; an assignment it changes must get that generation. It
 // runs within the transaction, where it may check and store what belongs to the change, and may run
 // twice, so it touches only the document and what it sets anew. What was stored and could not be
-// published is tried again by Run. The generation grows beyond what the device has reported too: a device ignores older ones,
-// and this hub may have been restored from a backup, or the device deleted and enrolled again.
+// published is tried again by Run. The generation grows beyond what the device has reported too: a
+// device ignores older ones, and this hub may have been restored from a backup, or the device
+// deleted and enrolled again.
 func (f *Fleet) UpdateDesired(ctx context.Context, device string, fn func(*meta.Queries, *spec.Desired) error) (spec.Desired, error) {
 	var d spec.Desired
 	err := f.db.Tx(ctx, func(q *meta.Queries) (err error) {
@@ -113,7 +114,7 @@ func (f *Fleet) tryPublish(ctx context.Context, device string) error {
 	read := func() (meta.Document, error) {
 		doc, err := f.db.Read().Desired(ctx, device)
 		if errors.Is(err, meta.ErrNotFound) {
-			return meta.Document{}, nil // nobody wants anything of it, or it was deleted
+			return meta.Document{}, nil // it is assigned nothing, or it was deleted
 		}
 		return doc, err
 	}
@@ -159,8 +160,8 @@ func (f *Fleet) republish(ctx context.Context) error {
 	return nil
 }
 
-// reportedGeneration is the newest generation that a device says it has accepted, 0 when it has
-// said nothing that can be true.
+// reportedGeneration is the newest generation that a device reports as accepted, 0 when it has
+// reported nothing that can be true.
 func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (uint64, error) {
 	doc, err := q.Reported(ctx, device)
 	if errors.Is(err, meta.ErrNotFound) {
@@ -174,7 +175,7 @@ func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (ui
 	return r.Generation, nil
 }
 
-// Tombstone tells every device that an artifact must not run.
+// Tombstone forbids every device to run an artifact.
 func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	devices, err := f.db.Read().Devices(ctx, "", "", 0)
 	if err != nil {
@@ -196,7 +197,7 @@ func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	return errors.Join(errs...)
 }
 
-// Reported returns what a device last said of itself and when (microseconds), or meta.ErrNotFound.
+// Reported returns what a device last reported and when (microseconds), or meta.ErrNotFound.
 func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int64, error) {
 	var r spec.Reported
 	doc, err := f.db.Read().Reported(ctx, device)

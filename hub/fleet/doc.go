@@ -1,4 +1,4 @@
-// Package fleet knows the devices: enrolment by one-time token, renewal and revocation of
+// Package fleet administers the devices: enrolment by one-time token, renewal and revocation of
 // credentials, whether a device has a link, and the desired and reported state.
 //
 // A token is bound to a device name, site and cohort, lives for an hour and binds the first

@@ -1,7 +1,7 @@
 // Package infer serves the hub's models by the Open Inference Protocol, version 2, under /v2.
 //
 // A model's name is its task. Without a version the champion of all devices answers; a version is
-// the name people know ("pm25-next-hour@3") or a digest, and may also be the champion of a cohort.
+// the name in use ("pm25-next-hour@3") or a digest, and may also be the champion of a cohort.
 // Tombstoned models and those that are nobody's champion are not there. Inference by request is
 // stateless: each row is predicted from itself and the rows before it in the request.
 //

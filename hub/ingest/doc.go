@@ -18,6 +18,6 @@
 // A gap record adds its range to the ledger as declared; stored data beats a gap. The applied
 // mark is the contiguous prefix of stored and declared ranges.
 //
-// What others may want to know goes to the feed in the same transaction: the sums of a batch and the
+// What concerns others goes to the feed in the same transaction: the sums of a batch and the
 // drifts in it, a reported state, a suspicion (summary.go). Nobody is called.
 package ingest

@@ -75,7 +75,7 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 	}, nil
 }
 
-// suspicion says why the device that greets may be a copy of another: two runs continue the same
+// suspicion reports why the device that greets may be a copy of another: two runs continue the same
 // one, or its join counter is older than one it has already confirmed. A chain is compared only
 // with itself: a device whose store was lost starts a new one.
 func (i *Ingester) suspicion(ctx context.Context, q *meta.Queries, dev meta.Device, h wire.Hello) (string, error) {

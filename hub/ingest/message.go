@@ -25,7 +25,7 @@ type Message struct {
 	Data []byte
 	// Reply is called exactly once, from any goroutine, with the message's fate; it must not
 	// block. It is not called for what was still queued when Run ended: nothing was promised, and
-	// the sender asks again. nil: the sender does not want to know.
+	// the sender sends again. nil: the sender needs no receipt.
 	Reply func(wire.Receipt)
 }
 

@@ -89,7 +89,7 @@ func report(ctx context.Context, q *meta.Queries, fresh []*chunk) error {
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
 // modelOf returns the hub's model in whose errors a device found drift, "" for any other event:
-// only that drift asks for another model.
+// only that drift requests another model.
 func modelOf(e *wire.Event) string {
 	var d struct {
 		Model string `json:"model"`

@@ -1,5 +1,5 @@
-// Package jobs is the queue of work that takes longer than a request. Jobs are rows of the database;
-// a worker takes the oldest of its kind.
+// Package jobs is the queue of work that takes longer than a request. Jobs are rows of the
+// database; a worker takes the oldest of its kind.
 //
 // Whoever has taken a job holds a lease on it, which [Worker.Run] renews while the work goes on. A
 // job whose lease ends is queued again: its worker is gone, or cut off. The lease has a token that
@@ -53,8 +53,8 @@ func put(ctx context.Context, q *meta.Queries, j meta.Job) error {
 	return feed.Add(ctx, q, feed.KindJob, j.Task, "", feed.Job{ID: j.ID, Kind: j.Kind, State: j.State})
 }
 
-// Cancel ends a job in a caller's transaction, or tells its worker to. It fails with ErrEnded when
-// there is nothing to cancel any more.
+// Cancel ends a job in a caller's transaction, or requests it of its worker. It fails with ErrEnded
+// when there is nothing to cancel any more.
 func Cancel(ctx context.Context, q *meta.Queries, actor, id string) error {
 	j, err := q.Job(ctx, id)
 	if err != nil {
@@ -201,8 +201,8 @@ func (c *Claim) lease(ctx context.Context, q *meta.Queries) (meta.JobLease, erro
 // Work is what is done for a job.
 type Work struct {
 	// Do works until its context ends, and returns the result, also of a failure. The context ends
-	// when the caller's does, when the job is cancelled (its cause is ErrCancelled) and when the job
-	// is lost (ErrLost).
+	// when the caller's does, when the job is cancelled (its cause is ErrCancelled) and when the
+	// job is lost (ErrLost).
 	Do func(ctx context.Context) (result string, err error)
 	// Progress is a preliminary result, stored whenever the lease is renewed.
 	Progress func() string
@@ -211,9 +211,9 @@ type Work struct {
 	Store func(ctx context.Context, q *meta.Queries) error
 }
 
-// Run does the work of a claim and stores how it ended. It returns ErrLost when the job was given to
-// another worker, and the context's error when that ended first: the job is queued again by Recover
-// or when its lease ends.
+// Run does the work of a claim and stores how it ended. It returns ErrLost when the job was given
+// to another worker, and the context's error when that ended first: the job is queued again by
+// Recover or when its lease ends.
 func (w *Worker) Run(ctx context.Context, c *Claim, work Work) error {
 	doing, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

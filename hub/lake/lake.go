@@ -110,7 +110,7 @@ func (l *Lake) tidy(ctx context.Context, lease *duty.Lease) error {
 	})
 }
 
-// Sweep removes files that the manifest does not know and that are older than age: what a crash
+// Sweep removes files that the manifest does not name and that are older than age: what a crash
 // left.
 func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
 	l.mu.Lock()

@@ -212,7 +212,7 @@ func open[T any](ctx context.Context, l *Lake, device string, class wire.Class, 
 	return h, err
 }
 
-// Check says whether a device's readings arrived exactly once. Readings that the device itself
+// Check reports whether a device's readings arrived exactly once. Readings that the device itself
 // flagged as conflicting repeats are counted apart.
 type Check struct {
 	Device     string                 `json:"device"`

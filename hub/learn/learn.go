@@ -5,8 +5,8 @@
 // order the devices accepted them: what a model is trained on is what it will be shown. The
 // challenger is judged on rows newer than the training data of both.
 //
-// The package is pure: it knows no store and no bus, reads through the functions of its [Input] and
-// writes nothing.
+// The package is pure: it imports no store and no bus, reads through the functions of its [Input]
+// and writes nothing.
 package learn
 
 import (
@@ -29,7 +29,7 @@ type Input struct {
 	Digest   string
 	// Lineage are the ids that the artifact is made from.
 	Lineage []string
-	// Search says how much effort to spend; its Progress is called by Run as well.
+	// Search describes how much effort to spend; its Progress is called by Run as well.
 	Search selection.Options
 	// Begun is called with the number of rows before the search and Found with what it found
 	// before that is judged, for reports of progress.

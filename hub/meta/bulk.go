@@ -85,7 +85,7 @@ type overlapRow struct {
 
 func (r *overlapRow) dest() []any { return []any{&r.N, &r.From} }
 
-// Overlaps returns for every range asked for what Overlap returns for it, nil where nothing
+// Overlaps returns for every range given what Overlap returns for it, nil where nothing
 // overlaps.
 func (q *Queries) Overlaps(ctx context.Context, probes []Interval) ([]*Interval, error) {
 	out := make([]*Interval, len(probes))

@@ -2,7 +2,7 @@ package meta
 
 import "context"
 
-// Device is an enrolled box. Times are microseconds, 0 means never. Suspect says why the device
+// Device is an enrolled box. Times are microseconds, 0 means never. Suspect holds why the device
 // may be a clone, "" when it is not.
 type Device struct {
 	Name        string `json:"name"`
@@ -72,7 +72,7 @@ func (q *Queries) SetConnected(ctx context.Context, device, hub string, connecte
 		hub = CASE WHEN $3 THEN $2 ELSE hub END, seen_at = $4 WHERE name = $1`, device, hub, connected, at))
 }
 
-// DisconnectAll marks the devices of a hub as without a link; a hub that starts knows of none.
+// DisconnectAll marks the devices of a hub as without a link; a hub that starts has none.
 func (q *Queries) DisconnectAll(ctx context.Context, hub string) error {
 	_, err := q.exec(ctx, "UPDATE device SET connected = $1 WHERE connected = $2 AND hub = $3", false, true, hub)
 	return err
@@ -186,14 +186,14 @@ func (q *Queries) AllDesired(ctx context.Context) ([]Document, error) {
 	return many[Document](ctx, q, "SELECT device, generation, document, updated_at FROM desired ORDER BY device")
 }
 
-// PutReported stores what a device last said of itself.
+// PutReported stores what a device last reported.
 func (q *Queries) PutReported(ctx context.Context, d Document) error {
 	_, err := insert(ctx, q, "reported", "device, generation, document, seen_at", `ON CONFLICT (device) DO UPDATE SET
 		generation = excluded.generation, document = excluded.document, seen_at = excluded.seen_at`, &d)
 	return err
 }
 
-// Reported returns what a device last said of itself.
+// Reported returns what a device last reported.
 func (q *Queries) Reported(ctx context.Context, device string) (Document, error) {
 	return one[Document](ctx, q, "SELECT device, generation, document, seen_at FROM reported WHERE device = $1", device)
 }

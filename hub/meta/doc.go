@@ -8,5 +8,5 @@
 //
 // [Store] hands out [Queries]: Read for the pool of readers, Tx for the one writer. Transactions of
 // Tx run one after another on both databases, also over several hubs that share a PostgreSQL;
-// tx.go says how and why.
+// tx.go describes how and why.
 package meta

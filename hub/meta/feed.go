@@ -2,7 +2,7 @@ package meta
 
 import "context"
 
-// FeedEvent is one event of the feed; package feed says what the kinds and their details are.
+// FeedEvent is one event of the feed; package feed defines the kinds and their details.
 type FeedEvent struct {
 	Seq    int64
 	Time   int64 // microseconds
@@ -37,7 +37,7 @@ func (q *Queries) FeedEvents(ctx context.Context, after int64, limit int) ([]Fee
 	return many[FeedEvent](ctx, q, "SELECT "+feedCols+" FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2", after, orAll(limit))
 }
 
-// FeedHead says where the feed begins and ends.
+// FeedHead defines where the feed begins and ends.
 type FeedHead struct {
 	Seq    int64 // the number of the newest event, 0 when there never was one
 	Pruned int64 // the number of the newest event that was pruned, 0 for none

@@ -212,7 +212,7 @@ func (q *Queries) Jobs(ctx context.Context, task, state string, limit int) ([]Jo
 		task, state, orAll(limit))
 }
 
-// JobLease says who works on a job. It is stored beside the job, which PutJob leaves alone.
+// JobLease holds who works on a job. It is stored beside the job, which PutJob leaves alone.
 type JobLease struct {
 	ID          string
 	Worker      string // "" while nobody works on it

@@ -173,7 +173,7 @@ type StagedGroup struct {
 
 func (g *StagedGroup) dest() []any { return []any{&g.Class, &g.Site, &g.Chunks, &g.Bytes, &g.Oldest} }
 
-// StagedGroups says what waits in staging.
+// StagedGroups reports what waits in staging.
 func (q *Queries) StagedGroups(ctx context.Context) ([]StagedGroup, error) {
 	return many[StagedGroup](ctx, q, `SELECT class, site, COUNT(*), CAST(SUM(LENGTH(bytes)) AS BIGINT), MIN(staged_at) FROM staging
 		GROUP BY class, site ORDER BY class, site`)
@@ -298,8 +298,8 @@ func (f *LakeFile) dest() []any {
 	return []any{&f.Path, &f.Class, &f.Date, &f.Site, &f.Rows, &f.Bytes, &f.CreatedAt}
 }
 
-// LakePart says what a lake file holds of one device. Rows of a part are ordered by (run ordinal,
-// seq) from (MinOrdinal, MinSeq) on.
+// LakePart describes what a lake file holds of one device. Rows of a part are ordered by (run
+// ordinal, seq) from (MinOrdinal, MinSeq) on.
 type LakePart struct {
 	Path       string
 	Device     string

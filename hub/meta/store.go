@@ -25,10 +25,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// ErrNotFound is returned when a row that was asked for by its key does not exist.
+// ErrNotFound is returned when a row that was looked up by its key does not exist.
 var ErrNotFound = errors.New("not found")
 
-// Options says where the database is.
+// Options defines where the database is.
 type Options struct {
 	// URL is postgres://…, or a path or sqlite:// URL of a SQLite file. Empty: hub.db below Dir.
 	URL string
@@ -45,7 +45,7 @@ type Store struct {
 	appended chan struct{} // closed by the next commit that appends to the feed
 }
 
-// Open connects and migrates the schema to the version this program knows.
+// Open connects and migrates the schema to the version of this program.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{appended: make(chan struct{})}
 	s.postgres = strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")
@@ -167,7 +167,7 @@ type Queries struct {
 	appended bool // the transaction appends to the feed
 }
 
-// row is a struct that knows its columns: dest lists pointers to its fields in the order of the
+// row is a struct that names its columns: dest lists pointers to its fields in the order of the
 // column list.
 type row[T any] interface {
 	*T

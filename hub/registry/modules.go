@@ -14,7 +14,7 @@ import (
 	"skerry.dev/hub/meta"
 )
 
-// ErrModule says that a module cannot be used, and why.
+// ErrModule means that a module cannot be used, and why.
 var ErrModule = errors.New("no usable WebAssembly module")
 
 // PutModule checks a module and stores it under a name, in place of what had the name. Models
@@ -51,7 +51,8 @@ func (r *Registry) PutModule(ctx context.Context, actor, name string, code []byt
 	return m, nil
 }
 
-// Module returns the code of a module; an error that wraps meta.ErrNotFound says how to add one.
+// Module returns the code of a module; an error that wraps meta.ErrNotFound describes how to add
+// one.
 func (r *Registry) Module(ctx context.Context, name string) ([]byte, error) {
 	m, err := r.db.Read().Module(ctx, name)
 	if errors.Is(err, meta.ErrNotFound) {

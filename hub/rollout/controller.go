@@ -186,7 +186,7 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	r.UpdatedAt = max(meta.Now(), r.UpdatedAt+1) // it tells one version of the row from another
+	r.UpdatedAt = max(meta.Now(), r.UpdatedAt+1) // it distinguishes one version of the row from another
 	return q.PutRollout(ctx, meta.Rollout{
 		ID:        r.ID,
 		Task:      r.Task,
@@ -298,8 +298,8 @@ var (
 	// ErrBusy is returned when a task has a rollout already.
 	ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
 	// ErrRefused marks what the caller got wrong: a specification that cannot be, or a command that
-	// the rollout's state does not allow. The error that matches it says what; other errors than
-	// these two, meta.ErrNotFound and registry.ErrTombstoned are the hub's own.
+	// the rollout's state does not allow. The error that matches it describes what; other errors
+	// than these two, meta.ErrNotFound and registry.ErrTombstoned are the hub's own.
 	ErrRefused = errors.New("rollout refused")
 )
 
@@ -387,7 +387,7 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	return r, nil
 }
 
-// Command is what people can tell a rollout.
+// Command is what an operator can order of a rollout.
 type Command string
 
 // The commands.
@@ -536,7 +536,7 @@ func (c *Controller) retry(ctx context.Context, r *Rollout) (func(*meta.Queries)
 	}, nil
 }
 
-// parts joins the targets of a rollout with what they were told and what they say.
+// parts joins the targets of a rollout with what they were ordered and what they report.
 func (c *Controller) parts(ctx context.Context, r *Rollout) ([]Part, error) {
 	q := c.db.Read()
 	names, err := q.TaskDevices(ctx, r.Task)
@@ -760,7 +760,7 @@ func (c *Controller) remember(ctx context.Context, l *duty.Lease, r *Rollout, pa
 	})
 }
 
-// takeBack tombstones the version and gives every device that was told of it its previous model
+// takeBack tombstones the version and gives every device that was assigned it its previous model
 // under a newer generation.
 func (c *Controller) takeBack(ctx context.Context, l *duty.Lease, r *Rollout, parts []Part) error {
 	reason := r.Status.Reason

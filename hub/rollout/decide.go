@@ -11,7 +11,7 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// View is what the hub knows of one target device.
+// View is what the hub holds of one target device.
 type View struct {
 	Device    string
 	Connected bool
@@ -23,7 +23,7 @@ type View struct {
 	SeenAt    int64 // newest report of any kind
 }
 
-// Order is what a device should be told.
+// Order is what a device should be ordered.
 type Order struct {
 	Device string
 	Phase  spec.Phase
@@ -37,7 +37,7 @@ type Decision struct {
 	Fail   bool // the version must be tombstoned and taken back
 }
 
-// failed reports whether a device has said or shown that it will not run the candidate.
+// failed reports whether a device has reported or shown that it will not run the candidate.
 func (v *View) failed(now, silent int64) (string, bool) {
 	switch v.Phase {
 	case spec.PhaseVetoed, spec.PhaseReverted, spec.PhaseFailed:
@@ -193,7 +193,7 @@ func count(s *Spec, devices []View, started int, now int64) Counts {
 func limits(s *Spec, devices []View, started int, now int64, stage int) (string, bool) {
 	failures, tried := 0, 0
 	// one of the canaries has failed; a box that failed in shadow, with a full disk for example,
-	// says nothing about the model
+	// is no evidence about the model
 	canary := false
 	var first string
 	for i := range devices {
@@ -224,7 +224,7 @@ func limits(s *Spec, devices []View, started int, now int64, stage int) (string,
 	return "", false
 }
 
-// orders brings every device to what the stage wants of it; it repeats nothing that was ordered
+// orders brings every device to what the stage requires of it; it repeats nothing that was ordered
 // before.
 func orders(stage int, devices []View, started int) (out []Order) {
 	for i, v := range devices {
@@ -239,9 +239,9 @@ func orders(stage int, devices []View, started int) (out []Order) {
 	return out
 }
 
-// judge pools the paired losses of the devices that matter to the stage. ready tells that every
+// judge pools the paired losses of the devices that matter to the stage. ready reports that every
 // one of them that has a link and has not failed has its labelled rows; what failed devices
-// measured counts, and how many may fail is for limits to say.
+// measured counts, and how many may fail is for limits to decide.
 func judge(s *Spec, st *Status, stage int, devices []View, started int, now int64) (sequential.Verdict, bool) {
 	st.Pooled = spec.Paired{}
 	ready, counted := true, 0

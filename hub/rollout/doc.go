@@ -14,5 +14,5 @@
 // carry a growing generation, so late messages lose.
 //
 // [Decide] is the whole state machine as a pure function; [Controller] feeds it from the database
-// and carries out what it says.
+// and carries out what it returns.
 package rollout

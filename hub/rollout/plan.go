@@ -32,7 +32,7 @@ type Planned struct {
 	Running        string  `json:"running,omitempty" doc:"digest of its present model"`
 }
 
-// Plan tells who would be in which stage, by the order that the rollout itself would take, from
+// Plan computes who would be in which stage, by the order that the rollout itself would take, from
 // the devices' present links and their record.
 func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 	if err := c.complete(ctx, &s); err != nil {

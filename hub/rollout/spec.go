@@ -26,7 +26,7 @@ const (
 // Final reports whether nothing more happens to the rollout by itself.
 func (s State) Final() bool { return s == Completed || s == RolledBack || s == Aborted }
 
-// Spec says how a model is rolled out. Zero fields take the defaults of Defaults.
+// Spec describes how a model is rolled out. Zero fields take the defaults of Defaults.
 type Spec struct {
 	Task    string   `json:"task"`
 	Digest  string   `json:"digest"`
@@ -113,7 +113,7 @@ func (s *Spec) Defaults() error {
 	return errors.Join(errs...)
 }
 
-// trial is what devices are told to demand themselves.
+// trial is the check that devices make themselves.
 func (s *Spec) trial() spec.Trial {
 	return spec.Trial{
 		MinShadow:     s.MinShadow,

@@ -9,7 +9,7 @@ import (
 	"skerry.dev/compute/feature/fitting"
 )
 
-// view returns the rows as a learner wants them.
+// view returns the rows as a learner takes them.
 func (t *table) view(scaled bool) (*view, error) {
 	if !scaled {
 		return t.raw, nil

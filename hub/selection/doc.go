@@ -8,7 +8,7 @@
 // returned is the very artifact that was scored.
 //
 // Columns are generated, and a quick ensemble keeps those it gains most from. Where a category
-// has no column of its own because there are too many, columns say its frequency and the target's
+// has no column of its own because there are too many, columns hold its frequency and the target's
 // mean in it; they are fitted anew to the rows that a model learns from, so that neither a
 // validation row nor a row's own target enters what a model sees of it. Learners that weigh
 // columns get two families more, each only where it clearly lowers the validation loss: the
@@ -19,5 +19,5 @@
 // the number of trials, and so the artifact, depend on the machine.
 //
 // [Judge] compares two artifacts on rows that neither was trained on, with a bound that holds
-// however often it is asked.
+// however often it is computed.
 package selection

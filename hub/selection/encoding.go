@@ -29,7 +29,7 @@ type encoding struct {
 }
 
 // encodings adds the columns of an input that has more categories than get a column each; where
-// all have one, encodings say nothing new. Their tables are fitted later, see design.encode.
+// all have one, encodings add no information. Their tables are fitted later, see design.encode.
 func (g *generator) encodings(i int) {
 	in := &g.p.Inputs[i]
 	if n := len(in.Categories); n <= maxOneHot || n > feature.MaxTable {
@@ -118,7 +118,7 @@ func (d *design) encode(p *Problem, x []float64, rows []place, train int) (*desi
 
 // fit returns the column with its table, and the encodings of the rows it was made from where
 // they differ from the table's. Where nothing can be fitted, because the column is missing
-// everywhere or the targets overflow, the column says 0 for everything: a search does not end for
+// everywhere or the targets overflow, the column holds 0 for everything: a search does not end for
 // it.
 func (e encoding) fit(c *feature.Column, levels int, codes, y []float64, o fitting.TargetOptions) (feature.Column, []float64) {
 	fitted, own, err := feature.Column{}, []float64(nil), error(nil)

@@ -135,7 +135,7 @@ func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, er
 	return c.holdout(), err
 }
 
-// ErrOtherProblem says that an artifact does not fit the problem's inputs.
+// ErrOtherProblem means that an artifact does not fit the problem's inputs.
 var ErrOtherProblem = errors.New("artifact has other inputs than the problem")
 
 // drive predicts every labelled row that is newer than all training rows of the artifacts, by
@@ -183,7 +183,7 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 	return nil
 }
 
-// Verdict says which of two artifacts is better on rows that neither was trained on. Losses are
+// Verdict is which of two artifacts is better on rows that neither was trained on. Losses are
 // those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean |y − baseline| of the
 // device so far, or 0/1 errors for a classification.
 type Verdict struct {
@@ -290,7 +290,7 @@ func (p *Problem) gateLoss(truth, pred, scale float64) float64 {
 }
 
 // follower is the baseline of one device: the last value of a forecast, the mean so far of a
-// regression, the most frequent class so far of a classification. It knows the truths of the rows
+// regression, the most frequent class so far of a classification. It holds the truths of the rows
 // before the one it predicts, and its own mean absolute error on them.
 type follower struct {
 	next   int // first row not yet seen

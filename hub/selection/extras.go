@@ -133,9 +133,9 @@ func (t *table) heavyTails() []int {
 // normalQuartiles is the distance of the quartiles of a normal distribution in deviations.
 const normalQuartiles = 1.349
 
-// findCrosses returns the products of columns of the dense view, as it is by now, that say most
-// about the targets of rows[:n], the best first; those of a few classes in turn. A column with a
-// heavy tail takes no part, though its place does: the product of two outliers would move a
+// findCrosses returns the products of columns of the dense view, as it is by now, that correlate
+// most with the targets of rows[:n], the best first; those of a few classes in turn. A column with
+// a heavy tail takes no part, though its place does: the product of two outliers would move a
 // prediction out of all proportion.
 func (t *table) findCrosses(n int, heavy []int) ([]feature.Column, error) {
 	if err := t.learnFrom(n); err != nil {

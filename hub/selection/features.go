@@ -231,7 +231,7 @@ func (g *generator) windows(i int) {
 	}
 }
 
-// shapes says where a series is heading, how it wobbles and whether its sensor is well.
+// shapes reports where a series is heading, how it wobbles and whether its sensor is well.
 func (g *generator) shapes(i int, missing float64) {
 	name, d := g.p.Inputs[i].Name, g.dist
 	add := func(op feature.Op, steps int64, c feature.Column) {

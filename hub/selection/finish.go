@@ -236,7 +236,7 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 const usualRows = 16_384
 
 // usual describes the newest labelled rows in the order in which they came, device after device,
-// with what the model says about them. It is nil when there are too few.
+// with what the model predicts for them. It is nil when there are too few.
 func (t *table) usual(m artifact.Predictor, v *view) (*inputs.Reference, error) {
 	byDevice := make([][]int, len(t.p.Devices))
 	for i, r := range t.rows {
@@ -260,7 +260,7 @@ func (t *table) usual(m artifact.Predictor, v *view) (*inputs.Reference, error) 
 	return inputs.NewReference(rows, inputs.Options{Seed: t.p.Seed})
 }
 
-// vectors records what the models say about the newest rows of the device that has most of them.
+// vectors records what the models predict for the newest rows of the device that has most of them.
 func (s *search) vectors(a *artifact.Artifact) error {
 	longest := &s.p.Devices[0]
 	for i := range s.p.Devices {

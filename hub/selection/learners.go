@@ -41,7 +41,7 @@ type job struct {
 	seed         uint64
 }
 
-// learner trains one kind of model. scaled says that it wants the dense view.
+// learner trains one kind of model. scaled reports that it requires the dense view.
 type learner struct {
 	name   string
 	scaled bool

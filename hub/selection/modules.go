@@ -11,8 +11,8 @@ import (
 const tryRows = 100
 
 // checkModules runs the features that call modules on the newest rows of every device. A model
-// can do with values that are missing now and then, but a feature that fails wherever it is asked
-// would be learned to be worth nothing, and nobody would be told.
+// can do with values that are missing now and then, but a feature that fails wherever it is
+// computed would be learned to be worth nothing, and nothing would be reported.
 func (p *Problem) checkModules() error {
 	for _, c := range p.Features {
 		if c.Op != feature.OpModule {

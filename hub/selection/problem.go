@@ -39,7 +39,7 @@ type Problem struct {
 	Modules  []feature.Module // that Features call
 	Level    float64          // nominal coverage of the interval; default 0.9
 
-	// Independent says that rows have nothing to do with each other: no feature looks at other
+	// Independent means that rows have nothing to do with each other: no feature looks at other
 	// rows or at the time.
 	Independent bool
 	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18.
@@ -54,7 +54,7 @@ type Problem struct {
 	MinAgentVersion string
 }
 
-// Options say how much effort to spend.
+// Options set how much effort to spend.
 type Options struct {
 	Trials int // settings to try; default 9
 	// no further trial starts after half of it; default 60 s, or none when Trials is set
@@ -65,7 +65,7 @@ type Options struct {
 	Progress   func(Progress)
 }
 
-// Progress tells how far a run has come.
+// Progress describes how far a run has come.
 type Progress struct {
 	Stage  string // features, search, refit, interval or holdout
 	Done   int    // trials finished
@@ -117,10 +117,10 @@ type Result struct {
 	Trials      int
 }
 
-// ErrTooFewRows says that there are not enough labelled rows to learn from and to judge by.
+// ErrTooFewRows means that there are not enough labelled rows to learn from and to judge by.
 var ErrTooFewRows = errors.New("too few labelled rows")
 
-// minRows is the least number of labelled rows: below it a holdout says nothing.
+// minRows is the least number of labelled rows: below it a holdout decides nothing.
 const minRows = 200
 
 func (p *Problem) defaults() {

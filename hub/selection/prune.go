@@ -75,7 +75,7 @@ func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64,
 }
 
 // pick returns the design of some columns, in their old order, and of all that these are made of.
-// What refers to a column is told its new place.
+// What refers to a column gets its new place.
 func (d *design) pick(keep []int) *design {
 	old := d.pipe.Columns
 	wanted := make([]bool, len(old))
@@ -109,7 +109,7 @@ func (d *design) pick(keep []int) *design {
 	return out
 }
 
-// relate replaces every reference of a column to an earlier one by what to says. The program of
+// relate replaces every reference of a column to an earlier one by what to returns. The program of
 // an expression is copied before it is changed.
 func relate(c *feature.Column, to func(of int) int) {
 	switch c.Op {

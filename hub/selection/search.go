@@ -276,7 +276,7 @@ func (s *search) try(ctx context.Context, t *trial, w window, fold, step int) er
 	return nil
 }
 
-// view returns the rows for a learner that learns from rows[:train]. The first that wants the
+// view returns the rows for a learner that learns from rows[:train]. The first that requires the
 // dense view has its extras chosen.
 func (s *search) view(ctx context.Context, l *learner, train int) (*view, error) {
 	if l.scaled && !s.t.chosen {

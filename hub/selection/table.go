@@ -10,7 +10,7 @@ import (
 	"skerry.dev/compute/feature"
 )
 
-// place is a labelled row: where it stands and what a model should say there (the change for a
+// place is a labelled row: where it stands and what a model should predict there (the change for a
 // forecast).
 type place struct {
 	device, row int
@@ -65,7 +65,7 @@ func computeDevice(x []float64, s *Series, pipe *feature.Pipeline, rows []place,
 	h := feature.NewHistory(len(pipe.Inputs), pipe.Rows)
 	next, width := 0, pipe.Width()
 	for _, i := range at {
-		// Rows that no wanted row looks back at are skipped.
+		// Rows that no row in use looks back at are skipped.
 		for next = max(next, rows[i].row-pipe.Rows+1); next <= rows[i].row; next++ {
 			h.Push(s.Times[next], s.Values[next])
 		}

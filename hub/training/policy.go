@@ -2,7 +2,7 @@ package training
 
 import "time"
 
-// Policy says when a task is trained. The zero value takes the defaults.
+// Policy defines when a task is trained. The zero value takes the defaults.
 type Policy struct {
 	// Disabled leaves training to commands (ENABLE_AUTO_RETRAINING=false).
 	Disabled bool `yaml:"disabled"`

@@ -21,7 +21,8 @@ var dist embed.FS
 // bound by it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// Built reports whether the UI is in this program, and not only the page that says how to build it.
+// Built reports whether the UI is in this program, and not only the page that describes how to
+// build it.
 func Built() bool {
 	_, err := fs.Stat(dist, "dist/index.html")
 	return err == nil
@@ -111,7 +112,7 @@ func loadAll(files fs.FS) (map[string]file, error) {
 	return out, err
 }
 
-// kinds are the types of what npm builds; the machine's own table of types may say otherwise.
+// kinds are the types of what npm builds; the machine's own table of types may differ.
 var kinds = map[string]string{".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 // Routes adds the page to a router. Call it once, before serving.

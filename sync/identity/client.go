@@ -73,7 +73,7 @@ func (o *Options) defaults() {
 }
 
 // Enroll binds the directory's key (made when there is none) to the device that the one-time
-// token was made for, and stores the answer. An answer that does not arrive is asked for again
+// token was made for, and stores the answer. An answer that does not arrive is requested again
 // with the same key until ctx ends; the hub treats that as one enrolment. A refusal is a
 // *RefusedError.
 func Enroll(ctx context.Context, dir, hub, token string, opts Options) (*Identity, error) {

@@ -50,7 +50,7 @@ func LoadKey(dir string) (*Key, error) {
 
 // LoadOrCreateKey returns the key of an identity directory and makes directory and key (mode 0600)
 // when there is none. A key is on disk before it is returned, so that an enrolment that was
-// answered and not heard can be repeated with the same key.
+// answered but not received can be repeated with the same key.
 func LoadOrCreateKey(dir string) (*Key, error) {
 	k, err := LoadKey(dir)
 	if !errors.Is(err, fs.ErrNotExist) {

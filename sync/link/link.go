@@ -31,7 +31,7 @@ import (
 // Options of a link. Device, Site and NATS are required.
 type Options struct {
 	Device, Site string
-	// NATS returns the server addresses and the credentials; it is asked at every attempt to
+	// NATS returns the server addresses and the credentials; it is called at every attempt to
 	// connect.
 	NATS func() (urls []string, opts []nats.Option, err error)
 	// Hello fills in what the device reports of itself; Device and Runs are set by the link.

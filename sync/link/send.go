@@ -14,7 +14,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// Backing off: a hub that answers nothing, or that sends a message back, is asked again after a
+// Backing off: a hub that answers nothing, or that sends a message back, is tried again after a
 // pause that doubles from minPause to maxPause, jittered, so that a fleet does not come back as
 // one.
 const (
@@ -73,7 +73,7 @@ func (s *lane) succeed(bytes int, took time.Duration) {
 	s.failures, s.until = 0, time.Time{}
 }
 
-// fail backs off for at least the time the hub asked for, and returns how many failures there were
+// fail backs off for at least the time the hub requires, and returns how many failures there were
 // in a row.
 func (s *lane) fail(bytes int, atLeast time.Duration) int {
 	s.mu.Lock()

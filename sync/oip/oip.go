@@ -50,7 +50,7 @@ type TensorMetadata struct {
 	Shape    []int64 `json:"shape"`
 }
 
-// InferRequest asks for predictions.
+// InferRequest is a request for predictions.
 type InferRequest struct {
 	ID         string            `json:"id,omitempty"`
 	Parameters map[string]any    `json:"parameters,omitempty"`
@@ -222,7 +222,7 @@ func (s *Server) parse(body []byte) (*InferRequest, error) {
 	return &req, nil
 }
 
-// choose keeps the outputs asked for, in that order.
+// choose keeps the outputs requested, in that order.
 func (r *InferResponse) choose(want []RequestedOutput) error {
 	var out []Tensor
 	for _, w := range want {

@@ -35,7 +35,7 @@ type Desired struct {
 	Suspect bool `json:"suspect,omitempty"`
 }
 
-// Assignment asks a device to bring one artifact to a phase for one task.
+// Assignment orders a device to bring one artifact to a phase for one task.
 type Assignment struct {
 	// the device ignores an assignment older than the newest it has seen for the task
 	Generation uint64 `json:"generation"`

@@ -32,7 +32,7 @@ var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 )
 
-// Header says whose records a chunk carries.
+// Header identifies whose records a chunk carries.
 type Header struct {
 	Device string
 	Run    Run

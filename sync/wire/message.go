@@ -109,7 +109,7 @@ type Refusal struct {
 }
 
 // Applied lists which sequence numbers the hub has in its ledger. Sets replaces what the agent
-// knew of the runs and classes named.
+// held of the runs and classes named.
 type Applied struct {
 	Sets []AppliedSet `json:"sets"`
 }

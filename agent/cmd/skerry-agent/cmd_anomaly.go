@@ -76,10 +76,10 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	defer in.Close()
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
-	p.say("reading %s", f.data)
+	p.show("reading %s", f.data)
 	f.opts.Name = f.data
 	f.opts.Progress = func(what string, row, rows, alarms int) {
-		p.say("%s: %d of %d rows, %d alarms", what, row, rows, alarms)
+		p.show("%s: %d of %d rows, %d alarms", what, row, rows, alarms)
 	}
 	a, err := detect.Anomalies(cmd.Context(), in, f.opts)
 	if err != nil {

@@ -36,7 +36,7 @@ func newBenchCommand() *cobra.Command {
 			if _, reason := ensemble.Kernel(); reason != "" {
 				fmt.Fprintln(cmd.ErrOrStderr(), reason)
 			}
-			o.Progress = func(what string) { p.say("%s", what) }
+			o.Progress = func(what string) { p.show("%s", what) }
 			rep, err := bench.Run(a, o)
 			if err != nil {
 				return err

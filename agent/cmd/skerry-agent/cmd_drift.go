@@ -152,7 +152,7 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	f.opts.Name, f.opts.Settings = f.data, settings
-	f.opts.Progress = func(values, drifts int) { p.say("%d values, %d drifts", values, drifts) }
+	f.opts.Progress = func(values, drifts int) { p.show("%d values, %d drifts", values, drifts) }
 	var rep *detect.DriftReport
 	if f.opts.Detector == detect.InputsDetector {
 		close, err := f.openReference()
@@ -160,7 +160,7 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 			return err
 		}
 		defer close()
-		p.say("reading %s", f.data)
+		p.show("reading %s", f.data)
 		rep, err = detect.Inputs(cmd.Context(), in, f.opts)
 		if err != nil {
 			return err
@@ -212,7 +212,7 @@ func printDrifts(cmd *cobra.Command, rep *detect.DriftReport) error {
 	return tw.Flush()
 }
 
-// sinceWarning tells for how many rows up to a drift the detector had warned without a pause, -
+// sinceWarning formats for how many rows up to a drift the detector had warned without a pause, -
 // for none.
 func sinceWarning(warnings []int, row int) string {
 	i, _ := slices.BinarySearch(warnings, row)

@@ -66,7 +66,7 @@ func newPredictCommand() *cobra.Command {
 			werr := cw.Write(head)
 			n, err := replay.Predict(cmd.Context(), files.data, in, a, plan, files.opts, func(i, n int, q *replay.Prediction) error {
 				if i%256 == 0 {
-					p.say("%d of %d rows", i, n)
+					p.show("%d of %d rows", i, n)
 				}
 				rec := append(head[:0:0], stampCSV(q.Row), number(q.Value), number(q.Lower), number(q.Upper))
 				if len(classes) > 0 && q.Value == q.Value {
@@ -121,7 +121,7 @@ func openData(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 	return f, nil
 }
 
-// rowOps look at the row alone, or at earlier columns, which are asked themselves.
+// rowOps look at the row alone, or at earlier columns, which are checked themselves.
 var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange,
 	feature.OpCross, feature.OpPlace, feature.OpExpr}
 

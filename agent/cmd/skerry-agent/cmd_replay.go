@@ -25,7 +25,7 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// fileFlags say how to read a file of readings; every command that takes --data has them.
+// fileFlags define how to read a file of readings; every command that takes --data has them.
 type fileFlags struct {
 	data    string
 	opts    source.FileOptions
@@ -153,7 +153,7 @@ func newReplayCommand() *cobra.Command {
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.clear()
-			opts.Progress = func(n int, at int64) { p.say("%d messages, %s", n, time.UnixMicro(at).UTC().Format(time.DateTime)) }
+			opts.Progress = func(n int, at int64) { p.show("%d messages, %s", n, time.UnixMicro(at).UTC().Format(time.DateTime)) }
 			done := func() error { return nil }
 			if out != "" {
 				w, closer, err := createCSV(cmd, out)
@@ -302,8 +302,8 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// say shows a text, ten times a second at most.
-func (p *progress) say(format string, args ...any) {
+// show prints a text, ten times a second at most.
+func (p *progress) show(format string, args ...any) {
 	if !p.on || time.Since(p.shown) < 100*time.Millisecond {
 		return
 	}

@@ -35,7 +35,7 @@ func (f *forecastFlags) bind(c *cobra.Command) {
 // own lists the flags that belong to forecasts only.
 func (f *forecastFlags) own() []string { return []string{"forecast", "season"} }
 
-// asked reports whether a forecast is wanted, and what does not go with it or without it.
+// asked reports whether a forecast is requested, and what does not go with it or without it.
 func (f *forecastFlags) asked(cmd *cobra.Command) (bool, error) {
 	if !cmd.Flags().Changed("forecast") {
 		if cmd.Flags().Changed("season") {

@@ -126,7 +126,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 
 // rows shows how many rows of a table are done.
 func (p *progress) rows(row, rows int) {
-	p.say("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
+	p.show("%d of %d rows, %.0f %%", row, rows, 100*float64(row)/float64(max(rows, 1)))
 }
 
 // rowsCSV returns what writes each row of a replay to the file out, with its set of classes when

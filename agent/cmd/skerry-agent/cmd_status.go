@@ -44,7 +44,7 @@ func newStatusCommand() *cobra.Command {
 	return cmd
 }
 
-// askAgent reads the running agent's state. A server that listens on every address is asked on
+// askAgent reads the running agent's state. A server that listens on every address is reached on
 // the loopback one.
 func askAgent(listen string) (d serve.Detailed, raw []byte, err error) {
 	host, port, err := net.SplitHostPort(listen)

@@ -22,7 +22,7 @@ func jsonFlag(c *cobra.Command, to *string) {
 	}
 }
 
-// emitJSON writes v where --json says and reports whether that was standard output, so that
+// emitJSON writes v where --json points and reports whether that was standard output, so that
 // nothing else belongs there.
 func emitJSON(cmd *cobra.Command, to string, v any) (stdout bool, err error) {
 	switch to {

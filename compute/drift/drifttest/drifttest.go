@@ -19,7 +19,7 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Case is a detector with what may be asked of it.
+// Case is a detector with what its contract promises.
 type Case struct {
 	New func() drift.Detector
 	// Before and After make the values of two concepts.
@@ -120,7 +120,7 @@ func load(d drift.Detector, b []byte) bool {
 	return r.Err() == nil && len(r.B) == 0
 }
 
-// outcome is what a detector says of a value: 1 for a drift, 2 for a warning.
+// outcome is what a detector reports of a value: 1 for a drift, 2 for a warning.
 func outcome(d drift.Detector, x float64) byte {
 	o := byte(0)
 	if d.Update(x) {

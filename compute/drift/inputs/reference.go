@@ -16,7 +16,7 @@ type Reference struct {
 
 // NewReference takes the rows of a reference period in the order in which they came: at least
 // MinRows of equal length, missing values NaN. A few thousand make it sharp; with fewer than four
-// windows of them it cannot tell how closely rows follow each other and takes them as
+// windows of them it cannot measure how closely rows follow each other and takes them as
 // independent. The rows are not kept. The cost is that of sorting every column.
 func NewReference(rows [][]float64, opts Options) (*Reference, error) {
 	opts, err := opts.withDefaults()
@@ -52,7 +52,7 @@ func NewReference(rows [][]float64, opts Options) (*Reference, error) {
 
 // FromQuantiles makes a reference from points of each feature in ascending order that stand for
 // equal shares of its values, such as an artifact holds, and the number of rows that they rest
-// on. It knows nothing of dependence, neither between features nor between rows: there is no
+// on. It holds nothing of dependence, neither between features nor between rows: there is no
 // joint test, and rows count as independent.
 func FromQuantiles(points [][]float64, rows int, opts Options) (*Reference, error) {
 	opts, err := opts.withDefaults()

@@ -8,7 +8,7 @@ import (
 
 // rank counts the thresholds below each value. A bin's 256 thresholds lie in 16 blocks of 16,
 // filled up with +Inf, after the 16 last ones of the blocks: counting those that are below a
-// value finds the block, counting in the block the rest. single says that values are rounded to
+// value finds the block, counting in the block the rest. single means that values are rounded to
 // float32 first, and thresholds are float32.
 func rank(single bool) {
 	name, size := "rank64AVX2", 8

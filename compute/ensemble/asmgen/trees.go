@@ -56,7 +56,7 @@ func treeLanes(s isa, tables int) {
 }
 
 // lookupAVX2 looks bytes up in so many tables of 16. VPSHUFB gives 0 for an index with the high
-// bit set, so each table is asked with an index that has it unless the byte is in this table.
+// bit set, so each table is looked up with an index that has it unless the byte is in this table.
 func lookupAVX2(ranks reg.Register, tables int) func(Mem) reg.VecVirtual {
 	t := vectors(avx2, tables)
 	for i := range t {

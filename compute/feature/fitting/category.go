@@ -42,7 +42,7 @@ type TargetOptions struct {
 	// ones are not believed. Default 10.
 	Smoothing float64
 	// Blocks makes each part a run of neighbouring rows, for rows in order of time whose
-	// neighbours know each other's targets. Otherwise rows are dealt by chance.
+	// neighbours depend on each other's targets. Otherwise rows are dealt by chance.
 	Blocks bool
 	// Seed decides the deal.
 	Seed uint64
@@ -108,7 +108,7 @@ func Target(name string, series, levels int, codes, y []float64, o TargetOptions
 	return c, train, nil
 }
 
-// deal says to which part each row belongs; parts differ by at most one row.
+// deal returns to which part each row belongs; parts differ by at most one row.
 func deal(n int, o TargetOptions) []int {
 	fold := make([]int, n)
 	if o.Blocks {

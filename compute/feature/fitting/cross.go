@@ -23,9 +23,9 @@ type CrossOptions struct {
 // maxScreened bounds the columns whose pairs are tried, 2080 of them.
 const maxScreened = 64
 
-// Crosses returns the products of two columns of p that say most about the target y beyond what
-// the two say themselves, the best first: squares too. x holds the columns' values, a row of
-// p.Width for each y. A product is judged by its partial correlation with y, given its two
+// Crosses returns the products of two columns of p that correlate most with the target y beyond
+// what the two explain themselves, the best first: squares too. x holds the columns' values, a row
+// of p.Width for each y. A product is judged by its partial correlation with y, given its two
 // columns: what is left of both after a least-squares fit. With more than 64 columns only the 64
 // that correlate most with y are paired. The columns that are returned have Of and By set, are
 // centred and scaled as by [Robust], and go behind those of p. Columns that do not vary are left

@@ -26,7 +26,7 @@ func Robust(values []float64) (center, scale float64, err error) {
 	return feature.Quantile(v, 0.5), min(scale, math.MaxFloat64), nil
 }
 
-// Quantiles returns a column that says where column of lies among quantiles of its values, from 0
+// Quantiles returns a column that holds where column of lies among quantiles of its values, from 0
 // to 1, at points levels from the least to the greatest; 2 to [feature.MaxQuantiles] points.
 func Quantiles(name string, of int, values []float64, points int) (feature.Column, error) {
 	c := feature.Column{Name: name, Op: feature.OpPlace, Of: of}

@@ -7,7 +7,7 @@
 //
 //   - It imports nothing, not even WASI: there is no clock, no randomness, no file and no log to
 //     reach for. Memory is limited to [MaxPages], tables, functions, loops and locals as the page
-//     of the format says.
+//     of the format lists.
 //   - It is stopped after [MaxSteps] steps, not after a time: whether a busy box had a slow
 //     moment must not decide what a feature is. The code is rewritten so that functions and loops
 //     count what they cost and trap when it is used up.
@@ -24,8 +24,8 @@
 //
 // A call of a function that multiplies two numbers takes 0.4 µs on a server's core and an
 // instruction 10 to 20 ns. A function that writes costs the copy of its memory besides: 7 µs for
-// the 128 KiB that a C compiler asks for, 75 µs for the 1 MiB of stack that Rust's does, unless
-// the linker is told of less. BenchmarkCall measures both. A runtime holds the memory of each
+// the 128 KiB that a C compiler requests, 75 µs for the 1 MiB of stack that Rust's does, unless
+// the linker is given less. BenchmarkCall measures both. A runtime holds the memory of each
 // module twice, and about 100 bytes for each instruction; it needs no closing. A call allocates
 // up to 48 bytes.
 package wasm

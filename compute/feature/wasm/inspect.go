@@ -31,7 +31,7 @@ func Inspect(code []byte) ([]Function, error) {
 	}
 	r, err := open([]feature.Module{{Code: code}})
 	if err != nil {
-		return nil, errors.Unwrap(err) // what it says of a name is for whoever has one
+		return nil, errors.Unwrap(err) // the prefix with the module's name is dropped
 	}
 	p := r.programs[0]
 	out := p.callable()

@@ -2,7 +2,7 @@ package wasm
 
 import "fmt"
 
-// Instructions that metering knows by name.
+// Instructions that metering treats by name.
 const (
 	opUnreachable  = 0x00
 	opBlock        = 0x02
@@ -62,7 +62,7 @@ type effects struct {
 }
 
 // meter rewrites the module: functions and loops count their steps in a new global and trap when
-// there are none left, NaNs have one pattern of bits where a module could tell, and the step
+// there are none left, NaNs have one pattern of bits where a module could see them, and the step
 // counter and all mutable globals are exported for the host. Nothing that is in the module gets
 // another index.
 func (m *module) meter() error {

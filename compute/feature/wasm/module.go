@@ -68,7 +68,7 @@ func (s signature) String() string {
 	return list(s.params) + " → " + list(s.results)
 }
 
-// module is what this package needs to know of a module.
+// module is what this package needs of a module.
 type module struct {
 	sections  [sectionDataCount + 1][]byte // their contents; nil where there is none
 	types     []signature
@@ -88,7 +88,7 @@ type export struct {
 }
 
 // parse reads a module. Types and references are checked by who compiles the code; but every
-// length is checked here, because it allocates what a length says.
+// length is checked here, because it allocates what a length states.
 func parse(code []byte) (*module, error) {
 	r := &reader{b: code}
 	if string(r.bytes(8)) != "\x00asm\x01\x00\x00\x00" {

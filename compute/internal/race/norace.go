@@ -1,7 +1,7 @@
 //go:build !race
 
-// Package race tells tests whether the race detector is on. It makes numeric code some ten times
-// slower and finds nothing in what starts no goroutine: such tests take fewer rows then, and
+// Package race reports to tests whether the race detector is on. It makes numeric code some ten
+// times slower and finds nothing in what starts no goroutine: such tests take fewer rows then, and
 // those that judge by many rows are skipped.
 package race
 

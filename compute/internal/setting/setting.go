@@ -1,5 +1,5 @@
 // Package setting reads settings that users give by name, as text, into the variables they are
-// for. A message about a wrong one says what it was and what is allowed.
+// for. A message about a wrong one names what it was and what is allowed.
 package setting
 
 import (

@@ -154,7 +154,7 @@ func (l *logLoss) proximal(ctx context.Context, p Params, start []float64) ([]fl
 // shrink moves v towards 0 by at most by: the proximal operator of the absolute value.
 func shrink(v, by float64) float64 { return math.Copysign(max(math.Abs(v)-by, 0), v) }
 
-// logLoss computes value and gradient together and remembers the last, since the optimiser asks
+// logLoss computes value and gradient together and remembers the last, since the optimiser calls
 // for both at the same point.
 type logLoss struct {
 	c     *classifier

@@ -23,7 +23,7 @@ var penalties = []float64{1000, 300, 100, 30, 10, 3, 1, 0.3, 0.1}
 
 const (
 	folds    = 5
-	foldRows = 5000 // with more rows one split of a fifth says enough
+	foldRows = 5000 // with more rows one split of a fifth is precise enough
 )
 
 // Fit trains a model on a raw table: numbers brought to mean 0 and deviation 1, categories as

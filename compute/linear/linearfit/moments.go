@@ -10,7 +10,7 @@ import (
 	"gonum.org/v1/gonum/mat"
 )
 
-// moments are what a squared loss needs to know of rows: the weighted sums of products of their
+// moments are what a squared loss needs of rows: the weighted sums of products of their
 // columns and target.
 type moments struct {
 	cols  int

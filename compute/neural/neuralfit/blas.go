@@ -27,7 +27,7 @@ func (m matrix[F]) part(row, rows, col, cols int) matrix[F] {
 }
 
 // Parts of a product that are at most this large are computed by gonum in one piece and by one
-// thread, so that it rounds as the sizes of the whole say, not as threads do.
+// thread, so that it rounds by the sizes of the whole, not by the number of threads.
 const (
 	partRows = 64
 	partCols = 128

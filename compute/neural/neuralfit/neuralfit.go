@@ -89,7 +89,7 @@ type Params struct {
 	Progress func(epoch int, loss float64) bool
 
 	stop   int  // unless 0, after how many epochs the rate goes to 0 ahead of its schedule
-	steady bool // stay with the schedule to the end: the losses are what is wanted
+	steady bool // stay with the schedule to the end: the losses are what is needed
 }
 
 // Data is what to train on: rows of X, one after the other, at the positions Train (nil: all),

@@ -153,7 +153,7 @@ func (c *Committee) Loss(member int) float64 { return c.sum[member] / c.scored[m
 
 // Predict writes all predictions to out, which has Room, and that of the whole to p. Outsiders'
 // predictions must be in out already, NaN where they have none. It returns NaN for a number that
-// nobody can tell.
+// nothing can predict.
 func (c *Committee) Predict(p, out, x []float64) {
 	w := c.Width()
 	for k := range c.members {
@@ -303,8 +303,8 @@ func (c *Committee) Score(out []float64, y float64) {
 	c.weigh()
 }
 
-// Reset gives the members their first weights back, as a new model asks for. What the learners
-// know stays, and so does which mixture was best.
+// Reset gives the members their first weights back, as a new model requires. What the learners
+// have learned stays, and so does which mixture was best.
 func (c *Committee) Reset() {
 	for _, m := range c.mixes {
 		m.Reset(c.prior)

@@ -4,7 +4,7 @@
 // value one season ago, exponential smoothing after Holt and Winters (a grid of smoothing
 // parameters), and an autoregression on the seasonally differenced series, fitted by recursive
 // least squares. Where there are several, each makes trial forecasts over the whole horizon again
-// and again, and those whose trials came closer to what followed have more to say.
+// and again, and those whose trials came closer to what followed have more weight.
 //
 // Values that are missing are filled by the forecast. No value can spoil a forecaster for good:
 // forecasts are always finite and stay near the range of what was seen, absurd values are taken

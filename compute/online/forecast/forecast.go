@@ -20,7 +20,7 @@ const (
 // Names lists the learners.
 func Names() []string { return []string{Auto, HoltWinters, SeasonalAR, SeasonalNaive, Last} }
 
-// Describe says in a line each what the learners are.
+// Describe describes in a line each what the learners are.
 func Describe() []string {
 	return []string{
 		"auto                   those below side by side, weighted by their recent errors over the horizon",

@@ -5,7 +5,7 @@ import "skerry.dev/compute/state"
 // model is one way to go on with a history. Its forecasts need not be within any bounds, but a
 // model that left the range of the values for good is built anew.
 type model interface {
-	// learn takes the newest value of h; filled tells that it was missing, and is a forecast.
+	// learn takes the newest value of h; filled reports that it was missing, and is a forecast.
 	learn(h *history, filled bool)
 	// forecast writes the values after those of h.
 	forecast(dst []float64, h *history)

@@ -8,7 +8,7 @@ import (
 )
 
 // panel mixes the forecasts of several models. Several times per horizon each makes a trial
-// forecast, which is compared with what follows; how much a model says depends on the mean
+// forecast, which is compared with what follows; the weight of a model depends on the mean
 // absolute error of its recent trials.
 type panel struct {
 	members []model
@@ -158,7 +158,7 @@ func (p *panel) forecast(dst []float64, h *history) {
 	}
 }
 
-// leastWeight is what a member must have to be asked.
+// leastWeight is what a member must have to predict.
 const leastWeight = 1e-3
 
 func (p *panel) rebuild(h *history) {

@@ -77,7 +77,7 @@ func FindSeasons(y []float64, longest int) []int {
 }
 
 // changes returns the differences of neighbours less their mean, cut to a few times their mean
-// size so that single jumps say little; NaN where one is missing.
+// size so that single jumps count little; NaN where one is missing.
 func changes(y []float64) []float64 {
 	if len(y) < 2 {
 		return nil

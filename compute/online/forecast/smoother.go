@@ -72,7 +72,7 @@ func (s *smoother) rebuild(h *history) {
 	}
 	s.ready = true
 	s.start(v)
-	// once more through what the start was made from, so that the parameters have their say
+	// once more through what the start was made from, so that the parameters take effect
 	for _, y := range v {
 		s.step(y)
 	}

@@ -22,7 +22,7 @@ type AdaptiveOptions struct {
 	// 1). Default 0.05.
 	Significance float64
 	// NoBootstrap learns each row once; otherwise a leaf learns it as often as a Poisson number
-	// of mean 1 says, at least once.
+	// of mean 1, at least once.
 	NoBootstrap bool
 }
 

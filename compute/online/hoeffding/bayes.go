@@ -15,7 +15,7 @@ const (
 
 // bayes writes the logarithm of prior times likelihood of each class to v, -Inf for classes never
 // seen, and returns the first of the largest; -1 when no class was seen. A number whose variance
-// is not known in a class says nothing about it. The product of the variances is kept as
+// is not known in a class adds nothing to it. The product of the variances is kept as
 // significand and exponent, so that a class costs one logarithm.
 func (t *tree) bayes(n *node, row, v []float64) int {
 	best, top := -1, math.Inf(-1)

@@ -11,7 +11,7 @@ import (
 )
 
 // EnsembleOptions tune an ensemble of trees. The zero value holds the defaults, which differ
-// between ensembles where their constructors say so.
+// between ensembles where their constructors state it.
 type EnsembleOptions struct {
 	// Options are those of the members. MaxBytes bounds the ensemble as a whole.
 	Options
@@ -21,7 +21,7 @@ type EnsembleOptions struct {
 	// the root of their number, rounded, in a Forest, and three fifths, at least 2, in Patches.
 	// Bagging uses all.
 	Inputs int
-	// Lambda is the mean of the Poisson distribution that says how often a tree learns a row, in
+	// Lambda is the mean of the Poisson distribution that defines how often a tree learns a row, in
 	// (0, 100]. Default 6.
 	Lambda float64
 	// Warning and Drift are the deltas of the ADWIN detectors at whose alarms a tree starts to

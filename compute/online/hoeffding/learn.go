@@ -188,8 +188,8 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 }
 
 // A number that lies farther than reach standard deviations from the mean of trusted or more of
-// its class counts as one at that bound: a fault must not hide what a leaf knows of the input,
-// and a jump comes through in time.
+// its class counts as one at that bound: a fault must not hide what a leaf has learned of the
+// input, and a jump comes through in time.
 const (
 	trusted = 30
 	reach   = 20

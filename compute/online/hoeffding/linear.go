@@ -77,8 +77,8 @@ func dot(w, z []float64) float64 {
 	return s
 }
 
-// descend takes a step of gradient descent for squared error as often as the weight says, all in
-// one: each step on the same row shrinks its error by the same factor. A step never goes beyond
+// descend takes a step of gradient descent for squared error as often as the weight requires, all
+// in one: each step on the same row shrinks its error by the same factor. A step never goes beyond
 // the target, however long the row is: that is what makes plain gradient descent diverge.
 func descend(model, z []float64, y, rate, weight float64) {
 	var length float64

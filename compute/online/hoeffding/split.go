@@ -27,7 +27,7 @@ func newSplitter(classes int) *splitter {
 	}
 }
 
-// attempt splits a leaf when Hoeffding's bound says that its best split is best.
+// attempt splits a leaf when Hoeffding's bound shows that its best split is best.
 func (t *tree) attempt(n *node) {
 	if !t.impure(n) {
 		return

@@ -50,7 +50,7 @@ func WithModel(s online.Schema, at int) ([]committee.Member, error) {
 }
 
 // Auto returns the members of the committee that predicts when no learner was chosen. The first
-// columns inputs of the schema are the row's own, the others say what the newest labels were
+// columns inputs of the schema are the row's own, the others hold what the newest labels were
 // (online.Recent). The last member is the outsider Last.
 func Auto(s online.Schema, columns int, seed uint64) ([]committee.Member, error) {
 	own := s
@@ -92,7 +92,7 @@ type autoMember struct {
 
 // autoMembers differ in what they are good at: trees on the row alone find rules, trees with
 // labels momentum, Mondrian forests and neighbours smooth borders, linear models are the first to
-// know something.
+// be useful.
 func autoMembers(classes bool) []autoMember {
 	if classes {
 		return []autoMember{{"leveraging-bagging", false}, {"adaptive-forest", true}, {"mondrian-forest", false}, {"linear", true}, {"knn", false}}

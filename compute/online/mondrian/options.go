@@ -7,12 +7,12 @@ import (
 	"skerry.dev/compute/online"
 )
 
-// Unit is what says which inputs are cut more often than others.
+// Unit defines which inputs are cut more often than others.
 type Unit uint8
 
-// Range takes the range that an input has shown so far as its unit: all are cut alike, those that
-// say nothing too. Own takes the input's own unit, so that one whose numbers are large is cut
-// often: right when that is the one that matters, as time often is. RootRange takes the root of
+// Range takes the range that an input has shown so far as its unit: all are cut alike, those
+// without information too. Own takes the input's own unit, so that one whose numbers are large is
+// cut often: right when that is the one that matters, as time often is. RootRange takes the root of
 // the range, the middle between the two: on public streams it is never far from the better one.
 const (
 	RootRange Unit = iota

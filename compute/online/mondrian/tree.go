@@ -103,9 +103,9 @@ func (t *tree) next(n *node, row []float64) int32 {
 	return n.right
 }
 
-// learn takes a row down to its leaf, cutting where chance wants it, and the weights back up.
+// learn takes a row down to its leaf, cutting where chance decides it, and the weights back up.
 func (t *tree) learn(row []float64, y outcome) {
-	if t.full() && len(t.f.trees) > 1 { // the others know enough until it has grown again
+	if t.full() && len(t.f.trees) > 1 { // the others suffice until it has grown again
 		t.restart()
 	}
 	if t.at(0).n == 0 {
@@ -239,7 +239,7 @@ func (t *tree) copyNumbers(to, from int32) {
 	copy(t.pages[to/pageNodes].numbers[a:a+s], t.pages[from/pageNodes].numbers[b:b+s])
 }
 
-// take adds a row to a node; weigh says that the node predicted it and its weight bears the loss.
+// take adds a row to a node; weigh means that the node predicted it and its weight bears the loss.
 func (t *tree) take(i int32, row []float64, y outcome, weigh bool) {
 	low, high, out := t.numbers(i)
 	for k, v := range row {

@@ -61,7 +61,7 @@ func artifactOf(path, task, series, output string) (b []byte, notes []string, er
 	}
 	defer f.Close()
 	head := make([]byte, 64)
-	n, _ := io.ReadFull(f, head) // a short file is told by what follows
+	n, _ := io.ReadFull(f, head) // a short file is reported by what follows
 	if _, foreign := interchange.Detect(head[:n]); !foreign {
 		_, b, err = readArtifact(path)
 		return b, nil, err

@@ -85,7 +85,7 @@ func fitCommand() *cobra.Command {
 				} else if !math.IsNaN(s.Best) {
 					best = fmt.Sprintf(", best %s at %.3f of the baseline", s.Learner, s.Best)
 				}
-				p.say("%s %d/%d%s, %s", s.Stage, s.Done, s.Trials, best, time.Since(began).Round(time.Second))
+				p.show("%s %d/%d%s, %s", s.Stage, s.Done, s.Trials, best, time.Since(began).Round(time.Second))
 			}
 			r, b, err := fit.Run(c.Context(), o)
 			if err != nil {

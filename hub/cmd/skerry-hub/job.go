@@ -70,9 +70,9 @@ func (r *remote) await(c *cobra.Command, id string) error {
 			return nil
 		case training.Started:
 			res := j.Result
-			p.say("%s: %s %d/%d %s, %s", j.ID, res.Stage, res.Done, res.Trials, res.Learner, time.Since(time.UnixMicro(j.StartedAt)).Round(time.Second))
+			p.show("%s: %s %d/%d %s, %s", j.ID, res.Stage, res.Done, res.Trials, res.Learner, time.Since(time.UnixMicro(j.StartedAt)).Round(time.Second))
 		default:
-			p.say("%s: %s", j.ID, j.State)
+			p.show("%s: %s", j.ID, j.State)
 		}
 		if err := sleep(c.Context(), pollEvery); err != nil {
 			return fmt.Errorf("stopped waiting; job %s goes on: %w", id, err)

@@ -25,8 +25,8 @@ func newProgress(w io.Writer) *progressLine {
 	return &progressLine{w: w, on: ok && term.IsTerminal(int(f.Fd()))}
 }
 
-// say shows a text, ten times a second at most.
-func (p *progressLine) say(format string, args ...any) {
+// show prints a text, ten times a second at most.
+func (p *progressLine) show(format string, args ...any) {
 	if !p.on || time.Since(p.shown) < 100*time.Millisecond {
 		return
 	}

@@ -59,7 +59,7 @@ func (r *remote) session() (s session) {
 	return s
 }
 
-// client speaks to the hub of the session.
+// client calls the hub of the session.
 func (r *remote) client() *client.Client {
 	s := r.session()
 	return client.New(s.Hub, s.Token)

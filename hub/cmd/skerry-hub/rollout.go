@@ -296,7 +296,7 @@ func (r *remote) follow(c *cobra.Command, v api.RolloutDetail) (api.RolloutDetai
 			return v, nil
 		}
 		n := v.Status.Counts
-		p.say("%s %s: %d shadow, %d probation, %d active, %d waiting, %d failed, %d without a link", v.Status.StageName, v.Status.Step, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Unknown)
+		p.show("%s %s: %d shadow, %d probation, %d active, %d waiting, %d failed, %d without a link", v.Status.StageName, v.Status.Step, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Unknown)
 		if err := sleep(c.Context(), pollEvery); err != nil {
 			return v, fmt.Errorf("stopped watching; rollout %s goes on: %w", v.ID, err)
 		}

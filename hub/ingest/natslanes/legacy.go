@@ -12,7 +12,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// legacyEvery coalesces what an older agent is told of the ledger.
+// legacyEvery coalesces what an older agent receives of the ledger.
 const legacyEvery = 250 * time.Millisecond
 
 // legacy serves agents that publish chunks to a stream, as all did before receipts: it answers as

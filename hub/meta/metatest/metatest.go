@@ -4,7 +4,8 @@
 // PostgreSQL is started once in a test process, without durability, in a directory of its own, and
 // ends with the process however that ends; every test gets a database of its own in it.
 // SKERRY_TEST_POSTGRES names a running server to use instead: a URL whose user may create
-// databases. Where there is neither, the tests on PostgreSQL are skipped and say what to install.
+// databases. Where there is neither, the tests on PostgreSQL are skipped and report what to
+// install.
 package metatest
 
 import (
@@ -23,7 +24,7 @@ import (
 type DB struct {
 	// Options open it.
 	Options meta.Options
-	// Shared says that several stores may have it open at one time, as several hubs have.
+	// Shared means that several stores may have it open at one time, as several hubs have.
 	Shared bool
 }
 

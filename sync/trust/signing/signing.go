@@ -47,7 +47,7 @@ const (
 // device's size limit. The ones signed first leave first.
 const MaxTargets = 400
 
-// Options say where keys and metadata lie.
+// Options define where keys and metadata lie.
 type Options struct {
 	Keys string // directory of private keys, mode 0700
 	Dir  string // directory of metadata

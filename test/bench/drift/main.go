@@ -90,7 +90,7 @@ func (c *candidate) falseAlarms(streams, length int, x maker) float64 {
 	return float64(alarms) / float64(streams*length) * 1000
 }
 
-// delays says how many values pass from a change to the first alarm after it, mean and median,
+// delays returns how many values pass from a change to the first alarm after it, mean and median,
 // and in how many runs there is none within patience. early are the alarms before the change.
 func (c *candidate) delays(runs, before, patience int, x, y maker) (cell string, early int) {
 	var found []int

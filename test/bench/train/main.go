@@ -1,7 +1,7 @@
 // Command train times the boosting trainer against LightGBM, XGBoost and scikit-learn on the same
 // work: the same table, threads, trees, leaves and bins. Contestants run one after the other,
 // each in a process of its own, in several rounds; it prints medians and ratios. A library that
-// is not installed is left out, and it says so.
+// is not installed is left out, and named.
 //
 //	go run ./test/bench/train --python python3 --data ../shared/data --rounds 5
 //

@@ -15,7 +15,7 @@ const (
 	F64 = 0x7c
 )
 
-// Module is what a test says of one.
+// Module is what a test declares of one.
 type Module struct {
 	Imports [][2]string // modules and names of functions without parameters
 	Pages   int         // of memory, exported as "memory"; 0 is none

@@ -124,7 +124,7 @@ func Bump() []byte {
 
 // Hostile has functions of one number that do harm: forever loops, deep calls itself, trap ends
 // without a result for numbers below 0 and returns others, fill and copy move memory in a loop,
-// grow asks for more of it in a loop, and returns how often it got some.
+// grow requests more of it in a loop, and returns how often it got some.
 func Hostile() []byte {
 	m := Module{Pages: 1, Funcs: []Func{
 		numbers("forever", 1, Op(loop, empty, br, 0, end), Get(0)),
