@@ -257,7 +257,7 @@ func (r *run) take(o *engine.Output) error {
 
 func (r *run) score(l *engine.Label) {
 	err, base := l.Truth-l.Predicted, math.Abs(l.Truth-l.Persistence)
-	if err != err || base != base {
+	if math.IsNaN(err) || math.IsNaN(base) {
 		return
 	}
 	r.n++
@@ -267,17 +267,17 @@ func (r *run) score(l *engine.Label) {
 	if (l.Predicted >= 0.5) == (l.Truth >= 0.5) {
 		r.hits++
 	}
-	if l.Lower == l.Lower && l.Upper == l.Upper {
+	if !math.IsNaN(l.Lower) && !math.IsNaN(l.Upper) {
 		if l.Truth >= l.Lower && l.Truth <= l.Upper {
 			r.covered++
 		}
-		if l.BaselineLo == l.BaselineLo && l.BaselineHi == l.BaselineHi {
+		if !math.IsNaN(l.BaselineLo) && !math.IsNaN(l.BaselineHi) {
 			r.own += metric.IntervalScore(l.Lower, l.Upper, l.Truth, r.opts.Task.Interval)
 			r.last += metric.IntervalScore(l.BaselineLo, l.BaselineHi, l.Truth, r.opts.Task.Interval)
 			r.paired++
 		}
 	}
-	if l.ChampionID != "" && l.Champion == l.Champion {
+	if l.ChampionID != "" && !math.IsNaN(l.Champion) {
 		m := &r.model
 		m.n++
 		m.abs += math.Abs(l.Truth - l.Champion)
@@ -313,7 +313,7 @@ func (r *run) finish() error {
 	for _, x := range st.Experts {
 		s.Weights[x.Name] = x.Weight
 		loss := x.Loss
-		if loss != loss {
+		if math.IsNaN(loss) {
 			loss = 0
 		}
 		s.Experts = append(s.Experts, prequential.ExpertSummary{Name: x.Name, Loss: loss, Weight: x.Weight})

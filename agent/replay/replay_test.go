@@ -189,10 +189,10 @@ func TestPredictByHand(t *testing.T) {
 		if p.Row != int64(i)*3600e6 || p.For != p.Row+3600e6 {
 			t.Errorf("prediction %d is of %d for %d", i, p.Row, p.For)
 		}
-		if p.Value != want && want == want || want != want && p.Value == p.Value {
+		if p.Value != want && !math.IsNaN(want) || math.IsNaN(want) && !math.IsNaN(p.Value) {
 			t.Errorf("prediction %d = %v, want %v", i, p.Value, want)
 		}
-		if want == want && (p.Lower != want-2 || p.Upper != want+2) {
+		if !math.IsNaN(want) && (p.Lower != want-2 || p.Upper != want+2) {
 			t.Errorf("prediction %d in %v to %v, want the median score of 2 on both sides of %v", i, p.Lower, p.Upper, want)
 		}
 	}

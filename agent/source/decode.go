@@ -37,6 +37,7 @@ type DecodeError struct {
 	Allowed string // what would be right
 }
 
+// Error names the topic, the place, the offending text and what would be right.
 func (e *DecodeError) Error() string {
 	at := e.Path
 	if at == "" {

@@ -66,6 +66,7 @@ func (in *Ingest) Replace(p *Plan) {
 	in.planMu.Unlock()
 }
 
+// ServeHTTP takes one payload of a topic by POST.
 func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(in.limit)))
 	if err != nil {

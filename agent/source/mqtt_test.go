@@ -138,6 +138,7 @@ type sink struct {
 	msgs []Message
 	auto bool // acknowledge at once
 	err  error
+	more chan struct{} // closed by the next message; nil while nobody waits
 }
 
 func (s *sink) Message(_ context.Context, m Message) error {
@@ -148,22 +149,33 @@ func (s *sink) Message(_ context.Context, m Message) error {
 	if s.auto {
 		m.Ack()
 	}
+	if s.more != nil {
+		close(s.more)
+		s.more = nil
+	}
 	return s.err
 }
 
 func (s *sink) wait(t *testing.T, n int) []Message {
 	t.Helper()
-	for range 1000 {
+	limit := time.After(10 * time.Second)
+	for {
 		s.mu.Lock()
 		if len(s.msgs) >= n {
 			defer s.mu.Unlock()
 			return append([]Message(nil), s.msgs...)
 		}
+		if s.more == nil {
+			s.more = make(chan struct{})
+		}
+		more, have := s.more, len(s.msgs)
 		s.mu.Unlock()
-		time.Sleep(10 * time.Millisecond)
+		select {
+		case <-more:
+		case <-limit:
+			t.Fatalf("received %d messages, want %d", have, n)
+		}
 	}
-	t.Fatalf("received %d messages, want %d", len(s.msgs), n)
-	return nil
 }
 
 func countPlan(t *testing.T) *Plan {
@@ -231,6 +243,28 @@ func publish(t *testing.T, c mqtt.Client, topic, payload string) {
 	}
 }
 
+// sent waits until the broker has read what a client wrote before: a message behind it arrives at
+// a peer.
+func sent(t *testing.T, c *Client, p mqtt.Client) {
+	t.Helper()
+	arrived := make(chan struct{}, 1)
+	tk := p.Subscribe("sent", 1, func(mqtt.Client, mqtt.Message) {
+		select {
+		case arrived <- struct{}{}:
+		default:
+		}
+	})
+	if !tk.WaitTimeout(10*time.Second) || tk.Error() != nil {
+		t.Fatal("subscribe: ", tk.Error())
+	}
+	c.Publish("sent", nil, false)
+	select {
+	case <-arrived:
+	case <-time.After(10 * time.Second):
+		t.Fatal("what the client wrote did not arrive within 10 s")
+	}
+}
+
 func eachBroker(t *testing.T, f func(t *testing.T, addr string)) {
 	t.Run("nats", func(t *testing.T) { f(t, natsBroker(t)) })
 	t.Run("mosquitto", func(t *testing.T) { f(t, mosquitto(t)) })
@@ -240,22 +274,22 @@ func TestNoPubackBeforeAck(t *testing.T) {
 	eachBroker(t, func(t *testing.T, addr string) {
 		p := peer(t, addr)
 		first := &sink{}
-		_, stop := start(t, addr, countPlan(t), first, Options{})
+		c, stop := start(t, addr, countPlan(t), first, Options{})
 		publish(t, p, "test/a", `{"n":1}`)
 		publish(t, p, "test/a", `{"n":2}`)
 		msgs := first.wait(t, 2)
 		msgs[0].Ack()
-		time.Sleep(50 * time.Millisecond) // lets the PUBACK leave before the connection ends
+		sent(t, c, p)
 		stop()
 
 		second := &sink{}
-		_, stop = start(t, addr, countPlan(t), second, Options{})
+		c, stop = start(t, addr, countPlan(t), second, Options{})
 		again := second.wait(t, 1)
 		if again[0].Readings[0].Value != 2 || !again[0].Dup {
 			t.Fatalf("redelivered %+v, want the second message with DUP", again[0])
 		}
 		again[0].Ack()
-		time.Sleep(50 * time.Millisecond)
+		sent(t, c, p)
 		stop()
 
 		third := &sink{}

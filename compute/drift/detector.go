@@ -41,7 +41,7 @@ type Mode int
 const (
 	Up   Mode = iota // rises, for errors
 	Down             // falls
-	Both
+	Both             // rises and falls
 )
 
 // largest is the largest magnitude that is taken for a measurement. Its square times a long count

@@ -69,6 +69,7 @@ type Error struct {
 	Err          error
 }
 
+// Error says where in the file and what is wrong.
 func (e *Error) Error() string {
 	if e.Name != "" {
 		return fmt.Sprintf("line %d, column %d %q: %v", e.Line, e.Column, e.Name, e.Err)

@@ -31,6 +31,7 @@ var roleNames = map[Role]string{
 	Device:   "device",
 }
 
+// String returns the name that ParseRole reads.
 func (r Role) String() string { return roleNames[r] }
 
 // ParseRole reads the name of a role that an account or token can have.

@@ -35,6 +35,7 @@ func newError(status int, code, message string) *Error {
 	return e
 }
 
+// Error returns the message alone, without status and code.
 func (e *Error) Error() string { return e.Detail.Message }
 
 // GetStatus is the HTTP status.

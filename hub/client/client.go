@@ -45,6 +45,7 @@ type Error struct {
 	Message string // for people
 }
 
+// Error returns the message with status and code.
 func (e *Error) Error() string { return fmt.Sprintf("%s (%d %s)", e.Message, e.Status, e.Code) }
 
 // Unreachable is a hub that did not answer.
@@ -53,6 +54,7 @@ type Unreachable struct {
 	Err error  // the error of net/http
 }
 
+// Error returns why.
 func (e *Unreachable) Error() string { return e.Err.Error() }
 
 // Unwrap returns the error of net/http.

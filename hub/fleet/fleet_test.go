@@ -221,11 +221,11 @@ func TestTokensThatCannotBeUsed(t *testing.T) {
 	if err := h.db.Tx(t.Context(), func(q *meta.Queries) error { return q.RevokeEnrollToken(t.Context(), tok.ID, meta.Now()) }); err != nil {
 		t.Fatal(err)
 	}
-	expired, _, err := h.fleet.CreateToken(t.Context(), "ada", "b", "north", "", time.Microsecond)
+	expired, short, err := h.fleet.CreateToken(t.Context(), "ada", "b", "north", "", time.Microsecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Millisecond)
+	<-time.After(time.Until(time.UnixMicro(short.ExpiresAt + 1)))
 	// two tokens of one device: the second has come too late
 	early, late := h.token("c"), h.token("c")
 	if _, err := h.newBox().enroll(early); err != nil {

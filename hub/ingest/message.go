@@ -13,6 +13,7 @@ const (
 	numLanes
 )
 
+// String returns the lane's name, as metrics have it.
 func (l Lane) String() string { return [...]string{"evt", "live", "back"}[l] }
 
 // Message is one message of a device: one chunk, or several in a pack.

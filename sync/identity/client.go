@@ -34,6 +34,7 @@ type RefusedError struct {
 	Message string
 }
 
+// Error says what the hub answered.
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("hub refused (HTTP %d): %s", e.Status, e.Message)
 }

@@ -273,6 +273,7 @@ type Error struct {
 	Msg   string // what is allowed, what to do
 }
 
+// Error says where in the document and what is wrong.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Path)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 
@@ -69,7 +70,7 @@ func newPredictCommand() *cobra.Command {
 					p.show("%d of %d rows", i, n)
 				}
 				rec := append(head[:0:0], stampCSV(q.Row), number(q.Value), number(q.Lower), number(q.Upper))
-				if len(classes) > 0 && q.Value == q.Value {
+				if len(classes) > 0 && !math.IsNaN(q.Value) {
 					rec[1], rec[2], rec[3] = classes[int(q.Value)], "", ""
 					for k := range classes {
 						rec = append(rec, number(probability(q.Classes, k)))

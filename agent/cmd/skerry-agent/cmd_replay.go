@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -276,7 +277,7 @@ func writeAnomalies(t *tabwriter.Writer, s *replay.Summary) error {
 
 // number writes a value for CSV, empty when it is missing.
 func number(v float64) string {
-	if v != v {
+	if math.IsNaN(v) {
 		return ""
 	}
 	return strconv.FormatFloat(v, 'g', -1, 64)

@@ -19,6 +19,7 @@ type Error struct {
 	Msg    string // what is wrong, what is allowed
 }
 
+// Error says where in the text and what is wrong.
 func (e *Error) Error() string {
 	return fmt.Sprintf("expression %q, column %d: %s", e.Text, e.Column, e.Msg)
 }
