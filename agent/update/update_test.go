@@ -32,7 +32,8 @@ type fakeEngine struct {
 	probation spec.Paired
 	failShadow,
 	failActivate error
-	log []string
+	log    []string
+	looked chan struct{} // takes a value from every look at the trial that somebody waits for
 }
 
 func (e *fakeEngine) do(op, task, digest string) {
@@ -90,6 +91,10 @@ func (e *fakeEngine) Drop(_ context.Context, task, digest string) error {
 }
 
 func (e *fakeEngine) Trial(task string) (spec.Paired, bool) {
+	select {
+	case e.looked <- struct{}{}:
+	default:
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return e.trial, e.candidate[task] != ""
@@ -191,7 +196,7 @@ func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
 
 // start opens the manager as a program start does.
 func (b *bench) start() {
-	b.engine = &fakeEngine{champion: map[string]string{}, candidate: map[string]string{}}
+	b.engine = &fakeEngine{champion: map[string]string{}, candidate: map[string]string{}, looked: make(chan struct{})}
 	b.startWith(b.engine)
 }
 
@@ -248,6 +253,19 @@ func (b *bench) reach(p spec.Phase, reason string) {
 	b.t.Fatalf("reported %+v, want phase %s because of %q", b.m.Reported("t"), p, reason)
 }
 
+// looksTwice waits until the manager has looked at the trial and acted on what it saw: it looks
+// again.
+func (b *bench) looksTwice() {
+	b.t.Helper()
+	for range 2 {
+		select {
+		case <-b.engine.looked:
+		case <-time.After(10 * time.Second):
+			b.t.Fatal("the manager does not look at the trial")
+		}
+	}
+}
+
 func good(n int64) spec.Paired {
 	return spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: 0.9 * float64(n), SumDiff: -0.1 * float64(n), SumDiff2: 0.02 * float64(n), LatencyP99US: 100}
 }
@@ -285,7 +303,7 @@ func TestAssignmentBecomesActive(t *testing.T) {
 	two := b.assign(2, "model two", spec.PhaseShadow) // the hub asks for the trial first
 	b.engine.set(good(100), spec.Paired{})
 	b.reach(spec.PhaseShadow, "")
-	time.Sleep(20 * time.Millisecond)
+	b.looksTwice()
 	if b.engine.now("t") == two.Digest {
 		t.Fatal("activated although only the shadow was asked for")
 	}
@@ -593,7 +611,7 @@ func TestEngineThatRecoversByItself(t *testing.T) {
 	b.engine.log = nil
 	b.startWith(b.engine)
 	b.reach(spec.PhaseShadow, "")
-	time.Sleep(20 * time.Millisecond)
+	b.looksTwice()
 	b.stop()
 	if len(b.engine.log) > 0 {
 		t.Errorf("the engine runs what it should and was told %v", b.engine.log)
