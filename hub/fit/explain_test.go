@@ -188,6 +188,12 @@ func TestExplainRefuses(t *testing.T) {
 			t.Errorf("Explain(%+v) = %+v, %v, want %q", tt.o, x, err, tt.want)
 		}
 	}
+	// at most as many rows as asked for: every second one when one is too many
+	for most, want := range map[int]int{60: 60, 59: 30, 7: 7} {
+		if x, err := fit.Explain(t.Context(), a, fit.ExplainOptions{Data: data, Rows: most}); err != nil || x.Rows != want {
+			t.Errorf("%d of 60 rows at most: %+v, %v, want %d", most, x, err, want)
+		}
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := fit.Explain(ctx, a, fit.ExplainOptions{Data: data}); !errors.Is(err, context.Canceled) {

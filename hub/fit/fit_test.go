@@ -20,6 +20,7 @@ import (
 	"skerry.dev/compute/feature"
 	"skerry.dev/hub/fit"
 	"skerry.dev/hub/selection"
+	"skerry.dev/sync/spec"
 )
 
 // write puts text into a file of a new folder and returns its path.
@@ -436,6 +437,9 @@ func TestSplitByColumn(t *testing.T) {
 		if r.RowsTrain != 300 || r.RowsTest != 100 || r.Split != "pump=east" || r.Inputs != 1 || a.Manifest.Inputs[0].Name != "x" {
 			t.Errorf("report = %+v, want 100 rows of one pump to test, and the pump no input", r)
 		}
+		if len(r.Importance) != 1 || r.Importance[0].Feature != "x" || r.Importance[0].Gain <= 0 {
+			t.Errorf("importance = %+v, want that of x", r.Importance)
+		}
 		for split, want := range map[string]string{
 			"pump=nowhere": "0 of 400 rows have this value",
 			"well=east":    `no column "well"`,
@@ -532,6 +536,13 @@ func TestRefuses(t *testing.T) {
 		{"a search with weights", good, func(o *fit.Options) { o.Direct, o.Set, o.Weight = false, nil, "x" }, "are for a named learner that is trained once"},
 		{"a search with settings", good, func(o *fit.Options) { o.Direct = false }, "are for a named learner that is trained once"},
 		{"a time is missing", "ts,x,y\n2024-01-01,1,1.5\n,2,2.5\n", func(o *fit.Options) { o.Time, o.Split = "ts", "" }, `column "ts" has no time in row 2`},
+		{"a feature named like a column", good, func(o *fit.Options) {
+			o.Direct, o.Set, o.Split, o.Features = false, nil, "", []spec.Feature{{Name: "x", Expr: "x + 1"}}
+		}, `feature "x": needs a name that no column and no other feature has`},
+		{"two features of one name", good, func(o *fit.Options) {
+			o.Direct, o.Set, o.Split, o.Features = false, nil, "", []spec.Feature{{Name: "z", Expr: "x + 1"}, {Name: "z", Expr: "x + 2"}}
+		}, `feature "z": needs a name that no column and no other feature has`},
+		{"features without a search", good, func(o *fit.Options) { o.Features = []spec.Feature{{Name: "z", Expr: "x + 1"}} }, "features of your own are for a search"},
 		{"an unknown setting", good, func(o *fit.Options) { o.Set = fit.Settings{"trees": "3"} }, `gbdt has no setting "trees"`},
 		{"an objective of classes", good, func(o *fit.Options) { o.Target, o.Set = "s", fit.Settings{"objective": "huber"} }, "a classification has log loss"},
 		{"a constraint on nothing", good, func(o *fit.Options) { o.Set = fit.Settings{"monotone": "z:1", "tune": "off"} }, `"z:1" must be input:1 or input:-1`},
@@ -557,6 +568,32 @@ func TestMonotone(t *testing.T) {
 		_, a, _ := run(t, direct("gbdt", data, "y", fit.Settings{"rounds": "20", "tune": "off", "monotone": "x:" + sign}))
 		if low, high := point(t, a, 0), point(t, a, 99); rises && low != high || !rises && high > low-10 {
 			t.Errorf("monotone %s: %v at 0, %v at 99", sign, low, high)
+		}
+	}
+}
+
+// TestDropped holds what becomes of columns that no model can use, to the category.
+func TestDropped(t *testing.T) {
+	for categories, want := range map[int][]string{
+		255: {"day: a time", "none: no value"},
+		256: {"day: a time", "none: no value", "town: the rarer 1 of 256 categories count as missing"},
+	} {
+		data := write(t, "d.csv", table("day,none,town,x,y", 1024, func(i int) string {
+			return fmt.Sprintf("2024-01-%02d,,t%d,%d,%d.5", 1+i%28, i%categories, i%50, i%50)
+		}))
+		r, a, _ := run(t, direct("gbdt", data, "y", fit.Settings{"rounds": "2", "tune": "off"}))
+		if !slices.Equal(r.Dropped, want) || r.Inputs != 2 || len(a.Manifest.Inputs[0].Categories) != 255 {
+			t.Errorf("%d categories: dropped %q, inputs of %d categories, want %q", categories, r.Dropped, len(a.Manifest.Inputs[0].Categories), want)
+		}
+	}
+}
+
+// TestSelfTest holds that an artifact carries the newest sixteen training rows as its proof.
+func TestSelfTest(t *testing.T) {
+	for rows, want := range map[int]int{60: 16, 12: 12} {
+		_, a, _ := run(t, direct("linear", write(t, "line.csv", line(rows)), "y", exact))
+		if a.Vectors.Tail != want || len(a.Vectors.Want[artifact.Point]) != want {
+			t.Errorf("%d rows: a self-test of %d rows, want %d", rows, a.Vectors.Tail, want)
 		}
 	}
 }
