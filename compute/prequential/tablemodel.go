@@ -15,7 +15,7 @@ import (
 // tableModel runs an artifact over the rows of a table.
 type tableModel struct {
 	inputs []func(row int) float64 // numbers, and the artifact's numbers of categories
-	class  []int                   // the table's number of each class of the artifact, -1 when it has none
+	class  []int                   // by the artifact's classes, in the table; -1: none
 	clock  *frame.Column
 	run    *artifact.Runner
 	h      *feature.History

@@ -156,7 +156,8 @@ func initCommand() *cobra.Command {
 			if err := f.finish(c); err != nil {
 				return err
 			}
-			f.opts.Config.Listen, f.opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1" // nothing is served
+			// nothing is served
+			f.opts.Config.Listen, f.opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1"
 			h, err := f.open(c)
 			if err != nil {
 				return err
