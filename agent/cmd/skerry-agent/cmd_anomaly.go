@@ -147,13 +147,13 @@ func (f *anomalyFlags) report(cmd *cobra.Command, a *detect.Anomaly) error {
 		fmt.Fprintln(out)
 	}
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	const most = 50
+	const maxListed = 50
 	for k, row := range rep.Alarms {
 		if k == 0 {
 			fmt.Fprintf(tw, "row\ttime\tscore\t%s\n", strings.Join(rep.Columns[:min(len(rep.Columns), 6)], "\t"))
 		}
-		if k == most {
-			fmt.Fprintf(tw, "…\t%d more\t\t\n", len(rep.Alarms)-most)
+		if k == maxListed {
+			fmt.Fprintf(tw, "…\t%d more\t\t\n", len(rep.Alarms)-maxListed)
 			break
 		}
 		i := a.Find(row)
