@@ -414,7 +414,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 			bad("target.horizon", t.Horizon().String(), "only a forecast has a horizon")
 		}
 		if n := len(t.Target.Categories); t.Kind == KindClassification && n != 2 {
-			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task tells two classes apart: name both; for more make a task of each against the rest")
+			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task distinguishes two classes: name both; for more make a task of each against the rest")
 		}
 	case KindAnomaly:
 		if t.Target.Series != "" || t.Target.Topic != "" || t.Horizon() != 0 {

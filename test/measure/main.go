@@ -142,7 +142,7 @@ func counted(name string) bool {
 	return ext == ".go" || ext == ".md"
 }
 
-// working reads the files that git knows or does not ignore, as they are now.
+// working reads the files that git tracks or does not ignore, as they are now.
 func working() (tree, error) {
 	list, err := git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", ":/")
 	if err != nil {

@@ -22,7 +22,7 @@ type anomalyFlags struct {
 
 func newAnomalyCommand() *cobra.Command {
 	var f anomalyFlags
-	long := "Score how unusual each row of a file is, in the order of the file, and list the rows that are alarms. A score is between 0 and 1 and depends on nothing after its row, unless --train all is said or implied.\n\nDetectors:\n"
+	long := "Score how unusual each row of a file is, in the order of the file, and list the rows that are alarms. A score is between 0 and 1 and depends on nothing after its row, unless --train all is given or implied.\n\nDetectors:\n"
 	for _, n := range anomaly.Names() {
 		if s := anomaly.Summary(n); s != "" {
 			long += fmt.Sprintf("  %-18s  %s\n", n, s)

@@ -9,7 +9,7 @@ import (
 
 // autoregression explains the change against one season ago by such changes before it, with
 // recursive least squares that forget (Haykin, "Adaptive Filter Theory", 4th ed., section 9.3).
-// Further values are foreseen one after the other, each from those before it.
+// Further values are predicted one after the other, each from those before it.
 //
 // Changes are divided by their mean size, so that quiet and restless times count alike and a wild
 // one is cut to cutChanges. The guards of the filter: it forgets only while its covariance is

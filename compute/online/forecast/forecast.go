@@ -43,7 +43,7 @@ type Options struct {
 	Learner string // one of Names; default Auto
 	// rows after which a pattern repeats, ascending, each 2 to MaxSeason; none is possible, too
 	Seasons []int
-	// how many rows are foreseen at most, 1 to MaxHorizon, and over how many trial forecasts are
+	// how many rows are predicted at most, 1 to MaxHorizon, and over how many trial forecasts are
 	// compared; default 48
 	Horizon int
 	// of holt-winters' trend per row, above 0 and up to 1, which does not damp; default 0.98
@@ -89,7 +89,7 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// Forecaster foresees one series. It does not allocate after New, takes the same memory whatever
+// Forecaster predicts one series. It does not allocate after New, takes the same memory whatever
 // comes, and is not safe for concurrent use.
 //
 // Its cost per value is that of a forecast over the horizon by each model every fourth of the
@@ -112,11 +112,11 @@ const (
 	// values farther outside of those that are kept, in widths of their span, are missing
 	missingSpans  = 100.0
 	restartValues = 8   // unless so many come in a row: then the series starts anew
-	rebuildSpans  = 1.0 // a model that foresees a value farther outside is built anew
+	rebuildSpans  = 1.0 // a model that predicts a value farther outside is built anew
 	forecastSpans = 2.0 // forecasts are cut there
 )
 
-// New returns a forecaster that has seen nothing: it foresees zeros.
+// New returns a forecaster that has seen nothing: it predicts zeros.
 func New(o Options) (*Forecaster, error) {
 	if err := o.fill(); err != nil {
 		return nil, err

@@ -217,7 +217,7 @@ func (d *device) hello() error {
 	return nil
 }
 
-// produce makes chunks until ctx ends: at the rate asked for, or so that some always wait.
+// produce makes chunks until ctx ends: at the rate given, or so that some always wait.
 func (d *device) produce(ctx context.Context) {
 	c := d.fleet.c
 	if c.Rate == 0 {

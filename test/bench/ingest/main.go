@@ -28,7 +28,7 @@ import (
 	"time"
 )
 
-// config is what a run is asked to do.
+// config is what a run does.
 type config struct {
 	Hubs    []hubProgram  `json:"-"`
 	Devices int           `json:"devices"`
