@@ -245,8 +245,16 @@ func hostile(t *testing.T, r *Rig) {
 	texts := []string{"a\x00b", strings.Repeat("x", 60_000), "'; DROP TABLE ledger; --", "\u202e\U0010ffff"}
 	for i, text := range texts {
 		first := uint64(i + 1)
-		event := encode(t, "dev-1", wire.ClassEvent, first, &wire.Records{Events: []wire.Event{{Kind: text, Task: text, Detail: text}}})
-		label := encode(t, "dev-1", wire.ClassLabel, first, &wire.Records{Labels: []wire.Label{{Task: text, Row: int64(i), ChampionID: text}}})
+		event := encode(t, "dev-1", wire.ClassEvent, first, &wire.Records{Events: []wire.Event{{
+			Kind:   text,
+			Task:   text,
+			Detail: text,
+		}}})
+		label := encode(t, "dev-1", wire.ClassLabel, first, &wire.Records{Labels: []wire.Label{{
+			Task:       text,
+			Row:        int64(i),
+			ChampionID: text,
+		}}})
 		host := encode(t, "dev-1", wire.ClassHost, first, &wire.Records{Hosts: []wire.Host{{Metric: text}}})
 		for lane, c := range map[ingest.Lane][]byte{ingest.Events: event, ingest.Live: label, ingest.Backfill: host} {
 			if got := r.must(t, "dev-1", lane, c); got.RetryMS > 0 {
