@@ -4,9 +4,11 @@ BIN      ?= bin
 VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS  := -s -w -X skerry.dev/configs.Version=$(VERSION)
 GOBUILD  := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)'
-# The agent speaks HTTP/1.1 only, to the hub and on its own pages: without HTTP/2 it is half a megabyte smaller.
+# The agent uses HTTP/1.1 only, with the hub and on its own pages: without HTTP/2 it is half a
+# megabyte smaller.
 AGENTTAGS := -tags nethttpomithttp2
-# -race needs a C compiler; without one the tests run plainly. Coverage is measured in a run of its own: counting atomically under the race detector takes minutes.
+# -race needs a C compiler; without one the tests run plainly. Coverage is measured in a run of
+# its own: counting atomically under the race detector takes minutes.
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
@@ -51,7 +53,7 @@ lint: ## gofmt, vet, staticcheck, package comments
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-layers: ## check who may import whom, and that every package says what it is
+layers: ## check who may import whom, and that every package has a comment
 	$(GO) test -count=1 ./test/layers
 
 cross: ## build the agent for every platform it supports

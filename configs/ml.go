@@ -29,7 +29,7 @@ type AdaptiveLearning struct {
 	Enabled bool `yaml:"enabled" default:"true"`
 	// FirstLabels is how many labels a first model needs, over all devices.
 	FirstLabels int `yaml:"first_labels" default:"2000" check:"200..1000000000"`
-	// DriftEvents is how many drift events since the last training ask for another.
+	// DriftEvents is how many drift events since the last training start another.
 	DriftEvents int `yaml:"drift_events" default:"3" check:"1..1000000"`
 	// RetrainingThreshold is the relative rise of the champion's loss that starts a training.
 	RetrainingThreshold float64 `yaml:"retraining_threshold" default:"0.15" check:"0.001..10"`

@@ -137,7 +137,6 @@ func (t *table) numeric() (yes, no []string) {
 	return yes, no
 }
 
-// inputs watches rows against a reference.
 // Inputs watches the rows of a table against those of a reference period.
 func Inputs(ctx context.Context, r io.Reader, f InputsOptions) (*DriftReport, error) {
 	opts, err := inputs.ParseOptions(f.Settings)

@@ -80,7 +80,7 @@ func (r *anomalyRows) stamp(i int) string {
 	return time.UnixMicro(r.at(i)).UTC().Format(time.RFC3339Nano)
 }
 
-// rows picks the columns and rows that are asked for.
+// rows picks the columns and rows that are requested.
 func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 	column := func(flag, name string) (*frame.Column, error) {
 		c, err := tabular.Column(t, name)

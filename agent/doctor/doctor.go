@@ -134,7 +134,7 @@ var oldest = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func clock(now time.Time) Result {
 	if now.Before(oldest) {
-		return Result{"clock", Fail, "the clock says " + now.UTC().Format(time.RFC3339), "set it, or let it be set by NTP: certificates and event times depend on it"}
+		return Result{"clock", Fail, "the clock is at " + now.UTC().Format(time.RFC3339), "set it, or let it be set by NTP: certificates and event times depend on it"}
 	}
 	synced, known := clockSynced()
 	switch {
@@ -206,7 +206,7 @@ func keys(id *identity.Identity, err error, now time.Time) []Result {
 	case errors.Is(err, identity.ErrNotEnrolled):
 		return []Result{{"keys", Warn, "not enrolled: the agent works alone", "skerry-agent enroll --hub <address> --token <token>"}}
 	case err != nil:
-		return []Result{{"keys", Fail, err.Error(), "correct what it says, or enrol again with a new token"}}
+		return []Result{{"keys", Fail, err.Error(), "correct what it names, or enrol again with a new token"}}
 	}
 	who := fmt.Sprintf("%s at %s", id.Device(), id.Site())
 	exp, ok := id.Expiry()

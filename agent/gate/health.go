@@ -9,7 +9,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// When a sensor is suspected. Both rules ask for what a series has never done, so they need no
+// When a sensor is suspected. Both rules look for what a series has never done, so they need no
 // setting: rain that is 0 for weeks has always been so, and is not stuck.
 const (
 	stuckRows   = 6       // equal readings in a row at least

@@ -165,8 +165,8 @@ func TestReplayOfADayIsTheDay(t *testing.T) {
 		}
 	})
 
-	// The encoders that the day leaves in the pool of sync/wire belong to its bubble, and must not be
-	// used outside: a pool forgets them after two collections.
+	// The encoders that the day leaves in the pool of sync/wire belong to its bubble, and must not
+	// be used outside: a pool forgets them after two collections.
 	runtime.GC()
 	runtime.GC()
 

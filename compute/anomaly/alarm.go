@@ -40,7 +40,7 @@ func (a *Alarm) Update(score float64) bool {
 	n := len(a.scores.sorted)
 	hit := false
 	switch {
-	case n < leastHistory || v <= 0:
+	case n < minHistory || v <= 0:
 	case a.rate*float64(n+1) >= 5:
 		// of n+1 scores as many may be alarms
 		i := int(float64(n) - math.Floor(a.rate*float64(n+1)) + 1)

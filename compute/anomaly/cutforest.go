@@ -119,7 +119,7 @@ func (f *cutForest) place(dst, p []float64) {
 	for j, v := range p {
 		dst[j] = 0
 		if !math.IsNaN(v) {
-			dst[j] = min(max((v-f.middle[j])/f.spread[j], -farthest), farthest)
+			dst[j] = min(max((v-f.middle[j])/f.spread[j], -maxDeviations), maxDeviations)
 		}
 	}
 }
@@ -142,7 +142,7 @@ func (f *cutForest) scale() {
 			if f.spread[j] == 0 {
 				_, f.spread[j] = f.rows.moments(j)
 			}
-			f.spread[j] = max(f.spread[j], float64(1e-6*math.Abs(f.middle[j])), leastScale)
+			f.spread[j] = max(f.spread[j], float64(1e-6*math.Abs(f.middle[j])), minScale)
 		}
 	}
 	for slot := range f.rows.len() {
@@ -194,10 +194,10 @@ func (f *cutForest) Load(r *state.Reader) {
 	}
 	ok := counted(f.laps, f.seen) && (!f.scaled && f.rows.len() < f.rows.size || f.scaled && f.seen >= f.sample && f.rows.len() == 0)
 	for _, v := range f.points {
-		ok = ok && math.Abs(v) <= farthest
+		ok = ok && math.Abs(v) <= maxDeviations
 	}
 	for j := range f.middle {
-		ok = ok && math.Abs(f.middle[j]) <= largest && (!f.scaled || f.spread[j] >= leastScale && f.spread[j] <= 2*largest) && (math.IsNaN(f.lap[j]) || math.Abs(f.lap[j]) <= largest)
+		ok = ok && math.Abs(f.middle[j]) <= maxMagnitude && (!f.scaled || f.spread[j] >= minScale && f.spread[j] <= 2*maxMagnitude) && (math.IsNaN(f.lap[j]) || math.Abs(f.lap[j]) <= maxMagnitude)
 	}
 	if !ok {
 		r.Fail()

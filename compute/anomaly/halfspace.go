@@ -218,7 +218,7 @@ func (h *halfspace) Load(r *state.Reader) {
 	r.FloatsInto(h.mass)
 	ok := counted(h.seen) && (h.train > 0 || h.rows.len() < h.rows.size)
 	for j := range h.low {
-		ok = ok && h.low[j] >= -largest && h.low[j] <= h.high[j] && h.high[j] <= largest
+		ok = ok && h.low[j] >= -maxMagnitude && h.low[j] <= h.high[j] && h.high[j] <= maxMagnitude
 	}
 	for _, m := range h.mass {
 		ok = ok && m >= 0 && m <= 2*float64(h.rows.size)

@@ -8,17 +8,17 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// largest bounds every number that is taken in: squares and sums of many of them stay finite, and
-// so no reading can make a state useless.
-const largest = 1e150
+// maxMagnitude bounds every number that is taken in: squares and sums of many of them stay finite,
+// and so no reading can make a state useless.
+const maxMagnitude = 1e150
 
-// bounded returns x within ±largest. ok is false for what counts as missing: NaN and the
+// bounded returns x within ±maxMagnitude. ok is false for what counts as missing: NaN and the
 // infinities.
 func bounded(x float64) (v float64, ok bool) {
 	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return 0, false
 	}
-	return min(max(x, -largest), largest), true
+	return min(max(x, -maxMagnitude), maxMagnitude), true
 }
 
 // counted reports whether integers from a snapshot can count rows, with room to go on.
@@ -35,8 +35,8 @@ func counted(n ...int64) bool {
 // million times the usual excess is no more of an alarm than a thousand times.
 const maxSurprise = 1000
 
-// leastHistory is how many values are needed before any of them is a surprise.
-const leastHistory = 30
+// minHistory is how many values are needed before any of them is a surprise.
+const minHistory = 30
 
 // history is the newest values of a number, in order of arrival and sorted, and measures how
 // surprising another value is.
@@ -84,7 +84,7 @@ func (h *history) tailSize() int { return max(5, int(h.tail*float64(len(h.sorted
 // above returns how surprising it is that a value is as large as v.
 func (h *history) above(v float64) float64 {
 	n := len(h.sorted)
-	if n < leastHistory {
+	if n < minHistory {
 		return 0
 	}
 	k := h.tailSize()
@@ -103,7 +103,7 @@ func (h *history) above(v float64) float64 {
 // below returns how surprising it is that a value is as small as v.
 func (h *history) below(v float64) float64 {
 	n := len(h.sorted)
-	if n < leastHistory {
+	if n < minHistory {
 		return 0
 	}
 	k := h.tailSize()

@@ -255,7 +255,7 @@ func (f *isolation) Load(r *state.Reader) {
 		column, left, right := r.Int(), r.Int(), r.Int()
 		f.nodes[i] = isolationNode{int32(column), int32(left), int32(right), r.Bool(), r.Float()}
 		leaf := left == 0 && right == 0 && column == 0
-		ok = ok && (leaf && f.nodes[i].at >= 0 && f.nodes[i].at <= 100 || left > int64(i) && right > int64(i) && left < int64(n) && right < int64(n) && column >= 0 && column < int64(f.width) && math.Abs(f.nodes[i].at) <= largest)
+		ok = ok && (leaf && f.nodes[i].at >= 0 && f.nodes[i].at <= 100 || left > int64(i) && right > int64(i) && left < int64(n) && right < int64(n) && column >= 0 && column < int64(f.width) && math.Abs(f.nodes[i].at) <= maxMagnitude)
 	}
 	for _, root := range f.roots {
 		ok = ok && root >= 0 && root < int64(n)

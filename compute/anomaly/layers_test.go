@@ -329,7 +329,7 @@ func TestProfile(t *testing.T) {
 // TestNoveltyOnce: a histogram of a new kind is new once, and the same again is known; no order
 // of the same values is new.
 func TestNoveltyOnce(t *testing.T) {
-	n, last := newNovelty(5, 30, 13.28), newRecent(relearn+64)
+	n, last := newNovelty(5, 30, 13.28), newRecent(relearnValues+64)
 	rng := rand.New(rand.NewPCG(9, 9))
 	hits := []int{}
 	for i := range 3000 {

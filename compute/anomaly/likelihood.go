@@ -19,9 +19,9 @@ type Likelihood struct {
 }
 
 const (
-	runLength   = 10   // scores in the short mean
-	leastSpread = 1e-3 // of scores: a detector whose score never changes is not exact
-	decades     = 10   // a run as unlikely as 1e-10 has the score 1
+	runLength = 10   // scores in the short mean
+	minSpread = 1e-3 // of scores: a detector whose score never changes is not exact
+	decades   = 10   // a run as unlikely as 1e-10 has the score 1
 )
 
 // NewLikelihood compares with the last window scores, at least 100.
@@ -47,7 +47,7 @@ func (l *Likelihood) Update(score float64) float64 {
 			run += l.scores.back(k)
 		}
 		mean := l.sum / float64(n)
-		spread := max(math.Sqrt(max(l.sq/float64(n)-float64(mean*mean), 0)), leastSpread)
+		spread := max(math.Sqrt(max(l.sq/float64(n)-float64(mean*mean), 0)), minSpread)
 		if z := (run/runLength - mean) / spread; z > 0 {
 			out = min(rarity(z)/decades, 1)
 		}

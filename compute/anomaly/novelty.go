@@ -31,8 +31,8 @@ type novelty struct {
 // maxKinds bounds the kinds of histograms that are kept; the oldest makes place.
 const maxKinds = 128
 
-// relearn is how many of the last values the kinds are learned from when the range has grown.
-const relearn = 1024
+// relearnValues is how many of the last values the kinds are learned from when the range has grown.
+const relearnValues = 1024
 
 func newNovelty(bins, width int, limit float64) novelty {
 	return novelty{
@@ -69,7 +69,7 @@ func (n *novelty) update(recent *recent) bool {
 	if n.most-n.least > 1.2*(n.high-n.low) || len(n.known) == 0 {
 		n.low, n.high = n.least, n.most
 		n.known = n.known[:0]
-		for end := min(count-n.width, relearn); end > 0; end-- {
+		for end := min(count-n.width, relearnValues); end > 0; end-- {
 			n.learn(recent, end)
 		}
 	}
@@ -118,7 +118,7 @@ func (n *novelty) save(w *state.Writer) {
 func (n *novelty) load(r *state.Reader) {
 	n.begun = r.Bool()
 	for _, p := range []*float64{&n.low, &n.high, &n.least, &n.most} {
-		if *p = r.Float(); !(math.Abs(*p) <= largest) {
+		if *p = r.Float(); !(math.Abs(*p) <= maxMagnitude) {
 			r.Fail()
 		}
 	}
@@ -177,7 +177,7 @@ func (c *recent) load(r *state.Reader) {
 	c.n, c.next = 0, 0
 	for range n {
 		v := r.Float()
-		if !(math.Abs(v) <= largest) {
+		if !(math.Abs(v) <= maxMagnitude) {
 			r.Fail()
 			v = 0
 		}

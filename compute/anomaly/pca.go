@@ -49,8 +49,8 @@ func (p *pca) settings() []setting.Setting {
 
 func (p *pca) start(schema Schema) error {
 	d := len(schema.Columns)
-	if d > mostPCA {
-		return fmt.Errorf("%d columns: at most %d", d, mostPCA)
+	if d > maxColumns {
+		return fmt.Errorf("%d columns: at most %d", d, maxColumns)
 	}
 	if err := affordable(8 * float64(p.train+int64(2*d)) * float64(d)); err != nil {
 		return err
@@ -74,7 +74,7 @@ func (p *pca) Update(x []float64, _ int64) float64 {
 			p.sorted[k] = p.last.back(k)
 		}
 		slices.Sort(p.sorted[:n])
-		ratio := max(p.sorted[n/2], now/alone)
+		ratio := max(p.sorted[n/2], now/soleLimits)
 		score = ratio / (1 + ratio)
 		if p.refresh == 0 {
 			return score
@@ -93,12 +93,12 @@ func (p *pca) Update(x []float64, _ int64) float64 {
 }
 
 const (
-	farthest      = 1e6   // deviations from the mean that a value can be
-	leastScale    = 1e-12 // deviation of a column
-	leastVariance = 1e-9  // along a component, of columns with variance 1
-	leastLimit    = 1e-6  // of T² and Q, where all rows of the fit lie in few dimensions
-	alone         = 3     // limits beyond which a row needs no others
-	mostPCA       = 512   // columns: a fit costs the cube
+	maxDeviations = 1e6   // deviations from the mean that a value can be
+	minScale      = 1e-12 // deviation of a column
+	minVariance   = 1e-9  // along a component, of columns with variance 1
+	minLimit      = 1e-6  // of T² and Q, where all rows of the fit lie in few dimensions
+	soleLimits    = 3     // limits beyond which a row needs no others
+	maxColumns    = 512   // columns: a fit costs the cube
 )
 
 // distances returns T² and Q.
@@ -106,7 +106,7 @@ func (p *pca) distances(x []float64) (t, q float64) {
 	for j := range p.z {
 		p.z[j] = 0 // a missing value is expected to be average
 		if v, ok := bounded(x[j]); ok {
-			p.z[j] = min(max((v-p.mean[j])/p.scale[j], -farthest), farthest)
+			p.z[j] = min(max((v-p.mean[j])/p.scale[j], -maxDeviations), maxDeviations)
 			q += float64(p.z[j] * p.z[j])
 		}
 	}
@@ -136,7 +136,7 @@ func (p *pca) fit() {
 		for j, v := range row {
 			p.z[j] = 0
 			if !math.IsNaN(v) {
-				p.z[j] = min(max((v-p.mean[j])/p.scale[j], -farthest), farthest)
+				p.z[j] = min(max((v-p.mean[j])/p.scale[j], -maxDeviations), maxDeviations)
 			}
 		}
 		for a, za := range p.z {
@@ -171,7 +171,7 @@ func (p *pca) fit() {
 	carried := 0.0
 	for _, k := range order {
 		lambda := p.cov[k*d+k]
-		if carried >= p.variance*total || lambda < leastVariance {
+		if carried >= p.variance*total || lambda < minVariance {
 			break
 		}
 		carried += lambda
@@ -187,7 +187,7 @@ func (p *pca) fit() {
 	slices.Sort(ts)
 	slices.Sort(qs)
 	at := min(int(p.quantile*float64(n)), n-1)
-	p.limitT, p.limitQ = max(ts[at], leastLimit), max(qs[at], leastLimit)
+	p.limitT, p.limitQ = max(ts[at], minLimit), max(qs[at], minLimit)
 }
 
 // moments returns the mean and the standard deviation of a column without its missing values. A
@@ -208,7 +208,7 @@ func (w *window) moments(j int) (mean, sd float64) {
 			sd += float64((v - mean) * (v - mean))
 		}
 	}
-	return mean, max(math.Sqrt(sd/n), float64(1e-6*math.Abs(mean)), leastScale)
+	return mean, max(math.Sqrt(sd/n), float64(1e-6*math.Abs(mean)), minScale)
 }
 
 // Limit implements Scorer.
@@ -249,12 +249,12 @@ func (p *pca) Load(r *state.Reader) {
 			ok = ok && v >= low && v <= high
 		}
 	}
-	within(-largest, largest, p.mean...)
+	within(-maxMagnitude, maxMagnitude, p.mean...)
 	within(-1.001, 1.001, p.parts...)
 	if p.fitted {
-		within(leastScale, 2*largest, p.scale...)
-		within(leastVariance, largest, p.spread...)
-		within(leastLimit, largest, p.limitT, p.limitQ)
+		within(minScale, 2*maxMagnitude, p.scale...)
+		within(minVariance, maxMagnitude, p.spread...)
+		within(minLimit, maxMagnitude, p.limitT, p.limitQ)
 	}
 	if !ok {
 		r.Fail()

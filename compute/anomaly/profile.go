@@ -22,9 +22,9 @@ type profile struct {
 }
 
 const (
-	rounds   = 8  // the newest period and the seven before it
-	reach    = 2  // bins to each side
-	patience = 16 // values from earlier periods after which the times are believed
+	rounds     = 8  // the newest period and the seven before it
+	reachBins  = 2  // bins to each side
+	minShifted = 16 // values from earlier periods after which the times are taken as shifted
 )
 
 func newProfile(period int64, bins int) profile {
@@ -53,7 +53,7 @@ func (p *profile) update(t int64, v float64) (expected float64, ok bool) {
 		p.began, p.round = true, round
 	}
 	if round < p.round {
-		if p.early++; p.early < patience {
+		if p.early++; p.early < minShifted {
 			return 0, false
 		}
 		for b := range p.means { // the clock was wrong before, not now
@@ -75,7 +75,7 @@ func (p *profile) update(t int64, v float64) (expected float64, ok bool) {
 	near := p.buf[:0]
 	for k := int64(1); k < rounds; k++ {
 		row := p.row(round - k)
-		for j := -reach; j <= reach; j++ {
+		for j := -reachBins; j <= reachBins; j++ {
 			if x := row[(bin+j+p.bins)%p.bins]; !math.IsNaN(x) {
 				near = append(near, x)
 			}
@@ -119,7 +119,7 @@ func (p *profile) load(r *state.Reader) {
 		p.early = 0
 	}
 	for i, v := range p.means {
-		if !math.IsNaN(v) && !(math.Abs(v) <= largest) {
+		if !math.IsNaN(v) && !(math.Abs(v) <= maxMagnitude) {
 			r.Fail()
 			p.means[i] = 0
 		}

@@ -36,10 +36,10 @@ type watch struct {
 }
 
 const (
-	short     = 20 // values in the means and spreads
-	novel     = 8  // nats for a histogram of a new kind: as much as one value in 3000
-	median    = 35 // values whose median is expected where there is no period
-	alarmNats = 30 // default limit, in nats over the five features and the two novelties
+	shortValues  = 20 // values in the means and spreads
+	kindNats     = 8  // nats for a histogram of a new kind: as much as one value in 3000
+	medianValues = 35 // values whose median is expected where there is no period
+	alarmNats    = 30 // default limit, in nats over the five features and the two novelties
 )
 
 func newSeasonal() *seasonal {
@@ -75,7 +75,7 @@ func (s *seasonal) start(schema Schema) error {
 			spreads: h,
 			coarse:  newNovelty(5, 30, 13.28),
 			fine:    newNovelty(8, 52, 20),
-			recent:  newRecent(relearn + 64),
+			recent:  newRecent(relearnValues + 64),
 			peaks:   newPeaks(int(s.hold)),
 		}
 		if period > 0 {
@@ -110,7 +110,7 @@ func (w *watch) update(v float64, t int64) float64 {
 		sum += w.changes.above(d)
 		w.changes.add(d)
 	}
-	if seen >= short {
+	if seen >= shortValues {
 		mean, spread := w.moments()
 		sum += w.means.either(mean) + w.spreads.either(spread)
 		w.means.add(mean)
@@ -124,10 +124,10 @@ func (w *watch) update(v float64, t int64) float64 {
 		}
 	}
 	if w.coarse.update(&w.recent) {
-		sum += novel
+		sum += kindNats
 	}
 	if w.fine.update(&w.recent) {
-		sum += novel
+		sum += kindNats
 	}
 	if !w.peaks.add(sum) {
 		return 0
@@ -140,15 +140,15 @@ const noTime = math.MinInt64
 
 // moments are the mean and the standard deviation of the last values.
 func (w *watch) moments() (mean, sd float64) {
-	for k := range short {
+	for k := range shortValues {
 		mean += w.recent.back(k)
 	}
-	mean /= short
-	for k := range short {
+	mean /= shortValues
+	for k := range shortValues {
 		d := w.recent.back(k) - mean
 		sd += float64(d * d)
 	}
-	return mean, math.Sqrt(sd / short)
+	return mean, math.Sqrt(sd / shortValues)
 }
 
 // Limit implements Scorer.

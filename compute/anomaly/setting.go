@@ -19,7 +19,7 @@ func seed(p *uint64) setting.Setting { return setting.Seed(p, "start of the rand
 // seasonPeriod reads a season's length, in microseconds or rows, and into how many bins it is
 // divided: five minutes or more each, which no daily pattern is finer than.
 func seasonPeriod(s string, timed bool) (period int64, bins int, err error) {
-	const most = 288
+	const maxBins = 288
 	if s == "" && timed {
 		s = "24h"
 	}
@@ -31,11 +31,11 @@ func seasonPeriod(s string, timed bool) (period int64, bins int, err error) {
 		if err != nil || d < time.Minute || d > 400*24*time.Hour {
 			return 0, 0, fmt.Errorf(`period %q: must be a duration from 1m to 9600h, or "none"`, s)
 		}
-		return d.Microseconds(), most, nil
+		return d.Microseconds(), maxBins, nil
 	}
 	n, err := strconv.ParseInt(s, 10, 64)
 	if err != nil || n < 2 || n > 1<<32 {
 		return 0, 0, fmt.Errorf(`period %q: must be a number of rows from 2 to %d, or "none", since the stream has no times`, s, int64(1)<<32)
 	}
-	return n, int(min(n, most)), nil
+	return n, int(min(n, maxBins)), nil
 }

@@ -132,18 +132,18 @@ const (
 	etaTop     = 2.7
 	sigma      = 1.0 / 1000
 	// of the step times the rows that labels are late: beyond about 1 trackers would swing
-	slack      = 0.25
-	lateScores = 8 // more scores in the window for each row that labels are late
-	mostScores = 4 // times the window at most
-	leastAim   = 0.01
-	desperate  = -0.2
+	stepTimesLate  = 0.25
+	lateScores     = 8 // more scores in the window for each row that labels are late
+	maxScoreFactor = 4 // times the window at most
+	minAim         = 0.01
+	widenBelowAim  = -0.2
 )
 
 // NewAdaptive returns a tracker for the nominal coverage level over a window of n scores, and up
 // to four times as many when labels come late: the newest scores are old then, and what
 // was long usual describes the present better.
 func NewAdaptive(level float64, n int) *Adaptive {
-	a := &Adaptive{level: level, rows: n, scores: NewWindow(mostScores * n)}
+	a := &Adaptive{level: level, rows: n, scores: NewWindow(maxScoreFactor * n)}
 	for k := range gammas {
 		a.alpha[k], a.weight[k] = 1-level, 1.0/float64(len(gammas))
 	}
@@ -174,10 +174,10 @@ func (a *Adaptive) Factor(fallback float64) float64 {
 		return fallback
 	}
 	aim := a.aim()
-	if aim < desperate {
-		return float64(a.scores.Max() * (1 + min(1, 10*(desperate-aim))))
+	if aim < widenBelowAim {
+		return float64(a.scores.Max() * (1 + min(1, 10*(widenBelowAim-aim))))
 	}
-	return a.scores.Quantile(1 - min(max(aim, leastAim), 1))
+	return a.scores.Quantile(1 - min(max(aim, minAim), 1))
 }
 
 // Update takes the score of a matured prediction, whether its issued interval covered the truth,
@@ -186,7 +186,7 @@ func (a *Adaptive) Update(score float64, covered bool, late float64) {
 	if math.IsNaN(score) {
 		return
 	}
-	miss, most := 1-a.level, slack/(1+max(late, 0))
+	miss, most := 1-a.level, stepTimesLate/(1+max(late, 0))
 	if beta := a.scores.above(score); !math.IsNaN(beta) {
 		sum := 0.0
 		for k := range a.alpha {
@@ -208,7 +208,7 @@ func (a *Adaptive) Update(score float64, covered bool, late float64) {
 		err = 0
 	}
 	a.outer = min(max(a.outer+float64(min(outerGamma, most)*(miss-err)), -1), 1)
-	a.scores.keep(min(a.rows+int(min(lateScores*max(late, 0), 1e9)), mostScores*a.rows) - 1)
+	a.scores.keep(min(a.rows+int(min(lateScores*max(late, 0), 1e9)), maxScoreFactor*a.rows) - 1)
 	a.scores.Add(score)
 }
 

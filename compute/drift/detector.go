@@ -44,30 +44,30 @@ const (
 	Both             // rises and falls
 )
 
-// largest is the largest magnitude that is taken for a measurement. Its square times a long count
-// stays finite, so no sum here can overflow.
-const largest = 1e100
+// maxMagnitude is the largest magnitude that is taken for a measurement. Its square times a long
+// count stays finite, so no sum here can overflow.
+const maxMagnitude = 1e100
 
 // usable reports whether x is a measurement.
-func usable(x float64) bool { return math.Abs(x) <= largest }
+func usable(x float64) bool { return math.Abs(x) <= maxMagnitude }
 
 // A value that is larger than those of a window by a factor of 2^40, or smaller, where the larger
 // of the two exceeds 2^40 itself, is strange to it: beside it their sums would keep no more than
 // 13 bits, and no bound would ever find the place again. A single one is left out; after
 // maxStrange in a row the window starts anew.
 const (
-	much       = 1 << 40
-	maxStrange = 5
+	strangeFactor = 1 << 40
+	maxStrange    = 5
 )
 
 // strange reports whether x is strange to n values with this sum and sum of squared deviations.
 func strange(x, n, total, squares float64) bool {
-	if math.Abs(x) < much && math.Abs(total) < much && squares < much || n == 0 {
+	if math.Abs(x) < strangeFactor && math.Abs(total) < strangeFactor && squares < strangeFactor || n == 0 {
 		return false
 	}
 	mean := total / n
 	x2, level := float64(x*x), float64(mean*mean)+squares/n
-	return x2 > much*much && x2/(much*much) > level || level > much*much && level/(much*much) > x2
+	return x2 > strangeFactor*strangeFactor && x2/(strangeFactor*strangeFactor) > level || level > strangeFactor*strangeFactor && level/(strangeFactor*strangeFactor) > x2
 }
 
 // wrong reads a value as an error: above one half is a wrong prediction.

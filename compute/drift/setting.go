@@ -9,7 +9,7 @@ import (
 
 // tolerance is a float of at least 0.
 func tolerance(name string, p *float64, help string) setting.Setting {
-	s := setting.Number(name, p, math.Nextafter(0, -1), largest, help)
+	s := setting.Number(name, p, math.Nextafter(0, -1), maxMagnitude, help)
 	s.Allowed = "a number from 0"
 	return s
 }
@@ -44,7 +44,7 @@ func cumulative(minSamples *int64, delta, threshold *float64) []setting.Setting 
 	return []setting.Setting{
 		setting.Whole("min_samples", minSamples, 1, manyValues, "values before the first alarm"),
 		tolerance("delta", delta, "tolerated change, in units of the values"),
-		setting.Number("threshold", threshold, 0, largest, "cumulative change that alarms"),
+		setting.Number("threshold", threshold, 0, maxMagnitude, "cumulative change that alarms"),
 	}
 }
 

@@ -18,7 +18,7 @@ type pending struct {
 	shadow              float64
 	baseLo, baseHi      float64
 	why                 [online.SpreadInputs]float64
-	x, out              []float64 // inputs of the local learners; what the experts said
+	x, out              []float64 // inputs of the local learners; the experts' predictions
 }
 
 // pendings is a queue that reuses its entries.

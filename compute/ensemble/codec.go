@@ -9,8 +9,11 @@ import (
 
 // The encoding, little endian:
 //
-//	version u8 | link u8 | form u8 | 0 u8 | inputs u32 | outputs u32 | trees u32 | nodes u32 | sets u32 | values u32
-//	base f64 × outputs | root u32 × trees | {bits u64, left u32, feature u16, flags u16} × nodes | {4 × u64} × sets | value f64 × values | cover f32 × nodes
+//	version u8 | link u8 | form u8 | 0 u8 | inputs u32 | outputs u32 | trees u32 |
+//	nodes u32 | sets u32 | values u32
+//	base f64 × outputs | root u32 × trees |
+//	{bits u64, left u32, feature u16, flags u16} × nodes | {4 × u64} × sets |
+//	value f64 × values | cover f32 × nodes
 //
 // In version 1 form is 1 when leaves are vectors, else 0, the link is at most Softmax and there
 // are no covers. In version 2 form is a set of bits: 1 leaves are vectors, 2 inputs are rounded

@@ -151,7 +151,7 @@ func floor32(t float64) float32 {
 }
 
 // ceil32 returns the smallest float32 that is not below v. v is at most a float32 t exactly when
-// ceil32(v) is. It does not branch: whether a number is rounded down cannot be foreseen.
+// ceil32(v) is. It does not branch: whether a number is rounded down cannot be predicted.
 func ceil32(v float64) float32 {
 	f := float32(v)
 	up := above(v, float64(f))

@@ -16,7 +16,8 @@
 	VMOVI $15, V30.B16         \
 	VMOVI $255, V31.B16
 
-// EXITLEAF adds, to eight times the number of blocks before it, the lowest alive leaf of a block of dead ones.
+// EXITLEAF adds, to eight times the number of blocks before it, the lowest alive leaf of a block of
+// dead ones.
 #define EXITLEAF(block, number) \
 	VAND  V30.B16, block, V20.B16               \
 	VUSHR $4, block, V21.B16                    \

@@ -263,10 +263,10 @@ func (p *program) choose() {
 // fastest returns the method with the shortest of a few runs, and its time in nanoseconds.
 // Methods take turns, so that a slow moment meets all; a large ensemble gets fewer turns.
 func fastest(ms []method, run func(method)) (method, float64) {
-	const enough = 20 * time.Millisecond
+	const minTime = 20 * time.Millisecond
 	least := make([]float64, len(ms))
 	start := time.Now()
-	for i := 0; i < 5 && (i == 0 || time.Since(start) < enough); i++ {
+	for i := 0; i < 5 && (i == 0 || time.Since(start) < minTime); i++ {
 		for j, m := range ms {
 			began := time.Now()
 			run(m)

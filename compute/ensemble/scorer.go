@@ -251,7 +251,7 @@ func (s *scorer) tree(e *Ensemble, c *columns, t int, begin []int) scoredTree {
 // tree has entries there. Each vector begins with the next tree and takes those that lengthen it
 // least.
 func group(trees []scoredTree, lanes int) {
-	const near = 256 // trees looked at for each place, against quadratic time
+	const maxCandidates = 256 // trees looked at for each place, against quadratic time
 	for at := 0; at < len(trees); at++ {
 		longest := [maxLeaves / blockLeaf]int{}
 		if at%lanes != 0 {
@@ -261,7 +261,7 @@ func group(trees []scoredTree, lanes int) {
 				}
 			}
 			best, least := at, math.MaxInt
-			for i := at; i < min(at+near, len(trees)) && trees[i].output == trees[at].output && len(trees[i].blocks) == len(trees[at].blocks); i++ {
+			for i := at; i < min(at+maxCandidates, len(trees)) && trees[i].output == trees[at].output && len(trees[i].blocks) == len(trees[at].blocks); i++ {
 				more := 0
 				for b, kills := range trees[i].blocks {
 					more += max(len(kills)-longest[b], 0)

@@ -13,6 +13,8 @@
 // has a runtime for them (feature/wasm). Package feature/fitting chooses the parameters from
 // data.
 //
+// # Missing values and time
+//
 // Four rules hold, but the first two not for value, lag, diff, mean, std, min and max, which hand
 // infinite readings on: what they compute is fixed by artifacts in use.
 //
@@ -28,6 +30,8 @@
 //     was put back makes it, it counts as younger than every window.
 //
 // The same rows give the same bits on every architecture.
+//
+// # Cost
 //
 // The cost of a row is that of visiting the rows of each window once per series: columns over the
 // same window of the same series share the visit, the mean and deviation, the sorted readings and

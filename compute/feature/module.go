@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Module is WebAssembly of the user's own, which columns of OpModule call.
+// Module is user-defined WebAssembly, which columns of OpModule call.
 // docs/formats/pipeline.md defines what it may contain and what its functions look like.
 type Module struct {
 	Name string `json:"name"` // for messages, see CheckModuleName

@@ -34,11 +34,11 @@ type packing struct {
 func newPacking(topG, topH float64, rows int, unit bool) packing {
 	var p packing
 	n := float64(max(rows, 1))
-	const least = 1e-280 // reciprocals of scales must be numbers: less counts as nothing
-	if !(topG >= least) {
+	const minScale = 1e-280 // reciprocals of scales must be numbers: less counts as nothing
+	if !(topG >= minScale) {
 		topG = 1
 	}
-	if !(topH >= least) {
+	if !(topH >= minScale) {
 		topH = 1
 	}
 	if unit {

@@ -591,7 +591,7 @@ func (w *onnxWriter) norm(x string, s chain.Stage, width int) string {
 }
 
 // trees writes an ensemble. tables holds, by column, which group every category belongs to: nodes
-// then ask for groups.
+// then require groups.
 func (w *onnxWriter) trees(x string, e *ensemble.Ensemble, tables map[int][]float64) string {
 	spec := e.Spec()
 	if spec.Round32 {

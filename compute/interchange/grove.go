@@ -265,7 +265,7 @@ func (g *grove) renumber(input int, nodes []*ensemble.Node) (chain.Stage, error)
 			size[from] -= size[to]
 		}
 		if len(size) > 256 {
-			return chain.Stage{}, refused("input %q has categories up to %d that fall into more than 256 groups, an ensemble tells at most 256 apart: join rare categories, or encode them as numbers, before training",
+			return chain.Stage{}, refused("input %q has categories up to %d that fall into more than 256 groups, an ensemble distinguishes at most 256: join rare categories, or encode them as numbers, before training",
 				g.name(input), top)
 		}
 	}

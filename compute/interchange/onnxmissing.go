@@ -47,7 +47,7 @@ func impute(c *column, x float64) error {
 // isNaN tests for every column whether it is missing.
 func (e *onnxEval) isNaN(v *onnxValue) (*onnxValue, error) {
 	if v.cols == nil {
-		return nil, refused("it asks whether a model's outputs are missing")
+		return nil, refused("it tests whether a model's outputs are missing")
 	}
 	out := &onnxValue{elem: typeBool}
 	for _, c := range v.cols {
@@ -57,7 +57,7 @@ func (e *onnxEval) isNaN(v *onnxValue) (*onnxValue, error) {
 		case c.kind == colUnknown:
 			out.cols = append(out.cols, c)
 		case c.kind == colText || c.kind == colNormed || c.zero:
-			return nil, refused("it asks whether text or a normalised row is missing")
+			return nil, refused("it tests whether text or a normalised row is missing")
 		default:
 			out.cols = append(out.cols, column{kind: colConst})
 		}

@@ -169,7 +169,7 @@ func (t *onnxTrees) join(g *grove) error {
 // branch sets the condition of node i. yes and no are positions among all nodes.
 func (t *onnxTrees) branch(g *grove, i int, mode string, feature int64, columns int, x float64, yes, no int, track bool) error {
 	if feature < 0 || feature >= int64(columns) {
-		return damaged("it asks feature %d, must be 0 to %d", feature, columns-1)
+		return damaged("it tests feature %d, must be 0 to %d", feature, columns-1)
 	}
 	n := &t.nodes[i]
 	n.Feature, n.Left, n.Right, n.MissingLeft = int(feature), yes, no, track
@@ -659,7 +659,7 @@ func (e *onnxEval) readTrees5(n *onnxNode, v *onnxValue, g *grove) (*onnxTrees, 
 		track := len(tracks) > 0 && tracks[i] != 0
 		if modes[i] == 6 {
 			if features[i] < 0 || features[i] >= int64(len(v.cols)) {
-				return nil, damaged("node %d asks feature %d, must be 0 to %d", i, features[i], len(v.cols)-1)
+				return nil, damaged("node %d tests feature %d, must be 0 to %d", i, features[i], len(v.cols)-1)
 			}
 			t.nodes[i] = ensemble.Node{Feature: int(features[i]), Left: a, Right: b, MissingLeft: track}
 			if err := g.set(&t.nodes[i], members[i]); err != nil {

@@ -422,7 +422,7 @@ func (r *protoReader) tensor(b []byte) (*onnxTensor, error) {
 	return t, err
 }
 
-// size returns the number of elements that the dimensions ask for.
+// size returns the number of elements that the dimensions require.
 func (t *onnxTensor) size() (int, error) {
 	n := int64(1)
 	for _, d := range t.dims {

@@ -11,14 +11,18 @@ import (
 // The encoding, little endian. Version 1 is a network of dense layers with rectified units
 // between them and float64 weights:
 //
-//	version u8 = 1 | link u8 | widths u8 | 0 u8 | width u32 × widths | scale f64 | shift f64 | parameters f64
+//	version u8 = 1 | link u8 | widths u8 | 0 u8 | width u32 × widths | scale f64 | shift f64 |
+//	parameters f64
 //
 // where the parameters are per layer the biases, then one row of weights per unit. Version 2 is
 // every other network:
 //
-//	version u8 = 2 | link u8 | precision u8 | 0 u8 | inputs u32 | embeddings u32 | layers u32 | scale f64 | shift f64 | clip f64 | error bound f64
-//	{input u32, levels u32, dim u32} × embeddings | {out u32, activation u8, norm u8, 0 u16} × layers
-//	table × embeddings | {bias f64 × out, matrix, with a norm gain f64 × out and offset f64 × out} × layers
+//	version u8 = 2 | link u8 | precision u8 | 0 u8 | inputs u32 | embeddings u32 | layers u32 |
+//	scale f64 | shift f64 | clip f64 | error bound f64
+//	{input u32, levels u32, dim u32} × embeddings |
+//	{out u32, activation u8, norm u8, 0 u16} × layers
+//	table × embeddings |
+//	{bias f64 × out, matrix, with a norm gain f64 × out and offset f64 × out} × layers
 //
 // A table or matrix is f64, f16, or for Int8 the steps f32 of its rows and then the codes i8.
 const (

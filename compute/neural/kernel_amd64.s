@@ -1,7 +1,8 @@
 #include "textflag.h"
 
-// Sums of 16 units at once: their weights for an input lie side by side, four to a register. Products are rounded before they are added and each unit adds in the order of the inputs, as the portable
-// code does, so the bits are the same.
+// Sums of 16 units at once: their weights for an input lie side by side, four to a register.
+// Products are rounded before they are added and each unit adds in the order of the inputs, as the
+// portable code does, so the bits are the same.
 
 #define ENTER \
 	MOVQ out+0(FP), DI      \

@@ -111,7 +111,7 @@ func (b *Bayes) Learn(x []float64, class int, weight float64) {
 	if class < 0 || class >= b.s.Classes || !goodWeight(weight) {
 		return
 	}
-	weight = min(weight, mostWeight)
+	weight = min(weight, maxWeight)
 	b.count[class] += weight
 	d := len(b.s.Inputs)
 	for i, v := range x {
@@ -127,10 +127,10 @@ func (b *Bayes) Learn(x []float64, class int, weight float64) {
 		if !usable(v) {
 			continue
 		}
-		v = min(max(v, -largest), largest)
+		v = min(max(v, -maxMagnitude), maxMagnitude)
 		if b.n[k] >= warmRows {
 			if sd := math.Sqrt(b.m2[k] / b.n[k]); sd > 0 {
-				v = min(max(v, b.mean[k]-float64(outlier*sd)), b.mean[k]+float64(outlier*sd))
+				v = min(max(v, b.mean[k]-float64(outlierDeviations*sd)), b.mean[k]+float64(outlierDeviations*sd))
 			}
 		}
 		b.n[k] += weight
@@ -160,7 +160,7 @@ func (b *Bayes) Load(r *state.Reader) {
 	for k, v := range b.parts() {
 		r.FloatsInto(v)
 		for _, x := range v {
-			if most := [...]float64{largest, largest, 2 * largest, mostSquares, largest, largest}[k]; !(math.Abs(x) <= most) || x < 0 && k != 2 {
+			if most := [...]float64{maxMagnitude, maxMagnitude, 2 * maxMagnitude, maxSquares, maxMagnitude, maxMagnitude}[k]; !(math.Abs(x) <= most) || x < 0 && k != 2 {
 				r.Fail()
 			}
 		}

@@ -165,9 +165,9 @@ type LinearRegressor struct {
 
 // Bounds of a LinearRegressor, in units of the target's spread.
 const (
-	huber     = 2.0
-	farthest  = 4.0
-	epsilonPA = 0.1
+	huberSpreads = 2.0
+	maxSpreads   = 4.0
+	epsilonPA    = 0.1
 )
 
 // NewLinearRegressor returns a regressor for a schema without classes.
@@ -185,7 +185,7 @@ func NewLinearRegressor(s Schema, o LinearOptions) (*LinearRegressor, error) {
 
 // Predict implements Regressor.
 func (l *LinearRegressor) Predict(x []float64) float64 {
-	return l.y.back(min(max(l.out.score(l.e.encode(x)), -farthest), farthest))
+	return l.y.back(min(max(l.out.score(l.e.encode(x)), -maxSpreads), maxSpreads))
 }
 
 // Learn implements Regressor.
@@ -202,7 +202,7 @@ func (l *LinearRegressor) Learn(x []float64, y, weight float64) {
 		}
 		return
 	}
-	l.out.step(z, min(max(off, -huber), huber)/huber, weight)
+	l.out.step(z, min(max(off, -huberSpreads), huberSpreads)/huberSpreads, weight)
 }
 
 // Reset forgets the weights and the target's moments and keeps those of the inputs, for a new

@@ -53,7 +53,7 @@ func (e *Echo) Into(dst, said []float64) {
 		case e.classes > 2:
 			v = logProbability(v)
 		}
-		v = min(max(v, -largest), largest)
+		v = min(max(v, -maxMagnitude), maxMagnitude)
 		e.fast[k] += (v - e.fast[k]) / float64(min(e.n, 8))
 		e.slow[k] += (v - e.slow[k]) / float64(min(e.n, 32))
 		dst[3*k], dst[3*k+1], dst[3*k+2] = v, e.fast[k]-v, e.slow[k]-v
@@ -82,7 +82,7 @@ func (e *Echo) Load(r *state.Reader) {
 	for _, v := range [][]float64{e.fast, e.slow} {
 		r.FloatsInto(v)
 		for _, x := range v {
-			if !(math.Abs(x) <= largest) {
+			if !(math.Abs(x) <= maxMagnitude) {
 				r.Fail()
 			}
 		}

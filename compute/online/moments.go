@@ -8,17 +8,17 @@ import (
 
 // Constants of running moments.
 const (
-	memory    = 10_000 // rows that moments remember: a burst of nonsense is forgotten
-	warmRows  = 20     // before so many rows nothing is called an outlier
-	outlier   = 20.0   // standard deviations: values farther out count as that far
-	largest   = 1e100  // larger numbers are cut to it: squares stay finite
-	maxScaled = 5.0    // standardised values are cut to ±maxScaled
+	memoryRows        = 10_000 // rows that moments remember: a burst of nonsense is forgotten
+	warmRows          = 20     // before so many rows nothing is called an outlier
+	outlierDeviations = 20.0   // standard deviations: values farther out count as that far
+	maxMagnitude      = 1e100  // larger numbers are cut to it: squares stay finite
+	maxScaled         = 5.0    // standardised values are cut to ±maxScaled
 
-	mostWeight  = 1e6   // what one row can count: more would drown all others for good
-	mostSquares = 1e250 // what a sum of squared deviations from a snapshot can be
+	maxRowWeight = 1e6   // what one row can count: more would drown all others for good
+	maxSquares   = 1e250 // what a sum of squared deviations from a snapshot can be
 )
 
-// moments are running means and variances of columns, with exponential forgetting beyond memory
+// moments are running means and variances of columns, with exponential forgetting beyond memoryRows
 // rows and outliers cut (Welford 1962; West, CACM 22, 1979).
 type moments struct{ n, mean, m2 []float64 }
 
@@ -33,16 +33,16 @@ func (m *moments) add(i int, v float64) {
 	if !usable(v) {
 		return
 	}
-	v = min(max(v, -largest), largest)
+	v = min(max(v, -maxMagnitude), maxMagnitude)
 	if m.n[i] >= warmRows {
 		if sd := m.sd(i); sd > 0 {
-			v = min(max(v, m.mean[i]-float64(outlier*sd)), m.mean[i]+float64(outlier*sd))
+			v = min(max(v, m.mean[i]-float64(outlierDeviations*sd)), m.mean[i]+float64(outlierDeviations*sd))
 		}
 	}
-	if m.n[i] < memory {
+	if m.n[i] < memoryRows {
 		m.n[i]++
 	} else {
-		m.m2[i] = float64(m.m2[i] * ((memory - 1.0) / memory))
+		m.m2[i] = float64(m.m2[i] * ((memoryRows - 1.0) / memoryRows))
 	}
 	d := v - m.mean[i]
 	m.mean[i] += d / m.n[i]
@@ -76,7 +76,7 @@ func (m *moments) load(r *state.Reader) {
 	for k, v := range [][]float64{m.n, m.mean, m.m2} {
 		r.FloatsInto(v)
 		for _, x := range v {
-			if most := [...]float64{memory, 2 * largest, mostSquares}[k]; !(math.Abs(x) <= most) || k == 0 && x < 0 {
+			if most := [...]float64{memoryRows, 2 * maxMagnitude, maxSquares}[k]; !(math.Abs(x) <= most) || k == 0 && x < 0 {
 				r.Fail()
 			}
 		}

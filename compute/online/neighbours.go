@@ -131,11 +131,11 @@ func (n *window) add(x []float64, y, weight float64) {
 	}
 	for i, v := range x {
 		if usable(v) {
-			v = min(max(v, -largest), largest)
+			v = min(max(v, -maxMagnitude), maxMagnitude)
 		}
 		n.x[n.next*d+i] = v
 	}
-	n.y[n.next], n.w[n.next] = y, min(weight, largest)
+	n.y[n.next], n.w[n.next] = y, min(weight, maxMagnitude)
 	n.next = (n.next + 1) % n.o.Window
 	n.n = min(n.n+1, n.o.Window)
 }
@@ -167,7 +167,7 @@ func (n *window) Load(r *state.Reader) {
 	r.FloatsInto(n.y[:n.n])
 	r.FloatsInto(n.w[:n.n])
 	for k := range n.n {
-		if !(math.Abs(n.y[k]) <= largest) || !goodWeight(n.w[k]) || n.s.Classes > 0 && !(n.y[k] >= 0 && n.y[k] < float64(n.s.Classes)) {
+		if !(math.Abs(n.y[k]) <= maxMagnitude) || !goodWeight(n.w[k]) || n.s.Classes > 0 && !(n.y[k] >= 0 && n.y[k] < float64(n.s.Classes)) {
 			r.Fail()
 		}
 	}
@@ -267,11 +267,11 @@ func (n *NeighbourRegressor) Learn(x []float64, y, weight float64) {
 	if usable(y) && goodWeight(weight) {
 		if n.t.m.n[0] >= warmRows {
 			if sd := n.t.m.sd(0); sd > 0 {
-				y = min(max(y, n.t.m.mean[0]-float64(outlier*sd)), n.t.m.mean[0]+float64(outlier*sd))
+				y = min(max(y, n.t.m.mean[0]-float64(outlierDeviations*sd)), n.t.m.mean[0]+float64(outlierDeviations*sd))
 			}
 		}
 		n.t.m.add(0, y)
-		n.add(x, min(max(y, -largest), largest), weight)
+		n.add(x, min(max(y, -maxMagnitude), maxMagnitude), weight)
 	}
 }
 

@@ -95,7 +95,7 @@ func (r *Recent) Add(y float64) {
 	} else if !usable(y) {
 		return
 	}
-	r.ring[r.n%recentRows] = min(max(y, -largest), largest)
+	r.ring[r.n%recentRows] = min(max(y, -maxMagnitude), maxMagnitude)
 	r.n++
 }
 
@@ -110,7 +110,7 @@ func (r *Recent) Load(s *state.Reader) {
 	r.n = s.Int()
 	s.FloatsInto(r.ring[:])
 	for _, v := range r.ring {
-		if _, ok := code(v, r.classes); r.n < 0 || r.n > 1<<53 || !(math.Abs(v) <= largest) || r.classes > 0 && !ok {
+		if _, ok := code(v, r.classes); r.n < 0 || r.n > 1<<53 || !(math.Abs(v) <= maxMagnitude) || r.classes > 0 && !ok {
 			s.Fail()
 			r.n = 0
 		}

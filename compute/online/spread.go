@@ -47,7 +47,7 @@ func NewSpread(inputs []Input) (*Spread, error) {
 func (s *Spread) Into(dst []float64, predicted, apart float64) {
 	dst[0], dst[1] = s.log(s.fast), s.log(s.slow)
 	dst[2], dst[3], dst[4] = predicted, s.log(math.Abs(predicted-s.last)), s.log(apart)
-	if math.Abs(predicted) <= largest {
+	if math.Abs(predicted) <= maxMagnitude {
 		if !math.IsNaN(s.said) {
 			s.steps = min(s.steps+1, 8)
 			s.moved += (math.Abs(predicted-s.said) - s.moved) / s.steps
@@ -87,7 +87,7 @@ func (s *Spread) Learn(in, row []float64, label, miss float64) {
 	if !usable(miss) || !usable(label) {
 		return
 	}
-	miss = min(math.Abs(miss), largest)
+	miss = min(math.Abs(miss), maxMagnitude)
 	if s.slow > 0 && s.n >= 30 {
 		miss = min(miss, 100*s.slow)
 		log := exact.Log(max(miss, s.slow/1000))
@@ -112,7 +112,7 @@ func (s *Spread) Save(w *state.Writer) {
 // Load restores it.
 func (s *Spread) Load(r *state.Reader) {
 	s.fast, s.slow, s.n, s.last, s.said, s.moved, s.steps = r.Float(), r.Float(), r.Float(), r.Float(), r.Float(), r.Float(), r.Float()
-	if !(s.fast >= 0 && s.fast <= 1e290 && s.slow >= 0 && s.slow <= 1e290 && s.n >= 0 && s.moved >= 0 && s.moved <= 1e290 && s.steps >= 0 && s.steps <= 8) || math.IsInf(s.last, 0) || math.Abs(s.said) > largest {
+	if !(s.fast >= 0 && s.fast <= 1e290 && s.slow >= 0 && s.slow <= 1e290 && s.n >= 0 && s.moved >= 0 && s.moved <= 1e290 && s.steps >= 0 && s.steps <= 8) || math.IsInf(s.last, 0) || math.Abs(s.said) > maxMagnitude {
 		r.Fail()
 	}
 	s.lean.Load(r)

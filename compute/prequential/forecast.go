@@ -14,7 +14,7 @@ import (
 )
 
 // ForecastOptions of a prequential forecast of a column: after each row the next Horizon rows are
-// foreseen, and each forecast is scored when its row comes.
+// predicted, and each forecast is scored when its row comes.
 type ForecastOptions struct {
 	Name     string // of the file, for messages
 	Target   string
@@ -23,7 +23,7 @@ type ForecastOptions struct {
 	Learner  string
 	Level    float64             // of intervals; default 0.9
 	Progress func(row, rows int) // may be nil
-	// rows with a value, and what was foreseen of them Horizon rows before; may be nil
+	// rows with a value, and what was predicted for them Horizon rows before; may be nil
 	Visit func(r *TableRow) error
 }
 
@@ -81,14 +81,14 @@ func Forecast(ctx context.Context, r io.Reader, o ForecastOptions) (*ForecastRep
 	return run.rep, nil
 }
 
-// forecastRun is a column that is foreseen.
+// forecastRun is a column that is predicted.
 type forecastRun struct {
 	o        *ForecastOptions
 	rep      *ForecastReport
 	y        []float64
-	own      *foreseen
-	last     *foreseen
-	seasonal *foreseen
+	own      *forecasts
+	last     *forecasts
+	seasonal *forecasts
 	adaptive *conformal.Adaptive
 	bands    []band // of the newest Horizon rows
 	// mean absolute error at the horizon: the half-width that the conformal factor multiplies
@@ -102,7 +102,7 @@ type forecastRun struct {
 	points  int
 }
 
-// band is the interval around what was foreseen Horizon rows ahead.
+// band is the interval around what was predicted Horizon rows ahead.
 type band struct{ lower, upper, half float64 }
 
 // sizeRows is the memory of the mean absolute error at the horizon, in rows.
@@ -138,13 +138,13 @@ func newForecastRun(f *frame.Frame, o *ForecastOptions) (*forecastRun, error) {
 	if seasons == nil {
 		seasons = forecast.FindSeasons(r.y, len(r.y))
 	}
-	if r.own, err = newForeseen(o.Learner, seasons, o.Horizon); err != nil {
+	if r.own, err = newForecasts(o.Learner, seasons, o.Horizon); err != nil {
 		return nil, err
 	}
-	if r.last, err = newForeseen(forecast.Last, seasons, o.Horizon); err != nil {
+	if r.last, err = newForecasts(forecast.Last, seasons, o.Horizon); err != nil {
 		return nil, err
 	}
-	if r.seasonal, err = newForeseen(forecast.SeasonalNaive, seasons, o.Horizon); err != nil {
+	if r.seasonal, err = newForecasts(forecast.SeasonalNaive, seasons, o.Horizon); err != nil {
 		return nil, err
 	}
 	r.rep = &ForecastReport{
@@ -176,7 +176,7 @@ func (r *forecastRun) play(ctx context.Context) error {
 				return err
 			}
 		}
-		for _, s := range []*foreseen{r.own, r.last, r.seasonal} {
+		for _, s := range []*forecasts{r.own, r.last, r.seasonal} {
 			s.next(i, y)
 		}
 		r.interval(i)
@@ -185,9 +185,9 @@ func (r *forecastRun) play(ctx context.Context) error {
 	return nil
 }
 
-// score compares what was foreseen of row i with its value.
+// score compares what was predicted for row i with its value.
 func (r *forecastRun) score(i int, y float64) error {
-	for _, s := range []*foreseen{r.own, r.last, r.seasonal} {
+	for _, s := range []*forecasts{r.own, r.last, r.seasonal} {
 		s.score(i, y)
 	}
 	p, ok := r.own.of(i, r.o.Horizon)
@@ -284,9 +284,9 @@ func (r *ForecastReport) WritePlot(w io.Writer) error {
 	return t.WritePlot(w)
 }
 
-// foreseen is a forecaster with the forecasts it made after each of the newest rows, and their
+// forecasts is a forecaster with the forecasts it made after each of the newest rows, and their
 // errors by horizon.
-type foreseen struct {
+type forecasts struct {
 	f             *forecast.Forecaster
 	made          []float64 // Horizon numbers for each of the newest Horizon rows
 	began         int       // the first row after which there is a forecast, -1 before
@@ -295,18 +295,18 @@ type foreseen struct {
 	n             []float64
 }
 
-func newForeseen(learner string, seasons []int, horizon int) (*foreseen, error) {
+func newForecasts(learner string, seasons []int, horizon int) (*forecasts, error) {
 	f, err := forecast.New(forecast.Options{Learner: learner, Seasons: seasons, Horizon: horizon})
 	if err != nil {
 		return nil, err
 	}
-	s := &foreseen{f: f, made: make([]float64, horizon*horizon), began: -1, horizon: horizon}
+	s := &forecasts{f: f, made: make([]float64, horizon*horizon), began: -1, horizon: horizon}
 	s.abs, s.sq, s.perc, s.n = make([]float64, horizon), make([]float64, horizon), make([]float64, horizon), make([]float64, horizon)
 	return s, nil
 }
 
-// next learns row i and foresees those after it. Before the first value there is nothing to go on.
-func (s *foreseen) next(i int, y float64) {
+// next learns row i and predicts those after it. Before the first value there is nothing to go on.
+func (s *forecasts) next(i int, y float64) {
 	if s.f.Learn(y); s.began < 0 {
 		if math.IsNaN(y) {
 			return
@@ -317,8 +317,8 @@ func (s *foreseen) next(i int, y float64) {
 	s.f.Forecast(s.made[at : at+s.horizon])
 }
 
-// of returns what was foreseen of a row so many rows before it.
-func (s *foreseen) of(row, ahead int) (p float64, ok bool) {
+// of returns what was predicted for a row so many rows before it.
+func (s *forecasts) of(row, ahead int) (p float64, ok bool) {
 	from := row - ahead
 	if s.began < 0 || from < s.began {
 		return 0, false
@@ -326,7 +326,7 @@ func (s *foreseen) of(row, ahead int) (p float64, ok bool) {
 	return s.made[from%s.horizon*s.horizon+ahead-1], true
 }
 
-func (s *foreseen) score(i int, y float64) {
+func (s *forecasts) score(i int, y float64) {
 	for k := range s.n {
 		p, ok := s.of(i, k+1)
 		if !ok {
@@ -339,7 +339,7 @@ func (s *foreseen) score(i int, y float64) {
 	}
 }
 
-func (s *foreseen) metrics(unit float64) *ForecastMetrics {
+func (s *forecasts) metrics(unit float64) *ForecastMetrics {
 	m, mean := &ForecastMetrics{Mean: &ForecastErrors{}}, [4]float64{}
 	if s.n[s.horizon-1] == 0 {
 		return m

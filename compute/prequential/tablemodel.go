@@ -15,7 +15,7 @@ import (
 // tableModel runs an artifact over the rows of a table.
 type tableModel struct {
 	inputs []func(row int) float64 // numbers, and the artifact's numbers of categories
-	class  []int                   // the table's number of each class of the artifact, -1 when it has none
+	class  []int                   // by the artifact's classes, in the table; -1: none
 	clock  *frame.Column
 	run    *artifact.Runner
 	h      *feature.History
@@ -48,7 +48,7 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 		m.class = append(m.class, slices.Index(t.rep.Classes, name))
 	}
 	if t.s.Classes > 0 && !slices.ContainsFunc(m.class, func(c int) bool { return c >= 0 }) {
-		return nil, fmt.Errorf("the model tells %s apart, the target holds %s", strings.Join(a.Manifest.Output.Classes, ", "), strings.Join(t.rep.Classes, ", "))
+		return nil, fmt.Errorf("the model has the classes %s, the target holds %s", strings.Join(a.Manifest.Output.Classes, ", "), strings.Join(t.rep.Classes, ", "))
 	}
 	var err error
 	if m.run, err = artifact.NewRunner(a); err != nil {

@@ -20,7 +20,7 @@
 //
 // A column is found by its name, else by the letters and digits of it alone when only one has
 // these ([Find]). What a target is, which classes it has and which number a category is, given the
-// categories of an artifact, is decided by [KindOf], [Classes] and [Codes].
+// categories of an artifact, is decided by [AreClasses], [Classes] and [Codes].
 //
 // Every limit on what a file may make a program hold is in [Options]. Nothing here is safe for
 // concurrent use but RegisterParquet's readers of different files.

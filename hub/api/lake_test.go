@@ -7,8 +7,8 @@ import (
 	"skerry.dev/hub/lake"
 )
 
-// TestCursor turns places of a listing to text and back; text that is none is refused, not taken for
-// the beginning.
+// TestCursor turns places of a listing to text and back; text that is none is refused, not taken
+// for the beginning.
 func TestCursor(t *testing.T) {
 	for _, k := range []lake.Key{{Ordinal: 1, Seq: 1}, {Ordinal: 1 << 40, Seq: 1 << 62}} {
 		if got, err := parseCursor(cursor(k)); err != nil || got != k {

@@ -11,8 +11,8 @@ import (
 	"skerry.dev/hub/meta/metatest"
 )
 
-// TestPace lets a caller begin with a burst of four seconds' requests, go on at the rate, and pay for
-// nobody else.
+// TestPace lets a caller begin with a burst of four seconds' requests, go on at the rate, and pay
+// for nobody else.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{opts: Options{Auth: configs.HubAuth{RateLimit: true, RequestsPerSecond: 5}}, pace: map[string]*rate.Limiter{}}

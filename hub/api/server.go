@@ -87,7 +87,13 @@ func New(p Parts, opts Options) (*Server, error) {
 		pace:   map[string]*rate.Limiter{},
 		checks: map[string]func(context.Context) error{},
 	}
-	s.auth = auth{db: p.DB, keys: p.Keys, secret: secret, ttl: opts.Auth.LoginTTL.Std(), hashing: make(chan struct{}, 2)}
+	s.auth = auth{
+		db:      p.DB,
+		keys:    p.Keys,
+		secret:  secret,
+		ttl:     opts.Auth.LoginTTL.Std(),
+		hashing: make(chan struct{}, 2),
+	}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: huma.DefaultJSONFormat.Marshal, Unmarshal: strictUnmarshal}}

@@ -60,7 +60,7 @@ func (e *Unreachable) Error() string { return e.Err.Error() }
 // Unwrap returns the error of net/http.
 func (e *Unreachable) Unwrap() error { return e.Err }
 
-// IsNotFound reports whether the hub does not have what was asked for.
+// IsNotFound reports whether the hub does not have what was requested.
 func IsNotFound(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && e.Status == http.StatusNotFound

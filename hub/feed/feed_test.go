@@ -87,7 +87,8 @@ func TestAppendAndRead(t *testing.T) {
 }
 
 // TestReaderSeesEveryEventOnce: a reader beside many writers, some of whose transactions fail, gets
-// every committed event once and in order. It would not if a number could commit after a larger one.
+// every committed event once and in order. It would not if a number could commit after a larger
+// one.
 func TestReaderSeesEveryEventOnce(t *testing.T) {
 	const writers = 300
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {

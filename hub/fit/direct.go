@@ -253,7 +253,7 @@ func (d *data) folds(order []int32, split string) (*data, []part, string, error)
 	return d, parts, split, nil
 }
 
-// newData gives a frame the shape that the options ask for.
+// newData gives a frame the shape that the options require.
 func newData(f *frame.Frame, o *Options) (*data, error) {
 	sh, err := describe(f, o)
 	if err != nil {

@@ -42,7 +42,7 @@ type Options struct {
 	// default time with a time column, else hash
 	Split    string
 	Drop     []string       // columns not to use
-	Features []spec.Feature // columns of the user's own, for a search
+	Features []spec.Feature // user-defined columns, for a search
 	Calendar spec.Calendar  // where a forecast's readings come from
 	Task     string         // name for the artifact; default: the target's
 	Weight   string         // column of the rows' weights; a named learner only
@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 	case o.Direct && len(o.Learners) != 1:
 		return nil, nil, errors.New("settings are for one learner")
 	case o.Direct && len(o.Features) > 0:
-		return nil, nil, errors.New("features of your own are for a search: say how many --trials, or leave out --learner")
+		return nil, nil, errors.New("user-defined features are for a search: give the number of --trials, or leave out --learner")
 	case o.Direct:
 		return runDirect(ctx, o)
 	case len(o.Set) > 0 || o.Weight != "" || o.Split == SplitKFold:
@@ -237,7 +237,7 @@ func prepare(o *Options) (*parts, error) {
 	return p, p.tabular(o, train, test, marked)
 }
 
-// columns reads the user's own features and returns the modules that they call.
+// columns reads the user-defined features and returns the modules that they call.
 func columns(inputs []feature.Input, o *Options) ([]feature.Column, []feature.Module, error) {
 	taken := map[string]bool{}
 	for _, in := range inputs {

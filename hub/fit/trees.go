@@ -51,7 +51,7 @@ func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 		{"drop_skip", &p.DropSkip, "dart; default 0.5"}, {"one_hot", &p.OneHotCategories, "up to so many categories are tried one by one; default 1"}, {"category_smooth", &p.CategorySmooth, "default 1"},
 		{"category_rows", &p.CategoryRows, "of a category that may go left; default category_smooth"}, {"category_l2", &p.CategoryL2, "default 0.1"}, {"category_group", &p.CategoryGroup, "default 1"},
 		{"early_stop", &p.EarlyStop, "rounds without a better loss on a tenth of the rows"}, {"bins", &bins, "2 to 255"}, {"monotone", &monotone, "input:1 or input:-1, separated by semicolons"},
-		{"tune", &tune, "auto, on or off: choose learning rate, regularisation and rounds by cross-validation; auto: up to " + strconv.Itoa(tuneRows) + " rows times classes, unless it is told what to choose"},
+		{"tune", &tune, "auto, on or off: choose learning rate, regularisation and rounds by cross-validation; auto: up to " + strconv.Itoa(tuneRows) + " rows times classes, unless these are given"},
 	}); err != nil {
 		return nil, err
 	}

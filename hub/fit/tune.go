@@ -47,7 +47,7 @@ var recipes = []recipe{
 	{rate: 0.05, l2: 5, minRows: 10, rows: 0.6, features: 0.4, bins: coarse},
 }
 
-// tunes decides whether to tune. Settings that tuning would choose are the user's own when given.
+// tunes decides whether to tune. Settings that tuning would choose are used as given.
 func (w *work) tunes(mode string, p *gbdt.Params) (bool, error) {
 	own := p.EarlyStop > 0 || p.Boosting == gbdt.DART || p.Boosting == gbdt.GOSS
 	for _, name := range []string{"learning_rate", "min_rows", "l2", "row_fraction", "feature_fraction"} {

@@ -186,7 +186,8 @@ func (f *Fleet) Enroll(ctx context.Context, source string, r identity.EnrollRequ
 		if dev, err = bind(ctx, q, t, r, again, now); err != nil {
 			return err
 		}
-		return q.ResetTries(ctx, tries, source) // sites share addresses, and whoever succeeds is not guessing
+		// sites share addresses, and whoever succeeds is not guessing
+		return q.ResetTries(ctx, tries, source)
 	})
 	if err != nil {
 		return reply, err

@@ -5,7 +5,7 @@
 // Tombstoned models and those that are nobody's champion are not there. Inference by request is
 // stateless: each row is predicted from itself and the rows before it in the request.
 //
-// Who may ask is decided above, by the interface that mounts the handler.
+// Who may send requests is decided above, by the interface that mounts the handler.
 package infer
 
 import (

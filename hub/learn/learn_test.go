@@ -49,8 +49,8 @@ func wave(n int) learn.Source {
 	}
 }
 
-// TestRun learns a first challenger, which beats the last value, and a second of the same data, which
-// does not beat the first.
+// TestRun learns a first challenger, which beats the last value, and a second of the same data,
+// which does not beat the first.
 func TestRun(t *testing.T) {
 	in := learn.Input{
 		Task:    parse(t),

@@ -186,7 +186,8 @@ func (c *Controller) save(ctx context.Context, q *meta.Queries, r *Rollout) erro
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	r.UpdatedAt = max(meta.Now(), r.UpdatedAt+1) // it distinguishes one version of the row from another
+	// it distinguishes one version of the row from another
+	r.UpdatedAt = max(meta.Now(), r.UpdatedAt+1)
 	return q.PutRollout(ctx, meta.Rollout{
 		ID:        r.ID,
 		Task:      r.Task,
@@ -245,11 +246,11 @@ func report(ctx context.Context, q *meta.Queries, r *Rollout) error {
 
 // short cuts what people or devices wrote to what an event may hold.
 func short(s string) string {
-	const most = 1000
-	if len(s) <= most {
+	const maxBytes = 1000
+	if len(s) <= maxBytes {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most], "")
+	return strings.ToValidUTF8(s[:maxBytes], "")
 }
 
 func (r *Rollout) note(state State, reason, actor string) {

@@ -19,8 +19,8 @@ const (
 	heavyTail   = 2
 	placePoints = 32   // quantiles of a place
 	fewCrosses  = 8    // products of two columns that are tried first
-	mostCrosses = 32   // and at most
-	leastCross  = 0.05 // partial correlation with the target that a product needs
+	maxCrosses  = 32   // and at most
+	minCross    = 0.05 // partial correlation with the target that a product needs
 	crossRows   = 4000 // rows by which products are found
 	crossLimit  = 8    // classes: of more no products are looked for
 )
@@ -165,15 +165,15 @@ func (t *table) findCrosses(n int, heavy []int) ([]feature.Column, error) {
 	}
 	found := make([][]feature.Column, len(targets))
 	for k, y := range targets {
-		o := fitting.CrossOptions{Most: mostCrosses, Least: leastCross, Rows: crossRows / len(targets)}
+		o := fitting.CrossOptions{Most: maxCrosses, Least: minCross, Rows: crossRows / len(targets)}
 		if found[k], err = fitting.Crosses(v.pipe, v.x[:n*v.width()], y, o); err != nil {
 			return nil, err
 		}
 	}
 	var out []feature.Column
-	for rank := range mostCrosses {
+	for rank := range maxCrosses {
 		for k := range found {
-			if rank >= len(found[k]) || len(out) == mostCrosses {
+			if rank >= len(found[k]) || len(out) == maxCrosses {
 				continue
 			}
 			c := feature.Column{

@@ -104,7 +104,7 @@ func TestOwnFeaturesStayFirst(t *testing.T) {
 	for _, learner := range []string{"gbdt", "linear"} {
 		r := run(t, p, Options{Trials: 1, Learners: []string{learner}})
 		if len(r.Features) < 2 || !slices.Equal(r.Features[:2], []string{"twice", "useless"}) {
-			t.Errorf("%s: features %v, want the user's own first", learner, r.Features)
+			t.Errorf("%s: features %v, want the user-defined first", learner, r.Features)
 		}
 		if rows := r.Artifact.Pipeline.Rows; rows < 91 {
 			t.Errorf("%s: the pipeline looks back %d rows, want at least 91", learner, rows)

@@ -34,7 +34,7 @@ type Problem struct {
 	OffsetUS    int64         // local time less UTC, for features of the calendar
 	Holidays    []feature.Day // local dates, ascending; a feature when there are any
 	Devices     []Series
-	// of the user's own, over Inputs alone and not over each other: every model gets them
+	// user-defined, over Inputs alone and not over each other: every model gets them
 	Features []feature.Column
 	Modules  []feature.Module // that Features call
 	Level    float64          // nominal coverage of the interval; default 0.9

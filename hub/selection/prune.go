@@ -12,7 +12,7 @@ import (
 )
 
 // prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most
-// from, the user's own and those that kept ones are made of.
+// from, the user-defined ones and those that kept ones are made of.
 func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64, threads int) (*design, error) {
 	step := max(1, len(rows)/pruneRows)
 	var sample []place

@@ -174,7 +174,7 @@ func (t *table) windows() []window {
 	return out
 }
 
-// span returns the rows from, from+step, … below to.
+// rowRange returns the rows from, from+step, … below to.
 func rowRange(from, to, step int) []int32 {
 	out := make([]int32, 0, (to-from)/step+1)
 	for i := from; i < to; i += step {

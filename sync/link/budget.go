@@ -5,12 +5,12 @@ import "time"
 // Bounds of what a lane may have under way, and when it changes.
 const (
 	firstBudget = 32 << 10
-	leastBudget = 4 << 10
+	minBudget   = 4 << 10
 	// A receipt this fast lets the budget grow by its message, so that it doubles with every round.
-	fast = 500 * time.Millisecond
+	growWithin = 500 * time.Millisecond
 	// One this slow halves it: what is under way then stands in the way of live data, which shares
 	// the connection, and soon takes longer than the sender waits.
-	slow = 2 * time.Second
+	halveAfter = 2 * time.Second
 )
 
 // budget bounds the bytes of a lane that wait for receipts. It finds what the link carries: a fast
@@ -49,9 +49,9 @@ func (b *budget) answered(bytes int, took time.Duration) {
 	b.underway -= bytes
 	b.messages--
 	switch {
-	case took >= slow:
+	case took >= halveAfter:
 		b.shrink()
-	case took < fast:
+	case took < growWithin:
 		b.limit = min(b.limit+bytes, b.most)
 	default: // a long way, perhaps: fill it slowly
 		b.limit = min(b.limit+bytes/16, b.most)
@@ -65,4 +65,4 @@ func (b *budget) lost(bytes int) {
 	b.shrink()
 }
 
-func (b *budget) shrink() { b.limit = max(b.limit/2, leastBudget) }
+func (b *budget) shrink() { b.limit = max(b.limit/2, minBudget) }

@@ -63,8 +63,8 @@ func TestBudgetAfterLoss(t *testing.T) {
 		b.sent(n)
 		b.lost(n)
 	}
-	if b.room() != leastBudget/4 || b.underway != 0 || b.messages != 0 {
-		t.Errorf("after losses the budget is %+v, want room for %d bytes", b, leastBudget/4)
+	if b.room() != minBudget/4 || b.underway != 0 || b.messages != 0 {
+		t.Errorf("after losses the budget is %+v, want room for %d bytes", b, minBudget/4)
 	}
 	for range 4 {
 		b.sent(1)

@@ -268,7 +268,7 @@ func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 		return fmt.Errorf("hello: reply: %w", err)
 	}
 	if r.Error != "" {
-		return fmt.Errorf("hello: the hub says: %s", r.Error)
+		return fmt.Errorf("hello: the hub reports: %s", r.Error)
 	}
 	l.suspect.Store(r.Suspect)
 	l.offset.Store(r.HubTime - time.Now().UnixMicro())

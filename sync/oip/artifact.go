@@ -24,9 +24,19 @@ type artifactModel struct {
 
 // Metadata implements Model.
 func (m *artifactModel) Metadata() ModelMetadata {
-	md := ModelMetadata{Name: m.name, Platform: "skerry_" + m.a.Manifest.Learner,
-		Inputs:  []TensorMetadata{{Name: "rows", Datatype: "FP64", Shape: []int64{-1, int64(len(m.a.Manifest.Inputs))}}, {Name: "time", Datatype: "INT64", Shape: []int64{-1}}},
-		Outputs: []TensorMetadata{{Name: "prediction", Datatype: "FP64", Shape: []int64{-1}}, {Name: "lower", Datatype: "FP64", Shape: []int64{-1}}, {Name: "upper", Datatype: "FP64", Shape: []int64{-1}}}}
+	md := ModelMetadata{
+		Name:     m.name,
+		Platform: "skerry_" + m.a.Manifest.Learner,
+		Inputs: []TensorMetadata{
+			{Name: "rows", Datatype: "FP64", Shape: []int64{-1, int64(len(m.a.Manifest.Inputs))}},
+			{Name: "time", Datatype: "INT64", Shape: []int64{-1}},
+		},
+		Outputs: []TensorMetadata{
+			{Name: "prediction", Datatype: "FP64", Shape: []int64{-1}},
+			{Name: "lower", Datatype: "FP64", Shape: []int64{-1}},
+			{Name: "upper", Datatype: "FP64", Shape: []int64{-1}},
+		},
+	}
 	if m.version != "" {
 		md.Versions = []string{m.version}
 	}

@@ -4,10 +4,10 @@
 // Records enter in the caller's transaction ([Outbox.Append]), get their sequence numbers there
 // and become visible after its commit ([Outbox.Committed]). They are stored as chunks (package
 // wire). A sender takes chunks by lane: live ones were made since the link came up, backfill ones
-// before. A broker's acknowledgement only moves the send cursor ([Outbox.Sent]); only what the
-// hub reports as applied ([Outbox.Applied]) is released. Released chunks stay as a tail up to a
-// cap, so that a hub restored from a backup can ask again ([Outbox.Hello] and Applied re-open
-// them).
+// before. Only what the hub confirms by a receipt ([Outbox.Confirm]) or lists as applied
+// ([Outbox.Applied]) is released; an older hub's acknowledgement, or a refusal, only moves the
+// send cursor ([Outbox.Sent]). Released chunks stay as a tail up to a cap, so that a hub restored
+// from a backup can get them again: Applied re-opens what it does not list.
 //
 // The store is bounded. Over its cap the tail goes first, then the least important class, oldest
 // first; every dropped range leaves a gap record that aggregates what was dropped. An applied

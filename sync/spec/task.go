@@ -24,7 +24,7 @@ const (
 	MaxTaskBytes  = 256 << 10 // a task file
 	MaxInputs     = 256       // series of a task
 	MaxCategories = 256       // categories of an input
-	MaxFeatures   = 32        // features of the user's own
+	MaxFeatures   = 32        // user-defined features
 	MaxHorizon    = 366 * 24 * time.Hour
 
 	minLearner, maxLearner = 64 << 10, 256 << 20 // bytes of a local learner
@@ -111,7 +111,7 @@ type Rows struct {
 	Idle Duration `yaml:"idle,omitempty"`
 }
 
-// Feature is a column of the user's own: an expression, or a function of a WebAssembly module.
+// Feature is a user-defined column: an expression, or a function of a WebAssembly module.
 // The hub gives it to every model it trains for the task; models carry its program with them.
 type Feature struct {
 	Name string `yaml:"name"`
@@ -415,7 +415,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 			bad("target.horizon", t.Horizon().String(), "only a forecast has a horizon")
 		}
 		if n := len(t.Target.Categories); t.Kind == KindClassification && n != 2 {
-			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task tells two classes apart: name both; for more make a task of each against the rest")
+			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task distinguishes two classes: name both; for more make a task of each against the rest")
 		}
 	case KindAnomaly:
 		if t.Target.Series != "" || t.Target.Topic != "" || t.Horizon() != 0 {

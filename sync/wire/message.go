@@ -2,13 +2,15 @@ package wire
 
 // Subjects of the protocol. Site and device are single lower-case subject tokens.
 //
-//	edge.<site>.<device>.tel.live   request: chunks of readings, labels, predictions, host telemetry
-//	                                created since this connection; reply: Receipt
+//	edge.<site>.<device>.tel.live   request: chunks of readings, labels, predictions, host
+//	                                telemetry created since this connection; reply:
+//	                                Receipt
 //	edge.<site>.<device>.tel.back   the same, created before
 //	edge.<site>.<device>.evt        the same with alarms and events
 //	edge.<site>.<device>.state      reported state (JSON, see spec.Reported)
 //	svc.hello.<device>              request: Hello, reply: HelloReply
-//	applied.<device>                Applied, published by the hub for agents that do not read receipts
+//	applied.<device>                Applied, published by the hub for agents that
+//	                                do not read receipts
 //	desired.<device>                spec.Desired, republished from the key-value bucket "desired"
 const (
 	StreamState   = "STATE"

@@ -160,7 +160,7 @@ func run(ctx context.Context, s settings) error {
 	return nil
 }
 
-// load reads the real stations, or says that it simulates.
+// load reads the real stations, or reports that it simulates.
 func (d *demo) load() error {
 	var err error
 	if _, serr := os.Stat(filepath.Join(d.data, "fleet")); serr == nil {

@@ -121,7 +121,7 @@ func (d *demo) pace(ctx context.Context, i int) error {
 }
 
 // behind returns the station that is more than the allowed hours behind, -1 when there is none.
-// Predictions tell how far a station is; where the target is missing for long, the agent is asked
+// Predictions show how far a station is; where the target is missing for long, the agent is polled
 // for its watermark.
 func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 	if i < ahead {

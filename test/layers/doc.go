@@ -1,3 +1,3 @@
-// Package layers holds the tests of the house's order: who may import whom, what the agent must
-// not link, and that every package has a comment.
+// Package layers holds the tests of the order of the packages: who may import whom, what the agent
+// must not link, and that every package has a comment.
 package layers

@@ -1,6 +1,6 @@
 // Command measure prints figures about how the tree reads: how much is documented, how long files,
 // functions and lines are, how much of it is tests. The figures serve the reader: a long file that
-// is one story stays as it is, and --long lists those that ask for a second look.
+// is one story stays as it is, and --long lists those that deserve a second look.
 //
 //	go run ./test/measure                    # the working tree
 //	go run ./test/measure --before fb38a37   # beside an earlier commit
@@ -142,7 +142,7 @@ func counted(name string) bool {
 	return ext == ".go" || ext == ".md"
 }
 
-// working reads the files that git knows or does not ignore, as they are now.
+// working reads the files that git tracks or does not ignore, as they are now.
 func working() (tree, error) {
 	list, err := git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", ":/")
 	if err != nil {

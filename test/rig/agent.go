@@ -13,7 +13,7 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// AgentOptions say what an agent's files hold.
+// AgentOptions define what an agent's files hold.
 type AgentOptions struct {
 	Bin    string // folder of skerry-agent
 	Dir    string // the device's folder becomes Dir/Device
@@ -108,7 +108,7 @@ type Detail struct {
 	State   spec.Reported   `json:"state"`
 }
 
-// Detail asks the agent's own HTTP server.
+// Detail queries the agent's own HTTP server.
 func (a *Agent) Detail(ctx context.Context) (d Detail, err error) {
 	req, err := http.NewRequestWithContext(ctx, "GET", "http://"+a.HTTP+"/health/detailed", nil)
 	if err != nil {
@@ -124,13 +124,13 @@ func (a *Agent) Detail(ctx context.Context) (d Detail, err error) {
 	return d, err
 }
 
-// State returns what the agent would tell the hub.
+// State returns what the agent would report to the hub.
 func (a *Agent) State(ctx context.Context) (spec.Reported, error) {
 	d, err := a.Detail(ctx)
 	return d.State, err
 }
 
-// WaitUp waits until the agent has its broker and, if asked, its hub.
+// WaitUp waits until the agent has its broker and, if required, its hub.
 func (a *Agent) WaitUp(ctx context.Context, hub bool) error {
 	limit := time.Now().Add(20 * time.Second)
 	for time.Now().Before(limit) && ctx.Err() == nil {

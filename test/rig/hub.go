@@ -13,7 +13,7 @@ import (
 	"skerry.dev/hub/client"
 )
 
-// Client speaks the hub's REST API as any program would, and counts what lies in the lake.
+// Client calls the hub's REST API as any program would, and counts what lies in the lake.
 type Client struct{ client.Client }
 
 // NewClient returns a client of a hub at host:port. timeout bounds each request.

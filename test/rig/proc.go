@@ -60,7 +60,7 @@ func (p *Process) Kill() {
 	p.done <- <-p.done
 }
 
-// Stop asks the process to end and kills it when it does not. It may be called at any time.
+// Stop signals the process to end and kills it when it does not. It may be called at any time.
 func (p *Process) Stop(limit time.Duration) {
 	if p.cmd == nil {
 		return

@@ -22,7 +22,7 @@ type anomalyFlags struct {
 
 func newAnomalyCommand() *cobra.Command {
 	var f anomalyFlags
-	long := "Score how unusual each row of a file is, in the order of the file, and list the rows that are alarms. A score is between 0 and 1 and depends on nothing after its row, unless --train all is said or implied.\n\nDetectors:\n"
+	long := "Score how unusual each row of a file is, in the order of the file, and list the rows that are alarms. A score is between 0 and 1 and depends on nothing after its row, unless --train all is given or implied.\n\nDetectors:\n"
 	for _, n := range anomaly.Names() {
 		if s := anomaly.Summary(n); s != "" {
 			long += fmt.Sprintf("  %-18s  %s\n", n, s)
@@ -147,13 +147,13 @@ func (f *anomalyFlags) report(cmd *cobra.Command, a *detect.Anomaly) error {
 		fmt.Fprintln(out)
 	}
 	tw := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	const most = 50
+	const maxListed = 50
 	for k, row := range rep.Alarms {
 		if k == 0 {
 			fmt.Fprintf(tw, "row\ttime\tscore\t%s\n", strings.Join(rep.Columns[:min(len(rep.Columns), 6)], "\t"))
 		}
-		if k == most {
-			fmt.Fprintf(tw, "…\t%d more\t\t\n", len(rep.Alarms)-most)
+		if k == maxListed {
+			fmt.Fprintf(tw, "…\t%d more\t\t\n", len(rep.Alarms)-maxListed)
 			break
 		}
 		i := a.Find(row)

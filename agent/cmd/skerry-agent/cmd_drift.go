@@ -86,7 +86,7 @@ func driftHelp() string {
 	}
 	fmt.Fprintf(w, "  %s\t%s\n\t%s\n", detect.InputsDetector, "rows no longer look like those of the reference", strings.Join(inputsDefaults(), ","))
 	_ = w.Flush() // to memory
-	b.WriteString("\nA setting out of its range is refused by a message that says what is allowed.")
+	b.WriteString("\nA setting out of its range is refused by a message that names what is allowed.")
 	return b.String()
 }
 

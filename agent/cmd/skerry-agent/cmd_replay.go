@@ -96,9 +96,9 @@ func newReplayCommand() *cobra.Command {
 		Use:   "replay",
 		Short: "Run a task, or online learners, over a file as if it were live",
 		Long: "With --task, run the task's engine over a file, one message per line: predict, score when the truth comes, then learn. Nothing is published or stored.\n\n" +
-			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary says how many of its labels lie in its training data.\n\n" +
+			"With --model the artifact becomes the champion at --activate-at (default: from the first line on); the summary reports how many of its labels lie in its training data.\n\n" +
 			"With --target, run online learners over a table: each row is predicted, then scored, then learned, --delay rows later. The baselines are the newest known label, and the most frequent class or the mean. With --model the hub's model joins them, by itself and with a local corrector. Rows count from 0.\n\n" +
-			"With --forecast, foresee the column --target that many rows ahead after each row, from its own past alone; rows are taken for equally far apart. Forecasts are scored when their row comes, at the horizon and as the mean over all horizons up to it, beside the last value and the value one season ago.\n\n" +
+			"With --forecast, forecast the column --target that many rows ahead after each row, from its own past alone; rows are taken for equally far apart. Forecasts are scored when their row comes, at the horizon and as the mean over all horizons up to it, beside the last value and the value one season ago.\n\n" +
 			"Learners of a --forecast:\n  " + strings.Join(forecast.Describe(), "\n  ") + "\n\n" +
 			"Learners:\n  auto                   a committee of the best for most streams, which also sees the newest labels\n  " + strings.Join(learner.Describe(), "\n  "),
 		Example: "  skerry-agent replay --task pm25.yaml --data station.csv.gz\n  skerry-agent replay --task pm25.yaml --data station.csv.gz --model pm25.skerry --activate-at 2015-01-01T00:00:00Z --json\n" +

@@ -25,7 +25,7 @@ type forecastFlags struct {
 
 func (f *forecastFlags) bind(c *cobra.Command) {
 	fl := c.Flags()
-	fl.IntVar(&f.horizon, "forecast", 0, fmt.Sprintf("foresee the --target so many rows ahead, 1 to %d, instead of predicting it from the other columns", forecast.MaxHorizon))
+	fl.IntVar(&f.horizon, "forecast", 0, fmt.Sprintf("forecast the --target so many rows ahead, 1 to %d, instead of predicting it from the other columns", forecast.MaxHorizon))
 	fl.IntSliceVar(&f.season, "season", nil, "rows after which the --forecast's pattern repeats, up to two, such as 24,168; 0 for none (default: found in the first rows)")
 	_ = c.RegisterFlagCompletionFunc("forecast", cobra.NoFileCompletions)
 	_ = c.RegisterFlagCompletionFunc("season", cobra.FixedCompletions([]cobra.Completion{

@@ -36,7 +36,7 @@ func newRunCommand() *cobra.Command {
 			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
 			ensemble.SetCompile(cfg.Inference.Compile)
 			if set, reason := ensemble.Kernel(); reason != "" {
-				log.Warn("instruction set not as asked for", "used", set, "reason", reason)
+				log.Warn("instruction set not as requested", "used", set, "reason", reason)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
@@ -49,12 +49,12 @@ func newRunCommand() *cobra.Command {
 				Salvage: salvageInChild,
 				Heartbeat: func() {
 					if err := n.Beat(time.Now()); err != nil {
-						log.Warn("watchdog not told", "err", err)
+						log.Warn("watchdog not notified", "err", err)
 					}
 				},
 				Ready: func() {
 					if err := n.Ready(); err != nil {
-						log.Warn("service manager not told", "err", err)
+						log.Warn("service manager not notified", "err", err)
 					}
 				},
 			})

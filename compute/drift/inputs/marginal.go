@@ -8,9 +8,9 @@ import (
 	"skerry.dev/compute/internal/exact"
 )
 
-// largest is the largest magnitude that is taken for a measurement; anything beyond, an infinity
-// and NaN are missing.
-const largest = 1e100
+// maxMagnitude is the largest magnitude that is taken for a measurement; anything beyond, an
+// infinity and NaN are missing.
+const maxMagnitude = 1e100
 
 // marginal is the reference of one feature.
 //
@@ -91,7 +91,7 @@ func (m *marginal) setShares(counts []float64) {
 
 // bin returns the bin of a value.
 func (m *marginal) bin(v float64) int {
-	if !(math.Abs(v) <= largest) {
+	if !(math.Abs(v) <= maxMagnitude) {
 		return 0
 	}
 	low, high := 0, len(m.edges)

@@ -27,12 +27,12 @@ func energy(test Test, s float64) float64 {
 	return float64(s * s)
 }
 
-// fewest is the number of independent rows that a window counts as at least where nearly all of
-// it, mostAlien, lies where the reference has nothing: a feature that has left its range is found
-// however closely its rows follow each other.
+// minIndependent is the number of independent rows that a window counts as at least where nearly
+// all of it, alienShare, lies where the reference has nothing: a feature that has left its range is
+// found however closely its rows follow each other.
 const (
-	fewest    = 8
-	mostAlien = 0.9
+	minIndependent = 8
+	alienShare     = 0.9
 )
 
 // pValue is the probability that a window of the reference's own rows has a statistic as large as
@@ -43,8 +43,8 @@ func (m *marginal) pValue(test Test, s, alien, n, per float64) float64 {
 		return 1 // the reference has done as much itself
 	}
 	inflate := m.inflate
-	if alien >= mostAlien {
-		inflate = min(inflate, max(1, n/fewest))
+	if alien >= alienShare {
+		inflate = min(inflate, max(1, n/minIndependent))
 	}
 	per *= inflate
 	switch test {

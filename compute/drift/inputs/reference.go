@@ -38,7 +38,7 @@ func NewReference(rows [][]float64, opts Options) (*Reference, error) {
 			if len(row) != d {
 				return nil, fmt.Errorf("reference: row %d has %d values, the first has %d", i, len(row), d)
 			}
-			if v := row[j]; math.Abs(v) <= largest {
+			if v := row[j]; math.Abs(v) <= maxMagnitude {
 				column = append(column, v)
 			}
 		}
@@ -68,7 +68,7 @@ func FromQuantiles(points [][]float64, rows int, opts Options) (*Reference, erro
 	ref := &Reference{opts: opts, rows: rows, features: make([]marginal, len(points))}
 	for j, p := range points {
 		for i, v := range p {
-			if !(math.Abs(v) <= largest) || i > 0 && v < p[i-1] {
+			if !(math.Abs(v) <= maxMagnitude) || i > 0 && v < p[i-1] {
 				return nil, fmt.Errorf("reference: feature %d: point %d is %v, points must be finite and ascending", j, i, v)
 			}
 		}

@@ -48,7 +48,7 @@ func (w *Watcher) Load(r *state.Reader) {
 		r.FloatsInto(b.sums)
 		r.FloatsInto(b.joint)
 		for _, s := range b.sums {
-			ok = ok && math.Abs(s) <= largest*float64(every)
+			ok = ok && math.Abs(s) <= maxMagnitude*float64(every)
 		}
 		for _, s := range b.joint {
 			ok = ok && math.Abs(s) <= float64(every)
@@ -214,7 +214,7 @@ func loadJoint(r *state.Reader, features int) *joint {
 // bounded reports whether all values are numbers that a reference can hold.
 func bounded(v ...float64) bool {
 	for _, x := range v {
-		if !(math.Abs(x) <= 2*largest) {
+		if !(math.Abs(x) <= 2*maxMagnitude) {
 			return false
 		}
 	}

@@ -73,8 +73,8 @@ type block struct {
 	joint  []float64 // of the functions
 }
 
-// recovered is the p-value above which a feature's drift is over.
-const recovered = 0.05
+// recoveredP is the p-value above which a feature's drift is over.
+const recoveredP = 0.05
 
 // NewWatcher returns a watcher without rows. It reports from the first full window on.
 func NewWatcher(ref *Reference) *Watcher {
@@ -227,7 +227,7 @@ func (w *Watcher) judge() *Report {
 	was := w.drifting()
 	news := false
 	for j, p := range w.pValues {
-		if w.named[j] && p > recovered {
+		if w.named[j] && p > recoveredP {
 			w.named[j] = false
 		}
 	}
@@ -241,7 +241,7 @@ func (w *Watcher) judge() *Report {
 		news = news || !was && !w.joint
 		w.joint = true
 	}
-	w.joint = w.joint && jointP <= recovered
+	w.joint = w.joint && jointP <= recoveredP
 	over := was && !w.drifting()
 	if !news && !over {
 		return nil
@@ -316,7 +316,7 @@ func (w *Watcher) describe(j int) Feature {
 	}
 	if m.sd > 0 && w.present[j] > 0 {
 		if f.Shift = (w.window.sums[j]/w.present[j] - m.mean) / m.sd; math.IsInf(f.Shift, 0) {
-			f.Shift = math.Copysign(largest, f.Shift)
+			f.Shift = math.Copysign(maxMagnitude, f.Shift)
 		}
 	}
 	return f

@@ -2,6 +2,8 @@
 // runtime with package feature; the hub and the full build of the agent do, the lean agent does
 // not.
 //
+// # Isolation
+//
 // A module is a pure function of the numbers it is given, and this package sees to it whatever
 // the module does:
 //
@@ -21,6 +23,8 @@
 // It runs on wazero's interpreter everywhere, the hub included. Its compiler needs memory that is
 // writable and executable, which the units of systemd refuse, exists on two architectures only,
 // and has another limit for recursion; one behaviour is worth more than its speed.
+//
+// # Cost
 //
 // A call of a function that multiplies two numbers takes 0.4 µs on a server's core and an
 // instruction 10 to 20 ns. A function that writes costs the copy of its memory besides: 7 µs for

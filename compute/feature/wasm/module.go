@@ -123,7 +123,7 @@ func parse(code []byte) (*module, error) {
 		}
 		r := &reader{b: m.sections[s.id]}
 		if s.read(r); r.more() {
-			r.fail("has more than it says")
+			r.fail("has more than it declares")
 		}
 		if r.err != nil {
 			return nil, fmt.Errorf("section %d: %w", s.id, r.err)
@@ -298,7 +298,7 @@ func (m *module) readData(r *reader) {
 
 func (m *module) readDataCount(r *reader) {
 	if n := r.u32(); int64(n) != int64(m.segments) {
-		r.fail("says %d segments of data, there are %d", n, m.segments)
+		r.fail("declares %d segments of data, there are %d", n, m.segments)
 	}
 }
 

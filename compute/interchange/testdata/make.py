@@ -166,7 +166,7 @@ def lightgbm_models():
         R = edges(C, {k: v for k, v in thresholds(b).items() if k < 3})
         R[:, 3:] = C[: len(R), 3:]
         save(f"categories{miss}", b, Cm, rows=np.vstack([R, odd]))
-    # Category codes beyond 255: few enough groups to be told apart.
+    # Category codes beyond 255: few enough groups to be distinguished.
     W = C.copy()
     W[:, 4] = rng.integers(0, 40, len(C)) * 20
     yw = y + (W[:, 4].astype(int) // 20 % 5)

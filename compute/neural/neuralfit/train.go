@@ -29,8 +29,8 @@ type layer[F float] struct {
 	mask         []F      // Dropout: 0 or 1/(1-Dropout)
 }
 
-// narrow is the number of units below which weights lie unit by unit.
-const narrow = 16
+// unitMajorBelow is the number of units below which weights lie unit by unit.
+const unitMajorBelow = 16
 
 // param is a set of parameters with its gradient and Adam's moments.
 type param[F float] struct {
@@ -154,7 +154,7 @@ func (t *trainer[F]) build() error {
 	t.input, t.dIn = make([]F, t.Batch*t.width), make([]F, t.Batch*t.width)
 	for l := 1; l < len(widths); l++ {
 		y := &layer[F]{in: widths[l-1], out: widths[l], last: l == len(widths)-1}
-		y.byUnit = y.out < narrow
+		y.byUnit = y.out < unitMajorBelow
 		y.bias, y.w = newParam[F](y.out, false), newParam[F](y.in*y.out, true)
 		y.sum, y.act, y.delta = make([]F, t.Batch*y.out), make([]F, t.Batch*y.out), make([]F, t.Batch*y.out)
 		dev := math.Sqrt(2 / float64(y.in))
@@ -618,9 +618,9 @@ func (t *trainer[F]) normBackward(y *layer[F], n int) {
 	}
 }
 
-// kink is over how much of a deviation the kink of the absolute error is rounded in the gradient,
-// where its sign would only flicker.
-const kink = 0.01
+// kinkWidth is over how much of a deviation the kink of the absolute error is rounded in the
+// gradient, where its sign would only flicker.
+const kinkWidth = 0.01
 
 // outputDelta is the gradient of the mean loss with respect to the last layer's sums.
 func (t *trainer[F]) outputDelta(rows []int32) {
@@ -640,7 +640,7 @@ func (t *trainer[F]) outputDelta(rows []int32) {
 			g[int(t.d.Y[i])]--
 		case Quantile, Absolute:
 			for u, a := range t.Alphas {
-				g[u] = (0.5 - a - 0.5*min(max((r-float64(s[u]))/kink, -1), 1)) / float64(len(t.Alphas))
+				g[u] = (0.5 - a - 0.5*min(max((r-float64(s[u]))/kinkWidth, -1), 1)) / float64(len(t.Alphas))
 			}
 		case Huber:
 			g[0] = -min(max(r-float64(s[0]), -t.Delta), t.Delta)

@@ -66,17 +66,17 @@ type Committee struct {
 
 // Constants of the mixtures.
 const (
-	maxNats          = 4.0 // log losses are cut there
-	maxUnits         = 4.0 // and absolute errors at so many units
-	unitRows         = 500 // memory of the unit of losses
-	leastProbability = 1e-4
-	temperRate       = 0.2
-	maxLogB          = 1.6     // exponents from a fifth to five
-	topShare         = 1e-8    // which mixture is best hardly ever changes
-	mostRows         = 1 << 53 // that a snapshot can have counted
-	freshman         = 30      // predictions of a learner that are scored before its word counts,
-	// and so many more for each row that labels are late: those under way say much the same
-	freshmanLate = 5
+	maxNats        = 4.0 // log losses are cut there
+	maxUnits       = 4.0 // and absolute errors at so many units
+	unitRows       = 500 // memory of the unit of losses
+	minProbability = 1e-4
+	temperRate     = 0.2
+	maxLogB        = 1.6     // exponents from a fifth to five
+	topShare       = 1e-8    // which mixture is best hardly ever changes
+	maxRows        = 1 << 53 // that a snapshot can have counted
+	minScored      = 30      // predictions of a learner that are scored before its word counts,
+	// and so many more for each row that labels are late: those under way are much the same
+	minScoredPerLate = 5
 )
 
 // grid are the mixtures: a rate, in nats of log loss or per unit of error, and the share of fixed
@@ -185,7 +185,7 @@ func (c *Committee) Predict(p, out, x []float64) {
 func (c *Committee) temper(k int, o []float64) {
 	b, sum := exact.Exp(c.logB[k]), 0.0
 	for i, p := range o {
-		o[i] = exact.Exp(float64(b * exact.Log(max(p, leastProbability))))
+		o[i] = exact.Exp(float64(b * exact.Log(max(p, minProbability))))
 		sum += o[i]
 	}
 	for i := range o {
@@ -200,7 +200,7 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 	if c.classes == 0 || c.members[k].Class == nil {
 		return
 	}
-	g := -exact.Log(max(o[int(y)], leastProbability))
+	g := -exact.Log(max(o[int(y)], minProbability))
 	for _, p := range o {
 		if p > 0 {
 			g += float64(p * exact.Log(p))
@@ -216,7 +216,7 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 func (c *Committee) selectEligible(predicted []float64) []bool {
 	any := false
 	for k := range c.members {
-		c.eligible[k] = c.members[k].learner() == nil || c.scored[k] >= freshman+float64(freshmanLate*c.late)
+		c.eligible[k] = c.members[k].learner() == nil || c.scored[k] >= minScored+float64(minScoredPerLate*c.late)
 		any = any || c.eligible[k] && !math.IsNaN(predicted[k*c.Width()])
 	}
 	if !any {
@@ -388,7 +388,7 @@ func (c *Committee) Load(r *state.Reader) {
 	c.top.Load(r)
 	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
 	c.learned = r.Int()
-	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= mostRows) || c.learned < 0 || c.learned > mostRows {
+	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= maxRows) || c.learned < 0 || c.learned > maxRows {
 		r.Fail()
 	}
 	r.FloatsInto(c.logB)

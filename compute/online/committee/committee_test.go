@@ -63,10 +63,10 @@ func TestTracksTheBestExpert(t *testing.T) {
 	}
 }
 
-// TestFreshmen holds that a learner is heard only after thirty predictions were scored, and after
+// TestMinScored holds that a learner counts only after thirty predictions were scored, and after
 // so many more when labels come late: what a hundred labels on their way have to say of it is one
 // thing.
-func TestFreshmen(t *testing.T) {
+func TestMinScored(t *testing.T) {
 	for late, first := range map[int]int{0: 30, 100: 530} {
 		s := online.Schema{Inputs: make([]online.Input, 1)}
 		l, err := learner.Regressor("linear", s, nil, 1)

@@ -9,7 +9,7 @@ import (
 
 // autoregression explains the change against one season ago by such changes before it, with
 // recursive least squares that forget (Haykin, "Adaptive Filter Theory", 4th ed., section 9.3).
-// Further values are foreseen one after the other, each from those before it.
+// Further values are predicted one after the other, each from those before it.
 //
 // Changes are divided by their mean size, so that quiet and restless times count alike and a wild
 // one is cut to cutChanges. The guards of the filter: it forgets only while its covariance is
@@ -84,7 +84,7 @@ func (a *autoregression) learn(h *history, filled bool) {
 	// no change within the values kept is so large: nonsense has left them, or a sensor is stuck,
 	// so that the size is found and the coefficients are moved as at the beginning
 	if lo, hi := h.span(); a.size > hi-lo {
-		if hi > lo && a.size > float64(absurd*(hi-lo)) {
+		if hi > lo && a.size > float64(missingSpans*(hi-lo)) {
 			clear(a.w)
 		}
 		a.size, a.n = hi-lo, 0
@@ -185,7 +185,7 @@ func (a *autoregression) save(w *state.Writer) {
 }
 
 func (a *autoregression) load(r *state.Reader) {
-	a.size, a.n = loadWithin(r, 0, huge), loadWithin(r, 0, changeRows)
+	a.size, a.n = loadWithin(r, 0, maxState), loadWithin(r, 0, changeRows)
 	loadAll(r, a.w, maxCoefficient)
 	loadAll(r, a.cov, 2*maxCov)
 	for i := range a.lags {

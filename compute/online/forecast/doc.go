@@ -1,4 +1,4 @@
-// Package forecast foresees a series many steps ahead while it learns from it one value at a time.
+// Package forecast predicts a series many steps ahead while it learns from it one value at a time.
 //
 // A [Forecaster] keeps the newest values and one or more models of them: the last value, the
 // value one season ago, exponential smoothing after Holt and Winters (a grid of smoothing

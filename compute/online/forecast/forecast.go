@@ -43,7 +43,7 @@ type Options struct {
 	Learner string // one of Names; default Auto
 	// rows after which a pattern repeats, ascending, each 2 to MaxSeason; none is possible, too
 	Seasons []int
-	// how many rows are foreseen at most, 1 to MaxHorizon, and over how many trial forecasts are
+	// how many rows are predicted at most, 1 to MaxHorizon, and over how many trial forecasts are
 	// compared; default 48
 	Horizon int
 	// of holt-winters' trend per row, above 0 and up to 1, which does not damp; default 0.98
@@ -89,7 +89,7 @@ func (o *Options) fill() error {
 	return nil
 }
 
-// Forecaster foresees one series. It does not allocate after New, takes the same memory whatever
+// Forecaster predicts one series. It does not allocate after New, takes the same memory whatever
 // comes, and is not safe for concurrent use.
 //
 // Its cost per value is that of a forecast over the horizon by each model every fourth of the
@@ -101,22 +101,22 @@ type Forecaster struct {
 	m       model
 	longest int // season, 1 without
 	gap     int // values in a row that were missing
-	strange int // and that were absurd
+	strange int // and that were too far outside
 	one     [1]float64
 }
 
 // Constants of the assumptions of a forecaster.
 const (
-	largest = 1e100 // larger values are missing, so that squares stay finite
-	huge    = 1e250 // no number of a state is larger
+	maxMagnitude = 1e100 // larger values are missing, so that squares stay finite
+	maxState     = 1e250 // no number of a state is larger
 	// values farther outside of those that are kept, in widths of their span, are missing
-	absurd   = 100.0
-	patience = 8   // unless so many come in a row: then the series starts anew
-	lost     = 1.0 // a model that foresees a value farther outside is built anew
-	outside  = 2.0 // forecasts are cut there
+	missingSpans  = 100.0
+	restartValues = 8   // unless so many come in a row: then the series starts anew
+	rebuildSpans  = 1.0 // a model that predicts a value farther outside is built anew
+	forecastSpans = 2.0 // forecasts are cut there
 )
 
-// New returns a forecaster that has seen nothing: it foresees zeros.
+// New returns a forecaster that has seen nothing: it predicts zeros.
 func New(o Options) (*Forecaster, error) {
 	if err := o.fill(); err != nil {
 		return nil, err
@@ -150,11 +150,11 @@ func (f *Forecaster) Options() Options { return f.o }
 // Learn takes the next value. A NaN, an infinity or a value beyond ±1e100 is missing: the
 // forecast takes its place, and after a gap as long as the longest season the season before it.
 func (f *Forecaster) Learn(y float64) {
-	missing := !(math.Abs(y) <= largest)
-	if !missing && len(f.h.values()) >= f.longest+patience {
-		if lo, hi := f.h.around(absurd); lo == hi || y >= lo && y <= hi {
+	missing := !(math.Abs(y) <= maxMagnitude)
+	if !missing && len(f.h.values()) >= f.longest+restartValues {
+		if lo, hi := f.h.around(missingSpans); lo == hi || y >= lo && y <= hi {
 			f.strange = 0
-		} else if f.strange++; f.strange < patience {
+		} else if f.strange++; f.strange < restartValues {
 			missing = true
 		} else {
 			f.restart()
@@ -197,7 +197,7 @@ func (f *Forecaster) Forecast(dst []float64) {
 		return
 	}
 	f.m.forecast(dst, f.h)
-	lo, hi := f.h.around(outside)
+	lo, hi := f.h.around(forecastSpans)
 	for k, y := range dst {
 		if !(y >= lo) { // nor a NaN, should a model find a way to one
 			y = lo
@@ -242,6 +242,6 @@ func (f *Forecaster) Save(w *state.Writer) {
 func (f *Forecaster) Load(r *state.Reader) {
 	f.h.load(r)
 	f.gap = loadInt(r, 0, f.longest+1)
-	f.strange = loadInt(r, 0, patience)
+	f.strange = loadInt(r, 0, restartValues)
 	f.m.load(r)
 }

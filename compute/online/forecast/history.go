@@ -110,7 +110,7 @@ func (h *history) load(r *state.Reader) {
 	}
 	h.buf, h.known = h.buf[:n], false
 	for i := range h.buf {
-		h.buf[i] = loadWithin(r, -largest, largest)
+		h.buf[i] = loadWithin(r, -maxMagnitude, maxMagnitude)
 	}
 	gaps := r.String()
 	if len(gaps) != n {

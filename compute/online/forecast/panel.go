@@ -32,15 +32,15 @@ type trial struct {
 }
 
 const (
-	together   = 4    // trials at a time
-	trialsKept = 40.0 // memory of the errors, in trials
+	parallelTrials = 4    // trials at a time
+	trialsKept     = 40.0 // memory of the errors, in trials
 )
 
 func newPanel(members []model, horizon, power int) *panel {
 	p := &panel{
 		members: members,
 		horizon: horizon,
-		every:   max(1, horizon/together),
+		every:   max(1, horizon/parallelTrials),
 		power:   power,
 		loss:    make([]float64, len(members)),
 		w:       make([]float64, len(members)),
@@ -79,7 +79,7 @@ func (p *panel) score(t *trial, y float64, filled bool, h *history) {
 	if !filled {
 		t.met++
 		for m := range p.members {
-			t.sum[m] += min(math.Abs(y-t.said[m*p.horizon+t.age]), largest)
+			t.sum[m] += min(math.Abs(y-t.said[m*p.horizon+t.age]), maxMagnitude)
 		}
 	}
 	if t.age++; t.age < p.horizon || t.met == 0 {
@@ -108,7 +108,7 @@ func (p *panel) start(h *history) {
 		if t.age < p.horizon {
 			continue
 		}
-		lo, hi := h.around(lost)
+		lo, hi := h.around(rebuildSpans)
 		for m, member := range p.members {
 			said := t.said[m*p.horizon : (m+1)*p.horizon]
 			if member.forecast(said, h); !(slices.Min(said) >= lo && slices.Max(said) <= hi) {
@@ -148,7 +148,7 @@ func (p *panel) forecast(dst []float64, h *history) {
 	clear(dst)
 	one := p.one[:len(dst)]
 	for m, member := range p.members {
-		if p.w[m] < leastWeight {
+		if p.w[m] < minWeight {
 			continue
 		}
 		member.forecast(one, h)
@@ -158,8 +158,8 @@ func (p *panel) forecast(dst []float64, h *history) {
 	}
 }
 
-// leastWeight is what a member must have to predict.
-const leastWeight = 1e-3
+// minWeight is what a member must have to predict.
+const minWeight = 1e-3
 
 func (p *panel) rebuild(h *history) {
 	for _, m := range p.members {
@@ -198,7 +198,7 @@ func (p *panel) save(w *state.Writer) {
 }
 
 func (p *panel) load(r *state.Reader) {
-	loadAll(r, p.loss, huge)
+	loadAll(r, p.loss, maxState)
 	for _, l := range p.loss {
 		if l < 0 {
 			r.Fail()
@@ -209,8 +209,8 @@ func (p *panel) load(r *state.Reader) {
 	for k := range p.trials {
 		t := &p.trials[k]
 		t.age, t.met = loadInt(r, 0, p.horizon), loadWithin(r, 0, float64(p.horizon))
-		loadAll(r, t.said, huge)
-		loadAll(r, t.sum, huge)
+		loadAll(r, t.said, maxState)
+		loadAll(r, t.sum, maxState)
 		for _, sum := range t.sum {
 			if sum < 0 {
 				r.Fail()

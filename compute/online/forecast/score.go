@@ -4,7 +4,7 @@ import "math"
 
 // SMAPE returns the symmetric mean absolute percentage error, 0 to 200, as the M4 competition
 // defines it (Makridakis et al., Int. J. Forecasting 36, 2020): the mean of 200·|y−f|/(|y|+|f|).
-// A value that is 0 and foreseen as 0 has no error. NaN for no values.
+// A value that is 0 and predicted as 0 has no error. NaN for no values.
 func SMAPE(truth, forecast []float64) float64 {
 	sum := 0.0
 	for i, y := range truth {

@@ -8,7 +8,7 @@ import (
 // Constants of the search for seasons.
 const (
 	searchRows    = 4000 // that are looked at
-	leastPeriod   = 3
+	minPeriod     = 3
 	minAutocorr   = 0.12 // autocorrelation that a season must have at least
 	minDeviations = 5.0  // and in standard deviations of that of noise
 	// of it that must be left two seasons later: an autoregression swings, too, but it forgets
@@ -31,7 +31,7 @@ func FindSeasons(y []float64, longest int) []int {
 	y = y[:min(len(y), searchRows)]
 	d := changes(y)
 	most := min(longest, len(d)/minRepeats, MaxSeason)
-	if most < leastPeriod {
+	if most < minPeriod {
 		return nil
 	}
 	r := make([]float64, 2*most+1)
@@ -43,13 +43,13 @@ func FindSeasons(y []float64, longest int) []int {
 		return r[lag] >= max(minAutocorr, float64(minDeviations*noise(lag))) && r[lag] >= r[lag-1] && r[lag] >= r[lag+1] && r[2*lag] >= float64(minPersistence*r[lag])
 	}
 	best := 0.0
-	for lag := leastPeriod; lag <= most; lag++ {
+	for lag := minPeriod; lag <= most; lag++ {
 		if repeats(lag) {
 			best = max(best, r[lag])
 		}
 	}
 	first := 0
-	for lag := leastPeriod; lag <= most && first == 0; lag++ {
+	for lag := minPeriod; lag <= most && first == 0; lag++ {
 		if repeats(lag) && r[lag] >= float64(tieTolerance*best) {
 			first = lag
 		}
@@ -59,8 +59,8 @@ func FindSeasons(y []float64, longest int) []int {
 	}
 	// A day of a week repeats a little every day: where a shorter lag is a divisor of the first
 	// and a clear peak, too, the two are the seasons.
-	for lag := leastPeriod; lag <= first/2; lag++ {
-		if first%lag == 0 && repeats(lag) && r[lag] >= float64(minOfFirst*r[first]) && r[lag] >= float64(minOfHighest*slices.Max(r[leastPeriod:first])) {
+	for lag := minPeriod; lag <= first/2; lag++ {
+		if first%lag == 0 && repeats(lag) && r[lag] >= float64(minOfFirst*r[first]) && r[lag] >= float64(minOfHighest*slices.Max(r[minPeriod:first])) {
 			return []int{lag, first}
 		}
 	}
@@ -86,7 +86,7 @@ func changes(y []float64) []float64 {
 	mean, size, n := 0.0, 0.0, 0.0
 	for i := range d {
 		d[i] = math.NaN()
-		if a, b := y[i], y[i+1]; math.Abs(a) <= largest && math.Abs(b) <= largest {
+		if a, b := y[i], y[i+1]; math.Abs(a) <= maxMagnitude && math.Abs(b) <= maxMagnitude {
 			d[i] = b - a
 			n++
 			mean += (d[i] - mean) / n

@@ -193,12 +193,12 @@ func (s *smoother) save(w *state.Writer) {
 }
 
 func (s *smoother) load(r *state.Reader) {
-	s.level, s.trend, s.err = loadWithin(r, -huge, huge), loadWithin(r, -huge, huge), loadWithin(r, -huge, huge)
-	s.size = loadWithin(r, 0, huge)
+	s.level, s.trend, s.err = loadWithin(r, -maxState, maxState), loadWithin(r, -maxState, maxState), loadWithin(r, -maxState, maxState)
+	s.size = loadWithin(r, 0, maxState)
 	s.wild = loadInt(r, 0, maxWild)
 	s.ready = loadInt(r, 0, 1) == 1
 	for k, v := range s.season {
 		s.phase[k] = loadInt(r, 0, len(v)-1)
-		loadAll(r, v, huge)
+		loadAll(r, v, maxState)
 	}
 }

@@ -98,20 +98,20 @@ func (t *tree) loadFeatures(r *state.Reader, full []int32) []int32 {
 }
 
 func (t *tree) loadNode(r *state.Reader, depth int32) *node {
-	if depth > deepest || len(r.B) < 8*(t.classes+5) {
+	if depth > maxDepth || len(r.B) < 8*(t.classes+5) {
 		r.Fail()
 		return nil
 	}
 	n := t.newNode(depth)
 	n.kind = kind(min(uint64(r.Int()), 255))
-	if n.weight = loadWeight(r); n.weight > mostWeight {
+	if n.weight = loadWeight(r); n.weight > maxWeight {
 		r.Fail()
 	}
 	for i := range n.counts {
 		n.counts[i] = r.Float()
-		most := mostWeight
+		most := maxWeight
 		if t.numbers != nil {
-			most = [...]float64{mostMean, mostSquares}[i]
+			most = [...]float64{maxMean, maxSquares}[i]
 		}
 		if !(math.Abs(n.counts[i]) <= most) || n.counts[i] < 0 && (t.numbers == nil || i == 1) {
 			r.Fail()
@@ -195,9 +195,9 @@ func (t *tree) loadLeaf(r *state.Reader, n *node) {
 			o := s[:t.cols.width[f]]
 			s = s[t.cols.width[f]:]
 			for i, v := range o {
-				most, signed := mostWeight, false
+				most, signed := maxWeight, false
 				if t.cols.categories[f] == 0 {
-					most = [gaussian]float64{mostWeight, mostMean, mostSquares, mostMean, mostMean}[i]
+					most = [gaussian]float64{maxWeight, maxMean, maxSquares, maxMean, maxMean}[i]
 					signed = i != 0 && i != 2
 				}
 				if !(math.Abs(v) <= most) || v < 0 && !signed {
@@ -214,15 +214,15 @@ func finite(v float64) bool { return v-v == 0 }
 // What a state may hold, so that no sum or product overflows: weights, means and values, and sums
 // of squares.
 const (
-	mostWeight  = 1e50
-	mostMean    = 2 * huge
-	mostSquares = 1e250
+	maxWeight  = 1e50
+	maxMean    = 2 * maxMagnitude
+	maxSquares = 1e250
 )
 
 // loadWeight reads a sum of weights, or of squares.
 func loadWeight(r *state.Reader) float64 {
 	v := r.Float()
-	if !(v >= 0 && v <= mostSquares) {
+	if !(v >= 0 && v <= maxSquares) {
 		r.Fail()
 		return 0
 	}
@@ -249,7 +249,7 @@ func (t *tree) loadHistograms(r *state.Reader, l *leaf) {
 				}
 				part = (j - 1) % binWidth
 			}
-			most := [binWidth]float64{mostMean, mostWeight, mostMean, mostSquares}[part]
+			most := [binWidth]float64{maxMean, maxWeight, maxMean, maxSquares}[part]
 			ok := math.Abs(v) <= most && (v >= 0 || part == 0 || part == 2)
 			if !ok || k == 0 && part == 1 && v == 0 && (j-1)/binWidth < int(s[0]) {
 				r.Fail()

@@ -168,8 +168,8 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 			o[int(x)+1] += w
 			continue
 		}
-		if o[0] > trusted && o[2] > 0 {
-			if d := x - o[1]; float64(float64(d*d)*o[0]) > float64(reach*reach*o[2]) {
+		if o[0] > minRows && o[2] > 0 {
+			if d := x - o[1]; float64(float64(d*d)*o[0]) > float64(maxDeviations*maxDeviations*o[2]) {
 				x = outlier(x, o)
 			}
 		}
@@ -187,16 +187,16 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 	}
 }
 
-// A number that lies farther than reach standard deviations from the mean of trusted or more of
-// its class counts as one at that bound: a fault must not hide what a leaf has learned of the
-// input, and a jump comes through in time.
+// A number that lies farther than maxDeviations standard deviations from the mean of minRows or
+// more of its class counts as one at that bound: a fault must not hide what a leaf has learned of
+// the input, and a jump comes through in time.
 const (
-	trusted = 30
-	reach   = 20
+	minRows       = 30
+	maxDeviations = 20
 )
 
 func outlier(x float64, o []float64) float64 {
-	far := float64(reach * math.Sqrt(o[2]/o[0]))
+	far := float64(maxDeviations * math.Sqrt(o[2]/o[0]))
 	return min(max(x, o[1]-far), o[1]+far)
 }
 

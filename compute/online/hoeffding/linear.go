@@ -17,8 +17,8 @@ type scale struct {
 	z     []float64      // the row that was standardised last
 }
 
-// farthest bounds a standardised number.
-const farthest = 10
+// maxScaled bounds a standardised number.
+const maxScaled = 10
 
 func newScale(cols *columns) *scale {
 	s := &scale{cols: cols, at: make([]int, len(cols.all)), in: make([]target.Guard, len(cols.all))}
@@ -49,7 +49,7 @@ func (s *scale) standardise(row []float64) []float64 {
 		case s.cols.categories[i] > 0:
 			s.z[s.at[i]+int(v)] = 1
 		case sd > 0:
-			s.z[s.at[i]] = min(max((v-s.in[i].Mean())/sd, -farthest), farthest)
+			s.z[s.at[i]] = min(max((v-s.in[i].Mean())/sd, -maxScaled), maxScaled)
 		}
 	}
 	return s.z

@@ -42,7 +42,7 @@ func (c *columns) clean(x []float64) []float64 {
 	x = x[:len(c.row)]
 	for i, v := range x {
 		if k := c.categories[i]; k == 0 {
-			if !(v >= -huge && v <= huge) {
+			if !(v >= -maxMagnitude && v <= maxMagnitude) {
 				v = nan
 			}
 		} else if !(v >= 0 && v < float64(k) && v == math.Floor(v)) {

@@ -59,11 +59,11 @@ type Options struct {
 }
 
 const (
-	deepest       = 200
+	maxDepth      = 200
 	defaultBudget = 64 << 20
-	// huge is the magnitude beyond which a number is taken for a fault: its square still leaves
-	// room for sums and differences.
-	huge = 1e100
+	// maxMagnitude is the magnitude beyond which a number is taken for a fault: its square still
+	// leaves room for sums and differences.
+	maxMagnitude = 1e100
 )
 
 func or[T int | float64](v, standard T) T {
@@ -75,7 +75,7 @@ func or[T int | float64](v, standard T) T {
 
 func (o Options) withDefaults() Options {
 	o.Grace, o.Delta, o.Tau = or(o.Grace, 200), or(o.Delta, 1e-7), or(o.Tau, 0.05)
-	o.Points, o.MaxDepth = or(o.Points, 10), or(o.MaxDepth, deepest)
+	o.Points, o.MaxDepth = or(o.Points, 10), or(o.MaxDepth, maxDepth)
 	o.MinBranch, o.MaxShare, o.MaxBytes = or(o.MinBranch, 0.01), or(o.MaxShare, 0.99), or(o.MaxBytes, defaultBudget)
 	return o
 }
@@ -94,7 +94,7 @@ func (o Options) validate() error {
 	check(o.Points >= 1 && o.Points <= 1000, "Points", o.Points, "1 to 1000")
 	check(o.Criterion <= Gini, "Criterion", o.Criterion, "InfoGain or Gini")
 	check(o.Leaf <= Majority, "Leaf", o.Leaf, "AdaptiveBayes, Bayes or Majority")
-	check(o.MaxDepth >= 1 && o.MaxDepth <= deepest, "MaxDepth", o.MaxDepth, fmt.Sprintf("1 to %d", deepest))
+	check(o.MaxDepth >= 1 && o.MaxDepth <= maxDepth, "MaxDepth", o.MaxDepth, fmt.Sprintf("1 to %d", maxDepth))
 	check(o.MinBranch > 0 && o.MinBranch < 0.5, "MinBranch", o.MinBranch, "a share between 0 and 0.5")
 	check(o.MaxShare > 0.5 && o.MaxShare <= 1, "MaxShare", o.MaxShare, "a share above 0.5, at most 1")
 	check(o.MaxBytes >= 0, "MaxBytes", o.MaxBytes, "a positive number")

@@ -67,7 +67,7 @@ func (f *forest) Load(r *state.Reader) {
 
 // inBox reports whether two numbers are a range or the empty range.
 func inBox(low, high float64) bool {
-	return low <= high && low >= -huge && high <= huge || math.IsInf(low, 1) && math.IsInf(high, -1)
+	return low <= high && low >= -maxMagnitude && high <= maxMagnitude || math.IsInf(low, 1) && math.IsInf(high, -1)
 }
 
 func (t *tree) load(r *state.Reader) {
@@ -113,7 +113,7 @@ func (t *tree) check(r *state.Reader, n *node, low, high, out []float64) {
 		ok = ok && inBox(low[k], high[k])
 	}
 	for _, v := range out {
-		ok = ok && math.Abs(v) <= huge && (v >= 0 || t.f.classes == 0)
+		ok = ok && math.Abs(v) <= maxMagnitude && (v >= 0 || t.f.classes == 0)
 	}
 	if !ok {
 		r.Fail()

@@ -82,7 +82,7 @@ func (f *forest) clean(x []float64) []float64 {
 	nan := math.NaN()
 	x = x[:f.d]
 	for i, v := range x {
-		if k := f.codes[i]; !(v >= -huge && v <= huge) || k > 0 && !(v >= 0 && v < float64(k) && v == math.Floor(v)) {
+		if k := f.codes[i]; !(v >= -maxMagnitude && v <= maxMagnitude) || k > 0 && !(v >= 0 && v < float64(k) && v == math.Floor(v)) {
 			v = nan
 		}
 		f.row[i] = v

@@ -46,7 +46,7 @@ type Options struct {
 
 const (
 	defaultBudget = 8 << 20
-	huge          = 1e100
+	maxMagnitude  = 1e100
 )
 
 func (o Options) withDefaults() Options {

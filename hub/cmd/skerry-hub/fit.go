@@ -52,7 +52,7 @@ func fitCommand() *cobra.Command {
 		Long: "Automatic features, model selection and an artifact (*.skerry) from a CSV file with a header line, also compressed with gzip, or a Parquet file.\n\n" +
 			"A named --learner without --trials or --budget is trained once, at its defaults and --set, on every row that is not for the test; auto searches learners and settings.\n\n" +
 			"With --horizon and --time the rows are one device's readings and --target is forecast so far ahead; the newest fifth is the test. Without, every row stands for itself: classes when the target is text or at most ten " +
-			"whole numbers (else say --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test; with kfold every row is tested once. Columns of times and without values are left out, of a column's categories the 255 most frequent are told apart, and the report says so.\n\n" +
+			"whole numbers (else give --kind), numbers otherwise; a fifth of the rows, chosen by their position (hash), is the test; with kfold every row is tested once. Columns of times and without values are left out, of a column's categories the 255 most frequent are told apart, and the report says so.\n\n" +
 			"The same file, options and --seed with --trials give the same artifact, byte for byte, on the same architecture; a --budget makes it depend on the machine.",
 		Example: "  skerry-hub fit --data adult.csv.gz --target income --split split=test --out income.skerry --json report.json\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --trials 12 --out pm25.skerry\n" +
@@ -117,8 +117,8 @@ func fitCommand() *cobra.Command {
 	fl.StringSliceVar(&o.Drop, "drop", nil, "columns not to use")
 	fl.StringVar(&o.Calendar.UTCOffset, "utc-offset", "", "what the wall clock shows where a forecast's readings come from, for example +08:00 (default UTC)")
 	fl.StringSliceVar(&o.Calendar.Holidays, "holidays", nil, "local dates that are unlike other days to a forecast, for example 2026-12-25,2026-12-26")
-	fl.StringArrayVar(&own, "feature", nil, "a column of your own for every model of a search, name=expression: + - * / ( ), "+strings.Join(expression.Functions(), ", ")+"; may be given several times")
-	fl.StringArrayVar(&transforms, "transform", nil, "a column of your own that a WebAssembly module computes, name=file.wasm:function(column, column), with 'over 24' behind it for a function of the newest 24 rows; may be given several times")
+	fl.StringArrayVar(&own, "feature", nil, "a user-defined column for every model of a search, name=expression: + - * / ( ), "+strings.Join(expression.Functions(), ", ")+"; may be given several times")
+	fl.StringArrayVar(&transforms, "transform", nil, "a user-defined column that a WebAssembly module computes, name=file.wasm:function(column, column), with 'over 24' behind it for a function of the newest 24 rows; may be given several times")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")
@@ -211,7 +211,7 @@ func evaluateCommand() *cobra.Command {
 		Use:   "evaluate",
 		Short: "Score an artifact on a file",
 		Long: "Run an artifact over the rows of a CSV file, one after the other as a device would, and score it on those whose truth the file holds. Columns are found by the names of the artifact's inputs. " +
-			"For a forecast the report says how many rows are not newer than its training data.",
+			"For a forecast the report counts how many rows are not newer than its training data.",
 		Example: "  skerry-hub evaluate --model income.skerry --data adult-test.csv\n  skerry-hub evaluate --model pm25.skerry --data other-station.csv --time ts --json",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, _, err := readArtifact(model)

@@ -96,7 +96,7 @@ func (r *remote) names(list func(context.Context, *client.Client) ([]string, err
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		defer cancel()
-		names, _ := list(ctx, r.client()) // as said
+		names, _ := list(ctx, r.client()) // as described above
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}
 }

@@ -51,7 +51,7 @@ var hubFlags = []keyFlag{
 	{"data", "data_dir", "directory of everything that is not elsewhere (default skerry-hub-data)"},
 	{"listen", "listen", "address of the REST API and the web UI (default 127.0.0.1:8000)"},
 	{"nats-listen", "nats_listen", "address for devices (default 127.0.0.1:4222)"},
-	{"advertise-nats", "nats_urls", "addresses that devices are told, separated by commas (default: the address listened on)"},
+	{"advertise-nats", "nats_urls", "addresses that devices receive, separated by commas (default: the address listened on)"},
 	{"tls-cert", "tls_cert", "PEM certificate for the API and for devices"},
 	{"tls-key", "tls_key", "PEM key of --tls-cert"},
 	{"log-level", "log.level", "debug, info, warn or error (default info)"},
@@ -156,7 +156,8 @@ func initCommand() *cobra.Command {
 			if err := f.finish(c); err != nil {
 				return err
 			}
-			f.opts.Config.Listen, f.opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1" // nothing is served
+			// nothing is served
+			f.opts.Config.Listen, f.opts.Config.NATSListen = "127.0.0.1:0", "127.0.0.1:-1"
 			h, err := f.open(c)
 			if err != nil {
 				return err

@@ -92,7 +92,7 @@ func (l *legacy) publish(ctx context.Context) {
 			err = l.bus.Conn.Publish(wire.SubjectApplied(device), b)
 		}
 		if err != nil && ctx.Err() == nil {
-			l.log.Warn("reporting to a device what is applied failed, its next hello asks again", "device", device, "err", err)
+			l.log.Warn("reporting to a device what is applied failed, its next hello requests it again", "device", device, "err", err)
 		}
 	}
 }

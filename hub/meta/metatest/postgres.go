@@ -66,7 +66,8 @@ rm -rf "$2"
 
 // start makes a cluster in a temporary directory and starts a server on it.
 func start(bin string) (string, error) {
-	dir, err := os.MkdirTemp("", "skerry-postgres-*") // not t.TempDir, whose parents are closed to other users
+	// not t.TempDir, whose parents are closed to other users
+	dir, err := os.MkdirTemp("", "skerry-postgres-*")
 	if err != nil {
 		return "", err
 	}

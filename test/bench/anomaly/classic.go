@@ -70,7 +70,7 @@ func windowedGaussian(s *series, _ uint64) []float64 {
 
 // relativeEntropy is the multinomial goodness-of-fit test of Wang et al. (2011): the last 52
 // values in 5 bins are compared with the histograms seen so far, and a histogram like none of
-// them is an anomaly. It knows the range of the whole series, as the benchmark allows.
+// them is an anomaly. It is given the range of the whole series, as the benchmark allows.
 func relativeEntropy(s *series, _ uint64) []float64 {
 	// of chi² with 4 degrees of freedom at 0.01
 	const bins, width, limit = 5, 52, 13.276704135987622

@@ -4,7 +4,8 @@
 // beside ours, to check the scoring.
 //
 //	go run ./test/bench/anomaly --data ../shared/data
-//	go run ./test/bench/anomaly --data ../shared/data --only nab --detectors seasonal --set hold=50 --series
+//	go run ./test/bench/anomaly --data ../shared/data --only nab --detectors seasonal \
+//	  --set hold=50 --series
 package main
 
 import (

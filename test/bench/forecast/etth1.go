@@ -194,7 +194,7 @@ func center(x *mat.Dense) []float64 {
 }
 
 // score returns the errors over the windows whose hours lie in [from, to): the mean over origins
-// and hours. A nil model foresees no change.
+// and hours. A nil model predicts no change.
 func (c *channel) score(m *linear.Model, from, to int) (mse, mae float64, err error) {
 	out, n := make([]float64, ettHorizon), 0.0
 	for t := from - 1; t+ettHorizon < to; t++ {

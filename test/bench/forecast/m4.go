@@ -75,7 +75,7 @@ func m4(ctx context.Context, path string, back int) error {
 	if err != nil {
 		return err
 	}
-	for k, s := range all { // the last 48 values are foreseen wherever the series ends
+	for k, s := range all { // the last 48 values are predicted wherever the series ends
 		y := slices.Concat(s.train, s.test)
 		y = y[:len(y)-back]
 		all[k] = series{y[:len(y)-m4Horizon], y[len(y)-m4Horizon:]}

@@ -66,7 +66,13 @@ func (f *fleet) enrol(ctx context.Context, h *hub) error {
 		// attempts to enrol are limited by address: every device has its own
 		local := &net.TCPAddr{IP: net.IPv4(127, 1, byte(i/250), byte(1+i%250))}
 		client := http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: local}).DialContext, DisableKeepAlives: true}}
-		body, err := json.Marshal(identity.EnrollRequest{Token: token.Token, PublicKey: pub, Fingerprint: d.name, Class: "linux/amd64", Version: "bench"})
+		body, err := json.Marshal(identity.EnrollRequest{
+			Token:       token.Token,
+			PublicKey:   pub,
+			Fingerprint: d.name,
+			Class:       "linux/amd64",
+			Version:     "bench",
+		})
 		if err != nil {
 			return err
 		}
@@ -211,7 +217,7 @@ func (d *device) hello() error {
 	return nil
 }
 
-// produce makes chunks until ctx ends: at the rate asked for, or so that some always wait.
+// produce makes chunks until ctx ends: at the rate given, or so that some always wait.
 func (d *device) produce(ctx context.Context) {
 	c := d.fleet.c
 	if c.Rate == 0 {

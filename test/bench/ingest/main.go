@@ -8,7 +8,8 @@
 // release it. With several hubs the rounds are interleaved:
 //
 //	go build -o bin/ ./hub/cmd/skerry-hub
-//	go run ./test/bench/ingest --hub before=old/skerry-hub --hub after=bin/skerry-hub --devices 500 --records 12
+//	go run ./test/bench/ingest --hub before=old/skerry-hub --hub after=bin/skerry-hub \
+//	  --devices 500 --records 12
 //	go run ./test/bench/ingest --hub after=bin/skerry-hub --kills 20
 package main
 
@@ -27,14 +28,14 @@ import (
 	"time"
 )
 
-// config is what a run is asked to do.
+// config is what a run does.
 type config struct {
 	Hubs    []hubProgram  `json:"-"`
 	Devices int           `json:"devices"`
 	Records int           `json:"records"` // in a chunk
 	Window  int           `json:"window"`  // messages of a device that wait for an answer
 	Pack    int           `json:"pack"`    // chunks of one message, at most
-	Rate    int           `json:"rate"`    // readings a second in all; 0: as fast as the window allows
+	Rate    int           `json:"rate"`    // readings a second in all; 0: by the window
 	Warmup  time.Duration `json:"-"`
 	Measure time.Duration `json:"-"`
 	Rounds  int           `json:"rounds"`

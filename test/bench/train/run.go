@@ -24,7 +24,7 @@ import (
 	"skerry.dev/hub/fit"
 )
 
-// layout is what shape.json says.
+// layout is what shape.json holds.
 type layout struct {
 	Columns     int   `json:"columns"`
 	Categorical []int `json:"categorical"`

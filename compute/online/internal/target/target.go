@@ -16,16 +16,16 @@ type Guard struct {
 }
 
 const (
-	huge    = 1e100
-	trusted = 30
-	reach   = 20
+	maxMagnitude  = 1e100
+	minWeight     = 30
+	maxDeviations = 20
 )
 
 // Bound returns y within its bounds, and learns from it. y is finite and weight positive.
 func (g *Guard) Bound(y, weight float64) float64 {
-	y = min(max(y, -huge), huge)
-	if sd := g.Deviation(); g.n >= trusted && sd > 0 {
-		y = min(max(y, g.mean-float64(reach*sd)), g.mean+float64(reach*sd))
+	y = min(max(y, -maxMagnitude), maxMagnitude)
+	if sd := g.Deviation(); g.n >= minWeight && sd > 0 {
+		y = min(max(y, g.mean-float64(maxDeviations*sd)), g.mean+float64(maxDeviations*sd))
 	}
 	g.n += weight
 	d := y - g.mean
@@ -56,7 +56,7 @@ func (g *Guard) Save(w *state.Writer) {
 // Load restores it.
 func (g *Guard) Load(r *state.Reader) {
 	g.n, g.mean, g.m2 = r.Float(), r.Float(), r.Float()
-	if !(g.n >= 0 && g.n <= 1e300 && math.Abs(g.mean) <= huge && g.m2 >= 0 && g.m2 <= 1e300) {
+	if !(g.n >= 0 && g.n <= 1e300 && math.Abs(g.mean) <= maxMagnitude && g.m2 >= 0 && g.m2 <= 1e300) {
 		*g = Guard{}
 		r.Fail()
 	}
