@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strconv"
 
@@ -244,7 +245,7 @@ func (rep *AnomalyReport) judge(rows *anomalyRows, scores []float64, alarmed []b
 	var y, s []float64
 	var hit, wrong, missed, usual float64
 	for i := range scores {
-		if rows.place[i] < rep.Train || labels[i] != labels[i] {
+		if rows.place[i] < rep.Train || math.IsNaN(labels[i]) {
 			continue
 		}
 		y, s = append(y, labels[i]), append(s, scores[i])
@@ -267,7 +268,7 @@ func (rep *AnomalyReport) judge(rows *anomalyRows, scores []float64, alarmed []b
 		v := a / b
 		return &v
 	}
-	if v := metric.AUC(y, s, nil); v == v {
+	if v := metric.AUC(y, s, nil); !math.IsNaN(v) {
 		rep.AUROC = &v
 	}
 	rep.F1, rep.False, rep.Missed = ratio(hit, hit+(wrong+missed)/2), ratio(wrong, usual), ratio(missed, hit+missed)

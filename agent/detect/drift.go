@@ -120,7 +120,7 @@ func Drift(ctx context.Context, r io.Reader, f DriftOptions) (*DriftReport, erro
 		if err != nil {
 			return fmt.Errorf("line %d: column %q: %w", line, f.Column, err)
 		}
-		if v != v {
+		if math.IsNaN(v) {
 			rep.Missing++
 			return nil
 		}
@@ -148,7 +148,7 @@ func typed(s string) any {
 	if n, err := strconv.ParseUint(s, 10, 64); err == nil { // a large seed
 		return n
 	}
-	if x, err := strconv.ParseFloat(s, 64); err == nil && !math.IsInf(x, 0) && x == x {
+	if x, err := strconv.ParseFloat(s, 64); err == nil && !math.IsInf(x, 0) && !math.IsNaN(x) {
 		return x
 	}
 	if b, err := strconv.ParseBool(s); err == nil {

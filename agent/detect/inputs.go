@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -91,7 +92,7 @@ func (f *InputsOptions) readTable(ctx context.Context, path string, r io.Reader,
 				t.text[j] = fmt.Errorf("line %d: column %q: %w", line, t.columns[j], err)
 			}
 			out[j] = v
-			present = present || v == v
+			present = present || !math.IsNaN(v)
 		}
 		if !present {
 			t.missing++

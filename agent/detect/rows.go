@@ -3,6 +3,7 @@ package detect
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -37,7 +38,7 @@ func (r *anomalyRows) divide() {
 	for _, i := range r.index {
 		k := 0
 		if r.by != nil {
-			if k = len(r.by.Categories); r.by.Values[i] == r.by.Values[i] {
+			if k = len(r.by.Categories); !math.IsNaN(r.by.Values[i]) {
 				k = int(r.by.Values[i])
 			}
 		}
@@ -169,7 +170,7 @@ func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 	for _, i := range r.index {
 		y := c.Values[i]
 		switch {
-		case y != y:
+		case math.IsNaN(y):
 		case c.Type == frame.Category:
 			y = map[bool]float64{true: 1}[slices.Contains([]string{"1", "true", "yes", "y", "anomaly", "anomalous", "outlier"}, strings.ToLower(c.Categories[int(y)]))]
 		case y != 0:

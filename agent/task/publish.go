@@ -17,7 +17,7 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	b := &r.open.Batch
 	for i := range o.Predictions {
 		p := &o.Predictions[i]
-		if p.Value == p.Value {
+		if !math.IsNaN(p.Value) {
 			r.publish(t, p, arrival)
 			if sampled(t.share, p.Row) {
 				b.Predictions = append(b.Predictions, wire.Prediction{

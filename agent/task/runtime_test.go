@@ -452,10 +452,10 @@ func TestPoisonRecovers(t *testing.T) {
 			for _, l := range rec.Labels {
 				off := math.Abs(l.Truth - l.Predicted)
 				switch hour := l.Row / 3600e6; {
-				case hour >= warm+days+settle && off == off:
+				case hour >= warm+days+settle && !math.IsNaN(off):
 					after += off
 					n++
-				case hour >= 500 && hour < warm && off == off:
+				case hour >= 500 && hour < warm && !math.IsNaN(off):
 					before += off
 					m++
 				}

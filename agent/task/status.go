@@ -1,6 +1,7 @@
 package task
 
 import (
+	"math"
 	"math/bits"
 	"time"
 
@@ -170,7 +171,7 @@ func (m *Metrics) experts(tasks []TaskStatus) {
 	for i := range tasks {
 		for _, x := range tasks[i].Engine.Experts {
 			m.Weight.WithLabelValues(tasks[i].Spec.Name, x.Name).Set(x.Weight)
-			if x.Loss == x.Loss {
+			if !math.IsNaN(x.Loss) {
 				m.Loss.WithLabelValues(tasks[i].Spec.Name, x.Name).Set(x.Loss)
 			}
 		}

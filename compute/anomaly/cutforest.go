@@ -118,7 +118,7 @@ func (f *cutForest) Update(x []float64, _ int64) float64 {
 func (f *cutForest) place(dst, p []float64) {
 	for j, v := range p {
 		dst[j] = 0
-		if v == v {
+		if !math.IsNaN(v) {
 			dst[j] = min(max((v-f.middle[j])/f.spread[j], -maxDeviations), maxDeviations)
 		}
 	}
@@ -130,7 +130,7 @@ func (f *cutForest) scale() {
 	for j := range f.width {
 		s = s[:0]
 		for i := range f.rows.len() {
-			if v := f.rows.row(i)[j]; v == v {
+			if v := f.rows.row(i)[j]; !math.IsNaN(v) {
 				s = append(s, v)
 			}
 		}
@@ -197,7 +197,7 @@ func (f *cutForest) Load(r *state.Reader) {
 		ok = ok && math.Abs(v) <= maxDeviations
 	}
 	for j := range f.middle {
-		ok = ok && math.Abs(f.middle[j]) <= maxMagnitude && (!f.scaled || f.spread[j] >= minScale && f.spread[j] <= 2*maxMagnitude) && (f.lap[j] != f.lap[j] || math.Abs(f.lap[j]) <= maxMagnitude)
+		ok = ok && math.Abs(f.middle[j]) <= maxMagnitude && (!f.scaled || f.spread[j] >= minScale && f.spread[j] <= 2*maxMagnitude) && (math.IsNaN(f.lap[j]) || math.Abs(f.lap[j]) <= maxMagnitude)
 	}
 	if !ok {
 		r.Fail()

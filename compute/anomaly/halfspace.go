@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 
@@ -161,7 +162,7 @@ func (h *halfspace) count() {
 	for j := range h.width {
 		s := h.sorted[:0]
 		for i := range n {
-			if v := h.rows.row(i)[j]; v == v {
+			if v := h.rows.row(i)[j]; !math.IsNaN(v) {
 				s = append(s, v)
 			}
 		}

@@ -15,7 +15,7 @@ const maxMagnitude = 1e150
 // bounded returns x within ±maxMagnitude. ok is false for what counts as missing: NaN and the
 // infinities.
 func bounded(x float64) (v float64, ok bool) {
-	if x != x || math.IsInf(x, 0) {
+	if math.IsNaN(x) || math.IsInf(x, 0) {
 		return 0, false
 	}
 	return min(max(x, -maxMagnitude), maxMagnitude), true

@@ -162,7 +162,7 @@ func (f *isolation) split(node int, rows []int, depth int) {
 			j := f.rng.IntN(f.width)
 			low, high, missing := math.Inf(1), math.Inf(-1), 0
 			for _, i := range rows {
-				if v := f.rows.row(i)[j]; v == v {
+				if v := f.rows.row(i)[j]; !math.IsNaN(v) {
 					low, high = min(low, v), max(high, v)
 				} else {
 					missing++
@@ -184,7 +184,7 @@ func (f *isolation) split(node int, rows []int, depth int) {
 			n := isolationNode{column: int32(j), at: at, missingLeft: 2*below >= len(rows)-missing}
 			k := 0
 			for i, r := range rows {
-				if v := f.rows.row(r)[j]; v < at || v != v && n.missingLeft {
+				if v := f.rows.row(r)[j]; v < at || math.IsNaN(v) && n.missingLeft {
 					rows[i], rows[k] = rows[k], rows[i]
 					k++
 				}

@@ -36,7 +36,7 @@ func NewLikelihood(window int) (*Likelihood, error) {
 // for a run whose chance is 1e-5, 1 for 1e-10 or less. A NaN is ignored and answered with 0. It
 // does not allocate.
 func (l *Likelihood) Update(score float64) float64 {
-	if score != score {
+	if math.IsNaN(score) {
 		return 0
 	}
 	score = min(max(score, 0), 1)

@@ -135,7 +135,7 @@ func (p *pca) fit() {
 		row := p.rows.row(i)
 		for j, v := range row {
 			p.z[j] = 0
-			if v == v {
+			if !math.IsNaN(v) {
 				p.z[j] = min(max((v-p.mean[j])/p.scale[j], -maxDeviations), maxDeviations)
 			}
 		}
@@ -195,7 +195,7 @@ func (p *pca) fit() {
 func (w *window) moments(j int) (mean, sd float64) {
 	n := 0.0
 	for i := range w.len() {
-		if v := w.row(i)[j]; v == v {
+		if v := w.row(i)[j]; !math.IsNaN(v) {
 			n++
 			mean += (v - mean) / n
 		}
@@ -204,7 +204,7 @@ func (w *window) moments(j int) (mean, sd float64) {
 		return 0, 1
 	}
 	for i := range w.len() {
-		if v := w.row(i)[j]; v == v {
+		if v := w.row(i)[j]; !math.IsNaN(v) {
 			sd += float64((v - mean) * (v - mean))
 		}
 	}

@@ -76,7 +76,7 @@ func (p *profile) update(t int64, v float64) (expected float64, ok bool) {
 	for k := int64(1); k < rounds; k++ {
 		row := p.row(round - k)
 		for j := -reachBins; j <= reachBins; j++ {
-			if x := row[(bin+j+p.bins)%p.bins]; x == x {
+			if x := row[(bin+j+p.bins)%p.bins]; !math.IsNaN(x) {
 				near = append(near, x)
 			}
 		}
@@ -119,7 +119,7 @@ func (p *profile) load(r *state.Reader) {
 		p.early = 0
 	}
 	for i, v := range p.means {
-		if v == v && !(math.Abs(v) <= maxMagnitude) {
+		if !math.IsNaN(v) && !(math.Abs(v) <= maxMagnitude) {
 			r.Fail()
 			p.means[i] = 0
 		}

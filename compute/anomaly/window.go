@@ -62,7 +62,7 @@ func (w *window) load(r *state.Reader) {
 		w.rows, w.next = nil, 0
 	}
 	for _, v := range w.rows {
-		if v == v && !(math.Abs(v) <= maxMagnitude) {
+		if !math.IsNaN(v) && !(math.Abs(v) <= maxMagnitude) {
 			r.Fail()
 			w.rows, w.next = nil, 0
 			return

@@ -229,7 +229,7 @@ func (c *Calibration) Widen(value, lower, upper float64) (lo, hi float64) {
 	if i+1 < len(c.Scores) {
 		k += (at - float64(i)) * (c.Scores[i+1] - k)
 	}
-	if lower == lower && upper == upper {
+	if !math.IsNaN(lower) && !math.IsNaN(upper) {
 		return value - k*max(value-lower, 0), value + k*max(upper-value, 0)
 	}
 	return value - k, value + k

@@ -222,7 +222,7 @@ func (s *Stage) columns(x []float64) {
 
 func (s *Stage) remap(v float64) float64 {
 	switch {
-	case v != v:
+	case math.IsNaN(v):
 		return v
 	case v < 0 || v >= float64(len(s.Values)) || v != math.Trunc(v):
 		return -1

@@ -36,7 +36,7 @@ func (w *Window) Reset() { w.sorted, w.start = w.sorted[:0], 0 }
 
 // Add takes a value; the oldest leaves when the window is full. NaN is ignored.
 func (w *Window) Add(x float64) {
-	if x == x {
+	if !math.IsNaN(x) {
 		w.keep(len(w.ring) - 1)
 		w.ring[(w.start+len(w.sorted))%len(w.ring)] = x
 		i, _ := slices.BinarySearch(w.sorted, x)
@@ -103,7 +103,7 @@ func (w *Window) Load(r *state.Reader) {
 	w.Reset()
 	for range n {
 		x := r.Float()
-		if x != x {
+		if math.IsNaN(x) {
 			r.Fail()
 		}
 		w.Add(x)
@@ -183,11 +183,11 @@ func (a *Adaptive) Factor(fallback float64) float64 {
 // Update takes the score of a matured prediction, whether its issued interval covered the truth,
 // and about how many rows late labels come.
 func (a *Adaptive) Update(score float64, covered bool, late float64) {
-	if score != score {
+	if math.IsNaN(score) {
 		return
 	}
 	miss, most := 1-a.level, stepTimesLate/(1+max(late, 0))
-	if beta := a.scores.above(score); beta == beta {
+	if beta := a.scores.above(score); !math.IsNaN(beta) {
 		sum := 0.0
 		for k := range a.alpha {
 			off := beta - a.alpha[k]

@@ -145,7 +145,7 @@ func (d *HDDMW) Load(r *state.Reader) {
 		need(r, unit(m.mean, m.squares))
 	}
 	s.rise.bound, s.fall.bound, s.alarmed, s.warning = r.Float(), r.Float(), r.Bool(), r.Bool()
-	need(r, s.rise.bound == s.rise.bound && s.fall.bound == s.fall.bound)
+	need(r, !math.IsNaN(s.rise.bound) && !math.IsNaN(s.fall.bound))
 	if r.Err() == nil {
 		d.hddmwState = s
 	}

@@ -186,7 +186,7 @@ func (p *PageHinkley) Load(r *state.Reader) {
 	if p.Semantics == River {
 		q.lowest, q.fall, q.highest = r.Float(), r.Float(), r.Float()
 	}
-	need(r, q.n >= 1 && counted(q.n) && bounded(q.mean, q.sum, q.fall, q.highest) && q.lowest == q.lowest && q.lowest > math.Inf(-1))
+	need(r, q.n >= 1 && counted(q.n) && bounded(q.mean, q.sum, q.fall, q.highest) && !math.IsNaN(q.lowest) && q.lowest > math.Inf(-1))
 	if r.Err() == nil {
 		*p = q
 	}

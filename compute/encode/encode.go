@@ -238,7 +238,7 @@ func (e *Encoder) Into(dst, row []float64) {
 		v := row[c.Series]
 		switch c.Op {
 		case feature.OpMissing:
-			if v != v {
+			if math.IsNaN(v) {
 				v = 1
 			} else {
 				v = 0
@@ -246,11 +246,11 @@ func (e *Encoder) Into(dst, row []float64) {
 		case feature.OpOneHot:
 			if v == c.Category {
 				v = 1
-			} else if v == v {
+			} else if !math.IsNaN(v) {
 				v = 0
 			}
 		}
-		if v != v && c.Impute != nil {
+		if math.IsNaN(v) && c.Impute != nil {
 			v = *c.Impute
 		}
 		v -= c.Center

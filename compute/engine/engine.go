@@ -262,7 +262,7 @@ func (e *Engine) mature(t int64) {
 
 // label matches a truth that arrived by message to the prediction of the same row time.
 func (e *Engine) label(row int64, truth float64) {
-	if truth != truth || e.scorer != nil {
+	if math.IsNaN(truth) || e.scorer != nil {
 		return
 	}
 	best, dist := -1, e.cfg.Tolerance
@@ -330,7 +330,7 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 		return nan, nan, nan, false
 	}
 	origin := e.origin(back)
-	if origin != origin {
+	if math.IsNaN(origin) {
 		return nan, nan, nan, false
 	}
 	p, lo, hi, err := s.Model.Predict(e.hist, back)
@@ -354,7 +354,7 @@ func (e *Engine) predict(t int64) {
 		if (shadowBad && !e.previous) || (bad && e.previous) {
 			e.trial.NonFinite++
 		}
-		if d := math.Abs(shadow - champ); d == d {
+		if d := math.Abs(shadow - champ); !math.IsNaN(d) {
 			e.trial.SumDisagreement += min(d/e.unit(), maxLoss)
 		}
 	}
@@ -362,16 +362,16 @@ func (e *Engine) predict(t int64) {
 	origin := e.origin(0)
 	e.watchInputs(t, champ-origin)
 	value := champ
-	if origin == origin {
+	if !math.IsNaN(origin) {
 		e.expertsAt(0, champ, last, origin)
 		e.experts.Predict(e.p, e.out1, e.x)
-		if e.cfg.Adapt || champ != champ {
+		if e.cfg.Adapt || math.IsNaN(champ) {
 			value = e.value(e.p, origin)
 		}
 	} else {
 		value = math.NaN()
 	}
-	if last != last && e.stats.Labels == 0 && champ != champ {
+	if math.IsNaN(last) && e.stats.Labels == 0 && math.IsNaN(champ) {
 		value = math.NaN() // nothing has been learned yet
 	}
 	value = e.physical(value)
@@ -390,7 +390,7 @@ func (e *Engine) predict(t int64) {
 	pr.Lower, pr.Upper = e.physical(pr.Lower), e.physical(pr.Upper)
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
-	if value != value && e.cfg.Kind == Forecast {
+	if math.IsNaN(value) && e.cfg.Kind == Forecast {
 		return // without a target value there is nothing a label could teach
 	}
 	if e.pend.n == MaxPending {
@@ -414,7 +414,7 @@ func (e *Engine) physical(v float64) float64 {
 		return min(max(v, 0), 1)
 	}
 	if e.cfg.Target >= 0 {
-		if s := e.cfg.Series[e.cfg.Target]; s.Min == s.Min {
+		if s := e.cfg.Series[e.cfg.Target]; !math.IsNaN(s.Min) {
 			return min(max(v, s.Min), s.Max)
 		}
 	}
@@ -425,7 +425,7 @@ func (e *Engine) physical(v float64) float64 {
 func (e *Engine) apart() float64 {
 	w, sum, total := e.experts.Width(), 0.0, 0.0
 	for k, v := range e.experts.Weights() {
-		if o := e.out1[(k+1)*w-1]; o == o {
+		if o := e.out1[(k+1)*w-1]; !math.IsNaN(o) {
 			sum += float64(v * math.Abs(o-e.p[w-1]))
 			total += v
 		}
@@ -440,7 +440,7 @@ func (e *Engine) apart() float64 {
 // where it has them, else a local scale of the recent movement.
 func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	unit := e.unit()
-	if p == p && lo == lo && hi == hi {
+	if !math.IsNaN(p) && !math.IsNaN(lo) && !math.IsNaN(hi) {
 		floor := 0.02 * unit
 		return max(p-lo, floor), max(hi-p, floor)
 	}
@@ -448,7 +448,7 @@ func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
 	if e.scale.Count() < minScale {
 		return math.NaN(), math.NaN()
 	}
-	if h := e.spread.Expect(e.why[:], e.x); h == h {
+	if h := e.spread.Expect(e.why[:], e.x); !math.IsNaN(h) {
 		return 2 * h, 2 * h
 	}
 	return 2 * unit, 2 * unit
@@ -478,7 +478,7 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
 	e.base.Add(math.Abs(truth - p.last))
-	if p.lower == p.lower {
+	if !math.IsNaN(p.lower) {
 		e.issued(p, truth)
 	}
 
@@ -528,10 +528,10 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 	if e.previous {
 		candidate, incumbent = incumbent, candidate
 	}
-	if incumbent != incumbent {
+	if math.IsNaN(incumbent) {
 		incumbent = p.last
 	}
-	if candidate != candidate {
+	if math.IsNaN(candidate) {
 		if p.shadowBad || e.previous { // no answer where one was due is the worst answer
 			e.trial.add(loss(incumbent), maxLoss)
 		}
@@ -542,10 +542,10 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 
 func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
 	v := p.champ
-	if v != v {
+	if math.IsNaN(v) {
 		v = p.value
 	}
-	if v != v {
+	if math.IsNaN(v) {
 		return
 	}
 	x := loss(v) / maxLoss

@@ -106,7 +106,7 @@ func (e *Engine) newDetectors() error {
 func (e *Engine) offer(dst []float64, v, origin float64) {
 	if e.cfg.Kind == Classification {
 		dst[0], dst[1] = 1-v, v
-		if v == v {
+		if !math.IsNaN(v) {
 			dst[1] = min(max(v, 0), 1)
 			dst[0] = 1 - dst[1]
 		}
@@ -152,7 +152,7 @@ func (e *Engine) teach(p *pending, truth float64) {
 			p.out[i] = math.NaN()
 		}
 	}
-	if y := e.target(truth, p.origin); y == y {
+	if y := e.target(truth, p.origin); !math.IsNaN(y) {
 		e.experts.Learn(p.x, p.out, y, 1, e.late)
 	}
 	if e.recent != nil {

@@ -74,7 +74,7 @@ func (j *joiner) add(r Reading) (late bool) {
 	if r.Series == j.cfg.Target && j.cfg.Kind == Forecast {
 		j.truth = insert(j.truth, point{r.Time, r.Value})
 	}
-	if r.Series == j.cfg.On && !late && (!j.anyFired || r.Time > j.fired) && r.Value == r.Value {
+	if r.Series == j.cfg.On && !late && (!j.anyFired || r.Time > j.fired) && !math.IsNaN(r.Value) {
 		if i, dup := slices.BinarySearch(j.due, r.Time); !dup {
 			j.due = slices.Insert(j.due, i, r.Time)
 		}
@@ -146,7 +146,7 @@ func (j *joiner) fire(t int64) []float64 {
 func (j *joiner) truthAt(t, tolerance int64) (float64, bool) {
 	for i := len(j.truth) - 1; i >= 0; i-- {
 		if p := j.truth[i]; p.t <= t {
-			return p.v, t-p.t <= tolerance && p.v == p.v
+			return p.v, t-p.t <= tolerance && !math.IsNaN(p.v)
 		}
 	}
 	return math.NaN(), false

@@ -31,10 +31,10 @@ func (e *Engine) Shadow(m Loaded) error {
 			return
 		}
 		inc, _, _, _ := e.raw(&e.champion, back)
-		if inc != inc {
+		if math.IsNaN(inc) {
 			inc = e.last(back)
 		}
-		if c == c && inc == inc {
+		if !math.IsNaN(c) && !math.IsNaN(inc) {
 			unit := e.unit()
 			e.trial.Warm++
 			e.trial.add(min(math.Abs(truth-inc)/unit, maxLoss), min(math.Abs(truth-c)/unit, maxLoss))
@@ -57,7 +57,7 @@ func (e *Engine) eachKnown(f func(back int, truth float64)) {
 				break
 			}
 			if due-t <= e.cfg.Tolerance && (b == 0 || e.hist.Time(b-1) > due) {
-				if y := e.hist.Row(b)[e.cfg.Target]; y == y {
+				if y := e.hist.Row(b)[e.cfg.Target]; !math.IsNaN(y) {
 					f(back, y)
 				}
 				break
@@ -147,7 +147,7 @@ func (e *Engine) warm() {
 	var scores []float64
 	e.eachKnown(func(back int, truth float64) {
 		p, lo, hi, bad := e.raw(&e.champion, back)
-		if bad || p != p {
+		if bad || math.IsNaN(p) {
 			return
 		}
 		origin := e.origin(back)

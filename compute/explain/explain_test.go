@@ -69,7 +69,7 @@ func value(t ensemble.Tree, x []float64, coalition uint, at, output int) float64
 	}
 	v, next := x[n.Feature], n.Right
 	switch {
-	case v != v:
+	case math.IsNaN(v):
 		if n.MissingLeft {
 			next = n.Left
 		}
@@ -292,7 +292,7 @@ type product struct{}
 func (product) Inputs() int  { return 4 }
 func (product) Outputs() int { return 1 }
 func (product) PredictInto(dst, x []float64) error {
-	if x[0] != x[0] {
+	if math.IsNaN(x[0]) {
 		return errors.New("missing")
 	}
 	dst[0] = x[0]*x[1] + 2*x[2]

@@ -203,7 +203,7 @@ func PartialDependence(ctx context.Context, m Predictor, x []float64, input int,
 func grid(x []float64, n, input, points int) []float64 {
 	var v []float64
 	for i := input; i < len(x); i += n {
-		if x[i] == x[i] {
+		if !math.IsNaN(x[i]) {
 			v = append(v, x[i])
 		}
 	}

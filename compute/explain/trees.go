@@ -201,7 +201,7 @@ func (w *walker) left(n *ensemble.Node) bool {
 		v = float64(float32(v))
 	}
 	switch {
-	case v != v:
+	case math.IsNaN(v):
 		return n.MissingLeft
 	case n.Categories == nil:
 		return v <= n.Threshold

@@ -105,7 +105,7 @@ func (e *Evaluator) IntoAt(dst []float64, h *History, back int) error {
 // store imputes, centres and scales a column's value.
 func (e *Evaluator) store(dst []float64, i int, v float64) {
 	c := &e.p.Columns[i]
-	if v != v && c.Impute != nil {
+	if math.IsNaN(v) && c.Impute != nil {
 		v = *c.Impute
 	}
 	v -= c.Center
@@ -168,13 +168,13 @@ func (e *Evaluator) column(i int, c *Column, h *History, back, limit int, row []
 	case OpLast, OpSince:
 		return e.latest(i, c, h, back, limit, now)
 	case OpMissing:
-		if row[c.Series] != row[c.Series] {
+		if math.IsNaN(row[c.Series]) {
 			return 1
 		}
 		return 0
 	case OpOneHot:
 		switch v := row[c.Series]; {
-		case v != v:
+		case math.IsNaN(v):
 			return v
 		case v == c.Category:
 			return 1
@@ -257,7 +257,7 @@ func (e *Evaluator) latest(i int, c *Column, h *History, back, limit int, now in
 
 func lookUp(c *Column, v float64) float64 {
 	switch {
-	case v != v:
+	case math.IsNaN(v):
 		return math.NaN()
 	case v >= 0 && v < float64(len(c.Table)) && v == math.Trunc(v):
 		return c.Table[int(v)]
@@ -267,7 +267,7 @@ func lookUp(c *Column, v float64) float64 {
 
 func outOfRange(in *Input, v float64) float64 {
 	switch {
-	case v != v:
+	case math.IsNaN(v):
 		return math.NaN()
 	case v < in.Min || v > in.Max:
 		return 1

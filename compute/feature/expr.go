@@ -132,7 +132,7 @@ func combine(do string, a, b float64) float64 {
 	case TokenMax:
 		a = max(a, b)
 	default: // TokenIfMissing
-		if a != a {
+		if math.IsNaN(a) {
 			a = b
 		}
 	}

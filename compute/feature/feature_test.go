@@ -69,7 +69,7 @@ func TestBatchAndStreamAgree(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range a {
-			if math.Float64bits(a[i]) != math.Float64bits(b[i]) && !(a[i] != a[i] && b[i] != b[i]) {
+			if math.Float64bits(a[i]) != math.Float64bits(b[i]) && !(math.IsNaN(a[i]) && math.IsNaN(b[i])) {
 				t.Fatalf("row %d column %s: %v streaming, %v in batch", back, p.Columns[i].Name, a[i], b[i])
 			}
 		}
@@ -110,7 +110,7 @@ func TestColumns(t *testing.T) {
 		if err := e.Into(got[:], h); err != nil {
 			t.Fatal(err)
 		}
-		if got[0] != tt.want && !(got[0] != got[0] && tt.want != tt.want) {
+		if got[0] != tt.want && !(math.IsNaN(got[0]) && math.IsNaN(tt.want)) {
 			t.Errorf("%+v = %v, want %v", tt.c, got[0], tt.want)
 		}
 	}

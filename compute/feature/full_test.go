@@ -141,4 +141,6 @@ func (s *sensors) next() (int64, []float64) {
 }
 
 // same reports whether two results are the same bits, or both missing.
-func same(a, b float64) bool { return math.Float64bits(a) == math.Float64bits(b) || a != a && b != b }
+func same(a, b float64) bool {
+	return math.Float64bits(a) == math.Float64bits(b) || math.IsNaN(a) && math.IsNaN(b)
+}

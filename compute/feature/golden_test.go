@@ -84,7 +84,7 @@ func values(t *testing.T, p *Pipeline) []byte {
 			t.Fatal(err)
 		}
 		for i, v := range dst {
-			if v != v {
+			if math.IsNaN(v) {
 				lines[i] = append(lines[i], " NaN"...)
 			} else {
 				lines[i] = fmt.Appendf(lines[i], " %x", math.Float64bits(v))

@@ -81,7 +81,7 @@ func (h *History) gather(vals []float64, at []int, back, rows, series int) int {
 	}
 	s := h.slot(back + rows - 1)
 	for r := rows - 1; r >= 0; r-- {
-		if v := h.values[s*h.width+series]; v == v {
+		if v := h.values[s*h.width+series]; !math.IsNaN(v) {
 			vals[n], at[n] = v, r
 			n++
 		}

@@ -52,7 +52,7 @@ func number(v *float64) float64 {
 // near reports whether two results agree to 1e-9 of their size, which is more than orders of
 // summation differ by, or are both missing.
 func near(got, want float64) bool {
-	return math.Abs(got-want) <= 1e-9*max(1, math.Abs(want)) || got != got && want != want
+	return math.Abs(got-want) <= 1e-9*max(1, math.Abs(want)) || math.IsNaN(got) && math.IsNaN(want)
 }
 
 // TestPandas holds windows over irregular rows to pandas and NumPy.

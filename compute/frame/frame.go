@@ -45,7 +45,7 @@ func (c *Column) Len() int {
 func (c *Column) Missing() int {
 	n := 0
 	for _, v := range c.Values {
-		if v != v {
+		if math.IsNaN(v) {
 			n++
 		}
 	}
@@ -103,7 +103,7 @@ func (c *Column) Frequent(most int) []string {
 		at[k] = k
 	}
 	for _, v := range c.Values {
-		if v == v {
+		if !math.IsNaN(v) {
 			count[int(v)]++
 		}
 	}
@@ -146,7 +146,7 @@ func (f *Frame) Append(g *Frame) error {
 			to[k] = float64(at)
 		}
 		for _, v := range o.Values {
-			if v == v {
+			if !math.IsNaN(v) {
 				v = to[int(v)]
 			}
 			c.Values = append(c.Values, v)

@@ -352,7 +352,7 @@ func TestExportInRuntime(t *testing.T) {
 		for i, row := range c.rows {
 			for _, x := range row {
 				var p *float64
-				if x == x {
+				if !math.IsNaN(x) {
 					p = &x
 				}
 				rows[i] = append(rows[i], p)

@@ -229,7 +229,7 @@ func (m *Model) Artifact(task, series string) (*artifact.Artifact, error) {
 	v, err := artifact.MakeVectors(a, times, rows, len(times))
 	if err != nil { // the model cannot handle missing inputs
 		for i, x := range rows {
-			if x != x {
+			if math.IsNaN(x) {
 				rows[i] = 0.5
 			}
 		}

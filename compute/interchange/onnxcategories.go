@@ -94,7 +94,7 @@ func (e *onnxEval) labelEncoder(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 			return nil, refused("input %q is encoded twice in different ways", in.Name)
 		}
 		k := column{kind: colValue, input: c.input, scale: 1}
-		if missing == missing {
+		if !math.IsNaN(missing) {
 			m := missing
 			k.impute = &m
 		}

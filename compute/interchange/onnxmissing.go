@@ -14,7 +14,7 @@ func (e *onnxEval) imputer(n *onnxNode, v *onnxValue) (*onnxValue, error) {
 	if len(values) == 0 {
 		return nil, refused("an Imputer of whole numbers: they are never missing; cast the inputs to float before training")
 	}
-	if a := n.attrs["replaced_value_float"]; a == nil || a.f == a.f {
+	if a := n.attrs["replaced_value_float"]; a == nil || !math.IsNaN(a.f) {
 		return nil, refused("an Imputer that replaces a number instead of NaN: mark missing values by NaN before training")
 	}
 	if len(values) != 1 && len(values) != len(v.cols) {
@@ -88,7 +88,7 @@ func (e *onnxEval) equal(in []*onnxValue) (*onnxValue, error) {
 	for k, col := range cols {
 		x := at(c.numbers, k)
 		switch {
-		case x != x:
+		case math.IsNaN(x):
 			out.cols = append(out.cols, column{kind: colConst}) // nothing equals NaN
 		case col.kind != colValue || col.zero || col.center != 0 || col.scale != 1 || col.impute != nil || math.IsInf(x, 0):
 			return nil, refused("only inputs as they are can be compared with finite numbers")
@@ -175,7 +175,7 @@ func choose(cond, yes, no column) (column, error) {
 		}
 		return no, nil
 	}
-	if cond.kind == colTiny && yes.kind == colConst && yes.value != yes.value && *cond.of == no {
+	if cond.kind == colTiny && yes.kind == colConst && math.IsNaN(yes.value) && *cond.of == no {
 		no.zero = true
 		return no, nil
 	}
@@ -183,7 +183,7 @@ func choose(cond, yes, no column) (column, error) {
 		return column{kind: colUnknown}, nil // an error if a model takes it
 	}
 	// The input is missing: yes gives NaN, or a number that then stands for it.
-	missing := yes.kind == colConst && yes.value != yes.value || (yes.kind == colValue || yes.kind == colOneHot) && yes.input == cond.input && yes.impute == nil
+	missing := yes.kind == colConst && math.IsNaN(yes.value) || (yes.kind == colValue || yes.kind == colOneHot) && yes.input == cond.input && yes.impute == nil
 	switch {
 	case missing:
 		no.impute = nil

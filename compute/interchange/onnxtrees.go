@@ -174,7 +174,7 @@ func (t *onnxTrees) branch(g *grove, i int, mode string, feature int64, columns 
 	n := &t.nodes[i]
 	n.Feature, n.Left, n.Right, n.MissingLeft = int(feature), yes, no, track
 	swap := func() { n.Left, n.Right, n.MissingLeft = n.Right, n.Left, !n.MissingLeft }
-	if x != x && mode != "BRANCH_MEMBER" {
+	if math.IsNaN(x) && mode != "BRANCH_MEMBER" {
 		return damaged("its value is NaN, must be a number: the file is damaged")
 	}
 	if t.single {
@@ -713,7 +713,7 @@ func (e *onnxEval) members(n *onnxNode, modes []byte) (map[int][]int, error) {
 			continue
 		}
 		codes := []int{}
-		for ; at < len(list) && list[at] == list[at]; at++ {
+		for ; at < len(list) && !math.IsNaN(list[at]); at++ {
 			x := list[at]
 			if !(x >= 0 && x < maxCodes) || x != math.Trunc(x) {
 				return nil, refused("membership value %v, must be a whole number from 0 to %d", x, maxCodes-1)

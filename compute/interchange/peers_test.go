@@ -129,11 +129,11 @@ func predictRow(t testing.TB, m *Model, x []float64) []float64 {
 
 // difference is |got − want| as a share of max(1, |want|); NaN beside NaN is none.
 func difference(got, want float64) float64 {
-	if got != got && want != want || got == want {
+	if math.IsNaN(got) && math.IsNaN(want) || got == want {
 		return 0
 	}
 	d := math.Abs(got-want) / max(1, math.Abs(want))
-	if d != d {
+	if math.IsNaN(d) {
 		return math.Inf(1)
 	}
 	return d
@@ -245,7 +245,7 @@ func stagesOn(stages []chain.Stage, x []float64) []float64 {
 				x[j] = math.NaN()
 			case s.Op == chain.Remap && x[j] >= 0 && x[j] < float64(len(s.Values)) && x[j] == math.Trunc(x[j]):
 				x[j] = s.Values[int(x[j])]
-			case s.Op == chain.Remap && x[j] == x[j]:
+			case s.Op == chain.Remap && !math.IsNaN(x[j]):
 				x[j] = -1
 			}
 		}
@@ -261,7 +261,7 @@ func leafOf(t ensemble.Tree, x []float64, round32 bool) float64 {
 			v = float64(float32(v))
 		}
 		switch {
-		case v != v:
+		case math.IsNaN(v):
 			left = n.MissingLeft
 		case n.Categories != nil:
 			left = v >= 0 && v <= 255 && v == math.Trunc(v) && n.Categories[int(v)/64]>>(int(v)%64)&1 == 1

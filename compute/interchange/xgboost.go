@@ -453,7 +453,7 @@ func (x *xgbModel) node(n *ensemble.Node, r *xgbTree, old int, at []int32, sets 
 		return refused("split_type %v, know 0 (number) and 1 (categories)", kind)
 	}
 	t := float32(r.condition[old])
-	if t != t {
+	if math.IsNaN(float64(t)) {
 		return damaged("split_conditions has NaN, must be a number: the file is damaged")
 	}
 	return comparison(n, below32(t))
@@ -482,7 +482,7 @@ func (r *xgbTree) leaf(n *ensemble.Node, old int) error {
 		values = list[int(from)*k:][:k]
 	}
 	for _, v := range values {
-		if v != v || v < -math.MaxFloat32 || v > math.MaxFloat32 {
+		if math.IsNaN(v) || v < -math.MaxFloat32 || v > math.MaxFloat32 {
 			return damaged("a leaf has the value %v, must be finite: train again", v)
 		}
 	}

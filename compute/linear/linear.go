@@ -88,7 +88,7 @@ func (m *Model) PredictInto(dst, x []float64) error {
 		dst[k] = s
 	}
 	for _, v := range x {
-		if v != v {
+		if math.IsNaN(v) {
 			for k := range dst {
 				dst[k] = v
 			}

@@ -2,7 +2,11 @@
 // exponentially weighted trail for a gauge, and those of a whole table.
 package metric
 
-import "skerry.dev/compute/state"
+import (
+	"math"
+
+	"skerry.dev/compute/state"
+)
 
 // Trail is an exponentially weighted mean that starts as a plain mean, so that it is unbiased
 // from the first value. Use a Trail with N set, for example Trail{N: 500}: the weight of a value
@@ -15,7 +19,7 @@ type Trail struct {
 
 // Add takes a value; NaN is ignored.
 func (t *Trail) Add(x float64) {
-	if x != x {
+	if math.IsNaN(x) {
 		return
 	}
 	t.n++

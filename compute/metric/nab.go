@@ -154,7 +154,7 @@ func nabRows(corpus []NABSeries, p NABProfile) (rows []nabRow, windows int) {
 				w := s.Windows[next-1]
 				r.worth = nabSigmoid(float64(i-w[1])/float64(w[1]-w[0])) * p.FP
 			}
-			if i >= probation && score == score {
+			if i >= probation && !math.IsNaN(score) {
 				rows = append(rows, r)
 			}
 		}

@@ -49,10 +49,10 @@ func (m *FixedShare) Predict(p []float64) float64 {
 	anchor := math.NaN() // differences are averaged, so that experts who agree are repeated exactly
 	var sum, total float64
 	for i, v := range p {
-		if v != v {
+		if math.IsNaN(v) {
 			continue
 		}
-		if anchor != anchor {
+		if math.IsNaN(anchor) {
 			anchor = v
 		}
 		sum += float64(m.w[i] * (v - anchor))
@@ -69,7 +69,7 @@ func (m *FixedShare) Predict(p []float64) float64 {
 func (m *FixedShare) Update(loss []float64) {
 	var before, after float64
 	for i, l := range loss {
-		if l == l {
+		if !math.IsNaN(l) {
 			before += m.w[i]
 		}
 	}
@@ -77,19 +77,19 @@ func (m *FixedShare) Update(loss []float64) {
 		return
 	}
 	for i, l := range loss {
-		if l == l {
+		if !math.IsNaN(l) {
 			m.w[i] = float64(m.w[i] * exact.Exp(-float64(m.rate*min(max(l, 0), 1))))
 			after += m.w[i]
 		}
 	}
 	awake := 0
 	for _, l := range loss {
-		if l == l {
+		if !math.IsNaN(l) {
 			awake++
 		}
 	}
 	for i, l := range loss {
-		if l == l { // those awake keep their common mass and share a part of it among themselves
+		if !math.IsNaN(l) { // those awake keep their common mass and share a part of it among themselves
 			m.w[i] = float64((1-m.share)*float64(m.w[i]*(before/after))) + float64(m.share*before)/float64(awake)
 		}
 	}

@@ -50,7 +50,7 @@ func TestAbstainingExpertKeepsItsWeight(t *testing.T) {
 	if p := m.Predict([]float64{nan, 4, 4}); p != 4 {
 		t.Errorf("Predict = %v, want 4", p)
 	}
-	if p := m.Predict([]float64{nan, nan, nan}); p == p {
+	if p := m.Predict([]float64{nan, nan, nan}); !math.IsNaN(p) {
 		t.Errorf("Predict of nothing = %v, want NaN", p)
 	}
 	before := append([]float64{}, w...)

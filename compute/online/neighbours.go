@@ -106,7 +106,7 @@ func (n *window) find(x []float64) {
 // apart is one input's part of the squared distance.
 func (n *window) apart(i int, a, b float64) float64 {
 	if n.s.Inputs[i].Categories > 0 {
-		if a == b || a != a && b != b {
+		if a == b || math.IsNaN(a) && math.IsNaN(b) {
 			return 0
 		}
 		return 1

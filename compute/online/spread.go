@@ -48,7 +48,7 @@ func (s *Spread) Into(dst []float64, predicted, apart float64) {
 	dst[0], dst[1] = s.log(s.fast), s.log(s.slow)
 	dst[2], dst[3], dst[4] = predicted, s.log(math.Abs(predicted-s.last)), s.log(apart)
 	if math.Abs(predicted) <= maxMagnitude {
-		if s.said == s.said {
+		if !math.IsNaN(s.said) {
 			s.steps = min(s.steps+1, 8)
 			s.moved += (math.Abs(predicted-s.said) - s.moved) / s.steps
 		}

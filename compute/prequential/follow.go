@@ -45,7 +45,7 @@ func (s *scores) interval(w *waiting) {
 	p := w.p[0]
 	s.spread.Into(w.why[:], p, s.apart(w))
 	w.half = s.spread.Expect(w.why[:], w.x)
-	if w.half == w.half {
+	if !math.IsNaN(w.half) {
 		h := s.adaptive.Factor(3) * w.half
 		w.lower, w.upper = p-h, p+h
 	}
@@ -55,7 +55,7 @@ func (s *scores) interval(w *waiting) {
 func (s *scores) apart(w *waiting) float64 {
 	sum, total := 0.0, 0.0
 	for k, v := range s.t.c.Weights() {
-		if o := w.out[k]; o == o {
+		if o := w.out[k]; !math.IsNaN(o) {
 			sum += v * math.Abs(o-w.p[0])
 			total += v
 		}
@@ -91,7 +91,7 @@ func (s *scores) label(w *waiting, y float64) error {
 		}
 		s.watch(w.row, wrong)
 		s.point(w.row, wrong, map[bool]float64{true: 0, false: 1}[w.last == y])
-		if w.last == w.last {
+		if !math.IsNaN(w.last) {
 			t.seen++
 			if w.last == y {
 				t.same++
@@ -102,10 +102,10 @@ func (s *scores) label(w *waiting, y float64) error {
 		off := math.Abs(y - w.p[0])
 		s.own.value(w.p[0], y)
 		s.base(w, y)
-		if w.lower == w.lower {
+		if !math.IsNaN(w.lower) {
 			s.own.interval(y >= w.lower && y <= w.upper, w.upper-w.lower)
 		}
-		if w.half == w.half {
+		if !math.IsNaN(w.half) {
 			s.adaptive.Update(off/w.half, y >= w.lower && y <= w.upper, float64(t.o.Delay))
 		}
 		s.spread.Learn(w.why[:], w.x, y, off)
@@ -115,7 +115,7 @@ func (s *scores) label(w *waiting, y float64) error {
 		}
 		s.unit += (off - s.unit) / min(s.n+1, 500)
 		lastOff := off
-		if w.last == w.last {
+		if !math.IsNaN(w.last) {
 			lastOff = math.Abs(y - w.last)
 		}
 		s.point(w.row, off, lastOff)
@@ -146,7 +146,7 @@ func (t *table) modelLoss(w *waiting, y float64) float64 {
 // Before the first label they predict class 0 or 0.
 func (s *scores) base(w *waiting, y float64) {
 	last := w.last
-	if last != last {
+	if math.IsNaN(last) {
 		last = 0
 	}
 	if s.t.s.Classes == 0 {

@@ -170,7 +170,7 @@ func (r *forecastRun) play(ctx context.Context) error {
 				r.o.Progress(i, len(r.y))
 			}
 		}
-		if y == y {
+		if !math.IsNaN(y) {
 			r.rep.Rows++
 			if err := r.score(i, y); err != nil {
 				return err
@@ -196,7 +196,7 @@ func (r *forecastRun) score(i int, y float64) error {
 	}
 	b := &r.bands[i%r.o.Horizon]
 	off := min(math.Abs(y-p), math.MaxFloat64)
-	if b.lower == b.lower {
+	if !math.IsNaN(b.lower) {
 		inside := y >= b.lower && y <= b.upper
 		r.adaptive.Update(off/b.half, inside, float64(r.o.Horizon))
 		r.issued++
@@ -264,7 +264,7 @@ func seasonalChange(y []float64, seasons []int) float64 {
 	}
 	sum, n := 0.0, 0.0
 	for i := season; i < len(y); i++ {
-		if d := math.Abs(y[i] - y[i-season]); d == d {
+		if d := math.Abs(y[i] - y[i-season]); !math.IsNaN(d) {
 			sum += d
 			n++
 		}
@@ -308,7 +308,7 @@ func newForecasts(learner string, seasons []int, horizon int) (*forecasts, error
 // next learns row i and predicts those after it. Before the first value there is nothing to go on.
 func (s *forecasts) next(i int, y float64) {
 	if s.f.Learn(y); s.began < 0 {
-		if y != y {
+		if math.IsNaN(y) {
 			return
 		}
 		s.began = i

@@ -17,7 +17,7 @@ func (r *TableReport) WritePlot(w io.Writer) error {
 	for _, p := range r.Curve {
 		high, rows = max(high, p.Error, p.Last), float64(p.Row+1)
 	}
-	if high == 0 || math.IsInf(high, 0) || high != high {
+	if high == 0 || math.IsInf(high, 0) || math.IsNaN(high) {
 		high = 1
 	}
 	x := func(row int) float64 { return left + (width-left-right)*float64(row)/rows }

@@ -112,7 +112,7 @@ func (t *table) run(ctx context.Context) (*TableReport, error) {
 			s.interval(w)
 		}
 		if due := i - t.o.Delay; due >= 0 && due < rows {
-			if y := t.y[due]; y == y {
+			if y := t.y[due]; !math.IsNaN(y) {
 				if err := s.label(&ring[due%len(ring)], y); err != nil {
 					return nil, err
 				}
@@ -124,7 +124,7 @@ func (t *table) run(ctx context.Context) (*TableReport, error) {
 	rep.Bytes, rep.Speed = t.c.Bytes(), float64(rows)/time.Since(began).Seconds()
 	for k, m := range t.c.Members() {
 		e := ExpertSummary{Name: m.Name, Loss: t.c.Loss(k), Weight: t.c.Weights()[k]}
-		if e.Loss != e.Loss {
+		if math.IsNaN(e.Loss) {
 			e.Loss = 0
 		}
 		rep.Experts = append(rep.Experts, e)
@@ -137,7 +137,7 @@ func (t *table) predict(w *waiting) {
 	k := 0
 	for ; k < len(t.columns); k++ {
 		v := t.columns[k].Values[w.row]
-		if code := t.code[k]; code != nil && v == v {
+		if code := t.code[k]; code != nil && !math.IsNaN(v) {
 			v = code[int(v)]
 		}
 		w.x[k] = v
@@ -164,7 +164,7 @@ func (t *table) predict(w *waiting) {
 		}
 	}
 	t.c.Predict(w.p, w.out, w.x)
-	if w.p[0] != w.p[0] {
+	if math.IsNaN(w.p[0]) {
 		w.p[0] = 0
 	}
 }
@@ -172,7 +172,7 @@ func (t *table) predict(w *waiting) {
 // persist predicts the newest label: the same again, for classes with the share of rows in
 // which that was right.
 func (t *table) persist(out []float64, last float64) {
-	if t.s.Classes == 0 || last != last {
+	if t.s.Classes == 0 || math.IsNaN(last) {
 		out[0] = last
 		return
 	}

@@ -74,7 +74,7 @@ func (m *tableModel) predict(dst []float64, row int) {
 	m.h.Push(m.at, m.row)
 	y, _, _, err := m.run.Predict(m.h, 0)
 	p := m.run.Classes()
-	if err != nil || y != y {
+	if err != nil || math.IsNaN(y) {
 		for i := range dst {
 			dst[i] = math.NaN()
 		}

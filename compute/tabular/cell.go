@@ -50,7 +50,7 @@ func (c *Cell) Missing() bool {
 		s := strings.TrimSpace(c.text)
 		return s == "" || s == "NA" || s == "null" || s == "?" || strings.EqualFold(s, "nan")
 	case number:
-		return c.number != c.number
+		return math.IsNaN(c.number)
 	}
 	return c.kind == absent
 }
@@ -62,7 +62,7 @@ func (c *Cell) Number() (float64, error) {
 		return c.number, nil
 	case text:
 		v, err := strconv.ParseFloat(strings.TrimSpace(c.text), 64)
-		if err == nil && v == v {
+		if err == nil && !math.IsNaN(v) {
 			return v, nil
 		}
 	}

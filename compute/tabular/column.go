@@ -123,7 +123,7 @@ func whole(c *frame.Column, most int) (out []float64) {
 	}
 	seen := map[float64]bool{}
 	for _, v := range c.Values {
-		if v != v || seen[v] {
+		if math.IsNaN(v) || seen[v] {
 			continue
 		}
 		if seen[v] = true; v != math.Trunc(v) || len(seen) > most {
@@ -167,14 +167,14 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 			to[k] = index(s)
 		}
 		return func(i int) float64 {
-			if v := c.Values[i]; v == v {
+			if v := c.Values[i]; !math.IsNaN(v) {
 				return to[int(v)]
 			}
 			return math.NaN()
 		}, nil
 	}
 	return func(i int) float64 {
-		if v := c.Values[i]; v == v {
+		if v := c.Values[i]; !math.IsNaN(v) {
 			return index(ClassName(v))
 		}
 		return math.NaN()

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"skerry.dev/hub/meta"
 )
@@ -88,8 +89,8 @@ func quality(points []meta.LabelPoint) RecentQuality {
 	var r RecentQuality
 	var abs, base, covered float64
 	for _, p := range points {
-		if p.Truth != p.Truth || p.Predicted != p.Predicted || p.Persistence != p.Persistence {
-			continue // NaN
+		if math.IsNaN(float64(p.Truth)) || math.IsNaN(float64(p.Predicted)) || math.IsNaN(float64(p.Persistence)) {
+			continue
 		}
 		r.Labels++
 		abs += max(float64(p.Truth-p.Predicted), float64(p.Predicted-p.Truth))

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"math"
 	"testing"
 
 	"skerry.dev/hub/meta"
@@ -20,7 +21,7 @@ func TestQuality(t *testing.T) {
 	if want := (RecentQuality{Labels: 2, MAE: 2, MAEPersistence: 3, Coverage: 0.5}); got != want {
 		t.Errorf("quality = %+v, want %+v", got, want)
 	}
-	if none := quality(nil); none.Labels != 0 || none.MAE == none.MAE {
+	if none := quality(nil); none.Labels != 0 || !math.IsNaN(float64(none.MAE)) {
 		t.Errorf("quality of nothing = %+v, want no number", none)
 	}
 }

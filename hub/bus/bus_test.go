@@ -140,8 +140,7 @@ func TestDesiredReachesDevice(t *testing.T) {
 }
 
 func TestRevokeClosesLiveConnection(t *testing.T) {
-	dir := t.TempDir()
-	b := bustest.Open(t, dir)
+	b := bustest.Open(t, t.TempDir())
 	links := make(chan bool, 8)
 	if err := b.OnLink(func(device string, up bool) { links <- up && device == "a" }); err != nil {
 		t.Fatal(err)
@@ -167,7 +166,7 @@ func TestRevokeClosesLiveConnection(t *testing.T) {
 	if dev, _, err := b.Ring.CheckDevice(token); err != nil || dev != "a" {
 		t.Fatalf("CheckDevice = %q, %v", dev, err)
 	}
-	if err := b.Ring.Revoke(d.pub); err != nil {
+	if err := b.Ring.Revoke(map[string]int64{d.pub: keys.VoidBefore(time.Now())}); err != nil {
 		t.Fatal(err)
 	}
 	next(false)
@@ -176,11 +175,6 @@ func TestRevokeClosesLiveConnection(t *testing.T) {
 	}
 	if _, err := connect(t, b, kp, "a"); err == nil {
 		t.Fatal("a revoked credential connects")
-	}
-	b.Close()
-	b2 := bustest.Open(t, dir)
-	if _, _, err := b2.Ring.CheckDevice(token); !errors.Is(err, keys.ErrRevoked) {
-		t.Fatalf("after a restart CheckDevice = %v, want ErrRevoked", err)
 	}
 }
 

@@ -162,6 +162,13 @@ func TestDevices(t *testing.T) {
 	if jobs, err := c.Jobs(ctx, "other", ""); err != nil || len(jobs) != 0 {
 		t.Errorf("Jobs of another task = %+v, %v", jobs, err)
 	}
+	if got, err := c.CancelJob(ctx, j.ID); err != nil || got.State != training.Cancelled {
+		t.Errorf("CancelJob = %+v, %v", got, err)
+	}
+	_, err = c.CancelJob(ctx, j.ID)
+	status(t, err, 409, "job_ended")
+	_, err = c.CancelJob(ctx, "j-none")
+	status(t, err, 404, "not_found")
 	_, err = c.Jobs(ctx, "", "lost")
 	status(t, err, 422, "invalid")
 }

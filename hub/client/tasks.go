@@ -37,3 +37,9 @@ func (c *Client) Jobs(ctx context.Context, task, state string) ([]training.Job, 
 func (c *Client) Job(ctx context.Context, id string) (training.Job, error) {
 	return one[training.Job](ctx, c, "/v1/jobs/"+url.PathEscape(id))
 }
+
+// CancelJob cancels a training that is queued or runs, and returns it. One that has ended fails.
+func (c *Client) CancelJob(ctx context.Context, id string) (out training.Job, err error) {
+	err = c.Call(ctx, http.MethodPost, "/v1/jobs/"+url.PathEscape(id)+"/cancel", nil, &out)
+	return out, err
+}

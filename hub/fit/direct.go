@@ -216,7 +216,7 @@ func load(o *Options) (*data, []part, string, error) {
 	var p part
 	for _, i := range order {
 		switch {
-		case d.y[i] != d.y[i]:
+		case math.IsNaN(d.y[i]):
 		case isTest(i):
 			p.test = append(p.test, i)
 		default:
@@ -233,7 +233,7 @@ func load(o *Options) (*data, []part, string, error) {
 func (d *data) folds(order []int32, split string) (*data, []part, string, error) {
 	parts := make([]part, Folds+1)
 	for _, i := range order {
-		if d.y[i] != d.y[i] {
+		if math.IsNaN(d.y[i]) {
 			continue
 		}
 		for k := range Folds {
@@ -438,7 +438,7 @@ func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifac
 	for _, c := range d.cols {
 		v := make([]float64, 0, len(rows))
 		for _, i := range rows {
-			if x := c[i]; x == x && !math.IsInf(x, 0) {
+			if x := c[i]; !math.IsNaN(x) && !math.IsInf(x, 0) {
 				v = append(v, x)
 			}
 		}

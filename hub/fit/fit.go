@@ -168,7 +168,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 func labelled(s *selection.Series, from int64) int {
 	n := 0
 	for i, y := range s.Target {
-		if y == y && s.Times[i] >= from {
+		if !math.IsNaN(y) && s.Times[i] >= from {
 			n++
 		}
 	}

@@ -67,7 +67,7 @@ func predict(ctx context.Context, a *artifact.Artifact, s *selection.Series, fro
 		}
 		r := scored{y: s.Target[i]}
 		if a.Manifest.Kind == artifact.KindForecast {
-			if r.base = s.Baseline[i]; r.base != r.base {
+			if r.base = s.Baseline[i]; math.IsNaN(r.base) {
 				continue
 			}
 		}
@@ -115,7 +115,7 @@ func measure(a *artifact.Artifact, rows []scored) (Metrics, error) {
 		sq += e * e / n
 		tot += (r.y - mean) * (r.y - mean) / n
 		base += math.Abs(r.y-r.base) / n
-		if r.lower == r.lower && r.upper == r.upper {
+		if !math.IsNaN(r.lower) && !math.IsNaN(r.upper) {
 			intervals++
 			score += metric.IntervalScore(r.lower, r.upper, r.y, a.Calibration.Level)
 			if r.y >= r.lower && r.y <= r.upper {

@@ -329,7 +329,7 @@ func forecast(sh *shape, r *rowSet, o *Options) (selection.Series, error) {
 	for i, t := range r.times {
 		batch = batch[:0]
 		for j, v := range r.values[i] {
-			if v == v {
+			if !math.IsNaN(v) {
 				batch = append(batch, engine.Reading{Series: j, Time: t, Value: v})
 			}
 		}

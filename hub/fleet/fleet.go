@@ -377,6 +377,7 @@ func (f *Fleet) ClearSuspect(ctx context.Context, actor, device string) error {
 // token.
 func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
 	var key string
+	before := keys.VoidBefore(time.Now())
 	err := f.db.Tx(ctx, func(q *meta.Queries) error {
 		d, err := q.Device(ctx, device)
 		if err != nil {
@@ -384,10 +385,11 @@ func (f *Fleet) Revoke(ctx context.Context, actor, device string) error {
 		}
 		key = d.PublicKey
 		d.RevokedAt = meta.Now()
-		return errors.Join(q.UpdateDevice(ctx, d), changed(ctx, q, device, "revoked"), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
+		return errors.Join(q.UpdateDevice(ctx, d), q.PutRevocation(ctx, meta.Revocation{PublicKey: key, Before: before}),
+			changed(ctx, q, device, "revoked"), q.Audit(ctx, actor, "device.revoke", device, "key="+key))
 	})
 	if err == nil {
-		err = f.keys.Revoke(key)
+		err = f.keys.Revoke(map[string]int64{key: before}) // the other hubs follow the feed
 	}
 	if err != nil {
 		return fmt.Errorf("revoke device %q: %w", device, err)

@@ -19,15 +19,20 @@ import (
 // Run publishes desired state that a crash kept back, follows the links of devices and stops pushes
 // to devices that became suspect, until ctx ends.
 func (f *Fleet) Run(ctx context.Context) error {
-	if err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx, f.opts.Hub) }); err != nil {
-		return err
+	err := f.db.Tx(ctx, func(q *meta.Queries) error { return q.DisconnectAll(ctx, f.opts.Hub) })
+	if err == nil {
+		err = f.republish(ctx)
 	}
-	if err := f.republish(ctx); err != nil {
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("publish desired state: %w", err)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return f.followLinks(ctx) })
 	g.Go(func() error { return f.followSuspicion(ctx) })
+	g.Go(func() error { return f.followRevocations(ctx) })
 	g.Go(func() error { return f.publishAgain(ctx) })
 	return g.Wait()
 }

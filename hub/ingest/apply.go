@@ -33,6 +33,7 @@ type chunk struct {
 	bad          string // why it cannot be used, "" when it can
 
 	result  result // set by store
+	ordinal int64  // of its run among the device's runs
 	covered bool   // a conflict all of whose sequence numbers are stored
 }
 
@@ -158,8 +159,8 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 	staged := make([]meta.Staged, len(fresh))
 	var labels []meta.LabelPoint
 	for n, c := range fresh {
-		ordinal, err := i.ordinal(ctx, q, c.header, now)
-		if err != nil {
+		var err error
+		if c.ordinal, err = i.ordinal(ctx, q, c.header, now); err != nil {
 			return err
 		}
 		ledger[n] = c.interval(now)
@@ -169,7 +170,7 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 			Class:      ledger[n].Class,
 			From:       ledger[n].From,
 			Count:      int64(c.header.Count),
-			RunOrdinal: ordinal,
+			RunOrdinal: c.ordinal,
 			Site:       c.site,
 			Bytes:      c.bytes,
 			StagedAt:   now,

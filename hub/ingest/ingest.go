@@ -177,6 +177,7 @@ func (i *Ingester) committed(c *chunk) {
 	case quarantined:
 		i.opts.Log.Warn("message quarantined", "device", c.device, "lane", c.lane.String(), "reason", c.bad)
 	case stored:
+		i.remember(c)
 		i.m.records.WithLabelValues(c.header.Class.String()).Add(float64(c.header.Count))
 	}
 }
@@ -219,17 +220,19 @@ func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, 
 			Prev:      wire.Run{}.String(),
 			FirstSeen: now,
 		})
-		return r.Ordinal, err // not remembered before its commit
-	}
-	if err == nil {
-		i.mu.Lock()
-		if len(i.ordinals) >= maxOrdinals {
-			clear(i.ordinals)
-		}
-		i.ordinals[k] = r.Ordinal
-		i.mu.Unlock()
 	}
 	return r.Ordinal, err
+}
+
+// remember keeps the ordinal of a run for later transactions. It is called after a commit: before,
+// the run's row may still go, and its number with it.
+func (i *Ingester) remember(c *chunk) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if len(i.ordinals) >= maxOrdinals {
+		clear(i.ordinals)
+	}
+	i.ordinals[runKey{c.device, c.header.Run}] = c.ordinal
 }
 
 // maxOrdinals bounds the runs whose ordinals are remembered.

@@ -39,10 +39,10 @@ var (
 	ErrEnded = errors.New("the job has ended")
 )
 
-// Add queues a job in a caller's transaction.
-func Add(ctx context.Context, q *meta.Queries, j meta.Job) error {
+// Add queues a job in a caller's transaction and sets its state.
+func Add(ctx context.Context, q *meta.Queries, j *meta.Job) error {
 	j.State = Queued
-	return put(ctx, q, j)
+	return put(ctx, q, *j)
 }
 
 // put stores a job and reports its state.

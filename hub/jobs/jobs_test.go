@@ -53,7 +53,7 @@ func (f *fixture) add(ids ...string) {
 	f.tx(func(q *meta.Queries) error {
 		for i, id := range ids {
 			j := meta.Job{ID: id, Kind: "k", Task: "t", Spec: "{}", Result: "{}", CreatedAt: int64(i)}
-			if err := jobs.Add(f.t.Context(), q, j); err != nil {
+			if err := jobs.Add(f.t.Context(), q, &j); err != nil {
 				return err
 			}
 		}

@@ -4,6 +4,6 @@
 //
 // A device's credential is a user JWT signed by the device role's key. The role's template lets
 // it publish below edge.<site>.<device>, call svc.*.<device>, read its own desired state by
-// direct get and subscribe to its own inbox, desired and applied subjects; nothing else. A
-// revocation is stored before it is enforced, so it holds after a restart.
+// direct get and subscribe to its own inbox, desired and applied subjects; nothing else.
+// Revocations are kept in the database, for every hub (package fleet); the ring enforces them.
 package keys

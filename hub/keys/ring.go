@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -121,6 +122,8 @@ func writeFile(path string, b []byte) error {
 
 func (k *Ring) revokedPath() string { return filepath.Join(k.dir, "nats-revoked") }
 
+// loadRevoked reads the revocations that a hub of an earlier release kept in a file. New ones are
+// in the database.
 func (k *Ring) loadRevoked() error {
 	b, err := os.ReadFile(k.revokedPath())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -135,14 +138,6 @@ func (k *Ring) loadRevoked() error {
 		k.revoked[key] = at
 	}
 	return err
-}
-
-func (k *Ring) saveRevoked() error {
-	var b strings.Builder
-	for key, at := range k.revoked {
-		fmt.Fprintf(&b, "%s %d\n", key, at)
-	}
-	return writeFile(k.revokedPath(), []byte(b.String()))
 }
 
 // encode makes the operator, account and system JWTs from the keys and the revocations.
@@ -326,18 +321,38 @@ func (k *Ring) CheckDevice(token string) (device, publicKey string, err error) {
 	return c.Name, c.Subject, nil
 }
 
-// Revoke voids every credential issued to a public key up to now. The server is notified, which
-// closes its connections.
-func (k *Ring) Revoke(publicKey string) error {
+// Revoked returns the revocations that the ring holds: Unix seconds before which the credentials of
+// a public key are void.
+func (k *Ring) Revoked() map[string]int64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.revoked[publicKey] = time.Now().Unix() + 1 // issued-at has a resolution of one second
-	err := errors.Join(k.saveRevoked(), k.encode())
+	return maps.Clone(k.revoked)
+}
+
+// VoidBefore returns the time to revoke with when everything issued up to now is to be void:
+// issued-at has a resolution of one second.
+func VoidBefore(now time.Time) int64 { return now.Unix() + 1 }
+
+// Revoke adds revocations and has them enforced: the server closes the connections of those keys.
+// It stores nothing; a revocation that the ring holds already costs nothing.
+func (k *Ring) Revoke(before map[string]int64) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	fresh := false
+	for key, at := range before {
+		if at > k.revoked[key] {
+			k.revoked[key], fresh = at, true
+		}
+	}
+	if !fresh {
+		return nil
+	}
+	err := k.encode()
 	if err == nil && k.changed != nil {
 		err = k.changed(k.accountClaims, k.accountJWT)
 	}
 	if err != nil {
-		return fmt.Errorf("revoke %s: %w", publicKey, err)
+		return fmt.Errorf("revoke credentials: %w", err)
 	}
 	return nil
 }

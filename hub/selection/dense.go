@@ -116,7 +116,7 @@ func (t *table) standardise(v *view, first, last int) {
 			c.Impute, c.Center, c.Scale = &s.impute, s.center, s.scale
 			for i := j; i < len(v.x); i += width {
 				w := v.x[i]
-				if w != w {
+				if math.IsNaN(w) {
 					w = s.impute
 				}
 				v.x[i] = (w - s.center) / s.scale
@@ -129,7 +129,7 @@ func (t *table) standardise(v *view, first, last int) {
 func present(x []float64, j, width int) []float64 {
 	v := make([]float64, 0, len(x)/width)
 	for i := j; i < len(x); i += width {
-		if w := x[i]; w == w && !math.IsInf(w, 0) {
+		if w := x[i]; !math.IsNaN(w) && !math.IsInf(w, 0) {
 			v = append(v, w)
 		}
 	}

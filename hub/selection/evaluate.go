@@ -27,7 +27,7 @@ func (c *tally) number(y, pred, base, lo, hi float64) {
 	c.abs += math.Abs(y - pred)
 	c.sq += (y - pred) * (y - pred)
 	c.base += math.Abs(y - base)
-	if lo != lo || hi != hi {
+	if math.IsNaN(lo) || math.IsNaN(hi) {
 		c.scores = append(c.scores, math.Abs(y-pred))
 		return
 	}

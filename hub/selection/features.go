@@ -2,6 +2,7 @@ package selection
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"skerry.dev/compute/artifact"
@@ -109,7 +110,7 @@ func missingShares(p *Problem) []float64 {
 		for _, row := range p.Devices[i].Values {
 			n++
 			for j, v := range row {
-				if v != v {
+				if math.IsNaN(v) {
 					share[j]++
 				}
 			}

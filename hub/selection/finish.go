@@ -219,7 +219,7 @@ func (p *Problem) reference(upTo int64) []artifact.Reference {
 				if s.Times[k] > upTo {
 					break
 				}
-				if n++; row[j] == row[j] {
+				if n++; !math.IsNaN(row[j]) {
 					v = append(v, row[j])
 				}
 			}

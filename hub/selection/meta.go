@@ -38,7 +38,7 @@ func metaFeatures(t *table) []float64 {
 	spread := max(q(0.75)-q(0.25), 1e-12)
 	missing := 0.0
 	for _, v := range t.raw.x[:t.search*t.raw.width()] {
-		if v != v {
+		if math.IsNaN(v) {
 			missing++
 		}
 	}

@@ -2,6 +2,7 @@ package selection
 
 import (
 	"fmt"
+	"math"
 
 	"skerry.dev/compute/feature"
 )
@@ -49,7 +50,7 @@ func (p *Problem) tryModule(c feature.Column) error {
 			if err := eval.Into(out[:], h); err != nil {
 				return fmt.Errorf("features: %w", err)
 			}
-			if out[0] == out[0] {
+			if !math.IsNaN(out[0]) {
 				return nil
 			}
 			asked++

@@ -183,7 +183,7 @@ func (p *Problem) checkSeries(s *Series) error {
 		if len(row) != len(p.Inputs) {
 			return fmt.Errorf("row %d has %d values for %d inputs", i, len(row), len(p.Inputs))
 		}
-		if y := s.Target[i]; p.Kind == artifact.KindClassification && y == y && !(y >= 0 && y < float64(len(p.Classes)) && y == math.Trunc(y)) {
+		if y := s.Target[i]; p.Kind == artifact.KindClassification && !math.IsNaN(y) && !(y >= 0 && y < float64(len(p.Classes)) && y == math.Trunc(y)) {
 			return fmt.Errorf("row %d has class %v of %d", i, y, len(p.Classes))
 		}
 	}

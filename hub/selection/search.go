@@ -233,7 +233,7 @@ func (s *search) rank() {
 }
 
 func nanLast(v float64) float64 {
-	if v != v {
+	if math.IsNaN(v) {
 		return math.Inf(1)
 	}
 	return v

@@ -193,6 +193,9 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 	if h.Keys, err = keys.Open(keyDir); err != nil {
 		return err
 	}
+	if err := fleet.EnforceRevocations(ctx, h.DB, h.Keys); err != nil {
+		return err
+	}
 	if h.NATS, err = embedded.Open(embedded.Options{
 		Dir:     cfg.DataDir,
 		Listen:  cfg.NATSListen,

@@ -222,7 +222,7 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 		CreatedAt: meta.Now(),
 	}
 	err = t.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := jobs.Add(ctx, q, j); err != nil {
+		if err := jobs.Add(ctx, q, &j); err != nil {
 			return err
 		}
 		return q.Audit(ctx, actor, "train", j.ID, string(body))
@@ -234,8 +234,8 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 	return t.decode(j), nil
 }
 
-// Cancel ends a job. It counts as a training that has looked at everything so far: what triggered it
-// does not trigger it again.
+// Cancel ends a job. It counts as a training that has looked at everything so far: what triggered
+// it does not trigger it again.
 func (t *Trainer) Cancel(ctx context.Context, actor, id string) error {
 	return t.db.Tx(ctx, func(q *meta.Queries) error {
 		if err := jobs.Cancel(ctx, q, actor, id); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -570,7 +571,7 @@ func aggregate(rs []wire.Reading) map[string]wire.GapSeries {
 	}
 	m := map[string]wire.GapSeries{}
 	for _, r := range rs {
-		if r.Value != r.Value {
+		if math.IsNaN(r.Value) {
 			continue
 		}
 		merge(m, map[string]wire.GapSeries{r.Series: {

@@ -165,7 +165,9 @@ func TestOrder(t *testing.T) {
 }
 
 // helper reports whether a package serves tests or lies inside another.
-func helper(name string) bool { return strings.HasSuffix(name, "test") || strings.Contains(name, "internal/") }
+func helper(name string) bool {
+	return strings.HasSuffix(name, "test") || strings.Contains(name, "internal/")
+}
 
 // imports returns the packages of this module that packages import.
 func imports(t *testing.T, pattern string) map[string][]string {

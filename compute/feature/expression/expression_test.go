@@ -56,7 +56,7 @@ func TestValues(t *testing.T) {
 		{"min(3, temp, dew, 7)", 3}, {"max(temp, dew)", 20}, {"if_missing(`1st floor:p`, flow, 1)", -4}, {"if_missing(1 / 0, 9)", 9}, {"`1st floor:p` + 1", nan}, {"temp / 0", nan}, {"sqrt(flow)", nan},
 		{"gap * 2", 30}, {"gap - gap", 0}, {" \ttemp\n", 20}, {"if_missing(temp / (dew - 5), -1)", -1},
 	} {
-		if got := column(t, c.text, row, gap); got != c.want && !(got != got && c.want != c.want) {
+		if got := column(t, c.text, row, gap); got != c.want && !(math.IsNaN(got) && math.IsNaN(c.want)) {
 			t.Errorf("%s = %v, want %v", c.text, got, c.want)
 		}
 	}

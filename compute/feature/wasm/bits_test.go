@@ -43,7 +43,7 @@ func TestBits(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, v := range dst {
-			if v != v {
+			if math.IsNaN(v) {
 				v = -1
 			}
 			sum.Write(binary.LittleEndian.AppendUint64(nil, math.Float64bits(v)))

@@ -233,7 +233,7 @@ func (c *call) ended(err error) error {
 
 // bits returns those that a module sees: every missing number has the same.
 func bits(v float64) uint64 {
-	if v != v {
+	if math.IsNaN(v) {
 		return 0x7ff8000000000000
 	}
 	return math.Float64bits(v)

@@ -64,7 +64,7 @@ func split(x float64) (m float64, k int) {
 // Taylor series, cut where the rest is below the rounding.
 func Exp(x float64) float64 {
 	switch {
-	case x != x:
+	case math.IsNaN(x):
 		return x
 	case x > 709.78:
 		return math.Inf(1)

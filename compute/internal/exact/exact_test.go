@@ -75,7 +75,7 @@ func TestEdges(t *testing.T) {
 		{"Exp", Exp, 709.7, 1.6549840276802644e308, 1e293}, {"Sigmoid", Sigmoid, 0, 0.5, 0}, {"Sigmoid", Sigmoid, inf, 1, 0}, {"Sigmoid", Sigmoid, -inf, 0, 0}, {"Sigmoid", Sigmoid, nan, nan, 0},
 	} {
 		got := tt.f(tt.in)
-		if same := got == tt.want || got != got && tt.want != tt.want; !same && !(math.Abs(got-tt.want) <= tt.tolerance) {
+		if same := got == tt.want || math.IsNaN(got) && math.IsNaN(tt.want); !same && !(math.Abs(got-tt.want) <= tt.tolerance) {
 			t.Errorf("%s(%v) = %v, want %v", tt.name, tt.in, got, tt.want)
 		}
 	}

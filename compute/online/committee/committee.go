@@ -173,7 +173,7 @@ func (c *Committee) Predict(p, out, x []float64) {
 		blend(mixed[k*w:(k+1)*w], predicted, m.Weights(), eligible)
 	}
 	blend(p, mixed, c.trust, nil)
-	if c.classes > 0 && p[0] != p[0] {
+	if c.classes > 0 && math.IsNaN(p[0]) {
 		for i := range p {
 			p[i] = 1 / float64(len(p))
 		}
@@ -217,7 +217,7 @@ func (c *Committee) selectEligible(predicted []float64) []bool {
 	any := false
 	for k := range c.members {
 		c.eligible[k] = c.members[k].learner() == nil || c.scored[k] >= minScored+float64(minScoredPerLate*c.late)
-		any = any || c.eligible[k] && predicted[k*c.Width()] == predicted[k*c.Width()]
+		any = any || c.eligible[k] && !math.IsNaN(predicted[k*c.Width()])
 	}
 	if !any {
 		return nil
@@ -232,7 +232,7 @@ func blend(p, predicted, weights []float64, eligible []bool) {
 	clear(p)
 	for k, v := range weights {
 		o := predicted[k*w : (k+1)*w]
-		if o[0] != o[0] || v == 0 || eligible != nil && !eligible[k] {
+		if math.IsNaN(o[0]) || v == 0 || eligible != nil && !eligible[k] {
 			continue
 		}
 		total += v
@@ -271,14 +271,14 @@ func (c *Committee) Learn(x, out []float64, y, weight, late float64) {
 func (c *Committee) Score(out []float64, y float64) {
 	w, n := c.Width(), len(c.members)
 	if c.classes == 0 {
-		if last := out[(n-1)*w]; last == last {
+		if last := out[(n-1)*w]; !math.IsNaN(last) {
 			c.n = min(c.n+1, unitRows)
 			c.spread += (min(math.Abs(y-last), 1e100) - c.spread) / c.n
 		}
 	}
 	for k := range c.members {
 		raw, cut := c.lossOf(out[k*w:(k+1)*w], y)
-		if c.loss[k] = cut; raw == raw {
+		if c.loss[k] = cut; !math.IsNaN(raw) {
 			c.sum[k] += raw
 			c.scored[k]++
 			c.judge(k, out[k*w:(k+1)*w], y)
@@ -315,7 +315,7 @@ func (c *Committee) Reset() {
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN
 // for no prediction.
 func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
-	if o[0] != o[0] {
+	if math.IsNaN(o[0]) {
 		return math.NaN(), math.NaN()
 	}
 	if c.classes > 0 {

@@ -143,7 +143,7 @@ func TestAbstaining(t *testing.T) {
 	nan := math.NaN()
 	out, p := make([]float64, c.Room()), []float64{0}
 	out[0], out[1] = nan, nan
-	if c.Predict(p, out, []float64{1}); p[0] == p[0] {
+	if c.Predict(p, out, []float64{1}); !math.IsNaN(p[0]) {
 		t.Errorf("nobody says anything: %v, want NaN", p[0])
 	}
 	out[0], out[1] = nan, 7

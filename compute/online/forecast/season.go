@@ -94,13 +94,13 @@ func changes(y []float64) []float64 {
 	}
 	n = 0
 	for i := range d { // a steady slope is no pattern
-		if d[i] -= mean; d[i] == d[i] {
+		if d[i] -= mean; !math.IsNaN(d[i]) {
 			n++
 			size += (math.Abs(d[i]) - size) / n
 		}
 	}
 	for i, v := range d {
-		if v == v {
+		if !math.IsNaN(v) {
 			d[i] = min(max(v, -cutChanges*size), cutChanges*size)
 			if size > 0 {
 				d[i] /= size
@@ -115,7 +115,7 @@ func autocorrelation(d []float64, lag int) float64 {
 	both, early, late := 0.0, 0.0, 0.0
 	for i := lag; i < len(d); i++ {
 		a, b := d[i-lag], d[i]
-		if a == a && b == b {
+		if !math.IsNaN(a) && !math.IsNaN(b) {
 			both += float64(a * b)
 			early += float64(a * a)
 			late += float64(b * b)

@@ -50,7 +50,7 @@ func (t *tree) likelihood(p *likelihood, features []int32, s, row []float64) {
 		x, width := row[f], t.cols.width[f]
 		o := s[:width]
 		s = s[width:]
-		if x != x {
+		if math.IsNaN(x) {
 			continue
 		}
 		if t.cols.categories[f] > 0 {
@@ -88,7 +88,7 @@ func softmax(v []float64) {
 	for _, x := range v {
 		top = max(top, x)
 	}
-	if math.IsInf(top, 0) || top != top {
+	if math.IsInf(top, 0) || math.IsNaN(top) {
 		uniform(v)
 		return
 	}

@@ -160,7 +160,7 @@ func (t *tree) add(n *node, row []float64, class int, w float64) {
 		x, width := row[f], t.cols.width[f]
 		o := s[:width]
 		s = s[width:]
-		if x != x {
+		if math.IsNaN(x) {
 			continue
 		}
 		if t.cols.categories[f] > 0 {

@@ -1,6 +1,7 @@
 package hoeffding
 
 import (
+	"math"
 	"skerry.dev/compute/online/internal/target"
 	"skerry.dev/compute/state"
 )
@@ -33,7 +34,7 @@ func newScale(cols *columns) *scale {
 
 func (s *scale) learn(row []float64) {
 	for i, v := range row {
-		if v == v && s.cols.categories[i] == 0 {
+		if !math.IsNaN(v) && s.cols.categories[i] == 0 {
 			s.in[i].Bound(v, 1)
 		}
 	}
@@ -44,7 +45,7 @@ func (s *scale) standardise(row []float64) []float64 {
 	clear(s.z[:s.width-1])
 	for i, v := range row {
 		switch sd := s.in[i].Deviation(); {
-		case v != v:
+		case math.IsNaN(v):
 		case s.cols.categories[i] > 0:
 			s.z[s.at[i]+int(v)] = 1
 		case sd > 0:

@@ -98,7 +98,7 @@ func (n *node) branch(row []float64) *node { return n.children[n.index(row)] }
 // is missing.
 func (n *node) index(row []float64) int {
 	switch v := row[n.feature]; {
-	case v != v:
+	case math.IsNaN(v):
 		return n.usual()
 	case n.kind == each:
 		return int(v)

@@ -10,7 +10,7 @@ import (
 // below 1e-15; NaN for NaN. The rational approximations are those of Hart (1968) in the
 // arrangement of West, "Better approximations to cumulative normal functions", Wilmott 2005.
 func normal(z float64) float64 {
-	if z != z {
+	if math.IsNaN(z) {
 		return z
 	}
 	a := math.Abs(z)

@@ -80,7 +80,7 @@ func (t *tree) learnNumber(row, z []float64, y, w float64) {
 		return
 	}
 	for i, f := range l.features {
-		if x := row[f]; x == x {
+		if x := row[f]; !math.IsNaN(x) {
 			if t.cols.categories[f] > 0 {
 				addTo(l.stats[i][int(x)*codeSize:], y, w)
 			} else {

@@ -106,7 +106,7 @@ const maxLoss = 100
 
 func (f *forest) learn(row []float64, y outcome) {
 	for k, v := range row {
-		if v == v {
+		if !math.IsNaN(v) {
 			v = f.guards[k].Bound(v, 1) // a fault must not stretch the boxes for good
 			row[k], f.low[k], f.high[k] = v, min(f.low[k], v), max(f.high[k], v)
 		}
@@ -239,7 +239,7 @@ func (r *Regressor) Predict(x []float64) float64 {
 
 // Learn implements online.Regressor.
 func (r *Regressor) Learn(x []float64, y, weight float64) {
-	if y != y || math.IsInf(y, 0) || !goodWeight(weight) {
+	if math.IsNaN(y) || math.IsInf(y, 0) || !goodWeight(weight) {
 		return
 	}
 	weight = min(weight, maxWeight)

@@ -91,7 +91,7 @@ func (t *tree) find(row []float64) int32 {
 
 func (t *tree) next(n *node, row []float64) int32 {
 	v := row[n.feature]
-	if v != v {
+	if math.IsNaN(v) {
 		if t.at(n.right).n > t.at(n.left).n {
 			return n.right
 		}

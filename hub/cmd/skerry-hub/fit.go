@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -79,9 +80,9 @@ func fitCommand() *cobra.Command {
 			began := time.Now()
 			o.Progress = func(s selection.Progress) {
 				best := ""
-				if o.Direct && s.Best == s.Best {
+				if o.Direct && !math.IsNaN(s.Best) {
 					best = fmt.Sprintf(", loss %.5g", s.Best)
-				} else if s.Best == s.Best {
+				} else if !math.IsNaN(s.Best) {
 					best = fmt.Sprintf(", best %s at %.3f of the baseline", s.Learner, s.Best)
 				}
 				p.show("%s %d/%d%s, %s", s.Stage, s.Done, s.Trials, best, time.Since(began).Round(time.Second))

@@ -122,7 +122,7 @@ func (r *remote) jobCommand() *cobra.Command {
 		},
 	}
 	ls.Flags().StringVar(&task, "task", "", "jobs of one task")
-	ls.Flags().StringVar(&state, "state", "", "queued, running, done or failed")
+	ls.Flags().StringVar(&state, "state", "", "queued, running, done, failed or cancelled")
 	return group("job", "Training jobs", ls,
 		&cobra.Command{
 			Use:               "show <id>",
@@ -138,6 +138,19 @@ func (r *remote) jobCommand() *cobra.Command {
 					return writeJSON(c.OutOrStdout(), j)
 				}
 				return writeJob(c.OutOrStdout(), j)
+			},
+		},
+		&cobra.Command{
+			Use:               "cancel <id>",
+			Short:             "Cancel a training that is queued or runs",
+			Args:              cobra.ExactArgs(1),
+			ValidArgsFunction: r.jobNames(),
+			RunE: func(c *cobra.Command, args []string) error {
+				j, err := r.client().CancelJob(c.Context(), args[0])
+				if err != nil {
+					return fmt.Errorf("cancel job %q: %w", args[0], err)
+				}
+				return r.print(c, j, fmt.Sprintf("Cancelled %s of task %s.", j.ID, j.Task))
 			},
 		})
 }

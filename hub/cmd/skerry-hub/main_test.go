@@ -247,6 +247,7 @@ func TestModelsAndRollouts(t *testing.T) {
 		t.Errorf("job list = %q", out)
 	}
 	refused(t, "not found", "job", "show", "j-none")
+	refused(t, "not found", "job", "cancel", "j-none")
 
 	t.Run("inference", func(t *testing.T) { testInference(t, url, r.ID) })
 }

@@ -37,7 +37,7 @@ type Rig struct {
 // Run runs the suite. open connects a source to an ingester; what it opens it closes at the test's
 // end. Devices are known to the database.
 func Run(t *testing.T, open func(t *testing.T, db *meta.Store, in *ingest.Ingester) Source) {
-	metatest.Each(t, func(t *testing.T, d metatest.DB) {
+	suite := func(t *testing.T, database func(testing.TB) metatest.DB) {
 		for name, test := range map[string]func(*testing.T, *Rig){
 			"StoredBeforeReceipt": storedBeforeReceipt,
 			"Repeats":             repeats,
@@ -49,17 +49,11 @@ func Run(t *testing.T, open func(t *testing.T, db *meta.Store, in *ingest.Ingest
 			"Full":                full,
 			"Stopped":             stopped,
 		} {
-			t.Run(name, func(t *testing.T) {
-				db := d
-				if d.Shared {
-					db = metatest.Postgres(t)
-				} else {
-					db = metatest.SQLite(t)
-				}
-				test(t, newRig(t, db, open))
-			})
+			t.Run(name, func(t *testing.T) { test(t, newRig(t, database(t), open)) })
 		}
-	})
+	}
+	t.Run("sqlite", func(t *testing.T) { suite(t, metatest.SQLite) })
+	t.Run("postgres", func(t *testing.T) { suite(t, metatest.Postgres) })
 }
 
 func newRig(t *testing.T, d metatest.DB, open func(*testing.T, *meta.Store, *ingest.Ingester) Source) *Rig {

@@ -148,6 +148,9 @@ func (l *Lanes) states(ctx context.Context) error {
 		MaxAckPending: 4 * stateBatch,
 		MaxDeliver:    -1,
 	})
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("create consumer of reported state: %w", err)
 	}

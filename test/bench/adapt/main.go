@@ -175,10 +175,10 @@ func run(data, delays, only string, verbose bool) error {
 					if within.n++; r.ModelLoss <= half {
 						within.sum++
 					}
-					if r.ModelLoss == r.ModelLoss {
+					if !math.IsNaN(r.ModelLoss) {
 						losses = append(losses, r.ModelLoss)
 					}
-					if r.Row >= rows*2/3 && r.ModelLoss == r.ModelLoss {
+					if r.Row >= rows*2/3 && !math.IsNaN(r.ModelLoss) {
 						late.sum += r.ModelLoss
 						late.n++
 					}
@@ -324,7 +324,7 @@ func quantile(v []float64, p float64) float64 {
 
 func cell(c *frame.Column, i int) string {
 	switch v := c.Values[i]; {
-	case v != v:
+	case math.IsNaN(v):
 		return ""
 	case c.Type == frame.Category:
 		return c.Categories[int(v)]

@@ -2,14 +2,18 @@
 // architecture, which the standard library's error function does not promise.
 package normal
 
-import "skerry.dev/compute/internal/exact"
+import (
+	"math"
+
+	"skerry.dev/compute/internal/exact"
+)
 
 // Tail is the probability that a standard normal variable exceeds z, with a relative error below
 // 1e-11: near 0 from the power series of the distribution, further out from the continued
 // fraction of its tail.
 func Tail(z float64) float64 {
 	switch {
-	case z != z:
+	case math.IsNaN(z):
 		return z
 	case z < 0:
 		return 1 - Tail(-z)

@@ -21,7 +21,7 @@ func TestTail(t *testing.T) {
 			t.Errorf("Tail(%v) = %v, want %v", z, got, want)
 		}
 	}
-	if got := Tail(math.NaN()); got == got {
+	if got := Tail(math.NaN()); !math.IsNaN(got) {
 		t.Errorf("Tail(NaN) = %v", got)
 	}
 }
