@@ -8,18 +8,18 @@ type Policy struct {
 	Disabled bool `yaml:"disabled"`
 	// MinLabels is how many labels a first model needs, over all devices. Default 2000.
 	MinLabels int64 `yaml:"min_labels"`
-	// DriftEvents is how many drift events since the last training ask for a new one. Default 3.
+	// DriftEvents is how many drift events since the last training start a new one. Default 3.
 	DriftEvents int `yaml:"drift_events"`
 	// MinNewLabels is how many labels must have come since the last training before drift or the
-	// schedule may ask. Default 2000.
+	// schedule may start one. Default 2000.
 	MinNewLabels int64 `yaml:"min_new_labels"`
-	// NewLabels asks for a training by itself. Default 0: never.
+	// NewLabels is the number of new labels that starts a training. Default 0: never.
 	NewLabels int64 `yaml:"new_labels"`
 	// Cooldown is the event time between two trainings. Default 30 days.
 	Cooldown time.Duration `yaml:"cooldown"`
-	// Schedule asks for a training after so much event time. Default 0: never.
+	// Schedule is the event time after which a training starts. Default 0: never.
 	Schedule time.Duration `yaml:"schedule"`
-	// Threshold is the relative rise of the champion's loss over its held-out loss that asks for
+	// Threshold is the relative rise of the champion's loss over its held-out loss that starts
 	// a training (retraining_threshold). Default 0.15.
 	Threshold float64 `yaml:"retraining_threshold"`
 	// TimeBudget bounds one model selection. Default 60 s. Trials, when set, bounds it by
