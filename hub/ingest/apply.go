@@ -20,6 +20,7 @@ const (
 	duplicate   result = "duplicate"
 	conflict    result = "conflict"
 	quarantined result = "quarantined"
+	postponed   result = "postponed" // not stored: the message is too large for one transaction
 )
 
 // chunk is one chunk of a message, and what became of it.
@@ -42,38 +43,59 @@ func (c *chunk) refusal() string {
 	switch {
 	case c.result == quarantined:
 		return c.bad
+	case c.result == postponed:
+		return "the message is too large for one transaction: send it again with fewer others"
 	case c.result == conflict && !c.covered:
 		return "its sequence numbers overlap stored ones with other contents"
 	}
 	return ""
 }
 
-// decode reads the chunks of a message completely.
-func decode(m *Message) []chunk {
+// Bounds of one message, so that it holds no other device for long. What is beyond them is not
+// stored and not kept aside: it may come again with fewer others.
+const (
+	maxMessageSize = 16 << 20 // bytes of decoded records
+	maxMessageCost = 2000
+)
+
+// decode reads the chunks of a message completely, as far as they keep within the bounds.
+func decode(m *Message) *request {
 	parts, err := wire.Unpack(m.Data)
 	if err != nil {
 		parts = [][]byte{m.Data}
 	}
-	out := make([]chunk, len(parts))
+	r := &request{Message: *m, size: len(m.Data), chunks: make([]chunk, len(parts))}
 	for n, b := range parts {
-		sum := wire.Digest(b)
-		out[n] = chunk{
-			site:   m.Site,
-			device: m.Device,
-			lane:   m.Lane,
-			bytes:  b,
-			sha:    hex.EncodeToString(sum[:]),
+		c := &r.chunks[n]
+		*c = chunk{site: m.Site, device: m.Device, lane: m.Lane, bytes: b, result: postponed}
+		if r.size > maxMessageSize || r.cost > maxMessageCost {
+			continue
 		}
-		out[n].decode(err)
+		sum := wire.Digest(b)
+		c.result, c.sha = "", hex.EncodeToString(sum[:])
+		if err != nil {
+			c.bad = err.Error()
+		} else {
+			c.decode()
+		}
+		size, cost := 0, 1
+		if c.records != nil {
+			size = c.records.Size()
+			cost += len(c.records.Events) + len(c.records.Hosts) + len(c.records.Labels)/8
+		}
+		if n > 0 && (r.size+size > maxMessageSize || r.cost+cost > maxMessageCost) {
+			c.result, c.records = postponed, nil
+			continue
+		}
+		r.size += size
+		r.cost += cost
 	}
-	return out
+	return r
 }
 
-func (c *chunk) decode(err error) {
-	if err == nil {
-		c.header, c.records, err = wire.Decode(c.bytes)
-	}
-	if err != nil {
+func (c *chunk) decode() {
+	var err error
+	if c.header, c.records, err = wire.Decode(c.bytes); err != nil {
 		c.bad = err.Error()
 		return
 	}
@@ -105,6 +127,9 @@ func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, 
 	good := make([]*chunk, 0, len(chunks))
 	rows := make([]meta.Interval, 0, len(chunks))
 	for _, c := range chunks {
+		if c.result == postponed {
+			continue
+		}
 		if c.bad != "" {
 			if err := c.quarantine(ctx, q, now); err != nil {
 				return err

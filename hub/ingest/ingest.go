@@ -97,12 +97,15 @@ func New(db *meta.Store, opts Options) *Ingester {
 // full. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
 // block otherwise.
 func (i *Ingester) Offer(m Message) {
-	if !i.queue.reserve(m.Device, len(m.Data)) {
-		i.m.busy.Inc()
-		m.reply(wire.Receipt{RetryMS: retryBusy.Milliseconds(), Error: "the hub has too much waiting"})
-		return
+	if i.queue.reserve(m.Device, len(m.Data)) {
+		r := decode(&m)
+		if i.queue.grow(m.Device, len(m.Data), r.size-len(m.Data)) {
+			i.queue.add(r)
+			return
+		}
 	}
-	i.queue.add(&request{Message: m, chunks: decode(&m)})
+	i.m.busy.Inc()
+	m.reply(wire.Receipt{RetryMS: retryBusy.Milliseconds(), Error: "the hub has too much waiting"})
 }
 
 // Run stores what is offered until ctx ends and returns nil after a clean stop.
@@ -165,7 +168,7 @@ func (r *request) receipt() wire.Receipt {
 		}
 	}
 	if out.Applied = len(out.Refused) == 0; !out.Applied {
-		out.Error = "the hub keeps these chunks aside: they are damaged, or their sequence numbers are taken"
+		out.Error = "these chunks are not in the ledger, the others are"
 	}
 	return out
 }

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-func message(l Lane, device string, chunks int) *request {
-	return &request{Message: Message{Device: device, Lane: l, Data: make([]byte, 100)}, chunks: make([]chunk, chunks)}
+func message(l Lane, device string, cost int) *request {
+	return &request{Message: Message{Device: device, Lane: l}, size: 100, cost: cost}
 }
 
 func (q *queue) put(t *testing.T, r *request) {
 	t.Helper()
-	if !q.reserve(r.Device, len(r.Data)) {
+	if !q.reserve(r.Device, r.size) {
 		t.Fatalf("no room for a message of %s", r.Device)
 	}
 	q.add(r)
@@ -52,8 +52,36 @@ func TestTakeOrder(t *testing.T) {
 	for b := q.take(50); len(b) > 0; b = q.take(50) {
 		rest += len(b)
 	}
-	if rest != 120 || q.bytes != 0 || q.chunks != 0 || len(q.devices) != 0 {
-		t.Errorf("%d messages were left, then %d bytes, %d chunks, %d devices; want 120 and nothing", rest, q.bytes, q.chunks, len(q.devices))
+	if rest != 120 || q.bytes != 0 || q.cost != 0 || len(q.devices) != 0 {
+		t.Errorf("%d messages were left, then %d bytes, cost %d, %d devices; want 120 and nothing", rest, q.bytes, q.cost, len(q.devices))
+	}
+}
+
+// TestDevicesTakeTurns holds that a device that sends without end waits for itself, and that its
+// messages stay in order.
+func TestDevicesTakeTurns(t *testing.T) {
+	q := newQueue(1 << 20)
+	for i := range 50 {
+		r := message(Live, "flood", 1)
+		r.size = i + 1
+		q.put(t, r)
+	}
+	q.put(t, message(Live, "a", 1))
+	q.put(t, message(Live, "b", 1))
+	got := q.take(8) // an eighth is for backfill, which has nothing
+	names := map[string]int{}
+	last := 0
+	for _, r := range got {
+		names[r.Device]++
+		if r.Device == "flood" {
+			if r.size != last+1 {
+				t.Errorf("message %d of the flood comes after %d", r.size, last)
+			}
+			last = r.size
+		}
+	}
+	if names["a"] != 1 || names["b"] != 1 || names["flood"] != 6 {
+		t.Errorf("a batch of 8 holds %v, want one message of a and b each", names)
 	}
 }
 

@@ -14,10 +14,13 @@ import (
 
 // Limits of one chunk. A decoder refuses anything larger before it allocates.
 const (
-	MaxRecords      = 500     // records in a chunk
-	MaxChunkBytes   = 900_000 // encoded chunk, below NATS's default max_payload of 1 MB
-	maxBodyBytes    = 8 << 20 // uncompressed columns
-	maxStringBytes  = 64 << 10
+	MaxRecords     = 500     // records in a chunk
+	MaxChunkBytes  = 900_000 // encoded chunk, below NATS's default max_payload of 1 MB
+	maxBodyBytes   = 8 << 20 // uncompressed columns
+	maxStringBytes = 64 << 10
+	// maxTextBytes bounds the strings of all records together, each counted as often as it is used: a
+	// dictionary makes one long string cheap to send, and not cheap to store.
+	maxTextBytes    = 4 << 20
 	formatVersion   = 1
 	headerFixedSize = 4 + 1 + 1 + 16 + 8 + 4 + 1
 )

@@ -14,8 +14,9 @@ import (
 // little-endian bits in eight byte planes, and strings are dictionary indices behind the
 // dictionary.
 type columns struct {
-	b   []byte
-	err error
+	b    []byte
+	text int // bytes of the strings so far
+	err  error
 }
 
 func (w *columns) ints(n int, at func(int) int64) {
@@ -46,6 +47,10 @@ func (w *columns) strings(n int, at func(int) string) {
 	ids := make([]byte, 0, n)
 	for i := range n {
 		s := at(i)
+		if w.text += len(s); w.text > maxTextBytes {
+			w.err = fmt.Errorf("strings of more than %d bytes", maxTextBytes)
+			return
+		}
 		id, ok := index[s]
 		if !ok {
 			if len(s) > maxStringBytes || !utf8.ValidString(s) {
@@ -123,9 +128,10 @@ var labelFloats = [...]func(*Label) *float64{
 
 // columnReader is the inverse of columns. After the first error every method does nothing.
 type columnReader struct {
-	b   []byte
-	n   int
-	err error
+	b    []byte
+	n    int
+	text int // bytes of the strings so far
+	err  error
 }
 
 var errShort = errors.New("column ends early")
@@ -195,6 +201,10 @@ func (r *columnReader) strings(set func(int, string)) {
 	for i := range r.n {
 		id := r.uvarint(uint64(max(len(dict), 1) - 1))
 		if r.err != nil {
+			return
+		}
+		if r.text += len(dict[id]); r.text > maxTextBytes {
+			r.fail(fmt.Errorf("strings of more than %d bytes", maxTextBytes))
 			return
 		}
 		set(i, dict[id])

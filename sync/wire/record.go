@@ -195,3 +195,30 @@ func (r *Records) Len(c Class) int {
 		return len(r.Events)
 	}
 }
+
+// fixedBytes is about what one record of any class holds beside its texts.
+const fixedBytes = 128
+
+// Size returns about how many bytes of memory the records hold: a fixed part of each, and every text
+// as often as it is used.
+func (r *Records) Size() int {
+	n := fixedBytes * (len(r.Readings) + len(r.Labels) + len(r.Predictions) + len(r.Events) + len(r.Hosts))
+	for i := range r.Readings {
+		n += len(r.Readings[i].Series)
+	}
+	for i := range r.Labels {
+		l := &r.Labels[i]
+		n += len(l.Task) + len(l.ChampionID) + len(l.ShadowID)
+	}
+	for i := range r.Predictions {
+		n += len(r.Predictions[i].Task) + len(r.Predictions[i].Model)
+	}
+	for i := range r.Events {
+		e := &r.Events[i]
+		n += len(e.Kind) + len(e.Task) + len(e.Detail)
+	}
+	for i := range r.Hosts {
+		n += len(r.Hosts[i].Metric)
+	}
+	return n
+}

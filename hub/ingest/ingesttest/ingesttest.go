@@ -45,6 +45,7 @@ func Run(t *testing.T, open func(t *testing.T, db *meta.Store, in *ingest.Ingest
 			"Forged":              forged,
 			"WrongLane":           wrongLane,
 			"Hostile":             hostile,
+			"Dense":               dense,
 			"Concurrent":          concurrent,
 			"Full":                full,
 			"Stopped":             stopped,
@@ -73,7 +74,7 @@ func newRig(t *testing.T, d metatest.DB, open func(*testing.T, *meta.Store, *ing
 	}); err != nil {
 		t.Fatal(err)
 	}
-	r.In = ingest.New(r.DB, ingest.Options{HubIngest: configs.HubIngest{Queue: 4 << 10}})
+	r.In = ingest.New(r.DB, ingest.Options{HubIngest: configs.HubIngest{Queue: 64 << 10}})
 	r.send = open(t, r.DB, r.In)
 	r.start(t)
 	return r
@@ -118,16 +119,25 @@ func encode(t testing.TB, device string, c wire.Class, first uint64, r *wire.Rec
 	return b
 }
 
-// must sends a message that must be answered.
+// must sends a message that must be answered, again as often as it is sent back.
 func (r *Rig) must(t *testing.T, device string, lane ingest.Lane, message []byte) wire.Receipt {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	receipt, err := r.send(ctx, device, lane, message)
-	if err != nil {
-		t.Fatalf("send %d bytes of %s: %v", len(message), device, err)
+	for {
+		receipt, err := r.send(ctx, device, lane, message)
+		if err != nil {
+			t.Fatalf("send %d bytes of %s: %v", len(message), device, err)
+		}
+		if receipt.RetryMS == 0 || receipt.Applied {
+			return receipt
+		}
+		select {
+		case <-ctx.Done():
+			return receipt
+		case <-time.After(time.Duration(receipt.RetryMS) * time.Millisecond):
+		}
 	}
-	return receipt
 }
 
 // mark returns up to which number the ledger has the readings of a device.
@@ -269,6 +279,47 @@ func hostile(t *testing.T, r *Rig) {
 	}
 	if got := r.must(t, "dev-2", ingest.Live, Chunk(t, "dev-2", 1, 10, 1)); !got.Applied {
 		t.Errorf("receipt of another device afterwards = %+v, want applied", got)
+	}
+}
+
+// dense packs far more than one transaction should take into a small message: what is too much is
+// left out by name, what is stored is released, and sending the rest again ends.
+func dense(t *testing.T, r *Rig) {
+	var chunks [][]byte
+	const n, per = 20, 400
+	for i := range n {
+		events := make([]wire.Event, per)
+		for j := range events {
+			events[j] = wire.Event{Kind: "note", Detail: "{}"}
+		}
+		chunks = append(chunks, encode(t, "dev-1", wire.ClassEvent, uint64(1+i*per), &wire.Records{Events: events}))
+	}
+	rounds := 0
+	for ; len(chunks) > 0; rounds++ {
+		got := r.must(t, "dev-1", ingest.Events, wire.Pack(chunks))
+		var rest [][]byte
+		for _, f := range got.Refused {
+			rest = append(rest, chunks[f.Index])
+		}
+		if got.Applied != (len(rest) == 0) || len(rest) >= len(chunks) {
+			t.Fatalf("receipt of %d chunks = applied %v, %d refused: the rest would never end", len(chunks), got.Applied, len(rest))
+		}
+		chunks = rest
+	}
+	if rounds < 3 {
+		t.Errorf("%d events were stored in %d transactions", n*per, rounds)
+	}
+	if q, err := r.DB.Read().QuarantinedMessages(t.Context(), 10); err != nil || len(q) != 0 {
+		t.Errorf("%d messages are quarantined, %v", len(q), err)
+	}
+	a, err := r.In.Applied(t.Context(), "dev-1", run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range a.Sets {
+		if s.Class == wire.ClassEvent && s.Mark != n*per {
+			t.Errorf("the ledger of events ends at %d, want %d", s.Mark, n*per)
+		}
 	}
 }
 

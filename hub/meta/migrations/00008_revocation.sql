@@ -4,3 +4,6 @@ CREATE TABLE revocation (
     public_key      TEXT PRIMARY KEY,
     void_before     BIGINT NOT NULL
 );
+
+-- The next ordinal of a device is looked up for every new run.
+CREATE INDEX run_device_ordinal ON run (device, ordinal);
