@@ -542,7 +542,7 @@ func TestRefuses(t *testing.T) {
 		{"two features of one name", good, func(o *fit.Options) {
 			o.Direct, o.Set, o.Split, o.Features = false, nil, "", []spec.Feature{{Name: "z", Expr: "x + 1"}, {Name: "z", Expr: "x + 2"}}
 		}, `feature "z": needs a name that no column and no other feature has`},
-		{"features without a search", good, func(o *fit.Options) { o.Features = []spec.Feature{{Name: "z", Expr: "x + 1"}} }, "features of your own are for a search"},
+		{"features without a search", good, func(o *fit.Options) { o.Features = []spec.Feature{{Name: "z", Expr: "x + 1"}} }, "user-defined features are for a search"},
 		{"an unknown setting", good, func(o *fit.Options) { o.Set = fit.Settings{"trees": "3"} }, `gbdt has no setting "trees"`},
 		{"an objective of classes", good, func(o *fit.Options) { o.Target, o.Set = "s", fit.Settings{"objective": "huber"} }, "a classification has log loss"},
 		{"a constraint on nothing", good, func(o *fit.Options) { o.Set = fit.Settings{"monotone": "z:1", "tune": "off"} }, `"z:1" must be input:1 or input:-1`},
