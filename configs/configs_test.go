@@ -46,6 +46,22 @@ func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
 	check("ml_config.yml", m, withDefaults[MLConfig](), sm, err)
 }
 
+// TestServiceLinks holds that a service of Kubernetes named skerry-hub does not keep the programs in
+// its namespace from starting, and that a misspelt variable still does.
+func TestServiceLinks(t *testing.T) {
+	links := []string{"SKERRY_HUB_SERVICE_HOST=10.0.0.1", "SKERRY_HUB_SERVICE_PORT=8000", "SKERRY_HUB_SERVICE_PORT_HTTP=8000",
+		"SKERRY_HUB_PORT=tcp://10.0.0.1:8000", "SKERRY_HUB_PORT_8000_TCP=tcp://10.0.0.1:8000", "SKERRY_HUB_PORT_8000_TCP_ADDR=10.0.0.1"}
+	if _, _, err := Agent(Sources{Environ: links}); err != nil {
+		t.Errorf("agent: %v", err)
+	}
+	if _, _, err := Hub(Sources{Environ: links}); err != nil {
+		t.Errorf("hub: %v", err)
+	}
+	if _, _, err := Hub(Sources{Environ: []string{"SKERRY_LISTNE=x"}}); err == nil {
+		t.Error("a misspelt variable is taken")
+	}
+}
+
 // TestRetiredKey holds that a file of an earlier release is read, and that its owner can see which
 // key has lost its effect.
 func TestRetiredKey(t *testing.T) {

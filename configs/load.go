@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -360,8 +361,12 @@ func allEnvs() []string {
 	return append(out, otherEnvs...)
 }
 
+// serviceLink matches the variables that Kubernetes sets in every container for every service: those
+// of a service named skerry-hub look like ours.
+var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$`)
+
 func knownEnv(name string) bool {
-	if strings.HasPrefix(name, "SKERRY_TEST_") {
+	if strings.HasPrefix(name, "SKERRY_TEST_") || serviceLink.MatchString(name) {
 		return true
 	}
 	for _, e := range allEnvs() {

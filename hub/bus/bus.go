@@ -126,8 +126,10 @@ func (b *Bus) streams(ctx context.Context) error {
 		Retention:         jetstream.LimitsPolicy,
 		Discard:           jetstream.DiscardOld, // the newest state replaces the one before it
 		Storage:           jetstream.FileStorage,
-		AllowDirect:       true,
 		Compression:       jetstream.NoCompression,
+		// The server answers a stream's publisher wherever the message says, with the server's own
+		// authority: a device could have it write to any subject.
+		NoAck: true,
 	}); err != nil {
 		return fmt.Errorf("stream %s: %w", wire.StreamState, err)
 	}

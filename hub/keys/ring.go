@@ -196,7 +196,7 @@ func permissions(r Role) (p jwt.Permissions) {
 	const device = "{{name()}}"
 	switch r {
 	case RoleDevice:
-		p.Pub.Allow.Add("edge.{{tag(site)}}."+device+".>", "svc.*."+device, wire.SubjectDesiredGet(device))
+		p.Pub.Allow.Add("edge.{{tag(site)}}."+device+".>", "svc.*."+device)
 		p.Sub.Allow.Add(wire.InboxPrefix(device)+".>", wire.SubjectDesired(device), wire.SubjectApplied(device))
 	case RoleWorker:
 		p.Pub.Allow.Add("$JS.API.CONSUMER.MSG.NEXT.JOBS.>", "$JS.API.CONSUMER.INFO.JOBS.>", "$JS.ACK.JOBS.>", "train.results.>")

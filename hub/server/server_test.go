@@ -229,10 +229,10 @@ func (a *agent) send(subject string, b []byte) (r wire.Receipt) {
 	return r
 }
 
-// state publishes a reported state and waits until the stream has it.
+// state publishes a reported state, which nobody answers.
 func (a *agent) state(doc []byte) {
 	a.h.t.Helper()
-	if _, err := a.js.Publish(a.h.t.Context(), wire.SubjectState("north", a.reply.Device), doc); err != nil {
+	if err := a.nc.Publish(wire.SubjectState("north", a.reply.Device), doc); err != nil {
 		a.h.t.Fatal(err)
 	}
 }
@@ -364,7 +364,20 @@ func TestEndToEnd(t *testing.T) {
 func TestOlderAgentIsServed(t *testing.T) {
 	h := start(t, server.Options{})
 	a := h.agent("dev-1")
+	desired, err := a.nc.SubscribeSync(wire.SubjectDesired("dev-1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.Bus.Desired.Put(t.Context(), "dev-1", []byte(`{"device":"dev-1","generation":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desired.NextMsg(5 * time.Second); err != nil {
+		t.Fatalf("the change is not published: %v", err)
+	}
 	a.hello()
+	if m, err := desired.NextMsg(5 * time.Second); err != nil || string(m.Data) != `{"device":"dev-1","generation":1}` {
+		t.Errorf("desired state after the hello = %v, %v", m, err)
+	}
 	for i := range 5 {
 		first := uint64(i*10 + 1)
 		ack, err := a.js.PublishMsg(t.Context(), &nats.Msg{Subject: wire.SubjectLive("north", "dev-1"), Data: a.chunk(first, 10, 1),
@@ -692,7 +705,7 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 	h.up()
 	a.connect()
 	eventually(t, "bucket repaired", func() bool {
-		m, err := a.nc.Request(wire.SubjectDesiredGet("dev-1"), nil, 2*time.Second)
+		m, err := a.nc.Request(wire.SubjectDesiredRead("dev-1"), nil, 2*time.Second)
 		var d spec.Desired
 		return err == nil && json.Unmarshal(m.Data, &d) == nil && d.Generation == 9
 	})

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
 	"skerry.dev/compute/artifact"
@@ -182,10 +181,6 @@ func (h *hub) sync(name string, d *device) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var chunks [][]byte
 	all, first := d.recs.Readings, uint64(1)
 	for len(all) > 0 { // chunks cut through messages
@@ -208,7 +203,7 @@ func (h *hub) sync(name string, d *device) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := js.Publish(ctx, wire.SubjectState("north", name), doc); err != nil {
+	if err := nc.Publish(wire.SubjectState("north", name), doc); err != nil {
 		t.Fatal(err)
 	}
 	h.eventually("the lake has everything", func() bool {

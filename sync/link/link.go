@@ -252,7 +252,7 @@ func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 	if l.opts.Hello != nil {
 		h = l.opts.Hello()
 	}
-	h.Device, h.Runs = l.opts.Device, l.box.Chain()
+	h.Device, h.Runs, h.Receipts = l.opts.Device, l.box.Chain(), true
 	body, err := json.Marshal(h)
 	if err != nil {
 		return err
@@ -352,10 +352,13 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 		l.opts.Desired(d)
 	}
 	first, cancel := context.WithTimeout(ctx, l.opts.HelloTimeout)
-	m, err := conn.RequestWithContext(first, wire.SubjectDesiredGet(l.opts.Device), nil)
+	m, err := conn.RequestWithContext(first, wire.SubjectDesiredRead(l.opts.Device), nil)
+	if errors.Is(err, nats.ErrNoResponders) { // an older hub
+		m, err = conn.RequestWithContext(first, wire.SubjectDesiredGet(l.opts.Device), nil)
+	}
 	cancel()
 	switch {
-	case err == nil && m.Header.Get("Status") == "":
+	case err == nil && m.Header.Get("Status") == "" && len(m.Data) > 0:
 		take(m.Data)
 	case err == nil: // 404: there is no desired state yet
 	case ctx.Err() == nil:

@@ -9,6 +9,7 @@ package wire
 //	edge.<site>.<device>.evt        the same with alarms and events
 //	edge.<site>.<device>.state      reported state (JSON, see spec.Reported)
 //	svc.hello.<device>              request: Hello, reply: HelloReply
+//	svc.desired.<device>            request: empty, reply: spec.Desired, empty when there is none
 //	applied.<device>                Applied, published by the hub for agents that
 //	                                do not read receipts
 //	desired.<device>                spec.Desired, republished from the key-value bucket "desired"
@@ -35,11 +36,14 @@ func SubjectHello(device string) string { return "svc.hello." + device }
 // SubjectApplied returns the subject on which the hub reports to a device what it applied.
 func SubjectApplied(device string) string { return "applied." + device }
 
+// SubjectDesiredRead returns the subject of the request for a device's desired state.
+func SubjectDesiredRead(device string) string { return "svc.desired." + device }
+
 // SubjectDesired returns the subject on which desired state is republished.
 func SubjectDesired(device string) string { return "desired." + device }
 
-// SubjectDesiredGet returns the direct-get subject that reads a device's desired state from its
-// bucket.
+// SubjectDesiredGet returns the direct-get subject that reads a device's desired state from the
+// bucket of a hub that does not answer SubjectDesiredRead.
 func SubjectDesiredGet(device string) string {
 	return "$JS.API.DIRECT.GET.KV_" + BucketDesired + ".$KV." + BucketDesired + "." + device
 }
@@ -69,6 +73,8 @@ type Hello struct {
 	Fingerprint string `json:"fingerprint"`
 	JoinCounter uint64 `json:"join_counter"`
 	Version     string `json:"version"`
+	// Receipts: the agent reads receipts, and asks for its desired state itself.
+	Receipts bool `json:"receipts,omitempty"`
 	// every run of which something is still held, oldest first, and the current one
 	Runs []RunInfo `json:"runs"`
 }

@@ -3,9 +3,12 @@ package natslanes
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/ingest"
@@ -57,6 +60,20 @@ func (l *legacy) ack(device string, chunk []byte, r wire.Receipt) pubAck {
 		l.mu.Unlock()
 	}
 	return pubAck{Stream: stream, Sequence: 1} // a number that nobody looks at
+}
+
+// pushDesired publishes a device's desired state to it, as a change would be.
+func (l *legacy) pushDesired(ctx context.Context, device string) {
+	e, err := l.bus.Desired.Get(ctx, device)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return
+	}
+	if err == nil {
+		err = l.bus.Conn.Publish(wire.SubjectDesired(device), e.Value())
+	}
+	if err != nil && ctx.Err() == nil {
+		l.log.Warn("desired state not published to an older agent, its next hello asks again", "device", device, "err", err)
+	}
 }
 
 func (l *legacy) run(ctx context.Context) error {

@@ -42,6 +42,7 @@ func New(b *bus.Bus, in *ingest.Ingester, log *slog.Logger) *Lanes {
 func (l *Lanes) Run(ctx context.Context) error {
 	subjects := map[string]nats.MsgHandler{
 		"svc.hello.*":       func(m *nats.Msg) { l.hello(ctx, m) },
+		"svc.desired.*":     func(m *nats.Msg) { l.desired(ctx, m) },
 		"edge.*.*.evt":      func(m *nats.Msg) { l.chunks(m, ingest.Events) },
 		"edge.*.*.tel.live": func(m *nats.Msg) { l.chunks(m, ingest.Live) },
 		"edge.*.*.tel.back": func(m *nats.Msg) { l.chunks(m, ingest.Backfill) },
@@ -75,6 +76,15 @@ func token(subject string, n int) string {
 // answer replies to a device, into its own inbox and nowhere else: the hub may publish everywhere,
 // so an address that the sender chose would let it write in the hub's name.
 func (l *Lanes) answer(m *nats.Msg, device string, reply any) {
+	b, err := json.Marshal(reply)
+	if err != nil {
+		l.log.Error("answer not encoded", "device", device, "subject", m.Subject, "err", err)
+		return
+	}
+	l.respond(m, device, b)
+}
+
+func (l *Lanes) respond(m *nats.Msg, device string, reply []byte) {
 	if m.Reply == "" {
 		return
 	}
@@ -82,11 +92,7 @@ func (l *Lanes) answer(m *nats.Msg, device string, reply any) {
 		l.log.Warn("answer refused: the reply subject is not in the device's inbox", "device", device, "subject", m.Subject, "reply", m.Reply)
 		return
 	}
-	b, err := json.Marshal(reply)
-	if err == nil {
-		err = m.Respond(b)
-	}
-	if err != nil {
+	if err := m.Respond(reply); err != nil {
 		l.log.Warn("answering a device failed", "device", device, "subject", m.Subject, "err", err)
 	}
 }
@@ -112,6 +118,23 @@ func (l *Lanes) hello(ctx context.Context, m *nats.Msg) {
 		}
 	}
 	l.answer(m, device, reply)
+	if err == nil && !h.Receipts { // it would ask the bucket, which it may not any more
+		l.legacy.pushDesired(ctx, device)
+	}
+}
+
+// desired answers svc.desired.<device> with the device's desired state, or with nothing.
+func (l *Lanes) desired(ctx context.Context, m *nats.Msg) {
+	device := token(m.Subject, 2)
+	e, err := l.bus.Desired.Get(ctx, device)
+	switch {
+	case err == nil:
+		l.respond(m, device, e.Value())
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		l.respond(m, device, nil)
+	default:
+		l.log.Warn("desired state not read, the device asks again when it connects", "device", device, "err", err)
+	}
 }
 
 // chunks offers a message of edge.<site>.<device>.… to the ingester.
