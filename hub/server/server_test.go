@@ -368,6 +368,7 @@ func TestOlderAgentIsServed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.nc.Flush()
 	if _, err := h.Bus.Desired.Put(t.Context(), "dev-1", []byte(`{"device":"dev-1","generation":1}`)); err != nil {
 		t.Fatal(err)
 	}
