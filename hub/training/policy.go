@@ -5,32 +5,32 @@ import "time"
 // Policy defines when a task is trained. The zero value takes the defaults.
 type Policy struct {
 	// Disabled leaves training to commands (ENABLE_AUTO_RETRAINING=false).
-	Disabled bool `yaml:"disabled"`
+	Disabled bool
 	// MinLabels is how many labels a first model needs, over all devices. Default 2000.
-	MinLabels int64 `yaml:"min_labels"`
+	MinLabels int64
 	// DriftEvents is how many drift events since the last training start a new one. Default 3.
-	DriftEvents int `yaml:"drift_events"`
+	DriftEvents int
 	// MinNewLabels is how many labels must have come since the last training before drift or the
 	// schedule may start one. Default 2000.
-	MinNewLabels int64 `yaml:"min_new_labels"`
+	MinNewLabels int64
 	// NewLabels is the number of new labels that starts a training. Default 0: never.
-	NewLabels int64 `yaml:"new_labels"`
+	NewLabels int64
 	// Cooldown is the event time between two trainings. Default 30 days.
-	Cooldown time.Duration `yaml:"cooldown"`
+	Cooldown time.Duration
 	// Schedule is the event time after which a training starts. Default 0: never.
-	Schedule time.Duration `yaml:"schedule"`
+	Schedule time.Duration
 	// Threshold is the relative rise of the champion's loss over its held-out loss that starts
 	// a training (retraining_threshold). Default 0.15.
-	Threshold float64 `yaml:"retraining_threshold"`
+	Threshold float64
 	// TimeBudget bounds one model selection. Default 60 s. Trials, when set, bounds it by
 	// settings tried instead, which makes it reproducible.
-	TimeBudget time.Duration `yaml:"time_budget"`
-	Trials     int           `yaml:"trials"`
-	Threads    int           `yaml:"threads"`
+	TimeBudget time.Duration
+	Trials     int
+	Threads    int
 	// Learners to try; empty means all.
-	Learners []string `yaml:"learners"`
+	Learners []string
 	// NoRollout leaves a passed challenger in the registry instead of rolling it out.
-	NoRollout bool `yaml:"no_rollout"`
+	NoRollout bool
 }
 
 func (p *Policy) defaults() {
