@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,15 +60,20 @@ type fleet struct {
 
 func start(t *testing.T) *fleet {
 	t.Helper()
-	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{DataDir: t.TempDir(), Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}, AdminPassword: password, Version: "test"})
+	dir := t.TempDir()
+	h, err := server.Open(t.Context(), server.Options{Config: configs.HubConfig{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"}, AdminPassword: password, Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fleet{Hub: h, t: t, version: map[string]string{}, running: map[string]spec.Reported{}}
 	f.learn = h.Learn(training.Policy{Disabled: true}, rollout.Spec{})
 	web.Routes(h.API.Mux())
+	id, err := os.ReadFile(filepath.Join(dir, "hub-id")) // a hub takes the links to itself for lost
+	if err != nil {
+		t.Fatal(err)
+	}
 	f.tx(func(q *meta.Queries) error {
-		return q.InsertDevice(t.Context(), meta.Device{Name: "marker", Connected: true})
+		return errors.Join(q.InsertDevice(t.Context(), meta.Device{Name: "marker"}), q.SetConnected(t.Context(), "marker", strings.TrimSpace(string(id)), true, 1))
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -328,7 +335,13 @@ func (f *fleet) jobs(ctx context.Context, one, two, three meta.Model, open *roll
 		if state == training.Done || state == training.Failed {
 			j.FinishedAt = j.StartedAt + 41*hour/3600
 		}
-		f.tx(func(q *meta.Queries) error { return q.PutJob(ctx, j) })
+		f.tx(func(q *meta.Queries) error {
+			if err := q.PutJob(ctx, j); err != nil || state != training.Started {
+				return err
+			}
+			// somebody works on it: the hub would take it itself
+			return q.SetJobLease(ctx, meta.JobLease{ID: id, Worker: "another", Token: 1, Until: meta.Now() + hour})
+		})
 	}
 	result := func(m meta.Model, outcome, rollout string) training.JobResult {
 		r := training.JobResult{Rows: 7140, Digest: m.Digest, Model: registry.Name(m), Learner: m.Kind, Rollout: rollout, Outcome: outcome, Seconds: 41.2, Done: 42, Trials: 42}
