@@ -25,7 +25,7 @@ func TestTextIsBounded(t *testing.T) {
 		t.Errorf("texts within the bound are refused: %v", err)
 	}
 	var w columns
-	w.text = -1 << 40 // a sender without the bound
+	w.text = -1 << 30 // a sender without the bound
 	w.records(ClassEvent, &Records{Events: events})
 	rd := columnReader{b: w.b, n: len(events)}
 	if rd.records(ClassEvent); rd.err == nil {

@@ -101,10 +101,14 @@ func (r *Repository) writeVersion(role string, version int64, b []byte) error {
 	return write(filepath.Join(r.opts.Dir, strconv.FormatInt(version, 10)+"."+role+".json"), b)
 }
 
-// sweep removes superseded versions, keeping some for devices in the middle of a refresh.
+// keptVersions is how many superseded versions stay, for devices in the middle of a refresh: a busy
+// hub signs several models while a device on a slow link reads one file.
+const keptVersions = 32
+
+// sweep removes superseded versions.
 func (r *Repository) sweep() {
 	for role, v := range map[string]int64{trust.RoleModels: r.models.Signed.Version, metadata.SNAPSHOT: r.snapshot.Signed.Version} {
-		for old := v - 8; old > 0 && old > v-64; old-- {
+		for old := v - keptVersions; old > 0 && old > v-2*keptVersions; old-- {
 			if os.Remove(filepath.Join(r.opts.Dir, strconv.FormatInt(old, 10)+"."+role+".json")) != nil {
 				break // removed before
 			}
