@@ -13,6 +13,6 @@
 // first; every dropped range leaves a gap record that aggregates what was dropped. An applied
 // range is never declared a gap.
 //
-// An Outbox is safe for concurrent use, except that Append, Sweep and their transactions belong
-// to one goroutine.
+// An Outbox is safe for concurrent use, except that Append and its transaction belong to one
+// goroutine.
 package outbox

@@ -1,0 +1,257 @@
+package rollout
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"skerry.dev/hub/meta"
+	"skerry.dev/hub/registry"
+	"skerry.dev/sync/spec"
+)
+
+var (
+	// ErrBusy is returned when a task has a rollout already.
+	ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
+	// ErrRefused marks what the caller got wrong: a specification that cannot be, or a command that
+	// the rollout's state does not allow. The error that matches it describes what; other errors
+	// than these two, meta.ErrNotFound and registry.ErrTombstoned are the hub's own.
+	ErrRefused = errors.New("rollout refused")
+)
+
+// refusal makes an error match ErrRefused without changing its text.
+type refusal struct{ error }
+
+func (r refusal) Is(target error) bool { return target == ErrRefused }
+func (r refusal) Unwrap() error        { return r.error }
+
+// complete checks a spec against the model it names and fills in the defaults.
+func (c *Controller) complete(ctx context.Context, s *Spec) error {
+	m, err := c.db.Read().Model(ctx, s.Digest)
+	if err != nil {
+		return fmt.Errorf("model %q: %w", s.Digest, err)
+	}
+	if s.Task == "" {
+		s.Task = m.Task
+	}
+	if s.Task != m.Task {
+		return refusal{fmt.Errorf("model %s is for task %q, not %q", registry.Name(m), m.Task, s.Task)}
+	}
+	if m.TombstonedAt != 0 {
+		return fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
+	}
+	if err := s.Defaults(); err != nil {
+		return refusal{err}
+	}
+	return nil
+}
+
+// free returns ErrBusy when the task has a rollout under way.
+func (c *Controller) free(ctx context.Context, q *meta.Queries, task string) error {
+	old, err := c.list(ctx, q, task, "", 50)
+	if err != nil {
+		return err
+	}
+	for _, o := range old {
+		if !o.State.Final() {
+			return fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
+		}
+	}
+	return nil
+}
+
+// Create starts a rollout, or leaves it awaiting an approval.
+func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout, error) {
+	if err := c.complete(ctx, &s); err != nil {
+		return nil, err
+	}
+	m, err := c.db.Read().Model(ctx, s.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: %w", s.Digest, err)
+	}
+	var id [6]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return nil, err
+	}
+	r := &Rollout{
+		ID:        "r-" + hex.EncodeToString(id[:]),
+		Task:      s.Task,
+		Model:     registry.Name(m),
+		Spec:      s,
+		CreatedBy: actor,
+		CreatedAt: meta.Now(),
+		Status:    Status{StageName: ShadowStage, Step: "rolling", Since: meta.Now()},
+	}
+	state := Running
+	if s.Approval {
+		state = Awaiting
+	}
+	r.note(state, "created", actor)
+	err = c.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := c.free(ctx, q, s.Task); err != nil {
+			return err
+		}
+		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "rollout.create", r.ID, r.Model)
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.log.Info("rollout created", "rollout", r.ID, "model", r.Model, "state", string(r.State))
+	return r, nil
+}
+
+// Command is what an operator can order of a rollout.
+type Command string
+
+// The commands.
+const (
+	Approve  Command = "approve"
+	Pause    Command = "pause"
+	Resume   Command = "resume"
+	Abort    Command = "abort"    // stop; devices that run the candidate keep it
+	Rollback Command = "rollback" // stop, tombstone the version and take it back everywhere
+	Skip     Command = "skip"     // enter the next stage although this one is not through
+	Retry    Command = "retry"    // order the failed devices again
+)
+
+// Do carries out a command. When the rollout changes in the middle it begins again from what is
+// stored then.
+func (c *Controller) Do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
+	for try := 1; ; try++ {
+		r, err := c.do(ctx, actor, id, cmd, reason)
+		if !errors.Is(err, ErrChanged) || try == maxTries {
+			return r, err
+		}
+	}
+}
+
+// maxTries bounds how often a command begins again.
+const maxTries = 10
+
+func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reason string) (*Rollout, error) {
+	r, err := c.load(ctx, c.db.Read(), id)
+	if err != nil {
+		return nil, err
+	}
+	refuse := func(allowed ...State) error {
+		if slices.Contains(allowed, r.State) {
+			return nil
+		}
+		return refusal{fmt.Errorf("rollout %s is %s: %s is possible only while it is %v", id, r.State, cmd, allowed)}
+	}
+	if reason == "" {
+		reason = string(cmd)
+	}
+	also := func(*meta.Queries) error { return nil } // what is stored with the rollout
+	switch cmd {
+	case Approve:
+		err = refuse(Awaiting, Draft)
+		r.Status.Since = meta.Now()
+		r.note(Running, reason, actor)
+	case Pause:
+		err = refuse(Running)
+		r.Status.Reason = reason
+		r.note(Paused, reason, actor)
+	case Resume:
+		err = refuse(Paused)
+		r.Status.Since, r.Status.Reason = meta.Now(), ""
+		r.note(Running, reason, actor)
+	case Abort:
+		err = refuse(Running, Paused, Awaiting, Draft)
+		r.Status.Reason = reason
+		r.note(Aborted, reason, actor)
+	case Rollback:
+		err = refuse(Running, Paused, Completed, Aborted)
+		r.Status.Reason = reason
+		r.note(RollingBack, reason, actor)
+	case Skip:
+		if err = refuse(Running, Paused); err == nil {
+			d := Decision{State: Running, Status: r.Status}
+			d.advance(&r.Spec, meta.Now())
+			r.Status = d.Status
+			r.note(d.State, reason, actor)
+			if d.State == Completed {
+				err = c.finish(ctx, r)
+				also = func(q *meta.Queries) error {
+					return registry.Promote(ctx, q, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
+				}
+			}
+		}
+	case Retry:
+		if err = refuse(Running, Paused); err == nil {
+			also, err = c.retry(ctx, r)
+			r.note(Running, reason, actor)
+		}
+	default:
+		err = refusal{fmt.Errorf("unknown command %q: one of approve, pause, resume, abort, rollback, skip, retry", cmd)}
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = c.store(ctx, nil, r, func(q *meta.Queries) error {
+		if err := errors.Join(also(q), report(ctx, q, r)); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "rollout."+string(cmd), id, reason)
+	})
+	return r, err
+}
+
+// finish orders the candidate on every target, for a last stage that was skipped.
+func (c *Controller) finish(ctx context.Context, r *Rollout) error {
+	parts, err := c.parts(ctx, r)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.Wanted != spec.PhaseActive && !failedPhase(p.Phase) {
+			if err := c.order(ctx, nil, r, Order{p.Device, spec.PhaseActive}, parts); err != nil {
+				return fmt.Errorf("device %q: %w", p.Device, err)
+			}
+		}
+	}
+	return nil
+}
+
+func failedPhase(p spec.Phase) bool {
+	return p == spec.PhaseFailed || p == spec.PhaseVetoed || p == spec.PhaseReverted
+}
+
+// retry returns what removes the reports of failed devices, so that they get a new generation.
+func (c *Controller) retry(ctx context.Context, r *Rollout) (func(*meta.Queries) error, error) {
+	// not the stored phases: a device may have failed while the rollout was paused
+	parts, err := c.parts(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := c.db.Read().RolloutDevices(ctx, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	return func(q *meta.Queries) error {
+		for _, row := range rows {
+			i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
+			if i < 0 || !failedPhase(parts[i].Phase) {
+				continue
+			}
+			stats, err := json.Marshal(memo{Previous: parts[i].Previous})
+			if err != nil {
+				return err
+			}
+			// What it reports of the old generation no longer counts, nor do the losses of that
+			// try.
+			row.Phase, row.Reason, row.Stats, row.Generation, row.Stage, row.UpdatedAt = "", "", string(stats), row.Generation+1, -1, meta.Now()
+			if err := q.PutRolloutDevice(ctx, row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
