@@ -121,20 +121,20 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], err
 		return nil, err
 	}
 	out := Lineage{Model: view(m), Parents: []Model{}}
-	type links struct {
-		Parent  string `json:"parent"`
-		Dataset string `json:"dataset"`
-		Job     string `json:"job"`
-	}
-	var l links
-	_ = json.Unmarshal([]byte(m.Lineage), &l) // a lineage of another form has no links to follow
-	if d, err := q.Dataset(ctx, l.Dataset); err == nil {
+	l := linksOf(m)
+	d, err := q.Dataset(ctx, l.Dataset)
+	if err == nil {
 		out.Dataset = &d
+	} else if !errors.Is(err, meta.ErrNotFound) {
+		return nil, err
 	}
-	if j, err := q.Job(ctx, l.Job); err == nil {
+	j, err := q.Job(ctx, l.Job)
+	if err == nil {
 		out.Job = &j
+	} else if !errors.Is(err, meta.ErrNotFound) {
+		return nil, err
 	}
-	for n := 0; l.Parent != "" && n < 100; n++ {
+	for n := 0; l.Parent != "" && n < maxParents; n++ {
 		p, err := q.Model(ctx, l.Parent)
 		if errors.Is(err, meta.ErrNotFound) {
 			break
@@ -143,10 +143,24 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], err
 			return nil, err
 		}
 		out.Parents = append(out.Parents, view(p))
-		l = links{}
-		_ = json.Unmarshal([]byte(p.Lineage), &l)
+		l = linksOf(p)
 	}
 	return reply(out, nil)
+}
+
+// maxParents bounds a lineage, which a bundle or a restored database may have closed to a circle.
+const maxParents = 100
+
+// links are what the lineage of a model names of the hub's own.
+type links struct {
+	Parent  string `json:"parent"`
+	Dataset string `json:"dataset"`
+	Job     string `json:"job"`
+}
+
+func linksOf(m meta.Model) (l links) {
+	_ = json.Unmarshal([]byte(m.Lineage), &l) // a lineage of another form has no links to follow
+	return l
 }
 
 func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[Model], error) {

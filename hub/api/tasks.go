@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -63,9 +64,11 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], er
 	if out.Devices, err = q.TaskDevices(ctx, in.Name); err != nil {
 		return nil, err
 	}
-	if c, err := q.Champion(ctx, in.Name, ""); err == nil {
-		out.Champion = c.Digest
+	champion, err := q.Champion(ctx, in.Name, "")
+	if err != nil && !errors.Is(err, meta.ErrNotFound) {
+		return nil, err
 	}
+	out.Champion = champion.Digest // none: empty
 	if out.Drifts, err = events(q.Events(ctx, meta.EventFilter{
 		Task:  in.Name,
 		Kind:  "drift",

@@ -41,7 +41,7 @@ func wave(n int) learn.Source {
 			for i := range n {
 				at := time.Date(2024, 1, 1, i, 0, 0, 0, time.UTC).UnixMicro()
 				v := 50 + 20*math.Sin(float64(i)/4) + 3*math.Sin(float64(i*len(device))*1.7)
-				if !yield(learn.Reading{Series: "pm25", Time: at, Value: v, Flags: wire.FlagFirst}, nil) {
+				if !yield(learn.Reading{Series: "pm25", Time: at, Value: v, Arrival: at, Flags: wire.FlagFirst}, nil) {
 					return
 				}
 			}

@@ -16,11 +16,11 @@ import (
 
 // Reading is one value of one series as the device stored it.
 type Reading struct {
-	Series string
-	Time   int64 // event time, microseconds
-	Value  float64
-	Mono   int64 // arrival since the start of the device's run, nanoseconds
-	Flags  wire.Flags
+	Series  string
+	Time    int64 // event time, microseconds
+	Value   float64
+	Arrival int64 // by the clock of the device, microseconds
+	Flags   wire.Flags
 }
 
 // Source yields the readings of a device in the order in which the device accepted them, of all its
@@ -58,7 +58,7 @@ func Rows(ctx context.Context, source Source, t *spec.Task, device string) (sele
 		}
 	}
 	var batch []engine.Reading
-	arrival := int64(engine.NoArrival) // of the batch, since the start of the device's run
+	arrival := int64(engine.NoArrival) // of the batch
 	for r, err := range source(ctx, device) {
 		if err != nil {
 			return out, fmt.Errorf("read the lake: device %q: %w", device, err)
@@ -76,7 +76,7 @@ func Rows(ctx context.Context, source Source, t *spec.Task, device string) (sele
 		if f&wire.Missing != 0 {
 			v = math.NaN()
 		}
-		arrival = r.Mono / 1e3
+		arrival = r.Arrival
 		batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
 	}
 	if len(batch) > 0 {

@@ -18,7 +18,7 @@ func TestJobWithModules(t *testing.T) {
 	h := open(t, t.TempDir())
 	l := h.Learn(training.Policy{Disabled: true, Trials: 1, Learners: []string{"linear"}, Threads: 1}, rollout.Spec{})
 	h.run()
-	d := newDevice(t)
+	d := newDevice(t, taskText)
 	d.feed(400)
 	h.sync("dev-1", d)
 	text := taskText + "features:\n  - {name: wet, wasm: air, function: wet, of: [pm25, temp]}\n  - {name: level, wasm: levels, function: mean, of: [pm25], rows: 12}\n"

@@ -348,7 +348,7 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	learned, err := learn.Run(ctx, learn.Input{
 		Task:     task,
 		Devices:  devices,
-		Source:   Readings(t.lake),
+		Source:   Readings(t.db, t.lake),
 		Module:   t.registry.Module,
 		Champion: champion,
 		Digest:   digest,
@@ -389,17 +389,27 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	return t.decide(ctx, j, s, res, m, verdict)
 }
 
-// Readings is the lake as a source of training rows.
-func Readings(l *lake.Lake) learn.Source {
+// Readings is the lake as a source of training rows. When a reading arrived follows from the start
+// of its run: between two runs a device may have been off for longer than a task waits.
+func Readings(db *meta.Store, l *lake.Lake) learn.Source {
 	return func(ctx context.Context, device string) iter.Seq2[learn.Reading, error] {
 		return func(yield func(learn.Reading, error) bool) {
+			runs, err := db.Read().Runs(ctx, device)
+			if err != nil {
+				yield(learn.Reading{}, err)
+				return
+			}
+			started := make(map[string]int64, len(runs))
+			for _, r := range runs {
+				started[r.Run] = r.StartedAt
+			}
 			for r, err := range l.Readings(ctx, device, nil, math.MinInt64, math.MaxInt64) {
 				if !yield(learn.Reading{
-					Series: r.Series,
-					Time:   r.Time,
-					Value:  r.Value,
-					Mono:   r.Mono,
-					Flags:  wire.Flags(r.Flags),
+					Series:  r.Series,
+					Time:    r.Time,
+					Value:   r.Value,
+					Arrival: started[r.Run] + r.Mono/1e3,
+					Flags:   wire.Flags(r.Flags),
 				}, err) {
 					return
 				}

@@ -1,6 +1,7 @@
 package training_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,9 +37,9 @@ inputs:
 rows: {on: pm25, max_age: 3h}
 `
 
-func parse(t *testing.T) *spec.Task {
+func parse(t *testing.T, text string) *spec.Task {
 	t.Helper()
-	task, err := spec.ParseTask("test", strings.NewReader(taskText))
+	task, err := spec.ParseTask("test", strings.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,21 +84,48 @@ func (h *hub) run() (stop func()) {
 // device is the sending side of an agent: an engine of its own, and the records it would have
 // stored.
 type device struct {
-	t      *testing.T
-	task   *spec.Task
-	engine *engine.Engine
-	recs   wire.Records
-	rows   []engine.Row
-	truth  map[int64]float64
+	t       *testing.T
+	text    string
+	task    *spec.Task
+	engine  *engine.Engine
+	arrival int64 // of the next message, microseconds
+	runs    []*run
+	rows    []engine.Row
+	truth   map[int64]float64
 }
 
-func newDevice(t *testing.T) *device {
-	task := parse(t)
+// run is what a device stored between two starts of its agent.
+type run struct {
+	wire.RunInfo
+	recs wire.Records
+}
+
+func newDevice(t *testing.T, text string) *device {
+	task := parse(t, text)
 	e, err := engine.New(task.Engine())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &device{t: t, task: task, engine: e, truth: map[int64]float64{}}
+	d := &device{t: t, text: text, task: task, engine: e, truth: map[int64]float64{}, arrival: began}
+	d.start()
+	return d
+}
+
+// start begins a run at the time of the next message.
+func (d *device) start() {
+	n := len(d.runs)
+	r := &run{RunInfo: wire.RunInfo{Run: wire.Run{byte(n + 1)}, StartedAt: d.arrival, ClockOK: true}}
+	if n > 0 {
+		r.Prev = d.runs[n-1].Run
+	}
+	d.runs = append(d.runs, r)
+}
+
+func (d *device) readings() (n int) {
+	for _, r := range d.runs {
+		n += len(r.recs.Readings)
+	}
+	return n
 }
 
 // message offers readings as the agent's gate would have passed them on.
@@ -107,7 +135,9 @@ func (d *device) message(rs ...wire.Reading) {
 		if i == 0 {
 			r.Flags |= wire.FlagFirst
 		}
-		d.recs.Readings = append(d.recs.Readings, r)
+		now := d.runs[len(d.runs)-1]
+		r.Mono = (d.arrival - now.StartedAt) * 1000
+		now.recs.Readings = append(now.recs.Readings, r)
 		if r.Flags&wire.Blocked != 0 {
 			continue
 		}
@@ -119,7 +149,7 @@ func (d *device) message(rs ...wire.Reading) {
 			batch = append(batch, engine.Reading{Series: k, Time: r.Time, Value: v})
 		}
 	}
-	o := d.engine.Ingest(0, batch)
+	o := d.engine.Ingest(d.arrival, batch)
 	for _, r := range o.Rows {
 		d.rows = append(d.rows, engine.Row{Time: r.Time, Values: slices.Clone(r.Values)})
 	}
@@ -136,6 +166,7 @@ var began = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 func (d *device) feed(n int) {
 	for i := range n {
 		at := began + int64(i)*hour
+		d.arrival = at + hour/3600
 		pm := wire.Reading{Series: "pm25", Time: at, Value: 50 + 20*math.Sin(float64(i)/4) + 3*math.Sin(float64(i)*1.7)}
 		temp := wire.Reading{Series: "temp", Time: at - hour/6, Value: float64(i % 24)}
 		switch {
@@ -181,15 +212,28 @@ func (h *hub) sync(name string, d *device) {
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
+	hello := wire.Hello{Device: name, Fingerprint: "f", Version: "1", Receipts: true}
 	var chunks [][]byte
-	all, first := d.recs.Readings, uint64(1)
-	for len(all) > 0 { // chunks cut through messages
-		n := min(77, len(all))
-		b, err := wire.Encode(wire.Header{Device: name, Run: wire.Run{1}, Class: wire.ClassReading, First: first}, &wire.Records{Readings: all[:n]})
-		if err != nil {
-			t.Fatal(err)
+	for _, r := range d.runs {
+		all, first := r.recs.Readings, uint64(1)
+		r.Last = map[wire.Class]uint64{wire.ClassReading: uint64(len(all))}
+		hello.Runs = append(hello.Runs, r.RunInfo)
+		for len(all) > 0 { // chunks cut through messages
+			n := min(77, len(all))
+			b, err := wire.Encode(wire.Header{Device: name, Run: r.Run, Class: wire.ClassReading, First: first}, &wire.Records{Readings: all[:n]})
+			if err != nil {
+				t.Fatal(err)
+			}
+			chunks, all, first = append(chunks, b), all[n:], first+uint64(n)
 		}
-		chunks, all, first = append(chunks, b), all[n:], first+uint64(n)
+	}
+	greeting, err := json.Marshal(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := nc.Request(wire.SubjectHello(name), greeting, 10*time.Second)
+	if err != nil || bytes.Contains(m.Data, []byte(`"error"`)) {
+		t.Fatalf("hello: %v, %v", m, err)
 	}
 	slices.Reverse(chunks) // backfill comes newest first
 	for _, b := range chunks {
@@ -199,7 +243,7 @@ func (h *hub) sync(name string, d *device) {
 		}
 	}
 	doc, err := json.Marshal(spec.Reported{Device: name, Site: "north", Version: "1", Time: meta.Now(), Class: "linux/amd64",
-		Tasks: map[string]spec.ReportedTask{"next": {Kind: "forecast", Spec: taskText, SpecHash: d.task.Hash}}})
+		Tasks: map[string]spec.ReportedTask{"next": {Kind: "forecast", Spec: d.text, SpecHash: d.task.Hash}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,7 +259,7 @@ func (h *hub) sync(name string, d *device) {
 			n++
 		}
 		names, err := h.DB.Read().TaskDevices(ctx, "next")
-		return err == nil && n == len(d.recs.Readings) && slices.Contains(names, name)
+		return err == nil && n == d.readings() && slices.Contains(names, name)
 	})
 }
 
@@ -235,42 +279,64 @@ func (h *hub) eventually(what string, ok func() bool) {
 func TestRows(t *testing.T) {
 	h := open(t, t.TempDir())
 	h.run()
-	d := newDevice(t)
+	d := newDevice(t, taskText)
 	d.feed(600)
 	h.sync("dev-1", d)
-	check := func() {
-		t.Helper()
-		s, err := learn.Rows(t.Context(), training.Readings(h.Lake), d.task, "dev-1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(s.Times) != len(d.rows) || len(s.Times) < 500 {
-			t.Fatalf("Rows has %d rows, the device %d", len(s.Times), len(d.rows))
-		}
-		labels := 0
-		for i, r := range d.rows {
-			if s.Times[i] != r.Time || !sameBits(s.Values[i], r.Values) {
-				t.Fatalf("row %d = %d %v, on the device %d %v", i, s.Times[i], s.Values[i], r.Time, r.Values)
-			}
-			want, ok := d.truth[r.Time]
-			if !ok {
-				want = math.NaN()
-			} else {
-				labels++
-			}
-			if !sameBits([]float64{s.Target[i], s.Baseline[i]}, []float64{want, r.Values[0]}) {
-				t.Fatalf("row %d: target %v from %v, on the device %v from %v", i, s.Target[i], s.Baseline[i], want, r.Values[0])
-			}
-		}
-		if labels < 400 {
-			t.Errorf("%d labels only", labels)
-		}
-	}
-	check()
+	h.sameRows("dev-1", d)
 	if _, err := h.Lake.Compact(t.Context(), true); err != nil { // from staging to Parquet
 		t.Fatal(err)
 	}
-	check()
+	h.sameRows("dev-1", d)
+}
+
+// TestRowsOverRuns is TestRows for an agent that was off between two messages for longer than its
+// task waits for late readings: the row that waited fired before them, and does so at the hub.
+func TestRowsOverRuns(t *testing.T) {
+	h := open(t, t.TempDir())
+	h.run()
+	d := newDevice(t, strings.Replace(taskText, "max_age: 3h", "max_age: 3h, lateness: 30m", 1))
+	d.feed(600)
+	last := began + 599*hour
+	d.arrival = last + 2*hour
+	d.start()
+	before := len(d.rows)
+	d.message(wire.Reading{Series: "temp", Time: last - hour/60, Value: 99})
+	if len(d.rows) != before+1 || d.rows[before].Values[1] == 99 {
+		t.Fatalf("rows after the silence: %v, want one that the late reading did not reach", d.rows[before:])
+	}
+	h.sync("dev-1", d)
+	h.sameRows("dev-1", d)
+}
+
+// sameRows compares the rows that the hub trains on with those of the device.
+func (h *hub) sameRows(name string, d *device) {
+	t := h.t
+	t.Helper()
+	s, err := learn.Rows(t.Context(), training.Readings(h.DB, h.Lake), d.task, name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.Times) != len(d.rows) || len(s.Times) < 500 {
+		t.Fatalf("Rows has %d rows, the device %d", len(s.Times), len(d.rows))
+	}
+	labels := 0
+	for i, r := range d.rows {
+		if s.Times[i] != r.Time || !sameBits(s.Values[i], r.Values) {
+			t.Fatalf("row %d = %d %v, on the device %d %v", i, s.Times[i], s.Values[i], r.Time, r.Values)
+		}
+		want, ok := d.truth[r.Time]
+		if !ok {
+			want = math.NaN()
+		} else {
+			labels++
+		}
+		if !sameBits([]float64{s.Target[i], s.Baseline[i]}, []float64{want, r.Values[0]}) {
+			t.Fatalf("row %d: target %v from %v, on the device %v from %v", i, s.Target[i], s.Baseline[i], want, r.Values[0])
+		}
+	}
+	if labels < 400 {
+		t.Errorf("%d labels only", labels)
+	}
 }
 
 func sameBits(a, b []float64) bool {
@@ -286,7 +352,7 @@ func TestJob(t *testing.T) {
 	h := open(t, dir)
 	l := h.Learn(policy, rollout.Spec{MinShadow: 7})
 	stop := h.run()
-	d := newDevice(t)
+	d := newDevice(t, taskText)
 	d.feed(800)
 	h.sync("dev-1", d)
 
