@@ -62,10 +62,9 @@ type tombstoneIn struct {
 
 // Lineage is a model and what it came from.
 type Lineage struct {
-	Model   Model         `json:"model"`
-	Dataset *meta.Dataset `json:"dataset,omitempty"`
-	Job     *meta.Job     `json:"job,omitempty"`
-	Parents []Model       `json:"parents" doc:"the models it came from, nearest first"`
+	Model   Model     `json:"model"`
+	Job     *meta.Job `json:"job,omitempty"`
+	Parents []Model   `json:"parents" doc:"the champion it was to beat, the one that was to beat, and so on"`
 }
 
 func (s *Server) modelRoutes() {
@@ -122,20 +121,14 @@ func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], err
 	}
 	out := Lineage{Model: view(m), Parents: []Model{}}
 	l := linksOf(m)
-	d, err := q.Dataset(ctx, l.Dataset)
-	if err == nil {
-		out.Dataset = &d
-	} else if !errors.Is(err, meta.ErrNotFound) {
-		return nil, err
-	}
 	j, err := q.Job(ctx, l.Job)
 	if err == nil {
 		out.Job = &j
 	} else if !errors.Is(err, meta.ErrNotFound) {
 		return nil, err
 	}
-	for n := 0; l.Parent != "" && n < maxParents; n++ {
-		p, err := q.Model(ctx, l.Parent)
+	for n := 0; l.Champion != "" && n < maxParents; n++ {
+		p, err := q.Model(ctx, l.Champion)
 		if errors.Is(err, meta.ErrNotFound) {
 			break
 		}
@@ -153,9 +146,8 @@ const maxParents = 100
 
 // links are what the lineage of a model names of the hub's own.
 type links struct {
-	Parent  string `json:"parent"`
-	Dataset string `json:"dataset"`
-	Job     string `json:"job"`
+	Champion string `json:"champion"`
+	Job      string `json:"job"`
 }
 
 func linksOf(m meta.Model) (l links) {

@@ -50,7 +50,7 @@ func TestModels(t *testing.T) {
 		Task:      "flow",
 		Kind:      "test",
 		CreatedBy: "test",
-		Lineage:   map[string]string{"parent": first.Digest, "dataset": "none"},
+		Lineage:   map[string]string{"champion": first.Digest, "job": "gone"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestModels(t *testing.T) {
 	}
 	f.get("/v1/models/"+second.Digest+"/lineage", operator, &line)
 	if line.Model.Digest != second.Digest || len(line.Parents) != 1 || line.Parents[0].Digest != first.Digest {
-		t.Errorf("lineage = %+v, want the first as the parent of the second", line)
+		t.Errorf("lineage = %+v, want the first, which the second was to beat", line)
 	}
 	path := "/v1/models/" + second.Digest
 	f.refused("POST", path+"/tombstone", operator, `{"reason":""}`, 422, "invalid")

@@ -144,35 +144,6 @@ func (q *Queries) PruneLabelPoints(ctx context.Context, before int64) (int64, er
 	return q.exec(ctx, "DELETE FROM label_point WHERE received_at < $1", before)
 }
 
-// Dataset is a snapshot of training rows.
-type Dataset struct {
-	ID        string `json:"id"`
-	Task      string `json:"task"`
-	Digest    string `json:"digest"`
-	Rows      int64  `json:"rows"`
-	FromTime  int64  `json:"from_time"`
-	ToTime    int64  `json:"to_time"`
-	Detail    string `json:"detail"` // JSON
-	CreatedAt int64  `json:"created_at"`
-}
-
-const datasetCols = "id, task, digest, rows, from_time, to_time, detail, created_at"
-
-func (d *Dataset) dest() []any {
-	return []any{&d.ID, &d.Task, &d.Digest, &d.Rows, &d.FromTime, &d.ToTime, &d.Detail, &d.CreatedAt}
-}
-
-// InsertDataset stores a data set's description.
-func (q *Queries) InsertDataset(ctx context.Context, d Dataset) error {
-	_, err := insert(ctx, q, "dataset", datasetCols, "", &d)
-	return err
-}
-
-// Dataset returns one or ErrNotFound.
-func (q *Queries) Dataset(ctx context.Context, id string) (Dataset, error) {
-	return one[Dataset](ctx, q, "SELECT "+datasetCols+" FROM dataset WHERE id = $1", id)
-}
-
 // Job is a piece of work for a worker. Spec and Result are JSON; the states are the caller's.
 type Job struct {
 	ID         string `json:"id"`

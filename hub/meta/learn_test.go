@@ -65,18 +65,6 @@ func TestLabelPoints(t *testing.T) {
 	})
 }
 
-func TestDatasets(t *testing.T) {
-	each(t, func(t *testing.T, s *meta.Store) {
-		ctx := t.Context()
-		d := meta.Dataset{ID: "1", Task: "t", Digest: "d", Rows: 10, FromTime: 1, ToTime: 9, Detail: `{"a":1}`, CreatedAt: 20}
-		write(t, s, func(q *meta.Queries) error { return q.InsertDataset(ctx, d) })
-		got, err := s.Read().Dataset(ctx, "1")
-		same(t, "Dataset", got, err, d)
-		got, err = s.Read().Dataset(ctx, "2")
-		absent(t, "an unknown data set", got, err)
-	})
-}
-
 // TestJobLeases holds that a job and who works on it do not overwrite each other.
 func TestJobLeases(t *testing.T) {
 	each(t, func(t *testing.T, s *meta.Store) {
