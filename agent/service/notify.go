@@ -62,9 +62,6 @@ func (n *Notifier) Beat(now time.Time) error {
 	return n.Send("WATCHDOG=1")
 }
 
-// Interval returns how often Beat has to be called at least, 0 when there is no watchdog.
-func (n *Notifier) Interval() time.Duration { return n.every }
-
 // Send sends one message.
 func (n *Notifier) Send(state string) error {
 	if n.socket == "" {

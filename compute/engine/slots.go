@@ -346,19 +346,6 @@ func (e *Engine) finish(r *state.Reader) error {
 	return nil
 }
 
-// ModelsOf returns the digests a snapshot needs, without loading it.
-func ModelsOf(b []byte) []string {
-	r := &state.Reader{B: b}
-	r.Int()
-	var ids []string
-	for range 2 {
-		if id := r.String(); id != "" && r.Err() == nil {
-			ids = append(ids, id)
-		}
-	}
-	return ids
-}
-
 func (p *Paired) ints() []*int64 { return []*int64{&p.Rows, &p.Labelled, &p.Warm, &p.NonFinite} }
 
 func (p *Paired) floats() []*float64 {

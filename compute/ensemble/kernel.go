@@ -70,17 +70,6 @@ func Kernel() (name, reason string) {
 	return s.set.name, s.reason
 }
 
-// Kernels lists the instruction sets this processor can use, best first.
-func Kernels() []string {
-	var names []string
-	for _, s := range vectorSets() {
-		if s.has {
-			names = append(names, s.name)
-		}
-	}
-	return append(names, portable)
-}
-
 var uncompiled atomic.Bool
 
 // SetCompile sets whether ensembles are compiled at their first prediction: laid out anew for the
