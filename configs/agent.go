@@ -68,7 +68,7 @@ type AgentHub struct {
 type AgentCache struct {
 	MaxBytes spec.Bytes `yaml:"max_bytes" default:"256MiB" check:"8MiB..1024GiB"`
 	// A commit is due at the first of these records, this time, or these MQTT acknowledgements
-	// owed.
+	// owed (a broker's window is often 20).
 	CommitRecords  int           `yaml:"commit_records" default:"100" check:"1..500"`
 	CommitInterval spec.Duration `yaml:"commit_interval" default:"1s" check:"10ms..1m"`
 	CommitAcks     int           `yaml:"commit_acks" default:"16" check:"1..65535"`

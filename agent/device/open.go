@@ -91,9 +91,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Publish:    d.publish,
 		Stream:     d.stream.Send,
 		Heartbeat:  d.heartbeat,
-		MaxRecords: d.cfg.Cache.CommitRecords,
-		MaxAcks:    d.cfg.Cache.CommitAcks,
-		MaxDelay:   d.cfg.Cache.CommitInterval.Std(),
+		AgentCache: d.cfg.Cache,
 		Log:        d.log,
 		Metrics:    task.NewMetrics(d.metrics),
 	})

@@ -20,6 +20,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/compute/engine"
+	"skerry.dev/configs"
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 )
@@ -145,7 +146,7 @@ func TestReplayOfADayIsTheDay(t *testing.T) {
 				}
 				live[s.Task] = append(live[s.Task], s.String())
 			},
-			MaxDelay:      time.Minute,
+			AgentCache:    configs.AgentCache{CommitInterval: spec.Duration(time.Minute)},
 			SnapshotRows:  1 << 30,
 			SnapshotEvery: 48 * time.Hour,
 		})

@@ -26,7 +26,7 @@ func (s *sealed) empty() bool {
 
 // due reports whether the open commit must not wait longer.
 func (r *Runtime) due(now time.Time) bool {
-	return !r.open.empty() && (r.open.records >= r.opts.MaxRecords || len(r.open.acks) >= r.opts.MaxAcks || now.Sub(r.open.began) >= r.opts.MaxDelay)
+	return !r.open.empty() && (r.open.records >= r.opts.CommitRecords || len(r.open.acks) >= r.opts.CommitAcks || now.Sub(r.open.began) >= r.opts.CommitInterval.Std())
 }
 
 // sealNow hands the open commit to the committer and begins a new one. It waits while the one

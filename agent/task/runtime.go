@@ -12,6 +12,7 @@ import (
 	"skerry.dev/agent/gate"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
+	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
 )
 
@@ -33,11 +34,8 @@ type Options struct {
 	// manager's watchdog).
 	Heartbeat func()
 
-	// A commit is sealed at MaxRecords records (default 100), MaxAcks owed acknowledgements
-	// (default 16: a broker's window is often 20) or MaxDelay (default 1 s).
-	MaxRecords int
-	MaxAcks    int
-	MaxDelay   time.Duration
+	// AgentCache is its section of agent.yaml: when a commit is sealed.
+	configs.AgentCache
 	// SnapshotRows and SnapshotEvery define when learned state is stored. Defaults 2000 rows and 60
 	// s.
 	SnapshotRows  int
@@ -47,16 +45,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
-	def := func(p *int, v int) {
-		if *p == 0 {
-			*p = v
-		}
-	}
-	def(&o.MaxRecords, 100)
-	def(&o.MaxAcks, 16)
-	def(&o.SnapshotRows, 2000)
-	if o.MaxDelay == 0 {
-		o.MaxDelay = time.Second
+	configs.FillDefaults(&o.AgentCache)
+	if o.SnapshotRows == 0 {
+		o.SnapshotRows = 2000
 	}
 	if o.SnapshotEvery == 0 {
 		o.SnapshotEvery = time.Minute

@@ -22,6 +22,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
+	"skerry.dev/configs"
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -93,7 +94,7 @@ func start(t *testing.T, dir string, change func(*Options)) *rig {
 		t.Fatal(err)
 	}
 	g := &rig{store: st, plan: plan, ended: make(chan error, 1)}
-	opts := Options{Device: "dev", Store: st, Tasks: []*spec.Task{task}, Plan: plan, Models: models, SnapshotRows: 40, MaxDelay: 20 * time.Millisecond,
+	opts := Options{Device: "dev", Store: st, Tasks: []*spec.Task{task}, Plan: plan, Models: models, SnapshotRows: 40, AgentCache: configs.AgentCache{CommitInterval: spec.Duration(20 * time.Millisecond)},
 		Publish: func(topic string, payload []byte, _ bool) {
 			g.mu.Lock()
 			defer g.mu.Unlock()
@@ -301,7 +302,7 @@ func inBubble(t *testing.T, f func(*testing.T)) {
 
 func TestAckOnlyAfterCommit(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
-		g := start(t, t.TempDir(), func(o *Options) { o.MaxDelay = time.Hour })
+		g := start(t, t.TempDir(), func(o *Options) { o.CommitInterval = spec.Duration(time.Hour) })
 		acked := func() int {
 			synctest.Wait()
 			g.mu.Lock()
