@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -188,6 +189,14 @@ func (d *demo) load() error {
 
 // startAll brings up broker, hub and agents, with the commands people would type.
 func (d *demo) startAll(ctx context.Context) error {
+	// Another hub there would answer in place of this one.
+	l, err := net.Listen("tcp", d.listen)
+	if err != nil {
+		return fmt.Errorf("the hub of the demonstration cannot listen: %w; end what does, or choose another address: make run DEMO_FLAGS='--listen 127.0.0.1:8010'", err)
+	}
+	if err := l.Close(); err != nil {
+		return err
+	}
 	_, broker, err := rig.StartBroker(d.dir)
 	if err != nil {
 		return err
