@@ -15,6 +15,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -25,6 +26,7 @@ import (
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 
+	"skerry.dev/sync/dirlock"
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/wire"
 )
@@ -58,6 +60,7 @@ type Store struct {
 	box    *outbox.Outbox
 	dir    string
 	damage string
+	lock   *dirlock.Lock
 }
 
 // Open opens or creates the cache in opts.Dir.
@@ -74,13 +77,17 @@ func Open(opts Options) (*Store, error) {
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
+	lock, err := dirlock.Acquire(opts.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
 	path := filepath.Join(opts.Dir, FileName)
-	s := &Store{dir: opts.Dir}
+	s := &Store{dir: opts.Dir, lock: lock}
 	if err := s.repair(path, opts); err != nil {
-		return nil, err
+		return nil, errors.Join(err, lock.Release())
 	}
 	if err := s.use(path, opts.Outbox); err != nil {
-		return nil, fmt.Errorf("open cache %s: %w", path, err)
+		return nil, errors.Join(fmt.Errorf("open cache %s: %w", path, err), lock.Release())
 	}
 	return s, nil
 }
@@ -123,7 +130,7 @@ func open(path string, readOnly bool) (*bbolt.DB, error) {
 func (s *Store) cleanMark() string { return filepath.Join(s.dir, FileName+".clean") }
 
 // repair checks a file that was not closed cleanly and replaces it by what can be saved if it is
-// damaged.
+// proven to be damaged. A check that came to no end proves nothing and changes nothing.
 func (s *Store) repair(path string, opts Options) error {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -133,8 +140,11 @@ func (s *Store) repair(path string, opts Options) error {
 		return nil
 	}
 	problem := opts.Check(path)
-	if problem == nil {
+	switch {
+	case problem == nil:
 		return nil
+	case !errors.Is(problem, ErrDamaged):
+		return fmt.Errorf("cache %s was not closed cleanly and could not be checked, nothing was changed: %w", path, problem)
 	}
 	aside := s.asideName(path)
 	opts.Log.Error("cache is damaged: saving what can be read", "err", problem, "kept_as", aside)
@@ -334,7 +344,7 @@ func (s *Store) Series() (map[string]uint32, error) {
 	return out, err
 }
 
-// Close closes the file and marks it as clean. It may be called twice.
+// Close closes the file, marks it as clean and gives the directory back. It may be called twice.
 func (s *Store) Close() error {
 	if s.db == nil {
 		return nil
@@ -344,7 +354,7 @@ func (s *Store) Close() error {
 	if err == nil {
 		err = os.WriteFile(s.cleanMark(), nil, 0o600)
 	}
-	return err
+	return errors.Join(err, s.lock.Release())
 }
 
 // Trouble describes what can be done after a failed commit.
@@ -369,20 +379,29 @@ func Classify(err error) Trouble {
 	return Unknown
 }
 
-// CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. A
-// badly damaged file can crash the process, so the agent runs it in a child.
+// CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. The
+// error matches ErrDamaged when the file is damaged; other errors mean that it could not be read. A
+// badly damaged file can crash the process, so the agent runs it in a child, see ChildError.
 func CheckFile(path string) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("%w: panic: %v", ErrDamaged, p)
 		}
 	}()
 	db, err := open(path, true)
 	if err != nil {
+		for _, damage := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum, io.ErrUnexpectedEOF} {
+			if errors.Is(err, damage) {
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
+		}
+		if info, serr := os.Stat(path); serr == nil && info.Size() < int64(2*os.Getpagesize()) {
+			return fmt.Errorf("%w: %w", ErrDamaged, err) // no room for bbolt's two first pages
+		}
 		return err
 	}
 	defer db.Close()
-	return db.View(func(tx *bbolt.Tx) error {
+	err = db.View(func(tx *bbolt.Tx) error {
 		for err := range tx.Check() {
 			return err
 		}
@@ -396,6 +415,10 @@ func CheckFile(path string) (err error) {
 			return nil
 		})
 	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return nil
 }
 
 // checkValues looks at what Open and the readers demand of everything but chunks.

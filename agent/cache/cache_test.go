@@ -28,6 +28,11 @@ func TestMain(m *testing.M) {
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
+		}
+		switch {
+		case errors.Is(err, ErrDamaged):
+			os.Exit(ExitDamaged)
+		case err != nil:
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -38,11 +43,17 @@ func TestMain(m *testing.M) {
 func child(job string, args ...string) error {
 	cmd := exec.Command(os.Args[0], args...)
 	cmd.Env = append(os.Environ(), "CACHE_CHILD="+job)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		line, _, _ := strings.Cut(string(out), "\n")
-		return fmt.Errorf("%w: %s", err, line)
+	out, err := cmd.CombinedOutput()
+	return ChildError(out, err)
+}
+
+// kill leaves a store as a process does that is killed.
+func kill(t *testing.T, s *Store) {
+	t.Helper()
+	if err := errors.Join(s.db.Close(), s.lock.Release()); err != nil {
+		t.Fatal(err)
 	}
-	return nil
+	s.db = nil
 }
 
 func options(dir string) Options {
@@ -124,9 +135,7 @@ func TestKilledIsCheckedAndClean(t *testing.T) {
 	dir := t.TempDir()
 	s := mustOpen(t, dir)
 	commit(t, s, &Commit{Batch: readings(10, 0)})
-	if err := s.db.Close(); err != nil { // the lock goes, the clean mark does not come
-		t.Fatal(err)
-	}
+	kill(t, s)
 	checked := 0
 	r, err := Open(Options{Dir: dir, Outbox: outbox.Options{Device: "dev"}, Check: func(p string) error { checked++; return CheckFile(p) }})
 	if err != nil {
@@ -147,10 +156,7 @@ func TestDamage(t *testing.T) {
 		for i := range 30 {
 			commit(t, s, &Commit{Batch: readings(100, i*100), Position: uint64(i + 1), Journal: make([]byte, 500), Snapshots: []Snapshot{{Name: "a", Position: uint64(i + 1), Data: make([]byte, 20000)}}})
 		}
-		if err := s.db.Close(); err != nil {
-			t.Fatal(err)
-		}
-		s.db = nil
+		kill(t, s)
 		return dir
 	}
 	damaged := 0
@@ -247,10 +253,7 @@ func TestDamagedRunRecord(t *testing.T) {
 	for i := range 5 {
 		commit(t, s, &Commit{Batch: readings(100, i*100)})
 	}
-	if err := s.db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	s.db = nil
+	kill(t, s)
 	path := filepath.Join(dir, FileName)
 	b, err := os.ReadFile(path)
 	if err != nil {

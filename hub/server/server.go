@@ -36,6 +36,7 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/sync/dirlock"
 	"skerry.dev/sync/trust/signing"
 )
 
@@ -80,6 +81,7 @@ type Hub struct {
 	lakeBlobs *blob.Store
 	listener  net.Listener
 	tasks     []func(context.Context) error
+	lock      *dirlock.Lock // of the data folder
 	closed    bool
 }
 
@@ -106,6 +108,9 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 			err = fmt.Errorf("open hub: %w", errors.Join(err, h.Close()))
 		}
 	}()
+	if h.lock, err = dirlock.Acquire(cfg.DataDir); err != nil {
+		return nil, err
+	}
 	if h.DB, err = meta.Open(ctx, meta.Options{URL: strings.TrimPrefix(cfg.DatabaseURL, "sqlite:"), Dir: cfg.DataDir}); err != nil {
 		return nil, err
 	}
@@ -309,5 +314,5 @@ func (h *Hub) Close() error {
 	if h.DB != nil {
 		errs = append(errs, h.DB.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, h.lock.Release())...)
 }

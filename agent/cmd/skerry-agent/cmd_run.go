@@ -79,31 +79,37 @@ func newLogger(w io.Writer, c configs.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(w, o))
 }
 
-// childLimit bounds the check of a cache, which reads the whole file.
-const childLimit = 2 * time.Minute
+// childLimit bounds the check of a cache, which reads the whole file: slow cards do a megabyte in a
+// second.
+func childLimit(path string) time.Duration {
+	limit := 2 * time.Minute
+	if info, err := os.Stat(path); err == nil {
+		limit += time.Duration(info.Size()>>20) * time.Second
+	}
+	return limit
+}
 
 // checkInChild looks at a cache file in a process of its own: a badly damaged one can crash
 // whoever reads it.
-func checkInChild(path string) error { return inChild("cache-check", path) }
+func checkInChild(path string) error { return cache.ChildError(inChild("cache-check", path)) }
 
-func salvageInChild(from, to string) error { return inChild("cache-salvage", from, to) }
+func salvageInChild(from, to string) error {
+	return cache.ChildError(inChild("cache-salvage", from, to))
+}
 
-func inChild(args ...string) error {
+func inChild(job, path string, more ...string) ([]byte, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), childLimit)
+	limit := childLimit(path)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, self, args...).CombinedOutput()
-	if err != nil {
-		text := strings.TrimSpace(string(out))
-		if i := strings.IndexByte(text, '\n'); i > 0 {
-			text = text[:i]
-		}
-		return fmt.Errorf("%w: %s", err, text)
+	out, err := exec.CommandContext(ctx, self, append([]string{job, path}, more...)...).CombinedOutput()
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%s ended after %v: %w", job, limit, err)
 	}
-	return nil
+	return out, err
 }
 
 // newCacheCommands are for the agent itself.
@@ -114,7 +120,14 @@ func newCacheCommands() []*cobra.Command {
 			Short:  "Read a whole cache file and report damage",
 			Hidden: true,
 			Args:   cobra.ExactArgs(1),
-			RunE:   func(_ *cobra.Command, args []string) error { return cache.CheckFile(args[0]) },
+			RunE: func(cmd *cobra.Command, args []string) error {
+				err := cache.CheckFile(args[0])
+				if errors.Is(err, cache.ErrDamaged) {
+					fmt.Fprintln(cmd.ErrOrStderr(), err)
+					os.Exit(cache.ExitDamaged)
+				}
+				return err
+			},
 		},
 		{
 			Use:    "cache-salvage FROM TO",
