@@ -172,11 +172,8 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		}); err != nil {
 		return nil, err
 	}
-	if err := h.firstAdmin(ctx); err != nil {
-		return nil, err
-	}
 	if h.listener, err = net.Listen("tcp", cfg.Listen); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("listen (--listen): %w", err)
 	}
 	if cfg.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
@@ -188,6 +185,10 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 			Certificates: []tls.Certificate{cert},
 			NextProtos:   []string{"http/1.1"},
 		})
+	}
+	// Last: its password is shown by a start that succeeds.
+	if err := h.firstAdmin(ctx); err != nil {
+		return nil, err
 	}
 	return h, nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/configs"
+	"skerry.dev/configs/commands"
 )
 
 // defaultConfig is read when no other file is named and it is there.
@@ -39,7 +40,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(newReplayCommand(), newPredictCommand(), newDriftCommand(), newAnomalyCommand(), newBenchCommand())
 	root.AddCommand(newServiceCommands()...)
 	root.AddCommand(newCacheCommands()...)
-	return root
+	return commands.Strict(root)
 }
 
 // configFile returns the configuration file in effect, "" for none.

@@ -4,27 +4,18 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
-	"runtime/debug"
+	"runtime"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"skerry.dev/configs"
+	"skerry.dev/configs/commands"
 )
-
-// version is set by the linker at release.
-var version = ""
-
-func programVersion() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
-		return info.Main.Version
-	}
-	return "dev"
-}
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,9 +53,20 @@ func root() *cobra.Command {
 			Use:   "version",
 			Short: "Print the version",
 			Args:  cobra.NoArgs,
-			Run: func(c *cobra.Command, _ []string) {
-				fmt.Fprintln(c.OutOrStdout(), programVersion())
+			RunE: func(c *cobra.Command, _ []string) error {
+				v := struct {
+					Version string `json:"version"`
+					Go      string `json:"go"`
+					Class   string `json:"class"`
+				}{configs.ProgramVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
+				if r.json {
+					e := json.NewEncoder(c.OutOrStdout())
+					e.SetIndent("", "  ")
+					return e.Encode(v)
+				}
+				_, err := fmt.Fprintf(c.OutOrStdout(), "skerry-hub %s (%s, %s)\n", v.Version, v.Class, v.Go)
+				return err
 			},
 		})
-	return c
+	return commands.Strict(c)
 }

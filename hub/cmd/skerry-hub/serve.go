@@ -96,7 +96,7 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 	}
 	f.opts = server.Options{
 		Config:  *hub,
-		Version: programVersion(),
+		Version: configs.ProgramVersion(),
 		Inspect: inspectArtifact,
 		Log:     log,
 	}
@@ -185,7 +185,7 @@ func openapiCommand() *cobra.Command {
 			defer os.RemoveAll(dir)
 			h, err := server.Open(c.Context(), server.Options{
 				Config:  configs.HubConfig{DataDir: dir, Listen: "127.0.0.1:0", NATSListen: "127.0.0.1:-1"},
-				Version: programVersion(),
+				Version: configs.ProgramVersion(),
 			})
 			if err != nil {
 				return err

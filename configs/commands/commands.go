@@ -1,0 +1,42 @@
+// Package commands holds the rules that the command lines of both programs share.
+package commands
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Strict makes every command of a tree refuse what it does not know: an unknown subcommand or flag
+// is an error that names what is near and where the help is. By itself cobra checks the first word
+// alone and prints help, as a success, for a wrong second one.
+func Strict(root *cobra.Command) *cobra.Command {
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
+	})
+	strict(root)
+	return root
+}
+
+func strict(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		strict(sub)
+	}
+	if c.Runnable() || !c.HasSubCommands() {
+		return
+	}
+	c.Args = cobra.ArbitraryArgs
+	c.DisableFlagsInUseLine = true
+	c.SuggestionsMinimumDistance = 2
+	c.RunE = func(c *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return c.Help()
+		}
+		near := ""
+		if s := c.SuggestionsFor(args[0]); len(s) > 0 {
+			near = fmt.Sprintf(" (did you mean %s?)", strings.Join(s, " or "))
+		}
+		return fmt.Errorf("unknown command %q for %q%s: see %s --help", args[0], c.CommandPath(), near, c.CommandPath())
+	}
+}
