@@ -41,12 +41,18 @@ func (f *fixture) refused(method, path, token, body string, status int, code str
 // need the table meet.
 func (f *fixture) breakTable(name string) {
 	f.t.Helper()
+	f.alter("ALTER TABLE " + name + " RENAME TO broken")
+}
+
+// alter changes the database behind the hub's back.
+func (f *fixture) alter(statement string) {
+	f.t.Helper()
 	db, err := sql.Open("sqlite", filepath.Join(f.dir, "hub.db"))
 	if err != nil {
 		f.t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.Exec("ALTER TABLE " + name + " RENAME TO broken"); err != nil {
+	if _, err := db.Exec(statement); err != nil {
 		f.t.Fatal(err)
 	}
 }

@@ -19,7 +19,7 @@ import (
 
 // open starts a bus and lanes to an ingester, and connects the devices of the suite with the
 // credentials that devices get.
-func open(t *testing.T, in *ingest.Ingester) map[string]*nats.Conn {
+func open(t *testing.T, in *ingest.Ingester) (bustest.Bus, map[string]*nats.Conn) {
 	t.Helper()
 	b := bustest.Open(t, t.TempDir())
 	lanes := natslanes.New(b.Bus, in, nil)
@@ -53,7 +53,7 @@ func open(t *testing.T, in *ingest.Ingester) map[string]*nats.Conn {
 		}
 		t.Cleanup(conns[name].Close)
 	}
-	return conns
+	return b, conns
 }
 
 // request asks again while the lanes are not subscribed yet.
@@ -84,7 +84,7 @@ func subject(device string, lane ingest.Lane) string {
 
 func TestSource(t *testing.T) {
 	ingesttest.Run(t, func(t *testing.T, _ *meta.Store, in *ingest.Ingester) ingesttest.Source {
-		conns := open(t, in)
+		_, conns := open(t, in)
 		return func(ctx context.Context, device string, lane ingest.Lane, message []byte) (wire.Receipt, error) {
 			var r wire.Receipt
 			m, err := request(ctx, conns[device], &nats.Msg{Subject: subject(device, lane), Data: message})
