@@ -251,7 +251,7 @@ func TestWithModel(t *testing.T) {
 	}
 	rng := rand.New(rand.NewPCG(8, 9))
 	var quickErr, slowErr, modelErr float64
-	for range 300 { // the model's error is three times the first input
+	for range 3000 { // the model's error is three times the first input
 		x := []float64{rng.NormFloat64(), 2, 10}
 		y := 10 + 3*x[0]
 		quickErr += math.Abs(quick.Predict(x) - y)
@@ -261,7 +261,7 @@ func TestWithModel(t *testing.T) {
 		slow.Learn(x, y, 1)
 	}
 	if !(quickErr < slowErr && slowErr < modelErr) {
-		t.Errorf("errors over 300 rows: quick correction %.0f, slow %.0f, model %.0f; want them in this order", quickErr, slowErr, modelErr)
+		t.Errorf("errors over 3000 rows: quick correction %.0f, slow %.0f, model %.0f; want them in this order", quickErr, slowErr, modelErr)
 	}
 
 	members, err = learner.WithModel(schema(2, false), at)
