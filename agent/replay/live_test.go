@@ -185,7 +185,8 @@ func TestReplayOfOddDays(t *testing.T) {
 	}
 }
 
-// sensors send y and x, each at its own cadence, stamped by clocks that may be wrong.
+// sensors send y and x, each at its own cadence, stamped by clocks that may be wrong. Some readings
+// are held up on their way, and the last before an interruption comes after it.
 type sensors struct {
 	plan   *source.Plan
 	to     source.Sink
@@ -193,9 +194,12 @@ type sensors struct {
 	clock  time.Duration // how far the clock of both is ahead
 	behind time.Duration // how far that of x is behind it
 	level  float64
+	sent   int
+	held   [][2]string // topic and payload
 }
 
 func (s *sensors) run(t *testing.T, length, everyY, everyX time.Duration) {
+	s.release(t)
 	began := time.Now()
 	nextY, nextX := began, began.Add(everyX/2)
 	for {
@@ -206,13 +210,34 @@ func (s *sensors) run(t *testing.T, length, everyY, everyX time.Duration) {
 		} else {
 			nextY = nextY.Add(everyY)
 		}
-		if at.Sub(began) >= length {
+		ends := at.Sub(began) >= length
+		if !ends {
+			time.Sleep(time.Until(at))
+		}
+		s.level += s.rng.NormFloat64()
+		s.sent++
+		p := stamped(path, time.Now().Add(clock), s.level)
+		if ends {
+			s.held = append(s.held, [2]string{topic, p})
 			return
 		}
-		time.Sleep(time.Until(at))
-		s.level += s.rng.NormFloat64()
-		deliver(t, s.plan, s.to, topic, stamped(path, time.Now().Add(clock), s.level))
+		if s.sent%8 == 0 {
+			s.held = append(s.held, [2]string{topic, p})
+			continue
+		}
+		deliver(t, s.plan, s.to, topic, p)
+		if s.sent%8 == 4 {
+			s.release(t)
+		}
 	}
+}
+
+// release delivers what was held up.
+func (s *sensors) release(t *testing.T) {
+	for _, h := range s.held {
+		deliver(t, s.plan, s.to, h[0], h[1])
+	}
+	s.held = nil
 }
 
 // dayOf returns the tasks of the day.
