@@ -52,7 +52,11 @@ func parse(f reflect.StructField, text string, into reflect.Value) {
 
 // scalar is a value as YAML has it. Lists are separated by commas.
 func scalar(kind reflect.Kind, text string) *yaml.Node {
-	if kind != reflect.Slice {
+	switch kind {
+	case reflect.Slice:
+	case reflect.String: // or else an empty text, ~ and null would be no value at all
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}
+	default:
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: text}
 	}
 	n := &yaml.Node{Kind: yaml.SequenceNode}

@@ -158,17 +158,20 @@ func (b *bench) model(m artifact.Predictor, n, threads int) (Result, error) {
 	var failed error
 	at := 0
 	call := func() {
+		if failed != nil { // one is enough: there would be one for each of millions of calls
+			return
+		}
 		if at+n > rows {
 			at = 0
 		}
 		in := x[at*width:][:n*width]
 		at += n
 		if many, ok := m.(batcher); ok && n > 1 {
-			failed = errors.Join(failed, many.PredictBatch(dst, in, threads))
+			failed = many.PredictBatch(dst, in, threads)
 		} else if threads == 1 {
-			failed = errors.Join(failed, each(m, dst, in))
+			failed = each(m, dst, in)
 		} else {
-			failed = errors.Join(failed, share(m, dst, in, threads))
+			failed = share(m, dst, in, threads)
 		}
 	}
 	r := b.measure(n, threads, call)

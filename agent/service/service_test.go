@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -105,5 +106,99 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 	if !errors.Is(err, boom) {
 		t.Errorf("Run = %v", err)
+	}
+}
+
+// TestUnitQuotes holds the words of the command line against systemd's rules: what is read there
+// must be what was given here, and expand nothing.
+func TestUnitQuotes(t *testing.T) {
+	for exec, want := range map[string]string{
+		"/usr/bin/skerry-agent": "/usr/bin/skerry-agent run",
+		"/opt/a b/agent":        `"/opt/a b/agent" run`,
+		`/opt/"x"/agent`:        `"/opt/\"x\"/agent" run`,
+		`/opt/a\b`:              `"/opt/a\\b" run`,
+		"/opt/$HOME/%h":         "/opt/$$HOME/%%h run",
+		"/opt/it's":             `"/opt/it's" run`,
+		"/opt/a;b":              `"/opt/a;b" run`,
+	} {
+		text, err := Unit(Config{Exec: exec})
+		if err != nil || !strings.Contains(text, "\nExecStart="+want+"\n") {
+			t.Errorf("Unit of %s: %v, want ExecStart=%s in\n%s", exec, err, want, text)
+		}
+	}
+}
+
+// TestUnitNames: another name is that of the state directory and of the dynamic user as well, and
+// what would end a line is refused by the name of its field.
+func TestUnitNames(t *testing.T) {
+	text, err := Unit(Config{Name: "edge-2", Exec: "/a"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"User=edge-2", "DynamicUser=yes", "StateDirectory=edge-2"} {
+		if !strings.Contains(text, "\n"+want+"\n") {
+			t.Errorf("the unit of edge-2 lacks %s", want)
+		}
+	}
+	if strings.Contains(text, "--config") {
+		t.Error("the unit has --config without a file")
+	}
+	for what, c := range map[string]Config{
+		"name":               {Name: "a\nb"},
+		"user":               {User: "edge\rroot"},
+		"program path":       {Exec: "/a\x00"},
+		"configuration path": {Exec: "/a", ConfigFile: "/c\nUser=root"},
+	} {
+		if _, err := Unit(c); err == nil || !strings.Contains(err.Error(), "service "+what) || !strings.Contains(err.Error(), "must not contain line breaks") {
+			t.Errorf("Unit with a line break in its %s = %v", what, err)
+		}
+		if err := Control("install", c); err == nil || !strings.Contains(err.Error(), "must not contain line breaks") {
+			t.Errorf("Control with a line break in its %s = %v", what, err)
+		}
+		if state, err := State(c); err == nil || state != "unknown" {
+			t.Errorf("State with a line break in its %s = %q, %v", what, state, err)
+		}
+	}
+	if text, err = Unit(Config{}); err != nil || !strings.Contains(text, "ExecStart=") || strings.Contains(text, "ExecStart= ") {
+		t.Errorf("Unit without a program = %v, want this one", err)
+	}
+}
+
+// TestWatchdog holds when Beat sends: twice per watchdog time, never without one, and never for
+// another process.
+func TestWatchdog(t *testing.T) {
+	for name, tt := range map[string]struct {
+		usec, pid string
+		want      time.Duration
+	}{
+		"for this process":    {"20000000", strconv.Itoa(os.Getpid()), 10 * time.Second},
+		"for any":             {"20000000", "", 10 * time.Second},
+		"for another process": {"20000000", "1", 0},
+		"none":                {"", "", 0},
+		"no number":           {"soon", "", 0},
+		"negative":            {"-5", "", 0},
+	} {
+		t.Setenv("NOTIFY_SOCKET", "")
+		t.Setenv("WATCHDOG_USEC", tt.usec)
+		t.Setenv("WATCHDOG_PID", tt.pid)
+		if got := NewNotifier().every; got != tt.want {
+			t.Errorf("%s: beats every %v, want %v", name, got, tt.want)
+		}
+	}
+}
+
+// TestNotifyWithoutAnEnd: when nobody listens where NOTIFY_SOCKET points, every message says so.
+func TestNotifyWithoutAnEnd(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("systemd's socket is not on Windows: run the tests on Linux")
+	}
+	t.Setenv("NOTIFY_SOCKET", filepath.Join(t.TempDir(), "none"))
+	t.Setenv("WATCHDOG_USEC", "1000000")
+	t.Setenv("WATCHDOG_PID", "")
+	n := NewNotifier()
+	for name, f := range map[string]func() error{"Ready": n.Ready, "Stopping": n.Stopping, "Status": func() error { return n.Status("x") }, "Beat": func() error { return n.Beat(time.Now()) }} {
+		if err := f(); err == nil || !strings.Contains(err.Error(), "notify systemd") {
+			t.Errorf("%s = %v, want an error of systemd's socket", name, err)
+		}
 	}
 }

@@ -127,7 +127,11 @@ func (o *Outbox) dropInto(tx *bbolt.Tx, gaps map[string]*gapBuild, e *entry, rea
 	if n := len(g.gaps); n > 0 && g.gaps[n-1].To+1 == e.Range.From {
 		last := &g.gaps[n-1]
 		last.To = e.Range.To
-		merge(last.Series, series)
+		if last.Series == nil { // its first chunk could not be read
+			last.Series = series
+		} else {
+			merge(last.Series, series)
+		}
 		return nil
 	}
 	g.gaps = append(g.gaps, wire.Gap{
@@ -170,7 +174,7 @@ func aggregate(rs []wire.Reading) map[string]wire.GapSeries {
 	}
 	m := map[string]wire.GapSeries{}
 	for _, r := range rs {
-		if math.IsNaN(r.Value) {
+		if math.IsNaN(r.Value) || math.IsInf(r.Value, 0) { // JSON has neither
 			continue
 		}
 		merge(m, map[string]wire.GapSeries{r.Series: {
@@ -193,7 +197,8 @@ func merge(into, from map[string]wire.GapSeries) {
 			continue
 		}
 		n := a.Count + b.Count
-		a.Mean += (b.Mean - a.Mean) * float64(b.Count) / float64(n)
+		share := float64(b.Count) / float64(n)
+		a.Mean = (1-share)*a.Mean + share*b.Mean // between both: a difference or a sum may overflow
 		a.Count = n
 		a.FromTime, a.ToTime = min(a.FromTime, b.FromTime), max(a.ToTime, b.ToTime)
 		a.Min, a.Max = min(a.Min, b.Min), max(a.Max, b.Max)

@@ -3,6 +3,7 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"sort"
 	"strconv"
@@ -130,10 +131,20 @@ func (d *Decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			d.Add(&Error{Path: path, Line: n.Line, Msg: "must be a single value, not a list or mapping"})
 			return
 		}
-		if err := n.Decode(v.Addr().Interface()); err != nil {
+		if err := n.Decode(v.Addr().Interface()); err != nil || v.CanInt() && !isWhole(n) {
 			d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be " + kindName(v.Kind())})
 		}
 	}
+}
+
+// isWhole reports whether a number that is decoded into an integer is one: the YAML package cuts a
+// fraction off.
+func isWhole(n *yaml.Node) bool {
+	if n.ShortTag() != "!!float" {
+		return true
+	}
+	var f float64
+	return n.Decode(&f) == nil && f == math.Trunc(f) && !math.IsInf(f, 0)
 }
 
 func kindName(k reflect.Kind) string {
