@@ -139,6 +139,9 @@ func (d *Device) reasons(st *task.Status) []string {
 	if p := d.badFile.Load(); p != nil {
 		out = append(out, "task files not reloaded: "+*p)
 	}
+	if len(st.Tasks) == 0 {
+		out = append(out, "there is no task: put a task file, *.yaml, into "+d.cfg.TaskDir)
+	}
 	if dmg := d.store.Damage(); dmg != "" {
 		out = append(out, "the cache was damaged and salvaged at start: "+dmg)
 	}

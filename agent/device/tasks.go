@@ -30,8 +30,10 @@ func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
 	slices.Sort(paths)
 	var tasks []*spec.Task
 	var errs []error
-	if _, err := os.Stat(dir); err != nil {
+	if info, err := os.Stat(dir); err != nil {
 		errs = append(errs, fmt.Errorf("task directory: %w: create it and put a task file into it (see configs/tasks)", err))
+	} else if !info.IsDir() {
+		errs = append(errs, fmt.Errorf("task directory: %s is a file: task_dir must name the directory that it lies in", dir))
 	}
 	names := map[string]string{}
 	for _, p := range paths {

@@ -158,7 +158,7 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 	case c.Type == frame.Time:
 		return nil, fmt.Errorf("column %q holds times, numbers or categories were expected", c.Name)
 	case names == nil && c.Type == frame.Category && len(c.Categories) > 0:
-		return nil, fmt.Errorf("column %q holds %q, numbers were expected", c.Name, c.Categories[0])
+		return nil, notNumeric(c)
 	case names == nil:
 		return func(i int) float64 { return c.Values[i] }, nil
 	case c.Type == frame.Category:
@@ -179,6 +179,21 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 		}
 		return math.NaN()
 	}, nil
+}
+
+// notNumeric names the first cell of a column that made it one of categories.
+func notNumeric(c *frame.Column) error {
+	for i, v := range c.Values {
+		if math.IsNaN(v) {
+			continue
+		}
+		text := c.Categories[int(v)]
+		cell := Text(text)
+		if _, err := cell.Number(); err != nil {
+			return fmt.Errorf("column %q, row %d: %q is no number", c.Name, i+1, clip(text))
+		}
+	}
+	return fmt.Errorf("column %q holds categories, numbers were expected", c.Name)
 }
 
 // Times returns the times of a column, frame.NoTime where there is none; numbers are seconds or

@@ -155,3 +155,15 @@ func TestParquetIsRefused(t *testing.T) {
 		t.Errorf("at the end Next = %v", err)
 	}
 }
+
+// TestCodesNamesTheCell: a number is refused by the cell that is none, not by the first of its
+// column.
+func TestCodesNamesTheCell(t *testing.T) {
+	f, err := Read(strings.NewReader("pm10\n6\n\n7\nxx\n8\n"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Codes(&f.Columns[0], nil); err == nil || err.Error() != `column "pm10", row 3: "xx" is no number` {
+		t.Errorf("Codes = %v, want the third row and its text", err)
+	}
+}

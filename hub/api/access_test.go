@@ -80,6 +80,7 @@ func TestDeviceCredential(t *testing.T) {
 func TestLimits(t *testing.T) {
 	f := newFixture(t)
 	operator, admin := f.login("operator"), f.login("admin")
+	f.device("a")
 	for _, tt := range []struct {
 		path  string
 		most  int

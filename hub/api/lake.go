@@ -6,9 +6,11 @@ import (
 	"encoding/base64"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -34,7 +36,11 @@ type readingsIn struct {
 func (s *Server) lakeRoutes() {
 	register(s, Viewer, op("GET", "/v1/lake/check", "lake-check", "data", "Did every reading arrive exactly once"),
 		func(ctx context.Context, in *checkIn) (*body[lake.Check], error) {
-			return reply(s.Lake.ExactlyOnce(ctx, in.Device))
+			c, err := s.Lake.ExactlyOnce(ctx, in.Device)
+			if err == nil && c.Readings == 0 {
+				err = s.known(ctx, in.Device)
+			}
+			return reply(c, err)
 		})
 	register(s, Viewer, op("GET", "/v1/lake/devices", "lake-devices", "data", "Devices that have readings"),
 		func(ctx context.Context, _ *none) (*list[string], error) {
@@ -46,6 +52,20 @@ func (s *Server) lakeRoutes() {
 			n, err := s.Lake.Compact(ctx, true)
 			return reply(map[string]int{"chunks": n}, err)
 		})
+}
+
+// known returns an error for a device that is neither enrolled nor has sent anything: a name that
+// was mistyped must not look like a device without readings.
+func (s *Server) known(ctx context.Context, device string) error {
+	_, err := s.DB.Read().Device(ctx, device)
+	if !errors.Is(err, meta.ErrNotFound) {
+		return err
+	}
+	names, lerr := s.Lake.Devices(ctx) // removed devices leave their readings
+	if lerr != nil || slices.Contains(names, device) {
+		return lerr
+	}
+	return fmt.Errorf("device %q: %w", device, err)
 }
 
 // Reading is a reading whose value may be no number.
@@ -60,6 +80,9 @@ func (s *Server) readings(ctx context.Context, in *readingsIn) (*huma.StreamResp
 	after, err := parseCursor(in.After)
 	if err != nil {
 		return nil, bad("after: %v", err)
+	}
+	if err := s.known(ctx, in.Device); err != nil {
+		return nil, err
 	}
 	if in.To == 0 {
 		in.To = 1 << 62

@@ -17,7 +17,9 @@ type list[T any] struct {
 
 func items[T any](v []T, err error) (*list[T], error) {
 	o := &list[T]{}
-	o.Body.Items = v
+	if o.Body.Items = v; v == nil {
+		o.Body.Items = []T{} // [] in JSON: a listing without entries is one
+	}
 	return o, err
 }
 

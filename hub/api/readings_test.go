@@ -115,6 +115,15 @@ func TestReadings(t *testing.T) {
 		"/v1/lake/readings?device=pump-7&format=xml", "/v1/lake/readings?device=pump-7&from=now", "/v1/lake/check"} {
 		f.refused("GET", path, viewer, "", 422, "invalid")
 	}
+	// A mistyped name is no device without readings.
+	for _, path := range []string{"/v1/lake/readings?device=pump-8", "/v1/lake/readings?device=pump-8&format=csv", "/v1/lake/check?device=pump-8"} {
+		f.refused("GET", path, viewer, "", 404, "not_found")
+	}
+	f.device("pump-8")
+	f.get("/v1/lake/check?device=pump-8", viewer, &exact)
+	if exact.Readings != 0 {
+		t.Errorf("check of a device that sent nothing = %+v", exact)
+	}
 }
 
 // TestExportBreaksOff cuts the connection when the database fails in the middle of an export: a
@@ -122,6 +131,7 @@ func TestReadings(t *testing.T) {
 func TestExportBreaksOff(t *testing.T) {
 	f := newFixture(t)
 	viewer := f.login("viewer")
+	f.device("pump-7")
 	f.stage("pump-7", 25)
 	f.breakTable("staging")
 	defer func() {

@@ -196,13 +196,19 @@ func TestStateSurvivesRestart(t *testing.T) {
 	if err := b.Conn.Publish(wire.SubjectState("north", "a"), []byte("x")); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Conn.Flush(); err != nil {
+	s, err := b.JS.Stream(t.Context(), wire.StreamState)
+	if err != nil {
 		t.Fatal(err)
+	}
+	// The stream acknowledges nothing, so the end of a flush is not that of storing.
+	for tick := time.NewTicker(5 * time.Millisecond); s.CachedInfo().State.Msgs != 1; <-tick.C {
+		if _, err := s.Info(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	b.Close()
 	b = bustest.Open(t, dir)
-	s, err := b.JS.Stream(t.Context(), wire.StreamState)
-	if err != nil {
+	if s, err = b.JS.Stream(t.Context(), wire.StreamState); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.CachedInfo().State.Msgs; n != 1 {

@@ -90,7 +90,7 @@ func (c *Client) send(ctx context.Context, method, path string, body io.Reader, 
 		return nil
 	}
 	if err := json.NewDecoder(rc).Decode(out); err != nil {
-		return fmt.Errorf("read the hub's answer: %w", err)
+		return fmt.Errorf("read the answer of %s: %w: is it a hub?", c.URL, err)
 	}
 	return nil
 }
@@ -139,13 +139,18 @@ func (c *Client) refusal(res *http.Response) *Error {
 	}
 }
 
-// list reads a listing.
+// list reads a listing. Another program at the address may answer anything.
 func list[T any](ctx context.Context, c *Client, path string) ([]T, error) {
 	var out struct {
-		Items []T `json:"items"`
+		Items *[]T `json:"items"`
 	}
-	err := c.Call(ctx, http.MethodGet, path, nil, &out)
-	return out.Items, err
+	if err := c.Call(ctx, http.MethodGet, path, nil, &out); err != nil {
+		return nil, err
+	}
+	if out.Items == nil {
+		return nil, fmt.Errorf("%s answers, but not as a hub does: check the address", c.URL)
+	}
+	return *out.Items, nil
 }
 
 // one reads one document.

@@ -243,6 +243,11 @@ func TestData(t *testing.T) {
 	if gaps, err := c.Gaps(ctx, "pump-7"); err != nil || len(gaps) != 1 || gaps[0].To != 5 {
 		t.Errorf("Gaps = %+v, %v", gaps, err)
 	}
+	_, err := c.Check(ctx, "pump-7")
+	status(t, err, 404, "not_found")
+	check(t, h.DB.Tx(ctx, func(q *meta.Queries) error {
+		return q.InsertDevice(ctx, meta.Device{Name: "pump-7", Site: "north", PublicKey: "key"})
+	}))
 	if x, err := c.Check(ctx, "pump-7"); err != nil || x.Device != "pump-7" || x.Readings != 0 {
 		t.Errorf("Check = %+v, %v", x, err)
 	}
@@ -270,8 +275,13 @@ func TestOtherServers(t *testing.T) {
 	if e, ok := errors.AsType[*client.Error](err); !ok || e.Status != 502 || e.Code != "" || e.Message != "502 Bad Gateway" {
 		t.Errorf("a proxy's answer = %v, want its status", err)
 	}
-	if _, err := answer(200, "<html>welcome").Users(t.Context()); err == nil || !strings.Contains(err.Error(), "read the hub's answer") {
+	if _, err := answer(200, "<html>welcome").Users(t.Context()); err == nil || !strings.Contains(err.Error(), "is it a hub?") {
 		t.Errorf("a page = %v, want an error", err)
+	}
+	for _, body := range []string{"{}", `{"tasks":[]}`, `{"items":null}`} {
+		if _, err := answer(200, body).Tasks(t.Context()); err == nil || !strings.Contains(err.Error(), "not as a hub does") {
+			t.Errorf("Tasks of %s = %v, want an error", body, err)
+		}
 	}
 	if _, err := answer(200, "bytes").Download(t.Context(), api.Model{Name: "flow@1", Digest: "d"}); err == nil || !strings.Contains(err.Error(), "got bytes of digest") {
 		t.Errorf("other bytes = %v, want an error", err)

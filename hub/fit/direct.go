@@ -125,6 +125,9 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	if o.MaxBytes > 0 && int64(len(b)) > o.MaxBytes {
+		return nil, nil, fmt.Errorf("the artifact has %d bytes, of %d allowed (max-bytes): allow more, or train a smaller model by --set", len(b), o.MaxBytes)
+	}
 	r.Digest, r.ArtifactBytes = artifact.Digest(b), len(b)
 	if t.gains != nil {
 		for j, g := range t.gains {

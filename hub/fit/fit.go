@@ -397,8 +397,9 @@ type Evaluation struct {
 	Learner   string `json:"learner"`
 	RowsTrain int64  `json:"rows_train"` // that it was trained on
 	Rows      int    `json:"rows_test"`
-	// forecasts: rows that are not newer than its training data
-	Seen    int     `json:"rows_seen_in_training"`
+	// of a forecast: rows that are not newer than its training data; other rows have no time to
+	// tell by
+	Seen    *int    `json:"rows_seen_in_training,omitempty"`
 	PeakRSS int64   `json:"peak_rss_bytes"` // of the process; 0 where it is not known
 	Metrics Metrics `json:"metrics"`
 }
@@ -434,7 +435,8 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 		}); err != nil {
 			return nil, err
 		}
-		e.Seen = labelled(&s, math.MinInt64) - labelled(&s, m.TrainTo+1)
+		seen := labelled(&s, math.MinInt64) - labelled(&s, m.TrainTo+1)
+		e.Seen = &seen
 	}
 	out, err := predict(ctx, a, &s, math.MinInt64)
 	if err != nil {

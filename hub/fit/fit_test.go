@@ -236,14 +236,14 @@ func TestForecastFigures(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e.Rows != n-ahead || e.Seen < n/2 || e.Seen >= r.RowsTrain+1 {
-		t.Errorf("Evaluate over the whole file: %d rows, %d seen in training of %d", e.Rows, e.Seen, r.RowsTrain)
+	if e.Rows != n-ahead || e.Seen == nil || *e.Seen < n/2 || *e.Seen > r.RowsTrain {
+		t.Errorf("Evaluate over the whole file: %d rows, %d seen in training of %d", e.Rows, *e.Seen, r.RowsTrain)
 	}
 	near(t, "evaluated MAE of the last value", e.Metrics.MAELast, ahead)
 	later := write(t, "later.csv", table("ts,level,other", 50, func(i int) string {
 		return fmt.Sprintf("%s,%d,%d", began.Add(time.Duration(n+i)*time.Hour).Format(time.RFC3339), n+i, i%5)
 	}))
-	if e, err = fit.Evaluate(t.Context(), a, fit.EvaluateOptions{Data: later, Time: "ts"}); err != nil || e.Seen != 0 || e.Rows != 50-ahead {
+	if e, err = fit.Evaluate(t.Context(), a, fit.EvaluateOptions{Data: later, Time: "ts"}); err != nil || *e.Seen != 0 || e.Rows != 50-ahead {
 		t.Errorf("Evaluate on newer rows = %+v, %v, want none seen", e, err)
 	}
 
@@ -622,5 +622,18 @@ func TestCancel(t *testing.T) {
 		if _, b, err := fit.Run(ctx, direct(learner, data, "y", nil)); !errors.Is(err, context.Canceled) || b != nil {
 			t.Errorf("%s after cancel = %d bytes, %v", learner, len(b), err)
 		}
+	}
+}
+
+// TestMaxBytes refuses a model of a named learner that is larger than allowed.
+func TestMaxBytes(t *testing.T) {
+	o := direct("forest", write(t, "line.csv", line(400)), "y", fit.Settings{"trees": "50"})
+	o.MaxBytes = 2000
+	if _, b, err := fit.Run(t.Context(), o); err == nil || b != nil || !strings.Contains(err.Error(), "2000 allowed") {
+		t.Errorf("Run within 2,000 bytes = %d bytes, %v, want an error that says so", len(b), err)
+	}
+	o.MaxBytes = 50_000_000
+	if _, b, err := fit.Run(t.Context(), o); err != nil || len(b) <= 2000 {
+		t.Errorf("Run within 50 MB = %d bytes, %v", len(b), err)
 	}
 }

@@ -76,6 +76,15 @@ func (s *Server) start(ring *keys.Ring) error {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
+	if port > 0 { // the server only logs this, and the wait for it would say nothing
+		l, err := net.Listen("tcp", s.opts.Listen)
+		if err != nil {
+			return fmt.Errorf("%w: choose another address with --nats-listen", err)
+		}
+		if err := l.Close(); err != nil {
+			return err
+		}
+	}
 	accounts := &server.MemAccResolver{}
 	for _, account := range []func() (string, string){ring.Account, ring.System} {
 		if err := accounts.Store(account()); err != nil {

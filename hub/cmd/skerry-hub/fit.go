@@ -124,7 +124,7 @@ func fitCommand() *cobra.Command {
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")
 	fl.IntVar(&o.Trials, "trials", 0, "settings to try; makes the result reproducible (default 9 within --budget)")
 	fl.DurationVar(&o.Budget, "budget", 0, "wall time of the selection (default 1m unless --trials is given)")
-	fl.Int64Var(&o.MaxBytes, "max-bytes", 0, "largest artifact (default 4 MB)")
+	fl.Int64Var(&o.MaxBytes, "max-bytes", 0, "largest artifact (default 4 MB for a search, no bound for a named learner)")
 	fl.DurationVar(&o.MaxLatency, "max-latency", 0, "longest prediction, measured here (default no limit)")
 	fl.StringVarP(&out, "out", "o", "", "artifact to write")
 	fl.StringVar(&report, "json", "", "write the report as JSON to this file, - for standard output")
@@ -227,8 +227,8 @@ func evaluateCommand() *cobra.Command {
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintf(t, "model\t%s (%s of task %s, %s)\nrows\t%d\n", e.Digest[:12], e.Kind, e.Task, e.Learner, e.Rows)
-			if e.Seen > 0 {
-				fmt.Fprintf(t, "\t%d of them are not newer than its training data\n", e.Seen)
+			if e.Seen != nil && *e.Seen > 0 {
+				fmt.Fprintf(t, "\t%d of them are not newer than its training data\n", *e.Seen)
 			}
 			writeMetrics(t, e.Metrics)
 			return t.Flush()
