@@ -170,3 +170,105 @@ func TestSlowListenerDoesNotHoldUp(t *testing.T) {
 		t.Error("more listeners than the limit")
 	}
 }
+
+// TestDetailed reads the document that people and monitors read of an agent.
+func TestDetailed(t *testing.T) {
+	st := &fakeStatus{notReady: "no task files"}
+	srv := httptest.NewServer(newServer(st, nil).Handler())
+	defer srv.Close()
+	res, err := http.Get(srv.URL + "/health/detailed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if ct := res.Header.Get("Content-Type"); res.StatusCode != 200 || ct != "application/json" {
+		t.Errorf("GET /health/detailed = %d of %q, want 200: a degraded agent predicts", res.StatusCode, ct)
+	}
+	var d Detailed
+	dec := json.NewDecoder(res.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	if d.Status != "degraded" || len(d.Reasons) == 0 || d.Version != "v1" || d.Ready || !d.Links["mqtt"] || d.HeapBytes == 0 || d.Routines < 1 || d.State.Tasks["air"].Rows != 7 || d.UptimeS < 0 {
+		t.Errorf("GET /health/detailed = %+v", d)
+	}
+}
+
+// TestWithoutParts: what an agent was not given is not there, and everything else is.
+func TestWithoutParts(t *testing.T) {
+	srv := httptest.NewServer(New(Options{Status: &fakeStatus{}}).Handler())
+	defer srv.Close()
+	for path, want := range map[string]int{"/metrics": 404, "/v2": 404, "/v2/models/air": 404, "/v1/tasks": 200, "/": 200, "/health": 200, "/v1/tasks/": 404} {
+		res, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("GET %s = %d, want %d", path, res.StatusCode, want)
+		}
+	}
+	for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
+		req, err := http.NewRequest(method, srv.URL+"/v1/tasks", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s /v1/tasks = %d, want 405", method, res.StatusCode)
+		}
+	}
+}
+
+// TestPageHeaders: pages may run nothing of others and stand in no frame.
+func TestPageHeaders(t *testing.T) {
+	srv := httptest.NewServer(newServer(&fakeStatus{}, nil).Handler())
+	defer srv.Close()
+	for _, path := range []string{"/", "/docs"} {
+		res, err := http.Get(srv.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		csp := res.Header.Get("Content-Security-Policy")
+		if !strings.Contains(csp, "default-src 'self'") || !strings.Contains(csp, "frame-ancestors 'none'") || res.Header.Get("Content-Type") != "text/html; charset=utf-8" {
+			t.Errorf("GET %s has the policy %q and type %q", path, csp, res.Header.Get("Content-Type"))
+		}
+	}
+}
+
+// TestRunNamesTheAddress: an address in use is reported with the key that sets it, and a stopped
+// server gives its address free.
+func TestRunNamesTheAddress(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	err = New(Options{Status: &fakeStatus{}, Listen: addr}).Run(t.Context())
+	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "(http.listen)") {
+		t.Errorf("Run on an address in use = %v, want the address and its key", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- New(Options{Status: &fakeStatus{}}).Serve(ctx, l) }()
+	res, err := http.Get("http://" + addr + "/alive") // is answered as soon as it serves
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("Serve = %v after its context ended", err)
+	}
+	again, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatalf("the address of a stopped server is not free: %v", err)
+	}
+	again.Close()
+}

@@ -204,6 +204,15 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 		case *format.DateType:
 			c.cell = instant(func(v parquet.Value) int64 { return int64(v.Int32()) * int64(24*time.Hour/time.Microsecond) })
 			return frame.Time, nil
+		case *format.IntType:
+			if l.IsSigned {
+				break
+			}
+			c.cell = number(func(v parquet.Value) float64 { return float64(v.Uint64()) })
+			if t.Kind() == parquet.Int32 {
+				c.cell = number(func(v parquet.Value) float64 { return float64(v.Uint32()) })
+			}
+			return frame.Number, nil
 		case *format.DecimalType:
 			scale := math.Pow10(int(l.Scale))
 			switch t.Kind() {

@@ -1,0 +1,157 @@
+package parquet
+
+import (
+	"bytes"
+	"math"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"skerry.dev/compute/frame"
+	"skerry.dev/compute/tabular"
+)
+
+// write encodes rows of any type.
+func write[T any](t *testing.T, rows ...T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := parquet.NewGenericWriter[T](&b)
+	if _, err := w.Write(rows); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// numbers has a column of every type that becomes a number.
+type numbers struct {
+	I8   int8    `parquet:"i8"`
+	I16  int16   `parquet:"i16"`
+	I32  int32   `parquet:"i32"`
+	I64  int64   `parquet:"i64"`
+	U8   uint8   `parquet:"u8"`
+	U16  uint16  `parquet:"u16"`
+	U32  uint32  `parquet:"u32"`
+	U64  uint64  `parquet:"u64"`
+	F32  float32 `parquet:"f32"`
+	F64  float64 `parquet:"f64"`
+	Bool bool    `parquet:"bool"`
+	Dec4 int32   `parquet:"dec4,decimal(2:9)"`
+	Dec8 int64   `parquet:"dec8,decimal(4:18)"`
+}
+
+// TestNumbers reads the ends of every range as the numbers that were written.
+func TestNumbers(t *testing.T) {
+	file := write(t,
+		numbers{math.MinInt8, math.MinInt16, math.MinInt32, math.MinInt64, 0, 0, 0, 0, -math.MaxFloat32, -math.MaxFloat64, false, -12345, -10001},
+		numbers{math.MaxInt8, math.MaxInt16, math.MaxInt32, math.MaxInt64, math.MaxUint8, math.MaxUint16, math.MaxUint32, math.MaxUint64, math.MaxFloat32, math.SmallestNonzeroFloat64, true, 12345, 99999},
+	)
+	f, err := tabular.Read(bytes.NewReader(file), tabular.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][2]float64{
+		"i8":   {math.MinInt8, math.MaxInt8},
+		"i16":  {math.MinInt16, math.MaxInt16},
+		"i32":  {math.MinInt32, math.MaxInt32},
+		"i64":  {math.MinInt64, math.MaxInt64},
+		"u8":   {0, math.MaxUint8},
+		"u16":  {0, math.MaxUint16},
+		"u32":  {0, math.MaxUint32},
+		"u64":  {0, math.MaxUint64},
+		"f32":  {-math.MaxFloat32, math.MaxFloat32},
+		"f64":  {-math.MaxFloat64, math.SmallestNonzeroFloat64},
+		"bool": {0, 1},
+		"dec4": {-123.45, 123.45},
+		"dec8": {-1.0001, 9.9999},
+	} {
+		c, err := f.Column(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.Type != frame.Number || c.Values[0] != want[0] || c.Values[1] != want[1] {
+			t.Errorf("column %s is a %s of %v, want numbers %v", name, c.Type, c.Values, want)
+		}
+	}
+}
+
+// TestTimes reads instants of every unit, before and after 1970.
+func TestTimes(t *testing.T) {
+	type instants struct {
+		Milli time.Time `parquet:"milli,timestamp(millisecond)"`
+		Micro time.Time `parquet:"micro,timestamp(microsecond)"`
+		Nano  time.Time `parquet:"nano,timestamp(nanosecond)"`
+		Date  int32     `parquet:"date,date"`
+	}
+	for _, at := range []time.Time{
+		time.Date(2026, 12, 25, 13, 14, 15, 16_000_000, time.UTC),
+		time.Date(1969, 12, 31, 23, 59, 59, 999_000_000, time.UTC),
+		time.Unix(0, 0),
+	} {
+		days := int32(math.Floor(float64(at.Unix()) / 86400))
+		f, err := tabular.Read(bytes.NewReader(write(t, instants{at, at, at, days})), tabular.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int64{at.UnixMicro(), at.UnixMicro(), at.UnixMicro(), int64(days) * 86400e6} {
+			if c := &f.Columns[i]; c.Type != frame.Time || c.Times[0] != want {
+				t.Errorf("%s: column %s is a %s of %v, want the time %d", at, c.Name, c.Type, c.Times, want)
+			}
+		}
+	}
+}
+
+// TestTypesThatAreRefused names the column and what can be read.
+func TestTypesThatAreRefused(t *testing.T) {
+	type fixed struct {
+		X  float64  `parquet:"x"`
+		ID [16]byte `parquet:"id,uuid"`
+	}
+	type nested struct {
+		Tags []string          `parquet:"tags,list"`
+		In   struct{ A int32 } `parquet:"in"`
+	}
+	for name, tt := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"bytes of a fixed length":   {write(t, fixed{}), `column "id": values of type`},
+		"nothing but nested values": {write(t, nested{}), "no column that is neither nested nor repeated"},
+		"a file that is only begun": {[]byte("PAR1"), "read parquet"},
+		"a footer of nothing":       {[]byte("PAR1\x00\x00\x00\x00PAR1"), "read parquet"},
+		"a footer of four GB":       {[]byte("PAR1\xff\xff\xff\xffPAR1"), "read parquet"},
+	} {
+		if _, err := tabular.Read(bytes.NewReader(tt.file), tabular.Options{}); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: Read = %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
+// TestMissing: a null is missing in every type, and so are a NaN and an empty text.
+func TestMissing(t *testing.T) {
+	type optional struct {
+		N *int64     `parquet:"n,optional"`
+		F *float64   `parquet:"f,optional"`
+		S *string    `parquet:"s,optional"`
+		B *bool      `parquet:"b,optional"`
+		T *time.Time `parquet:"t,optional,timestamp(millisecond)"`
+	}
+	n, nan, s, yes, at := int64(7), math.NaN(), "a", true, time.Unix(5, 0)
+	f, err := tabular.Read(bytes.NewReader(write(t, optional{}, optional{&n, &nan, &s, &yes, &at}, optional{})), tabular.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []int{2, 3, 2, 2, 2} {
+		if c := &f.Columns[i]; c.Len() != 3 || c.Missing() != want {
+			t.Errorf("column %s: %d of %d are missing, want %d of 3", c.Name, c.Missing(), c.Len(), want)
+		}
+	}
+	f, err = tabular.Read(bytes.NewReader(write[optional](t)), tabular.Options{})
+	if err != nil || f.Rows != 0 || len(f.Columns) != 5 {
+		t.Errorf("a file without rows = %+v, %v, want its columns", f, err)
+	}
+}
