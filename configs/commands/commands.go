@@ -1,4 +1,5 @@
-// Package commands holds the rules that the command lines of both programs share.
+// Package commands holds what the command lines of both programs share: what they refuse, and how
+// they write reports.
 package commands
 
 import (

@@ -29,8 +29,16 @@ func (s *Server) healthRoutes() {
 		text(http.StatusOK, `{"status":"ready"}`)(w, r)
 	})
 	s.mux.HandleFunc("GET /docs", docs)
+	for path, summary := range map[string]string{
+		"/alive":  "The process answers",
+		"/health": "The version that answers",
+		"/ready":  "Every part works; 503 otherwise",
+	} {
+		s.describe(Anyone, http.MethodGet, path, "health", summary)
+	}
 	if s.opts.Gatherer != nil {
 		s.mux.Handle("GET /metrics", promhttp.HandlerFor(s.opts.Gatherer, promhttp.HandlerOpts{}))
+		s.describe(Anyone, http.MethodGet, "/metrics", "health", "Metrics of Prometheus")
 	}
 	register(s, Viewer, op("GET", "/health/detailed", "health-detailed", "health", "State of every part"),
 		func(ctx context.Context, _ *struct{}) (*healthOut, error) {

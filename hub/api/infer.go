@@ -8,20 +8,17 @@ func (s *Server) AddInference(h http.Handler) {
 	h = s.guard(Viewer, h)
 	s.mux.Handle("/v2", h)
 	s.mux.Handle("/v2/", h)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, row := range []Row{
-		{Method: "GET", Path: "/v2"},
-		{Method: "GET", Path: "/v2/health/live"},
-		{Method: "GET", Path: "/v2/health/ready"},
-		{Method: "GET", Path: "/v2/models/{model}"},
-		{Method: "GET", Path: "/v2/models/{model}/ready"},
-		{Method: "GET", Path: "/v2/models/{model}/versions/{version}"},
-		{Method: "GET", Path: "/v2/models/{model}/versions/{version}/ready"},
-		{Method: "POST", Path: "/v2/models/{model}/infer"},
-		{Method: "POST", Path: "/v2/models/{model}/versions/{version}/infer"},
+	for _, r := range []struct{ method, path, summary string }{
+		{"GET", "/v2", "Name, version and extensions of the server"},
+		{"GET", "/v2/health/live", "Whether the server lives"},
+		{"GET", "/v2/health/ready", "Whether every model is ready"},
+		{"GET", "/v2/models/{model}", "Inputs and outputs of a task's champion"},
+		{"GET", "/v2/models/{model}/ready", "Whether it is ready"},
+		{"GET", "/v2/models/{model}/versions/{version}", "Inputs and outputs of a version"},
+		{"GET", "/v2/models/{model}/versions/{version}/ready", "Whether it is ready"},
+		{"POST", "/v2/models/{model}/infer", "Predict with a task's champion"},
+		{"POST", "/v2/models/{model}/versions/{version}/infer", "Predict with a version"},
 	} {
-		row.Role = Viewer
-		s.table = append(s.table, row)
+		s.describe(Viewer, r.method, r.path, "inference", r.summary)
 	}
 }

@@ -7,8 +7,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/danielgtaylor/huma/v2"
-
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/sync/identity"
@@ -93,24 +91,8 @@ func (s *Server) modelRoutes() {
 			}
 			return nil, s.Fleet.Tombstone(ctx, in.Digest)
 		})
-	s.route(Device, "GET", identity.PathArtifact+"{digest}", s.artifact)
-	s.route(Anyone, "GET", identity.PathTUF+"{file}", s.tuf)
-}
-
-// route adds a plain handler with a row in the authorisation table.
-func (s *Server) route(role Role, method, path string, h http.HandlerFunc) {
-	s.mu.Lock()
-	s.table = append(s.table, Row{method, path, role})
-	s.mu.Unlock()
-	s.mux.Handle(method+" "+path, s.guard(role, h))
-	s.huma.OpenAPI().AddOperation(&huma.Operation{
-		Method:      method,
-		Path:        path,
-		OperationID: strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-"),
-		Tags:        []string{"agent"},
-		Description: "Needs the role " + role.String() + ".",
-		Responses:   map[string]*huma.Response{"200": {Description: "the bytes"}},
-	})
+	s.route(Device, "GET", identity.PathArtifact+"{digest}", "An artifact, also by range", s.artifact)
+	s.route(Anyone, "GET", identity.PathTUF+"{file}", "A file of the trust metadata", s.tuf)
 }
 
 func (s *Server) lineage(ctx context.Context, in *digestIn) (*body[Lineage], error) {

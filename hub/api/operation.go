@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net/http"
 	"slices"
 	"strings"
 
@@ -73,6 +74,43 @@ func register[I, O any](s *Server, role Role, op huma.Operation, handler func(co
 		}
 		return out, nil
 	})
+}
+
+// route adds a plain handler with a row in the authorisation table and in the document.
+func (s *Server) route(role Role, method, path, summary string, h http.HandlerFunc) {
+	s.mux.Handle(method+" "+path, s.guard(role, h))
+	s.describe(role, method, path, "agent", summary)
+}
+
+// describe adds an operation that the framework does not serve to the authorisation table and to
+// the document.
+func (s *Server) describe(role Role, method, path, tag, summary string) {
+	s.mu.Lock()
+	s.table = append(s.table, Row{method, path, role})
+	s.mu.Unlock()
+	o := op(method, path, strings.Trim(strings.NewReplacer("/", "-", "{", "", "}", "").Replace(path), "-"), tag, summary)
+	if method != http.MethodGet {
+		o.OperationID += "-" + strings.ToLower(method)
+	}
+	o.Description = "Needs the role " + role.String() + "."
+	if role != Anyone {
+		o.Security = []map[string][]string{{"bearer": {}}}
+	}
+	o.Responses = map[string]*huma.Response{
+		"200":     {Description: "the bytes"},
+		"default": {Description: "a problem, as everywhere"},
+	}
+	for _, part := range strings.Split(path, "/") {
+		if name, ok := strings.CutPrefix(part, "{"); ok {
+			o.Parameters = append(o.Parameters, &huma.Param{
+				Name:     strings.TrimSuffix(name, "}"),
+				In:       "path",
+				Required: true,
+				Schema:   &huma.Schema{Type: huma.TypeString},
+			})
+		}
+	}
+	s.huma.OpenAPI().AddOperation(&o)
 }
 
 // op is short for an operation of the core.

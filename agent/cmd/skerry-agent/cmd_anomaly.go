@@ -12,6 +12,7 @@ import (
 
 	"skerry.dev/agent/detect"
 	"skerry.dev/compute/anomaly"
+	"skerry.dev/configs/commands"
 )
 
 type anomalyFlags struct {
@@ -38,7 +39,6 @@ func newAnomalyCommand() *cobra.Command {
 		Long:  long,
 		Example: "  skerry-agent anomaly --data machine.csv --series value --out scores.csv --json report.json\n  skerry-agent anomaly --data pump.csv.gz --columns Pressure,Temperature,Current --train 400 --labels anomaly\n  skerry-agent anomaly --data fleet.csv --series machine --columns vibration\n" +
 			"  skerry-agent anomaly --data table.csv --labels anomaly --detector isolation-forest --set trees=200",
-		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.run(cmd)
 		},
@@ -55,7 +55,7 @@ func newAnomalyCommand() *cobra.Command {
 	fl.StringVar(&f.opts.Train, "train", "", "rows to learn from before the first alarm, or all")
 	fl.Float64Var(&f.opts.Rate, "rate", 0, "share of false alarms, in place of the detector's own limit")
 	fl.StringVarP(&f.out, "out", "o", "", "CSV file for the scores, - for standard output")
-	fl.StringVar(&f.jsonFile, "json", "", "file for the report, - for standard output")
+	commands.JSONFlag(c, &f.jsonFile)
 	_ = c.MarkFlagRequired("data") // the flag exists
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(anomaly.Names(), cobra.ShellCompDirectiveNoFileComp))
 	return c
@@ -127,7 +127,7 @@ func (f *anomalyFlags) writeScores(cmd *cobra.Command, a *detect.Anomaly) error 
 // report prints the table, unless standard output holds something else, and writes the JSON.
 func (f *anomalyFlags) report(cmd *cobra.Command, a *detect.Anomaly) error {
 	rep := &a.Report
-	if stdout, err := emitJSON(cmd, f.jsonFile, rep); stdout || err != nil {
+	if stdout, err := commands.EmitJSON(cmd, f.jsonFile, rep); stdout || err != nil {
 		return err
 	}
 	if f.out == "-" {

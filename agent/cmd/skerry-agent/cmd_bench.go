@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/agent/bench"
 	"skerry.dev/compute/ensemble"
+	"skerry.dev/configs/commands"
 )
 
 func newBenchCommand() *cobra.Command {
@@ -43,7 +44,7 @@ func newBenchCommand() *cobra.Command {
 			}
 			p.clear()
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), rep)
+				return commands.WriteJSON(cmd.OutOrStdout(), rep)
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintf(t, "model\t%s (%s), %d features\nkernel\t%s\n\nBATCH\tTHREADS\tNS PER ROW\tALLOCATIONS\n", rep.Model[:12], rep.Learner, rep.Features, rep.Kernel)

@@ -5,6 +5,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
+
+	"skerry.dev/configs/commands"
 )
 
 func newConfigCommand() *cobra.Command {
@@ -52,7 +54,7 @@ func newConfigShowCommand() *cobra.Command {
 				for i, s := range settings {
 					rows[i] = row{s.Key, s.Value, s.Origin, s.Env}
 				}
-				return writeJSON(cmd.OutOrStdout(), rows)
+				return commands.WriteJSON(cmd.OutOrStdout(), rows)
 			}
 			t := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(t, "KEY\tVALUE\tORIGIN\tENVIRONMENT")

@@ -16,6 +16,7 @@ import (
 	"skerry.dev/agent/detect"
 	"skerry.dev/compute/drift"
 	"skerry.dev/compute/drift/inputs"
+	"skerry.dev/configs/commands"
 )
 
 type driftFlags struct {
@@ -56,7 +57,7 @@ func newDriftCommand() *cobra.Command {
 		f.older[name] = fl.String(name, "", "as --set "+strings.ReplaceAll(name, "-", "_")+"=")
 		_ = fl.MarkHidden(name) // the flag exists
 	}
-	jsonFlag(c, &f.json)
+	commands.JSONFlag(c, &f.json)
 	_ = c.MarkFlagRequired("data") // the flag exists
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(driftDetectors(), cobra.ShellCompDirectiveNoFileComp))
 	_ = c.RegisterFlagCompletionFunc("set", func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -169,7 +170,7 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 		return err
 	}
 	p.clear()
-	if stdout, err := emitJSON(cmd, f.json, rep); stdout || err != nil {
+	if stdout, err := commands.EmitJSON(cmd, f.json, rep); stdout || err != nil {
 		return err
 	}
 	if rep.InputsReport != nil {

@@ -23,6 +23,7 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/configs/commands"
 	"skerry.dev/sync/spec"
 )
 
@@ -173,7 +174,7 @@ func newReplayCommand() *cobra.Command {
 				return err
 			}
 			p.clear()
-			if quiet, err := emitJSON(cmd, to, s); quiet || err != nil || out == "-" {
+			if quiet, err := commands.EmitJSON(cmd, to, s); quiet || err != nil || out == "-" {
 				return err
 			}
 			return writeReplay(cmd.OutOrStdout(), s)
@@ -188,7 +189,7 @@ func newReplayCommand() *cobra.Command {
 	fl.StringVar(&files.opts.Arrival, "arrival", "", "column of the time at which the device received the line, for a day recorded live")
 	table.bind(c)
 	ahead.bind(c)
-	jsonFlag(c, &to)
+	commands.JSONFlag(c, &to)
 	return c
 }
 

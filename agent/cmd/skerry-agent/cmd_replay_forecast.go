@@ -14,6 +14,7 @@ import (
 
 	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/prequential"
+	"skerry.dev/configs/commands"
 )
 
 // forecastFlags are those of a forecast of a table's column; what it shares with a replay of a
@@ -119,7 +120,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 			return err
 		}
 	}
-	if quiet, err := emitJSON(cmd, to, r); quiet || err != nil || out == "-" {
+	if quiet, err := commands.EmitJSON(cmd, to, r); quiet || err != nil || out == "-" {
 		return err
 	}
 	return writeForecast(cmd.OutOrStdout(), r, t.level)

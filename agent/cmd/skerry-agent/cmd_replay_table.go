@@ -15,6 +15,7 @@ import (
 	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
 	"skerry.dev/compute/prequential"
+	"skerry.dev/configs/commands"
 )
 
 // tableFlags are those of a replay of a table, without a task.
@@ -118,7 +119,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 			return err
 		}
 	}
-	if quiet, err := emitJSON(cmd, to, r); quiet || err != nil || out == "-" {
+	if quiet, err := commands.EmitJSON(cmd, to, r); quiet || err != nil || out == "-" {
 		return err
 	}
 	return writeTable(cmd.OutOrStdout(), r)

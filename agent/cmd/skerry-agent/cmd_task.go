@@ -11,6 +11,7 @@ import (
 
 	"skerry.dev/agent/device"
 	"skerry.dev/agent/source"
+	"skerry.dev/configs/commands"
 	"skerry.dev/sync/spec"
 )
 
@@ -68,7 +69,7 @@ func newTaskListCommand() *cobra.Command {
 				}
 			}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), rows)
+				return commands.WriteJSON(cmd.OutOrStdout(), rows)
 			}
 			w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			fmt.Fprintln(w, "TASK\tKIND\tTARGET\tHORIZON\tINPUTS\tFILE")

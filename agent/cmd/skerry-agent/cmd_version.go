@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/configs"
+	"skerry.dev/configs/commands"
 )
 
 func newVersionCommand() *cobra.Command {
@@ -20,7 +21,7 @@ func newVersionCommand() *cobra.Command {
 				Class   string `json:"class"`
 			}{configs.ProgramVersion(), runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), v)
+				return commands.WriteJSON(cmd.OutOrStdout(), v)
 			}
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "skerry-agent %s (%s, %s)\n", v.Version, v.Class, v.Go)
 			return err

@@ -3,9 +3,7 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"strings"
 
@@ -69,11 +67,4 @@ func loadConfig(cmd *cobra.Command) (*configs.AgentConfig, []configs.Setting, er
 		flags[key] = value
 	}
 	return configs.Agent(configs.Sources{File: configFile(cmd), Environ: os.Environ(), Flags: flags})
-}
-
-// writeJSON is how every command with --json answers.
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	return e.Encode(v)
 }

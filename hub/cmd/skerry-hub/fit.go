@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"math"
@@ -14,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/feature/expression"
+	"skerry.dev/configs/commands"
 	"skerry.dev/hub/fit"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
@@ -59,7 +58,6 @@ func fitCommand() *cobra.Command {
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --feature 'dew_gap=temp - dewp' --feature 'traffic=no2 / max(o3, 1)' --out pm25.skerry\n" +
 			"  skerry-hub fit --data station.csv --target pm25 --time ts --horizon 1h --transform 'wet=air.wasm:wet(temp, hum)' --transform 'trend=air.wasm:slope(pm25) over 24' --out pm25.skerry\n" +
 			"  skerry-hub fit --data power.csv --target PE --learner gbdt --set rounds=300,leaves=15 --split kfold --out power.skerry --json -",
-		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Seed = seed
 			if err := chooseLearner(&o, learner); err != nil {
@@ -93,11 +91,11 @@ func fitCommand() *cobra.Command {
 			}
 			p.clear()
 			if out != "" {
-				if err := writeFile(out, b); err != nil {
+				if err := commands.WriteFile(out, b); err != nil {
 					return err
 				}
 			}
-			if done, err := writeReport(c, report, r); done || err != nil {
+			if done, err := commands.EmitJSON(c, report, r); done || err != nil {
 				return err
 			}
 			return writeFit(c.OutOrStdout(), r, out)
@@ -127,42 +125,10 @@ func fitCommand() *cobra.Command {
 	fl.Int64Var(&o.MaxBytes, "max-bytes", 0, "largest artifact (default 4 MB for a search, no bound for a named learner)")
 	fl.DurationVar(&o.MaxLatency, "max-latency", 0, "longest prediction, measured here (default no limit)")
 	fl.StringVarP(&out, "out", "o", "", "artifact to write")
-	fl.StringVar(&report, "json", "", "write the report as JSON to this file, - for standard output")
+	commands.JSONFlag(c, &report)
 	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
 	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append(fit.Trainers(), "auto"), cobra.ShellCompDirectiveNoFileComp))
 	return c
-}
-
-// writeReport writes v as JSON to a file, or to standard output when path is "-": then it is
-// done. Without a path it does nothing.
-func writeReport(c *cobra.Command, path string, v any) (done bool, err error) {
-	if path == "" {
-		return false, nil
-	}
-	var j bytes.Buffer
-	e := json.NewEncoder(&j)
-	e.SetIndent("", "  ")
-	if err := e.Encode(v); err != nil {
-		return false, err
-	}
-	if path == "-" {
-		_, err := j.WriteTo(c.OutOrStdout())
-		return true, err
-	}
-	return false, writeFile(path, j.Bytes())
-}
-
-// jsonFlag adds --json to a command, by itself (standard output) or with a file after it.
-func jsonFlag(c *cobra.Command, to *string) {
-	c.Flags().StringVar(to, "json", "", "write the report as JSON, to standard output or to the file given")
-	c.Flags().Lookup("json").NoOptDefVal = "-"
-	c.Args = func(c *cobra.Command, args []string) error {
-		if len(args) == 1 && *to == "-" {
-			*to = args[0]
-			return nil
-		}
-		return cobra.NoArgs(c, args)
-	}
 }
 
 func writeFit(w io.Writer, r *fit.Report, out string) error {
@@ -222,7 +188,7 @@ func evaluateCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("evaluate: %w", err)
 			}
-			if done, err := writeReport(c, report, e); done || err != nil {
+			if done, err := commands.EmitJSON(c, report, e); done || err != nil {
 				return err
 			}
 			t := tabwriter.NewWriter(c.OutOrStdout(), 0, 0, 2, ' ', 0)
@@ -239,7 +205,7 @@ func evaluateCommand() *cobra.Command {
 	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
-	jsonFlag(c, &report)
+	commands.JSONFlag(c, &report)
 	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
 	return c
 }
@@ -262,7 +228,7 @@ func explainCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("explain: %w", err)
 			}
-			if done, err := writeReport(c, report, e); done || err != nil {
+			if done, err := commands.EmitJSON(c, report, e); done || err != nil {
 				return err
 			}
 			return writeExplanation(c.OutOrStdout(), e)
@@ -281,7 +247,7 @@ func explainCommand() *cobra.Command {
 	fl.BoolVar(&o.PerRow, "per-row", false, "put the contributions of every row into the report")
 	fl.Uint64Var(&o.Seed, "seed", 1, "seed of samples and shuffles")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
-	jsonFlag(c, &report)
+	commands.JSONFlag(c, &report)
 	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
 	return c
 }

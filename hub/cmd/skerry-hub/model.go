@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/interchange"
+	"skerry.dev/configs/commands"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
 )
@@ -119,7 +120,7 @@ func (r *remote) importCommand() *cobra.Command {
 				fmt.Fprintln(c.ErrOrStderr(), "note:", n)
 			}
 			if out != "" {
-				if err := writeFile(out, b); err != nil {
+				if err := commands.WriteFile(out, b); err != nil {
 					return err
 				}
 				return r.print(c, map[string]any{"digest": artifact.Digest(b), "size": len(b), "file": out}, fmt.Sprintf("Wrote %s, %d bytes, to %s", artifact.Digest(b), len(b), out))
@@ -174,7 +175,7 @@ func (r *remote) exportCommand() *cobra.Command {
 				_, err := c.OutOrStdout().Write(b)
 				return err
 			}
-			if err := writeFile(out, b); err != nil {
+			if err := commands.WriteFile(out, b); err != nil {
 				return err
 			}
 			return r.print(c, m, fmt.Sprintf("Wrote %s (%d bytes) to %s", m.Name, len(b), out))
