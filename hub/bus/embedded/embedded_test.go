@@ -209,7 +209,7 @@ func TestMessagesOutliveTheServer(t *testing.T) {
 				t.Errorf("Close = %v", err)
 			}
 		}
-		if err := s.Err(); err == nil || !strings.Contains(err.Error(), "stopped") {
+		if err := s.Err(); err == nil || !strings.Contains(err.Error(), "NATS server is stopped") {
 			t.Errorf("Err of a closed server = %v, want that it is stopped", err)
 		}
 	}
