@@ -246,3 +246,21 @@ func TestEveryVariableIsKnown(t *testing.T) {
 		t.Errorf("%d variables found: %v", found, err)
 	}
 }
+
+// TestNothingHidesAProblem: what cannot be read hides nothing else, and is reported once.
+func TestNothingHidesAProblem(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "agent.yaml")
+	text := "mqtt: {qos: 3}\nhttp: {listen: 8088}\nlog: {level: loud}\nenvironment: prod\ncache: {commit_interval: 1}\nfoo: 1\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, _, err := Agent(Sources{File: file, Environ: []string{"MAX_WORKERS=many"}})
+	if err == nil {
+		t.Fatal("Agent = no error")
+	}
+	for _, key := range []string{"mqtt.qos", "http.listen", "log.level", "environment (line", "cache.commit_interval", "foo (line", "govern.max_workers"} {
+		if n := strings.Count(err.Error(), key); n != 1 {
+			t.Errorf("%s is reported %d times, want once:\n%v", key, n, err)
+		}
+	}
+}

@@ -74,31 +74,35 @@ func load[T config](cfg T, src Sources) (T, []Setting, error) {
 	}
 	errs = append(errs, fromEnviron(cfg, leaves, src.Environ, origin))
 	errs = append(errs, fromFlags(cfg, leaves, src.Flags, origin))
-	if errors.Join(errs...) == nil {
-		byKey := map[string]leaf{}
-		for _, l := range leaves {
-			byKey[l.key] = l
-		}
-		bad := func(path, msg string) {
-			e := &spec.Error{Path: path, Line: lines[path], Msg: msg}
-			if l := byKey[path]; l.value.IsValid() {
-				e.Value = l.text()
-			}
-			where := src.File
-			if o := origin[path]; o != "" && e.Line == 0 {
-				where = o
-			}
-			if where == "" {
-				errs = append(errs, e)
-				return
-			}
-			errs = append(errs, fmt.Errorf("%s: %w", where, e))
-		}
-		for _, l := range leaves {
-			checkTag(l, bad)
-		}
-		cfg.check(bad)
+	byKey := map[string]leaf{}
+	for _, l := range leaves {
+		byKey[l.key] = l
 	}
+	unread := map[string]bool{}
+	pathsOf(errors.Join(errs...), unread)
+	bad := func(path, msg string) {
+		if unread[path] {
+			return
+		}
+		e := &spec.Error{Path: path, Line: lines[path], Msg: msg}
+		if l := byKey[path]; l.value.IsValid() {
+			e.Value = l.text()
+		}
+		where := src.File
+		if o := origin[path]; o != "" && e.Line == 0 {
+			where = o
+		}
+		if where == "" {
+			errs = append(errs, e)
+			return
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", where, e))
+	}
+	// What could not be read is reported as that; the other values are judged all the same.
+	for _, l := range leaves {
+		checkTag(l, bad)
+	}
+	cfg.check(bad)
 	if err := errors.Join(errs...); err != nil {
 		return none, nil, fmt.Errorf("load configuration: %w", err)
 	}
@@ -397,4 +401,21 @@ func nearest(name string, known []string) string {
 		return ""
 	}
 	return fmt.Sprintf(": did you mean %q?", best)
+}
+
+// pathsOf adds the paths of the keys that an error is about.
+func pathsOf(err error, to map[string]bool) {
+	var e *spec.Error
+	switch x := err.(type) {
+	case interface{ Unwrap() []error }:
+		for _, err := range x.Unwrap() {
+			pathsOf(err, to)
+		}
+	case interface{ Unwrap() error }:
+		pathsOf(x.Unwrap(), to)
+	default:
+		if errors.As(err, &e) {
+			to[e.Path] = true
+		}
+	}
 }

@@ -124,7 +124,7 @@ func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 func serveCommand() *cobra.Command {
 	f, learn := new(serveFlags), new(learnFlags)
 	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: cobra.NoArgs,
-		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nFlags win over the environment, that over --config (hub.yaml) and --ml-config (ml_config.yml). Every key of hub.yaml has a variable SKERRY_<KEY>; the short ones are\nDATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, RATE_LIMIT_ENABLED, ENABLE_AUTO_RETRAINING, ML_WORKERS, ML_LOG_LEVEL.",
+		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nFlags win over the environment, that over --config (hub.yaml) and --ml-config (ml_config.yml). Every key of hub.yaml has a variable SKERRY_<KEY>; the short ones are\nDATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, RATE_LIMIT_ENABLED, ENABLE_AUTO_RETRAINING, ENABLE_JIT_COMPILATION, ML_ENVIRONMENT, ML_WORKERS, ML_LOG_LEVEL.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.finish(c); err != nil {
 				return err
