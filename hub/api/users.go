@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -62,6 +63,11 @@ func CreateAccount(ctx context.Context, db *meta.Store, actor, name, role, passw
 
 // SetPassword replaces a user's password, which ends the user's logins.
 func SetPassword(ctx context.Context, db *meta.Store, actor, name, password string) error {
+	return ResetAccount(ctx, db, actor, name, "", password)
+}
+
+// ResetAccount replaces a user's password and, unless it is empty, its role.
+func ResetAccount(ctx context.Context, db *meta.Store, actor, name, role, password string) error {
 	hash, err := HashPassword(password)
 	if err != nil {
 		return bad("%v", err)
@@ -71,7 +77,7 @@ func SetPassword(ctx context.Context, db *meta.Store, actor, name, password stri
 		if err != nil {
 			return err
 		}
-		a.PasswordHash, a.PasswordAt = hash, meta.Now()
+		a.PasswordHash, a.PasswordAt, a.Role = hash, meta.Now(), cmp.Or(role, a.Role)
 		if err := q.UpdateAccount(ctx, a); err != nil {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -47,6 +48,9 @@ type Options struct {
 	// AdminPassword is given to the user admin on the first start. Default: generated and shown
 	// once.
 	AdminPassword string
+	// ResetAdmin gives the user admin its role and a new password although there are users: for an
+	// owner of the data folder who has lost the password.
+	ResetAdmin bool
 	// Version is shown by /health. Default "dev".
 	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
@@ -226,18 +230,30 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 // busErr reports what is wrong with the message bus, nil when it works.
 func (h *Hub) busErr() error { return errors.Join(h.NATS.Err(), h.Bus.Err()) }
 
-// firstAdmin creates the user admin on the first start. There is no default password.
+// firstAdmin creates the user admin where there is no user, or gives it a new password and its role
+// back when that was requested. There is no default password.
 func (h *Hub) firstAdmin(ctx context.Context) error {
 	users, err := h.DB.Read().Accounts(ctx)
-	if err != nil || len(users) > 0 {
+	if err != nil {
 		return err
+	}
+	if len(users) > 0 && !h.opts.ResetAdmin {
+		if h.opts.AdminPassword != "" {
+			h.Log.Info("the given password of admin is not used: there are users already")
+		}
+		return nil
 	}
 	password := h.opts.AdminPassword
 	if password == "" {
 		password = strings.ToLower(rand.Text())
 	}
-	if err := api.CreateAccount(ctx, h.DB, "hub", "admin", "admin", password); err != nil {
-		return fmt.Errorf("create the first user: %w", err)
+	if slices.ContainsFunc(users, func(a meta.Account) bool { return a.Name == "admin" }) {
+		err = api.ResetAccount(ctx, h.DB, "hub", "admin", "admin", password)
+	} else {
+		err = api.CreateAccount(ctx, h.DB, "hub", "admin", "admin", password)
+	}
+	if err != nil {
+		return fmt.Errorf("create the user admin: %w", err)
 	}
 	h.NewAdminPassword = password
 	return nil

@@ -407,6 +407,9 @@ func TestInit(t *testing.T) {
 		t.Errorf("init = %q, want the first password", out)
 	}
 	refused(t, dir+" is already set up", "init", "--data", dir)
+	if out := must(t, "init", "--data", dir, "--reset-admin"); !regexp.MustCompile(`new password, and its logins have ended.*\s+\S{12,}\s`).MatchString(out) {
+		t.Errorf("init --reset-admin = %q, want another password", out)
+	}
 }
 
 // TestOpenAPI prints a document that has every noun, the pages' routes apart.

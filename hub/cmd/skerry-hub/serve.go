@@ -94,12 +94,7 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 			log.Warn("a key of the configuration has no effect", "key", s.Key, "from", s.Origin, "why", s.Retired)
 		}
 	}
-	f.opts = server.Options{
-		Config:  *hub,
-		Version: configs.ProgramVersion(),
-		Inspect: inspectArtifact,
-		Log:     log,
-	}
+	f.opts.Config, f.opts.Version, f.opts.Inspect, f.opts.Log = *hub, configs.ProgramVersion(), inspectArtifact, log
 	if f.passwordFile != "" {
 		b, err := os.ReadFile(f.passwordFile)
 		if err != nil {
@@ -116,7 +111,11 @@ func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 		return nil, err
 	}
 	if h.NewAdminPassword != "" && f.passwordFile == "" {
-		fmt.Fprintf(c.OutOrStdout(), "Created the user admin. Its password is shown this once:\n\n    %s\n\n", h.NewAdminPassword)
+		done := "Created the user admin."
+		if f.opts.ResetAdmin {
+			done = "The user admin has a new password, and its logins have ended."
+		}
+		fmt.Fprintf(c.OutOrStdout(), "%s The password is shown this once:\n\n    %s\n\n", done, h.NewAdminPassword)
 	}
 	return h, nil
 }
@@ -163,11 +162,12 @@ func initCommand() *cobra.Command {
 				return err
 			}
 			if h.NewAdminPassword == "" {
-				err = fmt.Errorf("%s is already set up", f.opts.Config.DataDir)
+				err = fmt.Errorf("%s is already set up; if the password of admin is lost, stop the hub and give admin a new one by --reset-admin", f.opts.Config.DataDir)
 			}
 			return errors.Join(err, h.Close())
 		}}
 	f.bind(c)
+	c.Flags().BoolVar(&f.opts.ResetAdmin, "reset-admin", false, "give the user admin its role and a new password, while the hub is stopped")
 	return c
 }
 
