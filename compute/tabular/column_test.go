@@ -167,3 +167,22 @@ func TestCodesNamesTheCell(t *testing.T) {
 		t.Errorf("Codes = %v, want the third row and its text", err)
 	}
 }
+
+// TestDistinct holds that no way into a table lets a column be meant by the name of another.
+func TestDistinct(t *testing.T) {
+	for text, want := range map[string]string{
+		"a,b,a\n1,2,3\n": `line 1, column 3 "a": column 1 has this name already`,
+		",a\n0,1\n":      "line 1, column 1: it has no name",
+		"a,b,\n1,2,\n":   "line 1, column 3: it has no name",
+	} {
+		if _, err := Open(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Open(%q) = %v, want %q", text, err, want)
+		}
+		if _, err := Read(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Read(%q) = %v, want %q", text, err, want)
+		}
+	}
+	if _, err := Open(strings.NewReader("a,A, a,b\n1,2,3,4\n"), Options{}); err != nil {
+		t.Errorf("Open of names that differ in case and spaces = %v", err)
+	}
+}

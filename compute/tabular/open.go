@@ -52,7 +52,7 @@ type Field struct {
 
 // Reader reads a table row by row, holding no more of it than a file's format requires.
 type Reader interface {
-	// Fields returns the columns, in order. Names are as they stand: they may be empty or repeat.
+	// Fields returns the columns, in order. Each has a name of its own.
 	Fields() []Field
 	// Next returns the cells of the next row, one a field, which are valid until the call after; at
 	// the end io.EOF. An error of the file is an *Error where a place in it is to blame.
@@ -106,10 +106,30 @@ func Open(r io.Reader, o Options) (Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if whole != nil {
-		return whole, nil
+	if whole == nil {
+		if whole, err = newCSV(src, &o); err != nil {
+			return nil, err
+		}
 	}
-	return newCSV(src, &o)
+	return whole, distinct(whole.Fields())
+}
+
+// distinct holds that every column has a name of its own: whoever names a column means one.
+func distinct(fields []Field) error {
+	at := make(map[string]int, len(fields))
+	for j, f := range fields {
+		problem := ""
+		if first, ok := at[f.Name]; f.Name == "" {
+			problem = "it has no name: give it one, or leave it out"
+		} else if ok {
+			problem = fmt.Sprintf("column %d has this name already: give it another, or leave one out", first)
+		}
+		if problem != "" {
+			return &Error{Line: 1, Column: j + 1, Name: f.Name, Err: errors.New(problem)}
+		}
+		at[f.Name] = j + 1
+	}
+	return nil
 }
 
 // peek looks at the first bytes: it returns the reader of a Parquet file, or all of a text.

@@ -103,17 +103,7 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 
 func (p *pass) builders(fields []Field) ([]builder, error) {
 	builders := make([]builder, len(fields))
-	seen := map[string]bool{}
 	for j, field := range fields {
-		if field.Name == "" || seen[field.Name] {
-			return nil, &Error{
-				Line:   1,
-				Column: j + 1,
-				Name:   field.Name,
-				Err:    errors.New("a column needs a name of its own"),
-			}
-		}
-		seen[field.Name] = true
 		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}}
 		given, ok := p.o.Types[field.Name]
 		switch {

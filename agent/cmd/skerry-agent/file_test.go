@@ -260,3 +260,22 @@ func TestBench(t *testing.T) {
 	}
 	refused(t, "--batch [0]", "bench", "--model", model, "--batch", "0")
 }
+
+// TestOneRuleForHeaders: every command that reads a table refuses the same header, in the same words.
+func TestOneRuleForHeaders(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "twice.csv")
+	if err := os.WriteFile(file, []byte("ts,x,x\n2024-01-01T00:00:00Z,1,2\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"replay", "--data", file, "--target", "x"},
+		{"replay", "--data", file, "--target", "x", "--forecast", "1"},
+		{"drift", "--data", file, "--column", "x"},
+		{"drift", "--data", file, "--reference", "1", "--detector", "inputs"},
+		{"anomaly", "--data", file, "--series", "x"},
+	} {
+		if _, err := agent(t, "", args...); err == nil || !strings.Contains(err.Error(), "column 2 has this name already") {
+			t.Errorf("%q = %v, want the place of the other column", args, err)
+		}
+	}
+}

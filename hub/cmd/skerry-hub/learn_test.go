@@ -105,7 +105,7 @@ func TestFitBadData(t *testing.T) {
 	refused(t, "no column is left", fitIt("y\n1.5\n2.5\n", "y")...)
 	refused(t, "one class only", fitIt("a,y\n1,yes\n2,yes\n3,yes\n", "y")...)
 	refused(t, "has no value in any row", fitIt("a,y\n1,\n2,\n3,\n", "y")...)
-	refused(t, "a column needs a name of its own", fitIt("a,a,y\n1,2,3\n", "y")...)
+	refused(t, "column 1 has this name already", fitIt("a,a,y\n1,2,3\n", "y")...)
 
 	var r fit.Report
 	// one word makes a column of categories
