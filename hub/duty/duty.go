@@ -13,9 +13,12 @@ package duty
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
+	"sync"
 	"time"
 
 	"skerry.dev/hub/meta"
@@ -34,21 +37,29 @@ type Options struct {
 
 // Keeper takes duties for one hub. Safe for concurrent use.
 type Keeper struct {
-	db     *meta.Store
-	holder string
-	opts   Options
+	db   *meta.Store
+	hub  string
+	self string // hub and this start of it
+	opts Options
+
+	double sync.Once // logs that there is one
+
+	mu   sync.Mutex
+	held map[string]bool // duties that this start has had
 }
 
-// New returns a keeper that holds nothing yet. holder names the hub and is the same after its
-// restart, so that it gets its duties back at once; no two hubs may share it.
-func New(db *meta.Store, holder string, opts Options) *Keeper {
+// New returns a keeper that holds nothing yet. hub names the hub and is the same after its restart,
+// so that it gets its duties back at once. Two processes with one name, as after the copy of a data
+// folder, do not take duties from each other in turns: each takes one back once only, and whoever
+// lost one to its double waits for the end of the lease like any other hub, and logs why.
+func New(db *meta.Store, hub string, opts Options) *Keeper {
 	if opts.TTL <= 0 {
 		opts.TTL = 15 * time.Second
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{db: db, holder: holder, opts: opts}
+	return &Keeper{db: db, hub: hub, self: hub + "/" + rand.Text(), opts: opts, held: map[string]bool{}}
 }
 
 // Lease is a duty that is held. The nil lease belongs to no duty, and its Check holds always: it is
@@ -113,18 +124,21 @@ func (k *Keeper) take(ctx context.Context, name string) (l *Lease, until time.Ti
 			if err != nil && !errors.Is(err, meta.ErrNotFound) {
 				return err
 			}
-			if d.Holder != k.holder && d.ExpiresAt > now {
+			if !k.free(&d, now) {
 				return nil
 			}
 			l = &Lease{name: name, token: d.Token + 1}
 			return q.PutDuty(ctx, meta.Duty{
 				Name:      name,
-				Holder:    k.holder,
+				Holder:    k.self,
 				Token:     l.token,
 				ExpiresAt: now + k.opts.TTL.Microseconds(),
 			})
 		})
 		if err == nil && l != nil {
+			k.mu.Lock()
+			k.held[name] = true
+			k.mu.Unlock()
 			return l, until
 		}
 		if err != nil && !failed && ctx.Err() == nil {
@@ -134,6 +148,28 @@ func (k *Keeper) take(ctx context.Context, name string) (l *Lease, until time.Ti
 		pause(ctx, k.opts.TTL/3)
 	}
 	return nil, until
+}
+
+// free reports whether a duty may be taken at now, in microseconds by the clock of the database: its
+// lease is over, it was held by an earlier start of this hub, or the clock was set back, for no
+// lease ends later than one length from now.
+func (k *Keeper) free(d *meta.Duty, now int64) bool {
+	if d.ExpiresAt <= now || d.ExpiresAt > now+2*k.opts.TTL.Microseconds() {
+		return true
+	}
+	hub, _, _ := strings.Cut(d.Holder, "/")
+	if hub != k.hub {
+		return false
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.held[d.Name] {
+		k.double.Do(func() {
+			k.opts.Log.Error("two hubs run with one name: the data folder of one is a copy; end one of them and remove hub-id from its folder", "hub", k.hub, "duty", d.Name)
+		})
+		return false
+	}
+	return true
 }
 
 func pause(ctx context.Context, d time.Duration) {
@@ -185,7 +221,7 @@ func (k *Keeper) renew(ctx context.Context, l *Lease) error {
 		}
 		return q.PutDuty(ctx, meta.Duty{
 			Name:      l.name,
-			Holder:    k.holder,
+			Holder:    k.self,
 			Token:     l.token,
 			ExpiresAt: now + k.opts.TTL.Microseconds(),
 		})

@@ -250,3 +250,50 @@ func TestNeverTwo(t *testing.T) {
 		t.Errorf("%d writes were fenced over %d terms: the test showed nothing", fenced.Load(), last)
 	}
 }
+
+// TestCopiedFolder runs two processes with one hub's name: the younger takes the duty, for it may be
+// the older one's restart, and the older does not take it back in turns.
+func TestCopiedFolder(t *testing.T) {
+	const ttl = 300 * time.Millisecond
+	d := metatest.Postgres(t)
+	terms := make(chan held, 100)
+	run(t, d.Open(t), "h", ttl, terms)
+	older := next(t, terms)
+	run(t, d.Open(t), "h", ttl, terms)
+	younger := next(t, terms)
+	select {
+	case <-older.ctx.Done():
+	case <-time.After(20 * time.Second):
+		t.Fatal("the older one never notices that the duty was taken")
+	}
+	select {
+	case <-terms:
+		t.Error("the duty changes hands again")
+	case <-younger.ctx.Done():
+		t.Error("the younger one lost the duty")
+	case <-time.After(10 * ttl):
+	}
+}
+
+// TestClockSetBack: a lease of a holder that is gone, made before the clock of the database was set
+// back by an hour, keeps nobody out for an hour.
+func TestClockSetBack(t *testing.T) {
+	d := metatest.Postgres(t)
+	db := d.Open(t)
+	err := db.Tx(t.Context(), func(q *meta.Queries) error {
+		now, err := q.Clock(t.Context())
+		if err != nil {
+			return err
+		}
+		return q.PutDuty(t.Context(), meta.Duty{Name: "d", Holder: "gone/1", Token: 7, ExpiresAt: now + time.Hour.Microseconds()})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	terms := make(chan held, 10)
+	run(t, db, "h", 300*time.Millisecond, terms)
+	h := next(t, terms)
+	if err := write(db, h); err != nil {
+		t.Errorf("write under the duty = %v", err)
+	}
+}

@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"database/sql/driver"
@@ -14,9 +15,11 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 	_ "modernc.org/sqlite" // driver "sqlite"
@@ -28,18 +31,29 @@ var migrations embed.FS
 // ErrNotFound is returned when a row that was looked up by its key does not exist.
 var ErrNotFound = errors.New("not found")
 
+// maxConnect bounds the making of a connection, where the URL does not.
+const maxConnect = 10 * time.Second
+
 // Options defines where the database is.
 type Options struct {
 	// URL is postgres://…, or a path or sqlite:// URL of a SQLite file. Empty: hub.db below Dir.
 	URL string
 	// Dir is the hub's data directory.
 	Dir string
+	// Patience is how long a transaction may take, and may wait for its turn before; a statement
+	// may take half of it. What does not answer is given up and its connection closed: a proxy or
+	// a firewall may swallow what a connection carries and keep it open. Default a minute.
+	Patience time.Duration
 }
 
 // Store is an open database. Safe for concurrent use.
 type Store struct {
 	w, r     *sql.DB // the one writer, the readers
 	postgres bool
+	patience time.Duration
+
+	waiting  atomic.Int64 // transactions begun and not ended, those that wait for their turn among them
+	finished atomic.Int64 // when the last one ended, or the first of those waiting began; Unix nanoseconds
 
 	mu       sync.Mutex    // guards appended
 	appended chan struct{} // closed by the next commit that appends to the feed
@@ -47,7 +61,7 @@ type Store struct {
 
 // Open connects and migrates the schema to the version of this program.
 func Open(ctx context.Context, opts Options) (*Store, error) {
-	s := &Store{appended: make(chan struct{})}
+	s := &Store{appended: make(chan struct{}), patience: cmp.Or(opts.Patience, time.Minute)}
 	s.postgres = strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")
 	var err error
 	if s.postgres {
@@ -89,14 +103,17 @@ func (s *Store) openSQLite(opts Options) (err error) {
 	return nil
 }
 
-func (s *Store) openPostgres(url string) (err error) {
-	if s.w, err = sql.Open("pgx", url); err != nil {
+func (s *Store) openPostgres(url string) error {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
 		return err
 	}
-	s.w.SetMaxOpenConns(1)
-	if s.r, err = sql.Open("pgx", url); err != nil {
-		return errors.Join(err, s.w.Close())
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = maxConnect
 	}
+	s.w = stdlib.OpenDB(*cfg)
+	s.w.SetMaxOpenConns(1)
+	s.r = stdlib.OpenDB(*cfg)
 	s.r.SetMaxOpenConns(16)
 	s.r.SetMaxIdleConns(16)
 	return nil
@@ -121,6 +138,15 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A database of a newer program has columns and rules that this one does not know.
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources()
+	if known := sources[len(sources)-1].Version; have > known {
+		return fmt.Errorf("the database is of a newer version of skerry-hub (schema %d, this program knows %d): use that version, or a backup of the database from before", have, known)
+	}
 	_, err = p.Up(ctx)
 	return err
 }
@@ -130,8 +156,15 @@ func (s *Store) Close() error {
 	return errors.Join(s.w.Close(), s.r.Close())
 }
 
-// Ping reports whether the database answers.
-func (s *Store) Ping(ctx context.Context) error { return s.r.PingContext(ctx) }
+// Ping reports whether the database answers, to readers and to who writes.
+func (s *Store) Ping(ctx context.Context) error {
+	if n, since := s.waiting.Load(), time.Since(time.Unix(0, s.finished.Load())); n > 0 && since > s.patience/3 {
+		return fmt.Errorf("%d transactions wait, and none has ended for %v", n, since.Round(time.Second))
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience/2, errSilent)
+	defer cancel()
+	return s.r.PingContext(ctx)
+}
 
 // Dialect is "sqlite" or "postgres".
 func (s *Store) Dialect() string {
@@ -142,7 +175,11 @@ func (s *Store) Dialect() string {
 }
 
 // Read returns queries outside a transaction. Methods that write must not be called on it.
-func (s *Store) Read() *Queries { return &Queries{db: s.r, postgres: s.postgres} }
+func (s *Store) Read() *Queries { return s.queries(s.r) }
+
+func (s *Store) queries(db dbtx) *Queries {
+	return &Queries{db: db, postgres: s.postgres, patience: s.patience / 2}
+}
 
 // Backup writes a consistent copy of a SQLite database to path, which must not exist. On
 // PostgreSQL it fails: use pg_dump.
@@ -164,7 +201,8 @@ type dbtx interface {
 type Queries struct {
 	db       dbtx
 	postgres bool
-	appended bool // the transaction appends to the feed
+	patience time.Duration // with a statement
+	appended bool          // the transaction appends to the feed
 }
 
 // row is a struct that names its columns: dest lists pointers to its fields in the order of the
@@ -175,6 +213,8 @@ type row[T any] interface {
 }
 
 func many[T any, P row[T]](ctx context.Context, q *Queries, query string, args ...any) ([]T, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, q.patience, errSilent)
+	defer cancel()
 	rows, err := q.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
@@ -204,6 +244,8 @@ func one[T any, P row[T]](ctx context.Context, q *Queries, query string, args ..
 }
 
 func (q *Queries) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, q.patience, errSilent)
+	defer cancel()
 	res, err := q.db.ExecContext(ctx, query, args...)
 	if err != nil {
 		return 0, err
@@ -236,6 +278,8 @@ func insert[T any, P row[T]](ctx context.Context, q *Queries, table, cols, suffi
 }
 
 func (q *Queries) int64(ctx context.Context, query string, args ...any) (v int64, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, q.patience, errSilent)
+	defer cancel()
 	rows, err := q.db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return 0, err

@@ -35,7 +35,8 @@ import (
 // What serial writing costs is that a transaction waits for the longest one before it, so fn
 // holds statements and arithmetic only: no network, no file, no waiting. A session that idles for
 // longer than maxIdle within a transaction is ended by PostgreSQL, so that a hub that lost its
-// network or its power does not keep the others waiting.
+// network or its power does not keep the others waiting. A hub in turn gives up a transaction that
+// gets no answer within the store's patience.
 
 // maxIdle is how long PostgreSQL lets the writer do nothing within a transaction.
 const maxIdle = 15 * time.Second
@@ -54,7 +55,7 @@ func (s *Store) View(ctx context.Context, fn func(*Queries) error) error {
 		return err
 	}
 	defer tx.Rollback() // no effect after a commit
-	if err := fn(&Queries{db: tx, postgres: s.postgres}); err != nil {
+	if err := fn(s.queries(tx)); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -91,19 +92,37 @@ func repeatable(err error) bool {
 	return ok && (pg.Code == "40001" || pg.Code == "40P01")
 }
 
-func (s *Store) once(ctx context.Context, fn func(*Queries) error) error {
+// errSilent is why a statement or a transaction was given up.
+var errSilent = errors.New("the database did not answer in time")
+
+func (s *Store) once(ctx context.Context, fn func(*Queries) error) (err error) {
+	if s.waiting.Add(1) == 1 {
+		s.finished.Store(time.Now().UnixNano())
+	}
+	ctx, giveUp := context.WithCancelCause(ctx)
+	bound := time.AfterFunc(s.patience, func() { giveUp(errSilent) })
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errSilent) {
+			err = errors.Join(errSilent, err)
+		}
+		bound.Stop()
+		giveUp(nil)
+		s.finished.Store(time.Now().UnixNano())
+		s.waiting.Add(-1)
+	}()
 	tx, err := s.w.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() // no effect after a commit
+	bound.Reset(s.patience) // its turn has come
+	defer tx.Rollback()     // no effect after a commit
 	if s.postgres {
 		lock := fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d; LOCK TABLE writer IN EXCLUSIVE MODE", maxIdle.Milliseconds())
 		if _, err := tx.ExecContext(ctx, lock); err != nil {
 			return fmt.Errorf("wait for the writer's turn: %w", err)
 		}
 	}
-	q := &Queries{db: tx, postgres: s.postgres}
+	q := s.queries(tx)
 	if err := fn(q); err != nil {
 		return err
 	}

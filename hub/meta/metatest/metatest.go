@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"path/filepath"
 	"testing"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // driver "pgx"
@@ -84,4 +85,21 @@ func Postgres(t testing.TB) DB {
 	}
 	u.Path = "/" + name
 	return DB{Options: meta.Options{URL: u.String()}, Shared: true}
+}
+
+// Exec runs a statement on a database past the store, as a person at its console does.
+func Exec(t testing.TB, d DB, statement string) {
+	t.Helper()
+	driver, source := "pgx", d.Options.URL
+	if !d.Shared {
+		driver, source = "sqlite", "file:"+filepath.Join(d.Options.Dir, "hub.db")
+	}
+	db, err := sql.Open(driver, source)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
 }
