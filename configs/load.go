@@ -133,16 +133,16 @@ func fromFile(cfg any, path string, origin map[string]string, lines map[string]i
 	if len(text) > maxFileBytes {
 		return fmt.Errorf("read %s: larger than %d bytes", path, maxFileBytes)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	root, err := spec.Document(text)
+	if err != nil {
 		return fmt.Errorf("read %s: %w", path, err)
 	}
-	if len(root.Content) == 0 {
+	if root == nil {
 		return nil // nothing but comments
 	}
 	d := spec.NewDecoder()
-	d.Decode(root.Content[0], cfg)
-	note("", root.Content[0], func(key string, line int) {
+	d.Decode(root, cfg)
+	note("", root, func(key string, line int) {
 		origin[key] = fmt.Sprintf("%s:%d", path, line)
 		lines[key] = line
 	})

@@ -61,8 +61,9 @@ func (c *Cell) Number() (float64, error) {
 	case number:
 		return c.number, nil
 	case text:
-		v, err := strconv.ParseFloat(strings.TrimSpace(c.text), 64)
-		if err == nil && !math.IsNaN(v) {
+		s := strings.TrimSpace(c.text)
+		v, err := strconv.ParseFloat(s, 64)
+		if err == nil && !math.IsNaN(v) && !strings.ContainsAny(s, "_xXpP") { // Go's own forms: 1_0, 0x1p4
 			return v, nil
 		}
 	}

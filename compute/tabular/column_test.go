@@ -163,8 +163,8 @@ func TestCodesNamesTheCell(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Codes(&f.Columns[0], nil); err == nil || err.Error() != `column "pm10", row 3: "xx" is no number` {
-		t.Errorf("Codes = %v, want the third row and its text", err)
+	if _, err := Codes(&f.Columns[0], nil); err == nil || err.Error() != `column "pm10", row 4: "xx" is no number` {
+		t.Errorf("Codes = %v, want the fourth row and its text", err)
 	}
 }
 
@@ -184,5 +184,61 @@ func TestDistinct(t *testing.T) {
 	}
 	if _, err := Open(strings.NewReader("a,A, a,b\n1,2,3,4\n"), Options{}); err != nil {
 		t.Errorf("Open of names that differ in case and spaces = %v", err)
+	}
+}
+
+// TestForeignTexts refuses what would be read as something else, with what to do.
+func TestForeignTexts(t *testing.T) {
+	for text, want := range map[string]string{
+		"a,b\n1,M\xfcnchen\n":                `line 2, column 2 "b": "M\xfcnchen": not UTF-8`,
+		"stra\xdfe,b\n1,2\n":                 `line 1, column 1: "stra\xdfe": not UTF-8`,
+		"\xff\xfea\x00,\x00b\x00\n\x001\x00": "as UTF-16 has",
+		"a,b\r1,2\r3,4\r":                    "CR alone",
+	} {
+		if f, err := Read(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Read(%q) = %v, %v, want %q", text, f, err, want)
+		}
+	}
+	f, err := Read(strings.NewReader("a,b\r\n1_0,0x1p4\r\n10,1e3\r\n"), Options{})
+	if err != nil || f.Columns[0].Type != frame.Category || f.Columns[1].Type != frame.Category || len(f.Columns[0].Categories) != 2 {
+		t.Errorf("Read of identifiers = %+v, %v, want two categories and no number", f, err)
+	}
+}
+
+// TestEmptyLines: of a table of one column an empty line is a row, so that no row after it moves.
+func TestEmptyLines(t *testing.T) {
+	for text, want := range map[string][]float64{
+		"x\n0.1\n\n0.3\n":     {0.1, math.NaN(), 0.3},
+		"x\n\n\n0.3\n":        {math.NaN(), math.NaN(), 0.3},
+		"x\r\n1\r\n\r\n2\r\n": {1, math.NaN(), 2},
+		"\"x\ny\"\n1\n\n2\n":  {1, math.NaN(), 2},
+		"x\n1\n2\n\n\n":       {1, 2},
+	} {
+		r, err := Open(strings.NewReader(text), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []float64
+		for last := 0; ; last = r.Line() {
+			cells, err := r.Next()
+			if err != nil {
+				break
+			}
+			v := math.NaN()
+			if !cells[0].Missing() {
+				v, _ = cells[0].Number()
+			}
+			got = append(got, v)
+			if r.Line() <= last {
+				t.Errorf("%q: row %d stands on line %d, after %d", text, len(got), r.Line(), last)
+			}
+		}
+		if !slices.EqualFunc(got, want, func(a, b float64) bool { return a == b || math.IsNaN(a) && math.IsNaN(b) }) {
+			t.Errorf("rows of %q = %v, want %v", text, got, want)
+		}
+	}
+	f, err := Read(strings.NewReader("x,y\n1,2\n\n3,4\n"), Options{})
+	if err != nil || f.Rows != 2 {
+		t.Errorf("an empty line among two columns = %+v, %v, want two rows", f, err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"unicode/utf8"
 )
 
 // csvReader reads CSV with a header line, also packed with gzip.
@@ -16,7 +17,15 @@ type csvReader struct {
 	r      *csv.Reader
 	fields []Field
 	cells  []Cell
-	line   int
+	line   int // of the newest row
+
+	pending bool // a record is read and not returned
+	at      int  // its line
+	// Of a table of one column, an empty line is a row whose cell is missing. The package csv skips
+	// empty lines; blank counts those before the record that are still to be returned, and after is
+	// the line behind the record before.
+	blank, after int
+	none         [1]Cell
 }
 
 const mark = "\xef\xbb\xbf" // byte order mark
@@ -30,7 +39,14 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		}
 		in = bufio.NewReaderSize(z, 1<<16)
 	}
-	if head, _ := in.Peek(len(mark)); string(head) == mark {
+	head, _ := in.Peek(1 << 12)
+	switch {
+	case bytes.IndexByte(head, 0) >= 0:
+		return nil, errors.New("the text has zero bytes, as UTF-16 has: convert the file, for example by iconv -f UTF-16 -t UTF-8")
+	case bytes.IndexByte(head, '\r') >= 0 && bytes.IndexByte(head, '\n') < 0:
+		return nil, errors.New(`the lines end with CR alone: convert the file, for example by tr '\r' '\n'`)
+	}
+	if bytes.HasPrefix(head, []byte(mark)) {
 		if _, err := in.Discard(len(mark)); err != nil {
 			return nil, err
 		}
@@ -52,7 +68,11 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		}
 	}
 	t := &csvReader{r: c, cells: make([]Cell, len(header))}
-	for _, name := range header {
+	t.after = 2 + strings.Count(strings.Join(header, ""), "\n")
+	for j, name := range header {
+		if !utf8.ValidString(name) {
+			return nil, &Error{Line: 1, Column: j + 1, Err: fmt.Errorf("%q: %w", clip(name), errEncoding)}
+		}
 		t.fields = append(t.fields, Field{Name: strings.Clone(name), Inferred: true})
 	}
 	return t, nil
@@ -63,16 +83,43 @@ func (t *csvReader) Fields() []Field { return t.fields }
 func (t *csvReader) Line() int { return t.line }
 
 func (t *csvReader) Next() ([]Cell, error) {
-	record, err := t.r.Read()
-	if err != nil {
-		return nil, place(err)
+	if !t.pending {
+		if err := t.read(); err != nil {
+			return nil, err
+		}
 	}
-	t.line, _ = t.r.FieldPos(0)
-	for j, s := range record {
-		t.cells[j] = Cell{kind: text, text: s}
+	if t.blank > 0 {
+		t.line, t.blank = t.at-t.blank, t.blank-1
+		return t.none[:], nil
 	}
+	t.line, t.pending = t.at, false
 	return t.cells, nil
 }
+
+// read takes the next record from the file.
+func (t *csvReader) read() error {
+	record, err := t.r.Read()
+	if err != nil {
+		return place(err)
+	}
+	for j, s := range record {
+		if !utf8.ValidString(s) {
+			line, _ := t.r.FieldPos(j)
+			return &Error{Line: line, Column: j + 1, Name: t.fields[j].Name, Err: fmt.Errorf("%q: %w", clip(s), errEncoding)}
+		}
+		t.cells[j] = Cell{kind: text, text: s}
+	}
+	t.at, _ = t.r.FieldPos(0)
+	if len(record) == 1 {
+		t.blank, t.after = t.at-t.after, t.at+1+strings.Count(record[0], "\n")
+	}
+	t.pending = true
+	return nil
+}
+
+// errEncoding is the cause of every text that is not UTF-8: read on, its categories would match
+// nothing later.
+var errEncoding = errors.New("not UTF-8: convert the file, for example by iconv -f WINDOWS-1252 -t UTF-8")
 
 // place turns the csv reader's own errors into ours.
 func place(err error) error {

@@ -1,8 +1,10 @@
 package spec
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"reflect"
 	"sort"
@@ -31,6 +33,33 @@ func (d *Decoder) Decode(n *yaml.Node, into any) { d.mapping("", n, reflect.Valu
 
 // Value sets one settable value from a node; path names it in errors.
 func (d *Decoder) Value(path string, n *yaml.Node, v reflect.Value) { d.value(path, n, v) }
+
+// Document parses a text that holds one YAML document and returns its top node, nil for nothing but
+// comments. A second document is an error: it would be ignored.
+func Document(text []byte) (*yaml.Node, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var first yaml.Node
+	if err := d.Decode(&first); errors.Is(err, io.EOF) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	for {
+		var more yaml.Node
+		if err := d.Decode(&more); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return nil, err
+		}
+		if len(more.Content) > 0 && more.Content[0].Tag != "!!null" {
+			return nil, fmt.Errorf("line %d: a second document begins before this line (---): put everything into one", more.Content[0].Line)
+		}
+	}
+	if len(first.Content) == 0 {
+		return nil, nil
+	}
+	return first.Content[0], nil
+}
 
 func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {

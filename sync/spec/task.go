@@ -327,21 +327,21 @@ func ParseTask(name string, r io.Reader) (*Task, error) {
 	if len(text) > MaxTaskBytes {
 		return nil, fmt.Errorf("read task %s: larger than %d bytes", name, MaxTaskBytes)
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(text, &root); err != nil {
+	root, err := Document(text)
+	if err != nil {
 		return nil, fmt.Errorf("read task %s: %w", name, err)
 	}
-	if len(root.Content) != 1 || root.Content[0].Kind != yaml.MappingNode {
+	if root == nil || root.Kind != yaml.MappingNode {
 		return nil, fmt.Errorf("read task %s: must be a YAML mapping that starts with \"task: <name>\"", name)
 	}
 	t := &Task{Path: name, Source: string(text)}
 	d := NewDecoder()
-	d.Decode(root.Content[0], t)
+	d.Decode(root, t)
 	sum := sha256.Sum256(text)
 	t.Hash = hex.EncodeToString(sum[:])
 	if d.Err() == nil {
 		t.defaults()
-		t.check(d, root.Content[0])
+		t.check(d, root)
 	}
 	if err := d.Err(); err != nil {
 		return nil, fmt.Errorf("task file %s: %w", name, err)
