@@ -408,7 +408,10 @@ func TestCompactionWaits(t *testing.T) {
 func TestRun(t *testing.T) {
 	f := newFixture(t)
 	f.stage(t, "a", 1, 1, 300)
-	if err := f.blobs.Put(t.Context(), "reading/orphan.parquet", []byte("x")); err != nil {
+	begun := func(q *meta.Queries) error {
+		return q.PutLakeIntent(t.Context(), meta.LakeIntent{Path: "reading/orphan.parquet", BegunAt: 1})
+	}
+	if err := errors.Join(f.db.Tx(t.Context(), begun), f.blobs.Put(t.Context(), "reading/orphan.parquet", []byte("x"))); err != nil {
 		t.Fatal(err)
 	}
 	long := time.Now().Add(-time.Hour).UnixMicro()
@@ -472,28 +475,47 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// TestSweepKeepsYoungFiles holds that only what is old enough and unknown goes: beside another
-// hub's move its new files are not orphans yet.
-func TestSweepKeepsYoungFiles(t *testing.T) {
+// TestSweep holds that only what was begun, long enough ago, and never finished goes. What the
+// database does not know stays: with another database, or an older copy of this one, that is
+// everything.
+func TestSweep(t *testing.T) {
 	f := newFixture(t)
 	l := lake.New(f.db, f.blobs, lake.Options{})
 	f.stage(t, "a", 1, 1, 100)
 	compact(t, l)
-	if err := f.blobs.Put(t.Context(), "reading/young.parquet", []byte("x")); err != nil {
+	err := f.db.Tx(t.Context(), func(q *meta.Queries) error {
+		return q.PutLakeIntent(t.Context(), meta.LakeIntent{Path: "reading/begun.parquet", BegunAt: meta.Now()})
+	})
+	if err != nil {
 		t.Fatal(err)
+	}
+	keys := []string{"reading/begun.parquet", "reading/unknown.parquet", "reading/unknown.parquet1.tmp"}
+	for _, key := range keys {
+		if err := f.blobs.Put(t.Context(), key, []byte("x")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, step := range []struct {
 		age  time.Duration
-		want bool
-	}{{time.Hour, true}, {0, false}} {
-		if err := l.Sweep(t.Context(), step.age); err != nil {
+		want [3]bool
+	}{{time.Hour, [3]bool{true, true, true}}, {0, [3]bool{false, true, false}}, {0, [3]bool{false, true, false}}} {
+		if err := l.Sweep(t.Context(), nil, step.age); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := f.blobs.Get(t.Context(), "reading/young.parquet"); (err == nil) != step.want {
-			t.Errorf("after Sweep(%v) the file is there = %v, want %v", step.age, err == nil, step.want)
+		for i, key := range keys {
+			if _, err := f.blobs.Get(t.Context(), key); (err == nil) != step.want[i] {
+				t.Errorf("after Sweep(%v) %s is there = %v, want %v", step.age, key, err == nil, step.want[i])
+			}
 		}
 	}
 	if n := len(read(t, l, "a")); n != 100 {
 		t.Errorf("%d readings after sweeping, want 100", n)
+	}
+	other := newFixture(t) // its database knows nothing of these files
+	if err := lake.New(other.db, f.blobs, lake.Options{}).Sweep(t.Context(), nil, 0); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(read(t, l, "a")); n != 100 {
+		t.Errorf("%d readings after the lake was opened with another database, want 100", n)
 	}
 }

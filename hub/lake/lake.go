@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,7 +43,9 @@ type Lake struct {
 	blobs *blob.Store
 	opts  Options
 	moved prometheus.Counter
-	mu    sync.Mutex // one compaction at a time
+	// unknown is how many files the manifest does not name
+	unknown prometheus.Gauge
+	mu      sync.Mutex // one compaction at a time
 }
 
 // New returns a lake whose compactor does not run yet.
@@ -62,9 +65,13 @@ func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
 			Name: "skerry_lake_chunks_moved_total",
 			Help: "Chunks moved from staging to the lake.",
 		}),
+		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "skerry_lake_unknown_files",
+			Help: "Files in the lake that the database does not know, at the start.",
+		}),
 	}
 	if opts.Registerer != nil {
-		opts.Registerer.MustRegister(l.moved)
+		opts.Registerer.MustRegister(l.moved, l.unknown)
 	}
 	return l
 }
@@ -76,7 +83,7 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 	if l.db.Dialect() != "sqlite" {
 		age = time.Hour // another hub may compact on command: its files enter the manifest soon
 	}
-	if err := l.Sweep(ctx, age); err != nil && ctx.Err() == nil {
+	if err := l.Sweep(ctx, lease, age); err != nil && ctx.Err() == nil {
 		l.opts.Log.Error("removing orphaned files failed", "err", err)
 	}
 	t := time.NewTicker(l.opts.CompactEvery.Std())
@@ -110,9 +117,10 @@ func (l *Lake) tidy(ctx context.Context, lease *duty.Lease) error {
 	})
 }
 
-// Sweep removes files that the manifest does not name and that are older than age: what a crash
-// left.
-func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
+// Sweep removes what a crash left: files that were begun longer than age ago and never reached the
+// manifest. Of other files that the manifest does not name it only reports the number, for they may
+// be all there is of what another or a later state of this database knew. It writes under lease.
+func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	files, err := l.db.Read().LakeFiles(ctx, 0)
@@ -123,12 +131,48 @@ func (l *Lake) Sweep(ctx context.Context, age time.Duration) error {
 	for _, f := range files {
 		known[f.Path] = true
 	}
-	return l.blobs.List(ctx, "", func(key string, _ int64, modified time.Time) error {
-		if known[key] || time.Since(modified) < age {
-			return nil
+	begun, err := l.db.Read().LakeIntents(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range begun {
+		if time.Since(time.UnixMicro(i.BegunAt)) < age {
+			known[i.Path] = true // under way at another hub
+			continue
 		}
-		return l.blobs.Delete(ctx, key)
+		if !known[i.Path] {
+			if err := l.blobs.Delete(ctx, i.Path); err != nil && !errors.Is(err, blob.ErrNotFound) {
+				return err
+			}
+			l.opts.Log.Info("removed a file that was not finished", "path", i.Path)
+		}
+		err := l.db.Tx(ctx, func(q *meta.Queries) error {
+			return errors.Join(lease.Check(ctx, q), q.DeleteLakeIntent(ctx, i.Path))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	unknown, example := 0, ""
+	err = l.blobs.List(ctx, "", func(key string, _ int64, modified time.Time) error {
+		switch {
+		case known[key]:
+		case strings.HasSuffix(key, ".tmp"): // half written, see blob.Store.List
+			if time.Since(modified) >= age {
+				return l.blobs.Delete(ctx, key)
+			}
+		default:
+			unknown++
+			example = key
+		}
+		return nil
 	})
+	l.unknown.Set(float64(unknown))
+	if unknown > 0 {
+		l.opts.Log.Warn("the lake has files that this database does not know, and keeps them: is it the database of this lake, or an older copy?",
+			"files", unknown, "known", len(files), "example", example)
+	}
+	return err
 }
 
 // Compact moves staged chunks that are old or many enough, or all of them when force is set. It
@@ -212,6 +256,20 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, 
 		files = append(files, f)
 	}
 	slices.SortFunc(files, func(a, b file) int { return bytes.Compare([]byte(a.row.Path), []byte(b.row.Path)) })
+	err := l.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := lease.Check(ctx, q); err != nil {
+			return err
+		}
+		for _, f := range files {
+			if err := q.PutLakeIntent(ctx, meta.LakeIntent{Path: f.row.Path, BegunAt: meta.Now()}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return 0, err
+	}
 	for _, f := range files {
 		if err := l.opts.Step("write"); err != nil {
 			return 0, err
@@ -223,12 +281,12 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, 
 	if err := l.opts.Step("commit"); err != nil {
 		return 0, err
 	}
-	err := l.db.Tx(ctx, func(q *meta.Queries) error {
+	err = l.db.Tx(ctx, func(q *meta.Queries) error {
 		if err := lease.Check(ctx, q); err != nil {
 			return err
 		}
 		for _, f := range files {
-			if err := q.InsertLakeFile(ctx, f.row, f.parts); err != nil {
+			if err := errors.Join(q.InsertLakeFile(ctx, f.row, f.parts), q.DeleteLakeIntent(ctx, f.row.Path)); err != nil {
 				return err
 			}
 		}

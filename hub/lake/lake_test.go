@@ -178,7 +178,7 @@ func TestCompactionCrash(t *testing.T) {
 			t.Fatalf("crash at step %d: %d readings, want 1000", fail, got)
 		}
 		again := lake.New(f.db, f.blobs, lake.Options{HubLake: configs.HubLake{BatchChunks: 3 + rand.IntN(3)}})
-		if err := again.Sweep(t.Context(), 0); err != nil {
+		if err := again.Sweep(t.Context(), nil, 0); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := again.Compact(t.Context(), true); err != nil {

@@ -331,6 +331,31 @@ func (q *Queries) InsertLakeFile(ctx context.Context, f LakeFile, parts []LakePa
 	return nil
 }
 
+// LakeIntent is a file of the lake that is being written, or was when a hub died.
+type LakeIntent struct {
+	Path    string
+	BegunAt int64 // microseconds since 1970
+}
+
+func (i *LakeIntent) dest() []any { return []any{&i.Path, &i.BegunAt} }
+
+// PutLakeIntent records that a file is about to be written.
+func (q *Queries) PutLakeIntent(ctx context.Context, i LakeIntent) error {
+	_, err := insert(ctx, q, "lake_intent", "path, begun_at", "ON CONFLICT (path) DO UPDATE SET begun_at = excluded.begun_at", &i)
+	return err
+}
+
+// LakeIntents lists the files that are being written.
+func (q *Queries) LakeIntents(ctx context.Context) ([]LakeIntent, error) {
+	return many[LakeIntent](ctx, q, "SELECT path, begun_at FROM lake_intent ORDER BY path")
+}
+
+// DeleteLakeIntent forgets that a file was to be written: it is in the manifest, or deleted.
+func (q *Queries) DeleteLakeIntent(ctx context.Context, path string) error {
+	_, err := q.exec(ctx, "DELETE FROM lake_intent WHERE path = $1", path)
+	return err
+}
+
 // LakeFiles lists the manifest of a class, 0 for all.
 func (q *Queries) LakeFiles(ctx context.Context, class int64) ([]LakeFile, error) {
 	return many[LakeFile](ctx, q, "SELECT "+lakeFileCols+" FROM lake_file WHERE ($1 = 0 OR class = $1) ORDER BY path", class)
