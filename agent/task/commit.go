@@ -105,28 +105,36 @@ func (r *Runtime) committer(ctx context.Context) error {
 	return nil
 }
 
+// fullWait is how long the disk may be full before undelivered records are dropped for new ones:
+// mostly somebody else filled it, and gives the space back.
+const fullWait = 10 * time.Second
+
 // store commits c, waiting out a full or read-only disk: nothing is acknowledged meanwhile, so
-// the broker keeps what comes.
+// the broker keeps what comes. Every try begins with the cap that is configured, so nothing is
+// dropped once there is space again.
 func (r *Runtime) store(ctx context.Context, c *sealed) error {
+	began := time.Now()
 	for {
 		err := r.opts.Store.Commit(&c.Commit)
+		if cache.Classify(err) == cache.Full && time.Since(began) >= fullWait {
+			box := r.opts.Store.Outbox()
+			box.Shrink(0.9)
+			err = r.opts.Store.Commit(&c.Commit)
+			box.Restore()
+		}
 		if err == nil {
 			if r.trouble.Swap(nil) != nil {
 				r.log.Info("storing again")
 			}
 			return nil
 		}
-		what := cache.Classify(err)
-		if what == cache.Unknown {
+		if cache.Classify(err) == cache.Unknown {
 			r.log.Error("commit failed, state on disk is unknown: stopping", "err", err)
 			return err
 		}
 		msg := err.Error()
 		if old := r.trouble.Swap(&msg); old == nil {
-			r.log.Error("commit failed: predictions go on, nothing is acknowledged", "err", err)
-		}
-		if what == cache.Full {
-			r.opts.Store.Outbox().Shrink(0.9)
+			r.log.Error("commit failed: nothing is acknowledged until it succeeds", "err", err)
 		}
 		select {
 		case <-ctx.Done():

@@ -332,6 +332,59 @@ func TestAckOnlyAfterCommit(t *testing.T) {
 	})
 }
 
+// TestFullDisk: somebody else fills the disk and gives the space back. What was stored stays, what
+// came meanwhile is stored then, nothing is dropped afterwards, and the cap is what was configured.
+func TestFullDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		g := start(t, t.TempDir(), nil)
+		limit := func(bytes int) { // while no commit is under way
+			tx, err := g.store.DB().Begin(true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.store.DB().MaxSize = bytes
+			if err := tx.Rollback(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 400 {
+			g.message(t, i, float64(i), 1)
+		}
+		g.Flush()
+		before := g.store.Outbox().Stats()
+		limit(1)
+		i := 400
+		for ; g.trouble.Load() == nil && i < 2000; i++ {
+			g.message(t, i, float64(i), 1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if g.trouble.Load() == nil {
+			t.Fatal("the disk is full and nobody notices")
+		}
+		time.Sleep(fullWait / 2)
+		if s := g.store.Outbox().Stats(); s.Dropped != 0 {
+			t.Errorf("%d records dropped within the first seconds", s.Dropped)
+		}
+		limit(0)
+		time.Sleep(5 * time.Second)
+		g.Flush()
+		for range 200 {
+			g.message(t, i, float64(i), 1)
+			i++
+		}
+		g.Flush()
+		after := g.store.Outbox().Stats()
+		if g.trouble.Load() != nil || after.Dropped != 0 || after.CapBytes != before.CapBytes || after.PendingRecords < before.PendingRecords+400 {
+			t.Errorf("after the space is back: trouble %v, outbox %+v, before %+v", g.trouble.Load(), after, before)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.acked != i {
+			t.Errorf("%d messages acknowledged of %d", g.acked, i)
+		}
+	})
+}
+
 func TestRepeatsConflictsAndRanges(t *testing.T) {
 	g := start(t, t.TempDir(), nil)
 	for i := range 30 {
