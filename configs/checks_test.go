@@ -157,6 +157,39 @@ func TestEveryKeyFromEverywhere(t *testing.T) {
 	}
 }
 
+// TestNoValue: a number, a time, a size or a switch without a value is refused by its key where it
+// is set by a flag. An empty variable is one that is not set, a list of nothing is a list.
+func TestNoValue(t *testing.T) {
+	for _, tt := range []struct{ file, key, env string }{
+		{"agent", "cache.max_bytes", "SKERRY_CACHE_MAX_BYTES"},
+		{"agent", "mqtt.keep_alive", "SKERRY_MQTT_KEEP_ALIVE"},
+		{"agent", "http.ingest", "SKERRY_HTTP_INGEST"},
+		{"hub", "auth.login_ttl", "SKERRY_AUTH_LOGIN_TTL"},
+		{"hub", "training.threads", "SKERRY_TRAINING_THREADS"},
+		{"ml", "rollout.max_regression", "SKERRY_ROLLOUT_MAX_REGRESSION"},
+	} {
+		load := loaders[tt.file]
+		for _, empty := range []string{"", "~", "null"} {
+			_, _, err := load(Sources{Flags: map[string]string{tt.key: empty}})
+			if err == nil || !strings.Contains(err.Error(), tt.key) || !strings.Contains(err.Error(), "needs a value") {
+				t.Errorf("--set %s=%s: %v, want it refused by its key", tt.key, empty, err)
+			}
+		}
+		if _, _, err := load(Sources{Environ: []string{tt.env + "=null"}}); err == nil || !strings.Contains(err.Error(), "needs a value") {
+			t.Errorf("%s=null: %v, want it refused", tt.env, err)
+		}
+		_, settings, err := load(Sources{Environ: []string{tt.env + "="}})
+		if err != nil {
+			t.Errorf("%s=: %v, want the default", tt.env, err)
+		}
+		for _, s := range settings {
+			if s.Key == tt.key && s.Origin != "default" {
+				t.Errorf("%s=: %s comes from %s, want the default", tt.env, tt.key, s.Origin)
+			}
+		}
+	}
+}
+
 // TestTextIsTakenAsItStands: a flag clears what a file sets, and words that YAML reads as something
 // else are text.
 func TestTextIsTakenAsItStands(t *testing.T) {

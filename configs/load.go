@@ -219,6 +219,10 @@ func set(cfg any, leaves []leaf, key, value string) error {
 		return &spec.Error{Path: key, Msg: "unknown key" + nearest(key, names)}
 	}
 	n := scalar(at.value.Kind(), value)
+	if n.ShortTag() == "!!null" {
+		// a file may leave a key empty and means its default; whoever names a key here means a value
+		return &spec.Error{Path: key, Value: value, Msg: "needs a value: leave it away for the default"}
+	}
 	parts := strings.Split(key, ".")
 	for i := len(parts) - 1; i >= 0; i-- {
 		n = mapping(parts[i], n)

@@ -374,7 +374,7 @@ func parseTime(format string, kind valueKind, raw []byte) (int64, *DecodeError) 
 	}
 	v, ok := parseNumber(raw)
 	v = math.Round(v * scale)
-	if !ok || v < minTime || v > maxTime {
+	if !ok || v < minTime || v >= maxTime+1 { // maxTime itself is no float64: as one it is the next year
 		return bad("as " + format + " it lies outside the years 1970 to 9999: check time.format (unix, unix_ms, unix_us)")
 	}
 	return int64(v), nil

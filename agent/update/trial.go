@@ -69,9 +69,9 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	s.Stats = spec.Paired{}
 	m.phase(task, s, spec.PhaseProbation, "")
 	if !m.store(s) {
-		events := m.events
+		before.Reason = s.Reason // why it does not go on
 		*s = before
-		m.events = events[:len(events)-1]
+		m.events = m.events[:len(m.events)-1]
 		return
 	}
 	if err := m.engine.Activate(ctx, task, s.Active); err != nil {

@@ -35,6 +35,8 @@ type fakeHub struct {
 	sizes  []int // chunks by message
 	hellos int
 	refuse string
+	reply  func() []byte // of a hello, instead of the right one; nil data: none
+	mute   bool          // applies, and leaves it to the test to answer
 }
 
 func startHub(t *testing.T, dir string, port int) *fakeHub { return startHubOf(t, dir, port, false) }
@@ -92,6 +94,12 @@ func (h *fakeHub) hello(m *nats.Msg) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.hellos++
+	if h.reply != nil {
+		if body := h.reply(); len(body) > 0 {
+			_ = m.Respond(body)
+		}
+		return
+	}
 	reply := wire.HelloReply{Error: h.refuse, HubTime: time.Now().UnixMicro(), Applied: h.applied()}
 	if !h.old {
 		reply.MaxChunks = 8
@@ -135,6 +143,9 @@ func (h *fakeHub) take(m *nats.Msg) {
 		_ = h.nc.Publish(wire.SubjectApplied("dev"), body)
 		return // the stream answers
 	}
+	if h.mute {
+		return
+	}
 	body, _ := json.Marshal(receipt)
 	_ = m.Respond(body)
 }
@@ -163,7 +174,8 @@ type deviceRig struct {
 	next    int64
 }
 
-func newDevice(t *testing.T, url string, change func(*Options)) *deviceRig {
+// newBox opens an empty outbox.
+func newBox(t *testing.T) (*outbox.Outbox, *bbolt.DB) {
 	t.Helper()
 	db, err := bbolt.Open(filepath.Join(t.TempDir(), "d.db"), 0o600, &bbolt.Options{NoSync: true})
 	if err != nil {
@@ -174,6 +186,12 @@ func newDevice(t *testing.T, url string, change func(*Options)) *deviceRig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return box, db
+}
+
+func newDevice(t *testing.T, url string, change func(*Options)) *deviceRig {
+	t.Helper()
+	box, db := newBox(t)
 	d := &deviceRig{db: db, box: box}
 	opts := Options{Device: "dev", Site: "s1", NATS: func() ([]string, []nats.Option, error) { return []string{url}, nil, nil },
 		Desired: func(doc spec.Desired) { d.mu.Lock(); d.desired = append(d.desired, doc.Generation); d.mu.Unlock() }}
@@ -195,17 +213,24 @@ func newDevice(t *testing.T, url string, change func(*Options)) *deviceRig {
 
 func (d *deviceRig) put(t *testing.T, n int) {
 	t.Helper()
+	fill(t, d.box, d.db, n, d.next)
+	d.next += int64(n)
+}
+
+// fill stores n readings of the times behind a first one, and an event.
+func fill(t *testing.T, box *outbox.Outbox, db *bbolt.DB, n int, behind int64) {
+	t.Helper()
 	b := new(outbox.Batch)
 	for range n {
-		d.next++
-		b.Readings = append(b.Readings, wire.Reading{Series: "s", Time: d.next, Value: 1})
+		behind++
+		b.Readings = append(b.Readings, wire.Reading{Series: "s", Time: behind, Value: 1})
 	}
-	b.Events = []wire.Event{{Kind: "note", Time: d.next}}
+	b.Events = []wire.Event{{Kind: "note", Time: behind}}
 	var a *outbox.Added
-	if err := d.db.Update(func(tx *bbolt.Tx) (err error) { a, err = d.box.Append(tx, b); return err }); err != nil {
+	if err := db.Update(func(tx *bbolt.Tx) (err error) { a, err = box.Append(tx, b); return err }); err != nil {
 		t.Fatal(err)
 	}
-	d.box.Committed(a)
+	box.Committed(a)
 }
 
 func eventually(t *testing.T, what string, f func() bool) {

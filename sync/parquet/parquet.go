@@ -104,8 +104,11 @@ func (t *Reader) Next() (cells []tabular.Cell, err error) {
 			return nil, fmt.Errorf("read parquet: column %q: %w", c.name, err)
 		}
 		t.cells[j] = tabular.Cell{}
-		if !v.IsNull() {
-			t.cells[j] = c.cell(v)
+		if v.IsNull() {
+			continue
+		}
+		if t.cells[j], err = c.cell(v); err != nil {
+			return nil, fmt.Errorf("read parquet: column %q: row %d: %w", c.name, t.row+1, err)
 		}
 	}
 	t.row++
@@ -115,8 +118,8 @@ func (t *Reader) Next() (cells []tabular.Cell, err error) {
 // column is what is being read of a column.
 type column struct {
 	name   string
-	cell   func(parquet.Value) tabular.Cell // of a value that is not null
-	chunks []parquet.ColumnChunk            // not begun
+	cell   func(parquet.Value) (tabular.Cell, error) // of a value that is not null
+	chunks []parquet.ColumnChunk                     // not begun
 	pages  parquet.Pages
 	page   parquet.Page
 	values parquet.ValueReader
@@ -175,13 +178,29 @@ func (c *column) fill() error {
 }
 
 // number makes cells of numbers.
-func number(of func(parquet.Value) float64) func(parquet.Value) tabular.Cell {
-	return func(v parquet.Value) tabular.Cell { return tabular.Number(of(v)) }
+func number(of func(parquet.Value) float64) func(parquet.Value) (tabular.Cell, error) {
+	return func(v parquet.Value) (tabular.Cell, error) { return tabular.Number(of(v)), nil }
 }
 
-// instant makes cells of times.
-func instant(of func(parquet.Value) int64) func(parquet.Value) tabular.Cell {
-	return func(v parquet.Value) tabular.Cell { return tabular.Instant(of(v)) }
+// instant makes cells of times that are written as a count of units since 1970. Between two
+// microseconds a time is the earlier one, before 1970 as after it.
+func instant(unit time.Duration, of func(parquet.Value) int64) func(parquet.Value) (tabular.Cell, error) {
+	return func(v parquet.Value) (tabular.Cell, error) {
+		n := of(v)
+		if unit < time.Microsecond {
+			per := int64(time.Microsecond / unit)
+			us := n / per
+			if n%per < 0 {
+				us--
+			}
+			return tabular.Instant(us), nil
+		}
+		per := int64(unit / time.Microsecond)
+		if us := n * per; us/per == n && us != frame.NoTime {
+			return tabular.Instant(us), nil
+		}
+		return tabular.Cell{}, fmt.Errorf("the time %d × %s since 1970 lies outside what 64 bits of microseconds hold (about 292,000 years)", n, unit)
+	}
 }
 
 // choose decides how values are read.
@@ -193,16 +212,10 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 			if l.Unit.Value == nil {
 				return 0, errors.New("a timestamp without a unit")
 			}
-			unit := l.Unit.Value.Duration()
-			c.cell = instant(func(v parquet.Value) int64 {
-				if unit >= time.Microsecond {
-					return v.Int64() * int64(unit/time.Microsecond)
-				}
-				return v.Int64() / int64(time.Microsecond/unit)
-			})
+			c.cell = instant(l.Unit.Value.Duration(), func(v parquet.Value) int64 { return v.Int64() })
 			return frame.Time, nil
 		case *format.DateType:
-			c.cell = instant(func(v parquet.Value) int64 { return int64(v.Int32()) * int64(24*time.Hour/time.Microsecond) })
+			c.cell = instant(24*time.Hour, func(v parquet.Value) int64 { return int64(v.Int32()) })
 			return frame.Time, nil
 		case *format.IntType:
 			if l.IsSigned {
@@ -256,7 +269,7 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 const maxNames = 1 << 16
 
 // text makes a cell of a text, one string for the same bytes.
-func (c *column) text(v parquet.Value) tabular.Cell {
+func (c *column) text(v parquet.Value) (tabular.Cell, error) {
 	b := v.ByteArray()
 	s, ok := c.names[string(b)]
 	if !ok {
@@ -264,5 +277,5 @@ func (c *column) text(v parquet.Value) tabular.Cell {
 			c.names[s] = s
 		}
 	}
-	return tabular.Text(s)
+	return tabular.Text(s), nil
 }

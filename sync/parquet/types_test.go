@@ -105,6 +105,77 @@ func TestTimes(t *testing.T) {
 	}
 }
 
+// TestTimesBetweenMicroseconds: the order of times survives, on either side of 1970.
+func TestTimesBetweenMicroseconds(t *testing.T) {
+	type nano struct {
+		T int64 `parquet:"t,timestamp(nanosecond)"`
+	}
+	times := []int64{math.MinInt64, -1001, -1000, -999, -1, 0, 1, 999, 1000, math.MaxInt64}
+	want := []int64{-9223372036854776, -2, -1, -1, -1, 0, 0, 0, 1, 9223372036854775}
+	var rows []nano
+	for _, ns := range times {
+		rows = append(rows, nano{ns})
+	}
+	f, err := tabular.Read(bytes.NewReader(write(t, rows...)), tabular.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, got := range f.Columns[0].Times {
+		if got != want[i] {
+			t.Errorf("%d ns = %d µs, want %d", times[i], got, want[i])
+		}
+	}
+}
+
+// TestTimesBeyondMicroseconds: the last time that fits is read, the next one is refused with its
+// column, row and value, never wrapped round to another century.
+func TestTimesBeyondMicroseconds(t *testing.T) {
+	type milli struct {
+		T int64 `parquet:"t,timestamp(millisecond)"`
+	}
+	type micro struct {
+		T int64 `parquet:"t,timestamp(microsecond)"`
+	}
+	type date struct {
+		T int32 `parquet:"t,date"`
+	}
+	const (
+		lastMilli = math.MaxInt64 / 1000
+		lastDay   = math.MaxInt64 / 86_400_000_000
+	)
+	for name, tt := range map[string]struct {
+		good, bad []byte
+		want      int64 // of the good one
+		value     string
+	}{
+		"milliseconds": {
+			write(t, milli{lastMilli}), write(t, milli{0}, milli{lastMilli + 1}),
+			lastMilli * 1000, "9223372036854776 × 1ms",
+		},
+		"milliseconds before 1970": {
+			write(t, milli{-lastMilli}), write(t, milli{0}, milli{-lastMilli - 1}),
+			-lastMilli * 1000, "-9223372036854776 × 1ms",
+		},
+		"microseconds that mean missing": {
+			write(t, micro{math.MinInt64 + 1}), write(t, micro{0}, micro{math.MinInt64}),
+			math.MinInt64 + 1, "-9223372036854775808 × 1µs",
+		},
+		"days": {
+			write(t, date{lastDay}), write(t, date{0}, date{lastDay + 1}),
+			lastDay * 86_400_000_000, "106751992 × 24h0m0s",
+		},
+	} {
+		f, err := tabular.Read(bytes.NewReader(tt.good), tabular.Options{})
+		if err != nil || f.Columns[0].Times[0] != tt.want {
+			t.Errorf("%s: the last time that fits = %+v, %v, want %d", name, f, err, tt.want)
+		}
+		_, err = tabular.Read(bytes.NewReader(tt.bad), tabular.Options{})
+		if err == nil || !strings.Contains(err.Error(), `column "t": row 2: the time `+tt.value) {
+			t.Errorf("%s: one beyond = %v, want column, row and %q", name, err, tt.value)
+		}
+	}
+}
+
 // TestTypesThatAreRefused names the column and what can be read.
 func TestTypesThatAreRefused(t *testing.T) {
 	type fixed struct {
