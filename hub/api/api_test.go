@@ -24,6 +24,7 @@ import (
 	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/training"
@@ -49,16 +50,22 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	dir := t.TempDir()
+	return newFixtureOn(t, metatest.SQLite(t))
+}
+
+func newFixtureOn(t *testing.T, d metatest.DB) *fixture {
+	t.Helper()
+	dir := d.Options.Dir
+	if d.Shared {
+		dir = t.TempDir()
+	}
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	db, err := meta.Open(t.Context(), meta.Options{Dir: dir})
-	check(err)
-	t.Cleanup(func() { db.Close() })
+	db := d.Open(t)
 	b := bustest.Open(t, dir)
 	blobs, err := blob.Open(t.Context(), "", dir, "blobs")
 	check(err)

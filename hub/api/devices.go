@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -72,6 +73,23 @@ func state(d meta.Device, r *spec.Reported, at int64) DeviceState {
 	return out
 }
 
+// deviceState returns a device with what it reported, nil when it has reported nothing, or what
+// cannot be read: its reasons have why then.
+func (s *Server) deviceState(ctx context.Context, d meta.Device) (DeviceState, *spec.Reported, error) {
+	r, at, err := s.Fleet.Reported(ctx, d.Name)
+	switch {
+	case err == nil:
+		return state(d, &r, at), &r, nil
+	case errors.Is(err, meta.ErrNotFound):
+		return state(d, nil, 0), nil, nil
+	case errors.Is(err, fleet.ErrDocument):
+		out := state(d, nil, at)
+		out.Reasons = []string{err.Error()}
+		return out, nil, nil
+	}
+	return DeviceState{}, nil, err
+}
+
 func (s *Server) listDevices(ctx context.Context, in *devicesIn) (*list[DeviceState], error) {
 	devs, err := s.DB.Read().Devices(ctx, in.After, in.Site, in.Limit)
 	if err != nil {
@@ -79,13 +97,7 @@ func (s *Server) listDevices(ctx context.Context, in *devicesIn) (*list[DeviceSt
 	}
 	out := make([]DeviceState, len(devs))
 	for i, d := range devs {
-		r, at, err := s.Fleet.Reported(ctx, d.Name)
-		switch {
-		case err == nil:
-			out[i] = state(d, &r, at)
-		case errors.Is(err, meta.ErrNotFound):
-			out[i] = state(d, nil, 0)
-		default:
+		if out[i], _, err = s.deviceState(ctx, d); err != nil {
 			return nil, err
 		}
 	}
@@ -99,13 +111,9 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 		return nil, fmt.Errorf("device %q: %w", in.Name, err)
 	}
 	var out DeviceDetail
-	r, at, err := s.Fleet.Reported(ctx, d.Name)
-	if err == nil {
-		out.Reported = &r
-	} else if !errors.Is(err, meta.ErrNotFound) {
+	if out.DeviceState, out.Reported, err = s.deviceState(ctx, d); err != nil {
 		return nil, err
 	}
-	out.DeviceState = state(d, out.Reported, at)
 	if out.Runs, err = q.Runs(ctx, d.Name); err != nil {
 		return nil, err
 	}

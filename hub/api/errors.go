@@ -51,6 +51,9 @@ func init() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		for _, err := range errs {
 			if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
+				if text, ok := d.Value.(string); ok && status == http.StatusBadRequest && checkTexts([]byte(text)) != nil {
+					status = http.StatusUnprocessableEntity // as in the path and the query
+				}
 				// not the value: it may be a password
 				msg += "; " + strings.TrimSpace(d.Location+" "+d.Message)
 			} else if err != nil {

@@ -6,20 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 )
 
 // maxDepth bounds the nesting of a body.
 const maxDepth = 64
 
 // strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing
-// data, invalid UTF-8.
+// data, invalid UTF-8, NUL.
 func strictUnmarshal(data []byte, v any) error {
+	if err := checkTexts(data); err != nil {
+		return err
+	}
 	if !json.Valid(data) {
 		return errors.New("the body is not valid JSON")
-	}
-	if strings.ToValidUTF8(string(data), "") != string(data) {
-		return errors.New("the body is not valid UTF-8")
 	}
 	if err := checkKeys(json.NewDecoder(bytes.NewReader(data))); err != nil {
 		return err

@@ -150,13 +150,6 @@ func TestDevice(t *testing.T) {
 	}
 	f.send("DELETE", "/v1/devices/pump-2", admin, "", 204)
 	f.refused("GET", "/v1/devices/pump-2", viewer, "", 404, "not_found")
-
-	// a document that cannot be read is the hub's fault and not hidden behind an empty one
-	f.tx(func(q *meta.Queries) error {
-		return q.PutReported(t.Context(), meta.Document{Device: "pump-1", Generation: 9, Document: "{", At: 8})
-	})
-	f.refused("GET", "/v1/devices/pump-1", viewer, "", 500, "internal")
-	f.refused("GET", "/v1/devices", viewer, "", 500, "internal")
 }
 
 // TestTask reads a task with its devices, champion, drifts, models and recent quality.

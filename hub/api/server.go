@@ -165,6 +165,10 @@ func (s *Server) Handler() http.Handler {
 				writeError(w, http.StatusInternalServerError, "internal", "the hub made a mistake; its log has the details")
 			}
 		}()
+		if err := checkURL(r); err != nil {
+			writeError(w, http.StatusUnprocessableEntity, "invalid", err.Error())
+			return
+		}
 		if _, pattern := s.mux.Handler(r); pattern == "" {
 			writeError(w, http.StatusNotFound, "not_found", "no such path or method: "+r.Method+" "+r.URL.Path)
 			return

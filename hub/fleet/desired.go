@@ -197,15 +197,19 @@ func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	return errors.Join(errs...)
 }
 
-// Reported returns what a device last reported and when (microseconds), or meta.ErrNotFound.
+// ErrDocument is returned for a stored document that cannot be decoded.
+var ErrDocument = errors.New("the stored document cannot be read")
+
+// Reported returns what a device last reported and when (microseconds), or meta.ErrNotFound. When
+// the document cannot be decoded it returns ErrDocument and the time.
 func (f *Fleet) Reported(ctx context.Context, device string) (spec.Reported, int64, error) {
-	var r spec.Reported
 	doc, err := f.db.Read().Reported(ctx, device)
-	if err == nil {
-		err = json.Unmarshal([]byte(doc.Document), &r)
-	}
 	if err != nil {
-		return r, 0, fmt.Errorf("reported state of device %q: %w", device, err)
+		return spec.Reported{}, 0, fmt.Errorf("reported state of device %q: %w", device, err)
+	}
+	var r spec.Reported
+	if err := json.Unmarshal([]byte(doc.Document), &r); err != nil {
+		return spec.Reported{}, doc.At, fmt.Errorf("reported state of device %q: %w: %w", device, ErrDocument, err)
 	}
 	return r, doc.At, nil
 }

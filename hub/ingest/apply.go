@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"strings"
 
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -104,6 +103,10 @@ func (c *chunk) decode() {
 		c.bad = fmt.Sprintf("chunk of device %q sent by %q", c.header.Device, c.device)
 	case (c.lane == Events) != (c.header.Class == wire.ClassAlarm || c.header.Class == wire.ClassEvent):
 		c.bad = fmt.Sprintf("class %s does not belong on the lane %s", c.header.Class, c.lane)
+	default:
+		if err := checkRecords(c.records); err != nil {
+			c.bad = err.Error()
+		}
 	}
 }
 
@@ -223,17 +226,25 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 func (c *chunk) quarantine(ctx context.Context, q *meta.Queries, now int64) error {
 	c.result = quarantined
 	subject := fmt.Sprintf("edge.%s.%s.%s", c.site, c.device, c.lane)
-	fresh, err := q.InsertQuarantined(ctx, meta.Quarantined{
+	_, err := keep(ctx, q, c.device, meta.Quarantined{
 		SHA256:  c.sha,
 		Subject: subject,
 		Reason:  c.bad,
 		Bytes:   c.bytes,
 		SeenAt:  now,
 	})
-	if err == nil && fresh {
-		err = alarm(ctx, q, "hub/quarantine/"+c.sha, c.device, "quarantine", map[string]any{"subject": subject, "reason": c.bad, "bytes": len(c.bytes)}, now)
-	}
 	return err
+}
+
+// keep puts a message into quarantine and raises an alarm of its device. It reports whether the
+// message is new.
+func keep(ctx context.Context, q *meta.Queries, device string, m meta.Quarantined) (fresh bool, err error) {
+	fresh, err = q.InsertQuarantined(ctx, m)
+	if err == nil && fresh {
+		err = alarm(ctx, q, "hub/quarantine/"+m.SHA256, device, "quarantine",
+			map[string]any{"subject": m.Subject, "reason": m.Reason, "bytes": len(m.Bytes)}, m.SeenAt)
+	}
+	return fresh, err
 }
 
 // repeat decides about a chunk whose sequence numbers are already stored.
@@ -283,8 +294,8 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 			Device:     h.Device,
 			Class:      int64(h.Class),
 			Time:       e.Time,
-			Kind:       text(e.Kind),
-			Task:       text(e.Task),
+			Kind:       e.Kind,
+			Task:       e.Task,
 			Detail:     detail,
 			ReceivedAt: now,
 		}); err != nil {
@@ -305,7 +316,7 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 	for _, s := range newest {
 		if err := q.PutHostValue(ctx, meta.HostValue{
 			Device: h.Device,
-			Metric: text(s.Metric),
+			Metric: s.Metric,
 			Time:   s.Time,
 			Value:  meta.Float(s.Value),
 		}); err != nil {
@@ -318,7 +329,8 @@ func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int64) error {
 	var g wire.Gap
 	if err := json.Unmarshal([]byte(e.Detail), &g); err != nil || !g.Class.Valid() || g.From == 0 || g.To < g.From || g.To > math.MaxInt64-1 {
-		return alarm(ctx, q, "hub/badgap/"+c.sha+"/"+e.Detail, c.device, "bad_gap", map[string]any{"detail": e.Detail}, now)
+		sum := wire.Digest([]byte(e.Detail)) // itself it may be too long for a key
+		return alarm(ctx, q, "hub/badgap/"+c.sha+"/"+hex.EncodeToString(sum[:]), c.device, "bad_gap", map[string]any{"detail": e.Detail}, now)
 	}
 	series, err := json.Marshal(g.Series)
 	if err != nil {
@@ -330,7 +342,7 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 		Class:      int64(g.Class),
 		From:       int64(g.From),
 		To:         int64(g.To),
-		Reason:     text(g.Reason),
+		Reason:     g.Reason,
 		Series:     string(series),
 		DeclaredAt: now,
 	}); err != nil {
@@ -352,7 +364,7 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 	var out []meta.LabelPoint
 	for _, l := range c.records.Labels {
 		out = append(out, meta.LabelPoint{
-			Task:        text(l.Task),
+			Task:        l.Task,
 			Device:      c.device,
 			RowTime:     l.Row,
 			At:          l.At,
@@ -363,17 +375,13 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 			Persistence: meta.Float(l.Persistence),
 			Champion:    meta.Float(l.Champion),
 			Candidate:   meta.Float(l.Candidate),
-			ChampionID:  text(l.ChampionID),
-			CandidateID: text(l.ShadowID),
+			ChampionID:  l.ChampionID,
+			CandidateID: l.ShadowID,
 			ReceivedAt:  now,
 		})
 	}
 	return out
 }
-
-// text makes a device's text fit for a column of text, where PostgreSQL takes no NUL: it becomes
-// the replacement character, on both databases. The lake keeps what the device sent.
-func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
 
 // alarm stores an event of the hub's own about a device.
 func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail map[string]any, now int64) error {

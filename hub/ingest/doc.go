@@ -12,8 +12,10 @@
 //
 // One SQL transaction stores a batch of chunks in staging and their ranges in the ledger. A repeat
 // with the same hash is ignored; the same sequence numbers with other bytes go to the conflict
-// table and raise an alarm; what cannot be read is quarantined. Nothing of that blocks the lanes:
-// when a transaction fails the batch is halved until the message that cannot be stored is alone.
+// table and raise an alarm; what cannot be read is quarantined, and so is what has a text that one
+// of the databases would not take (check.go). Nothing of that blocks the lanes: when a transaction
+// fails the batch is halved until the chunk that cannot be stored is alone (bisect.go), and one that
+// the database refuses for its values is quarantined too. The same holds for reported states.
 //
 // A gap record adds its range to the ledger as declared; stored data beats a gap. The applied
 // mark is the contiguous prefix of stored and declared ranges.

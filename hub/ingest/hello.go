@@ -16,6 +16,9 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 	if h.Device != device {
 		return wire.HelloReply{}, fmt.Errorf("hello of device %q sent by %q", h.Device, device)
 	}
+	if err := checkHello(h); err != nil {
+		return wire.HelloReply{}, fmt.Errorf("hello of device %q: %w", device, err)
+	}
 	var dev meta.Device
 	err := i.db.Tx(ctx, func(q *meta.Queries) (err error) {
 		dev, err = q.Device(ctx, device)

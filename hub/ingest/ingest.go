@@ -30,11 +30,6 @@ const (
 	retryFailed = 2 * time.Second
 )
 
-// maxFailures bounds the transactions that may fail for one batch. A message that cannot be stored
-// is found by halving in about twice the logarithm of the batch; when more fails than that, it is
-// the database and not a message.
-const maxFailures = 32
-
 // Ingester stores messages. Make it with New, then Run it; Offer may be called before and while it
 // runs.
 type Ingester struct {
@@ -115,48 +110,74 @@ func (i *Ingester) Run(ctx context.Context) error {
 		if len(batch) == 0 {
 			return nil
 		}
-		failures := 0
-		i.apply(ctx, batch, &failures)
+		i.apply(ctx, batch)
 	}
 }
 
-// apply stores a batch in one transaction and answers its messages. When that fails it halves the
-// batch, to find the message that cannot be stored.
-func (i *Ingester) apply(ctx context.Context, batch []*request, failures *int) {
-	var chunks []*chunk
-	for _, r := range batch {
-		for n := range r.chunks {
-			chunks = append(chunks, &r.chunks[n])
+// apply stores a batch and answers its messages. A message that cannot be stored keeps no other
+// back, and a chunk that cannot be stored no other of its message.
+func (i *Ingester) apply(ctx context.Context, batch []*request) {
+	bisect(ctx, batch, func(part []*request) error {
+		var chunks []*chunk
+		for _, r := range part {
+			chunks = append(chunks, r.all()...)
 		}
-	}
-	start := time.Now()
-	err := i.db.Tx(ctx, func(q *meta.Queries) error { return i.store(ctx, q, chunks, start.UnixMicro()) })
-	i.m.tx.Observe(time.Since(start).Seconds())
-	if ctx.Err() != nil && err != nil {
-		return // unanswered: they come again
-	}
-	if err == nil {
-		for _, c := range chunks {
-			i.committed(c)
+		if err := i.commit(ctx, chunks); err != nil {
+			return err
 		}
-		for _, r := range batch {
+		for _, r := range part {
 			r.reply(r.receipt())
 		}
-		return
-	}
-	*failures++
-	if len(batch) == 1 || *failures > maxFailures {
-		i.opts.Log.Error("storing telemetry failed, it will be sent again", "device", batch[0].Device, "messages", len(batch), "err", err)
-		for _, r := range batch {
+		return nil
+	}, func(part []*request, err error) {
+		if len(part) == 1 && meta.IsDataError(err) {
+			err = i.separate(ctx, part[0])
+		}
+		if err == nil || ctx.Err() != nil {
+			return // answered; or not, and they come again
+		}
+		i.opts.Log.Error("storing telemetry failed, it will be sent again", "device", part[0].Device, "messages", len(part), "err", err)
+		for _, r := range part {
 			r.reply(wire.Receipt{
 				RetryMS: retryFailed.Milliseconds(),
 				Error:   "the hub cannot store telemetry now",
 			})
 		}
-		return
+	})
+}
+
+// separate stores what can be stored of a message in which the database refuses something, puts the
+// chunks that it refuses into quarantine and answers the message.
+func (i *Ingester) separate(ctx context.Context, r *request) error {
+	var failure error
+	store := func(part []*chunk) error { return i.commit(ctx, part) }
+	bisect(ctx, r.all(), store, func(part []*chunk, err error) {
+		if len(part) == 1 && part[0].bad == "" && meta.IsDataError(err) {
+			part[0].bad = "the database refuses it: " + err.Error()
+			err = store(part)
+		}
+		if err != nil {
+			failure = err
+		}
+	})
+	if failure == nil {
+		r.reply(r.receipt())
 	}
-	i.apply(ctx, batch[:len(batch)/2], failures)
-	i.apply(ctx, batch[len(batch)/2:], failures)
+	return failure
+}
+
+// commit stores chunks in one transaction.
+func (i *Ingester) commit(ctx context.Context, chunks []*chunk) error {
+	start := time.Now()
+	err := i.db.Tx(ctx, func(q *meta.Queries) error { return i.store(ctx, q, chunks, start.UnixMicro()) })
+	i.m.tx.Observe(time.Since(start).Seconds())
+	if err != nil {
+		return err
+	}
+	for _, c := range chunks {
+		i.committed(c)
+	}
+	return nil
 }
 
 // receipt sums up what became of the chunks of a message.

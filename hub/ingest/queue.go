@@ -22,6 +22,15 @@ type request struct {
 	cost   int // of storing it: a chunk is one, every record that is indexed by itself another
 }
 
+// all returns the chunks of the request, which change in place.
+func (r *request) all() []*chunk {
+	out := make([]*chunk, len(r.chunks))
+	for n := range r.chunks {
+		out[n] = &r.chunks[n]
+	}
+	return out
+}
+
 // lane is the messages of one lane: of every device in order, of the devices in turn, so that one
 // that sends without end waits for itself.
 type lane struct {

@@ -2,12 +2,15 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"time"
 
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 // State is a reported state as it came: a spec.Reported in JSON.
@@ -16,28 +19,60 @@ type State struct {
 	Data   []byte
 }
 
-// States stores reported states, oldest first, in one transaction. After an error none of them is
-// stored.
-func (i *Ingester) States(ctx context.Context, batch []State) error {
-	return i.db.Tx(ctx, func(q *meta.Queries) error {
-		for _, s := range batch {
-			if err := i.state(ctx, q, s); err != nil {
-				return err
+// States stores reported states, oldest first, if it can in one transaction. It returns for every
+// state why it must come again, nil for one that is done with: stored, or refused for good. A
+// refused one is kept in quarantine and raises an alarm.
+func (i *Ingester) States(ctx context.Context, batch []State) []error {
+	out := make([]error, len(batch))
+	items := make([]*stateItem, len(batch))
+	for n, s := range batch {
+		items[n] = &stateItem{State: s, n: n}
+		items[n].state, items[n].bad = readState(s)
+	}
+	store := func(part []*stateItem) error {
+		err := i.db.Tx(ctx, func(q *meta.Queries) error {
+			for _, s := range part {
+				if err := s.store(ctx, q); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		for _, s := range part {
+			if s.raised {
+				i.opts.Log.Warn("reported state refused", "device", s.Device, "reason", s.bad)
 			}
 		}
 		return nil
+	}
+	bisect(ctx, items, store, func(part []*stateItem, err error) {
+		if len(part) == 1 && part[0].bad == nil && meta.IsDataError(err) {
+			part[0].bad = fmt.Errorf("the database refuses it: %w", err)
+			err = store(part)
+		}
+		for _, s := range part {
+			out[s.n] = err
+		}
 	})
+	return out
 }
 
-// state stores one reported state and reports it to the feed. A message that is not one is
-// ignored: states repeat, the next is soon here.
-func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) error {
-	var r spec.Reported
-	if err := json.Unmarshal(s.Data, &r); err != nil || r.Device != s.Device {
-		i.opts.Log.Warn("reported state ignored", "device", s.Device, "names", r.Device, "err", err)
-		return nil
-	}
-	dev, err := q.Device(ctx, r.Device)
+// stateItem is one state of a batch.
+type stateItem struct {
+	State
+	n      int // its place in the batch
+	state  *spec.Reported
+	bad    error // why it cannot be stored, nil when it can
+	raised bool  // it is refused and an alarm was raised, set by store
+}
+
+// store stores one reported state and reports it to the feed, or refuses it.
+func (s *stateItem) store(ctx context.Context, q *meta.Queries) error {
+	s.raised = false
+	dev, err := q.Device(ctx, s.Device)
 	if errors.Is(err, meta.ErrNotFound) {
 		return nil // deleted meanwhile
 	}
@@ -45,6 +80,10 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) error {
 		return err
 	}
 	now := meta.Now()
+	if s.bad != nil {
+		return s.refuse(ctx, q, dev, now)
+	}
+	r := s.state
 	if err := q.PutReported(ctx, meta.Document{
 		Device:     r.Device,
 		Generation: int64(r.Generation),
@@ -69,9 +108,29 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) error {
 			return err
 		}
 	}
-	e, err := stateEvent(&r)
+	e, err := stateEvent(r)
 	if err != nil {
 		return err
 	}
 	return feed.Append(ctx, q, e)
+}
+
+// refuse keeps a document that cannot be stored. A device reports again within the minute, and most
+// of a document changes each time: of one device and reason one is kept a day.
+func (s *stateItem) refuse(ctx context.Context, q *meta.Queries, dev meta.Device, now int64) error {
+	subject, reason := wire.SubjectState(dev.Site, dev.Name), s.bad.Error()
+	day := time.UnixMicro(now).UTC().Format(time.DateOnly)
+	sum := wire.Digest([]byte(subject + "\n" + day + "\n" + reason))
+	id := hex.EncodeToString(sum[:])
+	var err error
+	if s.raised, err = keep(ctx, q, dev.Name, meta.Quarantined{
+		SHA256:  id,
+		Subject: subject,
+		Reason:  reason,
+		Bytes:   s.Data,
+		SeenAt:  now,
+	}); err != nil {
+		return fmt.Errorf("refuse a state: %w", err)
+	}
+	return nil
 }

@@ -6,6 +6,10 @@
 // grows with every worker, and results are stored in a transaction that checks it, so that a worker
 // that lost its job stores nothing. Every change of a job's state goes to the feed with it.
 //
+// A job that has lost three workers fails: it is likely that it is what ends them, by the memory it
+// takes for example, and the rest of the hub's work with them. A worker that is stopped in order
+// gives its job back and does not count. Whoever wants to try again adds the job anew.
+//
 // Cancelling a job that waits ends it at once. One that runs ends with its context, when its worker
 // looks at the lease the next time.
 package jobs
@@ -38,6 +42,13 @@ var (
 	// ErrEnded is returned for a job that cannot be cancelled because it has ended.
 	ErrEnded = errors.New("the job has ended")
 )
+
+// maxLost is how many workers a job may lose. A power cut or an update that went wrong takes one or
+// two; every further one costs whatever else ran in the process.
+const maxLost = 3
+
+// errLost is the error of a job that has lost maxLost workers.
+const errLost = "its worker died three times"
 
 // Add queues a job in a caller's transaction and sets its state.
 func Add(ctx context.Context, q *meta.Queries, j *meta.Job) error {
@@ -118,7 +129,8 @@ func (w *Worker) Recover(ctx context.Context, kind string) error {
 	})
 }
 
-// requeue queues the running jobs again that are due, and ends those of them that were cancelled.
+// requeue queues the running jobs again that are due, and ends those of them that were cancelled or
+// have lost too many workers.
 func (w *Worker) requeue(ctx context.Context, q *meta.Queries, kind string, due func(l meta.JobLease, now int64) bool) error {
 	now, err := q.Clock(ctx)
 	if err != nil {
@@ -136,9 +148,18 @@ func (w *Worker) requeue(ctx context.Context, q *meta.Queries, kind string, due 
 		if !due(l, now) {
 			continue
 		}
-		j.State, j.StartedAt, j.Result = Queued, 0, "{}" // the next worker begins anew
-		if l.CancelledBy != "" {
+		if l.Worker != "" { // it did not give the job back
+			l.Lost++
+		}
+		switch {
+		case l.CancelledBy != "":
+			j.StartedAt, j.Result = 0, "{}"
 			j = cancelled(j, l)
+		case l.Lost >= maxLost:
+			j.State, j.Error, j.FinishedAt = Failed, errLost, meta.Now()
+			w.opts.Log.Error("job failed: "+errLost, "job", j.ID, "task", j.Task)
+		default:
+			j.State, j.StartedAt, j.Result = Queued, 0, "{}" // the next worker begins anew
 		}
 		l.Worker, l.Until, l.Token = "", 0, l.Token+1 // the old worker is fenced off from now on
 		if err := errors.Join(q.SetJobLease(ctx, l), put(ctx, q, j)); err != nil {
@@ -212,8 +233,8 @@ type Work struct {
 }
 
 // Run does the work of a claim and stores how it ended. It returns ErrLost when the job was given
-// to another worker, and the context's error when that ended first: the job is queued again by
-// Recover or when its lease ends.
+// to another worker, and the context's error when that ended first: the job is given back, and
+// queued again by the next Recover or Take.
 func (w *Worker) Run(ctx context.Context, c *Claim, work Work) error {
 	doing, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -253,6 +274,9 @@ func (w *Worker) Run(ctx context.Context, c *Claim, work Work) error {
 		}
 	}
 	if ctx.Err() != nil {
+		if err := w.release(context.WithoutCancel(ctx), c); err != nil && !errors.Is(err, ErrLost) {
+			w.opts.Log.Warn("job not given back, its lease has to end", "job", c.Job.ID, "err", err)
+		}
 		return ctx.Err()
 	}
 	if cause := context.Cause(doing); errors.Is(cause, ErrLost) {
@@ -260,6 +284,23 @@ func (w *Worker) Run(ctx context.Context, c *Claim, work Work) error {
 	}
 	return w.store(context.WithoutCancel(ctx), c, e.result, e.err, work.Store)
 }
+
+// release gives a job back whose worker is stopped. The database has releaseWithin for it: a stop
+// does not wait for one that is gone.
+func (w *Worker) release(ctx context.Context, c *Claim) error {
+	ctx, cancel := context.WithTimeout(ctx, releaseWithin)
+	defer cancel()
+	return w.db.Tx(ctx, func(q *meta.Queries) error {
+		l, err := c.lease(ctx, q)
+		if err != nil {
+			return err
+		}
+		l.Worker, l.Until = "", 0
+		return q.SetJobLease(ctx, l)
+	})
+}
+
+const releaseWithin = 2 * time.Second
 
 // renew lengthens the lease and stores the progress.
 func (w *Worker) renew(ctx context.Context, c *Claim, progress string) error {

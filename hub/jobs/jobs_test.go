@@ -252,6 +252,62 @@ func TestRecover(t *testing.T) {
 	})
 }
 
+// TestLostWorkers holds that a job fails when it has lost three workers, that a worker that is
+// stopped in order is none of them, and that such a job can be cancelled before and added again
+// after.
+func TestLostWorkers(t *testing.T) {
+	each(t, time.Hour, func(t *testing.T, f *fixture) {
+		const id = "1"
+		f.add(id)
+		stop := func() { // and give the job back
+			t.Helper()
+			ctx, cancel := context.WithCancel(t.Context())
+			cut := work("{}", nil)
+			cut.Do = func(ctx context.Context) (string, error) { cancel(); <-ctx.Done(); return "", ctx.Err() }
+			c := f.take(f.a)
+			if c == nil {
+				t.Fatal("the job is not there to be taken")
+			}
+			if err := f.a.Run(ctx, c, cut); !errors.Is(err, context.Canceled) {
+				t.Fatalf("Run of a worker that stops = %v", err)
+			}
+		}
+		for range 5 {
+			stop()
+		}
+		for n := 1; n <= 3; n++ { // a process that dies: nobody runs what it took
+			c := f.take(f.b)
+			if c == nil || c.Job.ID != id {
+				t.Fatalf("after %d workers died %+v is taken", n-1, c)
+			}
+			if n == 2 {
+				f.expire(id) // and another finds it
+				continue
+			}
+			if err := f.b.Recover(t.Context(), "k"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if j := f.job(id); j.State != jobs.Failed || j.Error != "its worker died three times" || j.FinishedAt == 0 {
+			t.Errorf("job = %+v, want it failed", j)
+		}
+		if c := f.take(f.a); c != nil {
+			t.Errorf("the failed job is taken: %+v", c.Job)
+		}
+		f.add("again")
+		f.take(f.b)
+		f.expire("again")
+		if c := f.take(f.a); c == nil || c.Job.ID != "again" {
+			t.Fatalf("%+v is taken, want the new job for the second time", c)
+		}
+		f.tx(func(q *meta.Queries) error { return jobs.Cancel(t.Context(), q, "user/ada", "again") })
+		f.expire("again")
+		if c := f.take(f.a); c != nil || f.job("again").State != jobs.Cancelled {
+			t.Errorf("the cancelled job is %+v", f.job("again"))
+		}
+	})
+}
+
 func TestCancel(t *testing.T) {
 	each(t, 300*time.Millisecond, func(t *testing.T, f *fixture) {
 		cancel := func(id string) error {

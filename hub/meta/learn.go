@@ -190,21 +190,22 @@ type JobLease struct {
 	Token       int64  // grows with every worker
 	Until       int64  // end of the lease, microseconds by the database's clock
 	CancelledBy string // "" unless somebody cancelled the job
+	Lost        int64  // how many workers ended without giving the job back
 }
 
 func (l *JobLease) dest() []any {
-	return []any{&l.ID, &l.Worker, &l.Token, &l.Until, &l.CancelledBy}
+	return []any{&l.ID, &l.Worker, &l.Token, &l.Until, &l.CancelledBy, &l.Lost}
 }
 
 // JobLease returns who works on a job or ErrNotFound.
 func (q *Queries) JobLease(ctx context.Context, id string) (JobLease, error) {
-	return one[JobLease](ctx, q, "SELECT id, worker, token, lease_until, cancelled_by FROM job WHERE id = $1", id)
+	return one[JobLease](ctx, q, "SELECT id, worker, token, lease_until, cancelled_by, lost FROM job WHERE id = $1", id)
 }
 
 // SetJobLease stores who works on a job, or ErrNotFound.
 func (q *Queries) SetJobLease(ctx context.Context, l JobLease) error {
-	return must(q.exec(ctx, "UPDATE job SET worker = $2, token = $3, lease_until = $4, cancelled_by = $5 WHERE id = $1",
-		l.ID, l.Worker, l.Token, l.Until, l.CancelledBy))
+	return must(q.exec(ctx, "UPDATE job SET worker = $2, token = $3, lease_until = $4, cancelled_by = $5, lost = $6 WHERE id = $1",
+		l.ID, l.Worker, l.Token, l.Until, l.CancelledBy, l.Lost))
 }
 
 // OldestJob returns the job of a kind and state that was created first, or ErrNotFound.

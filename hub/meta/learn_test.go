@@ -76,7 +76,7 @@ func TestJobLeases(t *testing.T) {
 		write(t, s, func(q *meta.Queries) error {
 			return errors.Join(q.PutJob(ctx, second), q.PutJob(ctx, first), q.PutJob(ctx, other))
 		})
-		lease := meta.JobLease{ID: "2", Worker: "w1", Token: 3, Until: 99, CancelledBy: "ann"}
+		lease := meta.JobLease{ID: "2", Worker: "w1", Token: 3, Until: 99, CancelledBy: "ann", Lost: 2}
 		write(t, s, func(q *meta.Queries) error { return q.SetJobLease(ctx, lease) })
 		first.State, first.StartedAt, first.Result, first.Error, first.FinishedAt = "running", 7, "r", "e", 8
 		write(t, s, func(q *meta.Queries) error {

@@ -257,7 +257,9 @@ func (q *Queries) Conflicts(ctx context.Context, device string, limit int) ([]Co
 	return many[Conflict](ctx, q, "SELECT "+conflictCols+" FROM conflict WHERE ($1 = '' OR device = $1) ORDER BY seen_at DESC LIMIT $2", device, orAll(limit))
 }
 
-// Quarantined is a message that could not be read as what its subject promises.
+// Quarantined is a message that could not be read as what its subject promises, or not be stored.
+// SHA256 is the digest of Bytes; of a reported state, whose repeats differ, that of its subject, day
+// and reason.
 type Quarantined struct {
 	SHA256  string `json:"sha256"`
 	Subject string `json:"subject"`

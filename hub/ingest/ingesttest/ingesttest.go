@@ -249,33 +249,58 @@ func wrongLane(t *testing.T, r *Rig) {
 	}
 }
 
-// hostile sends texts that a database may not take. Whatever becomes of them, they are answered for
-// good and hold nobody back.
+// hostile sends texts that a database may not take. They are answered for good, the same on both
+// databases and with the place, and hold nobody back.
 func hostile(t *testing.T, r *Rig) {
-	texts := []string{"a\x00b", strings.Repeat("x", 60_000), "'; DROP TABLE ledger; --", "\u202e\U0010ffff"}
-	for i, text := range texts {
-		first := uint64(i + 1)
-		event := encode(t, "dev-1", wire.ClassEvent, first, &wire.Records{Events: []wire.Event{{
-			Kind:   text,
-			Task:   text,
-			Detail: text,
-		}}})
-		label := encode(t, "dev-1", wire.ClassLabel, first, &wire.Records{Labels: []wire.Label{{
-			Task:       text,
-			Row:        int64(i),
-			ChampionID: text,
-		}}})
-		host := encode(t, "dev-1", wire.ClassHost, first, &wire.Records{Hosts: []wire.Host{{Metric: text}}})
-		for lane, c := range map[ingest.Lane][]byte{ingest.Events: event, ingest.Live: label, ingest.Backfill: host} {
-			if got := r.must(t, "dev-1", lane, c); got.RetryMS > 0 {
-				t.Errorf("receipt of the text %.10q on lane %s = %+v: it would come again for ever", text, lane, got)
-			}
+	texts := map[string]bool{ // and whether they can be names
+		"a\x00b":                     false,
+		strings.Repeat("x", 256):     false,
+		strings.Repeat("x", 60_000):  false,
+		strings.Repeat("\u20ac", 85): true, // of 255 bytes
+		"'; DROP TABLE ledger; --":   true,
+		"\u202e\U0010ffff":           true,
+	}
+	check := func(what string, lane ingest.Lane, chunk []byte, ok bool) {
+		t.Helper()
+		got := r.must(t, "dev-1", lane, chunk)
+		if got.Applied != ok || !ok && (len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Reason, what)) {
+			t.Errorf("receipt of a hostile %s = %+v, want applied %v, and a refusal to name the place", what, got, ok)
 		}
 	}
-	gap := encode(t, "dev-1", wire.ClassEvent, 100, &wire.Records{Events: []wire.Event{{Kind: wire.GapKind,
-		Detail: fmt.Sprintf(`{"run":%q,"class":"reading","from":1,"to":5,"reason":"\u0000","series":{"\u0000":{"count":5}}}`, run)}}})
-	if got := r.must(t, "dev-1", ingest.Events, gap); !got.Applied || r.mark(t, "dev-1") != 5 {
-		t.Errorf("receipt of a gap with a NUL in its reason = %+v, mark %d", got, r.mark(t, "dev-1"))
+	first := uint64(0)
+	for text, ok := range texts {
+		first++
+		event := func(e wire.Event) []byte {
+			defer func() { first++ }()
+			return encode(t, "dev-1", wire.ClassEvent, first, &wire.Records{Events: []wire.Event{e}})
+		}
+		check("event 0: kind", ingest.Events, event(wire.Event{Kind: text, Detail: text}), ok)
+		check("event 0: task", ingest.Events, event(wire.Event{Kind: "note", Task: text}), ok)
+		check("event 0: kind", ingest.Events, event(wire.Event{Kind: "note", Detail: text}), true)
+		check("event 0: kind", ingest.Events, event(wire.Event{Kind: wire.GapKind, Detail: text}), true)
+		label := func(l wire.Label) []byte {
+			defer func() { first++ }()
+			l.Row = int64(first)
+			return encode(t, "dev-1", wire.ClassLabel, first, &wire.Records{Labels: []wire.Label{l}})
+		}
+		check("label 0: task", ingest.Live, label(wire.Label{Task: text}), ok)
+		check("label 0: champion", ingest.Live, label(wire.Label{Task: "t", ChampionID: text}), ok)
+		check("host value 0: metric", ingest.Live,
+			encode(t, "dev-1", wire.ClassHost, first, &wire.Records{Hosts: []wire.Host{{Metric: text}}}), ok)
+		check("prediction 0: model", ingest.Live,
+			encode(t, "dev-1", wire.ClassPrediction, first, &wire.Records{Predictions: []wire.Prediction{{Task: "t", Model: text}}}), ok)
+		// the second reading is the one that is named
+		check("reading 1: series", ingest.Live,
+			encode(t, "dev-1", wire.ClassReading, 1000+2*first, &wire.Records{Readings: []wire.Reading{{Series: "s"}, {Series: text}}}), ok)
+	}
+	gap := func(first uint64, reason string) []byte {
+		return encode(t, "dev-1", wire.ClassEvent, first, &wire.Records{Events: []wire.Event{{Kind: wire.GapKind,
+			Detail: fmt.Sprintf(`{"run":%q,"class":"reading","from":1,"to":5,"reason":%q,"series":{"s":{"count":5}}}`, run, reason)}}})
+	}
+	check("event 0: reason", ingest.Events, gap(2000, strings.Repeat("x", 256)), false)
+	check("event 0: reason", ingest.Events, gap(2001, "cap"), true)
+	if m := r.mark(t, "dev-1"); m != 5 {
+		t.Errorf("the ledger ends at %d after a gap of 5", m)
 	}
 	if got := r.must(t, "dev-2", ingest.Live, Chunk(t, "dev-2", 1, 10, 1)); !got.Applied {
 		t.Errorf("receipt of another device afterwards = %+v, want applied", got)

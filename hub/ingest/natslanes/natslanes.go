@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -191,20 +192,19 @@ func (l *Lanes) states(ctx context.Context) error {
 		for n, m := range batch {
 			states[n] = ingest.State{Device: token(m.Subject(), 2), Data: m.Data()}
 		}
-		if err := l.in.States(ctx, states); err != nil {
-			if ctx.Err() == nil {
-				l.log.Error("storing reported state failed, it will be tried again", "err", err)
-			}
-			for _, m := range batch {
+		failed, failures := 0, l.in.States(ctx, states)
+		for n, m := range batch {
+			if failures[n] != nil {
+				failed++
 				// lost with the connection at worst, then it is redelivered
 				_ = m.NakWithDelay(time.Second)
-			}
-			continue
-		}
-		for _, m := range batch {
-			if err := m.Ack(); err != nil && ctx.Err() == nil {
+			} else if err := m.Ack(); err != nil && ctx.Err() == nil {
 				l.log.Warn("acknowledging failed, the message will come again", "subject", m.Subject(), "err", err)
 			}
+		}
+		if failed > 0 && ctx.Err() == nil {
+			n := slices.IndexFunc(failures, func(err error) bool { return err != nil })
+			l.log.Error("storing reported state failed, it will be tried again", "states", failed, "device", states[n].Device, "err", failures[n])
 		}
 	}
 	return nil

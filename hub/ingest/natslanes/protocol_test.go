@@ -205,6 +205,7 @@ func TestHelloRefused(t *testing.T) {
 		"another's name": {dev, encode(t, wire.Hello{Device: other}), `hello of device "dev-2" sent by "dev-1"`},
 		"no JSON":        {dev, []byte("hello"), "read hello"},
 		"no run":         {dev, []byte(`{"device":"dev-1","runs":[{"run":"xyz"}]}`), "hexadecimal"},
+		"a NUL":          {dev, []byte(`{"device":"dev-1","runs":[{"run":"` + run.String() + `","boot_id":"\u0000"}]}`), "boot_id"},
 		"revoked":        {other, encode(t, wire.Hello{Device: other}), `device "dev-2" is not enrolled`},
 	} {
 		b := r.ask(tt.device, &nats.Msg{Subject: wire.SubjectHello(tt.device), Data: tt.data})
@@ -428,7 +429,8 @@ func TestReportedState(t *testing.T) {
 	// what is no state, and what names another device, is passed over and holds nobody up; one
 	// after the other, because the stream keeps the newest of each device only
 	publish(other, report(other, 1))
-	for i, data := range [][]byte{[]byte("{"), report(other, 99), report(dev, 4)} {
+	poison := []byte(`{"device":"dev-1","version":"1\u0000"}`)
+	for i, data := range [][]byte{[]byte("{"), report(other, 99), poison, report(dev, 4)} {
 		publish(dev, data)
 		r.await("the acknowledgement of every state", func() bool {
 			c, err := r.bus.JS.Consumer(t.Context(), wire.StreamState, "state")
@@ -437,6 +439,9 @@ func TestReportedState(t *testing.T) {
 	}
 	if stored(dev) != 4 || stored(other) != 1 {
 		t.Errorf("states of generation %d and %d, want 4 and 1", stored(dev), stored(other))
+	}
+	if kept, err := r.db.Read().QuarantinedMessages(t.Context(), 0); err != nil || len(kept) != 3 {
+		t.Errorf("in quarantine: %+v, %v, want the three states that are none", kept, err)
 	}
 }
 
