@@ -371,9 +371,12 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 	return out
 }
 
-// text makes a device's text fit for a column of text, where PostgreSQL takes no NUL: it becomes
-// the replacement character, on both databases. The lake keeps what the device sent.
-func text(s string) string { return strings.ReplaceAll(s, "\x00", "\uFFFD") }
+// text makes a device's text fit for a column of text, where PostgreSQL takes neither a NUL nor what
+// is no UTF-8: they become the replacement character, on both databases. The lake keeps what the
+// device sent.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
 
 // alarm stores an event of the hub's own about a device.
 func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail map[string]any, now int64) error {

@@ -31,7 +31,7 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 				Device:    device,
 				Run:       r.Run.String(),
 				Prev:      r.Prev.String(),
-				BootID:    r.BootID,
+				BootID:    text(r.BootID),
 				StartedAt: r.StartedAt,
 				ClockOK:   r.ClockOK,
 				FirstSeen: now,
@@ -43,7 +43,7 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		if err != nil {
 			return err
 		}
-		dev.Version, dev.SeenAt = h.Version, now
+		dev.Version, dev.SeenAt = text(h.Version), now
 		if suspect != "" && dev.Suspect == "" {
 			dev.Suspect = suspect
 			if err := alarm(ctx, q, fmt.Sprintf("hub/suspect/%s/%d", device, now), device, "suspect", map[string]any{"reason": suspect}, now); err != nil {

@@ -48,21 +48,21 @@ func (i *Ingester) state(ctx context.Context, q *meta.Queries, s State) error {
 	if err := q.PutReported(ctx, meta.Document{
 		Device:     r.Device,
 		Generation: int64(r.Generation),
-		Document:   string(s.Data),
+		Document:   text(string(s.Data)),
 		At:         now,
 	}); err != nil {
 		return err
 	}
-	dev.SeenAt, dev.Version, dev.Class = now, r.Version, r.Class
+	dev.SeenAt, dev.Version, dev.Class = now, text(r.Version), text(r.Class)
 	if err := q.UpdateDevice(ctx, dev); err != nil {
 		return err
 	}
 	for name, t := range r.Tasks {
 		if err := q.PutTask(ctx, meta.Task{
-			Name:      name,
-			Kind:      t.Kind,
-			Spec:      t.Spec,
-			Hash:      t.SpecHash,
+			Name:      text(name),
+			Kind:      text(t.Kind),
+			Spec:      text(t.Spec),
+			Hash:      text(t.SpecHash),
 			FirstSeen: now,
 			LastSeen:  now,
 		}, r.Device); err != nil {
