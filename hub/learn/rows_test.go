@@ -62,7 +62,10 @@ rows: {on: pm25, max_age: 3h}
 // series and the message that they came in.
 func TestRows(t *testing.T) {
 	nan := math.NaN()
-	with := func(r learn.Reading, more wire.Flags) learn.Reading { r.Flags = r.Flags&^wire.FlagFirst | more; return r }
+	with := func(r learn.Reading, more wire.Flags) learn.Reading {
+		r.Flags = r.Flags&^wire.FlagFirst | more
+		return r
+	}
 	for _, tt := range []struct {
 		name     string
 		readings []learn.Reading
