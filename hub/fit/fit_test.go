@@ -561,6 +561,132 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
+// TestRefusedSettings: every learner refuses what it has no setting for, what is malformed and what is
+// out of its range, by the learner's and the setting's name.
+func TestRefusedSettings(t *testing.T) {
+	numbers, classes := write(t, "n.csv", line(80)), write(t, "c.csv", table("a,y", 80, func(i int) string {
+		return fmt.Sprintf("%d,%s", i, []string{"low", "high"}[i/40])
+	}))
+	for _, learner := range fit.Trainers() {
+		o := direct(learner, numbers, "y", fit.Settings{"magic": "1"})
+		if _, b, err := fit.Run(t.Context(), o); err == nil || b != nil || !strings.HasPrefix(err.Error(), learner+": ") || !strings.Contains(err.Error(), learner+` has no setting "magic"`) {
+			t.Errorf("%s with a setting of magic = %v", learner, err)
+		}
+	}
+	for _, tt := range []struct {
+		learner, name, value string
+		classes              bool
+		want                 string
+	}{
+		{"gbdt", "rounds", "ten", false, `setting rounds="ten": must be a whole number`},
+		{"gbdt", "rounds", "0.5", false, `setting rounds="0.5": must be a whole number`},
+		{"gbdt", "rounds", "-1", false, "rounds"},
+		{"gbdt", "learning_rate", "fast", false, `setting learning_rate="fast": must be a number`},
+		{"gbdt", "learning_rate", "-0.1", false, "learning rate"},
+		{"gbdt", "objective", "guess", false, "guess"},
+		{"gbdt", "boosting", "rocket", false, "rocket"},
+		{"gbdt", "row_fraction", "1.5", false, "1.5"},
+		{"gbdt", "tune", "maybe", false, `setting tune="maybe": must be auto, on or off`},
+		{"gbdt", "monotone", "a", false, `"a" must be input:1 or input:-1`},
+		{"gbdt", "monotone", "a:2", false, `"a:2" must be input:1 or input:-1`},
+		{"gbdt", "objective", "squared", true, `setting objective="squared": a classification has log loss`},
+		{"forest", "trees", "many", false, `setting trees="many": must be a whole number`},
+		{"forest", "trees", "-3", false, "trees"},
+		{"forest", "features", "2", false, "features"},
+		{"forest", "balanced", "yes", true, `setting balanced="yes": must be true or false`},
+		{"extra-trees", "bins", "300", false, "300"},
+		{"extra-trees", "max_depth", "deep", false, `setting max_depth="deep": must be a whole number (default 64)`},
+		{"linear", "l2", "strong", false, `setting l2="strong": must be a number`},
+		{"linear", "l2", "-1", false, "l2"},
+		{"neural", "hidden", "8x", false, `setting hidden="8x": must be widths of 1 to`},
+		{"neural", "hidden", "100000", false, `setting hidden="100000": must be widths of 1 to`},
+		{"neural", "activation", "tanh", false, `setting activation="tanh": must be gelu or relu`},
+		{"neural", "norm", "l2", false, `setting norm="l2": must be batch or layer or none`},
+		{"neural", "dropout", "1", false, "out of range"},
+		{"neural", "quantise", "int4", false, `setting quantise="int4": must be float16 or int8`},
+		{"neural", "objective", "absolute", true, `setting objective="absolute": a classification has log loss`},
+	} {
+		o := direct(tt.learner, numbers, "y", fit.Settings{tt.name: tt.value})
+		if tt.classes {
+			o.Data = classes
+		}
+		if tt.learner == "neural" && tt.name == "quantise" {
+			o.Set["epochs"], o.Set["hidden"] = "1", "2" // it is looked at last
+		}
+		if _, b, err := fit.Run(t.Context(), o); err == nil || b != nil || !strings.HasPrefix(err.Error(), tt.learner+": ") || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s with %s=%s = %d bytes, %v, want %q", tt.learner, tt.name, tt.value, len(b), err, tt.want)
+		}
+	}
+}
+
+// TestTuning holds that tuning chooses what it says, is left out for settings that are given, and
+// refuses to choose them anyway.
+func TestTuning(t *testing.T) {
+	data := write(t, "line.csv", line(200))
+	for _, tt := range []struct {
+		set   fit.Settings
+		tuned bool
+		err   string
+	}{
+		{fit.Settings{"rounds": "6"}, true, ""},
+		{fit.Settings{"rounds": "6", "tune": "on", "leaves": "4"}, true, ""},
+		{fit.Settings{"rounds": "6", "tune": "off"}, false, ""},
+		{fit.Settings{"rounds": "6", "learning_rate": "0.3"}, false, ""},
+		{fit.Settings{"rounds": "6", "bins": "32"}, false, ""},
+		{fit.Settings{"rounds": "6", "early_stop": "3"}, false, ""},
+		{fit.Settings{"rounds": "6", "boosting": "goss"}, false, ""},
+		{fit.Settings{"rounds": "0", "leaves": "2"}, true, ""}, // the default
+		{fit.Settings{"rounds": "-1"}, false, "rounds is -1, must be in 1 to"},
+		{fit.Settings{"rounds": "4000000000000"}, false, "rounds is 4e+12, must be in 1 to"},
+		{fit.Settings{"tune": "on", "l2": "1"}, false, "setting tune=on"},
+		{fit.Settings{"tune": "on", "boosting": "dart"}, false, "setting tune=on"},
+	} {
+		r, _, err := fit.Run(t.Context(), direct("gbdt", data, "y", tt.set))
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("%v: Run = %v, want %q", tt.set, err, tt.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%v: Run = %v", tt.set, err)
+			continue
+		}
+		if _, ok := r.Params["feature_fraction"]; ok != tt.tuned || r.Params["rounds"] == "" {
+			t.Errorf("%v: parameters %v, want tuned %v", tt.set, r.Params, tt.tuned)
+		}
+	}
+}
+
+// TestCancelInTheMiddle stops a search, a training and a tuning after they have begun: no artifact,
+// and the reason.
+func TestCancelInTheMiddle(t *testing.T) {
+	data := write(t, "line.csv", line(300))
+	for name, o := range map[string]fit.Options{
+		"a search":   {Data: data, Target: "y", Learners: []string{"gbdt"}, Trials: 5, Threads: 1},
+		"a training": direct("gbdt", data, "y", fit.Settings{"rounds": "500", "tune": "off"}),
+		"a tuning":   direct("gbdt", data, "y", fit.Settings{"rounds": "50", "tune": "on"}),
+		"a forest":   direct("forest", data, "y", fit.Settings{"trees": "500"}),
+		"kfold":      direct("gbdt", data, "y", fit.Settings{"rounds": "100", "tune": "off"}),
+	} {
+		if name == "kfold" {
+			o.Split = fit.SplitKFold
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		begun := 0
+		o.Progress = func(p selection.Progress) {
+			if p.Done > 0 {
+				begun++
+				cancel()
+			}
+		}
+		if r, b, err := fit.Run(ctx, o); !errors.Is(err, context.Canceled) || r != nil || b != nil || begun == 0 {
+			t.Errorf("%s cancelled in the middle = %d bytes, %v, after %d reports", name, len(b), err, begun)
+		}
+		cancel()
+	}
+}
+
 // TestMonotone holds that a constraint bends what the rows say.
 func TestMonotone(t *testing.T) {
 	data := write(t, "m.csv", table("x,y", 400, func(i int) string { return fmt.Sprintf("%d,%v", i%100, -float64(i%100)/3) }))

@@ -55,6 +55,9 @@ func fitBoosting(ctx context.Context, w *work) (*trained, error) {
 	}); err != nil {
 		return nil, err
 	}
+	if p.Rounds == 0 {
+		p.Rounds = boostingRounds
+	}
 	p.Boosting = gbdt.Boosting(boosting)
 	var err error
 	if p.Monotone, err = w.monotone(monotone); err != nil {

@@ -131,13 +131,16 @@ func tuneBoosting(ctx context.Context, w *work, d *gbdt.Data, p *gbdt.Params) (b
 		if err != nil {
 			return err
 		}
+		if t.curve == nil { // not before: Train has checked the number of rounds
+			t.curve = make([]float64, p.Rounds)
+		}
 		t.add(m.Losses)
 		done++
 		w.report("tuning", done, total, t.loss/float64(fold+1))
 		return nil
 	}
 	for k, r := range chosen {
-		trials[k] = &trial{recipe: r, curve: make([]float64, p.Rounds)}
+		trials[k] = &trial{recipe: r}
 		if err := run(trials[k], 0); err != nil {
 			return 0, err
 		}

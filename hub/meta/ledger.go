@@ -274,6 +274,9 @@ func (r *Quarantined) dest() []any {
 
 // InsertQuarantined keeps an unreadable message. It reports whether it is new.
 func (q *Queries) InsertQuarantined(ctx context.Context, r Quarantined) (bool, error) {
+	if r.Bytes == nil { // an empty message: nil would be NULL
+		r.Bytes = []byte{}
+	}
 	n, err := insert(ctx, q, "quarantine", "sha256, subject, reason, bytes, seen_at", "ON CONFLICT DO NOTHING", &r)
 	return n > 0, err
 }

@@ -185,3 +185,19 @@ func TestLakeManifest(t *testing.T) {
 		}
 	})
 }
+
+// TestEmptyMessage: a message without bytes is kept like any other, on both databases.
+func TestEmptyMessage(t *testing.T) {
+	each(t, func(t *testing.T, s *meta.Store) {
+		ctx := t.Context()
+		write(t, s, func(q *meta.Queries) error {
+			isNew, err := q.InsertQuarantined(ctx, meta.Quarantined{SHA256: "h", Reason: "empty"})
+			same(t, "InsertQuarantined", isNew, err, true)
+			return err
+		})
+		got, err := s.Read().QuarantinedMessages(ctx, 0)
+		if err != nil || len(got) != 1 || len(got[0].Bytes) != 0 || got[0].Reason != "empty" {
+			t.Errorf("QuarantinedMessages = %+v, %v, want the empty one", got, err)
+		}
+	})
+}

@@ -1,8 +1,12 @@
 package web
 
 import (
+	"compress/gzip"
+	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -60,3 +64,65 @@ func TestPlaceholder(t *testing.T) {
 		t.Errorf("without a build GET / = %d %s, want 200 and how to build it", w.Code, w.Body)
 	}
 }
+
+// TestRoutes mounts the page beside the API of a hub: it answers GET and HEAD of its own paths, and
+// nothing else.
+func TestRoutes(t *testing.T) {
+	mux := http.NewServeMux()
+	Routes(mux)
+	mux.HandleFunc("GET /v1/devices", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, tt := range []struct {
+		method, path string
+		code         int
+	}{
+		{"GET", "/", 200}, {"HEAD", "/", 200}, {"POST", "/", 405}, {"PUT", "/assets/a.js", 405},
+		{"GET", "/assets/none.js", 404}, {"GET", "/favicon.ico", 404}, {"GET", "/v1/devices", 418}, {"GET", "/v2", 404},
+	} {
+		if w := get(mux, tt.method, tt.path, ""); w.Code != tt.code {
+			t.Errorf("%s %s = %d, want %d", tt.method, tt.path, w.Code, tt.code)
+		}
+	}
+	w := get(mux, "GET", "/", "")
+	if built := !strings.Contains(w.Body.String(), "make web build"); built != Built() {
+		t.Errorf("Built() = %v, the page is %.200q", Built(), w.Body)
+	}
+}
+
+// TestEncodings: an unpacked and a packed answer hold the same bytes, of the length they announce.
+func TestEncodings(t *testing.T) {
+	want := "body { color: #123; }\n" + strings.Repeat("/* long */", 100)
+	h := handler(fstest.MapFS{"index.html": {Data: []byte("page")}, "assets/s-1.css": {Data: []byte(want)}, "assets/x-1.bin": {Data: []byte{0, 1}}})
+	plain, packed := get(h, "GET", "/assets/s-1.css", "br"), get(h, "GET", "/assets/s-1.css", "gzip")
+	z, err := gzip.NewReader(packed.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpacked, err := io.ReadAll(z)
+	if err != nil || string(unpacked) != want || plain.Body.String() != want {
+		t.Errorf("unpacked are %d bytes, %v, plain %d, want %d of both", len(unpacked), err, plain.Body.Len(), len(want))
+	}
+	if plain.Header().Get("Content-Encoding") != "" || plain.Header().Get("Content-Length") != strconv.Itoa(len(want)) {
+		t.Errorf("headers of the plain file = %v", plain.Header())
+	}
+	for _, path := range []string{"/", "/assets/s-1.css", "/none"} {
+		head := get(h, "GET", path, "").Header()
+		if head.Get("X-Content-Type-Options") != "nosniff" || head.Get("Referrer-Policy") != "no-referrer" || !strings.Contains(head.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+			t.Errorf("GET %s has the headers %v", path, head)
+		}
+	}
+}
+
+// TestUnreadable is a program whose files cannot be read: an error at every path, without details.
+func TestUnreadable(t *testing.T) {
+	h := handler(broken{fstest.MapFS{"index.html": {Data: []byte("page")}}})
+	for _, path := range []string{"/", "/assets/a.js"} {
+		if w := get(h, "GET", path, ""); w.Code != 500 || !strings.Contains(w.Body.String(), "cannot be read") || strings.Contains(w.Body.String(), "secret") {
+			t.Errorf("GET %s = %d %s, want 500 without the reason", path, w.Code, w.Body)
+		}
+	}
+}
+
+// broken is a file system whose files can be found and not read.
+type broken struct{ fstest.MapFS }
+
+func (broken) ReadFile(name string) ([]byte, error) { return nil, errors.New("secret path " + name) }
