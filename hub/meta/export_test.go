@@ -6,3 +6,6 @@ import "context"
 func Exec(q *Queries, ctx context.Context, query string, args ...any) (int64, error) {
 	return q.exec(ctx, query, args...)
 }
+
+// Migrations are the files of the schema.
+var Migrations = migrations

@@ -7,3 +7,7 @@ CREATE TABLE revocation (
 
 -- The next ordinal of a device is looked up for every new run.
 CREATE INDEX run_device_ordinal ON run (device, ordinal);
+
+-- +goose Down
+DROP INDEX run_device_ordinal;
+DROP TABLE revocation;
