@@ -53,15 +53,16 @@ func TestHubFindings(t *testing.T) {
 		detail  string
 		action  string
 	}{
-		"well":                {"", date(0), OK, "answers in", ""},
-		"a clock that is off": {"", date(-time.Minute), Warn, "this clock is 1m", "synchronise both clocks"},
-		"a clock a bit off":   {"", date(2 * time.Second), OK, "answers in", ""},
-		"no date":             {"", func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil }, OK, "answers in", ""},
-		"overloaded":          {"", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, Warn, "/health answers HTTP 503", "look at the hub"},
-		"another service":     {"", http.NotFound, Warn, "/health answers HTTP 404", "look at the hub"},
-		"cut off":             {"", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Warn, "EOF", "check address, network and certificate"},
-		"no address":          {"http://a b", nil, Fail, "invalid character", "correct hub.url"},
-		"another scheme":      {"ftp://127.0.0.1", nil, Warn, "unsupported protocol scheme", "check address"},
+		"well":                 {"", date(0), OK, "answers in", ""},
+		"a clock that is off":  {"", date(-time.Minute), Warn, "this clock is 1m", "synchronise both clocks"},
+		"a clock that is slow": {"", date(time.Minute), Warn, "off the hub's", "synchronise both clocks"},
+		"a clock a bit off":    {"", date(2 * time.Second), OK, "answers in", ""},
+		"no date":              {"", func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil }, OK, "answers in", ""},
+		"overloaded":           {"", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, Warn, "/health answers HTTP 503", "look at the hub"},
+		"another service":      {"", http.NotFound, Warn, "/health answers HTTP 404", "look at the hub"},
+		"cut off":              {"", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Warn, "EOF", "check address, network and certificate"},
+		"no address":           {"http://a b", nil, Fail, "invalid character", "correct hub.url"},
+		"another scheme":       {"ftp://127.0.0.1", nil, Warn, "unsupported protocol scheme", "check address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := tt.url

@@ -114,7 +114,14 @@ func TestKillAfterEachStep(t *testing.T) {
 	messages(6)
 
 	options := func(tasks []*spec.Task) func(*Options) {
-		return with(t, tasks, func(o *Options) { o.SnapshotRows = 19 })
+		return with(t, tasks, func(o *Options) {
+			o.SnapshotRows = 19
+			o.Stream = func(_ string, doc []byte) {
+				if strings.Contains(string(doc), "replay_control") || strings.Contains(string(doc), "state_lost") {
+					t.Errorf("alarm %s: every state and every control is there", doc)
+				}
+			}
+		})
 	}
 	type crash struct {
 		dir       string

@@ -111,6 +111,9 @@ func (e *onnxEval) coreOp(n *onnxNode, in []*onnxValue) (*onnxValue, error) {
 	case "Constant":
 		return constantNode(n)
 	case "Concat":
+		if a := n.attrs["axis"]; a != nil && a.i != 1 && a.i != -1 {
+			return nil, refused("Concat over axis %d, must be 1 or -1", a.i)
+		}
 		return e.concat(in)
 	case "Add", "Sub", "Mul", "Div":
 		if err := arity(in, 2); err != nil {

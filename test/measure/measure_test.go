@@ -42,6 +42,38 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestRefused: a tree that cannot be measured and a commit that there is not are errors that name
+// them, never figures of half a tree.
+func TestRefused(t *testing.T) {
+	if _, err := measure(tree{"a/a.go": []byte("package a\n"), "a/broken.go": []byte("package a\n\nfunc {\n")}); err == nil || !strings.Contains(err.Error(), "a/broken.go") {
+		t.Errorf("measure of a file that is no Go = %v, want the file named", err)
+	}
+	if _, err := git("rev-parse", "HEAD"); err != nil {
+		t.Skipf("%v: run this test in a clone", err)
+	}
+	if err := run(&strings.Builder{}, "no-such-commit", 0); err == nil || !strings.Contains(err.Error(), "no-such-commit") {
+		t.Errorf("run beside a commit that there is not = %v, want it named", err)
+	}
+}
+
+// TestLong lists the long files, the longest first, those of one length by name, without tests.
+func TestLong(t *testing.T) {
+	lines := func(n int) []byte { return []byte("package a\n" + strings.Repeat("\n", n-1)) }
+	f, err := measure(tree{"a/b.go": lines(30), "a/a.go": lines(30), "a/c.go": lines(40), "a/d.go": lines(20), "a/e_test.go": lines(50)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	f.printLong(&b, 20)
+	if got, want := strings.Join(strings.Fields(b.String()), " "), "40 a/c.go 30 a/a.go 30 a/b.go"; got != want {
+		t.Errorf("printLong(20) = %q, want %q", got, want)
+	}
+	b.Reset()
+	if empty := (&figures{}); table(&b, []named{{"now", empty}}) != nil || strings.Contains(b.String(), "NaN") {
+		t.Errorf("the table of an empty tree is\n%s", b.String())
+	}
+}
+
 // TestTree measures this tree beside itself: the commit HEAD and the files on the disk.
 func TestTree(t *testing.T) {
 	if _, err := git("rev-parse", "HEAD"); err != nil {
