@@ -88,7 +88,7 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 	tasks, err3 := q.Tasks(ctx)
 	alarms, err4 := q.Events(ctx, meta.EventFilter{
 		Class: 1,
-		Since: f.Time - (24 * time.Hour).Microseconds(),
+		After: meta.EventCursor{ReceivedAt: f.Time - (24 * time.Hour).Microseconds()},
 		Limit: 1000,
 	})
 	if err := errors.Join(err1, err2, err3, err4); err != nil {

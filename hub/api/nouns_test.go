@@ -263,6 +263,13 @@ func TestEvents(t *testing.T) {
 		"?before=12":                 "2 1",
 		"?before=12&limit=1":         "2",
 		"?device=a&kind=drift":       "2",
+		"?before=12,3":               "2 1", // a cursor: received_at,id
+		"?before=12,4":               "3 2 1",
+		"?after=11":                  "3 2",
+		"?after=11,2":                "3",
+		"?after=11,2&since=10":       "3",
+		"?after=10,1&since=12":       "3",
+		"?after=10,1&before=12,3":    "2",
 		"?device=b&class=alarm":      "",
 		"?since=11&before=12&task=x": "",
 	} {
@@ -284,6 +291,8 @@ func TestEvents(t *testing.T) {
 			t.Errorf("GET /v1/events%s = %s, want %s", query, got, want)
 		}
 	}
+	f.explained("GET", "/v1/events?before=yesterday", operator, "", 422, "query.before", "yesterday", "received_at,id")
+	f.explained("GET", "/v1/events?after=,1", operator, "", 422, "query.after")
 	f.explained("GET", "/v1/events?class=loud", operator, "", 422, "query.class", "alarm", "event")
 	for path, want := range map[string]string{
 		"/v1/gaps?device=a":      `"reason":"cap"`,

@@ -28,7 +28,10 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		if err != nil {
 			return err
 		}
-		now := meta.Now()
+		now, err := q.Clock(ctx)
+		if err != nil {
+			return err
+		}
 		for _, r := range h.Runs {
 			if _, err := q.PutRun(ctx, meta.Run{
 				Device:    device,

@@ -169,7 +169,13 @@ func (i *Ingester) separate(ctx context.Context, r *request) error {
 // commit stores chunks in one transaction.
 func (i *Ingester) commit(ctx context.Context, chunks []*chunk) error {
 	start := time.Now()
-	err := i.db.Tx(ctx, func(q *meta.Queries) error { return i.store(ctx, q, chunks, start.UnixMicro()) })
+	err := i.db.Tx(ctx, func(q *meta.Queries) error {
+		now, err := q.Clock(ctx) // now that it is this transaction's turn: see meta.Event
+		if err != nil {
+			return err
+		}
+		return i.store(ctx, q, chunks, now)
+	})
 	i.m.tx.Observe(time.Since(start).Seconds())
 	if err != nil {
 		return err

@@ -31,8 +31,12 @@ func (i *Ingester) States(ctx context.Context, batch []State) []error {
 	}
 	store := func(part []*stateItem) error {
 		err := i.db.Tx(ctx, func(q *meta.Queries) error {
+			now, err := q.Clock(ctx)
+			if err != nil {
+				return err
+			}
 			for _, s := range part {
-				if err := s.store(ctx, q); err != nil {
+				if err := s.store(ctx, q, now); err != nil {
 					return err
 				}
 			}
@@ -70,7 +74,7 @@ type stateItem struct {
 }
 
 // store stores one reported state and reports it to the feed, or refuses it.
-func (s *stateItem) store(ctx context.Context, q *meta.Queries) error {
+func (s *stateItem) store(ctx context.Context, q *meta.Queries, now int64) error {
 	s.raised = false
 	dev, err := q.Device(ctx, s.Device)
 	if errors.Is(err, meta.ErrNotFound) {
@@ -79,7 +83,6 @@ func (s *stateItem) store(ctx context.Context, q *meta.Queries) error {
 	if err != nil {
 		return err
 	}
-	now := meta.Now()
 	if s.bad != nil {
 		return s.refuse(ctx, q, dev, now)
 	}

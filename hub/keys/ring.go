@@ -308,10 +308,10 @@ func (k *Ring) CheckDevice(token string) (device, publicKey string, err error) {
 		return "", "", err
 	}
 	k.mu.Lock()
-	revoked := k.accountClaims.IsClaimRevoked(c)
+	revoked, account := k.accountClaims.IsClaimRevoked(c), k.accountPub
 	k.mu.Unlock()
 	switch {
-	case c.Issuer != signer || c.IssuerAccount != k.accountPub:
+	case c.Issuer != signer || c.IssuerAccount != account:
 		return "", "", fmt.Errorf("%w: issued by somebody else", ErrRevoked)
 	case c.Expires != 0 && c.Expires <= time.Now().Unix():
 		return "", "", fmt.Errorf("%w: expired", ErrRevoked)

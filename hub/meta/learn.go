@@ -1,11 +1,14 @@
 package meta
 
 import (
+	"cmp"
 	"context"
 	"errors"
 )
 
-// Event is something a device or the hub noticed. ID is "<device>/<run>/<class>/<seq>" for a
+// Event is something a device or the hub noticed. ReceivedAt is Clock in the transaction that stores
+// it: transactions run one after another, so that later ones have later times unless the clock is
+// set back. ID is "<device>/<run>/<class>/<seq>" for a
 // device's own, unique text otherwise.
 type Event struct {
 	ID         string `json:"id"`
@@ -30,23 +33,38 @@ func (q *Queries) InsertEvent(ctx context.Context, e Event) error {
 	return err
 }
 
+// EventCursor is a place between events, which are ordered by the time they were received and, when
+// that is the same, by their IDs: just behind the event with this ID, or before every event of the
+// time when ID is "".
+type EventCursor struct {
+	ReceivedAt int64 // microseconds
+	ID         string
+}
+
+// Compare orders cursors as the events are.
+func (c EventCursor) Compare(d EventCursor) int {
+	return cmp.Or(cmp.Compare(c.ReceivedAt, d.ReceivedAt), cmp.Compare(c.ID, d.ID))
+}
+
 // EventFilter selects events; zero fields do not restrict.
 type EventFilter struct {
 	Device, Task, Kind string
 	Class              int64
-	Since              int64 // received at or after, microseconds
-	Before             int64 // received before, for paging backwards
+	After              EventCursor // received behind it
+	Before             EventCursor // received before it: without the event of its ID
 	Limit              int
 }
 
-// Events lists events, the last received first.
+// Events lists events, the last received first. Pages that go on before the last event of the page
+// before have every event once.
 func (q *Queries) Events(ctx context.Context, f EventFilter) ([]Event, error) {
-	if f.Before == 0 {
-		f.Before = 1<<63 - 1
+	if f.Before == (EventCursor{}) {
+		f.Before.ReceivedAt = 1<<63 - 1
 	}
-	return many[Event](ctx, q, "SELECT "+eventCols+` FROM event WHERE received_at >= $1 AND received_at < $2 AND ($3 = '' OR device = $3)
-		AND ($4 = '' OR task = $4) AND ($5 = '' OR kind = $5) AND ($6 = 0 OR class = $6) ORDER BY received_at DESC, id DESC LIMIT $7`,
-		f.Since, f.Before, f.Device, f.Task, f.Kind, f.Class, orAll(f.Limit))
+	return many[Event](ctx, q, "SELECT "+eventCols+` FROM event WHERE (received_at, id) > ($1, $2) AND (received_at, id) < ($3, $4)
+		AND ($5 = '' OR device = $5) AND ($6 = '' OR task = $6) AND ($7 = '' OR kind = $7) AND ($8 = 0 OR class = $8)
+		ORDER BY received_at DESC, id DESC LIMIT $9`,
+		f.After.ReceivedAt, f.After.ID, f.Before.ReceivedAt, f.Before.ID, f.Device, f.Task, f.Kind, f.Class, orAll(f.Limit))
 }
 
 // Task is a task as devices last reported it. Spec is the task file.

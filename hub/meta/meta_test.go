@@ -125,7 +125,7 @@ func TestQueries(t *testing.T) {
 		if h, err := q.HostValues(ctx, "a"); err != nil || len(h) != 1 || h[0].Value != 1 {
 			t.Errorf("HostValues = %+v, %v", h, err)
 		}
-		for _, f := range []meta.EventFilter{{}, {Device: "a", Task: "t", Kind: "drift", Class: 1, Since: 3, Before: 4, Limit: 1}} {
+		for _, f := range []meta.EventFilter{{}, {Device: "a", Task: "t", Kind: "drift", Class: 1, After: meta.EventCursor{ReceivedAt: 3}, Before: meta.EventCursor{ReceivedAt: 4}, Limit: 1}} {
 			if e, err := q.Events(ctx, f); err != nil || len(e) != 1 {
 				t.Errorf("Events(%+v) = %+v, %v", f, e, err)
 			}
