@@ -191,9 +191,13 @@ func (s *Store) DB() *bbolt.DB { return s.db }
 type Snapshot struct {
 	Name     string // task name, or a name with a leading dot for the runtime's own state
 	Hash     string // of what the state was made for; another hash makes it useless
-	Position uint64 // last journal entry it contains
+	Position uint64 // last journal entry it contains; Detached when it needs none
 	Data     []byte
 }
+
+// Detached is the position of a snapshot behind which no journal has to be kept: of a task that does
+// not run.
+const Detached = ^uint64(0)
 
 // Commit is what one transaction stores.
 type Commit struct {

@@ -64,6 +64,7 @@ type Device struct {
 	ready    atomic.Bool
 	declared atomic.Bool            // what damage has lost was declared
 	badFile  atomic.Pointer[string] // why the task files on disk are not in force
+	noPages  atomic.Pointer[string] // why there are no local pages
 	began    time.Time
 }
 

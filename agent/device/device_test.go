@@ -3,6 +3,7 @@ package device
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -92,6 +93,27 @@ func eventually(t *testing.T, what string, f func() bool) {
 	t.Fatalf("not within 12 s: %s", what)
 }
 
+// begin opens and runs a device.
+func begin(t *testing.T, cfg *configs.AgentConfig) (d *Device, stop func()) {
+	t.Helper()
+	d, err := Open(Options{Config: cfg, Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	return d, func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+		if err := d.Close(); err != nil {
+			t.Errorf("Close = %v", err)
+		}
+	}
+}
+
 // TestAlone runs a device without a hub: it predicts, shows itself, takes over changed task
 // files, keeps the old ones when the new are faulty, and continues after a restart.
 func TestAlone(t *testing.T) {
@@ -107,25 +129,7 @@ func TestAlone(t *testing.T) {
 		}
 	}
 	write(taskFile)
-	start := func() (stop func()) {
-		d, err := Open(Options{Config: config(t, dir, url, addr), Version: "test"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithCancel(context.Background())
-		done := make(chan error, 1)
-		go func() { done <- d.Run(ctx) }()
-		return func() {
-			cancel()
-			if err := <-done; err != nil {
-				t.Errorf("Run = %v", err)
-			}
-			if err := d.Close(); err != nil {
-				t.Errorf("Close = %v", err)
-			}
-		}
-	}
-	stop := start()
+	_, stop := begin(t, config(t, dir, url, addr))
 	eventually(t, "ready and connected", func() bool {
 		var doc struct {
 			Ready bool
@@ -180,7 +184,7 @@ func TestAlone(t *testing.T) {
 	hears(`/depth/prediction`)
 	stop()
 
-	stop = start()
+	_, stop = begin(t, config(t, dir, url, addr))
 	eventually(t, "the rows from before the restart", func() bool {
 		var doc struct {
 			State struct {
@@ -203,18 +207,68 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := Open(Options{Config: config(t, dir, "tcp://127.0.0.1:1", freeAddr(t))}); err == nil || !strings.Contains(err.Error(), "task directory") {
 		t.Errorf("without a task directory: %v", err)
 	}
-	if err := os.MkdirAll(filepath.Join(dir, "tasks"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	for name, text := range map[string]string{"a.yaml": taskFile, "b.yaml": taskFile, "c.yml": "task: [1"} {
-		if err := os.WriteFile(filepath.Join(dir, "tasks", name), []byte(text), 0o644); err != nil {
+}
+
+// TestStartsBesideFaults: files of task_dir that cannot be read, a task that is there twice and a
+// taken port of the pages keep no other task from running; health says what is left out, what a task
+// has learned whose file is faulty stays, and each is put right without a restart.
+func TestStartsBesideFaults(t *testing.T) {
+	dir, addr := t.TempDir(), freeAddr(t)
+	url := broker(t)
+	tasks := filepath.Join(dir, "tasks")
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(tasks, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	_, err := Open(Options{Config: config(t, dir, "tcp://127.0.0.1:1", freeAddr(t))})
-	for _, want := range []string{"already defined in", "c.yml"} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("err = %v, want it to name %q", err, want)
+	if err := os.MkdirAll(tasks, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := strings.Replace(taskFile, "task: level", "task: other", 1)
+	write("level.yaml", taskFile)
+	write("other.yaml", other)
+	d, stop := begin(t, config(t, dir, url, addr))
+	rows := func(task string) int64 { return d.Reported().Tasks[task].Rows }
+	eventually(t, "connected", func() bool { return d.Links()["mqtt"] })
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("sensor"))
+	if tok := c.Connect(); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
+		t.Fatal(tok.Error())
+	}
+	defer c.Disconnect(50)
+	for h := range 20 {
+		if tok := c.Publish("s/a", 1, false, fmt.Sprintf(`{"ts":%d,"y":%d}`, h*3600, 40+h%5)); !tok.WaitTimeout(5 * time.Second) {
+			t.Fatal("the broker takes nothing")
 		}
 	}
+	eventually(t, "both tasks have rows", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
+	stop()
+
+	write("other.yaml", "task: [1")
+	write("twice.yaml", taskFile)
+	write("empty.yaml", "")
+	write(".#level.yaml", "an editor's")
+	taken, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, stop = begin(t, config(t, dir, url, addr))
+	for _, want := range []string{"other.yaml", "twice.yaml", "already defined in", "empty.yaml", "no local pages"} {
+		eventually(t, "health names "+want, func() bool { return strings.Contains(strings.Join(d.Reported().Reasons, "\n"), want) })
+	}
+	if text := strings.Join(d.Reported().Reasons, "\n"); strings.Contains(text, ".#level") {
+		t.Errorf("reasons %q name an editor's file", text)
+	}
+	if n := len(d.Tasks()); n != 1 {
+		t.Errorf("%d tasks run, want the good one", n)
+	}
+	taken.Close()
+	for _, name := range []string{"twice.yaml", "empty.yaml"} {
+		if err := os.Remove(filepath.Join(tasks, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("other.yaml", other)
+	eventually(t, "both tasks run, with what they had learned", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
+	stop()
 }

@@ -56,9 +56,14 @@ func Open(opts Options) (_ *Device, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
-	tasks, plan, err := LoadTasks(d.cfg.TaskDir)
+	tasks, plan, problem, err := loadUsable(d.cfg.TaskDir)
 	if err != nil {
 		return nil, err
+	}
+	if problem != nil {
+		msg := problem.Error()
+		d.badFile.Store(&msg)
+		d.log.Error("task files left out: their tasks do not run", "err", problem)
 	}
 	d.tasks.Store(&tasks)
 	d.store, err = cache.Open(cache.Options{
@@ -87,6 +92,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Store:      d.store,
 		Tasks:      tasks,
 		Plan:       plan,
+		Keep:       problem != nil,
 		Models:     d.models.Loaded,
 		Publish:    d.publish,
 		Stream:     d.stream.Send,

@@ -137,7 +137,10 @@ func (d *Device) reasons(st *task.Status) []string {
 		out = append(out, "nothing can be stored: "+st.Trouble)
 	}
 	if p := d.badFile.Load(); p != nil {
-		out = append(out, "task files not reloaded: "+*p)
+		out = append(out, "task files not in force: "+*p)
+	}
+	if p := d.noPages.Load(); p != nil {
+		out = append(out, "no local pages: "+*p)
 	}
 	if len(st.Tasks) == 0 {
 		out = append(out, "there is no task: put a task file, *.yaml, into "+d.cfg.TaskDir)

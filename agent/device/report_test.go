@@ -48,7 +48,7 @@ func TestReported(t *testing.T) {
 	}
 	why := "level.yaml: horizon"
 	d.badFile.Store(&why)
-	if r = d.Reported(); !strings.Contains(strings.Join(r.Reasons, "; "), "task files not reloaded: "+why) {
+	if r = d.Reported(); !strings.Contains(strings.Join(r.Reasons, "; "), "task files not in force: "+why) {
 		t.Errorf("reasons %q, want the task file", r.Reasons)
 	}
 

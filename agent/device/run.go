@@ -31,7 +31,7 @@ func (d *Device) Run(ctx context.Context) error {
 		})
 	}
 	start(&core, inner, "runtime", d.runtime.Run)
-	start(&edges, ctx, "http", d.server.Run)
+	start(&edges, ctx, "http", d.pages)
 
 	names := make([]string, 0, len(d.Tasks()))
 	for _, t := range d.Tasks() {
@@ -71,6 +71,29 @@ func (d *Device) Run(ctx context.Context) error {
 	core.Wait()
 	return errs.join()
 }
+
+// pages serves the agent's own pages. What keeps it from it, a taken port mostly, keeps nothing else
+// from running: it is reported and tried again.
+func (d *Device) pages(ctx context.Context) error {
+	for {
+		l, err := d.server.Listen()
+		if err == nil {
+			d.noPages.Store(nil)
+			return d.server.Serve(ctx, l)
+		}
+		msg := err.Error()
+		if d.noPages.Swap(&msg) == nil {
+			d.log.Error("no local pages: this is tried again", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryPages):
+		}
+	}
+}
+
+const retryPages = 10 * time.Second
 
 type errorList struct {
 	mu   sync.Mutex

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
@@ -17,19 +18,53 @@ import (
 )
 
 // LoadTasks reads every *.yaml and *.yml file of a directory and compiles their plan. All
-// problems are reported together.
+// problems are reported together, and nothing is returned beside them. Names that begin with a dot
+// are left out: editors and Kubernetes make them.
 func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
+	tasks, errs := readTasks(dir)
+	if err := errors.Join(errs...); err != nil {
+		return nil, nil, err
+	}
+	plan, err := source.Compile(tasks)
+	if err != nil {
+		return nil, nil, err
+	}
+	return tasks, plan, nil
+}
+
+// loadUsable is LoadTasks for the start: what is wrong with one file keeps no other task from
+// running. problem is about what was left out. It returns an error when there is no directory.
+func loadUsable(dir string) (tasks []*spec.Task, plan *source.Plan, problem, err error) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		_, _, err := LoadTasks(dir)
+		return nil, nil, nil, err
+	}
+	read, errs := readTasks(dir)
+	if plan, err = source.Compile(read); err == nil {
+		return read, plan, errors.Join(errs...), nil
+	}
+	for _, t := range read { // which of them do not go together?
+		if _, err := source.Compile(append(slices.Clone(tasks), t)); err != nil {
+			errs = append(errs, fmt.Errorf("task file %s: %w", t.Path, err))
+			continue
+		}
+		tasks = append(tasks, t)
+	}
+	plan, err = source.Compile(tasks)
+	return tasks, plan, errors.Join(errs...), err
+}
+
+// readTasks reads the files of a directory. Of two with one task the first by its path is taken.
+func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 	var paths []string
 	for _, p := range []string{"*.yaml", "*.yml"} {
 		found, err := filepath.Glob(filepath.Join(dir, p))
 		if err != nil {
-			return nil, nil, err
+			return nil, []error{err}
 		}
 		paths = append(paths, found...)
 	}
 	slices.Sort(paths)
-	var tasks []*spec.Task
-	var errs []error
 	if info, err := os.Stat(dir); err != nil {
 		errs = append(errs, fmt.Errorf("task directory: %w: create it and put a task file into it (see configs/tasks)", err))
 	} else if !info.IsDir() {
@@ -37,26 +72,25 @@ func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
 	}
 	names := map[string]string{}
 	for _, p := range paths {
+		if strings.HasPrefix(filepath.Base(p), ".") {
+			continue
+		}
 		b, err := os.ReadFile(p)
+		var t *spec.Task
 		if err == nil {
-			var t *spec.Task
-			if t, err = spec.ParseTask(p, bytes.NewReader(b)); err == nil {
-				if other := names[t.Name]; other != "" {
-					err = fmt.Errorf("task file %s: task %q is already defined in %s", p, t.Name, other)
-				}
-				names[t.Name] = p
-				tasks = append(tasks, t)
-			}
+			t, err = spec.ParseTask(p, bytes.NewReader(b))
+		}
+		if err == nil && names[t.Name] != "" {
+			err = fmt.Errorf("task file %s: task %q is already defined in %s", p, t.Name, names[t.Name])
 		}
 		if err != nil {
 			errs = append(errs, err)
+			continue
 		}
+		names[t.Name] = p
+		tasks = append(tasks, t)
 	}
-	if len(errs) > 0 {
-		return nil, nil, errors.Join(errs...)
-	}
-	plan, err := source.Compile(tasks)
-	return tasks, plan, err
+	return tasks, errs
 }
 
 // watchTasks reloads the task files when their directory changes. Editors and Kubernetes replace

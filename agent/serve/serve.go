@@ -102,16 +102,17 @@ func New(opts Options) *Server {
 // Handler returns the server's routes.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Run listens until ctx ends and finishes running requests, for at most five seconds.
-func (s *Server) Run(ctx context.Context) error {
+// Listen opens the listener for Serve.
+func (s *Server) Listen() (net.Listener, error) {
 	l, err := net.Listen("tcp", s.opts.Listen)
 	if err != nil {
-		return fmt.Errorf("listen for http on %s: %w (http.listen)", s.opts.Listen, err)
+		return nil, fmt.Errorf("listen for http on %s: %w (http.listen)", s.opts.Listen, err)
 	}
-	return s.Serve(ctx, l)
+	return l, nil
 }
 
-// Serve is Run on an open listener, which it closes.
+// Serve answers until ctx ends and finishes running requests, for at most five seconds. It closes
+// the listener.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.handler,

@@ -250,7 +250,7 @@ func TestRunNamesTheAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := l.Addr().String()
-	err = New(Options{Status: &fakeStatus{}, Listen: addr}).Run(t.Context())
+	_, err = New(Options{Status: &fakeStatus{}, Listen: addr}).Listen()
 	if err == nil || !strings.Contains(err.Error(), addr) || !strings.Contains(err.Error(), "(http.listen)") {
 		t.Errorf("Run on an address in use = %v, want the address and its key", err)
 	}

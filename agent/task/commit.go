@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"skerry.dev/agent/cache"
@@ -46,7 +47,9 @@ func (r *Runtime) sealNow(ctx context.Context) {
 		r.open.Position = r.position + 1
 		r.position++
 		for i := range r.open.Snapshots {
-			r.open.Snapshots[i].Position = r.position
+			if s := &r.open.Snapshots[i]; s.Position != cache.Detached {
+				s.Position = r.position
+			}
 		}
 	}
 	select {
@@ -68,7 +71,7 @@ func (r *Runtime) anyFresh() bool {
 // snapshot adds the state of every engine and of the gate to a commit. Positions are set when it
 // is sealed: they contain the commit's own journal entry.
 func (r *Runtime) snapshot(c *sealed) {
-	c.Snapshots = c.Snapshots[:0]
+	c.Snapshots = slices.DeleteFunc(c.Snapshots, func(s cache.Snapshot) bool { return s.Position != cache.Detached })
 	for _, t := range r.tasks {
 		c.Snapshots = append(c.Snapshots, cache.Snapshot{
 			Name:     t.spec.Name,

@@ -163,7 +163,7 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 				delete(old, t.Name)
 				continue
 			}
-			run, err := newRunning(t, r.opts.Device)
+			run, err := r.adopt(t)
 			if err != nil {
 				return err
 			}
@@ -174,6 +174,10 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 				c.Forget = append(c.Forget, name)
 			}
 		}
+		for name := range r.kept {
+			c.Forget = append(c.Forget, name)
+		}
+		r.kept = nil
 		sort.Strings(c.Forget)
 		r.tasks = next
 		r.plans = nil

@@ -5,8 +5,10 @@ import (
 	"math"
 	"time"
 
+	"skerry.dev/agent/cache"
 	"skerry.dev/agent/gate"
 	"skerry.dev/compute/engine"
+	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
@@ -49,8 +51,16 @@ func (r *Runtime) restore() error {
 		r.position = sn.Position
 	}
 	delete(snaps, gateSnapshot)
-	for name := range snaps {
-		r.open.Forget = append(r.open.Forget, name)
+	if r.opts.Keep {
+		r.kept = snaps // and the journal is not kept for them
+		for _, sn := range snaps {
+			sn.Position = cache.Detached
+			r.open.Snapshots = append(r.open.Snapshots, sn)
+		}
+	} else {
+		for name := range snaps {
+			r.open.Forget = append(r.open.Forget, name)
+		}
 	}
 	names := make(map[uint32]string, len(r.ids))
 	for n, id := range r.ids {
@@ -78,6 +88,23 @@ func (r *Runtime) restore() error {
 		r.log.Info("journal replayed", "entries", entries, "ms", time.Since(began).Milliseconds())
 	}
 	return err
+}
+
+// adopt begins a task, with what it had learned when its file could not be read at the start.
+func (r *Runtime) adopt(t *spec.Task) (*running, error) {
+	sn, ok := r.kept[t.Name]
+	delete(r.kept, t.Name)
+	if ok && sn.Hash == t.Hash {
+		run, err := newRunning(t, r.opts.Device)
+		if err != nil {
+			return nil, err
+		}
+		if err = run.engine.Load(sn.Data, r.opts.Models); err == nil {
+			return run, nil
+		}
+		r.alarm("state_lost", t.Name, map[string]any{"problem": err.Error()})
+	}
+	return newRunning(t, r.opts.Device)
 }
 
 // replay offers one journal item to a task; what follows was published and stored before the crash.

@@ -22,6 +22,9 @@ type Options struct {
 	Store  *cache.Store
 	Tasks  []*spec.Task
 	Plan   *source.Plan
+	// Keep keeps what tasks have learned that are not among Tasks: their files could not be read,
+	// and Replace may bring them.
+	Keep bool
 	// Models finds an artifact by its digest, for snapshots, the journal and activations. nil:
 	// there are none.
 	Models func(digest string) (engine.Loaded, error)
@@ -86,8 +89,9 @@ type Runtime struct {
 
 	// Owned by the goroutine of Run.
 	tasks     []*running
-	ids       map[string]uint32 // series name → stable number
-	newIDs    map[string]uint32 // not yet stored
+	kept      map[string]cache.Snapshot // of tasks that Options.Keep is about
+	ids       map[string]uint32         // series name → stable number
+	newIDs    map[string]uint32         // not yet stored
 	plans     map[*source.Plan]*routes
 	gate      *gate.Gate
 	open      *sealed
