@@ -30,8 +30,8 @@ func (r *Runtime) due(now time.Time) bool {
 	return !r.open.empty() && (r.open.records >= r.opts.CommitRecords || len(r.open.acks) >= r.opts.CommitAcks || now.Sub(r.open.began) >= r.opts.CommitInterval.Std())
 }
 
-// sealNow hands the open commit to the committer and begins a new one. It waits while the one
-// before is being stored.
+// sealNow hands the open commit to the committer and begins a new one. It waits while those before
+// are being stored, until ctx ends or the committer has: then the commit stays open.
 func (r *Runtime) sealNow(ctx context.Context) {
 	if r.open.empty() {
 		return
@@ -54,9 +54,10 @@ func (r *Runtime) sealNow(ctx context.Context) {
 	}
 	select {
 	case r.seal <- r.open:
-	case <-r.done:
+		r.open = r.newCommit()
+	case <-r.gone:
+	case <-ctx.Done():
 	}
-	r.open = r.newCommit()
 }
 
 func (r *Runtime) anyFresh() bool {

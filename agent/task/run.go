@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"skerry.dev/agent/source"
@@ -15,7 +16,10 @@ func (r *Runtime) Run(ctx context.Context) error {
 	stored := make(chan error, 1)
 	cctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	go func() { stored <- r.committer(cctx) }()
+	go func() {
+		defer close(r.gone)
+		stored <- r.committer(cctx)
+	}()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	beat := time.Now()
@@ -38,19 +42,23 @@ func (r *Runtime) Run(ctx context.Context) error {
 				r.setStatus()
 			}
 		case <-ctx.Done():
+			late := time.AfterFunc(lastCommit, cancel) // a disk that stores nothing holds up no stop
+			defer late.Stop()
 			r.snapshot(r.open)
 			r.sealNow(cctx)
 			close(r.seal)
-			select {
-			case err := <-stored:
+			if err := <-stored; cctx.Err() != nil {
+				return errors.Join(fmt.Errorf("the last commit did not become durable in %v", lastCommit), err)
+			} else {
 				return err
-			case <-time.After(10 * time.Second):
-				cancel()
-				return errors.Join(errors.New("the last commit did not become durable in 10 s"), <-stored)
 			}
 		}
 	}
 }
+
+// lastCommit is how long a stop waits for what was taken to become durable; the broker has what was
+// not acknowledged.
+const lastCommit = 10 * time.Second
 
 // tickMargin is how long a message may take from its arrival to the runtime: a silence
 // reaches the engines only when it is older, so that they have seen every message of before.

@@ -85,6 +85,7 @@ type Runtime struct {
 	in   chan *inbound
 	do   chan func()
 	seal chan *sealed
+	gone chan struct{} // closed when the committer has ended
 	done chan struct{} // closed when Run has ended
 
 	// Owned by the goroutine of Run.
@@ -130,6 +131,7 @@ func Open(opts Options) (*Runtime, error) {
 		in:       make(chan *inbound, 64),
 		do:       make(chan func()),
 		seal:     make(chan *sealed, 1),
+		gone:     make(chan struct{}),
 		done:     make(chan struct{}),
 		newIDs:   map[string]uint32{},
 		gate:     gate.New(),

@@ -134,15 +134,19 @@ func (g *rig) output() []string {
 // message sends readings of y and x at hour i.
 func (g *rig) message(t *testing.T, i int, y, x float64) {
 	t.Helper()
+	if err := g.send(context.Background(), i, y, x); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (g *rig) send(ctx context.Context, i int, y, x float64) error {
 	at := int64(i) * 3600 * 1e6
 	ys, _ := g.plan.Index("y")
 	xs, _ := g.plan.Index("x")
 	m := source.Message{Plan: g.plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true,
 		Readings: []source.Reading{{Series: ys, Time: at, HasTime: true, Value: y}, {Series: xs, Time: at, HasTime: true, Value: x}},
 		Ack:      func() { g.mu.Lock(); g.acked++; g.mu.Unlock() }}
-	if err := g.Message(context.Background(), m); err != nil {
-		t.Fatal(err)
-	}
+	return g.Message(ctx, m)
 }
 
 func values(n int) (ys, xs []float64) {
@@ -337,22 +341,12 @@ func TestAckOnlyAfterCommit(t *testing.T) {
 func TestFullDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		g := start(t, t.TempDir(), nil)
-		limit := func(bytes int) { // while no commit is under way
-			tx, err := g.store.DB().Begin(true)
-			if err != nil {
-				t.Fatal(err)
-			}
-			g.store.DB().MaxSize = bytes
-			if err := tx.Rollback(); err != nil {
-				t.Fatal(err)
-			}
-		}
 		for i := range 400 {
 			g.message(t, i, float64(i), 1)
 		}
 		g.Flush()
 		before := g.store.Outbox().Stats()
-		limit(1)
+		limit(t, g.store, 1)
 		i := 400
 		for ; g.trouble.Load() == nil && i < 2000; i++ {
 			g.message(t, i, float64(i), 1)
@@ -365,7 +359,7 @@ func TestFullDisk(t *testing.T) {
 		if s := g.store.Outbox().Stats(); s.Dropped != 0 {
 			t.Errorf("%d records dropped within the first seconds", s.Dropped)
 		}
-		limit(0)
+		limit(t, g.store, 0)
 		time.Sleep(5 * time.Second)
 		g.Flush()
 		for range 200 {
@@ -383,6 +377,72 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("%d messages acknowledged of %d", g.acked, i)
 		}
 	})
+}
+
+// TestStopOnAFullDisk: a stop ends within its bound although nothing can be stored and everything
+// that waits for it is full; what was not stored is not acknowledged, and comes again at the next
+// start.
+func TestStopOnAFullDisk(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		dir := t.TempDir()
+		g := start(t, dir, nil)
+		for i := range 100 {
+			g.message(t, i, float64(i), 1)
+		}
+		g.Flush()
+		limit(t, g.store, 1)
+		ctx, cancel := context.WithCancel(t.Context())
+		fed := make(chan int)
+		go func() {
+			i := 100
+			for g.send(ctx, i, float64(i), 1) == nil {
+				i++
+			}
+			fed <- i
+		}()
+		time.Sleep(5 * time.Second)
+		if g.trouble.Load() == nil {
+			t.Fatal("the disk is full and nobody notices")
+		}
+		began := time.Now()
+		g.cancel()
+		err := <-g.ended
+		g.cancel = nil
+		if took := time.Since(began); err == nil || took > lastCommit+time.Second {
+			t.Errorf("Run = %v after %v, want an error within %v", err, took, lastCommit)
+		}
+		cancel()
+		last := <-fed
+		limit(t, g.store, 0)
+		stored := int(g.store.Outbox().Stats().Stored[wire.ClassReading]) / 2 // two readings a message
+		if g.acked > stored || g.acked < 100 || stored >= last {
+			t.Errorf("%d messages acknowledged, %d stored, %d sent", g.acked, stored, last)
+		}
+		if err := g.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		g = start(t, dir, nil)
+		for i := stored; i < last; i++ { // the broker has them still
+			g.message(t, i, float64(i), 1)
+		}
+		g.Flush()
+		if n := int(g.store.Outbox().Stats().Stored[wire.ClassReading]) / 2; n != last {
+			t.Errorf("%d messages stored in the end, want all %d", n, last)
+		}
+	})
+}
+
+// limit bounds the store's file, while no commit is under way; 0 is no bound.
+func limit(t *testing.T, s *cache.Store, bytes int) {
+	t.Helper()
+	tx, err := s.DB().Begin(true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.DB().MaxSize = bytes
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestRepeatsConflictsAndRanges(t *testing.T) {
