@@ -332,6 +332,62 @@ func TestJoin(t *testing.T) {
 	}
 }
 
+// TestGap: of a cadence, the time between two readings costs no more rows than the history has. The
+// rows stand at multiples of the cadence, and the same come after a snapshot anywhere in between.
+func TestGap(t *testing.T) {
+	cfg := Config{
+		Task:   "gap",
+		Kind:   Forecast,
+		Series: []Series{{Name: "y", Min: math.NaN(), Max: math.NaN()}, {Name: "x", Min: math.NaN(), Max: math.NaN()}},
+		Target: 0, Horizon: 60e6, Tolerance: 1e6, On: -1, Every: 1e6, MaxAge: 30e6, Level: 0.9,
+	}
+	now := time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	stream := batches{{{0, 500, 1}, {1, 500, 2}}} // 1970, as of a sensor before it has the time
+	for i := range int64(400) {
+		at := now + i*1e6 + 300
+		if i >= 200 {
+			at += 40 * 24 * 3600e6 // and forty days of silence
+		}
+		stream = append(stream, []Reading{{0, at, float64(i % 17)}, {1, at, float64(i % 5)}})
+	}
+	e := mustNew(t, cfg)
+	rows := 0
+	var want []string
+	snaps := map[int][]byte{}
+	last := int64(math.MinInt64)
+	for i, m := range stream {
+		if i%41 == 1 || i > 195 && i < 205 {
+			snaps[i] = e.Save(nil)
+		}
+		o := e.Ingest(m[0].Time, m)
+		if n := len(o.Rows); n > HistoryRows+40 {
+			t.Fatalf("message %d makes %d rows", i, n)
+		}
+		for _, r := range o.Rows {
+			if r.Time <= last || r.Time%cfg.Every != 0 {
+				t.Fatalf("a row at %d after one at %d", r.Time, last)
+			}
+			last = r.Time
+		}
+		rows += len(o.Rows)
+		want = append(want, trace(o))
+	}
+	if most := 2*HistoryRows + 500; rows > most || rows < 400 {
+		t.Errorf("%d rows, want 400 to %d", rows, most)
+	}
+	for at, snap := range snaps {
+		r := mustNew(t, cfg)
+		if err := r.Load(snap, func(string) (Loaded, error) { return Loaded{}, errors.New("no model") }); err != nil {
+			t.Fatal(err)
+		}
+		for i := at; i < len(stream); i++ {
+			if got := trace(r.Ingest(stream[i][0].Time, stream[i])); got != want[i] {
+				t.Fatalf("resumed at %d, message %d:\n-want %s\n+got %s", at, i, want[i], got)
+			}
+		}
+	}
+}
+
 // TestSelfLabel holds that a label is the value read at the due time, within the tolerance, and
 // that a missing one is no label.
 func TestSelfLabel(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"math"
 	"slices"
 
+	"skerry.dev/compute/feature"
 	"skerry.dev/compute/state"
 )
 
@@ -28,6 +29,7 @@ type joiner struct {
 	truth    []point // readings of a forecast's target that labels may still need, sorted
 	rowBuf   []float64
 	anyFired bool
+	empty    int // rows without any value at the end of those fired, see next
 }
 
 func newJoiner(cfg *Config) *joiner {
@@ -103,10 +105,22 @@ func insert(s []point, p point) []point {
 	return slices.Insert(s, i, p)
 }
 
-// next returns the time of the next row that is due at or before limit.
+// next returns the time of the next row that is due at or before limit. A cadence goes on without
+// readings for as many rows as the history has: after that one more row without a value changes
+// nothing that a feature sees, and the cadence waits for the next reading. However far apart the
+// times of two readings are, a message makes a bounded number of rows.
 func (j *joiner) next(limit int64) (int64, bool) {
 	if j.cfg.Every > 0 {
 		t := j.fired + j.cfg.Every
+		if j.anyFired && j.empty >= HistoryRows {
+			from, ok := j.ahead()
+			if !ok {
+				return 0, false
+			}
+			if u := floorTo(from-1, j.cfg.Every); u > j.fired {
+				t = u + j.cfg.Every
+			}
+		}
 		if !j.anyFired || t > limit {
 			return 0, false
 		}
@@ -118,9 +132,25 @@ func (j *joiner) next(limit int64) (int64, bool) {
 	return j.due[0], true
 }
 
+// ahead returns the time of the first reading behind the newest row.
+func (j *joiner) ahead() (t int64, ok bool) {
+	for _, s := range j.series {
+		for _, p := range s {
+			if p.t > j.fired {
+				if !ok || p.t < t {
+					t, ok = p.t, true
+				}
+				break
+			}
+		}
+	}
+	return t, ok
+}
+
 // fire joins the row at t: for each series its newest value not younger than t and not older than
 // MaxAge, else NaN.
 func (j *joiner) fire(t int64) []float64 {
+	j.empty++
 	for i, s := range j.series {
 		j.rowBuf[i] = math.NaN()
 		k := len(s)
@@ -128,7 +158,9 @@ func (j *joiner) fire(t int64) []float64 {
 			k--
 		}
 		if k > 0 && t-s[k-1].t <= j.cfg.MaxAge {
-			j.rowBuf[i] = s[k-1].v
+			if j.rowBuf[i] = s[k-1].v; !math.IsNaN(s[k-1].v) {
+				j.empty = 0
+			}
 		}
 		if k > 1 { // only the newest at or before t can serve later rows
 			j.series[i] = slices.Delete(s, 0, k-1)
@@ -203,4 +235,16 @@ func loadPoints(r *state.Reader) []point {
 		s[i] = point{r.Int(), r.Float()}
 	}
 	return s
+}
+
+// emptyRows counts the rows without any value at the end of a history.
+func emptyRows(h *feature.History) int {
+	for n := range h.Len() {
+		for _, v := range h.Row(n) {
+			if !math.IsNaN(v) {
+				return n
+			}
+		}
+	}
+	return h.Len()
 }

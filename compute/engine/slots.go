@@ -304,6 +304,7 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		return err
 	}
 	r.B = rest
+	e.join.empty = emptyRows(e.hist)
 	if e.scorer != nil {
 		e.scorer.load(r)
 		return e.finish(r)
