@@ -235,20 +235,16 @@ type file struct {
 }
 
 func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, chunks []meta.Staged, rows func(place, *wire.Records) []T) (int, error) {
-	byDate := map[string][]T{}
+	var all []T
 	for _, c := range chunks {
 		_, recs, err := wire.Decode(c.Bytes)
 		if err != nil {
 			return 0, fmt.Errorf("chunk %s/%s/%d: %w", c.Device, c.Run, c.From, err)
 		}
-		for _, r := range rows(at(c), recs) {
-			_, _, t := P(&r).head()
-			date := time.UnixMicro(t).UTC().Format(time.DateOnly)
-			byDate[date] = append(byDate[date], r)
-		}
+		all = append(all, rows(at(c), recs)...)
 	}
 	var files []file
-	for date, rs := range byDate {
+	for date, rs := range byDate[T, P](all) {
 		f, err := build[T, P](wire.Class(chunks[0].Class), date, chunks[0].Site, rs)
 		if err != nil {
 			return 0, err
@@ -305,6 +301,38 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, 
 		return 0, err
 	}
 	return len(chunks), l.opts.Step("done")
+}
+
+// maxFiles bounds the files of one move: times are the sender's, and a wrong clock has any.
+const maxFiles = 40
+
+// byDate parts rows by the day of their time; where that makes too many parts by the year, and then
+// not at all. The key is the first day of the part's span, or of the rows.
+func byDate[T any, P row[T]](rows []T) map[string][]T {
+	at := func(r *T) time.Time {
+		_, _, us := P(r).head()
+		return time.UnixMicro(us).UTC()
+	}
+	for _, key := range []func(time.Time) string{
+		func(t time.Time) string { return t.Format(time.DateOnly) },
+		func(t time.Time) string { return fmt.Sprintf("%04d-01-01", t.Year()) },
+	} {
+		parts := map[string][]T{}
+		for i := 0; i < len(rows) && len(parts) <= maxFiles; i++ {
+			k := key(at(&rows[i]))
+			parts[k] = append(parts[k], rows[i])
+		}
+		if len(parts) <= maxFiles {
+			return parts
+		}
+	}
+	first := at(&rows[0])
+	for i := range rows {
+		if t := at(&rows[i]); t.Before(first) {
+			first = t
+		}
+	}
+	return map[string][]T{first.Format(time.DateOnly): rows}
 }
 
 func build[T any, P row[T]](class wire.Class, date, site string, rows []T) (file, error) {

@@ -201,6 +201,54 @@ func TestCompactionCrash(t *testing.T) {
 	}
 }
 
+// TestTimesOfAWrongClock: however many days the readings of a device name, a move makes a bounded
+// number of files, and every reading is read back in order.
+func TestTimesOfAWrongClock(t *testing.T) {
+	const day = int64(24 * time.Hour / time.Microsecond)
+	for name, step := range map[string]int64{"days": day, "years": 366 * day, "an hour": day / 24 / 2000} {
+		f := newFixture(t)
+		run := wire.Run{7}
+		n := 2000
+		r := &wire.Records{}
+		for i := range n {
+			r.Readings = append(r.Readings, wire.Reading{Series: "a", Time: int64(i) * step % (1 << 60), Value: float64(i)})
+		}
+		for first := 0; first < n; first += 400 {
+			part := &wire.Records{Readings: r.Readings[first : first+400]}
+			b, err := wire.Encode(wire.Header{Device: "a", Run: run, Class: wire.ClassReading, First: uint64(first + 1)}, part)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = f.db.Tx(t.Context(), func(q *meta.Queries) error {
+				return q.InsertStaged(t.Context(), meta.Staged{
+					Device: "a", Run: run.String(), Class: int64(wire.ClassReading), From: int64(first + 1), Count: 400,
+					RunOrdinal: 1, Site: "north", Bytes: b, StagedAt: meta.Now(),
+				})
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		l := lake.New(f.db, f.blobs, lake.Options{})
+		if _, err := l.Compact(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		files, err := f.db.Read().LakeFiles(t.Context(), 0)
+		if err != nil || len(files) == 0 || len(files) > 40 {
+			t.Errorf("%s: %d files, %v, want 1 to 40", name, len(files), err)
+		}
+		got := read(t, l, "a")
+		for i := range got {
+			if got[i].Value != float64(i) {
+				t.Fatalf("%s: reading %d has the value %v", name, i, got[i].Value)
+			}
+		}
+		if len(got) != n {
+			t.Errorf("%s: %d readings of %d", name, len(got), n)
+		}
+	}
+}
+
 // go test ./hub/lake -run '^$' -bench Compact
 func BenchmarkCompact(b *testing.B) {
 	for b.Loop() {
