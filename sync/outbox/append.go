@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"encoding/json"
 	"slices"
+	"strings"
 
 	"go.etcd.io/bbolt"
 
@@ -79,6 +81,10 @@ func (o *Outbox) put(tx *bbolt.Tx, a *Added, c wire.Class, part *wire.Records) e
 		}
 		return o.put(tx, a, c, &rest)
 	}
+	if err != nil { // one record that has no form on the wire: better changed than nothing stored
+		fit := fitting(part)
+		v, err = wire.Encode(h, &fit)
+	}
 	if err != nil {
 		return err
 	}
@@ -93,6 +99,51 @@ func (o *Outbox) put(tx *bbolt.Tx, a *Added, c wire.Class, part *wire.Records) e
 	a.entries = append(a.entries, &entry{Ref: Ref{o.cur.Run, c, wire.Range{From: h.First, To: to}, len(v)}})
 	a.last[c] = to
 	return nil
+}
+
+// fitting returns a copy of the records whose texts can be encoded: what is no UTF-8 becomes the
+// replacement character, and a detail that is too long becomes its beginning, marked as cut.
+func fitting(r *wire.Records) wire.Records {
+	text := func(s *string) {
+		if *s = strings.ToValidUTF8(*s, "\uFFFD"); len(*s) > wire.MaxDetail {
+			*s = strings.ToValidUTF8((*s)[:wire.MaxDetail], "")
+		}
+	}
+	out := wire.Records{
+		Readings:    slices.Clone(r.Readings),
+		Labels:      slices.Clone(r.Labels),
+		Predictions: slices.Clone(r.Predictions),
+		Hosts:       slices.Clone(r.Hosts),
+		Events:      slices.Clone(r.Events),
+	}
+	for i := range out.Readings {
+		text(&out.Readings[i].Series)
+	}
+	for i := range out.Labels {
+		text(&out.Labels[i].Task)
+		text(&out.Labels[i].ChampionID)
+		text(&out.Labels[i].ShadowID)
+	}
+	for i := range out.Predictions {
+		text(&out.Predictions[i].Task)
+		text(&out.Predictions[i].Model)
+	}
+	for i := range out.Hosts {
+		text(&out.Hosts[i].Metric)
+	}
+	for i := range out.Events {
+		e := &out.Events[i]
+		text(&e.Kind)
+		text(&e.Task)
+		if e.Detail = strings.ToValidUTF8(e.Detail, "\uFFFD"); len(e.Detail) > wire.MaxDetail {
+			cut, err := json.Marshal(map[string]any{"cut": true, "bytes": len(e.Detail), "begins": e.Detail[:1000]})
+			if err != nil {
+				cut = []byte(`{"cut":true}`)
+			}
+			e.Detail = string(cut)
+		}
+	}
+	return out
 }
 
 func classBucket(tx *bbolt.Tx, run wire.Run, c wire.Class) (*bbolt.Bucket, error) {

@@ -123,17 +123,28 @@ func TestLargeRecordsAreSplit(t *testing.T) {
 	if seq != 41 || len(chunks) < 3 {
 		t.Errorf("%d chunks up to record %d, want at least 3 up to 40", len(chunks), seq-1)
 	}
-	// one that fits nowhere is refused by name, and takes nothing with it
-	err := db.Update(func(tx *bbolt.Tx) error {
-		_, err := o.Append(tx, &Batch{Records: wire.Records{Events: []wire.Event{{Kind: "a"}, {Kind: noise(rng, 70_000)}}}})
-		return err
-	})
-	if err == nil || !strings.Contains(err.Error(), "string of 70000 bytes") {
-		t.Errorf("Append of a record of 70 kB = %v", err)
+	// What has no form on the wire is changed until it has: it must not keep everything after it out.
+	put(t, db, o, &Batch{Records: wire.Records{
+		Events: []wire.Event{{Kind: "a"}, {Kind: "b", Detail: noise(rng, 70_000)}, {Kind: "c\xff", Task: strings.Repeat("t", 70_000)}},
+	}})
+	put(t, db, o, &Batch{Records: wire.Records{Readings: []wire.Reading{{Series: "\xffx", Value: 1}}}})
+	_, records := drain(t, db, o, wire.ClassEvent)
+	var events []wire.Event
+	for _, r := range records {
+		events = append(events, r.Events...)
+	}
+	for _, e := range events {
+		switch {
+		case e.Kind == "b" && !strings.HasPrefix(e.Detail, `{"begins":`), e.Kind == "c\uFFFD" && len(e.Task) != wire.MaxDetail:
+			t.Errorf("a record too long is stored as %.80v", e)
+		}
+	}
+	if n := len(events); n != 43 {
+		t.Errorf("%d events, want 43", n)
 	}
 	put(t, db, o, &Batch{Records: wire.Records{Events: []wire.Event{{Kind: "a"}}}})
-	if got := o.Chain()[0].Last[wire.ClassEvent]; got != 41 {
-		t.Errorf("the next record is %d, want 41", got)
+	if got := o.Chain()[0].Last[wire.ClassEvent]; got != 44 {
+		t.Errorf("the next record is %d, want 44", got)
 	}
 }
 
@@ -647,5 +658,41 @@ func TestOfflineDays(t *testing.T) {
 	}
 	if want := float64(s.CapBytes-s.PendingBytes) / s.BytesPerDay; s.OfflineDays != want || want < 100 {
 		t.Errorf("OfflineDays = %v, want %v", s.OfflineDays, want)
+	}
+}
+
+// TestGapOfManySeries drops readings of more series than a gap record has room for: the record names
+// those with the most readings, and how many it left out.
+func TestGapOfManySeries(t *testing.T) {
+	db := openDB(t)
+	o := open(t, db, Options{MaxBytes: 1 << 20})
+	rng := rand.New(rand.NewPCG(5, 6))
+	for i := 0; o.Stats().Dropped == 0; i++ {
+		if i > 2000 {
+			t.Fatal("nothing is dropped")
+		}
+		b := &Batch{}
+		for k := range 400 {
+			b.Readings = append(b.Readings, wire.Reading{Series: fmt.Sprintf("%0100d", k*(i%3)), Time: int64(i), Value: rng.Float64()})
+		}
+		put(t, db, o, b)
+	}
+	_, all := drain(t, db, o, wire.ClassEvent)
+	left := 0
+	var events []wire.Event
+	for _, r := range all {
+		events = append(events, r.Events...)
+	}
+	for _, e := range events {
+		var g wire.Gap
+		if e.Kind != wire.GapKind || len(e.Detail) > wire.MaxDetail || json.Unmarshal([]byte(e.Detail), &g) != nil {
+			t.Fatalf("event %s of %d bytes", e.Kind, len(e.Detail))
+		}
+		if left += g.LeftOut; len(g.Series) == 0 || g.LeftOut > 0 && g.Series[strings.Repeat("0", 100)].Count == 0 {
+			t.Errorf("the gap [%d, %d] names %d series and leaves %d out, and lacks the one with the most readings", g.From, g.To, len(g.Series), g.LeftOut)
+		}
+	}
+	if left == 0 {
+		t.Error("no gap leaves a series out: the test has too few")
 	}
 }

@@ -1,7 +1,9 @@
 package outbox
 
 import (
+	"cmp"
 	"encoding/json"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -154,7 +156,7 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 	var b Batch
 	for _, k := range keys {
 		for _, g := range gaps[k].gaps {
-			detail, err := json.Marshal(g)
+			detail, err := gapDetail(g)
 			if err != nil {
 				return err
 			}
@@ -166,6 +168,25 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 		}
 	}
 	return o.appendClass(tx, a, wire.ClassEvent, &b)
+}
+
+// gapDetail encodes a gap as the detail of an event, which has a bound that its series need not keep.
+func gapDetail(g wire.Gap) ([]byte, error) {
+	for {
+		detail, err := json.Marshal(g)
+		if err != nil || len(detail) <= wire.MaxDetail {
+			return detail, err
+		}
+		names := slices.SortedFunc(maps.Keys(g.Series), func(a, b string) int {
+			return cmp.Or(cmp.Compare(g.Series[b].Count, g.Series[a].Count), cmp.Compare(a, b))
+		})
+		kept := map[string]wire.GapSeries{}
+		for _, n := range names[:len(names)/2] {
+			kept[n] = g.Series[n]
+		}
+		g.LeftOut += len(g.Series) - len(kept)
+		g.Series = kept
+	}
 }
 
 func aggregate(rs []wire.Reading) map[string]wire.GapSeries {

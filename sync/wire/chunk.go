@@ -17,6 +17,7 @@ const (
 	MaxRecords     = 500     // records in a chunk
 	MaxChunkBytes  = 900_000 // encoded chunk, below NATS's default max_payload of 1 MB
 	maxBodyBytes   = 8 << 20 // uncompressed columns
+	MaxDetail      = 60_000  // of an event, with room to the bound of every string
 	maxStringBytes = 64 << 10
 	// maxTextBytes bounds the strings of all records together, each counted as often as it is used: a
 	// dictionary makes one long string cheap to send, and not cheap to store.

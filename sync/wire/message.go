@@ -140,6 +140,8 @@ type Gap struct {
 	To     uint64               `json:"to"`
 	Reason string               `json:"reason"` // "cap", "enospc", "damage"
 	Series map[string]GapSeries `json:"series,omitempty"`
+	// LeftOut is how many series, those with the fewest readings, had no room in the record.
+	LeftOut int `json:"series_left_out,omitempty"`
 }
 
 // GapSeries aggregates the dropped readings of one series.
