@@ -40,7 +40,6 @@ func TestDialects(t *testing.T) {
 		"packed":                   string(packed(t, "x,k\n1.5,a\n2,b\n")),
 		"packed, with a mark":      string(packed(t, "\xef\xbb\xbfx,k\n1.5,a\n2,b\n")),
 		"packed in two":            string(packed(t, "x,k\n1.5,a\n")) + string(packed(t, "2,b\n")),
-		"in hexadecimal of floats": "x,k\n0x1.8p0,a\n0x1p1,b\n",
 	} {
 		for how, r := range map[string]io.Reader{
 			"at once":      strings.NewReader(text),

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"skerry.dev/compute/artifact"
@@ -345,8 +346,11 @@ func calibrate(a *artifact.Artifact, scores []scored) {
 // fit trains on rows and reports how far it is.
 func (d *data) fit(ctx context.Context, fit trainer, o *Options, rows []int32, stage string) (*trained, error) {
 	w := &work{data: d, rows: rows, threads: o.Threads, seed: o.Seed, set: o.Set}
+	var mu sync.Mutex // trees of a forest report from several goroutines
 	w.report = func(what string, done, of int, loss float64) {
 		if o.Progress != nil {
+			mu.Lock()
+			defer mu.Unlock()
 			o.Progress(selection.Progress{
 				Stage:   strings.TrimSpace(stage + " " + what),
 				Done:    done,

@@ -56,8 +56,8 @@ type Options struct {
 	Budget     time.Duration
 	MaxBytes   int64
 	MaxLatency time.Duration
-	Progress   func(selection.Progress)
-	Modules    []feature.Module // that Features call by their names
+	Progress   func(selection.Progress) // is called by one goroutine at a time
+	Modules    []feature.Module         // that Features call by their names
 }
 
 // Report is what came out.
