@@ -29,17 +29,17 @@ func packed(t *testing.T, text string) []byte {
 // TestDialects reads one table as spreadsheets, databases and loggers write it.
 func TestDialects(t *testing.T) {
 	for name, text := range map[string]string{
-		"plain":                    "x,k\n1.5,a\n2,b\n",
-		"no last line break":       "x,k\n1.5,a\n2,b",
-		"of Windows":               "x,k\r\n1.5,a\r\n2,b\r\n",
-		"with a byte order mark":   "\xef\xbb\xbfx,k\n1.5,a\n2,b\n",
-		"in quotes":                "\"x\",\"k\"\n\"1.5\",\"a\"\n\"2\",\"b\"\n",
-		"with blanks about":        "x,k\n 1.5 , a\n2\t,b \n",
-		"with empty lines":         "x,k\n\n1.5,a\n\n2,b\n\n",
-		"with exponents":           "x,k\n15e-1,a\n+2.0E0,b\n",
-		"packed":                   string(packed(t, "x,k\n1.5,a\n2,b\n")),
-		"packed, with a mark":      string(packed(t, "\xef\xbb\xbfx,k\n1.5,a\n2,b\n")),
-		"packed in two":            string(packed(t, "x,k\n1.5,a\n")) + string(packed(t, "2,b\n")),
+		"plain":                  "x,k\n1.5,a\n2,b\n",
+		"no last line break":     "x,k\n1.5,a\n2,b",
+		"of Windows":             "x,k\r\n1.5,a\r\n2,b\r\n",
+		"with a byte order mark": "\xef\xbb\xbfx,k\n1.5,a\n2,b\n",
+		"in quotes":              "\"x\",\"k\"\n\"1.5\",\"a\"\n\"2\",\"b\"\n",
+		"with blanks about":      "x,k\n 1.5 , a\n2\t,b \n",
+		"with empty lines":       "x,k\n\n1.5,a\n\n2,b\n\n",
+		"with exponents":         "x,k\n15e-1,a\n+2.0E0,b\n",
+		"packed":                 string(packed(t, "x,k\n1.5,a\n2,b\n")),
+		"packed, with a mark":    string(packed(t, "\xef\xbb\xbfx,k\n1.5,a\n2,b\n")),
+		"packed in two":          string(packed(t, "x,k\n1.5,a\n")) + string(packed(t, "2,b\n")),
 	} {
 		for how, r := range map[string]io.Reader{
 			"at once":      strings.NewReader(text),
