@@ -79,7 +79,7 @@ func TestBadInput(t *testing.T) {
 		w.must(os.WriteFile(file, []byte(broken), 0o644))
 		w.until(10*time.Second, "the broken task file is reported", func() (bool, string) {
 			d, err := a.Detail(w.ctx)
-			return err == nil && d.Status == "degraded" && strings.Contains(strings.Join(d.Reasons, " "), "task files not reloaded"), fmt.Sprint(d.Reasons, err)
+			return err == nil && d.Status == "degraded" && strings.Contains(strings.Join(d.Reasons, " "), "task files not in force"), fmt.Sprint(d.Reasons, err)
 		})
 		good(5)
 		w.must(os.WriteFile(file, fine, 0o644))
