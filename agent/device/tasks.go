@@ -106,7 +106,7 @@ func (d *Device) watchTasks(ctx context.Context) error {
 	if err := w.Add(d.cfg.TaskDir); err != nil {
 		d.log.Warn("task files are not watched: restart the agent after a change", "err", err)
 	}
-	var settle <-chan time.Time
+	settle := time.After(0) // what changed between the start and the watch
 	for {
 		select {
 		case <-ctx.Done():
@@ -147,7 +147,9 @@ func (d *Device) reload(ctx context.Context) {
 		}
 	}
 	msg := err.Error()
-	d.badFile.Store(&msg)
+	if old := d.badFile.Swap(&msg); old != nil && *old == msg {
+		return
+	}
 	d.log.Error("task files not reloaded: the ones before stay in force", "err", err)
 }
 
