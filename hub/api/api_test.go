@@ -14,7 +14,6 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/golang-jwt/jwt/v5"
-	"github.com/nats-io/nkeys"
 
 	"skerry.dev/configs"
 	"skerry.dev/hub/api"
@@ -148,14 +147,7 @@ func (f *fixture) device(name string) string {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	key, err := kp.PublicKey()
-	if err != nil {
-		f.t.Fatal(err)
-	}
+	_, key := bustest.Key(f.t)
 	request, err := json.Marshal(identity.EnrollRequest{
 		Token:       secret,
 		PublicKey:   key,

@@ -77,14 +77,7 @@ type box struct {
 
 func (h *hub) newBox() *box {
 	h.t.Helper()
-	key, err := nkeys.CreateUser()
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	pub, err := key.PublicKey()
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	key, pub := bustest.Key(h.t)
 	return &box{h: h, key: key, pub: pub}
 }
 

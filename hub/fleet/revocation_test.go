@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nkeys"
-
 	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/keys"
@@ -105,13 +103,6 @@ func TestRevocationsOfAnEarlierRelease(t *testing.T) {
 
 func userKey(t *testing.T) string {
 	t.Helper()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pub, err := kp.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, pub := bustest.Key(t)
 	return pub
 }

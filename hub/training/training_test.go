@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/sequential"
 	"skerry.dev/configs"
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/learn"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
@@ -194,11 +194,7 @@ func (h *hub) sync(name string, d *device) {
 	t := h.t
 	t.Helper()
 	ctx := t.Context()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	pub, _ := kp.PublicKey()
+	kp, pub := bustest.Key(t)
 	secret, _, err := h.Fleet.CreateToken(ctx, "test", name, "north", "", 0)
 	if err != nil {
 		t.Fatal(err)

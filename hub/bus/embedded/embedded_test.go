@@ -2,15 +2,8 @@ package embedded_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/bus/embedded"
 	"skerry.dev/hub/keys"
 )
@@ -50,14 +44,7 @@ func open(t *testing.T, opts embedded.Options, ring *keys.Ring) *embedded.Server
 // as is the option by which a user connects whose credential sign makes.
 func as(t *testing.T, sign func(publicKey string) (string, error)) nats.Option {
 	t.Helper()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := kp.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kp, key := bustest.Key(t)
 	token, err := sign(key)
 	if err != nil {
 		t.Fatal(err)
@@ -121,14 +108,7 @@ func TestWhoMayConnect(t *testing.T) {
 
 func mustKey(t *testing.T) string {
 	t.Helper()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := kp.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, key := bustest.Key(t)
 	return key
 }
 
@@ -136,14 +116,7 @@ func mustKey(t *testing.T) string {
 // old credential stays void, and one that is issued after it works.
 func TestRevocationOutlivesRestart(t *testing.T) {
 	ring, dir := newRing(t), t.TempDir()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := kp.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kp, key := bustest.Key(t)
 	token, err := ring.SignDevice(key, "pump-1", "north", time.Hour)
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +230,7 @@ func TestOpenRefuses(t *testing.T) {
 // TestTLS serves devices with a certificate and takes no connection without.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := certificate(t, dir)
+	cert, key := bustest.Certificate(t, dir)
 	ring := newRing(t)
 	s := open(t, embedded.Options{Dir: dir, TLSCert: cert, TLSKey: key}, ring)
 	if !strings.HasPrefix(s.URL(), "tls://127.0.0.1:") {
@@ -275,41 +248,6 @@ func TestTLS(t *testing.T) {
 	} else if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
 		t.Errorf("a device that does not trust the certificate: %v, want an unknown authority", err)
 	}
-}
-
-// certificate writes one for 127.0.0.1 that signs itself.
-func certificate(t *testing.T, dir string) (certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		Subject:               pkix.Name{CommonName: "hub"},
-		NotAfter:              time.Now().Add(time.Hour),
-		IPAddresses:           []net.IP{net.IPv4(127, 0, 0, 1)},
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{
-		certFile: {Type: "CERTIFICATE", Bytes: der},
-		keyFile:  {Type: "PRIVATE KEY", Bytes: private},
-	} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return certFile, keyFile
 }
 
 // TestRunEnds holds that the watch over JetStream ends with its context.

@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
+	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/client"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
@@ -33,14 +33,7 @@ type pump struct {
 // enrol makes a token by the command and enrols a device with it.
 func enrol(t *testing.T, url, name string) *pump {
 	t.Helper()
-	kp, err := nkeys.CreateUser()
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := kp.PublicKey()
-	if err != nil {
-		t.Fatal(err)
-	}
+	kp, key := bustest.Key(t)
 	body, err := json.Marshal(identity.EnrollRequest{
 		Token:       strings.TrimSpace(must(t, "token", "device", name, "--site", "north", "--cohort", "beta", "--minutes", "5")),
 		PublicKey:   key,

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nkeys"
 
 	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/ingest"
@@ -34,14 +33,7 @@ func open(t *testing.T, in *ingest.Ingester) (bustest.Bus, map[string]*nats.Conn
 	})
 	conns := map[string]*nats.Conn{}
 	for _, name := range ingesttest.Devices {
-		kp, err := nkeys.CreateUser()
-		if err != nil {
-			t.Fatal(err)
-		}
-		pub, err := kp.PublicKey()
-		if err != nil {
-			t.Fatal(err)
-		}
+		kp, pub := bustest.Key(t)
 		token, err := b.Ring.SignDevice(pub, name, ingesttest.Site, time.Hour)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 func Public(t *testing.T, file, target string, regression bool, without ...string) *Stream {
 	t.Helper()
 	if race.Enabled {
-		t.Skip("plays whole streams")
+		t.Skip("plays whole streams, minutes under the race detector: run without -race")
 	}
 	dir := os.Getenv("SKERRY_DATA")
 	if dir == "" {
