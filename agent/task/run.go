@@ -47,11 +47,11 @@ func (r *Runtime) Run(ctx context.Context) error {
 			r.snapshot(r.open)
 			r.sealNow(cctx)
 			close(r.seal)
-			if err := <-stored; cctx.Err() != nil {
-				return errors.Join(fmt.Errorf("the last commit did not become durable in %v", lastCommit), err)
-			} else {
-				return err
+			err := <-stored
+			if cctx.Err() != nil {
+				err = errors.Join(fmt.Errorf("the last commit did not become durable in %v", lastCommit), err)
 			}
+			return err
 		}
 	}
 }

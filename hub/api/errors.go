@@ -51,7 +51,7 @@ func init() {
 	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
 		for _, err := range errs {
 			if d, ok := errors.AsType[*huma.ErrorDetail](err); ok {
-				if text, ok := d.Value.(string); ok && status == http.StatusBadRequest && checkTexts([]byte(text)) != nil {
+				if text, ok := d.Value.(string); ok && status == http.StatusBadRequest && meta.CheckJSON([]byte(text)) != nil {
 					status = http.StatusUnprocessableEntity // as in the path and the query
 				}
 				// not the value: it may be a password

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"skerry.dev/hub/meta"
 )
 
 // maxDepth bounds the nesting of a body.
@@ -14,8 +16,8 @@ const maxDepth = 64
 // strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing
 // data, invalid UTF-8, NUL.
 func strictUnmarshal(data []byte, v any) error {
-	if err := checkTexts(data); err != nil {
-		return err
+	if err := meta.CheckJSON(data); err != nil {
+		return fmt.Errorf("a text of the body %w", err)
 	}
 	if !json.Valid(data) {
 		return errors.New("the body is not valid JSON")

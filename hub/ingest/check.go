@@ -1,15 +1,11 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"unicode/utf8"
 
+	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
@@ -22,13 +18,11 @@ const maxName = 255
 // checkName reports why a text cannot name something in the database, on whichever: SQLite alone
 // would take more.
 func checkName(what, s string) error {
-	switch {
-	case len(s) > maxName:
+	if len(s) > maxName {
 		return fmt.Errorf("%s %.32q… has %d bytes: at most %d are allowed", what, s, len(s), maxName)
-	case !utf8.ValidString(s):
-		return fmt.Errorf("%s %q is not UTF-8", what, s)
-	case strings.ContainsRune(s, 0):
-		return fmt.Errorf("%s %q holds a NUL", what, s)
+	}
+	if err := meta.CheckText(s); err != nil {
+		return fmt.Errorf("%s %q %w", what, s, err)
 	}
 	return nil
 }
@@ -53,8 +47,8 @@ func readState(s State) (*spec.Reported, error) {
 	if r.Device != s.Device {
 		return nil, fmt.Errorf("state of device %.64q sent by %q", r.Device, s.Device)
 	}
-	if err := checkTexts(s.Data); err != nil {
-		return nil, err
+	if err := meta.CheckJSON(s.Data); err != nil {
+		return nil, fmt.Errorf("a text of the document %w", err)
 	}
 	if err := checkNames("version", r.Version, "class", r.Class); err != nil {
 		return nil, err
@@ -68,26 +62,6 @@ func readState(s State) (*spec.Reported, error) {
 		}
 	}
 	return &r, nil
-}
-
-// checkTexts reports the first text of a JSON document that no column of text takes.
-func checkTexts(document []byte) error {
-	if !utf8.Valid(document) {
-		return errors.New("the document is not UTF-8")
-	}
-	d := json.NewDecoder(bytes.NewReader(document))
-	for {
-		t, err := d.Token()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("read the document: %w", err)
-		}
-		if text, ok := t.(string); ok && strings.ContainsRune(text, 0) {
-			return fmt.Errorf("the text %.32q holds a NUL", text)
-		}
-	}
 }
 
 // checkHello reports why a hello cannot be stored.
