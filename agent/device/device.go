@@ -53,6 +53,7 @@ type Device struct {
 	models  *models.Models
 	client  *source.Client
 	ingest  *source.Ingest
+	inputs  *source.Inputs
 	link    *link.Link
 	server  *serve.Server
 	stream  *serve.Stream

@@ -208,12 +208,15 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
 	var err error
+	d.inputs = source.NewInputs(d.metrics)
+	d.inputs.Use(plan)
 	d.client, err = source.New(plan, source.Options{
 		AgentMQTT: d.cfg.MQTT,
 		Device:    d.name,
 		Clock:     clock,
 		Log:       d.log,
 		Metrics:   d.metrics,
+		Inputs:    d.inputs,
 	})
 	if err != nil {
 		return err
@@ -225,6 +228,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Clock:      clock,
 			Log:        d.log,
 			Metrics:    d.metrics,
+			Inputs:     d.inputs,
 		})
 		ingest = d.ingest
 	}
@@ -256,6 +260,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 		Models:  d.models,
 		Metrics: d.metrics,
 		Ingest:  ingest,
+		Inputs:  d.inputs,
 		Stream:  d.stream,
 		Log:     d.log,
 	})

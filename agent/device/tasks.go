@@ -140,6 +140,7 @@ func (d *Device) reload(ctx context.Context) {
 			if d.ingest != nil {
 				d.ingest.Replace(plan)
 			}
+			d.inputs.Use(plan)
 			d.badFile.Store(nil)
 			d.log.Info("task files reloaded", "tasks", len(tasks))
 			d.report()
