@@ -136,7 +136,9 @@ func (d *Device) reload(ctx context.Context) {
 	if err == nil {
 		if err = d.runtime.Replace(ctx, tasks, plan); err == nil {
 			d.tasks.Store(&tasks)
-			d.client.Replace(plan)
+			if d.client != nil {
+				d.client.Replace(plan)
+			}
 			if d.ingest != nil {
 				d.ingest.Replace(plan)
 			}

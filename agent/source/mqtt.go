@@ -136,7 +136,7 @@ func New(plan *Plan, opts Options) (*Client, error) {
 		return nil, fmt.Errorf("broker address %q: %w", opts.Broker, err)
 	}
 	switch u.Scheme {
-	case "tcp", "mqtt", "tls", "ssl", "mqtts", "unix":
+	case "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix":
 	default:
 		return nil, schemeError(u.Scheme)
 	}

@@ -93,7 +93,11 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 	for _, r := range d.Reasons {
 		fmt.Fprintf(t, "\t%s\n", r)
 	}
-	fmt.Fprintf(t, "sensors\t%s\n", link("mqtt"))
+	sensors := link("mqtt")
+	if sensors == "none" {
+		sensors = "by HTTP only, there is no broker"
+	}
+	fmt.Fprintf(t, "sensors\t%s\n", sensors)
 	fmt.Fprintf(t, "hub\t%s\n", link("hub"))
 	outbox := fmt.Sprintf("%d records, %d KiB of %d MiB", s.Outbox.PendingRecords, s.Outbox.PendingBytes>>10, s.Outbox.CapBytes>>20)
 	if s.Outbox.OfflineDays >= 0 && s.Outbox.BytesPerDay > 0 {
