@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,10 @@ type Device struct {
 	stream  *serve.Stream
 	host    *govern.Governor
 	metrics *prometheus.Registry
+
+	reloading sync.Mutex                   // one change of the tasks at a time
+	files     atomic.Pointer[[]*spec.Task] // as they were read, with templates
+	captures  *captures
 
 	tasks    atomic.Pointer[[]*spec.Task]
 	beat     atomic.Int64 // unix nanoseconds of the runtime's last heartbeat

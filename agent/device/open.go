@@ -56,10 +56,18 @@ func Open(opts Options) (_ *Device, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
-	tasks, plan, problem, err := loadUsable(d.cfg.TaskDir)
+	files, problem, err := loadUsable(d.cfg.TaskDir)
 	if err != nil {
 		return nil, err
 	}
+	if d.captures, err = openCaptures(d.cfg.StateDir); err != nil {
+		d.log.Warn("devices of captured topics", "err", err)
+	}
+	tasks, plan, err := d.compile(files)
+	if err != nil {
+		return nil, err
+	}
+	d.files.Store(&files)
 	if problem != nil {
 		msg := problem.Error()
 		d.badFile.Store(&msg)
@@ -208,6 +216,7 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
 	d.inputs = source.NewInputs(d.metrics)
+	d.inputs.Event = d.inputEvent
 	d.inputs.Use(plan)
 	if d.cfg.MQTT.Broker == "" {
 		d.log.Info("no broker: readings come by HTTP, predictions go to /v1/stream", "ingest", "POST http://"+d.cfg.HTTP.Listen+"/v1/ingest/<topic>")
@@ -220,6 +229,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Log:       d.log,
 			Metrics:   d.metrics,
 			Inputs:    d.inputs,
+			Seen:      d.sighted,
 		})
 		if err != nil {
 			return err
@@ -233,6 +243,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Log:        d.log,
 			Metrics:    d.metrics,
 			Inputs:     d.inputs,
+			Seen:       d.sighted,
 		})
 		ingest = d.ingest
 	}

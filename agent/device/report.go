@@ -38,6 +38,16 @@ func (d *Device) updateEvent(e update.Event) {
 	d.report()
 }
 
+// inputEvent stores an event about an input.
+func (d *Device) inputEvent(kind, task string, detail map[string]any) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := d.runtime.Event(ctx, kind, task, time.Now().UnixMicro(), detail); err != nil {
+		d.log.Warn("event not stored", "err", err)
+	}
+	d.report()
+}
+
 // reportLoop publishes reported state when it changes and at least every 30 s.
 func (d *Device) reportLoop(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
@@ -139,10 +149,14 @@ func (d *Device) reasons(st *task.Status) []string {
 	if p := d.badFile.Load(); p != nil {
 		out = append(out, "task files not in force: "+*p)
 	}
+	out = append(out, d.captures.reasons()...)
 	if p := d.noPages.Load(); p != nil {
 		out = append(out, "no local pages: "+*p)
 	}
-	if len(st.Tasks) == 0 {
+	if d.inputs != nil {
+		out = append(out, d.inputs.Reasons()...)
+	}
+	if len(st.Tasks) == 0 && len(*d.files.Load()) == 0 {
 		out = append(out, "there is no task: put a task file, *.yaml, into "+d.cfg.TaskDir)
 	}
 	if dmg := d.store.Damage(); dmg != "" {

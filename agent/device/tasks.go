@@ -34,14 +34,14 @@ func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
 
 // loadUsable is LoadTasks for the start: what is wrong with one file keeps no other task from
 // running. problem is about what was left out. It returns an error when there is no directory.
-func loadUsable(dir string) (tasks []*spec.Task, plan *source.Plan, problem, err error) {
+func loadUsable(dir string) (tasks []*spec.Task, problem, err error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		_, _, err := LoadTasks(dir)
-		return nil, nil, nil, err
+		return nil, nil, err
 	}
 	read, errs := readTasks(dir)
-	if plan, err = source.Compile(read); err == nil {
-		return read, plan, errors.Join(errs...), nil
+	if _, err = source.Compile(read); err == nil {
+		return read, errors.Join(errs...), nil
 	}
 	for _, t := range read { // which of them do not go together?
 		if _, err := source.Compile(append(slices.Clone(tasks), t)); err != nil {
@@ -50,8 +50,7 @@ func loadUsable(dir string) (tasks []*spec.Task, plan *source.Plan, problem, err
 		}
 		tasks = append(tasks, t)
 	}
-	plan, err = source.Compile(tasks)
-	return tasks, plan, errors.Join(errs...), err
+	return tasks, errors.Join(errs...), nil
 }
 
 // readTasks reads the files of a directory. Of two with one task the first by its path is taken.
@@ -128,23 +127,17 @@ func (d *Device) watchTasks(ctx context.Context) error {
 
 // reload takes over changed task files; a faulty set changes nothing.
 func (d *Device) reload(ctx context.Context) {
-	tasks, plan, err := LoadTasks(d.cfg.TaskDir)
-	if err == nil && sameTasks(tasks, d.Tasks()) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	files, _, err := LoadTasks(d.cfg.TaskDir)
+	if err == nil && sameTasks(files, *d.files.Load()) {
 		d.badFile.Store(nil)
 		return
 	}
 	if err == nil {
-		if err = d.runtime.Replace(ctx, tasks, plan); err == nil {
-			d.tasks.Store(&tasks)
-			if d.client != nil {
-				d.client.Replace(plan)
-			}
-			if d.ingest != nil {
-				d.ingest.Replace(plan)
-			}
-			d.inputs.Use(plan)
+		if err = d.use(ctx, files); err == nil {
 			d.badFile.Store(nil)
-			d.log.Info("task files reloaded", "tasks", len(tasks))
+			d.log.Info("task files reloaded", "tasks", len(d.Tasks()))
 			d.report()
 			return
 		}

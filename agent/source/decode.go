@@ -126,14 +126,7 @@ func NewDecoder(p *Plan, limit int) *Decoder {
 // single wrong values, and where a document ends early, are in Problems.
 func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0]}
-	tp, cached := d.topics[topic]
-	if !cached {
-		if len(d.topics) >= maxTopics {
-			clear(d.topics)
-		}
-		tp = d.plan.topic(topic)
-		d.topics[strings.Clone(topic)] = tp
-	}
+	tp := d.of(topic)
 	if tp == nil {
 		return &d.out, nil
 	}
@@ -173,6 +166,19 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 		slices.SortStableFunc(d.out.Readings, byTime)
 	}
 	return &d.out, nil
+}
+
+// of returns what is read of a topic, nil for nothing.
+func (d *Decoder) of(topic string) *topicPlan {
+	tp, cached := d.topics[topic]
+	if !cached {
+		if len(d.topics) >= maxTopics {
+			clear(d.topics)
+		}
+		tp = d.plan.topic(topic)
+		d.topics[strings.Clone(topic)] = tp
+	}
+	return tp
 }
 
 // broken returns what is wrong with the document when nothing of it was read; beside readings it

@@ -345,3 +345,46 @@ func TestCellsAreReadAsMessages(t *testing.T) {
 }
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+// TestCaptureForm: what is advised reads the two topics apart.
+func TestCaptureForm(t *testing.T) {
+	for _, tt := range []struct{ filter, a, b, want string }{
+		{"z/+", "z/a", "z/b", "z/{name}"},
+		{"z/+/+/v", "z/a/x/v", "z/a/y/v", "z/+/{name}/v"},
+		{"z/#", "z/a/v", "z/b/v", "z/{name}/v"},
+		{"z/#", "z/a", "z/a/v", "z/# with {name} for the level in which they differ"},
+	} {
+		if got := captureForm(tt.filter, tt.a, tt.b); got != tt.want {
+			t.Errorf("captureForm(%s, %s, %s) = %s, want %s", tt.filter, tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+// TestTemplatesListen: a template has no series; a topic that it has no task for is a sighting, and
+// the task that is made of it reads the topic.
+func TestTemplatesListen(t *testing.T) {
+	tmpl := task(t, "room", "task: room\ntarget: {series: v, horizon: 1h}\ninputs: [{series: v, topic: \"h/{room}/v\"}]\n")
+	p, err := Compile([]*spec.Task{tmpl})
+	if err != nil || len(p.Series()) != 0 || fmt.Sprint(p.Filters()) != "[h/+/v]" {
+		t.Fatalf("plan of a template = %+v, %v", p, err)
+	}
+	d := NewDecoder(p, 100)
+	if tp := d.of("h/attic/v"); len(tp.fresh) != 1 || tp.fresh[0].Values[0] != "attic" {
+		t.Errorf("sightings = %+v", tp.fresh)
+	}
+	if tp := d.of("h/attic/w"); tp != nil {
+		t.Errorf("a topic beside it is read: %+v", tp)
+	}
+	one, err := tmpl.Instance("room-attic", []string{"attic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err = Compile([]*spec.Task{tmpl, one}); err != nil {
+		t.Fatal(err)
+	}
+	d = NewDecoder(p, 100)
+	out, err := d.Decode("h/attic/v", []byte("5"))
+	if err != nil || show(p, out.Readings) != "v_attic=5" || len(d.of("h/attic/v").fresh) != 0 || len(d.of("h/cellar/v").fresh) != 1 {
+		t.Errorf("Decode = %q, %v", show(p, out.Readings), err)
+	}
+}

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -27,6 +28,7 @@ type Ingest struct {
 	clock   func() (int64, bool)
 	m       *metrics
 	in      intake
+	seen    func(context.Context, []Sighting)
 	planMu  sync.Mutex
 	plan    *Plan
 	decoder sync.Pool
@@ -40,6 +42,7 @@ type IngestOptions struct {
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 	Inputs     *Inputs // nil: an account of its own
+	Seen       func(context.Context, []Sighting)
 }
 
 // NewIngest returns a handler for the pattern "POST /v1/ingest/{topic...}".
@@ -58,6 +61,7 @@ func NewIngest(plan *Plan, sink Sink, opts IngestOptions) *Ingest {
 		m:     m,
 		in:    intake{m: m, log: &complaints{log: o.Log, every: time.Minute}, inputs: o.Inputs},
 		plan:  plan,
+		seen:  opts.Seen,
 	}
 }
 
@@ -80,15 +84,14 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, status, err.Error())
 		return
 	}
-	in.planMu.Lock()
-	plan := in.plan
-	in.planMu.Unlock()
-	dec, _ := in.decoder.Get().(*Decoder)
-	if dec == nil || dec.plan != plan {
-		dec = NewDecoder(plan, in.limit)
-	}
-	defer in.decoder.Put(dec)
 	topic := r.PathValue("topic")
+	dec := in.take()
+	if tp := dec.of(topic); tp != nil && len(tp.fresh) > 0 && in.seen != nil {
+		in.seen(r.Context(), tp.fresh)
+		dec = in.take()
+	}
+	defer func() { in.decoder.Put(dec) }()
+	plan := dec.plan
 	now, ok := in.clock()
 	readings := in.in.account(dec, topic, body, now, ok)
 	if len(readings) == 0 {
@@ -131,6 +134,18 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, "the readings are not durable yet: send them again")
 	case <-r.Context().Done():
 	}
+}
+
+// take returns a decoder of the present plan.
+func (in *Ingest) take() *Decoder {
+	in.planMu.Lock()
+	plan := in.plan
+	in.planMu.Unlock()
+	dec, _ := in.decoder.Get().(*Decoder)
+	if dec == nil || dec.plan != plan {
+		dec = NewDecoder(plan, in.limit)
+	}
+	return dec
 }
 
 func refuse(w http.ResponseWriter, status int, msg string) {

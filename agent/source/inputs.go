@@ -1,6 +1,7 @@
 package source
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,10 @@ import (
 // and doctor read it from. Its memory is bounded by the series of the plan. It is safe for
 // concurrent use.
 type Inputs struct {
+	// Event is called with what an owner should know of an input at once, without locks. It may be
+	// set before the first message; nil: it is only logged and shown.
+	Event func(kind, task string, detail map[string]any)
+
 	forgiven *prometheus.CounterVec
 
 	mu     sync.Mutex
@@ -37,7 +42,65 @@ type InputStatus struct {
 	// readings by what they were read in spite of
 	Forgiven map[string]uint64 `json:"forgiven,omitempty"`
 
+	// topics that its readings came on, in the order in which they were seen, at most 8
+	Topics []string `json:"topics,omitempty"`
+
 	counters [len(forgivenNames)]uint64
+}
+
+// maxInputTopics bounds the topics that are named of an input.
+const maxInputTopics = 8
+
+// merged says what is wrong with an input whose readings come from several topics, "" for nothing.
+func (st *InputStatus) merged() string {
+	if len(st.Topics) < 2 {
+		return ""
+	}
+	return fmt.Sprintf("several topics feed the series %s of task %s: %s mix in one model: name one of them, or capture the level, topic: %s, for a task of each",
+		st.Series, strings.Join(st.Tasks, ", "), strings.Join(st.Topics, " and "), captureForm(st.Topic, st.Topics[0], st.Topics[1]))
+}
+
+// captureForm writes a filter with the level captured in which two topics differ.
+func captureForm(filter, a, b string) string {
+	fs, as, bs := strings.Split(filter, "/"), strings.Split(a, "/"), strings.Split(b, "/")
+	for i := range min(len(as), len(bs)) {
+		if as[i] == bs[i] {
+			continue
+		}
+		switch {
+		case i < len(fs) && fs[i] == "+":
+			fs[i] = "{name}"
+			return strings.Join(fs, "/")
+		case len(as) == len(bs):
+			as[i] = "{name}"
+			return strings.Join(as, "/")
+		}
+		break
+	}
+	return filter + " with {name} for the level in which they differ"
+}
+
+// Reasons says what is wrong with inputs and what to do.
+func (in *Inputs) Reasons() (out []string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, st := range in.order {
+		if why := st.merged(); why != "" {
+			out = append(out, why)
+		}
+	}
+	return out
+}
+
+// tell passes an event on. It must be called without locks.
+func (in *Inputs) tell(kind string, st *InputStatus, what string) {
+	if in.Event != nil {
+		task := ""
+		if len(st.Tasks) > 0 {
+			task = st.Tasks[0]
+		}
+		in.Event(kind, task, map[string]any{"series": st.Series, "topic": st.Topic, "what": what})
+	}
 }
 
 // NewInputs returns an empty account; reg may be nil.
@@ -75,8 +138,8 @@ func (in *Inputs) of(p *Plan) []*InputStatus {
 	return in.order
 }
 
-// note counts what a payload held.
-func (in *Inputs) note(p *Plan, tp *topicPlan, out *Decoded, arrival int64) {
+// note counts what a payload held. It returns the inputs that a second topic feeds, once each.
+func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, arrival int64) (merged []InputStatus) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
@@ -85,6 +148,11 @@ func (in *Inputs) note(p *Plan, tp *topicPlan, out *Decoded, arrival int64) {
 		st := states[r.Series]
 		st.Readings++
 		st.LastSeen, st.LastTime, st.LastValue = arrival, r.Time, r.Value
+		if len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, topic) {
+			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(topic)); len(st.Topics) == 2 {
+				merged = append(merged, *st)
+			}
+		}
 		if r.Forgiven != 0 {
 			in.forgive(st, r.Forgiven)
 		}
@@ -100,6 +168,7 @@ func (in *Inputs) note(p *Plan, tp *topicPlan, out *Decoded, arrival int64) {
 			tp.each(func(i int) { states[i].LastRefused = e.Error() })
 		}
 	}
+	return merged
 }
 
 // refuse notes that a payload as a whole could not be read.

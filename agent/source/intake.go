@@ -1,5 +1,7 @@
 package source
 
+import "strings"
+
 // intake is what every way in does with a payload: it decodes, counts and reports.
 type intake struct {
 	m      *metrics
@@ -37,7 +39,10 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, arrival in
 			out.Readings[i].Time = arrival
 		}
 	}
-	in.inputs.note(dec.plan, dec.topics[topic], out, arrival)
+	for _, st := range in.inputs.note(dec.plan, dec.topics[topic], topic, out, arrival) {
+		in.log.warn("merged\x00"+st.Series, "several topics feed one series", "series", st.Series, "topics", strings.Join(st.Topics, ", "), "err", st.merged())
+		in.inputs.tell("topics_merged", &st, st.merged())
+	}
 	in.m.readings.Add(float64(len(out.Readings)))
 	return out.Readings
 }

@@ -67,6 +67,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Inputs counts what arrives for every series; nil: an account of its own.
 	Inputs *Inputs
+	// Seen is called with the devices that a topic is the first message of, before it is decoded.
+	// It may Replace the plan. nil: templates make no tasks.
+	Seen func(context.Context, []Sighting)
 }
 
 func (o *Options) defaults() {
@@ -444,15 +447,21 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 			return nil
 		}
 		for i := range batch {
-			c.mu.Lock()
-			plan := c.plan
-			c.mu.Unlock()
-			if dec == nil || dec.plan != plan {
-				dec = NewDecoder(plan, int(c.opts.MaxPayload))
-			}
 			in := &batch[i]
+			decoder := func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				if dec == nil || dec.plan != c.plan {
+					dec = NewDecoder(c.plan, int(c.opts.MaxPayload))
+				}
+			}
+			decoder()
+			if tp := dec.of(in.msg.Topic()); tp != nil && len(tp.fresh) > 0 && c.opts.Seen != nil {
+				c.opts.Seen(ctx, tp.fresh)
+				decoder()
+			}
 			m := Message{
-				Plan:    plan,
+				Plan:    dec.plan,
 				Topic:   in.msg.Topic(),
 				Arrival: in.arrival,
 				ClockOK: in.clockOK,

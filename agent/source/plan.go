@@ -34,17 +34,32 @@ type Series struct {
 type Plan struct {
 	series  []Series
 	index   map[string]int
-	filters []string // every distinct topic filter of the series
-	cover   []string // the filters to subscribe to: none of them is covered by another
+	made    map[string]bool // what templates have made: template and values
+	tmpl    []*spec.Task    // those whose topics capture a level
+	filters []string        // every distinct topic filter of the series and templates
+	cover   []string        // the filters to subscribe to: none of them is covered by another
 }
 
 // Compile builds the plan of a device. A series may appear in several tasks when they agree on
-// topic, path, range, categories and event time; it is read once. The error joins every
-// disagreement and names both files.
+// topic, path, range, categories and event time; it is read once. A task whose topics capture a
+// level is a template: it has no series, and its topics are listened to for what it is to make tasks
+// for. The error joins every disagreement and names both files.
 func Compile(tasks []*spec.Task) (*Plan, error) {
-	p := &Plan{index: map[string]int{}}
+	p := &Plan{index: map[string]int{}, made: map[string]bool{}}
 	var errs []error
 	for _, t := range tasks {
+		if t.Captures() != nil {
+			p.tmpl = append(p.tmpl, t)
+			for _, f := range t.CapturedFilters() {
+				if !slices.Contains(p.filters, f) {
+					p.filters = append(p.filters, f)
+				}
+			}
+			continue
+		}
+		if t.Template != "" {
+			p.made[madeKey(t.Template, t.Values)] = true
+		}
 		for i := range t.Inputs {
 			in := &t.Inputs[i]
 			errs = append(errs, p.add(t, Series{
@@ -178,6 +193,29 @@ func (s *Series) checkStars() error {
 	return nil
 }
 
+func madeKey(template string, values []string) string {
+	return template + "\x00" + strings.Join(values, "\x00")
+}
+
+// Sighting is a topic that a template has no task for yet.
+type Sighting struct {
+	Template *spec.Task
+	Values   []string // by Template.Captures()
+}
+
+// sightings returns the templates that have no task for a topic.
+func (p *Plan) sightings(topic string) (out []Sighting) {
+	for _, t := range p.tmpl {
+		if strings.HasPrefix(topic, "$") {
+			continue
+		}
+		if values, ok := t.Capture(topic); ok && !p.made[madeKey(t.Name, values)] {
+			out = append(out, Sighting{t, values})
+		}
+	}
+	return out
+}
+
 // Series returns the device's series; their positions are the indices in [Reading]. The caller
 // must not change it.
 func (p *Plan) Series() []Series { return p.series }
@@ -255,6 +293,7 @@ type topicPlan struct {
 	slots []slot
 	root  *node // nil when every series of the topic is a bare value
 	bare  []int // series whose value is the whole payload
+	fresh []Sighting
 }
 
 func (p *Plan) topic(topic string) *topicPlan {
@@ -277,7 +316,8 @@ func (p *Plan) topic(topic string) *topicPlan {
 		}
 		tp.insert(slot{path: s.Path, series: i, time: t})
 	}
-	if len(tp.slots) == 0 && len(tp.bare) == 0 {
+	tp.fresh = p.sightings(topic)
+	if len(tp.slots) == 0 && len(tp.bare) == 0 && len(tp.fresh) == 0 {
 		return nil
 	}
 	return tp

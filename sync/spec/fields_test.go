@@ -64,6 +64,7 @@ features:
     function: slope
     of: [y]
     rows: 24
+max_devices: 5
 calendar:
   utc_offset: +01:00
   holidays: [2026-12-25]
@@ -257,6 +258,8 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"words", 2, "words: [idle]", "inputs[0].words", "", "must be a mapping"},
 		{"path", 4, "path: ts", "time.path", "ts", "must be a path"},
 		{"zone", 2, "zone: \"+2\"", "time.zone", "+2", "must be a zone"},
+		{"max_devices", 1, "max_devices: 1025", "max_devices", "1025", "must be 1 to 1024"},
+		{"topic", 2, "topic: plant/{a}/{a}", "inputs[0].topic", "plant/{a}/{a}", "twice under one name"},
 		{"max_past", 1, "max_past: -1h", "time.max_past", "", "is negative"},
 		{"format", 2, "format: iso", "time.format", "iso", "must be auto, rfc3339, unix, unix_ms, unix_us, unix_ns or a layout"},
 		{"max_future", 1, "max_future: never", "time.max_future", "", "is not a duration"},

@@ -59,9 +59,15 @@ type Task struct {
 	Interval float64    `yaml:"interval"`
 	Sync     SyncPolicy `yaml:"sync"`
 	Budget   Budget     `yaml:"budget"`
-	Source   string     `yaml:"-"` // the file's text
-	Hash     string     `yaml:"-"` // SHA-256 of Source
-	Path     string     `yaml:"-"` // where it was read from, for messages
+	// how many tasks a file whose topics capture a level makes at most; default 64
+	MaxDevices int    `yaml:"max_devices"`
+	Source     string `yaml:"-"` // the file's text
+	Hash       string `yaml:"-"` // SHA-256 of Source
+	Path       string `yaml:"-"` // where it was read from, for messages
+
+	// of a task that a template made: the template's name, and what its topics have captured
+	Template string   `yaml:"-"`
+	Values   []string `yaml:"-"`
 }
 
 // Target is the series to predict. For a forecast it is one of the inputs and Horizon is how far
@@ -414,6 +420,9 @@ func (t *Task) defaults() {
 		t.Sync.Predictions = "100%"
 	}
 	def(&t.Budget.Latency, time.Millisecond)
+	if t.MaxDevices == 0 {
+		t.MaxDevices = DefaultMaxDevices
+	}
 	if t.Budget.Size == 0 {
 		t.Budget.Size = 4e6
 	}
@@ -518,6 +527,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	}
 	checkForms(bad, "target", t.Target.Time, t.Target.Number, t.Target.Words, t.Target.Categories)
 	t.checkFeatures(bad, seen)
+	t.checkCaptures(bad)
 	if _, _, err := t.Calendar.Read(); err != nil {
 		bad("calendar", "", err.Error())
 	}

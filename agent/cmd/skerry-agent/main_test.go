@@ -82,7 +82,7 @@ func TestConfig(t *testing.T) {
 func TestTasks(t *testing.T) {
 	dir, flags := box(t)
 	sample := "../../../configs/tasks/pm25-next-hour.yaml"
-	if out, err := agent(t, "", "task", "check", sample); err != nil || !strings.Contains(out, "ok: tasks 1, series 12, topics air/+/reading") {
+	if out, err := agent(t, "", "task", "check", sample); err != nil || !strings.Contains(out, "ok: tasks 1, series 12, topics air/roof/reading") {
 		t.Errorf("task check: %q, %v", out, err)
 	}
 	text, err := os.ReadFile(sample)

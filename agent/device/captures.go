@@ -1,0 +1,230 @@
+package device
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"skerry.dev/agent/source"
+	"skerry.dev/sync/spec"
+)
+
+// captures are the devices that templates, task files whose topics capture a level, have been seen
+// to have tasks for. They are kept in a file of the state directory, so that a restart has the
+// tasks before their first message. The order in which devices were seen decides which of two gets a
+// name, and which is beyond max_devices.
+type captures struct {
+	path string
+
+	mu     sync.Mutex
+	known  map[string][][]string // template → values, in the order in which they were seen
+	beyond map[string][]string   // template → devices that no task was made for, with why, at most 8
+	counts map[string]int        // template → how many there were
+}
+
+// openCaptures reads the devices seen before.
+func openCaptures(dir string) (*captures, error) {
+	c := &captures{path: filepath.Join(dir, "devices.json"), known: map[string][][]string{}, beyond: map[string][]string{}, counts: map[string]int{}}
+	b, err := os.ReadFile(c.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return c, nil
+	case err != nil:
+		return c, fmt.Errorf("read devices seen before: %w", err)
+	}
+	if err := json.Unmarshal(b, &c.known); err != nil {
+		c.known = map[string][][]string{}
+		return c, fmt.Errorf("read devices seen before: %s: %w: they are found anew at their next message", c.path, err)
+	}
+	return c, nil
+}
+
+// expand returns the tasks of the files, those of templates made for each device seen. Files with
+// templates in them are what a plan is compiled from.
+func (c *captures) expand(files []*spec.Task) (tasks []*spec.Task) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.beyond)
+	clear(c.counts)
+	taken := map[string]bool{}
+	for _, t := range files {
+		taken[t.Name] = true
+	}
+	for _, t := range files {
+		if t.Captures() == nil {
+			tasks = append(tasks, t)
+			continue
+		}
+		made := 0
+		for _, values := range c.known[t.Name] {
+			if len(values) != len(t.Captures()) {
+				continue // of another form of the file
+			}
+			if made == t.MaxDevices {
+				c.leave(t.Name, strings.Join(values, "/"), fmt.Sprintf("beyond max_devices (%d)", t.MaxDevices))
+				continue
+			}
+			name := t.InstanceName(values)
+			for n := 2; taken[name]; n++ {
+				base := t.InstanceName(values)
+				name = fmt.Sprintf("%s-%d", base[:min(len(base), 59)], n)
+			}
+			one, err := t.Instance(name, values)
+			if err != nil {
+				c.leave(t.Name, strings.Join(values, "/"), err.Error())
+				continue
+			}
+			taken[name] = true
+			tasks = append(tasks, one)
+			made++
+		}
+	}
+	return tasks
+}
+
+// leave notes a device that no task is made for. c.mu is held.
+func (c *captures) leave(template, device, why string) {
+	c.counts[template]++
+	if len(c.beyond[template]) < 8 {
+		c.beyond[template] = append(c.beyond[template], device+": "+why)
+	}
+}
+
+// add remembers devices and reports whether any of them is new. Beyond twice the bound none is
+// remembered: they are counted by whoever sends.
+func (c *captures) add(seen []source.Sighting) (fresh bool, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, s := range seen {
+		have := c.known[s.Template.Name]
+		if len(have) >= 2*s.Template.MaxDevices || slices.ContainsFunc(have, func(v []string) bool { return slices.Equal(v, s.Values) }) {
+			continue
+		}
+		c.known[s.Template.Name] = append(have, s.Values)
+		fresh = true
+	}
+	if !fresh {
+		return false, nil
+	}
+	b, err := json.MarshalIndent(c.known, "", " ")
+	if err != nil {
+		return true, err
+	}
+	tmp := c.path + ".new"
+	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
+		return true, err
+	}
+	return true, os.Rename(tmp, c.path)
+}
+
+// reasons says which devices no task was made for.
+func (c *captures) reasons() (out []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, t := range slices.Sorted(maps.Keys(c.beyond)) {
+		names := strings.Join(c.beyond[t], "; ")
+		if more := c.counts[t] - len(c.beyond[t]); more > 0 {
+			names += fmt.Sprintf("; and %d more", more)
+		}
+		out = append(out, fmt.Sprintf("task %s is not made for every device that matches its topics: %s", t, names))
+	}
+	return out
+}
+
+// sighted makes the tasks of devices whose first message has come, before that message is read: so
+// it is their first reading. What fails is tried again at the next message.
+func (d *Device) sighted(ctx context.Context, seen []source.Sighting) {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	fresh, err := d.captures.add(seen)
+	if err != nil {
+		d.log.Warn("devices seen are not kept: after a restart they are found anew", "err", err)
+	}
+	if !fresh {
+		return
+	}
+	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	before := d.Tasks()
+	if err := d.use(wait, *d.files.Load()); err != nil {
+		d.log.Error("no tasks for new devices", "err", err)
+		return
+	}
+	for _, t := range d.Tasks() {
+		if t.Template != "" && !slices.ContainsFunc(before, func(b *spec.Task) bool { return b.Name == t.Name }) {
+			d.log.Info("task made for a device that its template's topics match", "task", t.Name, "template", t.Template, "device", strings.Join(t.Values, "/"))
+			if err := d.runtime.Event(wait, "device_found", t.Name, time.Now().UnixMicro(), map[string]any{"template": t.Template, "device": strings.Join(t.Values, "/")}); err != nil {
+				d.log.Warn("event not stored", "err", err)
+			}
+		}
+	}
+	for _, r := range d.captures.reasons() {
+		d.log.Warn("devices without a task", "err", r)
+	}
+}
+
+// compile makes the plan of task files and the devices seen. What a template cannot be made for is
+// left out and named.
+func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error) {
+	tasks := d.captures.expand(files)
+	var templates []*spec.Task
+	for _, t := range files {
+		if t.Captures() != nil {
+			templates = append(templates, t)
+		}
+	}
+	plan, err := source.Compile(slices.Concat(templates, tasks))
+	if err == nil {
+		return tasks, plan, nil
+	}
+	var fit []*spec.Task // what templates have made must not keep anything else from running
+	for _, t := range tasks {
+		if t.Template == "" {
+			fit = append(fit, t)
+		}
+	}
+	for _, t := range tasks {
+		if t.Template == "" {
+			continue
+		}
+		if _, err := source.Compile(slices.Concat(templates, fit, []*spec.Task{t})); err != nil {
+			d.captures.mu.Lock()
+			d.captures.leave(t.Template, strings.Join(t.Values, "/"), err.Error())
+			d.captures.mu.Unlock()
+			continue
+		}
+		fit = append(fit, t)
+	}
+	plan, err = source.Compile(slices.Concat(templates, fit))
+	return fit, plan, err
+}
+
+// use puts task files in force.
+func (d *Device) use(ctx context.Context, files []*spec.Task) error {
+	tasks, plan, err := d.compile(files)
+	if err != nil {
+		return err
+	}
+	if err := d.runtime.Replace(ctx, tasks, plan); err != nil {
+		return err
+	}
+	d.files.Store(&files)
+	d.tasks.Store(&tasks)
+	if d.client != nil {
+		d.client.Replace(plan)
+	}
+	if d.ingest != nil {
+		d.ingest.Replace(plan)
+	}
+	d.inputs.Use(plan)
+	return nil
+}
