@@ -99,7 +99,15 @@ type TimeSource struct {
 	// rfc3339 | unix | unix_ms | unix_us; default rfc3339
 	Format    string   `yaml:"format,omitempty"`
 	MaxFuture Duration `yaml:"max_future,omitempty"`
+	// readings older than this are refused: their clock is wrong; default 20 years
+	MaxPast Duration `yaml:"max_past,omitempty"`
 }
+
+// How far an event time may be from the time of its arrival, unless the task says otherwise.
+const (
+	DefaultMaxFuture = Duration(5 * time.Minute)
+	DefaultMaxPast   = Duration(20 * 365 * 24 * time.Hour)
+)
 
 // Rows defines when readings become a row.
 type Rows struct {
@@ -364,7 +372,8 @@ func (t *Task) defaults() {
 	if t.Time.Format == "" {
 		t.Time.Format = "rfc3339"
 	}
-	def(&t.Time.MaxFuture, 5*time.Minute)
+	def(&t.Time.MaxFuture, DefaultMaxFuture.Std())
+	def(&t.Time.MaxPast, DefaultMaxPast.Std())
 	def(&t.Rows.MaxAge, 3*time.Hour)
 	def(&t.Rows.Idle, 2*time.Second)
 	if t.Horizon() > 0 {
