@@ -23,7 +23,7 @@ const taskFile = `task: level
 target: {series: y, horizon: 1h}
 inputs:
   - {series: y, topic: s/a, path: $.y, range: [0, 1000]}
-time: {path: $.ts, format: unix}
+time: {path: $.ts, format: unix, max_past: 36500d}
 rows: {on: y}
 `
 
