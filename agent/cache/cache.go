@@ -66,8 +66,9 @@ type Store struct {
 	damage string
 	lock   *dirlock.Lock
 
-	free    func(dir string) (uint64, error)
-	reserve int64
+	free     func(dir string) (uint64, error)
+	reserve  int64
+	maxBytes int64 // cap of the file
 }
 
 // Open opens or creates the cache in opts.Dir.
@@ -89,7 +90,17 @@ func Open(opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
 	path := filepath.Join(opts.Dir, FileName)
-	s := &Store{dir: opts.Dir, lock: lock, free: opts.Free, reserve: min(max(opts.Outbox.MaxBytes/reserveShare, reserveMin), reserveMax)}
+	maxBytes := opts.Outbox.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = outbox.DefaultMaxBytes
+	}
+	s := &Store{
+		dir:      opts.Dir,
+		lock:     lock,
+		free:     opts.Free,
+		reserve:  min(max(maxBytes/reserveShare, reserveMin), reserveMax),
+		maxBytes: maxBytes,
+	}
 	if s.free != nil {
 		if free, err := s.free(opts.Dir); err == nil && free < uint64(s.reserve) && s.Release() {
 			opts.Log.Warn("the disk is full: the reserve is given up for the start")
@@ -128,14 +139,23 @@ func (s *Store) use(path string, box outbox.Options) error {
 	return nil
 }
 
+// growth is by how much the file grows at a time.
+const growth = 1 << 20
+
 func open(path string, readOnly bool) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         2 * time.Second,
-		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:        2 * time.Second,
+		NoFreelistSync: true,
+		// the first free pages are used first: with a map of sizes a file of 8 MiB of chunks grew
+		// to 66
+		FreelistType:    bbolt.FreelistArrayType,
 		ReadOnly:        readOnly,
 		PreLoadFreelist: readOnly,
 	}) // a check must meet what opening for writing would meet
+	if err == nil {
+		db.AllocSize = growth
+	}
+	return db, err
 }
 
 // cleanMark exists while the file was closed cleanly.
@@ -233,6 +253,7 @@ type Commit struct {
 func (s *Store) Commit(c *Commit) error {
 	var added *outbox.Added
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
+		s.bound(tx)
 		if added, err = s.box.Append(tx, &c.Batch); err != nil {
 			return err
 		}
@@ -259,6 +280,18 @@ func (s *Store) Commit(c *Commit) error {
 	}
 	s.box.Committed(added)
 	return nil
+}
+
+// fileShare is the part of the cap that pages in use may fill, in 256ths: what is free lies between
+// them, and a commit writes its pages before it frees those they replace.
+const fileShare = 200
+
+// bound leaves the outbox what of the cap nothing else in the file uses, so that the cap is that of
+// the file.
+func (s *Store) bound(tx *bbolt.Tx) {
+	st := s.db.Stats()
+	used := tx.Size() - int64(st.FreePageN+st.PendingPageN)*int64(s.db.Info().PageSize)
+	s.box.Bound(s.maxBytes/256*fileShare - max(used-s.box.Bytes(), 0))
 }
 
 func (s *Store) putSeries(tx *bbolt.Tx, ids map[string]uint32) error {

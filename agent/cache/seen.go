@@ -33,6 +33,7 @@ func sameSeries(key []byte, series uint32) bool {
 
 func putSeen(tx *bbolt.Tx, pages []SeenPage) error {
 	b := tx.Bucket(bucketSeen)
+	b.FillPercent = 0.9
 	for _, p := range pages {
 		key := seenKey(p.Series, p.Start)
 		var err error

@@ -182,6 +182,9 @@ func (g *Gate) page(series uint32, s *seen, t int64) (start int64, entries []ent
 	return mine, p.entries, len(p.entries) > 0
 }
 
+// Keep sets how many pages are kept of a series from now on, at least 4.
+func (g *Gate) Keep(pages int) { g.pages = max(pages, 4) }
+
 // drop deletes the oldest pages of a series that has too many, now and then.
 func (g *Gate) drop(series uint32, s *seen) {
 	if s.made++; s.made < dropEvery {

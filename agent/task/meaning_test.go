@@ -1,11 +1,18 @@
 package task
 
 import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"skerry.dev/agent/cache"
 	"skerry.dev/agent/source"
+	"skerry.dev/configs"
+	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 )
 
@@ -204,5 +211,45 @@ func TestManyTasksTakeTurns(t *testing.T) {
 	due := r.dueSnapshots(now)
 	if len(due) != 1+snapshotsAtOnce || due[0] != r.tasks[49] || due[1] != r.tasks[0] {
 		t.Errorf("%d states at once, want the one with enough rows and the %d oldest", len(due), snapshotsAtOnce)
+	}
+}
+
+// TestCapBoundsTheFile: an outage that lasts longer than the cap lets the file grow no further than
+// the cap and the air between its pages.
+func TestCapBoundsTheFile(t *testing.T) {
+	const limit = 8 << 20
+	dir := t.TempDir()
+	st, err := cache.Open(cache.Options{Dir: dir, Outbox: outbox.Options{Device: "dev", MaxBytes: limit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	task := parse(t, taskYAML)
+	plan, err := source.Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &rig{store: st, plan: plan, ended: make(chan error, 1)}
+	g.Runtime, err = Open(Options{Device: "dev", Store: st, Tasks: []*spec.Task{task}, Plan: plan, AgentCache: configs.AgentCache{MaxBytes: limit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	go func() { g.ended <- g.Run(ctx) }()
+	defer g.stop(t)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for i := 0; g.store.Outbox().Stats().Dropped < 50_000 && i < 1e6; i++ {
+		g.message(t, i, rng.Float64()*100, rng.Float64())
+	}
+	g.Flush()
+	info, err := os.Stat(filepath.Join(dir, cache.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := g.store.Outbox().Stats()
+	t.Logf("the file has %d KiB, chunks %d KiB, the cap is %d KiB", info.Size()>>10, s.PendingBytes>>10, limit>>10)
+	if s.Dropped == 0 || info.Size() > limit*5/4 {
+		t.Errorf("%d records dropped; the file has %d bytes, the cap is %d", s.Dropped, info.Size(), limit)
 	}
 }

@@ -43,11 +43,11 @@ func (r *Runtime) restore() error {
 		delete(snaps, t.Name)
 	}
 	gateFrom := uint64(0)
-	r.gate = r.newGate()
+	r.gate = gate.New(r.opts.Store, r.seenPages())
 	if sn, ok := snaps[gateSnapshot]; ok {
 		if err := r.gate.Load(sn.Data); err != nil {
 			r.alarm("state_lost", "", map[string]any{"problem": fmt.Sprintf("repeated readings are not known: %v", err)})
-			r.gate = r.newGate()
+			r.gate = gate.New(r.opts.Store, r.seenPages())
 		} else {
 			gateFrom, r.gateSaved = sn.Position, time.Now()
 		}
@@ -132,16 +132,16 @@ func (r *Runtime) with(t *spec.Task, sn cache.Snapshot) (run *running, why []str
 	return run, nil, nil
 }
 
-// newGate returns a gate that knows what the store does.
-func (r *Runtime) newGate() *gate.Gate {
-	pages := int(int64(r.opts.MaxBytes) / seenShare / pageBytes / int64(max(len(r.ids), 1)))
-	return gate.New(r.opts.Store, min(max(pages, 4), gate.DefaultPages))
+// seenPages is how many pages of known readings may be kept of a series: all of them take a share
+// of the cache at most.
+func (r *Runtime) seenPages() int {
+	pages := int64(r.opts.MaxBytes) / seenShare / pageBytes / int64(max(len(r.ids), 1))
+	return int(min(pages, gate.DefaultPages))
 }
 
-// What is known of accepted readings takes so much of the cache at most, in pages of so many bytes.
 const (
-	seenShare = 8
-	pageBytes = 1 << 10
+	seenShare = 16
+	pageBytes = 1 << 10 // of a page with the room around it
 )
 
 // adopt begins a task, with what it had learned when its file could not be read at the start.

@@ -61,6 +61,7 @@ func (r *Runtime) route(p *source.Plan) *routes {
 		}
 		rt.tasks = append(rt.tasks, m)
 	}
+	r.gate.Keep(r.seenPages())
 	r.plans = map[*source.Plan]*routes{p: rt}
 	return rt
 }
