@@ -1,5 +1,5 @@
-// Package cache is the agent's one bbolt file: the outbox, the journal of engine inputs and the
-// snapshots of learned state.
+// Package cache is the agent's one bbolt file: the outbox, the journal of engine inputs, the
+// snapshots of learned state and what is known of the readings that were accepted.
 //
 // [Store.Commit] writes everything that belongs to one group of messages in one transaction:
 // outbox chunks, one journal entry and, when due, snapshots that name the journal position they
@@ -36,7 +36,8 @@ const FileName = "skerry.db"
 
 var (
 	bucketJournal   = []byte("journal")   // position → entry
-	bucketSnapshots = []byte("snapshots") // name → position, hash, blob
+	bucketSnapshots = []byte("snapshots") // name → position, what it was made for, blob
+	bucketPositions = []byte("positions") // name → position of a snapshot that still holds
 	bucketSeries    = []byte("series")    // series name → stable number
 )
 
@@ -50,7 +51,10 @@ type Options struct {
 	// Salvage copies what can be read of a damaged file into a new one, in the same way. nil:
 	// SalvageFile in this process.
 	Salvage func(from, to string) error
-	Log     *slog.Logger
+	// Free returns the free bytes of the file system that holds a directory. nil: no reserve is
+	// kept for a full disk, see [Store.Reserve].
+	Free func(dir string) (uint64, error)
+	Log  *slog.Logger
 }
 
 // Store is the open cache. Commit and the readers are for one goroutine; the outbox has its own
@@ -61,6 +65,10 @@ type Store struct {
 	dir    string
 	damage string
 	lock   *dirlock.Lock
+
+	free     func(dir string) (uint64, error)
+	reserve  int64
+	maxBytes int64 // cap of the file
 }
 
 // Open opens or creates the cache in opts.Dir.
@@ -82,7 +90,22 @@ func Open(opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
 	path := filepath.Join(opts.Dir, FileName)
-	s := &Store{dir: opts.Dir, lock: lock}
+	maxBytes := opts.Outbox.MaxBytes
+	if maxBytes == 0 {
+		maxBytes = outbox.DefaultMaxBytes
+	}
+	s := &Store{
+		dir:      opts.Dir,
+		lock:     lock,
+		free:     opts.Free,
+		reserve:  min(max(maxBytes/reserveShare, reserveMin), reserveMax),
+		maxBytes: maxBytes,
+	}
+	if s.free != nil {
+		if free, err := s.free(opts.Dir); err == nil && free < uint64(s.reserve) && s.Release() {
+			opts.Log.Warn("the disk is full: the reserve is given up for the start")
+		}
+	}
 	if err := s.repair(path, opts); err != nil {
 		return nil, errors.Join(err, lock.Release())
 	}
@@ -99,7 +122,7 @@ func (s *Store) use(path string, box outbox.Options) error {
 		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, b := range [][]byte{bucketJournal, bucketSnapshots, bucketSeries} {
+		for _, b := range [][]byte{bucketJournal, bucketSnapshots, bucketPositions, bucketSeries, bucketSeen} {
 			if _, err := tx.CreateBucketIfNotExists(b); err != nil {
 				return err
 			}
@@ -116,14 +139,23 @@ func (s *Store) use(path string, box outbox.Options) error {
 	return nil
 }
 
+// growth is by how much the file grows at a time.
+const growth = 1 << 20
+
 func open(path string, readOnly bool) (*bbolt.DB, error) {
-	return bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:         2 * time.Second,
-		NoFreelistSync:  true,
-		FreelistType:    bbolt.FreelistMapType,
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
+		Timeout:        2 * time.Second,
+		NoFreelistSync: true,
+		// the first free pages are used first: with a map of sizes a file of 8 MiB of chunks grew
+		// to 66
+		FreelistType:    bbolt.FreelistArrayType,
 		ReadOnly:        readOnly,
 		PreLoadFreelist: readOnly,
 	}) // a check must meet what opening for writing would meet
+	if err == nil {
+		db.AllocSize = growth
+	}
+	return db, err
 }
 
 // cleanMark exists while the file was closed cleanly.
@@ -189,8 +221,11 @@ func (s *Store) DB() *bbolt.DB { return s.db }
 
 // Snapshot is one engine's (or the gate's) state.
 type Snapshot struct {
-	Name     string // task name, or a name with a leading dot for the runtime's own state
-	Hash     string // of what the state was made for; another hash makes it useless
+	Name string // task name, or a name with a leading dot for the runtime's own state
+	// what the state was made for, a JSON document of the writer's; nil in snapshots of builds
+	// before 2026-12, which have Hash
+	Of       json.RawMessage
+	Hash     string // SHA-256 of the task file's text, of builds before 2026-12
 	Position uint64 // last journal entry it contains; Detached when it needs none
 	Data     []byte
 }
@@ -205,14 +240,20 @@ type Commit struct {
 	Position  uint64 // of Journal
 	Journal   []byte // the inputs, nil when there were none
 	Snapshots []Snapshot
+	// names of stored snapshots that still hold at the position Noted: nothing that concerns them
+	// has come since they were written
+	Unchanged []string
+	Noted     uint64
 	Forget    []string // snapshots of tasks that are gone
 	Series    map[string]uint32
+	Seen      []SeenPage
 }
 
 // Commit stores c. A nil error means that it is durable. See Survivable for errors.
 func (s *Store) Commit(c *Commit) error {
 	var added *outbox.Added
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
+		s.bound(tx)
 		if added, err = s.box.Append(tx, &c.Batch); err != nil {
 			return err
 		}
@@ -226,23 +267,11 @@ func (s *Store) Commit(c *Commit) error {
 				return err
 			}
 		}
-		snaps := tx.Bucket(bucketSnapshots)
-		for _, name := range c.Forget {
-			if err := snaps.Delete([]byte(name)); err != nil {
-				return err
-			}
+		if err := errors.Join(putSeen(tx, c.Seen), putSnapshots(tx, c)); err != nil {
+			return err
 		}
-		for _, sn := range c.Snapshots {
-			v, err := sn.encode()
-			if err != nil {
-				return err
-			}
-			if err := snaps.Put([]byte(sn.Name), v); err != nil {
-				return err
-			}
-		}
-		if len(c.Snapshots) > 0 {
-			return trim(journal, snaps)
+		if len(c.Snapshots)+len(c.Unchanged)+len(c.Forget) > 0 {
+			return trim(tx)
 		}
 		return nil
 	})
@@ -251,6 +280,18 @@ func (s *Store) Commit(c *Commit) error {
 	}
 	s.box.Committed(added)
 	return nil
+}
+
+// fileShare is the part of the cap that pages in use may fill, in 256ths: what is free lies between
+// them, and a commit writes its pages before it frees those they replace.
+const fileShare = 200
+
+// bound leaves the outbox what of the cap nothing else in the file uses, so that the cap is that of
+// the file.
+func (s *Store) bound(tx *bbolt.Tx) {
+	st := s.db.Stats()
+	used := tx.Size() - int64(st.FreePageN+st.PendingPageN)*int64(s.db.Info().PageSize)
+	s.box.Bound(s.maxBytes/256*fileShare - max(used-s.box.Bytes(), 0))
 }
 
 func (s *Store) putSeries(tx *bbolt.Tx, ids map[string]uint32) error {
@@ -263,18 +304,44 @@ func (s *Store) putSeries(tx *bbolt.Tx, ids map[string]uint32) error {
 	return nil
 }
 
+// putSnapshots stores the states of a commit and where they stand.
+func putSnapshots(tx *bbolt.Tx, c *Commit) error {
+	snaps, positions := tx.Bucket(bucketSnapshots), tx.Bucket(bucketPositions)
+	for _, name := range c.Forget {
+		if err := errors.Join(snaps.Delete([]byte(name)), positions.Delete([]byte(name))); err != nil {
+			return err
+		}
+	}
+	for _, sn := range c.Snapshots {
+		v, err := sn.encode()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(snaps.Put([]byte(sn.Name), v), positions.Delete([]byte(sn.Name))); err != nil {
+			return err
+		}
+	}
+	for _, name := range c.Unchanged {
+		if err := positions.Put([]byte(name), binary.BigEndian.AppendUint64(nil, c.Noted)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // trim deletes the journal entries that every snapshot contains.
-func trim(journal, snaps *bbolt.Bucket) error {
+func trim(tx *bbolt.Tx) error {
 	oldest := ^uint64(0)
-	err := snaps.ForEach(func(_, v []byte) error {
-		sn, err := decodeSnapshot("", v)
-		oldest = min(oldest, sn.Position)
+	positions := tx.Bucket(bucketPositions)
+	err := tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
+		head, _, err := decodeHead(string(k), v)
+		oldest = min(oldest, standing(head.Position, positions.Get(k)))
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	c := journal.Cursor()
+	c := tx.Bucket(bucketJournal).Cursor()
 	// Next would skip an entry after a deletion
 	for k, _ := c.First(); k != nil && binary.BigEndian.Uint64(k) <= oldest; k, _ = c.First() {
 		if err := c.Delete(); err != nil {
@@ -284,13 +351,22 @@ func trim(journal, snaps *bbolt.Bucket) error {
 	return nil
 }
 
+// standing is the position up to which a snapshot holds: its own, or a later one that was noted.
+func standing(own uint64, noted []byte) uint64 {
+	if len(noted) == 8 {
+		return max(own, binary.BigEndian.Uint64(noted))
+	}
+	return own
+}
+
 type snapshotHead struct {
-	Hash     string `json:"hash"`
-	Position uint64 `json:"position"`
+	Hash     string          `json:"hash,omitempty"`
+	Of       json.RawMessage `json:"of,omitempty"`
+	Position uint64          `json:"position"`
 }
 
 func (sn *Snapshot) encode() ([]byte, error) {
-	head, err := json.Marshal(snapshotHead{sn.Hash, sn.Position})
+	head, err := json.Marshal(snapshotHead{sn.Hash, sn.Of, sn.Position})
 	if err != nil {
 		return nil, err
 	}
@@ -299,26 +375,33 @@ func (sn *Snapshot) encode() ([]byte, error) {
 	return append(b, sn.Data...), nil
 }
 
-func decodeSnapshot(name string, v []byte) (Snapshot, error) {
-	var head snapshotHead
+// decodeHead reads what stands before a snapshot's data, which it returns as it lies in v.
+func decodeHead(name string, v []byte) (head snapshotHead, data []byte, err error) {
 	if len(v) < 4 || uint64(len(v)-4) < uint64(binary.BigEndian.Uint32(v)) {
-		return Snapshot{}, fmt.Errorf("snapshot %q ends early", name)
+		return head, nil, fmt.Errorf("snapshot %q ends early", name)
 	}
 	n := 4 + int(binary.BigEndian.Uint32(v))
 	if err := json.Unmarshal(v[4:n], &head); err != nil {
-		return Snapshot{}, fmt.Errorf("snapshot %q: %w", name, err)
+		return head, nil, fmt.Errorf("snapshot %q: %w", name, err)
 	}
-	return Snapshot{Name: name, Hash: head.Hash, Position: head.Position, Data: slices.Clone(v[n:])}, nil
+	return head, v[n:], nil
 }
 
 // Snapshots returns all snapshots by name.
 func (s *Store) Snapshots() (map[string]Snapshot, error) {
 	out := map[string]Snapshot{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
+		positions := tx.Bucket(bucketPositions)
 		return tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
-			sn, err := decodeSnapshot(string(k), v)
+			head, data, err := decodeHead(string(k), v)
 			if err == nil {
-				out[sn.Name] = sn
+				out[string(k)] = Snapshot{
+					Name:     string(k),
+					Of:       head.Of,
+					Hash:     head.Hash,
+					Position: standing(head.Position, positions.Get(k)),
+					Data:     slices.Clone(data),
+				}
 			}
 			return err
 		})
@@ -444,7 +527,7 @@ func checkValues(tx *bbolt.Tx) error {
 			return nil
 		},
 		string(bucketSnapshots): func(k, v []byte) error {
-			_, err := decodeSnapshot(string(k), v)
+			_, _, err := decodeHead(string(k), v)
 			return err
 		},
 	} {

@@ -78,6 +78,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Dir:     d.cfg.StateDir,
 		Check:   opts.Check,
 		Salvage: opts.Salvage,
+		Free:    free,
 		Log:     d.log,
 		Outbox: outbox.Options{
 			Device:    d.name,
@@ -292,6 +293,12 @@ func (d *Device) natsOptions() ([]string, []nats.Option, error) {
 		opts = append(opts, nats.Secure(d.hubTLS))
 	}
 	return urls, opts, nil
+}
+
+// free returns the free bytes of the file system that holds dir.
+func free(dir string) (uint64, error) {
+	n, _, err := govern.Disk(dir)
+	return n, err
 }
 
 // bootID names the boot of the host, "" where it cannot be read.

@@ -138,6 +138,7 @@ func (d *Device) reload(ctx context.Context) {
 		if err = d.use(ctx, files); err == nil {
 			d.badFile.Store(nil)
 			d.log.Info("task files reloaded", "tasks", len(d.Tasks()))
+			d.resume(ctx)
 			d.report()
 			return
 		}
@@ -147,6 +148,17 @@ func (d *Device) reload(ctx context.Context) {
 		return
 	}
 	d.log.Error("task files not reloaded: the ones before stay in force", "err", err)
+}
+
+// resume brings back the models of tasks that began anew, where they still fit.
+func (d *Device) resume(ctx context.Context) {
+	names := make([]string, 0, len(d.Tasks()))
+	for _, t := range d.Tasks() {
+		names = append(names, t.Name)
+	}
+	if err := errors.Join(d.manager.Resume(ctx, names), d.models.Reconcile(ctx)); err != nil && ctx.Err() == nil {
+		d.log.Error("models are not as before the change of the task files", "err", err)
+	}
 }
 
 func sameTasks(a, b []*spec.Task) bool {

@@ -2,15 +2,15 @@
 // conflict with one before, from the future, out of its range. The live runtime and a replay pass
 // their readings through the same gate, so that both show their engines the same.
 //
-// A gate remembers the newest readings of every series and how its sensor behaves. It is not safe
-// for concurrent use.
+// A gate remembers the readings of every series, as far back as its pages reach, and how each sensor
+// behaves. It is not safe for concurrent use.
 package gate
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
-	"time"
 
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/state"
@@ -18,36 +18,49 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-// seenRows is how many readings per series the gate remembers. A broker redelivers at most what
-// it had in flight.
-const seenRows = 256
-
 // Gate passes readings. Series have stable numbers, which the caller gives.
 type Gate struct {
-	series map[uint32]*seen
+	series     map[uint32]*seen
+	past       Past
+	pages      int // of a series at most
+	generation uint64
+	failed     error
 }
 
 // Limits are what is declared of a series.
 type Limits struct {
 	Min, Max  float64 // of its values; values outside are stored and missing
 	MaxFuture int64   // microseconds that an event time may be ahead of the arrival
+	MaxPast   int64   // and behind it
 	Number    bool    // not a category: its sensor's health is watched
 }
 
-// seen remembers the newest readings of a series, oldest overwritten first.
+// seen is what is known of a series.
 type seen struct {
-	times  []int64
-	values []float64
-	next   int
-	newest int64
-	health health
+	newestEntries []entry // those after floor, in order of time
+	floor         int64   // time of the newest reading that went into a page
+	unsaved       unsaved
+	made          int // pages since drop looked
+	newest        int64
+	health        health
 }
 
-// New returns a gate that has seen nothing.
-func New() *Gate { return &Gate{series: map[uint32]*seen{}} }
+func newSeen() *seen { return &seen{newest: math.MinInt64, floor: math.MinInt64} }
 
-// LimitsOf returns the limits of a series that the tasks read: the smallest max_future of those
-// that use it.
+// New returns a gate that has seen nothing. past has the pages that TakePages handed out; without
+// it they stay in memory. pages are those kept of a series: the oldest readings are forgotten
+// beyond; 0 is DefaultPages.
+func New(past Past, pages int) *Gate {
+	if pages <= 0 {
+		pages = DefaultPages
+	}
+	return &Gate{series: map[uint32]*seen{}, past: past, pages: pages}
+}
+
+var errPage = errors.New("a page of known readings is damaged")
+
+// LimitsOf returns the limits of a series that the tasks read: the smallest max_future and the
+// largest max_past of those that use it.
 func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 	lim := Limits{
 		Min:       math.Inf(-1),
@@ -61,10 +74,11 @@ func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 	for _, t := range tasks {
 		if _, ok := t.EngineSeries(s.Name); ok {
 			lim.MaxFuture = min(lim.MaxFuture, t.Time.MaxFuture.Micros())
+			lim.MaxPast = max(lim.MaxPast, t.Time.MaxPast.Micros())
 		}
 	}
 	if lim.MaxFuture == math.MaxInt64 {
-		lim.MaxFuture = 5 * time.Minute.Microseconds()
+		lim.MaxFuture, lim.MaxPast = spec.DefaultMaxFuture.Micros(), spec.DefaultMaxPast.Micros()
 	}
 	return lim
 }
@@ -96,6 +110,8 @@ func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 		}
 	} else if m.ClockOK && rd.Time > m.Arrival+lim.MaxFuture {
 		f |= wire.FlagFuture
+	} else if m.ClockOK && rd.Time < m.Arrival-lim.MaxPast {
+		f |= wire.FlagPast
 	}
 	if m.Dup {
 		f |= wire.FlagDup
@@ -113,18 +129,15 @@ func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 // conflict with another. It does not remember it.
 func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool) {
 	s := g.series[series]
-	if s == nil || len(s.times) == 0 || t > s.newest {
+	if s == nil || t > s.newest {
 		return false, false
 	}
-	for i := len(s.times) - 1; i >= 0; i-- {
-		if s.times[i] == t {
-			if math.Float64bits(s.values[i]) == math.Float64bits(v) {
-				return true, false
-			}
-			conflict = true
-		}
+	e := entry{t, math.Float64bits(v)}
+	if t > s.floor {
+		return find(s.newestEntries, e)
 	}
-	return false, conflict
+	_, entries, _ := g.page(series, s, t)
+	return find(entries, e)
 }
 
 // unwell are the flags of readings that carry no information about what is usual of a series.
@@ -144,57 +157,101 @@ func (g *Gate) judge(series uint32, v float64, f wire.Flags) wire.Flags {
 func (g *Gate) Remember(series uint32, t int64, v float64, f wire.Flags) (changes []Change) {
 	s := g.series[series]
 	if s == nil {
-		s = &seen{newest: math.MinInt64}
+		s = newSeen()
 		g.series[series] = s
 	}
 	s.newest = max(s.newest, t)
 	if f&unwell == 0 {
 		changes = s.health.add(t, v, f)
 	}
-	if len(s.times) < seenRows {
-		s.times, s.values = append(s.times, t), append(s.values, v)
-		return changes
-	}
-	s.times[s.next], s.values[s.next] = t, v
-	s.next = (s.next + 1) % seenRows
+	g.remember(series, s, entry{t, math.Float64bits(v)})
 	return changes
 }
 
-// Save returns the state.
+// Versions of the state. That of builds before 2026-12 begins with the number of series instead,
+// and has the newest readings in the order in which they came.
+const stateVersion = -2
+
+// Save returns the state without what TakePages has handed out.
 func (g *Gate) Save() []byte {
 	var w state.Writer
+	w.Int(stateVersion)
 	w.Int(int64(len(g.series)))
 	for _, id := range slices.Sorted(maps.Keys(g.series)) {
 		s := g.series[id]
 		w.Int(int64(id))
-		w.Ints(s.times)
-		w.Floats(s.values)
-		w.Int(int64(s.next))
+		w.Int(int64(len(s.newestEntries)))
+		for _, e := range s.newestEntries {
+			w.Int(e.time)
+			w.Int(int64(e.value))
+		}
+		w.Int(s.floor)
 		w.Int(s.newest)
 		s.health.save(&w)
 	}
 	return w.B
 }
 
-// Load restores a state. After an error the gate must not be used.
+// Load restores a state, also one of the version before. After an error the gate must not be used.
 func (g *Gate) Load(b []byte) error {
 	r := &state.Reader{B: b}
-	n := r.Len(8 * 22)
-	g.series = make(map[uint32]*seen, n)
+	g.series = map[uint32]*seen{}
+	n := int64(0)
+	old := true
+	if n = r.Int(); n == stateVersion {
+		old, n = false, r.Int()
+	}
+	if n < 0 || n > int64(len(b)/(8*20)) {
+		r.Fail()
+		return r.Err()
+	}
 	for range n {
 		id := r.Int()
-		s := &seen{times: r.Ints(), values: r.Floats(), next: int(r.Int()), newest: r.Int()}
-		s.health.load(r)
-		if len(s.times) != len(s.values) || len(s.times) > seenRows || s.next < 0 || s.next >= seenRows || id < 0 || id > math.MaxUint32 {
+		if id < 0 || id > math.MaxUint32 {
 			r.Fail()
+			return r.Err()
 		}
+		s := newSeen()
+		var entries []entry
+		if old {
+			entries = oldEntries(r)
+			s.newest = r.Int()
+		} else {
+			for range r.Len(16) {
+				s.newestEntries = append(s.newestEntries, entry{r.Int(), uint64(r.Int())})
+			}
+			s.floor, s.newest = r.Int(), r.Int()
+			if len(s.newestEntries) > newestMax || !slices.IsSortedFunc(s.newestEntries, compareTimes) || len(s.newestEntries) > 0 && s.newestEntries[0].time <= s.floor {
+				r.Fail()
+			}
+		}
+		s.health.load(r)
 		if r.Err() != nil {
 			return r.Err()
 		}
 		g.series[uint32(id)] = s
+		for _, e := range entries {
+			g.remember(uint32(id), s, e)
+		}
 	}
 	if len(r.B) != 0 {
 		r.Fail() // of another version
 	}
 	return r.Err()
+}
+
+// oldEntries reads the newest readings as builds before 2026-12 kept them, oldest overwritten
+// first.
+func oldEntries(r *state.Reader) []entry {
+	times, values, next := r.Ints(), r.Floats(), r.Int()
+	if len(times) != len(values) || next < 0 || next > int64(len(times)) {
+		r.Fail()
+		return nil
+	}
+	entries := make([]entry, len(times))
+	for i := range times {
+		entries[i] = entry{times[i], math.Float64bits(values[i])}
+	}
+	slices.SortStableFunc(entries, compareTimes)
+	return entries
 }

@@ -12,8 +12,8 @@ import (
 
 // TestAdmit holds which readings are repeats, and what flags the others get.
 func TestAdmit(t *testing.T) {
-	lim := Limits{Min: 0, Max: 10, MaxFuture: 5}
-	g := New()
+	lim := Limits{Min: 0, Max: 10, MaxFuture: 5, MaxPast: 1 << 40}
+	g := New(nil, 0)
 	for _, c := range []struct {
 		name     string
 		m        source.Message
@@ -42,7 +42,7 @@ func TestAdmit(t *testing.T) {
 			t.Errorf("%s: Admit = %b, %v, want %b, %v", c.name, f, repeated, c.want, c.repeated)
 		}
 		saved := g.Save() // what it knows stays over a restart
-		g = New()
+		g = New(nil, 0)
 		if err := g.Load(saved); err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +50,7 @@ func TestAdmit(t *testing.T) {
 	if f, repeated, _ := g.Admit(8, &source.Message{Arrival: 100, ClockOK: true}, source.Reading{Time: 90, HasTime: true, Value: 1}, lim); f != 0 || repeated {
 		t.Errorf("another series: Admit = %b, %v", f, repeated)
 	}
-	if err := New().Load(g.Save()[:9]); err == nil {
+	if err := New(nil, 0).Load(g.Save()[:9]); err == nil {
 		t.Error("a torn state is loaded")
 	}
 }
@@ -73,8 +73,8 @@ func TestLimitsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]Limits{
-		"x": {Min: 1, Max: 2, MaxFuture: 60e6, Number: true},
-		"k": {Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 60e6},
+		"x": {Min: 1, Max: 2, MaxFuture: 60e6, MaxPast: spec.DefaultMaxPast.Micros(), Number: true},
+		"k": {Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 60e6, MaxPast: spec.DefaultMaxPast.Micros()},
 	} {
 		i, _ := plan.Index(name)
 		if got := LimitsOf(&plan.Series()[i], tasks); got != want {

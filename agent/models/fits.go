@@ -10,7 +10,7 @@ import (
 )
 
 // Fits refuses an artifact that cannot serve t: one of another kind or horizon, or with other
-// inputs. A unit that the artifact or the task leaves open fits every other.
+// inputs, in any order. A unit that the artifact or the task leaves open fits every other.
 func Fits(a *artifact.Artifact, t *spec.Task) error {
 	m := &a.Manifest
 	if m.Kind != string(t.Kind) || m.HorizonUS != t.Target.Horizon.Micros() {
@@ -19,10 +19,14 @@ func Fits(a *artifact.Artifact, t *spec.Task) error {
 	if len(m.Inputs) != len(t.Inputs) {
 		return fmt.Errorf("the artifact has %d inputs, task %q has %d", len(m.Inputs), t.Name, len(t.Inputs))
 	}
-	for i, in := range m.Inputs {
+	for _, in := range m.Inputs {
+		i := slices.IndexFunc(t.Inputs, func(x spec.Input) bool { return x.Series == in.Name })
+		if i < 0 {
+			return fmt.Errorf("the artifact has an input %q, task %q has none of this name", in.Name, t.Name)
+		}
 		of := &t.Inputs[i]
-		if in.Name != of.Series || !slices.Equal(in.Categories, of.Categories) {
-			return fmt.Errorf("input %d of the artifact is %q %v, of task %q it is %q %v", i, in.Name, in.Categories, t.Name, of.Series, of.Categories)
+		if !slices.Equal(in.Categories, of.Categories) {
+			return fmt.Errorf("the categories of input %q are %v in the artifact, %v in task %q", in.Name, in.Categories, of.Categories, t.Name)
 		}
 		if in.Unit != of.Unit && in.Unit != "" && of.Unit != "" {
 			return fmt.Errorf("input %q of the artifact is in %q, of task %q it is in %q", in.Name, in.Unit, t.Name, of.Unit)

@@ -46,7 +46,7 @@ rows: {on: y}
 		"another kind":     {func(m *artifact.Manifest) { m.Kind = artifact.KindRegression }, "is a regression"},
 		"another horizon":  {func(m *artifact.Manifest) { m.HorizonUS *= 2 }, "2h0m0s ahead"},
 		"fewer inputs":     {func(m *artifact.Manifest) { m.Inputs = m.Inputs[:1] }, "has 1 inputs"},
-		"another input":    {func(m *artifact.Manifest) { m.Inputs[0].Name = "x" }, `input 0 of the artifact is "x"`},
+		"another input":    {func(m *artifact.Manifest) { m.Inputs[0].Name = "x" }, `has an input "x"`},
 		"other categories": {func(m *artifact.Manifest) { m.Inputs[1].Categories = []string{"out", "in"} }, "[out in]"},
 	} {
 		err := Fits(made(c.change), task)

@@ -81,7 +81,8 @@ func (ms *Models) Loaded(digest string) (engine.Loaded, error) {
 	if err != nil {
 		return engine.Loaded{}, err
 	}
-	return engine.Loaded{ID: digest, Model: m, Usual: m.runner.Artifact().Usual}, nil
+	a := m.runner.Artifact()
+	return engine.Loaded{ID: digest, Model: m, Usual: a.Usual, Inputs: a.InputNames()}, nil
 }
 
 // fits refuses an artifact that may not serve the task of this name.

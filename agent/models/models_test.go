@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -31,6 +32,7 @@ task: level
 kind: forecast
 target: {series: y, horizon: 1h}
 inputs: [{series: y, topic: t, path: $.y}]
+time: {max_past: 36500d}
 rows: {on: y, max_age: 3h}
 `
 
@@ -210,7 +212,24 @@ func TestSlots(t *testing.T) {
 		t.Error("a model that is none is served")
 	}
 
-	// the updater's state was lost: it holds nothing active
+	// a task that begins anew, because what it learns changed, gets its model back
+	must(manager.Restore(ctx, []string{"level"})) // the updater learns what is active
+	anew, err := spec.ParseTask("level.yaml", strings.NewReader(levelTask+"adapt: {learners: [knn]}\n"))
+	must(err)
+	tasks = []*spec.Task{anew}
+	plan, err = source.Compile(tasks)
+	must(err)
+	must(run.Replace(ctx, tasks, plan))
+	runs("", "")
+	must(errors.Join(manager.Resume(ctx, []string{"level"}), ms.Reconcile(ctx)))
+	runs(one, "")
+	feed(1)
+
+	// the updater holds nothing active
+	must(os.RemoveAll(filepath.Join(dir, "slots", "state.json")))
+	manager, err = update.Open(rejecting{}, ms, ms, update.Options{Dir: filepath.Join(dir, "slots"), FloorFile: filepath.Join(dir, "floors.json")})
+	must(err)
+	ms.Use(manager)
 	must(ms.Reconcile(ctx))
 	runs("", "")
 	must(ms.Restore(ctx, "level", first, one))

@@ -144,7 +144,7 @@ func newRun(plan *source.Plan, opts Options) (*run, error) {
 			return nil, err
 		}
 	}
-	r := &run{opts: opts, plan: plan, engine: e, gate: gate.New(), newest: math.MinInt64}
+	r := &run{opts: opts, plan: plan, engine: e, gate: gate.New(nil, 0), newest: math.MinInt64}
 	r.sum.Task, r.sum.Kind, r.sum.Nominal, r.sum.Events, r.sum.Weights = opts.Task.Name, string(opts.Task.Kind), opts.Task.Interval, []Event{}, map[string]float64{}
 	for _, s := range plan.Series() {
 		k, ok := opts.Task.EngineSeries(s.Name)
@@ -212,9 +212,10 @@ func (r *run) activate(at int64) error {
 		return err
 	}
 	l := engine.Loaded{
-		ID:    r.opts.Model.Digest,
-		Model: artifact.Model{Runner: runner},
-		Usual: r.opts.Model.Usual,
+		ID:     r.opts.Model.Digest,
+		Model:  artifact.Model{Runner: runner},
+		Usual:  r.opts.Model.Usual,
+		Inputs: r.opts.Model.InputNames(),
 	}
 	r.active = true
 	r.sum.Model = &ModelSummary{

@@ -190,7 +190,7 @@ func instant(cell *tabular.Cell, format string) (int64, error) {
 		return tabular.ParseTime(cell.String())
 	case "unix", "unix_ms", "unix_us", "unix_ns":
 		// files hold times of any age, recorded or made up
-		f := timeForm{format: format, maxPast: math.MaxInt64}
+		f := timeForm{format: format, old: true}
 		us, _, err := f.parse(valueBare, []byte(cell.String()), 0)
 		if err != nil {
 			return 0, fmt.Errorf("%q: %s", err.Value, err.Allowed)

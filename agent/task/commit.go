@@ -31,69 +31,144 @@ func (r *Runtime) due(now time.Time) bool {
 }
 
 // sealNow hands the open commit to the committer and begins a new one. It waits while those before
-// are being stored, until ctx ends or the committer has: then the commit stays open.
-func (r *Runtime) sealNow(ctx context.Context) {
-	if r.open.empty() {
+// are being stored, until ctx ends or the committer has; while nothing can be stored it does not:
+// the commit stays open then, and what comes joins it.
+func (r *Runtime) sealNow(ctx context.Context) { r.sealWith(ctx, r.dueSnapshots(time.Now())) }
+
+// sealWith stores the states of some tasks too.
+func (r *Runtime) sealWith(ctx context.Context, save []*running) {
+	if r.open.empty() && len(save) == 0 || !r.mayHand(ctx) {
 		return
 	}
-	now := time.Now()
-	if r.sinceSnap >= r.opts.SnapshotRows || now.Sub(r.lastSnap) >= r.opts.SnapshotEvery || r.anyFresh() {
-		r.snapshot(r.open)
+	if r.open.Journal != nil {
+		r.position++
+		r.open.Position = r.position
 	}
+	r.snapshot(r.open, save)
 	if len(r.newIDs) > 0 {
 		r.open.Series, r.newIDs = r.newIDs, map[string]uint32{}
 	}
-	if r.open.Journal != nil {
-		r.open.Position = r.position + 1
-		r.position++
-		for i := range r.open.Snapshots {
-			if s := &r.open.Snapshots[i]; s.Position != cache.Detached {
-				s.Position = r.position
-			}
-		}
-	}
-	select {
-	case r.seal <- r.open:
-		r.open = r.newCommit()
-	case <-r.gone:
-	case <-ctx.Done():
-	}
+	r.takePages(r.open)
+	r.seal <- r.open
+	r.open = r.newCommit()
 }
 
-func (r *Runtime) anyFresh() bool {
-	for _, t := range r.tasks {
-		if t.fresh {
-			return true
+// mayHand waits until the committer has room for a commit. Only this goroutine hands any over, so
+// there is room until it does.
+func (r *Runtime) mayHand(ctx context.Context) bool {
+	for len(r.seal) == cap(r.seal) {
+		if r.Trouble() != "" && ctx.Err() == nil && r.open.records < r.held() {
+			return false
+		}
+		select {
+		case <-r.room:
+		case <-r.gone:
+			return false
+		case <-ctx.Done():
+			return false
+		case <-time.After(50 * time.Millisecond): // trouble may have begun
 		}
 	}
-	return !r.gateReady
+	return true
 }
 
-// snapshot adds the state of every engine and of the gate to a commit. Positions are set when it
-// is sealed: they contain the commit's own journal entry.
-func (r *Runtime) snapshot(c *sealed) {
-	c.Snapshots = slices.DeleteFunc(c.Snapshots, func(s cache.Snapshot) bool { return s.Position != cache.Detached })
+// Of what waits in memory while nothing can be stored: the records at most, and the share of the
+// file's cap, in bytes for each, that it must fit into once it can.
+const (
+	heldRecords = 200_000
+	heldBytes   = 128
+)
+
+// held is how many records may wait in memory. Beyond it messages wait for the store again, and
+// nothing is predicted until it has room.
+func (r *Runtime) held() int {
+	return int(min(heldRecords, max(int64(r.opts.MaxBytes)/heldBytes, 1)))
+}
+
+// snapshotsAtOnce bounds how many states that are due for their age go into one commit, so that no
+// commit grows with the number of tasks.
+const snapshotsAtOnce = 8
+
+// gateTimes is how many times rarer the gate's state is stored for rows than a task's: it is that of
+// every series.
+const gateTimes = 8
+
+// dueSnapshots returns the tasks whose state is to be stored, those that wait longest first.
+func (r *Runtime) dueSnapshots(now time.Time) (due []*running) {
+	var aged []*running
 	for _, t := range r.tasks {
-		c.Snapshots = append(c.Snapshots, cache.Snapshot{
+		switch {
+		case t.fresh || t.rows >= r.opts.SnapshotRows:
+			due = append(due, t)
+		case t.changed && now.Sub(t.saved) >= r.opts.SnapshotEvery:
+			aged = append(aged, t)
+		}
+	}
+	slices.SortFunc(aged, func(a, b *running) int { return a.saved.Compare(b.saved) })
+	return append(due, aged[:min(len(aged), snapshotsAtOnce)]...)
+}
+
+// snapshot adds the states of tasks to a commit, and the gate's when it is due. They contain the
+// commit's own journal entry.
+func (r *Runtime) snapshot(c *sealed, save []*running) {
+	now := time.Now()
+	gateDue := r.gateSaved.IsZero() || r.gateRows >= gateTimes*r.opts.SnapshotRows || r.gateRows > 0 && now.Sub(r.gateSaved) >= r.opts.SnapshotEvery
+	if len(save) == 0 && !gateDue {
+		return
+	}
+	for _, t := range save {
+		c.put(cache.Snapshot{
 			Name:     t.spec.Name,
-			Hash:     t.spec.Hash,
+			Of:       t.learned,
 			Position: r.position,
 			Data:     t.engine.Save(nil),
 		})
-		t.fresh = false
+		t.fresh, t.changed, t.rows, t.saved = false, false, 0, now
 	}
-	c.Snapshots = append(c.Snapshots, cache.Snapshot{
-		Name:     gateSnapshot,
-		Position: r.position,
-		Data:     r.gate.Save(),
-	})
-	r.gateReady = true
-	r.sinceSnap, r.lastSnap = 0, time.Now()
+	if gateDue {
+		c.put(cache.Snapshot{
+			Name:     gateSnapshot,
+			Position: r.position,
+			Data:     r.gate.Save(),
+		})
+		r.gateRows, r.gateSaved = 0, now
+	}
+	c.Unchanged, c.Noted = c.Unchanged[:0], r.position
+	for _, t := range r.tasks {
+		if !t.fresh && !t.changed {
+			c.Unchanged = append(c.Unchanged, t.spec.Name)
+		}
+	}
+}
+
+// put adds a snapshot in place of one with its name.
+func (s *sealed) put(sn cache.Snapshot) {
+	s.Snapshots = slices.DeleteFunc(s.Snapshots, func(o cache.Snapshot) bool { return o.Name == sn.Name })
+	s.Snapshots = append(s.Snapshots, sn)
+}
+
+// takePages adds what the gate knows of readings, as far as it is not stored.
+func (r *Runtime) takePages(c *sealed) {
+	pages, generation, err := r.gate.TakePages(r.seen.Load())
+	if err != nil {
+		r.log.Error("known readings cannot be read: repeats of old ones are taken for new", "err", err)
+	}
+	for _, p := range pages {
+		c.Seen = append(c.Seen, cache.SeenPage{Series: p.Series, Start: p.Start, Data: p.Data})
+	}
+	if len(pages) > 0 {
+		c.after = append(c.after, func() { r.seen.Store(generation) })
+	}
 }
 
 // committer stores sealed commits in order.
 func (r *Runtime) committer(ctx context.Context) error {
+	var reserved time.Time
 	for c := range r.seal {
+		select {
+		case r.room <- struct{}{}:
+		default:
+		}
 		began := time.Now()
 		if err := r.store(ctx, c); err != nil {
 			return err
@@ -105,13 +180,23 @@ func (r *Runtime) committer(ctx context.Context) error {
 		for _, f := range c.after {
 			f()
 		}
+		if time.Since(reserved) >= reserveEvery {
+			reserved = time.Now()
+			if err := r.opts.Store.Reserve(); err != nil {
+				r.log.Warn("no reserve for a full disk", "err", err)
+			}
+		}
 	}
 	return nil
 }
 
+// reserveEvery is how often the committer looks whether the reserve for a full disk is there.
+const reserveEvery = time.Minute
+
 // fullWait is how long the disk may be full before undelivered records are dropped for new ones:
-// mostly somebody else filled it, and gives the space back.
-const fullWait = 10 * time.Second
+// mostly somebody else filled it, and gives the space back. Predictions go on meanwhile, and what
+// was acknowledged is worth more than what the broker holds.
+const fullWait = 15 * time.Minute
 
 // store commits c, waiting out a full or read-only disk: nothing is acknowledged meanwhile, so
 // the broker keeps what comes. Every try begins with the cap that is configured, so nothing is
@@ -120,6 +205,10 @@ func (r *Runtime) store(ctx context.Context, c *sealed) error {
 	began := time.Now()
 	for {
 		err := r.opts.Store.Commit(&c.Commit)
+		if cache.Classify(err) == cache.Full && r.opts.Store.Release() {
+			r.log.Warn("the disk is full: its reserve is given up")
+			err = r.opts.Store.Commit(&c.Commit)
+		}
 		if cache.Classify(err) == cache.Full && time.Since(began) >= fullWait {
 			box := r.opts.Store.Outbox()
 			box.Shrink(0.9)

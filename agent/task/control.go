@@ -4,7 +4,10 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
+	"time"
 
+	"skerry.dev/agent/cache"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
 	"skerry.dev/sync/spec"
@@ -46,6 +49,7 @@ func (r *Runtime) control(ctx context.Context, task string, o op, digest string)
 		if err := r.apply(t, o, digest); err != nil {
 			return err
 		}
+		t.changed = true
 		c.Journal = appendControl(c.Journal, o, task, digest)
 		r.event("model", task, watermark(t.engine), map[string]any{"op": opNames[o], "digest": digest, "champion": t.engine.Champion()})
 		return nil
@@ -148,8 +152,9 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 	return s, err
 }
 
-// Replace takes over changed task files without losing a reading. A task whose file changed
-// starts anew; the others go on. A failure leaves everything as it was.
+// Replace takes over changed task files without losing a reading. What a task has learned goes on
+// unless its meaning changed, see [spec.Learned]; the other tasks go on in any case. A failure leaves
+// everything as it was.
 func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan) error {
 	return r.durably(ctx, func(c *sealed) error {
 		var next []*running
@@ -157,15 +162,18 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		for _, t := range r.tasks {
 			old[t.spec.Name] = t
 		}
+		var resets []reset
 		for _, t := range tasks {
-			if run := old[t.Name]; run != nil && run.spec.Hash == t.Hash {
-				next = append(next, run)
-				delete(old, t.Name)
-				continue
-			}
-			run, err := r.adopt(t)
-			if err != nil {
-				return err
+			run := old[t.Name]
+			if run == nil || run.spec.Hash != t.Hash {
+				var why []string
+				var err error
+				if run, why, err = r.succeed(t, run); err != nil {
+					return err
+				}
+				if why != nil {
+					resets = append(resets, reset{t.Name, why})
+				}
 			}
 			next = append(next, run)
 		}
@@ -179,12 +187,42 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		}
 		r.kept = nil
 		sort.Strings(c.Forget)
+		for _, x := range resets {
+			r.tellReset(x)
+		}
 		r.tasks = next
 		r.plans = nil
 		r.route(plan)
 		c.touch()
 		return nil
 	})
+}
+
+// succeed returns a task as its file is now, with what it had learned; why tells why it could not
+// be kept. before is the task as it runs, nil when it does not.
+func (r *Runtime) succeed(t *spec.Task, before *running) (run *running, why []string, err error) {
+	if before == nil {
+		return r.adopt(t)
+	}
+	run, why, err = r.with(t, cache.Snapshot{Of: before.learned, Data: before.engine.Save(nil)})
+	if err != nil || why != nil {
+		return run, why, err
+	}
+	// its place in the journal is that of the one before, whose snapshot goes on to hold
+	run.fresh, run.changed, run.rows, run.saved = before.fresh, before.changed, before.rows, before.saved
+	run.published, run.last, run.versions = before.published, before.last, before.versions
+	return run, nil, nil
+}
+
+// reset is a task that begins anew, and why.
+type reset struct {
+	task string
+	why  []string
+}
+
+func (r *Runtime) tellReset(x reset) {
+	r.log.Warn("what the task has learned cannot go on: it starts anew", "task", x.task, "why", strings.Join(x.why, "; "))
+	r.event("task_reset", x.task, time.Now().UnixMicro(), map[string]any{"why": x.why})
 }
 
 func contains(tasks []*spec.Task, name string) bool {

@@ -327,17 +327,25 @@ func TestStateThatIsLost(t *testing.T) {
 				t.Errorf("snapshots %v, %v, want none of a task that is gone", snaps, err)
 			}
 			var got []string
+			resets := 0
 			for _, r := range records(t, g) {
 				for _, a := range r.Events {
 					var detail struct{ Problem string }
-					if err := json.Unmarshal([]byte(a.Detail), &detail); err != nil || a.Kind != "state_lost" {
+					if err := json.Unmarshal([]byte(a.Detail), &detail); err != nil {
 						t.Fatalf("event %+v, %v", a, err)
+					}
+					if a.Kind != "state_lost" && a.Kind != "model_gone" {
+						resets++
+						continue
 					}
 					got = append(got, a.Task+" "+detail.Problem)
 				}
 			}
 			if tt.alarm == "" && len(got) > 0 || tt.alarm != "" && (len(got) != 1 || !strings.Contains(got[0], tt.alarm)) {
 				t.Errorf("alarms %q, want %q", got, tt.alarm)
+			}
+			if want := name == "of another file"; (resets == 1) != want {
+				t.Errorf("%d events that a task starts anew, want one: %v", resets, want)
 			}
 		})
 	}

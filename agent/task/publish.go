@@ -13,7 +13,7 @@ import (
 // emit publishes and stores what an engine returned.
 func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	r.note(t, o)
-	r.sinceSnap += len(o.Rows)
+	t.rows += len(o.Rows)
 	b := &r.open.Batch
 	for i := range o.Predictions {
 		p := &o.Predictions[i]

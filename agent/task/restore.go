@@ -1,6 +1,8 @@
 package task
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -21,32 +23,33 @@ func (r *Runtime) restore() error {
 		return err
 	}
 	from := make([]uint64, len(r.opts.Tasks))
+	var resets []reset
 	for i, t := range r.opts.Tasks {
+		from[i] = math.MaxUint64
+		sn, ok := snaps[t.Name]
 		run, err := newRunning(t, r.opts.Device)
+		if ok && err == nil {
+			var why []string
+			if run, why, err = r.with(t, sn); why != nil {
+				resets = append(resets, reset{t.Name, why})
+			} else if err == nil && !run.fresh {
+				from[i] = sn.Position
+			}
+		}
 		if err != nil {
 			return err
-		}
-		from[i] = math.MaxUint64
-		if sn, ok := snaps[t.Name]; ok && sn.Hash == t.Hash {
-			if err := run.engine.Load(sn.Data, r.opts.Models); err != nil {
-				r.alarm("state_lost", t.Name, map[string]any{"problem": err.Error()})
-				if run, err = newRunning(t, r.opts.Device); err != nil {
-					return err
-				}
-			} else {
-				from[i], run.fresh = sn.Position, false
-			}
 		}
 		r.tasks = append(r.tasks, run)
 		delete(snaps, t.Name)
 	}
 	gateFrom := uint64(0)
+	r.gate = gate.New(r.opts.Store, r.seenPages())
 	if sn, ok := snaps[gateSnapshot]; ok {
 		if err := r.gate.Load(sn.Data); err != nil {
 			r.alarm("state_lost", "", map[string]any{"problem": fmt.Sprintf("repeated readings are not known: %v", err)})
-			r.gate = gate.New()
+			r.gate = gate.New(r.opts.Store, r.seenPages())
 		} else {
-			gateFrom = sn.Position
+			gateFrom, r.gateSaved = sn.Position, time.Now()
 		}
 		r.position = sn.Position
 	}
@@ -84,33 +87,83 @@ func (r *Runtime) restore() error {
 			return nil
 		})
 	})
+	for _, x := range resets {
+		r.tellReset(x)
+	}
 	if entries > 0 {
 		r.log.Info("journal replayed", "entries", entries, "ms", time.Since(began).Milliseconds())
 	}
 	return err
 }
 
+// with begins a task with a stored state, as far as that fits: why tells why it begins anew.
+func (r *Runtime) with(t *spec.Task, sn cache.Snapshot) (run *running, why []string, err error) {
+	l := t.Learned()
+	switch {
+	case sn.Of != nil:
+		l = spec.Learned{}
+		if err := json.Unmarshal(sn.Of, &l); err != nil {
+			return nil, nil, fmt.Errorf("what the state of task %q was made for: %w", t.Name, err)
+		}
+		why = l.Changes(t)
+	case sn.Hash != t.Hash:
+		why = []string{"its file changed while the program did, whose builds before 2026-12 compare texts"}
+	}
+	if why != nil {
+		run, err = newRunning(t, r.opts.Device)
+		return run, why, err
+	}
+	if run, err = newRunning(t.InOrder(l), r.opts.Device); err != nil {
+		return nil, nil, err
+	}
+	var gone *engine.ModelGoneError
+	switch err = run.engine.Load(sn.Data, r.opts.Models); {
+	case errors.As(err, &gone):
+		r.alarm("model_gone", t.Name, map[string]any{"problem": err.Error(), "digest": gone.ID})
+	case err != nil:
+		r.alarm("state_lost", t.Name, map[string]any{"problem": err.Error()})
+		run, err = newRunning(t, r.opts.Device)
+		return run, nil, err
+	}
+	if l.Interval != t.Interval {
+		run.engine.Recalibrate()
+	}
+	run.fresh = false
+	return run, nil, nil
+}
+
+// seenPages is how many pages of known readings may be kept of a series: all of them take a share
+// of the cache at most.
+func (r *Runtime) seenPages() int {
+	pages := int64(r.opts.MaxBytes) / seenShare / pageBytes / int64(max(len(r.ids), 1))
+	return int(min(pages, gate.DefaultPages))
+}
+
+const (
+	seenShare = 16
+	pageBytes = 1 << 10 // of a page with the room around it
+)
+
 // adopt begins a task, with what it had learned when its file could not be read at the start.
-func (r *Runtime) adopt(t *spec.Task) (*running, error) {
+func (r *Runtime) adopt(t *spec.Task) (*running, []string, error) {
 	sn, ok := r.kept[t.Name]
 	delete(r.kept, t.Name)
-	if ok && sn.Hash == t.Hash {
+	if !ok {
 		run, err := newRunning(t, r.opts.Device)
-		if err != nil {
-			return nil, err
-		}
-		if err = run.engine.Load(sn.Data, r.opts.Models); err == nil {
-			return run, nil
-		}
-		r.alarm("state_lost", t.Name, map[string]any{"problem": err.Error()})
+		return run, nil, err
 	}
-	return newRunning(t, r.opts.Device)
+	run, why, err := r.with(t, sn)
+	if err == nil {
+		run.fresh = true // the journal was not kept for it
+	}
+	return run, why, err
 }
 
 // replay offers one journal item to a task; what follows was published and stored before the crash.
 func (r *Runtime) replay(t *running, it *item, names map[uint32]string) {
 	switch it.kind {
 	case itemMessage:
+		t.changed = true
 		r.scratch = r.scratch[:0]
 		for _, in := range it.inputs {
 			if k, ok := t.spec.EngineSeries(names[in.series]); ok && in.flags&wire.Blocked == 0 {

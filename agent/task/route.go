@@ -61,6 +61,7 @@ func (r *Runtime) route(p *source.Plan) *routes {
 		}
 		rt.tasks = append(rt.tasks, m)
 	}
+	r.gate.Keep(r.seenPages())
 	r.plans = map[*source.Plan]*routes{p: rt}
 	return rt
 }
@@ -108,6 +109,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	stored := len(r.open.Batch.Readings)
 	r.opts.Metrics.Accepted.Add(float64(len(r.inputs)))
 	if len(r.inputs) > 0 {
+		r.gateRows++
 		r.open.Journal = appendMessage(r.open.Journal, in.Arrival, r.inputs)
 		late := false
 		for i, t := range r.tasks {
@@ -144,6 +146,7 @@ func (r *Runtime) feed(t *running, to []int, arrival int64) (late bool) {
 		return false
 	}
 	began := time.Now()
+	t.changed = true
 	o := t.engine.Ingest(arrival, r.scratch)
 	spent := time.Since(began)
 	if len(o.Predictions) > 0 {

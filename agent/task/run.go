@@ -44,8 +44,7 @@ func (r *Runtime) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			late := time.AfterFunc(lastCommit, cancel) // a disk that stores nothing holds up no stop
 			defer late.Stop()
-			r.snapshot(r.open)
-			r.sealNow(cctx)
+			r.sealWith(cctx, r.changedTasks())
 			close(r.seal)
 			err := <-stored
 			if cctx.Err() != nil {
@@ -78,6 +77,7 @@ func (r *Runtime) idle(ctx context.Context, now time.Time) {
 			r.open.Journal = appendIdle(r.open.Journal, at)
 			journalled = true
 		}
+		t.changed = true
 		r.emit(t, o, 0)
 	}
 }
@@ -104,6 +104,16 @@ func (r *Runtime) Flush() {
 	defer cancel()
 	// the source acknowledges what it can; the rest comes again
 	_ = r.durably(ctx, func(*sealed) error { return nil })
+}
+
+// changedTasks are those whose state is not stored as it is.
+func (r *Runtime) changedTasks() (out []*running) {
+	for _, t := range r.tasks {
+		if t.fresh || t.changed {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // call runs f in the runtime's goroutine.

@@ -1,6 +1,7 @@
 package task
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,8 +40,8 @@ type Options struct {
 
 	// AgentCache is its section of agent.yaml: when a commit is sealed.
 	configs.AgentCache
-	// SnapshotRows and SnapshotEvery define when learned state is stored. Defaults 2000 rows and 60
-	// s.
+	// SnapshotRows and SnapshotEvery define when what a task has learned is stored: after so many
+	// of its rows, or so long after the last time if it changed. Defaults 2000 rows and 60 s.
 	SnapshotRows  int
 	SnapshotEvery time.Duration
 	Log           *slog.Logger
@@ -85,6 +86,7 @@ type Runtime struct {
 	in   chan *inbound
 	do   chan func()
 	seal chan *sealed
+	room chan struct{} // told when the committer takes a commit
 	gone chan struct{} // closed when the committer has ended
 	done chan struct{} // closed when Run has ended
 
@@ -95,29 +97,33 @@ type Runtime struct {
 	newIDs    map[string]uint32         // not yet stored
 	plans     map[*source.Plan]*routes
 	gate      *gate.Gate
+	gateRows  int       // rows since the gate's state was stored
+	gateSaved time.Time // when it was; zero: never
 	open      *sealed
 	position  uint64
-	sinceSnap int
-	lastSnap  time.Time
 	latency   Latency
 	scratch   []engine.Reading
 	inputs    []input
-	gateReady bool
 
 	status  atomic.Pointer[Status]
 	trouble atomic.Pointer[string] // why commits fail, nil when they do not
+	seen    atomic.Uint64          // the newest generation of the gate's pages that is stored
 }
 
 // running is one task.
 type running struct {
-	spec      *spec.Task
+	spec      *spec.Task      // with its lists in the order of the state
+	learned   json.RawMessage // what the state is made for: its spec.Learned
 	engine    *engine.Engine
 	topic     string
 	share     float64
 	published int64 // event time of the last prediction published
 	last      engine.Prediction
 	versions  map[string]string
-	fresh     bool // has no snapshot on disk yet
+	fresh     bool      // has no snapshot on disk yet
+	changed   bool      // is not as its snapshot any more
+	rows      int       // since its snapshot
+	saved     time.Time // when that was made
 }
 
 // Open restores the tasks from the store. It does no work that a later Run would not; a damaged
@@ -125,17 +131,16 @@ type running struct {
 func Open(opts Options) (*Runtime, error) {
 	opts.defaults()
 	r := &Runtime{
-		opts:     opts,
-		log:      opts.Log,
-		start:    time.Now(),
-		in:       make(chan *inbound, 64),
-		do:       make(chan func()),
-		seal:     make(chan *sealed, 1),
-		gone:     make(chan struct{}),
-		done:     make(chan struct{}),
-		newIDs:   map[string]uint32{},
-		gate:     gate.New(),
-		lastSnap: time.Now(),
+		opts:   opts,
+		log:    opts.Log,
+		start:  time.Now(),
+		in:     make(chan *inbound, 64),
+		do:     make(chan func()),
+		seal:   make(chan *sealed, 1),
+		room:   make(chan struct{}, 1),
+		gone:   make(chan struct{}),
+		done:   make(chan struct{}),
+		newIDs: map[string]uint32{},
 	}
 	ids, err := opts.Store.Series()
 	if err != nil {
@@ -159,14 +164,20 @@ func newRunning(t *spec.Task, device string) (*running, error) {
 	if err != nil {
 		return nil, fmt.Errorf("task %q: %w", t.Name, err)
 	}
+	learned, err := json.Marshal(t.Learned())
+	if err != nil {
+		return nil, fmt.Errorf("task %q: %w", t.Name, err)
+	}
 	return &running{
 		spec:      t,
+		learned:   learned,
 		engine:    e,
 		topic:     t.PublishTopic(device),
 		share:     t.PredictionShare(),
 		published: math.MinInt64,
 		versions:  map[string]string{},
 		fresh:     true,
+		saved:     time.Now(),
 	}, nil
 }
 

@@ -35,7 +35,7 @@ target: {series: y, horizon: 1h}
 inputs:
   - {series: y, topic: s/a, path: $.y, range: [0, 1000]}
   - {series: x, topic: s/a, path: $.x}
-time: {path: $.ts, format: unix}
+time: {path: $.ts, format: unix, max_past: 36500d}
 rows: {on: y, max_age: 3h}
 `
 
@@ -78,6 +78,7 @@ type rig struct {
 	mu     sync.Mutex
 	said   []string
 	acked  int
+	base   int64 // time of hour 0, microseconds
 	cancel context.CancelFunc
 	ended  chan error
 }
@@ -125,6 +126,12 @@ func (g *rig) stop(t *testing.T) {
 	g.cancel = nil
 }
 
+func (g *rig) acks() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.acked
+}
+
 func (g *rig) output() []string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -140,7 +147,7 @@ func (g *rig) message(t *testing.T, i int, y, x float64) {
 }
 
 func (g *rig) send(ctx context.Context, i int, y, x float64) error {
-	at := int64(i) * 3600 * 1e6
+	at := g.base + int64(i)*3600*1e6
 	ys, _ := g.plan.Index("y")
 	xs, _ := g.plan.Index("x")
 	m := source.Message{Plan: g.plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true,
@@ -342,32 +349,48 @@ func TestFullDisk(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		g := start(t, t.TempDir(), nil)
 		for i := range 400 {
-			g.message(t, i, float64(i), 1)
+			g.message(t, i, float64(i%1000), 1)
 		}
 		g.Flush()
 		before := g.store.Outbox().Stats()
 		limit(t, g.store, 1)
 		i := 400
 		for ; g.trouble.Load() == nil && i < 2000; i++ {
-			g.message(t, i, float64(i), 1)
+			g.message(t, i, float64(i%1000), 1)
 			time.Sleep(100 * time.Millisecond)
 		}
 		if g.trouble.Load() == nil {
 			t.Fatal("the disk is full and nobody notices")
 		}
+		acked, spoken, began := g.acks(), len(g.output()), time.Now()
+		for range 500 {
+			g.message(t, i, float64(i%1000), 1)
+			i++
+		}
+		synctest.Wait()
+		if n := len(g.output()) - spoken; n < 490 || time.Since(began) > time.Second {
+			t.Errorf("%d predictions of 500 rows in %v while nothing can be stored, want one each at once", n, time.Since(began))
+		}
+		if n := g.acks(); n != acked {
+			t.Errorf("%d messages acknowledged while nothing can be stored", n-acked)
+		}
 		time.Sleep(fullWait / 2)
 		if s := g.store.Outbox().Stats(); s.Dropped != 0 {
-			t.Errorf("%d records dropped within the first seconds", s.Dropped)
+			t.Errorf("%d records dropped within the first minutes", s.Dropped)
 		}
 		limit(t, g.store, 0)
 		time.Sleep(5 * time.Second)
 		g.Flush()
 		for range 200 {
-			g.message(t, i, float64(i), 1)
+			g.message(t, i, float64(i%1000), 1)
 			i++
 		}
 		g.Flush()
 		after := g.store.Outbox().Stats()
+		spoken = len(g.output()) - spoken
+		if spoken < 690 || spoken > 700 {
+			t.Errorf("%d predictions of 700 rows: repeated or missing after the space is back", spoken)
+		}
 		if g.trouble.Load() != nil || after.Dropped != 0 || after.CapBytes != before.CapBytes || after.PendingRecords < before.PendingRecords+400 {
 			t.Errorf("after the space is back: trouble %v, outbox %+v, before %+v", g.trouble.Load(), after, before)
 		}
@@ -660,7 +683,7 @@ task: fault
 kind: classification
 target: {series: fault, topic: s/f, path: $.fault, categories: [ok, broken]}
 inputs: [{series: x, topic: s/a, path: $.x}]
-time: {path: $.ts, format: unix}
+time: {path: $.ts, format: unix, max_past: 36500d}
 rows: {on: x}
 `)
 	plan, err := source.Compile([]*spec.Task{task})

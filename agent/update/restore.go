@@ -12,6 +12,16 @@ import (
 // that does not load, is given up for the one before it. Call [Manager.Confirm] once the program
 // has run well.
 func (m *Manager) Restore(ctx context.Context, tasks []string) error {
+	return m.restore(ctx, tasks, true)
+}
+
+// Resume is Restore while the program runs, after tasks began anew because their files changed:
+// what was active comes back where it fits.
+func (m *Manager) Resume(ctx context.Context, tasks []string) error {
+	return m.restore(ctx, tasks, false)
+}
+
+func (m *Manager) restore(ctx context.Context, tasks []string, start bool) error {
 	defer m.emit()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -49,7 +59,9 @@ func (m *Manager) Restore(ctx context.Context, tasks []string) error {
 			m.finish(task, s, spec.PhaseFailed, fmt.Sprintf("%d starts with it in shadow did not last", maxTries))
 		} else if beside != s.Assignment.Digest {
 			s.Phase = spec.PhaseVerifying // load it again
-			s.Tried--                     // which counts this start
+			if start {
+				s.Tried-- // Open has counted it, and the next try does
+			}
 		}
 	}
 	m.sweep()

@@ -284,6 +284,15 @@ type Constant struct {
 	Values []float64
 }
 
+// InputNames returns the names of the inputs in the artifact's order.
+func (a *Artifact) InputNames() []string {
+	names := make([]string, len(a.Manifest.Inputs))
+	for i, in := range a.Manifest.Inputs {
+		names[i] = in.Name
+	}
+	return names
+}
+
 // Inputs returns the length of x.
 func (c *Constant) Inputs() int { return c.N }
 

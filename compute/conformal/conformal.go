@@ -144,9 +144,7 @@ const (
 // was long usual describes the present better.
 func NewAdaptive(level float64, n int) *Adaptive {
 	a := &Adaptive{level: level, rows: n, scores: NewWindow(maxScoreFactor * n)}
-	for k := range gammas {
-		a.alpha[k], a.weight[k] = 1-level, 1.0/float64(len(gammas))
-	}
+	a.Restart()
 	return a
 }
 
@@ -218,6 +216,14 @@ func (a *Adaptive) Warm(scores []float64) {
 	for _, s := range scores {
 		a.scores.Add(s)
 	}
+}
+
+// Restart begins anew with the aim; the scores stay.
+func (a *Adaptive) Restart() {
+	for k := range gammas {
+		a.alpha[k], a.weight[k] = 1-a.level, 1.0/float64(len(gammas))
+	}
+	a.outer = 0
 }
 
 // Save appends the state to a snapshot.

@@ -138,6 +138,8 @@ type Model interface {
 type Loaded struct {
 	ID    string // digest of the artifact
 	Model Model
+	// names of the series as Model and Usual have them; nil: those of the task in its order
+	Inputs []string
 	// the series of a row and, after them, Model's predictions; nil: the inputs are not watched
 	Usual *inputs.Reference
 }

@@ -64,6 +64,11 @@ type Engine struct {
 type slot struct {
 	Loaded
 	use bool
+	// of a model with another order of inputs than the task's: where each stands among the task's,
+	// the rows in its order, and one of them
+	columns []int
+	hist    *feature.History
+	row     []float64
 }
 
 // Stats count since the engine began.
@@ -295,6 +300,8 @@ func abs(v int64) int64 {
 func (e *Engine) row(t int64) {
 	values := e.join.fire(t)
 	e.hist.Push(t, values)
+	e.champion.push(t, e.hist.Row(0))
+	e.shadow.push(t, e.hist.Row(0))
 	e.stats.Rows++
 	e.out.Rows = append(e.out.Rows, Row{Time: t, Values: e.hist.Row(0)})
 	if e.scorer != nil {
@@ -333,7 +340,11 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 	if math.IsNaN(origin) {
 		return nan, nan, nan, false
 	}
-	p, lo, hi, err := s.Model.Predict(e.hist, back)
+	rows := e.hist
+	if s.hist != nil {
+		rows = s.hist
+	}
+	p, lo, hi, err := s.Model.Predict(rows, back)
 	p, lo, hi = p+origin, lo+origin, hi+origin
 	if err != nil || math.IsNaN(p) || math.IsInf(p, 0) {
 		return nan, nan, nan, true

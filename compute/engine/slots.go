@@ -22,8 +22,12 @@ func (e *Engine) Shadow(m Loaded) error {
 	if e.scorer != nil {
 		return errNoModels
 	}
+	candidate, err := e.slotOf(m)
+	if err != nil {
+		return err
+	}
 	e.epoch++
-	e.shadow, e.previous, e.trial = slot{m, true}, false, Paired{}
+	e.shadow, e.previous, e.trial = candidate, false, Paired{}
 	e.eachKnown(func(back int, truth float64) {
 		c, _, _, bad := e.raw(&e.shadow, back)
 		if bad {
@@ -115,8 +119,12 @@ func (e *Engine) Install(m Loaded) error {
 	if e.scorer != nil {
 		return errNoModels
 	}
+	champion, err := e.slotOf(m)
+	if err != nil {
+		return err
+	}
 	e.Settle()
-	e.champion = slot{m, true}
+	e.champion = champion
 	e.warm()
 	return nil
 }
@@ -180,6 +188,10 @@ func (e *Engine) warm() {
 		e.interval.Warm(scores)
 	}
 }
+
+// Recalibrate makes the intervals anew for the level of the configuration, from the newest errors,
+// after a Load of a state that was made for another.
+func (e *Engine) Recalibrate() { e.interval.Restart() }
 
 // Trial returns what the running trial or probation has measured; ok is false when none runs. On
 // probation the champion counts as the candidate.
@@ -267,22 +279,38 @@ func (e *Engine) Save(b []byte) []byte {
 	return w.B
 }
 
+// ModelGoneError is returned by [Engine.Load] when everything was restored but a model: the task
+// goes on without it.
+type ModelGoneError struct {
+	ID  string // digest of the first that is gone
+	Err error
+}
+
+func (e *ModelGoneError) Error() string {
+	return fmt.Sprintf("engine: snapshot names model %s: %v", short(e.ID), e.Err)
+}
+
+func (e *ModelGoneError) Unwrap() error { return e.Err }
+
 // Load restores a state saved by an engine with the same configuration. resolve finds the models
-// named in it. After an error the engine must not be used.
+// named in it. After an error other than a *ModelGoneError the engine must not be used.
 func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	r := &state.Reader{B: b}
 	version := r.Int()
 	if version != snapshotVersion && version != withoutClock {
 		return fmt.Errorf("engine: snapshot version %d, this program reads %d and %d", version, withoutClock, snapshotVersion)
 	}
+	var gone *ModelGoneError
 	for _, s := range []*slot{&e.champion, &e.shadow} {
 		*s = slot{}
 		if id := r.String(); id != "" && r.Err() == nil {
 			m, err := resolve(id)
-			if err != nil {
-				return fmt.Errorf("engine: snapshot names model %s: %w", short(id), err)
+			if err == nil {
+				*s, err = e.slotOf(m)
 			}
-			*s = slot{m, true}
+			if err != nil && gone == nil {
+				gone = &ModelGoneError{id, err}
+			}
 		}
 	}
 	e.previous, e.epoch = r.Bool(), r.Int()
@@ -304,6 +332,8 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		return err
 	}
 	r.B = rest
+	e.champion.follow(e.hist)
+	e.shadow.follow(e.hist)
 	e.join.empty = emptyRows(e.hist)
 	if e.scorer != nil {
 		e.scorer.load(r)
@@ -324,13 +354,27 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	for _, d := range e.detectors {
 		d.Load(r)
 	}
-	if e.beginWatch(); r.Bool() != (e.watch != nil) {
+	watched := r.Bool()
+	if e.beginWatch(); gone != nil && watched && e.watch == nil {
+		r.B = r.B[max(len(r.B)-8*len(e.stats.ints()), 0):] // only its model could read it
+	} else if watched != (e.watch != nil) {
 		r.Fail()
 	}
 	if e.watch != nil && r.Err() == nil {
 		e.watch.Load(r)
 	}
-	return e.finish(r)
+	if err := e.finish(r); err != nil {
+		return err
+	}
+	if gone == nil {
+		return nil
+	}
+	if e.champion.use && !e.previous {
+		e.Settle()
+	} else {
+		e.Reset()
+	}
+	return gone
 }
 
 // finish reads what stands at the end of every snapshot.

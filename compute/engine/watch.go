@@ -16,7 +16,7 @@ func (e *Engine) watchInputs(t int64, says float64) {
 	if e.watch == nil {
 		return
 	}
-	copy(e.watched, e.hist.Row(0))
+	copy(e.watched, e.champion.ordered(e.hist.Row(0)))
 	e.watched[len(e.watched)-1] = says
 	report := e.watch.Push(e.watched)
 	if report == nil {
@@ -27,8 +27,11 @@ func (e *Engine) watchInputs(t int64, says float64) {
 		ev.Kind = EventInputDrift
 		for k, f := range report.Features {
 			name := PredictionSeries
-			if f.Index < len(e.cfg.Series) {
-				name = e.cfg.Series[f.Index].Name
+			if k := f.Index; k < len(e.cfg.Series) {
+				if e.champion.columns != nil {
+					k = e.champion.columns[k]
+				}
+				name = e.cfg.Series[k].Name
 			}
 			if k == 0 {
 				ev.Series, ev.Value = name, f.Shift

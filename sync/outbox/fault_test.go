@@ -186,7 +186,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatalf("%d records fill 8 MiB: %v", stored, err)
 	}
 	o.Shrink(0.75)
-	if c := o.Stats().CapBytes; c >= 8<<20 {
+	if c := o.limit(); c >= 8<<20 {
 		t.Errorf("the cap is %d after shrinking to three quarters of what is stored", c)
 	}
 	o.Shrink(0.75) // again before anything could be stored: the configured cap is not forgotten
@@ -204,7 +204,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	o.Restore()
 	o.Restore()
-	if c := o.Stats().CapBytes; c != 100<<20 {
+	if c := o.limit(); c != 100<<20 {
 		t.Errorf("the cap is %d after Restore, want what was configured", c)
 	}
 	have, all := drain(t, db, o, wire.ClassPrediction)

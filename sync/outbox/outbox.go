@@ -85,18 +85,19 @@ type Outbox struct {
 	opts Options
 	now  func() time.Time
 
-	mu         sync.Mutex // guards everything below
-	runs       []*runState
-	cur        *runState
-	bytes      int64 // all chunks
-	tail       int64 // applied chunks
-	pending    int64 // records not applied
-	online     bool
-	wake       chan struct{}
-	dropped    int64 // records dropped under pressure, since Open
-	configured int64 // MaxBytes while a full disk has lowered it, else 0
-	added      []sample
-	totals     [8]uint64 // records ever stored, by class
+	mu      sync.Mutex // guards everything below
+	runs    []*runState
+	cur     *runState
+	bytes   int64 // all chunks
+	tail    int64 // applied chunks
+	pending int64 // records not applied
+	online  bool
+	wake    chan struct{}
+	dropped int64 // records dropped under pressure, since Open
+	room    int64 // bytes that the file has for chunks, see Bound; 0: MaxBytes
+	shrunk  int64 // bytes that a full disk leaves to them, else 0
+	added   []sample
+	totals  [8]uint64 // records ever stored, by class
 }
 
 type sample struct {
@@ -104,11 +105,14 @@ type sample struct {
 	bytes int64
 }
 
+// DefaultMaxBytes is Options.MaxBytes when it is 0.
+const DefaultMaxBytes = 256 << 20
+
 // Open reads what earlier runs left in db and stores the start of a new run, in a transaction of
 // its own.
 func Open(db *bbolt.DB, opts Options) (*Outbox, error) {
 	if opts.MaxBytes == 0 {
-		opts.MaxBytes = 256 << 20
+		opts.MaxBytes = DefaultMaxBytes
 	}
 	if opts.TailBytes == 0 {
 		opts.TailBytes = opts.MaxBytes / 8

@@ -55,7 +55,7 @@ func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 		size -= int64(e.Bytes)
 	}
 	for _, e := range o.runsOldestFirst(func(e *entry) bool { return e.applied }) {
-		if size <= o.opts.MaxBytes {
+		if size <= o.limit() {
 			return nil
 		}
 		if slices.Contains(a.swept, e) {
@@ -67,10 +67,10 @@ func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 		a.swept = append(a.swept, e)
 		size -= int64(e.Bytes)
 	}
-	if size <= o.opts.MaxBytes {
+	if size <= o.limit() {
 		return nil
 	}
-	target := o.opts.MaxBytes - o.opts.MaxBytes/20 // some air, so that not every commit has to drop
+	target := o.limit() - o.limit()/20 // some air, so that not every commit has to drop
 	gaps := map[string]*gapBuild{}
 	for i := len(wire.Classes) - 1; i >= 0 && size > target; i-- {
 		c := wire.Classes[i]

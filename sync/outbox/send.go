@@ -252,7 +252,7 @@ func (o *Outbox) Stats() Stats {
 		}
 	}
 	if s.BytesPerDay > 0 {
-		s.OfflineDays = float64(s.CapBytes-s.PendingBytes) / s.BytesPerDay
+		s.OfflineDays = float64(o.limit()-s.PendingBytes) / s.BytesPerDay
 	}
 	return s
 }
@@ -275,23 +275,45 @@ func (o *Outbox) rate(bytes int64) {
 }
 
 // Shrink lowers the cap to a fraction of what is stored now, so that the next Append makes room:
-// the disk is full although the cap is not reached. The configured cap returns with Restore.
+// the disk is full although the cap is not reached. It returns with Restore.
 func (o *Outbox) Shrink(fraction float64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.configured == 0 {
-		o.configured = o.opts.MaxBytes
-	}
-	o.opts.MaxBytes = max(int64(float64(o.bytes)*fraction), 1<<20)
+	o.shrunk = max(int64(float64(o.bytes)*fraction), 1<<20)
 }
 
-// Restore sets the cap back to what was configured.
+// Restore ends a Shrink.
 func (o *Outbox) Restore() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.configured != 0 {
-		o.opts.MaxBytes, o.configured = o.configured, 0
+	o.shrunk = 0
+}
+
+// Bound tells how many bytes of chunks the file has room for, beside what else lies in it. A
+// quarter of the cap is theirs in any case.
+func (o *Outbox) Bound(bytes int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.room = max(bytes, o.opts.MaxBytes/4)
+}
+
+// Bytes returns the size of all chunks.
+func (o *Outbox) Bytes() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
+}
+
+// limit is how many bytes of chunks may be kept now.
+func (o *Outbox) limit() int64 {
+	n := o.opts.MaxBytes
+	if o.room > 0 {
+		n = min(n, o.room)
 	}
+	if o.shrunk > 0 {
+		n = min(n, o.shrunk)
+	}
+	return n
 }
 
 // Holes lists what can never arrive of earlier runs, given what the hub has applied: sequence

@@ -125,6 +125,7 @@ func TestWholeTask(t *testing.T) {
 		{"input sync", task.Inputs[1].Sync, "none"},
 		{"categories", task.Inputs[1].Categories, []string{"a", "b"}},
 		{"max_future", task.Time.MaxFuture.Micros(), int64(60e6)},
+		{"max_past", task.Time.MaxPast.Micros(), int64(30 * 86400e6)},
 		{"max_age", task.Rows.MaxAge.Std(), 2 * time.Hour},
 		{"lateness", task.Rows.Lateness.Std(), 5 * time.Minute},
 		{"idle", task.Rows.Idle.Std(), 10 * time.Second},

@@ -3,7 +3,9 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -25,15 +27,59 @@ func newTaskCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [file …]",
 		Short: "Read task files and report every problem at once (default: those of task_dir)",
+		Long: `Read task files and report every problem at once (default: those of task_dir).
+
+With an agent running, it also tells which of its tasks would start learning anew with these files,
+and why. Comments, spaces, order, topics, paths and ranges reset nothing.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
 			tasks, plan, err := readTasks(cmd, files)
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
-			return err
+			w := cmd.OutOrStdout()
+			fmt.Fprintf(w, "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
+			cfg, _, err := loadConfig(cmd)
+			if err != nil {
+				return fmt.Errorf("the task files are good, but not the agent's own, which tells what they would reset: %w", err)
+			}
+			running, _, err := askAgent(cfg.HTTP.Listen)
+			if err != nil {
+				_, err = fmt.Fprintf(cmd.ErrOrStderr(), "no agent answers on %s: what these files would reset is not known\n", cfg.HTTP.Listen)
+				return err
+			}
+			for _, line := range resets(tasks, running.State.Tasks, len(files) == 0) {
+				fmt.Fprintln(w, line)
+			}
+			return nil
 		},
 	}
+}
+
+// resets tells which running tasks would start learning anew with these, or, when they are all there
+// are, end.
+func resets(tasks []*spec.Task, running map[string]spec.ReportedTask, all bool) (lines []string) {
+	kept := map[string]bool{}
+	for _, t := range tasks {
+		kept[t.Name] = true
+		now, ok := running[t.Name]
+		if !ok || now.Rows == 0 {
+			continue
+		}
+		before, err := spec.ParseTask("the agent's", strings.NewReader(now.Spec))
+		if err != nil {
+			lines = append(lines, fmt.Sprintf("task %s: the agent has another form of it, what is reset is not known: %v", t.Name, err))
+			continue
+		}
+		if why := before.Learned().Changes(t); len(why) > 0 {
+			lines = append(lines, fmt.Sprintf("task %s will start learning anew (%d rows and %d labels so far): %s", t.Name, now.Rows, now.Labels, strings.Join(why, "; ")))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(running)) {
+		if all && !kept[name] {
+			lines = append(lines, fmt.Sprintf("task %s is in no file any more: what it has learned (%d rows) will be dropped", name, running[name].Rows))
+		}
+	}
+	return lines
 }
 
 func newTaskListCommand() *cobra.Command {

@@ -34,7 +34,7 @@ func writeTasks(t *testing.T, dir string) {
 func TestTaskTables(t *testing.T) {
 	dir, flags := box(t)
 	writeTasks(t, dir)
-	if out := must(t, append(flags, "task", "check")...); out != "ok: tasks 2, series 3, topics air/1, pump/1\n" {
+	if out := must(t, append(flags, "task", "check", "--set", "http.listen=127.0.0.1:1")...); !strings.HasPrefix(out, "ok: tasks 2, series 3, topics air/1, pump/1\n") {
 		t.Errorf("task check = %q", out)
 	}
 	lines := strings.Split(must(t, append(flags, "task", "list")...), "\n")

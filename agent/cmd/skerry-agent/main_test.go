@@ -10,7 +10,9 @@ import (
 	"strings"
 	"testing"
 
+	"skerry.dev/agent/serve"
 	"skerry.dev/sync/identity"
+	"skerry.dev/sync/spec"
 )
 
 // agent runs a command as a person would and returns what it prints.
@@ -187,5 +189,46 @@ func TestStatus(t *testing.T) {
 	out, err = agent(t, "", append(flags, "status", "--json", "--set", "http.listen="+listen)...)
 	if err != nil || !json.Valid([]byte(out)) {
 		t.Errorf("status --json: %v\n%s", err, out)
+	}
+}
+
+// TestTaskCheckTellsResets: beside a running agent, a check tells which tasks would begin anew.
+func TestTaskCheckTellsResets(t *testing.T) {
+	dir := t.TempDir()
+	text := func(name, horizon, more string) string {
+		return more + "task: " + name + "\ntarget: {series: y, horizon: " + horizon + "}\ninputs: [{series: y, topic: t, path: $.y}]\n"
+	}
+	for name, body := range map[string]string{"words": text("words", "1h", "# another comment\n"), "ahead": text("ahead", "2h", ""), "new": text("new", "1h", "")} {
+		if err := os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(body), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var d serve.Detailed
+		d.State.Tasks = map[string]spec.ReportedTask{
+			"words": {Spec: text("words", "1h", ""), Rows: 5},
+			"ahead": {Spec: text("ahead", "1h", ""), Rows: 70, Labels: 60},
+			"gone":  {Spec: text("gone", "1h", ""), Rows: 8},
+		}
+		json.NewEncoder(w).Encode(d)
+	}))
+	defer srv.Close()
+	_, flags := box(t)
+	flags = append(flags, "--set", "task_dir="+dir)
+	listen := "http.listen=" + strings.TrimPrefix(srv.URL, "http://")
+	out, err := agent(t, "", append(flags, "task", "check", "--set", listen)...)
+	for _, want := range []string{"ok: tasks 3", "task ahead will start learning anew (70 rows and 60 labels so far): target.horizon was 1h0m0s and is 2h0m0s", "task gone is in no file any more"} {
+		if err != nil || !strings.Contains(out, want) {
+			t.Errorf("task check lacks %q: %v\n%s", want, err, out)
+		}
+	}
+	if strings.Contains(out, "words") || strings.Contains(out, "task new") {
+		t.Errorf("task check tells of tasks that go on:\n%s", out)
+	}
+	if out, err := agent(t, "", append(flags, "task", "check", "--set", listen, filepath.Join(dir, "words.yaml"))...); err != nil || strings.Contains(out, "gone") {
+		t.Errorf("a check of one file: %v\n%s", err, out)
+	}
+	if out, err := agent(t, "", append(flags, "task", "check", "--set", "http.listen=127.0.0.1:1")...); err != nil || !strings.Contains(out, "no agent answers") {
+		t.Errorf("a check without an agent: %v\n%s", err, out)
 	}
 }
