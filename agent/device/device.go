@@ -55,11 +55,13 @@ type Device struct {
 	client  *source.Client
 	ingest  *source.Ingest
 	inputs  *source.Inputs
-	link    *link.Link
-	server  *serve.Server
-	stream  *serve.Stream
-	host    *govern.Governor
-	metrics *prometheus.Registry
+
+	happenings chan happened
+	link       *link.Link
+	server     *serve.Server
+	stream     *serve.Stream
+	host       *govern.Governor
+	metrics    *prometheus.Registry
 
 	reloading sync.Mutex                   // one change of the tasks at a time
 	files     atomic.Pointer[[]*spec.Task] // as they were read, with templates
@@ -114,11 +116,14 @@ func (d *Device) Links() map[string]bool {
 	return m
 }
 
-// trusted reports whether the device's clock can be right.
-func trusted() bool { return time.Now().After(builtAfter) }
+// Trusted reports whether a clock that shows now can be right: it is the one rule for the running
+// agent, which marks times of any other clock, and for doctor.
+func Trusted(now time.Time) bool { return now.After(BuiltAfter) }
+
+func trusted() bool { return Trusted(time.Now()) }
 
 func clock() (int64, bool) { return time.Now().UnixMicro(), trusted() }
 
-// builtAfter is a time that every right clock is past: a box without a real-time clock starts in
+// BuiltAfter is a time that every right clock is past: a box without a real-time clock starts in
 // 1970.
-var builtAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+var BuiltAfter = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -41,7 +41,10 @@ func Open(opts Options) (_ *Device, err error) {
 		stream:  serve.NewStream(),
 		metrics: prometheus.NewRegistry(),
 		began:   time.Now(),
+
+		happenings: make(chan happened, 64),
 	}
+	d.inputs = source.NewInputs(d.metrics)
 	defer func() {
 		if err != nil {
 			d.Close()
@@ -105,6 +108,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Models:     d.models.Loaded,
 		Publish:    d.publish,
 		Stream:     d.stream.Send,
+		Ahead:      func(series string, arrival, ahead int64) { d.inputs.Ahead(series, arrival, ahead) },
 		Heartbeat:  d.heartbeat,
 		AgentCache: d.cfg.Cache,
 		Log:        d.log,
@@ -216,8 +220,7 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
-	d.inputs = source.NewInputs(d.metrics)
-	d.inputs.Event = d.inputEvent
+	d.inputs.Event, d.inputs.Offset = d.happen, d.offset
 	d.inputs.Use(plan)
 	if d.cfg.MQTT.Broker == "" {
 		d.log.Info("no broker: readings come by HTTP, predictions go to /v1/stream", "ingest", "POST http://"+d.cfg.HTTP.Listen+"/v1/ingest/<topic>")
@@ -227,6 +230,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			AgentMQTT: d.cfg.MQTT,
 			Device:    d.name,
 			Clock:     clock,
+			Behind:    d.behind,
 			Log:       d.log,
 			Metrics:   d.metrics,
 			Inputs:    d.inputs,
@@ -241,6 +245,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 		d.ingest = source.NewIngest(plan, d.runtime, source.IngestOptions{
 			MaxPayload: d.cfg.MQTT.MaxPayload,
 			Clock:      clock,
+			Behind:     d.behind,
 			Log:        d.log,
 			Metrics:    d.metrics,
 			Inputs:     d.inputs,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -38,15 +39,40 @@ func (d *Device) updateEvent(e update.Event) {
 	d.report()
 }
 
-// inputEvent stores an event about an input.
-func (d *Device) inputEvent(kind, task string, detail map[string]any) {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := d.runtime.Event(ctx, kind, task, time.Now().UnixMicro(), detail); err != nil {
-		d.log.Warn("event not stored", "err", err)
-	}
-	d.report()
+// happened is an event about an input or the broker.
+type happened struct {
+	kind, task string
+	at         int64
+	detail     map[string]any
 }
+
+// happen hands an event to reportLoop. It does not wait, since the runtime itself may call it: what
+// there is no room for is in the log and in health.
+func (d *Device) happen(kind, task string, detail map[string]any) {
+	d.log.Warn("something is wrong outside", "kind", kind, "task", task, "what", detail["what"])
+	select {
+	case d.happenings <- happened{kind, task, time.Now().UnixMicro(), detail}:
+	default:
+	}
+}
+
+// behind returns by how many microseconds the hub says that this clock is slow.
+func (d *Device) behind() int64 {
+	off, _ := d.offset()
+	return max(off.Microseconds(), 0)
+}
+
+// offset returns by how much this clock is behind the hub's.
+func (d *Device) offset() (time.Duration, bool) {
+	if d.link == nil {
+		return 0, false
+	}
+	off := d.link.ClockOffset()
+	return off, off != 0
+}
+
+// maxOffset is the difference from the hub's clock that is not worth a word.
+const maxOffset = time.Minute
 
 // reportLoop publishes reported state when it changes and at least every 30 s.
 func (d *Device) reportLoop(ctx context.Context) error {
@@ -58,6 +84,13 @@ func (d *Device) reportLoop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case h := <-d.happenings:
+			wait, cancel := context.WithTimeout(ctx, 5*time.Second)
+			if err := d.runtime.Event(wait, h.kind, h.task, h.at, h.detail); err != nil && ctx.Err() == nil {
+				d.log.Warn("event not stored", "kind", h.kind, "err", err)
+			}
+			cancel()
+			continue
 		case <-tick.C:
 		}
 		r := d.Reported()
@@ -152,6 +185,13 @@ func (d *Device) reasons(st *task.Status) []string {
 	out = append(out, d.captures.reasons()...)
 	if p := d.noPages.Load(); p != nil {
 		out = append(out, "no local pages: "+*p)
+	}
+	if off, known := d.offset(); known && off.Abs() > maxOffset {
+		which := "behind"
+		if off < 0 {
+			which = "ahead of"
+		}
+		out = append(out, fmt.Sprintf("this device's clock is %s %s the hub's: set it, or let NTP do so; until then readings may pass for ones of the future and arrival times are wrong", off.Abs().Round(time.Second), which))
 	}
 	if d.inputs != nil {
 		out = append(out, d.inputs.Reasons()...)

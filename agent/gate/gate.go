@@ -88,6 +88,11 @@ func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 // (wire.Blocked, wire.Missing). changes are what is to be reported of the sensor.
 func (g *Gate) Admit(series uint32, m *source.Message, rd source.Reading, lim Limits) (f wire.Flags, repeated bool, changes []Change) {
 	repeated, conflict := g.check(series, rd.Time, rd.Value)
+	if s := g.series[series]; s != nil && m.Retained && !rd.HasTime && !repeated {
+		// What a broker has kept comes again at every subscription. Without a time of its own it
+		// is a new reading only when it is not the newest that is known.
+		repeated, _ = g.check(series, s.newest, rd.Value)
+	}
 	if repeated {
 		return 0, true, nil
 	}
@@ -108,7 +113,7 @@ func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 		if !m.ClockOK {
 			f |= wire.FlagNoClock
 		}
-	} else if m.ClockOK && rd.Time > m.Arrival+lim.MaxFuture {
+	} else if m.ClockOK && rd.Time > m.Arrival+m.Behind+lim.MaxFuture {
 		f |= wire.FlagFuture
 	} else if m.ClockOK && rd.Time < m.Arrival-lim.MaxPast {
 		f |= wire.FlagPast

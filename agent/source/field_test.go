@@ -306,7 +306,7 @@ func TestForgivenIsCounted(t *testing.T) {
 	in := intake{m: newMetrics(reg), log: &complaints{log: discard(), every: time.Minute}, inputs: inputs}
 	d := NewDecoder(p, 100)
 	for _, payload := range []string{`{"a":"5"}`, `{"a":"6"}`, `{"a":7,"b":"x"}`, `{"b":"unknown"}`, `{"a":`, strings.Repeat("x", 101)} {
-		in.account(d, "x", []byte(payload), 1000, true)
+		in.account(d, "x", []byte(payload), arrived{1000, true, false})
 	}
 	st := inputs.Status()
 	if len(st) != 2 || st[0].Series != "a" || st[0].Readings != 3 || st[0].LastValue != 7 || st[0].LastSeen != 1000 || st[0].Forgiven["quoted_number"] != 2 || st[0].Refused != 2 {

@@ -26,6 +26,7 @@ type Ingest struct {
 	limit   int
 	wait    time.Duration
 	clock   func() (int64, bool)
+	behind  func() int64
 	m       *metrics
 	in      intake
 	seen    func(context.Context, []Sighting)
@@ -39,6 +40,7 @@ type IngestOptions struct {
 	MaxPayload spec.Bytes    // default 256 KiB
 	Wait       time.Duration // for the readings to become durable, default 10 s
 	Clock      func() (int64, bool)
+	Behind     func() int64 // see Options
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
 	Inputs     *Inputs // nil: an account of its own
@@ -47,21 +49,22 @@ type IngestOptions struct {
 
 // NewIngest returns a handler for the pattern "POST /v1/ingest/{topic...}".
 func NewIngest(plan *Plan, sink Sink, opts IngestOptions) *Ingest {
-	o := Options{AgentMQTT: configs.AgentMQTT{MaxPayload: opts.MaxPayload}, Clock: opts.Clock, Log: opts.Log, Metrics: opts.Metrics, Inputs: opts.Inputs}
+	o := Options{AgentMQTT: configs.AgentMQTT{MaxPayload: opts.MaxPayload}, Clock: opts.Clock, Behind: opts.Behind, Log: opts.Log, Metrics: opts.Metrics, Inputs: opts.Inputs}
 	o.defaults()
 	if opts.Wait == 0 {
 		opts.Wait = 10 * time.Second
 	}
 	m := newMetrics(opts.Metrics)
 	return &Ingest{
-		sink:  sink,
-		limit: int(o.MaxPayload),
-		wait:  opts.Wait,
-		clock: o.Clock,
-		m:     m,
-		in:    intake{m: m, log: &complaints{log: o.Log, every: time.Minute}, inputs: o.Inputs},
-		plan:  plan,
-		seen:  opts.Seen,
+		sink:   sink,
+		limit:  int(o.MaxPayload),
+		wait:   opts.Wait,
+		clock:  o.Clock,
+		behind: o.Behind,
+		m:      m,
+		in:     intake{m: m, log: &complaints{log: o.Log, every: time.Minute}, inputs: o.Inputs},
+		plan:   plan,
+		seen:   opts.Seen,
 	}
 }
 
@@ -93,7 +96,7 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer func() { in.decoder.Put(dec) }()
 	plan := dec.plan
 	now, ok := in.clock()
-	readings := in.in.account(dec, topic, body, now, ok)
+	readings := in.in.account(dec, topic, body, arrived{now, ok, false})
 	if len(readings) == 0 {
 		// once more for the answer: account has only reported it
 		out, err := dec.Decode(topic, body)
@@ -116,6 +119,7 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Topic:    topic,
 		Arrival:  now,
 		ClockOK:  ok,
+		Behind:   in.behind(),
 		Readings: readings,
 		Ack:      func() { once.Do(func() { close(durable) }) },
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -16,6 +17,8 @@ type Inputs struct {
 	// Event is called with what an owner should know of an input at once, without locks. It may be
 	// set before the first message; nil: it is only logged and shown.
 	Event func(kind, task string, detail map[string]any)
+	// Offset returns by how much the device's clock is behind the hub's, as far as it is known.
+	Offset func() (time.Duration, bool)
 
 	forgiven *prometheus.CounterVec
 
@@ -34,7 +37,11 @@ type InputStatus struct {
 	Readings uint64   `json:"readings"`
 	Refused  uint64   `json:"refused"`
 	// messages on its topics that carried no value for it
-	Missing     uint64  `json:"missing"`
+	Missing uint64 `json:"missing"`
+	// readings without a time of their own that the broker had kept: they are new only when their
+	// value is
+	Retained    uint64  `json:"retained"`
+	Future      uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
 	LastSeen    int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
 	LastTime    int64   `json:"last_time_us,omitempty"` // its event time
 	LastValue   float64 `json:"last_value"`             // a category is its index
@@ -46,6 +53,53 @@ type InputStatus struct {
 	Topics []string `json:"topics,omitempty"`
 
 	counters [len(forgivenNames)]uint64
+	future   int   // readings from the future, those of the last hour and before without a pause
+	futureAt int64 // arrival of the newest of them
+	ahead    int64 // microseconds that it is ahead of the device's clock
+}
+
+// sureFuture is how many readings from the future are worth a word.
+const sureFuture = 3
+
+const minute, hour = 60_000000, 3600_000000 // microseconds
+
+// Ahead notes that a reading is not used because it is too far ahead of the device's clock, by
+// that many microseconds.
+func (in *Inputs) Ahead(series string, arrival, ahead int64) {
+	in.mu.Lock()
+	st := in.series[series]
+	if st == nil {
+		in.mu.Unlock()
+		return
+	}
+	st.Future++
+	if st.future++; arrival-st.futureAt > hour {
+		st.future = 1
+	}
+	st.futureAt, st.ahead = arrival, ahead
+	c := *st
+	in.mu.Unlock()
+	if c.future == sureFuture {
+		in.tell("readings_from_the_future", &c, in.fromFuture(&c))
+	}
+}
+
+// fromFuture says what is wrong with an input whose readings are too far ahead, "" for nothing.
+func (in *Inputs) fromFuture(st *InputStatus) string {
+	if st.future < sureFuture || st.LastSeen-st.futureAt > minute {
+		return ""
+	}
+	why := "set this device's clock or the sender's, whichever is wrong"
+	if in.Offset != nil {
+		switch off, known := in.Offset(); {
+		case known && off > time.Minute:
+			why = fmt.Sprintf("this device's clock is %s behind the hub's: set it, or let NTP do so", off.Round(time.Second))
+		case known:
+			why = "this device's clock is that of the hub, so the sender's is wrong: set it, or raise time.max_future"
+		}
+	}
+	return fmt.Sprintf("readings of the series %s of task %s are not used: they lie %s ahead of this device's clock, beyond time.max_future: %s",
+		st.Series, strings.Join(st.Tasks, ", "), (time.Duration(st.ahead) * time.Microsecond).Round(time.Second), why)
 }
 
 // maxInputTopics bounds the topics that are named of an input.
@@ -85,8 +139,10 @@ func (in *Inputs) Reasons() (out []string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, st := range in.order {
-		if why := st.merged(); why != "" {
-			out = append(out, why)
+		for _, why := range [...]string{st.merged(), in.fromFuture(st)} {
+			if why != "" {
+				out = append(out, why)
+			}
 		}
 	}
 	return out
@@ -139,7 +195,7 @@ func (in *Inputs) of(p *Plan) []*InputStatus {
 }
 
 // note counts what a payload held. It returns the inputs that a second topic feeds, once each.
-func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, arrival int64) (merged []InputStatus) {
+func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, how arrived) (merged []InputStatus) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
@@ -147,7 +203,10 @@ func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, arriv
 		r := &out.Readings[i]
 		st := states[r.Series]
 		st.Readings++
-		st.LastSeen, st.LastTime, st.LastValue = arrival, r.Time, r.Value
+		if how.retained && !r.HasTime {
+			st.Retained++
+		}
+		st.LastSeen, st.LastTime, st.LastValue = how.at, r.Time, r.Value
 		if len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, topic) {
 			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(topic)); len(st.Topics) == 2 {
 				merged = append(merged, *st)

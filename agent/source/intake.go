@@ -1,7 +1,5 @@
 package source
 
-import "strings"
-
 // intake is what every way in does with a payload: it decodes, counts and reports.
 type intake struct {
 	m      *metrics
@@ -9,12 +7,18 @@ type intake struct {
 	inputs *Inputs
 }
 
-// account returns the readings of a payload and counts and reports everything else in it. arrival
-// is the device's clock in microseconds, which is right when clockOK says so.
-func (in *intake) account(dec *Decoder, topic string, payload []byte, arrival int64, clockOK bool) []Reading {
+// arrived is how a payload came.
+type arrived struct {
+	at       int64 // the device's clock in microseconds
+	clockOK  bool  // which is right
+	retained bool
+}
+
+// account returns the readings of a payload and counts and reports everything else in it.
+func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrived) []Reading {
 	in.m.messages.Inc()
-	if dec.Now = 0; clockOK {
-		dec.Now = arrival
+	if dec.Now = 0; how.clockOK {
+		dec.Now = how.at
 	}
 	out, err := dec.Decode(topic, payload)
 	if err != nil {
@@ -36,11 +40,10 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, arrival in
 	}
 	for i := range out.Readings {
 		if !out.Readings[i].HasTime {
-			out.Readings[i].Time = arrival
+			out.Readings[i].Time = how.at
 		}
 	}
-	for _, st := range in.inputs.note(dec.plan, dec.topics[topic], topic, out, arrival) {
-		in.log.warn("merged\x00"+st.Series, "several topics feed one series", "series", st.Series, "topics", strings.Join(st.Topics, ", "), "err", st.merged())
+	for _, st := range in.inputs.note(dec.plan, dec.topics[topic], topic, out, how) {
 		in.inputs.tell("topics_merged", &st, st.merged())
 	}
 	in.m.readings.Add(float64(len(out.Readings)))

@@ -30,6 +30,8 @@ type Message struct {
 	Arrival  int64  // microseconds since the Unix epoch, by the device's clock
 	ClockOK  bool   // the device's clock is trusted
 	Dup      bool   // the broker has sent the message before
+	Retained bool   // the broker had kept the message: it was sent at some time before
+	Behind   int64  // microseconds that the device's clock is known to be slow, at least 0
 	Readings []Reading
 	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
@@ -62,7 +64,9 @@ type Options struct {
 	// Clock returns the time in microseconds and whether it is trusted. Default: the system's,
 	// trusted.
 	Clock func() (int64, bool)
-	Log   *slog.Logger
+	// Behind returns by how many microseconds the clock is known to be slow. nil: it is not known.
+	Behind func() int64
+	Log    *slog.Logger
 	// Metrics receives the source's metrics; nil: they are counted and not exported.
 	Metrics prometheus.Registerer
 	// Inputs counts what arrives for every series; nil: an account of its own.
@@ -91,6 +95,9 @@ func (o *Options) defaults() {
 	num(&o.MaxPublish, 1024)
 	if o.Clock == nil {
 		o.Clock = func() (int64, bool) { return time.Now().UnixMicro(), true }
+	}
+	if o.Behind == nil {
+		o.Behind = func() int64 { return 0 }
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -461,14 +468,16 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 				decoder()
 			}
 			m := Message{
-				Plan:    dec.plan,
-				Topic:   in.msg.Topic(),
-				Arrival: in.arrival,
-				ClockOK: in.clockOK,
-				Dup:     in.msg.Duplicate(),
-				Ack:     c.acks.add(in.msg.Ack),
+				Plan:     dec.plan,
+				Topic:    in.msg.Topic(),
+				Arrival:  in.arrival,
+				ClockOK:  in.clockOK,
+				Dup:      in.msg.Duplicate(),
+				Retained: in.msg.Retained(),
+				Behind:   c.opts.Behind(),
+				Ack:      c.acks.add(in.msg.Ack),
 			}
-			m.Readings = c.in.account(dec, m.Topic, in.msg.Payload(), m.Arrival, m.ClockOK)
+			m.Readings = c.in.account(dec, m.Topic, in.msg.Payload(), arrived{m.Arrival, m.ClockOK, m.Retained})
 			if len(m.Readings) == 0 {
 				m.Ack() // nothing to store, and it will not become better by being sent again
 				continue

@@ -277,7 +277,7 @@ func wall(t time.Time, loc *time.Location, now int64) (int64, Forgiven) {
 		_, s := time.UnixMicro(us).In(loc).Zone()
 		return int64(s) * 1e6
 	}
-	const day, hour, minute = 86400_000000, 3600_000000, 60_000000
+	const day = 24 * hour
 	u := t.UnixMicro()
 	before, after := offset(u-day), offset(u+day)
 	if before == after {

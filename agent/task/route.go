@@ -105,6 +105,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 			r.open.records++
 		}
 		r.opts.Metrics.flagged(x.flags)
+		if x.flags&wire.FlagFuture != 0 {
+			r.opts.Ahead(rt.names[rd.Series], in.Arrival, rd.Time-in.Arrival)
+		}
 	}
 	stored := len(r.open.Batch.Readings)
 	r.opts.Metrics.Accepted.Add(float64(len(r.inputs)))

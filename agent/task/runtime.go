@@ -34,6 +34,9 @@ type Options struct {
 	// Stream is called with every published prediction and every event, for local listeners. It
 	// must not block.
 	Stream func(kind string, doc []byte)
+	// Ahead is called with a reading that is too far ahead of the clock to be used, by that many
+	// microseconds. It must not block.
+	Ahead func(series string, arrival, ahead int64)
 	// Heartbeat is called at least once a second while the runtime makes progress (the service
 	// manager's watchdog).
 	Heartbeat func()
@@ -67,6 +70,9 @@ func (o *Options) defaults() {
 	}
 	if o.Publish == nil {
 		o.Publish = func(string, []byte, bool) {}
+	}
+	if o.Ahead == nil {
+		o.Ahead = func(string, int64, int64) {}
 	}
 	if o.Stream == nil {
 		o.Stream = func(string, []byte) {}
