@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -235,6 +236,8 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Metrics:   d.metrics,
 			Inputs:    d.inputs,
 			Seen:      d.sighted,
+
+			SessionFile: filepath.Join(d.cfg.StateDir, "session.json"),
 		})
 		if err != nil {
 			return err

@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
 	"skerry.dev/sync/spec"
@@ -203,8 +204,11 @@ func (d *Device) reasons(st *task.Status) []string {
 		out = append(out, "the cache was damaged and salvaged at start: "+dmg)
 	}
 	if d.client != nil {
+		if why := d.client.TakenOver(); why != "" {
+			out = append(out, why)
+		}
 		if !d.client.Connected() {
-			out = append(out, "no connection to the MQTT broker "+d.cfg.MQTT.Broker)
+			out = append(out, "no connection to the MQTT broker "+source.Redacted(d.cfg.MQTT.Broker))
 		}
 		for _, f := range d.client.Refused() {
 			out = append(out, "the broker refused the subscription "+f+": check its access list")

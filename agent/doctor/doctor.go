@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -44,6 +45,7 @@ type Options struct {
 	TaskDir      string
 	StateDir     string
 	IdentityDir  string
+	Listen       string // of the running agent's pages, host:port; empty: it is not asked
 	Broker       string
 	Username     string
 	Password     string
@@ -77,6 +79,7 @@ func Run(ctx context.Context, o Options) []Result {
 		func(context.Context) []Result { return disk(o) },
 		func(context.Context) []Result { return keys(id, idErr, time.Now()) },
 		func(ctx context.Context) []Result { return hub(ctx, o, id) },
+		func(ctx context.Context) []Result { return running(ctx, o) },
 	} {
 		c, cancel := context.WithTimeout(ctx, o.Timeout)
 		out = append(out, check(c)...)
@@ -110,6 +113,40 @@ func WriteJSON(w io.Writer, rs []Result) error {
 		OK      bool     `json:"ok"`
 		Results []Result `json:"results"`
 	}{!Failed(rs), rs})
+}
+
+// running asks the running agent what it finds wrong with its inputs, its broker and itself: it sees
+// what no check from outside can.
+func running(ctx context.Context, o Options) []Result {
+	host, port, err := net.SplitHostPort(o.Listen)
+	if err != nil {
+		return nil
+	}
+	if ip := net.ParseIP(host); host == "" || (ip != nil && ip.IsUnspecified()) {
+		host = "127.0.0.1"
+	}
+	at := net.JoinHostPort(host, port)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at+"/health", nil)
+	if err != nil {
+		return nil
+	}
+	res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
+	if err != nil {
+		return []Result{{"agent", OK, "does not answer on " + at + ": it is not running, or has no pages", ""}}
+	}
+	defer res.Body.Close()
+	var h struct{ Reasons []string }
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&h); err != nil || res.StatusCode != http.StatusOK {
+		return []Result{{"agent", Warn, "what answers on " + at + " is no agent", "set http.listen to a free address"}}
+	}
+	if len(h.Reasons) == 0 {
+		return []Result{{"agent", OK, "runs, and finds nothing wrong", ""}}
+	}
+	var out []Result
+	for _, r := range h.Reasons {
+		out = append(out, Result{"agent", Warn, r, "do what it says; skerry-agent status shows each input"})
+	}
+	return out
 }
 
 func tasks(dir string) []Result {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,6 +72,9 @@ type Options struct {
 	Metrics prometheus.Registerer
 	// Inputs counts what arrives for every series; nil: an account of its own.
 	Inputs *Inputs
+	// SessionFile keeps what is subscribed to, so that a later process gives up what no task needs
+	// any more. Empty: it is not kept.
+	SessionFile string
 	// Seen is called with the devices that a topic is the first message of, before it is decoded.
 	// It may Replace the plan. nil: templates make no tasks.
 	Seen func(context.Context, []Sighting)
@@ -125,6 +129,11 @@ type Client struct {
 	replan    chan struct{}
 	connected atomic.Bool
 
+	session *session               // of connectLoop
+	short   int                    // connections in a row that did not stand; of connectLoop
+	since   atomic.Int64           // unix nanoseconds of the newest connection
+	taken   atomic.Pointer[string] // why it seems that another client has this one's id
+
 	inMu   sync.Mutex // guards queue
 	inCond *sync.Cond
 	queue  []inbound
@@ -164,6 +173,9 @@ func New(plan *Plan, opts Options) (*Client, error) {
 	}
 	c.log = &complaints{log: opts.Log, every: time.Minute}
 	c.in = intake{m: c.m, log: c.log, inputs: opts.Inputs}
+	if c.session, err = openSession(opts.SessionFile, u.Redacted(), opts.ClientID); err != nil {
+		opts.Log.Warn("subscriptions of the session before are not known", "err", err)
+	}
 	c.inCond = sync.NewCond(&c.inMu)
 	c.out = newOutgoing(opts.MaxPublish, c.m)
 	return c, nil
@@ -337,9 +349,15 @@ func (c *Client) connectLoop(ctx context.Context) {
 			return
 		}
 		err := token.Error()
+		short := 0
 		if err == nil {
+			began := time.Now()
+			c.since.Store(began.UnixNano())
 			err = c.online(ctx, cli, lost, failed)
 			failed = 0
+			if errors.Is(err, errLost) && ctx.Err() == nil {
+				short = c.ended(time.Since(began))
+			}
 		}
 		if ctx.Err() != nil {
 			return
@@ -348,11 +366,11 @@ func (c *Client) connectLoop(ctx context.Context) {
 		c.m.connected.Set(0)
 		c.out.setOnline(false)
 		failed++
-		wait := backoff(failed, c.opts.MaxBackoff.Std())
-		if failed == 1 {
-			c.opts.Log.Warn("broker not connected", "broker", c.opts.Broker, "err", err, "retry_ms", wait.Milliseconds())
+		wait := backoff(max(failed, short), c.opts.MaxBackoff.Std())
+		if failed == 1 && short < takeovers {
+			c.opts.Log.Warn("broker not connected", "broker", c.url.Redacted(), "err", err, "retry_ms", wait.Milliseconds())
 		} else {
-			c.log.warn("connect", "broker not connected", "broker", c.opts.Broker, "err", err, "attempt", failed, "retry_ms", wait.Milliseconds())
+			c.log.warn("connect", "broker not connected", "broker", c.url.Redacted(), "err", err, "attempt", failed, "retry_ms", wait.Milliseconds())
 		}
 		select {
 		case <-time.After(wait):
@@ -361,11 +379,12 @@ func (c *Client) connectLoop(ctx context.Context) {
 	}
 }
 
+var errLost = errors.New("connection lost")
+
 // online subscribes, serves one connection and returns why it ended.
 func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, failed int) error {
 	c.m.connects.Inc()
-	subscribed, err := c.subscribe(cli, nil)
-	if err != nil {
+	if err := c.subscribe(cli); err != nil {
 		cli.Disconnect(0)
 		return fmt.Errorf("subscribe: %w", err)
 	}
@@ -373,13 +392,15 @@ func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, f
 	c.connected.Store(true)
 	c.m.connected.Set(1)
 	c.out.setOnline(true)
-	c.opts.Log.Info("broker connected", "broker", c.opts.Broker, "client_id", c.opts.ClientID, "failed_attempts", failed)
+	if c.short < takeovers {
+		c.opts.Log.Info("broker connected", "broker", c.url.Redacted(), "client_id", c.opts.ClientID, "failed_attempts", failed)
+	}
 	for {
 		select {
 		case err := <-lost:
-			return fmt.Errorf("connection lost: %w", err)
+			return fmt.Errorf("%w: %w", errLost, err)
 		case <-c.replan:
-			if subscribed, err = c.subscribe(cli, subscribed); err != nil {
+			if err := c.subscribe(cli); err != nil {
 				c.opts.Log.Error("subscribe to changed task files failed", "err", err)
 			}
 		case <-ctx.Done():
@@ -388,11 +409,25 @@ func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, f
 	}
 }
 
-// subscribe subscribes to the plan's filters and afterwards drops those of have that are gone.
-func (c *Client) subscribe(cli mqtt.Client, have []string) ([]string, error) {
+// subscribe subscribes to the plan's filters and afterwards drops those of the session that are
+// gone.
+func (c *Client) subscribe(cli mqtt.Client) error {
 	c.mu.Lock()
 	filters := c.plan.Filters()
 	c.mu.Unlock()
+	keep := func(filters []string) {
+		if err := c.session.set(filters); err != nil {
+			c.log.warn("session", "subscriptions not kept: a later start may not give up those that no task needs", "err", err)
+		}
+	}
+	have := c.session.Filters
+	all := slices.Clone(have)
+	for _, f := range filters {
+		if !slices.Contains(all, f) {
+			all = append(all, f)
+		}
+	}
+	keep(all) // before the broker does
 	var refused []string
 	if len(filters) > 0 {
 		subs := make(map[string]byte, len(filters))
@@ -401,10 +436,10 @@ func (c *Client) subscribe(cli mqtt.Client, have []string) ([]string, error) {
 		}
 		token := cli.SubscribeMultiple(subs, nil)
 		if !token.WaitTimeout(c.opts.ConnectTimeout) {
-			return have, errors.New("no answer from the broker")
+			return errors.New("no answer from the broker")
 		}
 		if err := token.Error(); err != nil {
-			return have, err
+			return err
 		}
 		for f, code := range token.(*mqtt.SubscribeToken).Result() {
 			if code > 2 {
@@ -418,23 +453,19 @@ func (c *Client) subscribe(cli mqtt.Client, have []string) ([]string, error) {
 	c.mu.Unlock()
 	var gone []string
 	for _, f := range have {
-		if !contains(filters, f) {
+		if !slices.Contains(filters, f) {
 			gone = append(gone, f)
 		}
 	}
 	if len(gone) > 0 {
-		cli.Unsubscribe(gone...).WaitTimeout(c.opts.ConnectTimeout)
-	}
-	return filters, nil
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
+		token := cli.Unsubscribe(gone...)
+		if !token.WaitTimeout(c.opts.ConnectTimeout) || token.Error() != nil {
+			return nil // the session still has them: they are given up at the next connection
 		}
+		c.opts.Log.Info("subscriptions given up that no task needs any more", "filters", gone)
 	}
-	return false
+	keep(filters)
+	return nil
 }
 
 // backoff doubles from half a second to limit, with a jitter of half of it so that a site's

@@ -37,6 +37,7 @@ it keeps for a client that is away. Works without a broker and without a hub. Ex
 				TaskDir:      cfg.TaskDir,
 				StateDir:     cfg.StateDir,
 				IdentityDir:  cfg.IdentityDir(),
+				Listen:       cfg.HTTP.Listen,
 				Broker:       cfg.MQTT.Broker,
 				Username:     cfg.MQTT.Username,
 				Password:     cfg.MQTT.Password,
