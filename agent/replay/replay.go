@@ -97,6 +97,7 @@ type ModelSummary struct {
 
 // File replays a file of readings; see source.File for its form.
 func File(ctx context.Context, path string, files source.FileOptions, opts Options) (*Summary, error) {
+	opts.Task = opts.Task.Plain() // the file is of one device
 	plan, err := source.Compile([]*spec.Task{opts.Task})
 	if err != nil {
 		return nil, err

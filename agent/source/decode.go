@@ -386,8 +386,20 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 			t.forgiven |= ForgivenQuotes
 		}
 	}
-	if t.unit != "" && s.Unit != "" && otherScale(s.Unit, t.unit) {
-		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, and the input's unit is %s: send one unit, or correct the input", t.unit, s.Unit)}
+	if t.unit == "" {
+		return t, nil
+	}
+	other := ""
+	if first := s.unit.Load(); first == nil {
+		s.unit.CompareAndSwap(nil, &t.unit)
+	} else if *first != t.unit {
+		other = *first + " before"
+	}
+	if s.Unit != "" && otherScale(s.Unit, t.unit) {
+		other = s.Unit + " as the input's unit"
+	}
+	if other != "" {
+		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s: a number in another unit would be wrong by a factor", t.unit, other)}
 	}
 	return t, nil
 }

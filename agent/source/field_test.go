@@ -189,6 +189,18 @@ func TestNumbersOfTheField(t *testing.T) {
 	}
 }
 
+// TestUnitsThatChange: meters that go over to kW by themselves are not read a thousand times too low.
+func TestUnitsThatChange(t *testing.T) {
+	p := planOf(t, "  - {series: n, topic: x}\n", "")
+	for i, tt := range []struct{ payload, want string }{{"950 W", "n=950"}, {"980", "n=980"}, {"1.2 kW", ""}, {"990 W", "n=990"}} {
+		d := NewDecoder(p, 100) // several decoders serve one plan
+		out, err := d.Decode("x", []byte(tt.payload))
+		if err != nil || show(p, out.Readings) != tt.want || tt.want == "" && !strings.Contains(fmt.Sprint(out.Problems), "comes in kW, with W before") {
+			t.Errorf("%d: Decode(%s) = %q, %v, %v, want %q", i, tt.payload, show(p, out.Readings), out.Problems, err, tt.want)
+		}
+	}
+}
+
 // TestCategoriesOfTheField: a category is itself, else the only one that differs in case or spaces.
 func TestCategoriesOfTheField(t *testing.T) {
 	p := planOf(t, "  - {series: n, topic: x}\n  - {series: w, topic: x, path: $.w, categories: [W, w, North, 5]}\n", "")

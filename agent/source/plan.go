@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"skerry.dev/sync/spec"
 )
@@ -25,8 +26,9 @@ type Series struct {
 
 	time  timeForm // its path is empty for arrival times
 	form  form
-	wrote string // number and words as they were declared, for messages
-	file  string // the first task file that declares it, for messages
+	unit  *atomic.Pointer[string] // the unit that the first number with one came in
+	wrote string                  // number and words as they were declared, for messages
+	file  string                  // the first task file that declares it, for messages
 }
 
 // Plan is what the device listens to, compiled from its task files. It is immutable and safe for
@@ -100,7 +102,7 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 
 func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberForm, words map[string]float64) error {
 	s.file, s.Tasks = t.Path, []string{t.Name}
-	s.form = newForm(num, words)
+	s.form, s.unit = newForm(num, words), new(atomic.Pointer[string])
 	if num != (spec.NumberForm{}) || len(words) > 0 {
 		s.wrote = fmt.Sprintf("%+v %v", num, words)
 	}

@@ -77,6 +77,22 @@ func fill(topic string, value func(name string) string) string {
 	return strings.Join(levels, "/")
 }
 
+// Plain returns the task as if it captured nothing: what a file of one device's readings is read
+// with. A task that is no template is returned as it is.
+func (t *Task) Plain() *Task {
+	if t.Captures() == nil {
+		return t
+	}
+	c := *t
+	c.Inputs = slices.Clone(t.Inputs)
+	plus := func(string) string { return "+" }
+	for i := range c.Inputs {
+		c.Inputs[i].Topic = fill(c.Inputs[i].Topic, plus)
+	}
+	c.Target.Topic = fill(c.Target.Topic, plus)
+	return &c
+}
+
 // Capture returns what a topic holds where the template's topics capture, in the order of
 // [Task.Captures]; ok is false when it matches none of them.
 func (t *Task) Capture(topic string) (values []string, ok bool) {

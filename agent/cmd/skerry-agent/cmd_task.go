@@ -38,6 +38,11 @@ and why. Comments, spaces, order, topics, paths and ranges reset nothing.`,
 			}
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
+			for _, t := range tasks {
+				if names := t.Captures(); names != nil {
+					fmt.Fprintf(w, "task %s is made for each {%s} that its topics match, at most %d\n", t.Name, strings.Join(names, "}, {"), t.MaxDevices)
+				}
+			}
 			cfg, _, err := loadConfig(cmd)
 			if err != nil {
 				return fmt.Errorf("the task files are good, but not the agent's own, which tells what they would reset: %w", err)
@@ -55,11 +60,39 @@ and why. Comments, spaces, order, topics, paths and ranges reset nothing.`,
 	}
 }
 
+// instances returns the tasks with those in the place of templates that these make for the devices
+// that run.
+func instances(tasks []*spec.Task, running map[string]spec.ReportedTask) (out []*spec.Task) {
+	for _, t := range tasks {
+		if t.Captures() == nil {
+			out = append(out, t)
+			continue
+		}
+		for _, name := range slices.Sorted(maps.Keys(running)) {
+			before, err := spec.ParseTask("the agent's", strings.NewReader(running[name].Spec))
+			if err != nil || !strings.HasPrefix(name, t.Name+"-") {
+				continue
+			}
+			for i := range before.Inputs {
+				values, ok := t.Capture(before.Inputs[i].Topic)
+				if !ok {
+					continue
+				}
+				if one, err := t.Instance(name, values); err == nil {
+					out = append(out, one)
+				}
+				break
+			}
+		}
+	}
+	return out
+}
+
 // resets tells which running tasks would start learning anew with these, or, when they are all there
 // are, end.
 func resets(tasks []*spec.Task, running map[string]spec.ReportedTask, all bool) (lines []string) {
 	kept := map[string]bool{}
-	for _, t := range tasks {
+	for _, t := range instances(tasks, running) {
 		kept[t.Name] = true
 		now, ok := running[t.Name]
 		if !ok || now.Rows == 0 {
