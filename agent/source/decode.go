@@ -73,6 +73,8 @@ type Decoded struct {
 	Readings []Reading // sorted by time, those without a time last
 	// series that the topic carries and this payload did not, or sent null for
 	Missing  int
+	Absent   []int          // which series these are
+	Untimed  []int          // series whose value is lost since its time cannot be read
 	Marked   []int          // series for which it had a word that says missing
 	Problems []*DecodeError // values that were left out, at most 16
 	Known    bool           // whether any series listens to the topic
@@ -125,7 +127,7 @@ func NewDecoder(p *Plan, limit int) *Decoder {
 // Decode reads one payload. The error is a *DecodeError when nothing of the document could be read;
 // single wrong values, and where a document ends early, are in Problems.
 func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
-	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0]}
+	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0], Absent: d.out.Absent[:0], Untimed: d.out.Untimed[:0]}
 	tp := d.of(topic)
 	if tp == nil {
 		return &d.out, nil
@@ -256,12 +258,16 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 			}
 			switch ts := d.slots[s.time].times; {
 			case at < len(ts) && ts[at].us == badTime:
-				continue // an arrival time would be a lie: the sender did give a time
+				// an arrival time would be a lie: the sender did give a time
+				d.out.Untimed = append(d.out.Untimed, s.series)
+				continue
 			case at < len(ts) && ts[at].us != noTime:
 				r.Time, r.HasTime = ts[at].us, true
 				r.Forgiven |= ts[at].forgiven
 			case d.scan.fail != nil:
-				continue // and so it would be when the time may stand in what is lost
+				// and so it would be when the time may stand in what is lost
+				d.out.Untimed = append(d.out.Untimed, s.series)
+				continue
 			}
 		}
 		v, err := of.value(c.kind, c.raw)
@@ -273,8 +279,9 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 		d.take(r, v)
 	}
 	for i := range tp.slots {
-		if tp.slots[i].series >= 0 && !d.slots[i].seen {
+		if s := tp.slots[i].series; s >= 0 && !d.slots[i].seen {
 			d.out.Missing++
+			d.out.Absent = append(d.out.Absent, s)
 		}
 	}
 }
@@ -331,7 +338,7 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 		return
 	case string(raw) == "true" || string(raw) == "false":
 		kind = valueBool
-	case raw[0] == '"' && len(raw) >= 2 && raw[len(raw)-1] == '"':
+	case (raw[0] == '"' || raw[0] == '\'') && len(raw) >= 2 && raw[len(raw)-1] == raw[0]:
 		kind, raw = valueString, raw[1:len(raw)-1]
 	case s.form.decimal != ',' && isNumber(raw):
 		kind = valueNumber
@@ -392,7 +399,7 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 	other := ""
 	if first := s.unit.Load(); first == nil {
 		s.unit.CompareAndSwap(nil, &t.unit)
-	} else if *first != t.unit {
+	} else if !sameUnit(*first, t.unit) {
 		other = *first + " before"
 	}
 	if s.Unit != "" && otherScale(s.Unit, t.unit) {
@@ -429,6 +436,12 @@ func (s *Series) category(raw []byte) (text, *DecodeError) {
 		return text{missing: true, forgiven: ForgivenMark}, nil
 	}
 	return text{}, &DecodeError{Kind: ErrCategory, Value: excerpt(raw), Allowed: "must be one of the categories " + list(s.Categories)}
+}
+
+// sameUnit reports whether two units are one; ° is any degree.
+func sameUnit(a, b string) bool {
+	a, b = strings.TrimPrefix(a, "°"), strings.TrimPrefix(b, "°")
+	return a == b || a == "" || b == ""
 }
 
 // otherScale reports whether two units are of one kind in different sizes: one is the other with a

@@ -53,9 +53,12 @@ type InputStatus struct {
 	Topics []string `json:"topics,omitempty"`
 
 	counters [len(forgivenNames)]uint64
-	future   int   // readings from the future, those of the last hour and before without a pause
-	futureAt int64 // arrival of the newest of them
-	ahead    int64 // microseconds that it is ahead of the device's clock
+	barren   int    // messages on its topics since one gave a reading, or was refused with a reason
+	holds    string // what the messages hold instead
+	inVain   int    // values refused since one was read
+	future   int    // readings from the future, those of the last hour and before without a pause
+	futureAt int64  // arrival of the newest of them
+	ahead    int64  // microseconds that it is ahead of the device's clock
 }
 
 // sureFuture is how many readings from the future are worth a word.
@@ -139,13 +142,54 @@ func (in *Inputs) Reasons() (out []string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, st := range in.order {
-		for _, why := range [...]string{st.merged(), in.fromFuture(st)} {
-			if why != "" {
-				out = append(out, why)
-			}
+		for _, w := range in.wrong(st) {
+			out = append(out, w.what)
 		}
 	}
 	return out
+}
+
+// sureBarren is how many messages without a reading are worth a word.
+const sureBarren = 10
+
+// finding is something that is wrong with an input.
+type finding struct{ kind, what string }
+
+// wrong lists what is wrong with an input.
+func (in *Inputs) wrong(st *InputStatus) (out []finding) {
+	of := fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
+	if why := st.merged(); why != "" {
+		out = append(out, finding{"topics_merged", why})
+	}
+	if why := in.fromFuture(st); why != "" {
+		out = append(out, finding{"readings_from_the_future", why})
+	}
+	if st.barren >= sureBarren && st.Readings == 0 { // a key that comes seldom has had one
+		out = append(out, finding{"input_without_values", fmt.Sprintf("%d messages on %s have held nothing for %s at the path %s; they hold %s: correct the input's path", st.barren, st.Topic, of, st.Path, st.holds)})
+	}
+	if st.inVain >= sureBarren {
+		out = append(out, finding{"input_refused", fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain, of, st.LastRefused)})
+	}
+	return out
+}
+
+// holds lists the paths of a payload, for those who look for the right one.
+func holds(payload []byte) string {
+	var parts []string
+	all := paths(payload)
+	for _, p := range all[:min(len(all), 12)] {
+		if p.Path == "" {
+			p.Path = "no JSON"
+		}
+		parts = append(parts, fmt.Sprintf("%s (%s %s)", p.Path, p.Kind, p.Value))
+	}
+	if len(all) > 12 {
+		parts = append(parts, fmt.Sprintf("and %d more", len(all)-12))
+	}
+	if len(parts) == 0 {
+		return "nothing"
+	}
+	return strings.Join(parts, ", ")
 }
 
 // tell passes an event on. It must be called without locks.
@@ -194,8 +238,8 @@ func (in *Inputs) of(p *Plan) []*InputStatus {
 	return in.order
 }
 
-// note counts what a payload held. It returns the inputs that a second topic feeds, once each.
-func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, how arrived) (merged []InputStatus) {
+// note counts what a payload held. It returns the inputs with which something is newly wrong.
+func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how arrived) (told []InputStatus) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
@@ -203,42 +247,72 @@ func (in *Inputs) note(p *Plan, tp *topicPlan, topic string, out *Decoded, how a
 		r := &out.Readings[i]
 		st := states[r.Series]
 		st.Readings++
+		st.barren, st.inVain = 0, 0
 		if how.retained && !r.HasTime {
 			st.Retained++
 		}
 		st.LastSeen, st.LastTime, st.LastValue = how.at, r.Time, r.Value
 		if len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, topic) {
 			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(topic)); len(st.Topics) == 2 {
-				merged = append(merged, *st)
+				told = append(told, *st)
 			}
 		}
 		if r.Forgiven != 0 {
 			in.forgive(st, r.Forgiven)
 		}
 	}
+	for _, s := range out.Absent {
+		st := states[s]
+		st.Missing++
+		if st.barren++; st.barren == sureBarren && st.Readings == 0 {
+			st.holds = holds(payload)
+			told = append(told, *st)
+		}
+	}
 	for _, s := range out.Marked {
+		states[s].barren = 0
 		in.forgive(states[s], ForgivenMark)
 	}
 	for _, e := range out.Problems {
 		if i, ok := p.index[e.Series]; ok && e.Series != "" {
-			states[i].Refused++
-			states[i].LastRefused = e.Error()
-		} else if tp != nil { // the document or its time: it concerns all that stand in it
-			tp.each(func(i int) { states[i].LastRefused = e.Error() })
+			if states[i].refuse(e) {
+				told = append(told, *states[i])
+			}
+			continue
+		}
+		for _, s := range out.Untimed { // the document or its time
+			states[s].LastRefused = e.Error()
 		}
 	}
-	return merged
+	for _, s := range out.Untimed {
+		if states[s].refuse(nil) {
+			told = append(told, *states[s])
+		}
+	}
+	return told
 }
 
-// refuse notes that a payload as a whole could not be read.
-func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error) {
+// refuse counts a refused value. It reports whether this makes it worth a word.
+func (st *InputStatus) refuse(err error) bool {
+	st.Refused++
+	if err != nil {
+		st.LastRefused = err.Error()
+	}
+	st.inVain++
+	return st.inVain == sureBarren
+}
+
+// refuse notes that a payload as a whole could not be read, and returns as note does.
+func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error) (told []InputStatus) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
 	tp.each(func(i int) {
-		states[i].Refused++
-		states[i].LastRefused = err.Error()
+		if states[i].refuse(err) {
+			told = append(told, *states[i])
+		}
 	})
+	return told
 }
 
 func (in *Inputs) forgive(st *InputStatus, f Forgiven) {

@@ -25,7 +25,7 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrive
 		de := err.(*DecodeError)
 		in.m.errors.WithLabelValues(string(de.Kind)).Inc()
 		in.log.warn(topic+"\x00"+string(de.Kind), "payload refused", "topic", topic, "kind", de.Kind, "err", err)
-		in.inputs.refuse(dec.plan, dec.topics[topic], err)
+		in.tell(in.inputs.refuse(dec.plan, dec.topics[topic], err))
 		return nil
 	}
 	if !out.Known {
@@ -43,9 +43,16 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrive
 			out.Readings[i].Time = how.at
 		}
 	}
-	for _, st := range in.inputs.note(dec.plan, dec.topics[topic], topic, out, how) {
-		in.inputs.tell("topics_merged", &st, st.merged())
-	}
+	in.tell(in.inputs.note(dec.plan, topic, payload, out, how))
 	in.m.readings.Add(float64(len(out.Readings)))
 	return out.Readings
+}
+
+// tell passes on what is newly wrong with inputs.
+func (in *intake) tell(states []InputStatus) {
+	for i := range states {
+		for _, w := range in.inputs.wrong(&states[i]) {
+			in.inputs.tell(w.kind, &states[i], w.what)
+		}
+	}
 }

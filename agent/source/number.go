@@ -225,6 +225,9 @@ func (f *form) loose(raw, b []byte) (t text, err *DecodeError) {
 	}
 	if rest = trim(rest); len(rest) > 0 {
 		if why := badUnit(rest); why != "" {
+			if why == notANumber {
+				why = "must be a number, alone or with one unit behind it: name other text beside it, number: {strip: \"…\"}"
+			}
 			return bad(why)
 		}
 		t.forgiven |= ForgivenUnit

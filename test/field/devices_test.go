@@ -39,6 +39,26 @@ func TestCapturedDevices(t *testing.T) {
 	eventually(t, "a wider bound takes the fourth", func() bool { return a.rows("room-cellar") == 0 && a.rows("room-attic") == 2 && a.reasons() == "" })
 }
 
+// TestWrongPathAndFormat: an input that gets nothing out of its messages is named with what they
+// hold, and one whose every value is refused with why.
+func TestWrongPathAndFormat(t *testing.T) {
+	port, _ := mosquitto(t)
+	a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{
+		"hum":  "task: hum\ntarget: {series: hum, horizon: 1h}\ninputs: [{series: hum, topic: cellar/air, path: $.Humid}]\n",
+		"temp": "task: temp\ntarget: {series: temp, horizon: 1h}\ninputs: [{series: temp, topic: cellar/air, path: $.temp}]\ntime: {path: $.at, format: unix_ms}\n",
+	}), newSensor(t, port)
+	a.start()
+	for i := range 10 {
+		s.publish("cellar/air", fmt.Sprintf(`{"humid":%d,"temp":12,"at":%d}`, 60+i, 1772344800+i), false)
+	}
+	for _, want := range []string{"have held nothing for the series hum of task hum at the path $.Humid; they hold $.at (", "$.humid (number 69)", "values of the series temp of task temp were refused", "as unix it would be 2026-03-01"} {
+		eventually(t, want, func() bool { return strings.Contains(a.reasons(), want) && strings.Contains(a.log(), want) })
+	}
+	if out, _ := a.command("doctor"); !strings.Contains(out, "$.humid (number 69)") {
+		t.Errorf("doctor = %s", out)
+	}
+}
+
 // TestMergedDevices: a plain wildcard that a second device matches is named, with the form that
 // keeps them apart.
 func TestMergedDevices(t *testing.T) {
