@@ -29,6 +29,7 @@ type AgentConfig struct {
 
 // AgentMQTT is the connection to the broker.
 type AgentMQTT struct {
+	// Broker is empty for none: readings then come by HTTP only.
 	Broker string `yaml:"broker" default:"tcp://127.0.0.1:1883"`
 	// ClientID is the name of the session; empty: skerry-<device>.
 	ClientID string `yaml:"client_id"`
@@ -102,8 +103,12 @@ func (c *AgentConfig) check(bad report) {
 	if c.StateDir == "" {
 		bad("state_dir", "must name a directory")
 	}
-	if u, err := url.Parse(c.MQTT.Broker); err != nil || !oneOf(u.Scheme, "tcp", "mqtt", "tls", "ssl", "mqtts", "unix") {
-		bad("mqtt.broker", "must be an address such as tcp://127.0.0.1:1883 or tls://broker.site:8883")
+	switch u, err := url.Parse(c.MQTT.Broker); {
+	case c.MQTT.Broker == "" && !c.HTTP.Ingest:
+		bad("mqtt.broker", "without a broker readings come by HTTP: set http.ingest, or the broker's address")
+	case c.MQTT.Broker == "":
+	case err != nil || !oneOf(u.Scheme, "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix"):
+		bad("mqtt.broker", "must be an address such as tcp://127.0.0.1:1883, tls://broker.site:8883 or wss://broker.site/mqtt; empty for none")
 	}
 	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") {
 		bad("mqtt.key_file", "a client certificate needs both cert_file and key_file")

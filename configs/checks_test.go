@@ -28,6 +28,8 @@ func TestEveryBound(t *testing.T) {
 		{"agent", "state_dir", "/x", "", "must name a directory"},
 		{"agent", "mqtt.broker", "mqtts://b:8883", "http://b:1883", "must be an address such as tcp://127.0.0.1:1883"},
 		{"agent", "mqtt.broker", "unix:///run/mqtt.sock", "127.0.0.1:1883", "must be an address such as tcp://127.0.0.1:1883"},
+		{"agent", "mqtt.broker", "wss://b/mqtt", "wsx://b", "wss://broker.site/mqtt"},
+		{"agent", "mqtt.broker", "", "b", "empty for none"},
 		{"agent", "mqtt.qos", "0", "2", "must be 0 to 1"},
 		{"agent", "mqtt.qos", "1", "0.5", "must be a whole number"},
 		{"agent", "mqtt.keep_alive", "18h", "18h1s", "must be 1s to 18h"},

@@ -53,6 +53,7 @@ type Device struct {
 	models  *models.Models
 	client  *source.Client
 	ingest  *source.Ingest
+	inputs  *source.Inputs
 	link    *link.Link
 	server  *serve.Server
 	stream  *serve.Stream
@@ -98,7 +99,10 @@ func (d *Device) Alive() (bool, string) {
 
 // Links implements serve.Status.
 func (d *Device) Links() map[string]bool {
-	m := map[string]bool{"mqtt": d.client != nil && d.client.Connected()}
+	m := map[string]bool{}
+	if d.client != nil {
+		m["mqtt"] = d.client.Connected()
+	}
 	if d.link != nil {
 		m["hub"] = d.link.Up()
 	}

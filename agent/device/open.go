@@ -208,16 +208,23 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
-	var err error
-	d.client, err = source.New(plan, source.Options{
-		AgentMQTT: d.cfg.MQTT,
-		Device:    d.name,
-		Clock:     clock,
-		Log:       d.log,
-		Metrics:   d.metrics,
-	})
-	if err != nil {
-		return err
+	d.inputs = source.NewInputs(d.metrics)
+	d.inputs.Use(plan)
+	if d.cfg.MQTT.Broker == "" {
+		d.log.Info("no broker: readings come by HTTP, predictions go to /v1/stream", "ingest", "POST http://"+d.cfg.HTTP.Listen+"/v1/ingest/<topic>")
+	} else {
+		var err error
+		d.client, err = source.New(plan, source.Options{
+			AgentMQTT: d.cfg.MQTT,
+			Device:    d.name,
+			Clock:     clock,
+			Log:       d.log,
+			Metrics:   d.metrics,
+			Inputs:    d.inputs,
+		})
+		if err != nil {
+			return err
+		}
 	}
 	var ingest http.Handler
 	if d.cfg.HTTP.Ingest {
@@ -226,6 +233,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Clock:      clock,
 			Log:        d.log,
 			Metrics:    d.metrics,
+			Inputs:     d.inputs,
 		})
 		ingest = d.ingest
 	}
@@ -257,6 +265,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 		Models:  d.models,
 		Metrics: d.metrics,
 		Ingest:  ingest,
+		Inputs:  d.inputs,
 		Stream:  d.stream,
 		Log:     d.log,
 	})

@@ -46,7 +46,9 @@ func (d *Device) Run(ctx context.Context) error {
 		cancel(err)
 	}
 	start(&edges, ctx, "updater", d.manager.Run)
-	start(&edges, ctx, "mqtt", func(ctx context.Context) error { return d.client.Run(ctx, d.runtime) })
+	if d.client != nil {
+		start(&edges, ctx, "mqtt", func(ctx context.Context) error { return d.client.Run(ctx, d.runtime) })
+	}
 	start(&edges, ctx, "host", d.host.Run)
 	start(&edges, ctx, "tasks", d.watchTasks)
 	start(&edges, ctx, "state", d.reportLoop)

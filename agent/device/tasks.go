@@ -136,10 +136,13 @@ func (d *Device) reload(ctx context.Context) {
 	if err == nil {
 		if err = d.runtime.Replace(ctx, tasks, plan); err == nil {
 			d.tasks.Store(&tasks)
-			d.client.Replace(plan)
+			if d.client != nil {
+				d.client.Replace(plan)
+			}
 			if d.ingest != nil {
 				d.ingest.Replace(plan)
 			}
+			d.inputs.Use(plan)
 			d.badFile.Store(nil)
 			d.log.Info("task files reloaded", "tasks", len(tasks))
 			d.resume(ctx)

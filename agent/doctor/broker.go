@@ -9,6 +9,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"skerry.dev/agent/source"
 )
 
 // probeMessages are published to find the broker's limits: more than mosquitto's default queue of
@@ -25,15 +27,18 @@ type BrokerLimits struct {
 }
 
 func broker(ctx context.Context, o Options) []Result {
+	if o.Broker == "" {
+		return []Result{{"broker", OK, "none configured: readings come by HTTP only, POST /v1/ingest/<topic>", ""}}
+	}
 	limits, err := ProbeBroker(ctx, o)
 	if err != nil {
 		action := "check mqtt.broker, that the broker runs, user and password"
 		if strings.Contains(err.Error(), "subscri") {
 			action = "let this user subscribe and publish (access rules of the broker)"
 		}
-		return []Result{{"broker", Fail, fmt.Sprintf("%s: %v", o.Broker, err), action}}
+		return []Result{{"broker", Fail, fmt.Sprintf("%s: %v", source.Redacted(o.Broker), err), action}}
 	}
-	out := []Result{{"broker", OK, o.Broker + " takes connection, subscription and messages", ""}}
+	out := []Result{{"broker", OK, source.Redacted(o.Broker) + " takes connection, subscription and messages", ""}}
 	detail := fmt.Sprintf("%d messages in flight before the first acknowledgement", limits.Window)
 	switch {
 	case limits.Window >= limits.Probed:
@@ -62,7 +67,7 @@ func ProbeBroker(ctx context.Context, o Options) (BrokerLimits, error) {
 	suffix := strings.ToLower(rand.Text()[:12])
 	topic := "skerry/" + device + "/doctor/" + suffix
 	client := func(id string, clean bool) *mqtt.ClientOptions {
-		return mqtt.NewClientOptions().AddBroker(o.Broker).SetClientID(id).SetUsername(o.Username).SetPassword(o.Password).SetTLSConfig(o.TLS).SetCleanSession(clean).
+		return mqtt.NewClientOptions().AddBroker(o.Broker).SetClientID(id).SetUsername(o.Username).SetPassword(o.Password).SetCleanSession(clean).SetCustomOpenConnectionFn(source.Opener(o.Broker, o.TLS, 5*time.Second)).
 			SetProtocolVersion(4).SetAutoReconnect(false).SetConnectTimeout(5 * time.Second).SetWriteTimeout(5 * time.Second).SetAutoAckDisabled(true)
 	}
 	var mu sync.Mutex // guards what the handler counts

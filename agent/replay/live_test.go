@@ -34,7 +34,7 @@ target: {series: y, horizon: 5m}
 inputs:
   - {series: y, topic: day/y, path: $.y, range: [-50, 50]}
   - {series: x, topic: day/x, path: $.x}
-time: {path: $.ts, format: unix_ms, max_future: 1m}
+time: {path: $.ts, format: unix_ms, max_future: 1m, max_past: 36500d}
 rows: {on: y, max_age: 10m, lateness: 2m, idle: 30s}
 `, `
 task: beats
@@ -43,7 +43,7 @@ target: {series: y, horizon: 10m}
 inputs:
   - {series: y, topic: day/y, path: $.y, range: [-50, 50]}
   - {series: x, topic: day/x, path: $.x}
-time: {path: $.ts, format: unix_ms, max_future: 1m}
+time: {path: $.ts, format: unix_ms, max_future: 1m, max_past: 36500d}
 rows: {every: 20s, max_age: 10m, idle: 1m}
 `, `
 task: beats-late
@@ -52,7 +52,7 @@ target: {series: truth, topic: day/truth, path: $.v}
 inputs:
   - {series: y, topic: day/y, path: $.y, range: [-50, 50]}
   - {series: x, topic: day/x, path: $.x}
-time: {path: $.ts, format: unix_ms, max_future: 1m}
+time: {path: $.ts, format: unix_ms, max_future: 1m, max_past: 36500d}
 rows: {every: 1m, max_age: 10m, lateness: 90s, idle: 2s}
 `, `
 task: at-once
@@ -60,7 +60,7 @@ kind: forecast
 target: {series: x, horizon: 5m}
 inputs:
   - {series: x, topic: day/x, path: $.x}
-time: {path: $.ts, format: unix_ms, max_future: 1m}
+time: {path: $.ts, format: unix_ms, max_future: 1m, max_past: 36500d}
 rows: {on: x, max_age: 10m}
 `}
 

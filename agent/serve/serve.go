@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"skerry.dev/agent/source"
 	"skerry.dev/sync/oip"
 	"skerry.dev/sync/spec"
 )
@@ -42,6 +43,7 @@ type Options struct {
 	Models  oip.Repository      // nil: no inference
 	Metrics prometheus.Gatherer // nil: no /metrics
 	Ingest  http.Handler        // POST /v1/ingest/{topic...}; nil: readings are not taken by HTTP
+	Inputs  *source.Inputs      // what has arrived; nil: it is not shown
 	Stream  *Stream             // nil: an empty stream
 	Log     *slog.Logger
 }
@@ -182,6 +184,8 @@ type Detailed struct {
 	HeapBytes uint64          `json:"heap_bytes"`
 	Routines  int             `json:"goroutines"`
 	State     spec.Reported   `json:"state"`
+	// what has arrived for every series
+	Inputs []source.InputStatus `json:"inputs,omitempty"`
 }
 
 func (s *Server) detailed(w http.ResponseWriter, _ *http.Request) {
@@ -201,6 +205,9 @@ func (s *Server) detailed(w http.ResponseWriter, _ *http.Request) {
 	}
 	if !ok {
 		d.Reasons = append(d.Reasons, "not ready: "+reason)
+	}
+	if s.opts.Inputs != nil {
+		d.Inputs = s.opts.Inputs.Status()
 	}
 	reply(w, http.StatusOK, d)
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"skerry.dev/agent/source"
 )
 
 // Stream carries predictions and events to whoever listens on /v1/stream. Sending never waits: a
@@ -84,12 +86,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	state := func() error {
 		doc := struct {
 			Health
-			Links  map[string]bool `json:"links"`
-			Missed int64           `json:"missed"`
-			State  any             `json:"state"`
+			Links  map[string]bool      `json:"links"`
+			Missed int64                `json:"missed"`
+			State  any                  `json:"state"`
+			Inputs []source.InputStatus `json:"inputs,omitempty"`
 		}{Links: s.opts.Status.Links(), Missed: l.missed.Load()}
 		rep := s.opts.Status.Reported()
 		doc.Health, doc.State = healthOf(rep), rep
+		if s.opts.Inputs != nil {
+			doc.Inputs = s.opts.Inputs.Status()
+		}
 		text, err := json.Marshal(doc)
 		if err != nil {
 			return err

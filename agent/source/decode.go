@@ -6,7 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -35,6 +34,7 @@ type DecodeError struct {
 	Offset  int    // byte offset of a syntax error
 	Value   string // the offending text, at most 60 bytes
 	Allowed string // what would be right
+	Series  string // the series that it concerns, "" when it is the document
 }
 
 // Error names the topic, the place, the offending text and what would be right.
@@ -60,10 +60,11 @@ func excerpt(b []byte) string {
 
 // Reading is one value of one series.
 type Reading struct {
-	Series  int   // index into Plan.Series
-	Time    int64 // microseconds since the Unix epoch; the arrival time when HasTime is false
-	HasTime bool
-	Value   float64 // a category is its index; never NaN
+	Series   int   // index into Plan.Series
+	Time     int64 // microseconds since the Unix epoch; the arrival time when HasTime is false
+	HasTime  bool
+	Forgiven Forgiven // what it was read in spite of
+	Value    float64  // a category is its index; never NaN
 }
 
 // Decoded is what a payload held. Its slices belong to the decoder and are valid until the next
@@ -72,6 +73,7 @@ type Decoded struct {
 	Readings []Reading // sorted by time, those without a time last
 	// series that the topic carries and this payload did not, or sent null for
 	Missing  int
+	Marked   []int          // series for which it had a word that says missing
 	Problems []*DecodeError // values that were left out, at most 16
 	Known    bool           // whether any series listens to the topic
 }
@@ -84,13 +86,30 @@ const (
 // Decoder turns payloads into readings by a plan. It reuses its memory and is not safe for
 // concurrent use.
 type Decoder struct {
+	// Now is the device's clock in microseconds, 0 while it is not trusted. It only tells how old
+	// a time is, and which of two equal local times is meant.
+	Now int64
+
 	plan   *Plan
 	limit  int
 	topics map[string]*topicPlan
 	scan   scanner
 	out    Decoded
-	times  [][]int64 // by slot, by element; noTime or badTime
-	seen   []bool    // by slot
+	slots  []slotState
+}
+
+// slotState is what a payload held for one slot.
+type slotState struct {
+	seen   bool
+	last   int      // capture of the newest element, -1 before the first
+	times  []moment // of a time, by element
+	twice  bool     // refused: it came twice with different values
+	repeat Forgiven
+}
+
+type moment struct {
+	us       int64 // noTime or badTime
+	forgiven Forgiven
 }
 
 const (
@@ -103,10 +122,10 @@ func NewDecoder(p *Plan, limit int) *Decoder {
 	return &Decoder{plan: p, limit: limit, topics: map[string]*topicPlan{}}
 }
 
-// Decode reads one payload. The error is a *DecodeError when the document as a whole is refused;
-// single wrong values are in Problems.
+// Decode reads one payload. The error is a *DecodeError when nothing of the document could be read;
+// single wrong values, and where a document ends early, are in Problems.
 func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
-	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0]}
+	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0]}
 	tp, cached := d.topics[topic]
 	if !cached {
 		if len(d.topics) >= maxTopics {
@@ -127,11 +146,16 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 		d.bare(topic, s, payload)
 	}
 	if tp.root != nil {
-		if err := d.scan.scan(payload, tp.root); err != nil {
+		if len(bytes.Trim(payload, " \t\r\n\x00")) == 0 { // how a retained message is removed
+			d.out.Missing += tp.inputs()
+			return &d.out, nil
+		}
+		d.scan.scan(payload, tp.root)
+		d.resolve(topic, tp)
+		if err := d.broken(); err != nil {
 			err.Topic = topic
 			return &d.out, err
 		}
-		d.resolve(topic, tp)
 	}
 	if byTime := func(a, b Reading) int {
 		switch {
@@ -151,6 +175,22 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	return &d.out, nil
 }
 
+// broken returns what is wrong with the document when nothing of it was read; beside readings it
+// becomes one of the problems.
+func (d *Decoder) broken() *DecodeError {
+	err := d.scan.fail
+	switch {
+	case len(d.out.Readings) > 0 && err != nil:
+		d.problem(err)
+		return nil
+	case len(d.out.Readings) > 0 || len(d.out.Problems) > 0 || len(d.out.Marked) > 0:
+		return nil
+	case err == nil:
+		err = d.scan.flaw
+	}
+	return err
+}
+
 func (d *Decoder) problem(e *DecodeError) {
 	if len(d.out.Problems) < maxProblems {
 		d.out.Problems = append(d.out.Problems, e)
@@ -159,175 +199,232 @@ func (d *Decoder) problem(e *DecodeError) {
 
 // resolve pairs the captured values with their times.
 func (d *Decoder) resolve(topic string, tp *topicPlan) {
-	for len(d.times) < len(tp.slots) {
-		d.times = append(d.times, nil)
-		d.seen = append(d.seen, false)
+	for len(d.slots) < len(tp.slots) {
+		d.slots = append(d.slots, slotState{})
 	}
 	for i := range tp.slots {
-		d.times[i], d.seen[i] = d.times[i][:0], false
+		d.slots[i] = slotState{last: -1, times: d.slots[i].times[:0]}
 	}
+	d.duplicates(topic, tp)
 	for i := range d.scan.captures {
 		c := &d.scan.captures[i]
-		s := &tp.slots[c.slot]
+		s, st := &tp.slots[c.slot], &d.slots[c.slot]
 		if s.series >= 0 || c.kind == valueNull {
 			continue
 		}
 		at := 0
 		if s.starred {
-			at = c.elem
+			at = max(c.elem, 0)
 		}
-		for len(d.times[c.slot]) <= at {
-			d.times[c.slot] = append(d.times[c.slot], noTime)
+		for len(st.times) <= at {
+			st.times = append(st.times, moment{us: noTime})
 		}
-		t, err := parseTime(s.format, c.kind, c.raw)
+		if st.twice {
+			st.times[at].us = badTime
+			continue
+		}
+		t, fg, err := s.form.parse(c.kind, c.raw, d.Now)
 		if err != nil {
-			err.Topic, err.Path = topic, s.path
+			err.Topic, err.Path = topic, s.form.path
 			d.problem(err)
 			t = badTime
 		}
-		d.times[c.slot][at] = t
+		st.times[at] = moment{t, fg}
 	}
 	for i := range d.scan.captures {
 		c := &d.scan.captures[i]
-		s := &tp.slots[c.slot]
+		s, st := &tp.slots[c.slot], &d.slots[c.slot]
 		if s.series < 0 || c.kind == valueNull {
 			continue
 		}
-		d.seen[c.slot] = true
-		r := Reading{Series: s.series}
+		st.seen = true
+		if st.twice || st.repeat != 0 && i != st.last {
+			continue
+		}
+		of := &d.plan.series[s.series]
+		r := Reading{Series: s.series, Forgiven: d.scan.forgiven | st.repeat}
 		if s.time >= 0 {
 			at := 0
 			if s.starred {
-				at = c.elem
+				at = max(c.elem, 0)
 			}
-			if ts := d.times[s.time]; at < len(ts) && ts[at] != noTime {
-				if r.Time, r.HasTime = ts[at], true; r.Time == badTime {
-					continue // an arrival time would be a lie: the sender did give a time
-				}
+			switch ts := d.slots[s.time].times; {
+			case at < len(ts) && ts[at].us == badTime:
+				continue // an arrival time would be a lie: the sender did give a time
+			case at < len(ts) && ts[at].us != noTime:
+				r.Time, r.HasTime = ts[at].us, true
+				r.Forgiven |= ts[at].forgiven
+			case d.scan.fail != nil:
+				continue // and so it would be when the time may stand in what is lost
 			}
 		}
-		v, err := parseValue(&d.plan.series[s.series], c.kind, c.raw)
+		v, err := of.value(c.kind, c.raw)
 		if err != nil {
-			err.Topic, err.Path = topic, s.path
+			err.Topic, err.Path, err.Series = topic, s.path, of.Name
 			d.problem(err)
 			continue
 		}
-		r.Value = v
-		d.out.Readings = append(d.out.Readings, r)
+		d.take(r, v)
 	}
 	for i := range tp.slots {
-		if tp.slots[i].series >= 0 && !d.seen[i] {
+		if tp.slots[i].series >= 0 && !d.slots[i].seen {
 			d.out.Missing++
 		}
 	}
+}
+
+// duplicates finds values that a document gives twice. Equal ones are one; of different ones
+// nobody knows which is right.
+func (d *Decoder) duplicates(topic string, tp *topicPlan) {
+	caps := d.scan.captures
+	for i := range caps {
+		s, st := &tp.slots[caps[i].slot], &d.slots[caps[i].slot]
+		if st.last >= 0 && (!s.starred || caps[i].elem <= caps[st.last].elem) {
+			if !s.starred && caps[i].kind == caps[st.last].kind && bytes.Equal(caps[i].raw, caps[st.last].raw) {
+				st.repeat = ForgivenDuplicate
+			} else if !st.twice {
+				st.twice = true
+				e := &DecodeError{Kind: ErrDuplicateKey, Topic: topic, Path: s.path, Value: excerpt(caps[i].raw), Allowed: "a key may appear once in an object, and comes again with another value"}
+				if s.series >= 0 {
+					e.Series = d.plan.series[s.series].Name
+				}
+				d.problem(e)
+			}
+		}
+		st.last = i
+	}
+}
+
+// take adds a reading with the value that its text says.
+func (d *Decoder) take(r Reading, v text) {
+	if v.missing {
+		d.out.Missing++
+		d.out.Marked = append(d.out.Marked, r.Series)
+		return
+	}
+	r.Value, r.Forgiven = v.value, r.Forgiven|v.forgiven
+	d.out.Readings = append(d.out.Readings, r)
 }
 
 // bare reads a payload that is the value itself: a number, true, false, or one of the categories,
 // quoted or not.
 func (d *Decoder) bare(topic string, series int, payload []byte) {
 	s := &d.plan.series[series]
-	raw := bytes.Trim(payload, " \t\r\n\x00")
-	kind := valueString
+	r := Reading{Series: series}
+	d.scan.forgiven = 0
+	raw := trim(d.scan.plain(payload))
+	r.Forgiven = d.scan.forgiven
+	kind := valueBare
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		d.out.Missing++
 		return
-	case !utf8.Valid(raw):
-		d.problem(&DecodeError{
-			Kind:    ErrUTF8,
-			Topic:   topic,
-			Path:    "payload",
-			Value:   excerpt(raw),
-			Allowed: "text must be valid UTF-8",
-		})
-		return
 	case raw[0] == '{' || raw[0] == '[':
-		d.problem(&DecodeError{Kind: ErrType, Topic: topic, Path: "payload", Value: excerpt(raw),
+		d.problem(&DecodeError{Kind: ErrType, Topic: topic, Path: "payload", Value: excerpt(raw), Series: s.Name,
 			Allowed: fmt.Sprintf("series %q expects a bare value: give the input a path such as $.value to read JSON", s.Name)})
 		return
 	case string(raw) == "true" || string(raw) == "false":
 		kind = valueBool
-	case notFinite(raw):
-		d.problem(&DecodeError{
-			Kind:    ErrNotFinite,
-			Topic:   topic,
-			Path:    "payload",
-			Value:   excerpt(raw),
-			Allowed: "must be a finite number: send nothing when there is no value",
-		})
-		return
 	case raw[0] == '"' && len(raw) >= 2 && raw[len(raw)-1] == '"':
-		raw = raw[1 : len(raw)-1]
-	default:
-		num := scanner{b: raw, elem: -1}
-		if (raw[0] == '-' || (raw[0] >= '0' && raw[0] <= '9')) && num.number() && num.i == len(raw) {
-			kind = valueNumber
-		}
+		kind, raw = valueString, raw[1:len(raw)-1]
+	case s.form.decimal != ',' && isNumber(raw):
+		kind = valueNumber
+	case !utf8.Valid(raw):
+		raw = d.scan.latin1(0, raw)
+		r.Forgiven |= ForgivenEncoding
 	}
-	v, err := parseValue(s, kind, raw)
+	v, err := s.value(kind, raw)
 	if err != nil {
-		err.Topic, err.Path = topic, "payload"
+		err.Topic, err.Path, err.Series = topic, "payload", s.Name
 		d.problem(err)
 		return
 	}
-	d.out.Readings = append(d.out.Readings, Reading{Series: series, Value: v})
+	d.take(r, v)
 }
 
-func parseValue(s *Series, kind valueKind, raw []byte) (float64, *DecodeError) {
-	if len(s.Categories) > 0 {
-		if kind == valueObject || kind == valueArray {
-			return 0, &DecodeError{
-				Kind:    ErrType,
-				Value:   excerpt(raw),
-				Allowed: "must be one of the categories " + list(s.Categories) + ", not " + kind.String(),
-			}
+// value reads the text of a value: as one of the categories of the series, or as a number.
+func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
+	if kind == valueObject || kind == valueArray {
+		want := "a number, true or false"
+		if len(s.Categories) > 0 {
+			want = "one of the categories " + list(s.Categories)
 		}
-		for i, c := range s.Categories {
-			if c == string(raw) {
-				return float64(i), nil
-			}
-		}
-		return 0, &DecodeError{
-			Kind:    ErrCategory,
-			Value:   excerpt(raw),
-			Allowed: "must be one of the categories " + list(s.Categories),
-		}
+		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: "must be " + want + ", not " + kind.String()}
 	}
-	switch kind {
-	case valueNumber:
+	if len(s.Categories) > 0 {
+		return s.category(raw)
+	}
+	if kind == valueNumber {
 		v, ok := parseNumber(raw)
 		if !ok {
-			return 0, &DecodeError{
-				Kind:    ErrRange,
-				Value:   excerpt(raw),
-				Allowed: "must fit a 64-bit float, up to ±1.8e308",
-			}
+			return text{}, outOfRange(raw)
 		}
-		return v, nil
-	case valueBool:
+		return text{value: v}, nil
+	}
+	if kind == valueBool && s.form.words == nil {
+		v := 0.0
 		if raw[0] == 't' {
-			return 1, nil
+			v = 1
 		}
-		return 0, nil
+		return text{value: v}, nil
+	}
+	t, err := s.form.read(raw)
+	if err != nil {
+		return t, err
+	}
+	switch kind {
+	case valueBool:
+		t.forgiven = 0
 	case valueString:
-		if num := (scanner{b: raw}); len(raw) > 0 && (raw[0] == '-' || (raw[0] >= '0' && raw[0] <= '9')) && num.number() && num.i == len(raw) {
-			return 0, &DecodeError{
-				Kind:    ErrType,
-				Value:   excerpt(raw),
-				Allowed: "is a number in quotes: send it without quotes",
+		if t.forgiven&(ForgivenWord|ForgivenMark) == 0 && s.form.words == nil {
+			t.forgiven |= ForgivenQuotes
+		}
+	}
+	if t.unit != "" && s.Unit != "" && otherScale(s.Unit, t.unit) {
+		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, and the input's unit is %s: send one unit, or correct the input", t.unit, s.Unit)}
+	}
+	return t, nil
+}
+
+// category finds the category that a text names: itself, else the only one that differs in case
+// and spaces alone.
+func (s *Series) category(raw []byte) (text, *DecodeError) {
+	for i, c := range s.Categories {
+		if c == string(raw) {
+			return text{value: float64(i)}, nil
+		}
+	}
+	found, b := -1, string(trim(raw))
+	for i, c := range s.Categories {
+		if strings.EqualFold(strings.TrimSpace(c), b) {
+			if found >= 0 {
+				found = -1
+				break
 			}
-		}
-		return 0, &DecodeError{
-			Kind:    ErrType,
-			Value:   excerpt(raw),
-			Allowed: "must be a number, true or false; for text give the input its categories",
+			found = i
 		}
 	}
-	return 0, &DecodeError{
-		Kind:    ErrType,
-		Value:   excerpt(raw),
-		Allowed: "must be a number, true or false, not " + kind.String(),
+	if found >= 0 {
+		return text{value: float64(found), forgiven: ForgivenCase}, nil
 	}
+	if low := strings.ToLower(b); marks[low] {
+		return text{missing: true, forgiven: ForgivenMark}, nil
+	}
+	return text{}, &DecodeError{Kind: ErrCategory, Value: excerpt(raw), Allowed: "must be one of the categories " + list(s.Categories)}
+}
+
+// otherScale reports whether two units are of one kind in different sizes: one is the other with a
+// prefix.
+func otherScale(a, b string) bool {
+	if len(a) < len(b) {
+		a, b = b, a
+	}
+	prefix, ok := strings.CutSuffix(a, b)
+	switch prefix {
+	case "k", "K", "M", "G", "m", "µ", "u", "h", "d", "c", "n":
+		return ok
+	}
+	return false
 }
 
 func list(words []string) string {
@@ -335,47 +432,4 @@ func list(words []string) string {
 		return strings.Join(words[:20], ", ") + ", …"
 	}
 	return strings.Join(words, ", ")
-}
-
-// minTime and maxTime bound event times to the years 1970 to 9999.
-const (
-	minTime = 0
-	maxTime = 253402300799999999
-)
-
-// parseTime reads an event time in microseconds.
-func parseTime(format string, kind valueKind, raw []byte) (int64, *DecodeError) {
-	bad := func(allowed string) (int64, *DecodeError) {
-		return 0, &DecodeError{Kind: ErrTime, Value: excerpt(raw), Allowed: allowed}
-	}
-	if format == "rfc3339" {
-		if kind != valueString {
-			return bad("time.format is rfc3339, so it must be a string such as \"2026-05-01T12:00:00Z\", not " + kind.String())
-		}
-		var t time.Time
-		if err := t.UnmarshalText(raw); err != nil {
-			return bad("must be a time such as 2026-05-01T12:00:00Z or 2026-05-01T14:00:00.5+02:00 (RFC 3339)")
-		}
-		us := t.UnixMicro()
-		if us < minTime || us > maxTime {
-			return bad("must be in the years 1970 to 9999")
-		}
-		return us, nil
-	}
-	scale := 1.0 // unix_us
-	switch format {
-	case "unix":
-		scale = 1e6
-	case "unix_ms":
-		scale = 1e3
-	}
-	if kind != valueNumber {
-		return bad("time.format is " + format + ", so it must be a number, not " + kind.String())
-	}
-	v, ok := parseNumber(raw)
-	v = math.Round(v * scale)
-	if !ok || v < minTime || v >= maxTime+1 { // maxTime itself is no float64: as one it is the next year
-		return bad("as " + format + " it lies outside the years 1970 to 9999: check time.format (unix, unix_ms, unix_us)")
-	}
-	return int64(v), nil
 }

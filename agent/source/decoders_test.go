@@ -26,7 +26,7 @@ task: burst
 target: {series: vib, horizon: 1s}
 inputs:
   - {series: vib, topic: m/1, path: "$.d[*].v"}
-time: {path: "$.d[*].ts", format: unix_ms}
+time: {path: "$.d[*].ts", format: unix_ms, max_past: 36500d}
 `} {
 		task, err := spec.ParseTask("task.yaml", strings.NewReader(text))
 		if err != nil {

@@ -3,10 +3,10 @@
 //
 // A [Plan] is compiled from the task files: the device's series, the topic filters to subscribe
 // to and what to extract from which payload. A [Decoder] turns one payload into readings,
-// strictly: JSON that is malformed, has a duplicate key, a number outside float64 or a value of
-// the wrong type becomes a [DecodeError] that names the topic, the path, the value and what is
-// allowed. Malformed documents are refused as a whole; one wrong value costs only its own
-// reading.
+// in whatever form the field's senders write it: a flaw costs the value it stands in, never the
+// values beside it. What a value was read in spite of is in [Reading.Forgiven]; what cannot mean one
+// thing only becomes a [DecodeError] that names the topic, the path, the value and what is allowed.
+// [Inputs] counts both for every series. docs/guides/inputs.md lists the forms.
 //
 // [Client] promises, towards the broker: a fixed client id and a persistent session,
 // subscriptions restored at every connection, messages handed to the [Sink] in arrival order, and

@@ -21,7 +21,7 @@ type FileOptions struct {
 	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the first of
 	// tabular.TimeNames, else year, month, day, hour.
 	Time string
-	// Format of a single time column: rfc3339, unix, unix_ms, unix_us or a Go layout such as
+	// Format of a single time column: rfc3339, unix, unix_ms, unix_us, unix_ns or a Go layout such as
 	// "2006-01-02 15:04:05". Default: what tabular takes for a time.
 	Format string
 	// Numbered rows need no time: without a column that is named or found for it, the time of a row
@@ -183,18 +183,15 @@ func instant(cell *tabular.Cell, format string) (int64, error) {
 	case "":
 		t, err := cell.Instant()
 		if err != nil {
-			err = fmt.Errorf("%w: name its format (rfc3339, unix, unix_ms, unix_us or a layout like %q)", err, time.DateTime)
+			err = fmt.Errorf("%w: name its format (rfc3339, unix, unix_ms, unix_us, unix_ns or a layout like %q)", err, time.DateTime)
 		}
 		return t, err
 	case "rfc3339":
 		return tabular.ParseTime(cell.String())
-	case "unix", "unix_ms", "unix_us":
-		num := scanner{b: []byte(cell.String())}
-		kind := valueString
-		if len(num.b) > 0 && num.number() && num.i == len(num.b) {
-			kind = valueNumber
-		}
-		us, err := parseTime(format, kind, num.b)
+	case "unix", "unix_ms", "unix_us", "unix_ns":
+		// files hold times of any age, recorded or made up
+		f := timeForm{format: format, maxPast: math.MaxInt64}
+		us, _, err := f.parse(valueBare, []byte(cell.String()), 0)
 		if err != nil {
 			return 0, fmt.Errorf("%q: %s", err.Value, err.Allowed)
 		}
@@ -239,16 +236,26 @@ func (c *columns) read(m *Message, cells []tabular.Cell, row int64) error {
 			continue
 		}
 		r := Reading{Series: s, Time: us, HasTime: true}
-		if of := &c.plan.series[s]; len(of.Categories) > 0 {
-			v, err := parseValue(of, valueString, []byte(cells[i].String()))
+		if of := &c.plan.series[s]; len(of.Categories) > 0 || !number(&cells[i], &r) {
+			v, err := of.value(valueBare, []byte(cells[i].String()))
 			if err != nil {
 				return fmt.Errorf("column %q: %q: %s", c.names[i], err.Value, err.Allowed)
 			}
-			r.Value = v
-		} else if r.Value, err = cells[i].Number(); err != nil || math.IsInf(r.Value, 0) {
-			return fmt.Errorf("column %q: %q is not a finite number", c.names[i], cells[i].String())
+			if v.missing {
+				continue
+			}
+			r.Value, r.Forgiven = v.value, v.forgiven
 		}
 		m.Readings = append(m.Readings, r)
 	}
 	return nil
+}
+
+// number takes the value of a cell that is a plain number; any other is read as a message's is.
+func number(c *tabular.Cell, r *Reading) bool {
+	v, err := c.Number()
+	if r.Value = v; err != nil || math.IsInf(v, 0) {
+		return false
+	}
+	return true
 }

@@ -94,8 +94,29 @@ func (c *frameConn) next() error {
 	}
 }
 
-// dialBroker opens the transport of a broker URL: tcp://, mqtt://, tls://, ssl://, mqtts:// or
-// unix://.
+// Opener returns what opens connections to a broker's address, for every client of the agent: its
+// own, doctor's and that of topic discovery.
+func Opener(broker string, certificates *tls.Config, timeout time.Duration) mqtt.OpenConnectionFunc {
+	return func(*url.URL, mqtt.ClientOptions) (net.Conn, error) {
+		u, err := url.Parse(broker)
+		if err != nil {
+			return nil, err
+		}
+		return dialBroker(u, certificates, timeout, 1<<28)
+	}
+}
+
+// Redacted is a broker's address without the password in it.
+func Redacted(broker string) string {
+	u, err := url.Parse(broker)
+	if err != nil {
+		return "the broker"
+	}
+	return u.Redacted()
+}
+
+// dialBroker opens the transport of a broker URL: tcp://, mqtt://, tls://, ssl://, mqtts://,
+// ws://, wss:// or unix://.
 func dialBroker(u *url.URL, tlsConf *tls.Config, timeout time.Duration, limit int) (net.Conn, error) {
 	d := &net.Dialer{Timeout: timeout}
 	host := func(port string) string {
@@ -118,6 +139,13 @@ func dialBroker(u *url.URL, tlsConf *tls.Config, timeout time.Duration, limit in
 			conf.ServerName = u.Hostname()
 		}
 		conn, err = tls.DialWithDialer(d, "tcp", host("8883"), conf)
+	case "ws", "wss":
+		at := *u
+		at.User = nil // user and password are MQTT's
+		if at.Path == "" {
+			at.Path = "/mqtt" // where brokers serve it
+		}
+		conn, err = mqtt.NewWebsocket(at.String(), tlsConf, timeout, nil, nil)
 	case "unix":
 		conn, err = d.Dial("unix", u.Path)
 	default:
@@ -130,7 +158,7 @@ func dialBroker(u *url.URL, tlsConf *tls.Config, timeout time.Duration, limit in
 }
 
 func schemeError(scheme string) error {
-	return fmt.Errorf("broker address: scheme %q: must be tcp, mqtt, tls, ssl, mqtts or unix", scheme)
+	return fmt.Errorf("broker address: scheme %q: must be tcp, mqtt, tls, ssl, mqtts, ws, wss or unix", scheme)
 }
 
 // noStore keeps nothing. paho's stores would hand a message that is not yet acknowledged to the

@@ -26,7 +26,7 @@ type Ingest struct {
 	wait    time.Duration
 	clock   func() (int64, bool)
 	m       *metrics
-	log     *complaints
+	in      intake
 	planMu  sync.Mutex
 	plan    *Plan
 	decoder sync.Pool
@@ -39,22 +39,24 @@ type IngestOptions struct {
 	Clock      func() (int64, bool)
 	Log        *slog.Logger
 	Metrics    prometheus.Registerer
+	Inputs     *Inputs // nil: an account of its own
 }
 
 // NewIngest returns a handler for the pattern "POST /v1/ingest/{topic...}".
 func NewIngest(plan *Plan, sink Sink, opts IngestOptions) *Ingest {
-	o := Options{AgentMQTT: configs.AgentMQTT{MaxPayload: opts.MaxPayload}, Clock: opts.Clock, Log: opts.Log}
+	o := Options{AgentMQTT: configs.AgentMQTT{MaxPayload: opts.MaxPayload}, Clock: opts.Clock, Log: opts.Log, Metrics: opts.Metrics, Inputs: opts.Inputs}
 	o.defaults()
 	if opts.Wait == 0 {
 		opts.Wait = 10 * time.Second
 	}
+	m := newMetrics(opts.Metrics)
 	return &Ingest{
 		sink:  sink,
 		limit: int(o.MaxPayload),
 		wait:  opts.Wait,
 		clock: o.Clock,
-		m:     newMetrics(opts.Metrics),
-		log:   &complaints{log: o.Log, every: time.Minute},
+		m:     m,
+		in:    intake{m: m, log: &complaints{log: o.Log, every: time.Minute}, inputs: o.Inputs},
 		plan:  plan,
 	}
 }
@@ -88,7 +90,7 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer in.decoder.Put(dec)
 	topic := r.PathValue("topic")
 	now, ok := in.clock()
-	readings := account(in.m, in.log, dec, topic, body, now)
+	readings := in.in.account(dec, topic, body, now, ok)
 	if len(readings) == 0 {
 		// once more for the answer: account has only reported it
 		out, err := dec.Decode(topic, body)

@@ -26,7 +26,7 @@ func TestIngest(t *testing.T) {
 		{"air/s1/reading", `{"pm25":3,"ts":"2026-05-01T12:00:00Z"}`, 204},
 		{"home/door/state", `1`, 204},
 		{"air/s1/reading", `{"pm25":`, 400},
-		{"air/s1/reading", `{"pm25":"3"}`, 400},
+		{"air/s1/reading", `{"pm25":"3;4"}`, 400},
 		{"air/s1/reading", `{}`, 400},
 		{"air/s1/other", `{}`, 404},
 		{"air/s1/reading", `"` + strings.Repeat("x", 1000) + `"`, 413},
@@ -85,7 +85,7 @@ func TestFile(t *testing.T) {
 		"ts,dust\n2013-03-01T00:00:00Z,1\n":        "none of the columns",
 		"when,pm25\n2013-03-01T00:00:00Z,1\n":      "no time column",
 		"ts,wd\n2013-03-01T00:00:00Z,NNW\n":        "categories N, E, S, W",
-		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":    "not a finite number",
+		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":    "64-bit float",
 		"ts,pm25\n2013-03-01T00:00:00Z,1\n1,2,3\n": "wrong number of fields",
 	} {
 		if _, err := ReadTable(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), want) {

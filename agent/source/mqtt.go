@@ -65,6 +65,8 @@ type Options struct {
 	Log   *slog.Logger
 	// Metrics receives the source's metrics; nil: they are counted and not exported.
 	Metrics prometheus.Registerer
+	// Inputs counts what arrives for every series; nil: an account of its own.
+	Inputs *Inputs
 }
 
 func (o *Options) defaults() {
@@ -90,6 +92,9 @@ func (o *Options) defaults() {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
+	if o.Inputs == nil {
+		o.Inputs = NewInputs(o.Metrics)
+	}
 }
 
 // Client is the agent's one connection to the MQTT broker.
@@ -97,6 +102,7 @@ type Client struct {
 	opts Options
 	url  *url.URL
 	tls  *tls.Config // nil: the system's roots
+	in   intake
 	m    *metrics
 	log  *complaints
 	out  *outgoing
@@ -130,7 +136,7 @@ func New(plan *Plan, opts Options) (*Client, error) {
 		return nil, fmt.Errorf("broker address %q: %w", opts.Broker, err)
 	}
 	switch u.Scheme {
-	case "tcp", "mqtt", "tls", "ssl", "mqtts", "unix":
+	case "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix":
 	default:
 		return nil, schemeError(u.Scheme)
 	}
@@ -147,6 +153,7 @@ func New(plan *Plan, opts Options) (*Client, error) {
 		replan: make(chan struct{}, 1),
 	}
 	c.log = &complaints{log: opts.Log, every: time.Minute}
+	c.in = intake{m: c.m, log: c.log, inputs: opts.Inputs}
 	c.inCond = sync.NewCond(&c.inMu)
 	c.out = newOutgoing(opts.MaxPublish, c.m)
 	return c, nil
@@ -452,7 +459,7 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 				Dup:     in.msg.Duplicate(),
 				Ack:     c.acks.add(in.msg.Ack),
 			}
-			m.Readings = account(c.m, c.log, dec, m.Topic, in.msg.Payload(), m.Arrival)
+			m.Readings = c.in.account(dec, m.Topic, in.msg.Payload(), m.Arrival, m.ClockOK)
 			if len(m.Readings) == 0 {
 				m.Ack() // nothing to store, and it will not become better by being sent again
 				continue
@@ -492,33 +499,4 @@ func (a *acks) add(send func()) func() {
 			a.queue = a.queue[1:]
 		}
 	}
-}
-
-// account returns the readings of a payload and counts and reports everything else in it.
-func account(m *metrics, log *complaints, dec *Decoder, topic string, payload []byte, arrival int64) []Reading {
-	m.messages.Inc()
-	out, err := dec.Decode(topic, payload)
-	if err != nil {
-		de := err.(*DecodeError)
-		m.errors.WithLabelValues(string(de.Kind)).Inc()
-		log.warn(topic+"\x00"+string(de.Kind), "payload refused", "topic", topic, "kind", de.Kind, "err", err)
-		return nil
-	}
-	if !out.Known {
-		m.unknown.Inc()
-		log.warn("unknown", "message on a topic that no task reads", "topic", topic)
-		return nil
-	}
-	m.missing.Add(float64(out.Missing))
-	for _, p := range out.Problems {
-		m.errors.WithLabelValues(string(p.Kind)).Inc()
-		log.warn(topic+"\x00"+string(p.Kind), "reading refused", "topic", topic, "kind", p.Kind, "err", p)
-	}
-	for i := range out.Readings {
-		if !out.Readings[i].HasTime {
-			out.Readings[i].Time = arrival
-		}
-	}
-	m.readings.Add(float64(len(out.Readings)))
-	return out.Readings
 }

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,11 +20,13 @@ type Series struct {
 	Unit       string
 	Range      *[2]float64
 	Categories []string
-	TimePath   string // JSON path of the event time; empty: arrival time
-	TimeFormat string
 	Sync       bool     // readings are sent to the hub
 	Tasks      []string // names of the tasks that use it
-	file       string   // the first task file that declares it, for messages
+
+	time  timeForm // its path is empty for arrival times
+	form  form
+	wrote string // number and words as they were declared, for messages
+	file  string // the first task file that declares it, for messages
 }
 
 // Plan is what the device listens to, compiled from its task files. It is immutable and safe for
@@ -52,7 +55,7 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 				Range:      in.Range,
 				Categories: in.Categories,
 				Sync:       in.Sync != "none" && t.Sync.Readings != "none",
-			}))
+			}, in.Time, in.Number, in.Words))
 		}
 		if t.Target.Topic != "" {
 			errs = append(errs, p.add(t, Series{
@@ -61,7 +64,7 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 				Path:       t.Target.Path,
 				Categories: t.Target.Categories,
 				Sync:       t.Sync.Readings != "none",
-			}))
+			}, t.Target.Time, t.Target.Number, t.Target.Words))
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -80,10 +83,26 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 	return p, nil
 }
 
-func (p *Plan) add(t *spec.Task, s Series) error {
+func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberForm, words map[string]float64) error {
 	s.file, s.Tasks = t.Path, []string{t.Name}
+	s.form = newForm(num, words)
+	if num != (spec.NumberForm{}) || len(words) > 0 {
+		s.wrote = fmt.Sprintf("%+v %v", num, words)
+	}
 	if s.Path != "" { // a bare value carries no time
-		s.TimePath, s.TimeFormat = t.Time.Path, t.Time.Format
+		s.time = timeForm{
+			path:    cmp.Or(tm.Path, t.Time.Path),
+			format:  cmp.Or(tm.Format, t.Time.Format),
+			zone:    cmp.Or(tm.Zone, t.Time.Zone, t.Calendar.UTCOffset),
+			maxPast: t.Time.MaxPast.Micros(),
+		}
+		if s.time.path == "" {
+			s.time = timeForm{}
+		}
+		var err error
+		if s.time.loc, err = spec.Zone(s.time.zone); err != nil {
+			return fmt.Errorf("series %q in %s: time.zone %q: %w", s.Name, s.file, s.time.zone, err)
+		}
 	}
 	if err := s.checkStars(); err != nil {
 		return err
@@ -117,8 +136,11 @@ func (s *Series) disagreement(o *Series) (what, a, b string) {
 		{"path", s.Path, o.Path},
 		{"range", rangeText(s.Range), rangeText(o.Range)},
 		{"categories", strings.Join(s.Categories, ","), strings.Join(o.Categories, ",")},
-		{"time.path", s.TimePath, o.TimePath},
-		{"time.format", s.TimeFormat, o.TimeFormat},
+		{"time.path", s.time.path, o.time.path},
+		{"time.format", s.time.format, o.time.format},
+		{"time.zone", s.time.zone, o.time.zone},
+		{"time.max_past", fmt.Sprint(s.time.maxPast), fmt.Sprint(o.time.maxPast)},
+		{"number and words", s.wrote, o.wrote},
 	}
 	for _, p := range pairs {
 		if p.a != p.b {
@@ -142,16 +164,16 @@ func rangeText(r *[2]float64) string {
 // time stand in the same array.
 func (s *Series) checkStars() error {
 	head, _, starred := strings.Cut(s.Path, "[*]")
-	if strings.Count(s.Path, "[*]") > 1 || strings.Count(s.TimePath, "[*]") > 1 {
+	if strings.Count(s.Path, "[*]") > 1 || strings.Count(s.time.path, "[*]") > 1 {
 		return fmt.Errorf("series %q in %s: a path has at most one [*]", s.Name, s.file)
 	}
-	timeHead, _, timeStarred := strings.Cut(s.TimePath, "[*]")
+	timeHead, _, timeStarred := strings.Cut(s.time.path, "[*]")
 	switch {
 	case starred && (!timeStarred || timeHead != head):
 		return fmt.Errorf("series %q in %s: path %q reads an array, so time.path must stand in it, for example %q, not %q",
-			s.Name, s.file, s.Path, head+"[*].ts", s.TimePath)
+			s.Name, s.file, s.Path, head+"[*].ts", s.time.path)
 	case !starred && timeStarred:
-		return fmt.Errorf("series %q in %s: time.path %q reads an array, path %q does not", s.Name, s.file, s.TimePath, s.Path)
+		return fmt.Errorf("series %q in %s: time.path %q reads an array, path %q does not", s.Name, s.file, s.time.path, s.Path)
 	}
 	return nil
 }
@@ -222,9 +244,9 @@ type edge struct {
 // slot is one value to capture: a series, or a time that series share.
 type slot struct {
 	path    string
-	series  int // -1 for a time
-	format  string
-	time    int // slot of the series' time, -1 when it has none
+	series  int       // -1 for a time
+	form    *timeForm // of a time
+	time    int       // slot of the series' time, -1 when it has none
 	starred bool
 }
 
@@ -247,10 +269,10 @@ func (p *Plan) topic(topic string) *topicPlan {
 			continue
 		}
 		t := -1
-		if s.TimePath != "" {
-			t = slices.IndexFunc(tp.slots, func(o slot) bool { return o.series < 0 && o.path == s.TimePath && o.format == s.TimeFormat })
+		if s.time.path != "" {
+			t = slices.IndexFunc(tp.slots, func(o slot) bool { return o.series < 0 && o.form.same(&s.time) })
 			if t < 0 {
-				t = tp.insert(slot{path: s.TimePath, series: -1, format: s.TimeFormat, time: -1})
+				t = tp.insert(slot{path: s.time.path, series: -1, form: &s.time, time: -1})
 			}
 		}
 		tp.insert(slot{path: s.Path, series: i, time: t})
@@ -259,6 +281,16 @@ func (p *Plan) topic(topic string) *topicPlan {
 		return nil
 	}
 	return tp
+}
+
+// inputs counts the series that are read from JSON.
+func (tp *topicPlan) inputs() (n int) {
+	for i := range tp.slots {
+		if tp.slots[i].series >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (tp *topicPlan) insert(s slot) int {

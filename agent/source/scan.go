@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxDepth bounds the nesting of a document.
+// maxDepth bounds the nesting of a document; what is deeper is skipped.
 const maxDepth = 64
 
 type valueKind byte
@@ -20,10 +20,11 @@ const (
 	valueString
 	valueObject
 	valueArray
+	valueBare // text outside of quotes that is no JSON value: nan, 012, 21.5 °C
 )
 
 func (k valueKind) String() string {
-	return [...]string{"null", "a boolean", "a number", "a string", "an object", "an array"}[k]
+	return [...]string{"null", "a boolean", "a number", "a string", "an object", "an array", "text without quotes"}[k]
 }
 
 // capture is a value that a path leads to. raw is the value's text, for a string its content; it
@@ -35,90 +36,142 @@ type capture struct {
 	raw  []byte
 }
 
-// scanner reads one JSON document (RFC 8259) once, checks all of it and captures the values that
-// the tree of paths names. It allocates only while its scratch grows.
+// scanner reads one JSON document (RFC 8259) once and captures the values that the tree of paths
+// names. What devices write beside the standard costs the value it stands in and nothing else: it
+// goes on behind it, so that the values beside it are read. Work is linear in the payload. It
+// allocates only while its scratch grows.
 type scanner struct {
 	b     []byte
 	i     int
 	depth int
 	elem  int
-	keys  [][]byte // keys of the open objects, for finding duplicates
 	// unescaped strings; earlier captures keep the array they point to when it grows
 	scratch  []byte
 	captures []capture
-	fail     *DecodeError
+	forgiven Forgiven     // what was read although it is no JSON
+	flaw     *DecodeError // the first of it
+	fail     *DecodeError // why the document could not be read to its end
 }
 
-// scan returns nil or what is wrong with the document. Captures are in s.captures.
-func (s *scanner) scan(b []byte, root *node) *DecodeError {
-	s.b, s.i, s.depth, s.elem, s.fail = b, 0, 0, -1, nil
-	s.keys, s.scratch, s.captures = s.keys[:0], s.scratch[:0], s.captures[:0]
+// scan reads a document. Captures are in s.captures; s.fail is set when its end is missing or
+// another document follows it.
+func (s *scanner) scan(b []byte, root *node) {
+	s.depth, s.elem, s.forgiven, s.flaw, s.fail = 0, -1, 0, nil, nil
+	s.scratch, s.captures = s.scratch[:0], s.captures[:0]
+	s.b, s.i = s.plain(b), 0
 	s.space()
-	if s.value(root) {
-		s.space()
-		if s.i < len(s.b) {
-			s.bad(ErrSyntax, s.i, "must be one JSON value, something follows it")
+	if !s.value(root) {
+		return
+	}
+	s.space()
+	if s.i == len(s.b) {
+		return
+	}
+	const what = "must be one JSON value, something follows it"
+	if bytes.ContainsAny(s.b[s.i:], `{["`) {
+		s.bad(ErrSyntax, s.i, what)
+		return
+	}
+	s.forgive(ForgivenTrailing, ErrSyntax, s.i, what)
+}
+
+var (
+	bomUTF8  = []byte("\xef\xbb\xbf")
+	bomUTF16 = [2][]byte{{0xff, 0xfe}, {0xfe, 0xff}}
+)
+
+// plain removes what stands around a payload: a byte order mark, and the NULs of senders that
+// count the end of a C string in. UTF-16 becomes UTF-8.
+func (s *scanner) plain(b []byte) []byte {
+	for order, bom := range bomUTF16 {
+		if bytes.HasPrefix(b, bom) && len(b)%2 == 0 {
+			s.forgiven |= ForgivenEncoding
+			units := make([]uint16, 0, len(b)/2)
+			for i := 2; i < len(b); i += 2 {
+				units = append(units, uint16(b[i+order])|uint16(b[i+1-order])<<8)
+			}
+			return bytes.Trim([]byte(string(utf16.Decode(units))), " \t\r\n\x00")
 		}
 	}
-	return s.fail
+	if bytes.HasPrefix(b, bomUTF8) {
+		s.forgiven |= ForgivenEncoding
+		b = b[len(bomUTF8):]
+	}
+	if n := len(b); n > 0 && b[n-1] == 0 {
+		s.forgiven |= ForgivenNUL
+		b = bytes.TrimRight(b, "\x00 \t\r\n")
+	}
+	return b
 }
 
-// bad records the first problem and returns false, so that it can be returned.
+// bad records why the document ends here and returns false, so that it can be returned.
 func (s *scanner) bad(kind ErrorKind, at int, allowed string) bool {
 	if s.fail == nil {
-		at = min(at, len(s.b))
-		s.fail = &DecodeError{Kind: kind, Offset: at, Value: excerpt(s.b[at:]), Allowed: allowed}
+		s.fail = s.problem(kind, at, allowed)
 	}
 	return false
 }
 
-func (s *scanner) space() {
-	for s.i < len(s.b) {
-		switch s.b[s.i] {
-		case ' ', '\t', '\n', '\r':
-			s.i++
-		default:
-			return
-		}
+func (s *scanner) problem(kind ErrorKind, at int, allowed string) *DecodeError {
+	at = min(at, len(s.b))
+	return &DecodeError{Kind: kind, Offset: at, Value: excerpt(s.b[at:]), Allowed: allowed}
+}
+
+func (s *scanner) forgive(f Forgiven, kind ErrorKind, at int, allowed string) {
+	s.forgiven |= f
+	if s.flaw == nil {
+		s.flaw = s.problem(kind, at, allowed)
 	}
 }
 
+const endsEarly = "the document ends early"
+
+func (s *scanner) space() {
+	for s.i < len(s.b) && (s.b[s.i] <= ' ') {
+		s.i++
+	}
+}
+
+// value reads one value; false when the document ends in it.
 func (s *scanner) value(n *node) bool {
 	if s.i >= len(s.b) {
-		return s.bad(ErrSyntax, s.i, "the document ends early")
+		return s.bad(ErrSyntax, s.i, endsEarly)
 	}
 	start := s.i
 	var kind valueKind
 	var raw []byte
-	ok := true
-	switch c := s.b[s.i]; {
-	case c == '{':
-		kind, ok = valueObject, s.object(n)
-	case c == '[':
-		kind, ok = valueArray, s.array(n)
-	case c == '"':
+	switch c := s.b[s.i]; c {
+	case '{', '[':
+		kind = valueObject
+		read := s.object
+		if c == '[' {
+			kind, read = valueArray, s.array
+		}
+		if s.depth == maxDepth {
+			s.forgive(ForgivenDepth, ErrDepth, s.i, "must be nested at most "+strconv.Itoa(maxDepth)+" deep")
+			n, read = nil, s.deep
+		}
+		if !read(n) {
+			return false
+		}
+		raw = s.b[start:s.i]
+	case '"', '\'':
+		var ok bool
+		if raw, ok = s.str(c); !ok {
+			return false
+		}
 		kind = valueString
-		raw, ok = s.str()
-	case c == '-' || (c >= '0' && c <= '9'):
-		kind, ok = valueNumber, s.number()
-	case c == 't':
-		kind, ok = valueBool, s.literal("true")
-	case c == 'f':
-		kind, ok = valueBool, s.literal("false")
-	case c == 'n' && bytes.HasPrefix(s.b[s.i:], []byte("null")):
-		kind, ok = valueNull, s.literal("null")
-	case notFinite(s.b[s.i:]):
-		return s.bad(ErrNotFinite, s.i, "NaN and infinity are not JSON: leave the key out or send null for a missing value")
+		if n != nil && len(n.want) == 0 {
+			s.inside(n, raw)
+			return true
+		}
 	default:
-		return s.bad(ErrSyntax, s.i, "must be a JSON value")
-	}
-	if !ok {
-		return false
+		var ok bool
+		if kind, raw, ok = s.token(); !ok {
+			return false
+		}
 	}
 	if n != nil {
-		if kind != valueString {
-			raw = s.b[start:s.i]
-		}
 		for _, slot := range n.want {
 			s.captures = append(s.captures, capture{slot: slot, elem: s.elem, kind: kind, raw: raw})
 		}
@@ -126,58 +179,115 @@ func (s *scanner) value(n *node) bool {
 	return true
 }
 
-func notFinite(b []byte) bool {
-	for _, w := range [...]string{"NaN", "nan", "NAN", "Infinity", "-Infinity", "inf", "Inf", "-inf", "-Inf"} {
-		if bytes.HasPrefix(b, []byte(w)) {
-			return true
+// inside reads a document that stands in a string: gateways pack payloads into others.
+func (s *scanner) inside(n *node, raw []byte) {
+	text := bytes.TrimSpace(raw)
+	if len(text) == 0 || (text[0] != '{' && text[0] != '[') || s.depth == maxDepth {
+		return
+	}
+	b, i, depth, fail := s.b, s.i, s.depth, s.fail
+	s.b, s.i = text, 0
+	s.forgive(ForgivenNested, ErrSyntax, 0, "is JSON inside a string: send it as it is")
+	s.depth++
+	s.value(n) // what is wrong with it does not concern the values around it
+	s.b, s.i, s.depth, s.fail = b, i, depth, fail
+}
+
+// token reads what is neither container nor string: a number, true, false, null, or any text up to
+// the next comma or bracket.
+func (s *scanner) token() (kind valueKind, raw []byte, ok bool) {
+	start := s.i
+	for s.i < len(s.b) && s.b[s.i] > ' ' && !s.ends(s.b[s.i]) {
+		s.i++
+	}
+	end := s.i
+	s.space()
+	for s.i < len(s.b) && !s.ends(s.b[s.i]) { // more words: 21.5 °C
+		s.i++
+		if s.b[s.i-1] > ' ' {
+			end = s.i
 		}
 	}
-	return false
-}
-
-func (s *scanner) literal(word string) bool {
-	if !bytes.HasPrefix(s.b[s.i:], []byte(word)) {
-		return s.bad(ErrSyntax, s.i, "must be true, false or null")
+	if s.i == len(s.b) && s.depth > 0 {
+		return 0, nil, s.bad(ErrSyntax, start, endsEarly) // a number may have gone on
 	}
-	s.i += len(word)
-	return true
+	raw = s.b[start:end]
+	s.i = max(s.i, start)
+	switch {
+	case isNumber(raw):
+		return valueNumber, raw, true
+	case string(raw) == "null":
+		return valueNull, raw, true
+	case string(raw) == "true" || string(raw) == "false":
+		return valueBool, raw, true
+	case notFinite(raw):
+		s.forgive(ForgivenNotFinite, ErrNotFinite, start, "NaN and infinity are not JSON: leave the key out or send null for a missing value")
+	default:
+		s.forgive(ForgivenSyntax, ErrSyntax, start, "must be a JSON value")
+	}
+	return valueBare, raw, true
 }
 
-func (s *scanner) enter() bool {
+// ends reports whether a text without quotes ends before c. Outside of objects and arrays it is the
+// whole payload.
+func (s *scanner) ends(c byte) bool {
+	return s.depth > 0 && (c == ',' || c == '}' || c == ']' || c == '"')
+}
+
+// object reads the object at s.i.
+func (s *scanner) object(n *node) bool {
 	s.depth++
 	s.i++
-	if s.depth > maxDepth {
-		return s.bad(ErrDepth, s.i-1, "must be nested at most "+strconv.Itoa(maxDepth)+" deep")
-	}
-	s.space()
-	return true
-}
-
-func (s *scanner) object(n *node) bool {
-	if !s.enter() {
-		return false
-	}
-	base := len(s.keys)
-	for first := true; ; first = false {
-		if first && s.i < len(s.b) && s.b[s.i] == '}' {
+	comma := true                 // one stands before the next key
+	last, caps, open := -1, 0, -1 // where the value before begins, its captures and their number
+	for {
+		s.space()
+		if s.i >= len(s.b) {
+			return s.bad(ErrSyntax, s.i, endsEarly)
+		}
+		switch s.b[s.i] {
+		case '}':
+			if comma && last >= 0 {
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a key in double quotes")
+			}
 			s.i++
-			break
+			s.depth--
+			return true
+		case ',':
+			if comma {
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a key in double quotes")
+			}
+			comma = true
+			s.i++
+			continue
+		case ']':
+			if s.depth > 1 { // the end of the array around it: the object has none
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a comma or the end of the object")
+				s.depth--
+				return true
+			}
 		}
 		at := s.i
-		if s.i >= len(s.b) || s.b[s.i] != '"' {
-			return s.bad(ErrSyntax, at, `must be a key in double quotes`)
-		}
-		key, ok := s.str()
-		if !ok {
+		key, ok := s.key()
+		if s.fail != nil {
 			return false
 		}
-		s.keys = append(s.keys, key)
-		s.space()
-		if s.i >= len(s.b) || s.b[s.i] != ':' {
-			return s.bad(ErrSyntax, s.i, "must be a colon after the key")
+		if !ok {
+			// No key stands here: it belongs to the value before, as the 5 of {"v": 12,5} does.
+			s.forgive(ForgivenSyntax, ErrSyntax, at, "must be a key in double quotes")
+			s.skip()
+			if last >= 0 {
+				raw := bytes.TrimSpace(s.b[last:s.i])
+				for k := caps; k < open; k++ {
+					s.captures[k].kind, s.captures[k].raw = valueBare, raw
+				}
+			}
+			continue
 		}
-		s.i++
-		s.space()
+		if !comma {
+			s.forgive(ForgivenSyntax, ErrSyntax, at, "must be a comma or the end of the object")
+		}
+		comma = false
 		var next *node
 		if n != nil {
 			for j := range n.fields {
@@ -187,66 +297,124 @@ func (s *scanner) object(n *node) bool {
 				}
 			}
 		}
+		last, caps = s.i, len(s.captures)
+		scalar := s.i < len(s.b) && s.b[s.i] != '{' && s.b[s.i] != '['
 		if !s.value(next) {
 			return false
 		}
-		s.space()
-		if s.i < len(s.b) && s.b[s.i] == ',' {
-			s.i++
-			s.space()
-			continue
+		if open = len(s.captures); !scalar {
+			open = caps // what stands in a container is not its text
 		}
-		if s.i < len(s.b) && s.b[s.i] == '}' {
-			s.i++
-			break
-		}
-		return s.bad(ErrSyntax, s.i, "must be a comma or the end of the object")
 	}
-	if dup := duplicate(s.keys[base:]); dup != nil {
-		s.fail = &DecodeError{
-			Kind:    ErrDuplicateKey,
-			Offset:  s.i,
-			Value:   excerpt(dup),
-			Allowed: "a key may appear once in an object",
-		}
-		return false
-	}
-	s.keys = s.keys[:base]
-	s.depth--
-	return true
 }
 
-// duplicate returns a key that appears twice. It may reorder keys.
-func duplicate(keys [][]byte) []byte {
-	if len(keys) <= 16 {
-		for i := range keys {
-			for j := range i {
-				if bytes.Equal(keys[i], keys[j]) {
-					return keys[i]
-				}
+// key reads a key and the colon behind it. ok is false, and nothing is read, when there is none.
+func (s *scanner) key() (key []byte, ok bool) {
+	start := s.i
+	if c := s.b[s.i]; c == '"' || c == '\'' {
+		if key, ok = s.str(c); !ok {
+			return nil, false
+		}
+	} else {
+		for s.i < len(s.b) && s.b[s.i] != ':' && !s.ends(s.b[s.i]) && s.b[s.i] != '{' && s.b[s.i] != '[' {
+			s.i++
+		}
+		key = bytes.TrimSpace(s.b[start:s.i])
+		if len(key) == 0 || key[0] >= '0' && key[0] <= '9' {
+			s.i = start
+			return nil, false
+		}
+		s.forgive(ForgivenSyntax, ErrSyntax, start, "must be a key in double quotes")
+	}
+	s.space()
+	if s.i >= len(s.b) {
+		return nil, s.bad(ErrSyntax, s.i, endsEarly)
+	}
+	if s.b[s.i] != ':' {
+		s.i = start
+		return nil, false
+	}
+	s.i++
+	s.space()
+	return key, true
+}
+
+// skip goes on to the next comma or end of a container; it always goes on.
+func (s *scanner) skip() {
+	if c := s.b[s.i]; c == '"' || c == '\'' {
+		if _, ok := s.str(c); ok {
+			return
+		}
+		s.i, s.fail = len(s.b), nil
+		return
+	}
+	for s.i++; s.i < len(s.b) && s.b[s.i] != ',' && s.b[s.i] != '}' && s.b[s.i] != ']'; {
+		s.i++
+	}
+}
+
+// deep goes over a container that is nested too deeply, without reading it.
+func (s *scanner) deep(*node) bool {
+	for open := 0; s.i < len(s.b); {
+		switch c := s.b[s.i]; c {
+		case '"':
+			if _, ok := s.str(c); !ok {
+				return false
+			}
+			continue
+		case '{', '[':
+			open++
+		case '}', ']':
+			if open--; open == 0 {
+				s.i++
+				return true
 			}
 		}
-		return nil
+		s.i++
 	}
-	slices.SortFunc(keys, bytes.Compare)
-	for i := 1; i < len(keys); i++ {
-		if bytes.Equal(keys[i], keys[i-1]) {
-			return keys[i]
-		}
-	}
-	return nil
+	return s.bad(ErrSyntax, s.i, endsEarly)
 }
 
+// array reads the array at s.i.
 func (s *scanner) array(n *node) bool {
-	if !s.enter() {
-		return false
-	}
+	s.depth++
+	s.i++
 	outer := s.elem
-	for i := 0; ; i++ {
-		if i == 0 && s.i < len(s.b) && s.b[s.i] == ']' {
-			s.i++
-			break
+	comma := true
+	for i := 0; ; {
+		s.space()
+		if s.i >= len(s.b) {
+			return s.bad(ErrSyntax, s.i, endsEarly)
 		}
+		switch s.b[s.i] {
+		case ',':
+			if comma {
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a JSON value")
+				i++ // an empty place is one
+			}
+			comma = true
+			s.i++
+			continue
+		case ']', '}':
+			if s.b[s.i] == '}' { // the end of the object around it: the array has none
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a comma or the end of the array")
+				s.i--
+			} else if comma && i > 0 {
+				s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a JSON value")
+			}
+			s.i++
+			s.elem = outer
+			s.depth--
+			return true
+		}
+		if !comma {
+			s.forgive(ForgivenSyntax, ErrSyntax, s.i, "must be a comma or the end of the array")
+			if c := s.b[s.i]; c != '"' && c != '{' && c != '[' {
+				s.skip()
+				continue
+			}
+		}
+		comma = false
 		var next *node
 		s.elem = outer
 		if n != nil {
@@ -262,21 +430,8 @@ func (s *scanner) array(n *node) bool {
 		if !s.value(next) {
 			return false
 		}
-		s.space()
-		if s.i < len(s.b) && s.b[s.i] == ',' {
-			s.i++
-			s.space()
-			continue
-		}
-		if s.i < len(s.b) && s.b[s.i] == ']' {
-			s.i++
-			break
-		}
-		return s.bad(ErrSyntax, s.i, "must be a comma or the end of the array")
+		i++
 	}
-	s.elem = outer
-	s.depth--
-	return true
 }
 
 // merge serves the odd payload of which one task reads every element and another a fixed one. The
@@ -312,68 +467,82 @@ func merge(a, b *node) *node {
 	return m
 }
 
-// number accepts -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
-func (s *scanner) number() bool {
-	start := s.i
-	if s.b[s.i] == '-' {
-		s.i++
+// isNumber reports whether a text is -?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?
+func isNumber(b []byte) bool {
+	i := 0
+	digits := func() (n int) {
+		for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+			n++
+		}
+		return n
 	}
-	if notFinite(s.b[s.i:]) {
-		return s.bad(ErrNotFinite, start, "NaN and infinity are not JSON: leave the key out or send null for a missing value")
+	if i < len(b) && b[i] == '-' {
+		i++
 	}
-	switch {
-	case s.i < len(s.b) && s.b[s.i] == '0':
-		s.i++
-	case s.digits() == 0:
-		return s.bad(ErrSyntax, start, "must be a number")
+	if i < len(b) && b[i] == '0' {
+		i++
+	} else if digits() == 0 {
+		return false
 	}
-	if s.i < len(s.b) && s.b[s.i] == '.' {
-		s.i++
-		if s.digits() == 0 {
-			return s.bad(ErrSyntax, start, "a decimal point needs digits after it")
+	if i < len(b) && b[i] == '.' {
+		if i++; digits() == 0 {
+			return false
 		}
 	}
-	if s.i < len(s.b) && (s.b[s.i] == 'e' || s.b[s.i] == 'E') {
-		s.i++
-		if s.i < len(s.b) && (s.b[s.i] == '+' || s.b[s.i] == '-') {
-			s.i++
+	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
+		if i++; i < len(b) && (b[i] == '+' || b[i] == '-') {
+			i++
 		}
-		if s.digits() == 0 {
-			return s.bad(ErrSyntax, start, "an exponent needs digits")
+		if digits() == 0 {
+			return false
 		}
 	}
-	if s.i < len(s.b) && (s.b[s.i] >= '0' && s.b[s.i] <= '9') {
-		return s.bad(ErrSyntax, start, "a number has no leading zero")
-	}
-	return true
+	return i == len(b)
 }
 
-func (s *scanner) digits() (n int) {
-	for s.i < len(s.b) && s.b[s.i] >= '0' && s.b[s.i] <= '9' {
-		s.i++
-		n++
+// notFinite recognises NaN and infinity as programs of all sorts print them.
+func notFinite(b []byte) bool {
+	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
+		b = b[1:]
 	}
-	return n
+	if len(b) < 3 || len(b) > 12 {
+		return false
+	}
+	var low [12]byte
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		low[i] = c
+	}
+	switch string(low[:len(b)]) {
+	case "nan", "inf", "infinity", "nan(ind)", "nan(snan)", "nanq", "1.#qnan", "1.#ind", "1.#inf", "1.#qnan0", "1.#ind00", "1.#inf00":
+		return true
+	}
+	return false
 }
 
-// str reads a string and returns its content.
-func (s *scanner) str() ([]byte, bool) {
+// str reads a string in the quotes q and returns its content; false when it has no end.
+func (s *scanner) str(q byte) ([]byte, bool) {
 	start := s.i
+	if q == '\'' {
+		s.forgive(ForgivenSyntax, ErrSyntax, start, "text stands in double quotes")
+	}
 	s.i++
 	from, ascii := s.i, true
 	for s.i < len(s.b) {
 		switch c := s.b[s.i]; {
-		case c == '"':
+		case c == q:
 			raw := s.b[from:s.i]
 			s.i++
 			if !ascii && !utf8.Valid(raw) {
-				return nil, s.bad(ErrUTF8, start, "text must be valid UTF-8")
+				raw = s.latin1(start, raw)
 			}
 			return raw, true
 		case c == '\\':
-			return s.escaped(start, from)
+			return s.escaped(q, start, from)
 		case c < 0x20:
-			return nil, s.bad(ErrSyntax, s.i, "control characters in a string are written as \\u00XX")
+			s.forgive(ForgivenEscape, ErrSyntax, s.i, "control characters in a string are written as \\u00XX")
 		case c >= 0x80:
 			ascii = false
 		}
@@ -382,39 +551,49 @@ func (s *scanner) str() ([]byte, bool) {
 	return nil, s.bad(ErrSyntax, start, "the string has no end")
 }
 
+// latin1 reads a text that is no UTF-8 as ISO 8859-1, which older firmware writes for ° and µ.
+func (s *scanner) latin1(start int, raw []byte) []byte {
+	s.forgive(ForgivenEncoding, ErrUTF8, start, "text must be valid UTF-8")
+	base := len(s.scratch)
+	for _, c := range raw {
+		s.scratch = utf8.AppendRune(s.scratch, rune(c))
+	}
+	return s.scratch[base:len(s.scratch):len(s.scratch)]
+}
+
 // escaped reads the rest of a string that contains escapes into scratch.
-func (s *scanner) escaped(start, from int) ([]byte, bool) {
+func (s *scanner) escaped(q byte, start, from int) ([]byte, bool) {
 	base := len(s.scratch)
 	s.scratch = append(s.scratch, s.b[from:s.i]...)
 	for s.i < len(s.b) {
 		c := s.b[s.i]
 		switch {
-		case c == '"':
+		case c == q:
 			s.i++
 			out := s.scratch[base:len(s.scratch):len(s.scratch)]
 			if !utf8.Valid(out) {
-				return nil, s.bad(ErrUTF8, start, "text must be valid UTF-8")
+				out = s.latin1(start, out)
 			}
 			return out, true
-		case c < 0x20:
-			return nil, s.bad(ErrSyntax, s.i, "control characters in a string are written as \\u00XX")
 		case c != '\\':
+			if c < 0x20 {
+				s.forgive(ForgivenEscape, ErrSyntax, s.i, "control characters in a string are written as \\u00XX")
+			}
 			s.scratch = append(s.scratch, c)
 			s.i++
 		default:
-			if !s.escape() {
-				return nil, false
+			if s.i+1 >= len(s.b) {
+				return nil, s.bad(ErrSyntax, start, "the string has no end")
 			}
+			s.escape()
 		}
 	}
 	return nil, s.bad(ErrSyntax, start, "the string has no end")
 }
 
-func (s *scanner) escape() bool {
+// escape reads one escape; one that JSON does not have is taken as it stands.
+func (s *scanner) escape() {
 	at := s.i
-	if s.i+1 >= len(s.b) {
-		return s.bad(ErrSyntax, at, "the string has no end")
-	}
 	c := s.b[s.i+1]
 	s.i += 2
 	switch c {
@@ -432,24 +611,28 @@ func (s *scanner) escape() bool {
 		s.scratch = append(s.scratch, '\t')
 	case 'u':
 		r, ok := s.hex4()
-		if !ok {
-			return s.bad(ErrSyntax, at, "\\u needs four hexadecimal digits")
+		if ok && utf16.IsSurrogate(r) {
+			high := r
+			r, ok = utf8.RuneError, false
+			if s.i+1 < len(s.b) && s.b[s.i] == '\\' && s.b[s.i+1] == 'u' {
+				s.i += 2
+				low, _ := s.hex4()
+				r = utf16.DecodeRune(high, low)
+				ok = r != utf8.RuneError
+			}
 		}
-		if utf16.IsSurrogate(r) {
-			if s.i+1 >= len(s.b) || s.b[s.i] != '\\' || s.b[s.i+1] != 'u' {
-				return s.bad(ErrUTF8, at, "half of a surrogate pair is not text")
-			}
-			s.i += 2
-			low, ok := s.hex4()
-			if r = utf16.DecodeRune(r, low); !ok || r == utf8.RuneError {
-				return s.bad(ErrUTF8, at, "half of a surrogate pair is not text")
-			}
+		if !ok {
+			s.forgive(ForgivenEscape, ErrSyntax, at, "\\u needs four hexadecimal digits, and both halves of a surrogate pair")
+			r = utf8.RuneError
 		}
 		s.scratch = utf8.AppendRune(s.scratch, r)
 	default:
-		return s.bad(ErrSyntax, at, "unknown escape in a string")
+		s.forgive(ForgivenEscape, ErrSyntax, at, "unknown escape in a string")
+		if c != '\'' {
+			s.scratch = append(s.scratch, '\\')
+		}
+		s.scratch = append(s.scratch, c)
 	}
-	return true
 }
 
 func (s *scanner) hex4() (r rune, ok bool) {

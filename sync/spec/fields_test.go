@@ -22,6 +22,9 @@ target:
   topic: plant/y
   path: $.y
   categories: []
+  time: {path: $.due, format: auto, zone: UTC}
+  number: {decimal: ".", strip: ""}
+  words: {none: 0}
 inputs:
   - series: y
     topic: plant/+/y
@@ -30,6 +33,14 @@ inputs:
     range: [0, 10]
     categories: []
     sync: rows
+    time:
+      path: $.at
+      format: unix
+      zone: Europe/Berlin
+    number:
+      decimal: ","
+      strip: kPa
+    words: {idle: 0}
   - series: kind
     topic: plant/kind
     categories: [a, b]
@@ -37,6 +48,7 @@ inputs:
 time:
   path: $.ts
   format: unix_ms
+  zone: UTC
   max_future: 1m
   max_past: 30d
 rows:
@@ -236,8 +248,18 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"range", 1, "range: [low, 5]", "inputs[0].range[0]", "low", "must be a number"},
 		{"sync", 1, "sync: all", "inputs[0].sync", "all", "must be rows or none"},
 		{"categories", 3, "categories: [" + strings.Repeat("c, ", 257) + "]", "inputs[1].categories", "257", "at most 256"},
-		{"path", 3, "path: ts", "time.path", "ts", "must be a path"},
-		{"format", 1, "format: iso", "time.format", "iso", "must be rfc3339, unix, unix_ms or unix_us"},
+		{"time", 1, "time: {zone: Nowhere}", "target.time.zone", "Nowhere", "must be a zone such as Europe/Berlin"},
+		{"path", 3, "path: at", "inputs[0].time.path", "at", "must be a path"},
+		{"format", 1, "format: \"15:04\"", "inputs[0].time.format", "15:04", "or a layout"},
+		{"zone", 1, "zone: Local", "inputs[0].time.zone", "Local", "must be a zone"},
+		{"decimal", 1, "decimal: ;", "inputs[0].number.decimal", ";", "must be \".\" or \",\""},
+		{"strip", 1, "strip: H2O", "inputs[0].number.strip", "H2O", "without digits"},
+		{"words", 2, "words: {idle: .inf}", "inputs[0].words.idle", "+Inf", "must be a finite number"},
+		{"words", 2, "words: [idle]", "inputs[0].words", "", "must be a mapping"},
+		{"path", 4, "path: ts", "time.path", "ts", "must be a path"},
+		{"zone", 2, "zone: \"+2\"", "time.zone", "+2", "must be a zone"},
+		{"max_past", 1, "max_past: -1h", "time.max_past", "", "is negative"},
+		{"format", 2, "format: iso", "time.format", "iso", "must be auto, rfc3339, unix, unix_ms, unix_us, unix_ns or a layout"},
 		{"max_future", 1, "max_future: never", "time.max_future", "", "is not a duration"},
 		{"on", 1, "on: z", "rows.on", "z", "must be one of the inputs"},
 		{"max_age", 1, "max_age: old", "rows.max_age", "", "is not a duration"},

@@ -76,6 +76,10 @@ type Target struct {
 	Topic      string   `yaml:"topic,omitempty"`
 	Path       string   `yaml:"path,omitempty"`
 	Categories []string `yaml:"categories,omitempty"` // the two classes of a classification task
+	// how labels that arrive by message are written, as for an input
+	Time   InputTime          `yaml:"time,omitempty"`
+	Number NumberForm         `yaml:"number,omitempty"`
+	Words  map[string]float64 `yaml:"words,omitempty"`
 }
 
 // Input is one series read from MQTT.
@@ -88,7 +92,13 @@ type Input struct {
 	// values outside are stored, flagged and treated as missing
 	Range      *[2]number `yaml:"range,omitempty"`
 	Categories []string   `yaml:"categories,omitempty"`
-	Sync       string     `yaml:"sync,omitempty"` // rows | none; default rows
+	// what differs from the task's time in this input's payloads
+	Time InputTime `yaml:"time,omitempty"`
+	// how numbers are written where that cannot be seen
+	Number NumberForm `yaml:"number,omitempty"`
+	// words that stand for numbers, beside on, off, true, false, yes, no, open, closed and the like
+	Words map[string]float64 `yaml:"words,omitempty"`
+	Sync  string             `yaml:"sync,omitempty"` // rows | none; default rows
 }
 
 type number = float64
@@ -96,18 +106,33 @@ type number = float64
 // TimeSource defines where the event time of a payload stands.
 type TimeSource struct {
 	Path string `yaml:"path,omitempty"` // JSON path; empty: arrival time
-	// rfc3339 | unix | unix_ms | unix_us; default rfc3339
-	Format    string   `yaml:"format,omitempty"`
+	// auto | rfc3339 | unix | unix_ms | unix_us | unix_ns | a layout such as
+	// "02/01/2006 15:04:05"; default auto: a text such as that of rfc3339, or an epoch whose unit
+	// its size shows
+	Format string `yaml:"format,omitempty"`
+	// of times that say none: "Europe/Berlin" or "+02:00"; default calendar.utc_offset, and without
+	// it such times are refused
+	Zone      string   `yaml:"zone,omitempty"`
 	MaxFuture Duration `yaml:"max_future,omitempty"`
-	// readings older than this are refused: their clock is wrong; default 20 years
+	// how far a time may lie behind the clock; default 0: back to the year 2000, before which only
+	// clocks that are not set are
 	MaxPast Duration `yaml:"max_past,omitempty"`
 }
 
-// How far an event time may be from the time of its arrival, unless the task says otherwise.
-const (
-	DefaultMaxFuture = Duration(5 * time.Minute)
-	DefaultMaxPast   = Duration(20 * 365 * 24 * time.Hour)
-)
+// InputTime is where and how one input's payloads say their time. What is empty is as in the task.
+type InputTime struct {
+	Path   string `yaml:"path,omitempty"`
+	Format string `yaml:"format,omitempty"`
+	Zone   string `yaml:"zone,omitempty"`
+}
+
+// NumberForm is how numbers are written.
+type NumberForm struct {
+	// "." or ","; default: what is unambiguous is read, 12,5 and 1.234,5 and not 1,234
+	Decimal string `yaml:"decimal,omitempty"`
+	// what stands before or behind the number; default: any one unit behind it
+	Strip string `yaml:"strip,omitempty"`
+}
 
 // Rows defines when readings become a row.
 type Rows struct {
@@ -370,10 +395,9 @@ func (t *Task) defaults() {
 		t.Interval = 0.9
 	}
 	if t.Time.Format == "" {
-		t.Time.Format = "rfc3339"
+		t.Time.Format = "auto"
 	}
-	def(&t.Time.MaxFuture, DefaultMaxFuture.Std())
-	def(&t.Time.MaxPast, DefaultMaxPast.Std())
+	def(&t.Time.MaxFuture, 5*time.Minute)
 	def(&t.Rows.MaxAge, 3*time.Hour)
 	def(&t.Rows.Idle, 2*time.Second)
 	if t.Horizon() > 0 {
@@ -490,7 +514,9 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if err := CheckPath(in.Path); err != nil {
 			bad(at+".path", in.Path, err.Error())
 		}
+		checkForms(bad, at, in.Time, in.Number, in.Words, in.Categories)
 	}
+	checkForms(bad, "target", t.Target.Time, t.Target.Number, t.Target.Words, t.Target.Categories)
 	t.checkFeatures(bad, seen)
 	if _, _, err := t.Calendar.Read(); err != nil {
 		bad("calendar", "", err.Error())
@@ -500,11 +526,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 			bad(path, p, err.Error())
 		}
 	}
-	switch t.Time.Format {
-	case "rfc3339", "unix", "unix_ms", "unix_us":
-	default:
-		bad("time.format", t.Time.Format, "must be rfc3339, unix, unix_ms or unix_us")
-	}
+	checkTime(bad, "time", t.Time.Format, t.Time.Zone)
 	switch {
 	case t.Rows.On != "" && t.Rows.Every != 0:
 		bad("rows", t.Rows.On, "rows fire on a series or on a cadence, not both: remove rows.on or rows.every")

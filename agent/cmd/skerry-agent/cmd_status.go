@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -91,7 +93,11 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 	for _, r := range d.Reasons {
 		fmt.Fprintf(t, "\t%s\n", r)
 	}
-	fmt.Fprintf(t, "sensors\t%s\n", link("mqtt"))
+	sensors := link("mqtt")
+	if sensors == "none" {
+		sensors = "by HTTP only, there is no broker"
+	}
+	fmt.Fprintf(t, "sensors\t%s\n", sensors)
 	fmt.Fprintf(t, "hub\t%s\n", link("hub"))
 	outbox := fmt.Sprintf("%d records, %d KiB of %d MiB", s.Outbox.PendingRecords, s.Outbox.PendingBytes>>10, s.Outbox.CapBytes>>20)
 	if s.Outbox.OfflineDays >= 0 && s.Outbox.BytesPerDay > 0 {
@@ -117,6 +123,23 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 			rollout = strings.TrimSuffix(string(a.Phase)+": "+a.Reason, ": ")
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, figure(k.MAE), figure(k.MAEBaseline), figure(k.Coverage), k.Rows, k.Labels, k.Drifts, rollout)
+	}
+	if len(d.Inputs) > 0 {
+		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tLAST\tVALUE\tREFUSED\tFORGIVEN")
+	}
+	for _, in := range d.Inputs {
+		last, value := "never", "-"
+		if in.Readings > 0 {
+			last, value = time.UnixMicro(in.LastSeen).UTC().Format(time.RFC3339), fmt.Sprintf("%.6g", in.LastValue)
+		}
+		var forgiven []string
+		for _, kind := range slices.Sorted(maps.Keys(in.Forgiven)) {
+			forgiven = append(forgiven, fmt.Sprintf("%s %d", kind, in.Forgiven[kind]))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", in.Series, in.Topic, in.Readings, last, value, in.Refused, cmp.Or(strings.Join(forgiven, ", "), "-"))
+		if in.LastRefused != "" {
+			fmt.Fprintf(t, "\t→ %s\n", in.LastRefused)
+		}
 	}
 	return t.Flush()
 }

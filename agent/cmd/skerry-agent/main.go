@@ -34,7 +34,7 @@ func newRoot() *cobra.Command {
 	}
 	root.PersistentFlags().String("config", "", "configuration file (default "+defaultConfig+" when it is there; SKERRY_CONFIG)")
 	root.PersistentFlags().StringArray("set", nil, "set one key, before environment and file: --set mqtt.broker=tcp://10.0.0.2:1883")
-	root.AddCommand(newRunCommand(), newEnrollCommand(), newStatusCommand(), newDoctorCommand(), newConfigCommand(), newTaskCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newEnrollCommand(), newStatusCommand(), newDoctorCommand(), newConfigCommand(), newTaskCommand(), newTopicsCommand(), newVersionCommand())
 	root.AddCommand(newReplayCommand(), newPredictCommand(), newDriftCommand(), newAnomalyCommand(), newBenchCommand())
 	root.AddCommand(newServiceCommands()...)
 	root.AddCommand(newCacheCommands()...)
