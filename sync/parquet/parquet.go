@@ -227,7 +227,7 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 			}
 			return frame.Number, nil
 		case *format.DecimalType:
-			scale := math.Pow10(int(l.Scale))
+			scale := math.Pow10(int(l.Scale)) // a power of ten up to 1e22 is exact, so the quotient is the nearest number
 			switch t.Kind() {
 			case parquet.Int32:
 				c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) / scale })
@@ -241,12 +241,7 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 	}
 	switch t.Kind() {
 	case parquet.Boolean:
-		c.cell = number(func(v parquet.Value) float64 {
-			if v.Boolean() {
-				return 1
-			}
-			return 0
-		})
+		c.cell = func(v parquet.Value) (tabular.Cell, error) { return tabular.Truth(v.Boolean()), nil }
 	case parquet.Int32:
 		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) })
 	case parquet.Int64:
