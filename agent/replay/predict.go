@@ -191,7 +191,7 @@ func (t *predictTable) read(ctx context.Context, r io.Reader) error {
 		if len(t.values)%1024 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
-		place := tabular.Place{Line: in.Line()}
+		place := tabular.PlaceOf(in)
 		row := make([]float64, len(at))
 		for k, i := range at {
 			switch {

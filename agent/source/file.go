@@ -73,7 +73,7 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		if cols.read(&m, cells, t.Line()); len(m.Readings) == 0 {
+		if cols.read(&m, cells, tabular.PlaceOf(t)); len(m.Readings) == 0 {
 			continue
 		}
 		if err := sink.Message(ctx, m); err != nil {
@@ -160,9 +160,8 @@ func (c *columns) clocks(opts FileOptions) (err error) {
 }
 
 // read fills a message with the readings of a row; without a time it has none.
-func (c *columns) read(m *Message, cells []tabular.Cell, line int) {
+func (c *columns) read(m *Message, cells []tabular.Cell, at tabular.Place) {
 	m.Readings = m.Readings[:0]
-	at := tabular.Place{Line: line}
 	us := c.clock.Time(cells, at)
 	if us == frame.NoTime {
 		return

@@ -104,7 +104,7 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 				Err:    fmt.Errorf("more than %d cells (%d columns): %w", p.o.MaxCells, len(builders), ErrTooLarge),
 			}
 		}
-		at := Place{Line: r.Line()}
+		at := PlaceOf(r)
 		for j := range row {
 			if builders[j].skip {
 				continue

@@ -11,6 +11,14 @@ import (
 // Place is where a cell stands: Line of a text file, from 1, or Row of a table that is held, from 1.
 type Place struct{ Line, Row int }
 
+// PlaceOf returns where the newest row of a reader stands.
+func PlaceOf(r Reader) Place {
+	if f := r.Fields(); len(f) > 0 && !f[0].Inferred { // not a text
+		return Place{Row: r.Line()}
+	}
+	return Place{Line: r.Line()}
+}
+
 func (p Place) String() string {
 	if p.Line > 0 {
 		return fmt.Sprintf("line %d", p.Line)
