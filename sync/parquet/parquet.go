@@ -47,6 +47,10 @@ const batch = 1024
 // Open begins to read a Parquet file of size bytes.
 func Open(r io.ReaderAt, size int64, o tabular.Options) (t *Reader, err error) {
 	defer damaged(&err)
+	var end [8]byte // the footer's length, for which the library makes room unseen, and the mark
+	if n, _ := r.ReadAt(end[:], max(size-int64(len(end)), 0)); n < len(end) || int64(binary.LittleEndian.Uint32(end[:])) > size-12 {
+		return nil, fmt.Errorf("read parquet: damaged file: its footer is longer than it")
+	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("read parquet: %w", err)
