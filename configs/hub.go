@@ -60,6 +60,8 @@ type HubIngest struct {
 	// Queue bounds the messages that wait for a transaction. What comes while it is full is sent
 	// back with a time to come again.
 	Queue spec.Bytes `yaml:"queue" default:"64MiB" check:"1MiB..64GiB"`
+	// DeviceQuota is how much one device may send a day; each chunk counts 1 KiB at least.
+	DeviceQuota spec.Bytes `yaml:"device_quota" default:"4GiB" check:"1MiB..1048576GiB"`
 	// BatchDelay is how long a transaction waits for more chunks.
 	BatchDelay spec.Duration `default:"20ms"`
 	// BatchChunks is about the most chunks of one transaction.

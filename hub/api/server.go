@@ -33,6 +33,8 @@ type Options struct {
 	Version string
 	// Auth defines who may use the interface, and how much.
 	Auth configs.HubAuth
+	// DeviceQuota is how many bytes a device may send a day, to be shown.
+	DeviceQuota int64
 	// KeyDir is where a secret is kept that is made because Auth has none.
 	KeyDir string
 	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload

@@ -38,8 +38,10 @@ type Ingester struct {
 	queue *queue
 	m     metrics
 
-	mu       sync.Mutex       // guards ordinals
+	mu       sync.Mutex       // guards everything below
 	ordinals map[runKey]int64 // of runs seen; an ordinal never changes
+	spent    map[string]spent // of the day, by device
+	notes    notes
 }
 
 type metrics struct {
@@ -55,7 +57,13 @@ func New(db *meta.Store, opts Options) *Ingester {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Ingester{db: db, opts: opts, queue: newQueue(int(opts.Queue)), ordinals: map[runKey]int64{}}
+	i := &Ingester{
+		db:       db,
+		opts:     opts,
+		queue:    newQueue(int(opts.Queue)),
+		ordinals: map[runKey]int64{},
+		spent:    map[string]spent{},
+	}
 	i.m = metrics{
 		chunks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skerry_ingest_chunks_total",
@@ -72,7 +80,7 @@ func New(db *meta.Store, opts Options) *Ingester {
 		}),
 		busy: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "skerry_ingest_busy_total",
-			Help: "Messages sent back because the queue was full.",
+			Help: "Messages sent back because the queue or the device's share was full.",
 		}),
 	}
 	if opts.Registerer != nil {
@@ -89,9 +97,13 @@ func New(db *meta.Store, opts Options) *Ingester {
 }
 
 // Offer queues a message, or sends it back at once when the queue or the device's share of it is
-// full. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
+// full, or the device's share of the day is used up. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
 // block otherwise.
 func (i *Ingester) Offer(m Message) {
+	if i.overdrawn(&m) {
+		i.m.busy.Inc()
+		return
+	}
 	if i.queue.reserve(m.Device, len(m.Data)) {
 		r := decode(&m)
 		if i.queue.grow(m.Device, len(m.Data), r.size-len(m.Data)) {
@@ -169,17 +181,20 @@ func (i *Ingester) separate(ctx context.Context, r *request) error {
 // commit stores chunks in one transaction.
 func (i *Ingester) commit(ctx context.Context, chunks []*chunk) error {
 	start := time.Now()
+	var t *tally
 	err := i.db.Tx(ctx, func(q *meta.Queries) error {
 		now, err := q.Clock(ctx) // now that it is this transaction's turn: see meta.Event
 		if err != nil {
 			return err
 		}
-		return i.store(ctx, q, chunks, now)
+		t = newTally(now)
+		return i.store(ctx, q, chunks, t)
 	})
 	i.m.tx.Observe(time.Since(start).Seconds())
 	if err != nil {
 		return err
 	}
+	i.settle(t)
 	for _, c := range chunks {
 		i.committed(c)
 	}
@@ -205,6 +220,9 @@ func (i *Ingester) committed(c *chunk) {
 	i.m.chunks.WithLabelValues(string(c.result)).Inc()
 	switch c.result {
 	case quarantined:
+		if !c.kept {
+			return // the alarm that it is one of many has been raised
+		}
 		i.opts.Log.Warn("message quarantined", "device", c.device, "lane", c.lane.String(), "reason", c.bad)
 	case stored:
 		i.remember(c)

@@ -167,12 +167,13 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Trust:    h.Trust,
 	},
 		api.Options{
-			Version:  opts.Version,
-			Auth:     cfg.Auth,
-			KeyDir:   keyDir,
-			Inspect:  opts.Inspect,
-			Gatherer: h.Metrics,
-			Log:      opts.Log,
+			Version:     opts.Version,
+			Auth:        cfg.Auth,
+			DeviceQuota: int64(cfg.Ingest.DeviceQuota),
+			KeyDir:      keyDir,
+			Inspect:     opts.Inspect,
+			Gatherer:    h.Metrics,
+			Log:         opts.Log,
 		}); err != nil {
 		return nil, err
 	}
@@ -211,7 +212,16 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 		Listen:  cfg.NATSListen,
 		TLSCert: cfg.TLSCert,
 		TLSKey:  cfg.TLSKey,
-		Log:     h.Log,
+		Violation: func(ctx context.Context, device, what string) {
+			err := h.Ingest.Note(ctx, device, "violation", map[string]any{
+				"reason":     "the device did what its credential does not allow: " + what,
+				"what_to_do": "an agent never does; revoke the credential if it is in other hands: skerry-hub device revoke " + device,
+			})
+			if err != nil && ctx.Err() == nil {
+				h.Log.Error("raising an alarm failed", "device", device, "err", err)
+			}
+		},
+		Log: h.Log,
 	}, h.Keys); err != nil {
 		return err
 	}

@@ -107,7 +107,8 @@ type order [][]string
 var (
 	hubOrder = order{
 		{"meta", "blob", "keys", "web", "selection", "dataset"},
-		{"bus", "feed", "duty", "learn", "fit"},
+		{"bus", "feed", "duty", "learn", "fit", "alarm"},
+		{"tasks"},
 		{"bus/embedded", "jobs", "registry", "lake", "ingest"},
 		{"ingest/natslanes", "fleet", "infer"},
 		{"rollout"},
