@@ -78,6 +78,23 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 	return &Store{b: blob.PrefixedBucket(b, sub+"/")}, nil
 }
 
+// Dir is the folder of a store that is one, "" otherwise.
+func (s *Store) Dir() string { return s.dir }
+
+// Probe writes an object, reads it back and removes it. A crash in between leaves what List shows
+// as half written.
+func (s *Store) Probe(ctx context.Context, name string) error {
+	key, want := "probe-"+name+".tmp", []byte(time.Now().Format(time.RFC3339Nano))
+	if err := s.write(ctx, key, want); err != nil {
+		return err
+	}
+	got, err := s.Get(ctx, key)
+	if err == nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("read blob %q: not what was written", key)
+	}
+	return errors.Join(err, s.Delete(ctx, key))
+}
+
 // Close releases the store. It is idempotent.
 func (s *Store) Close() error {
 	err := s.b.Close()

@@ -17,6 +17,8 @@ import (
 // Options tune the ingester. The zero value is a sensible default.
 type Options struct {
 	configs.HubIngest
+	// Room reports why nothing may be stored now, nil while there is room. nil: there always is.
+	Room func() error
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -28,6 +30,7 @@ type Options struct {
 const (
 	retryBusy   = 250 * time.Millisecond
 	retryFailed = 2 * time.Second
+	retryFull   = 10 * time.Second
 )
 
 // Ingester stores messages. Make it with New, then Run it; Offer may be called before and while it
@@ -56,6 +59,9 @@ func New(db *meta.Store, opts Options) *Ingester {
 	configs.FillDefaults(&opts.HubIngest)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Room == nil {
+		opts.Room = func() error { return nil }
 	}
 	i := &Ingester{
 		db:       db,
@@ -100,6 +106,11 @@ func New(db *meta.Store, opts Options) *Ingester {
 // full, or the device's share of the day is used up. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
 // block otherwise.
 func (i *Ingester) Offer(m Message) {
+	if err := i.opts.Room(); err != nil {
+		i.m.busy.Inc()
+		m.reply(wire.Receipt{RetryMS: retryFull.Milliseconds(), Error: "the hub has no room: " + err.Error()})
+		return
+	}
 	if i.overdrawn(&m) {
 		i.m.busy.Inc()
 		return

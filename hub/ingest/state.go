@@ -25,6 +25,12 @@ type State struct {
 // refused one is kept in quarantine and raises an alarm.
 func (i *Ingester) States(ctx context.Context, batch []State) []error {
 	out := make([]error, len(batch))
+	if err := i.opts.Room(); err != nil {
+		for n := range out {
+			out[n] = err
+		}
+		return out
+	}
 	items := make([]*stateItem, len(batch))
 	for n, s := range batch {
 		items[n] = &stateItem{State: s, n: n}

@@ -106,7 +106,7 @@ type order [][]string
 
 var (
 	hubOrder = order{
-		{"meta", "blob", "keys", "web", "selection", "dataset"},
+		{"meta", "blob", "keys", "web", "selection", "dataset", "health"},
 		{"bus", "feed", "duty", "learn", "fit", "alarm"},
 		{"tasks"},
 		{"bus/embedded", "jobs", "registry", "lake", "ingest"},

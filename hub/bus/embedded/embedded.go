@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -50,6 +51,7 @@ type Server struct {
 	ring       *keys.Ring
 	srv        *server.Server
 	violations chan violation
+	reopening  sync.Mutex // one of revive and Reopen at a time
 }
 
 // violation is what a connection did that it may not.
@@ -205,7 +207,7 @@ func (s *Server) Run(ctx context.Context) error {
 				s.opts.Log.Error("message bus is down", "err", err)
 			}
 			down = true
-			if err := s.reopen(); err != nil {
+			if err := s.revive(); err != nil {
 				s.opts.Log.Warn("starting JetStream again failed", "err", err)
 			}
 		}
@@ -223,11 +225,30 @@ func (s *Server) violated(ctx context.Context, v violation) {
 	}
 }
 
-func (s *Server) reopen() error {
+// revive starts JetStream when it has stopped itself.
+func (s *Server) revive() error {
+	s.reopening.Lock()
+	defer s.reopening.Unlock()
 	if s.srv.JetStreamEnabled() {
 		return nil
 	}
 	return s.srv.EnableJetStream(s.jetStream())
+}
+
+// Reopen stops JetStream and starts it again. A stream that once could not be written refuses
+// everything from then on, although JetStream itself seems well; only this ends it.
+func (s *Server) Reopen() error {
+	s.reopening.Lock()
+	defer s.reopening.Unlock()
+	if s.srv.JetStreamEnabled() {
+		if err := s.srv.DisableJetStream(); err != nil {
+			return fmt.Errorf("stop JetStream: %w", err)
+		}
+	}
+	if err := s.srv.EnableJetStream(s.jetStream()); err != nil {
+		return fmt.Errorf("start JetStream: %w", err)
+	}
+	return s.checkSync()
 }
 
 // URL is the address listened on.
