@@ -78,6 +78,38 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 	return &Store{b: blob.PrefixedBucket(b, sub+"/")}, nil
 }
 
+// OwnerKey is where a store has whose it is.
+const OwnerKey = "owner"
+
+// Owner returns whose store this is, "" when nobody has said so.
+func (s *Store) Owner(ctx context.Context) (string, error) {
+	b, err := s.Get(ctx, OwnerKey)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// SetOwner records whose store this is.
+func (s *Store) SetOwner(ctx context.Context, owner string) error {
+	return s.write(ctx, OwnerKey, []byte(owner+"\n"))
+}
+
+// Empty reports whether the store holds nothing, half-written objects aside.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	errFound := errors.New("found")
+	err := s.List(ctx, "", func(key string, _ int64, _ time.Time) error {
+		if strings.HasSuffix(key, ".tmp") {
+			return nil
+		}
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Dir is the folder of a store that is one, "" otherwise.
 func (s *Store) Dir() string { return s.dir }
 

@@ -143,6 +143,9 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	if err != nil {
 		return err
 	}
+	if len(begun) > 2*maxFiles {
+		return fmt.Errorf("%d files are said to be unfinished, one move has at most %d: none is removed", len(begun), maxFiles)
+	}
 	for _, i := range begun {
 		if time.Since(time.UnixMicro(i.BegunAt)) < age {
 			known[i.Path] = true // under way at another hub
@@ -165,6 +168,7 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	present := make(map[string]int64, len(files))
 	err = l.blobs.List(ctx, "", func(key string, size int64, modified time.Time) error {
 		switch {
+		case key == blob.OwnerKey:
 		case known[key]:
 			present[key] = size
 		case strings.HasSuffix(key, ".tmp"): // half written, see blob.Store.List

@@ -53,6 +53,8 @@ type Options struct {
 	// ResetAdmin gives the user admin its role and a new password although there are users: for an
 	// owner of the data folder who has lost the password.
 	ResetAdmin bool
+	// Adopt lets this database take over a lake and artifacts that belong to another.
+	Adopt bool
 	// Version is shown by /health. Default "dev".
 	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
@@ -133,6 +135,9 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Keys: keyDir,
 		Dir:  filepath.Join(cfg.DataDir, "tuf"),
 	}); err != nil {
+		return nil, err
+	}
+	if err := h.bind(ctx); err != nil {
 		return nil, err
 	}
 	h.Disk = health.WatchDisk(int64(cfg.Disk.MinFree), opts.Log, h.folders()...)
