@@ -32,6 +32,7 @@ type HubConfig struct {
 	Ingest    HubIngest  `yaml:"ingest"`
 	Streams   HubStreams `yaml:"streams"`
 	Lake      HubLake    `yaml:"lake"`
+	Disk      HubDisk    `yaml:"disk"`
 	Inference Inference  `yaml:"inference"`
 	Log       Log        `yaml:"log"`
 }
@@ -60,6 +61,8 @@ type HubIngest struct {
 	// Queue bounds the messages that wait for a transaction. What comes while it is full is sent
 	// back with a time to come again.
 	Queue spec.Bytes `yaml:"queue" default:"64MiB" check:"1MiB..64GiB"`
+	// DeviceQuota is how much one device may send a day; each chunk counts 1 KiB at least.
+	DeviceQuota spec.Bytes `yaml:"device_quota" default:"4GiB" check:"1MiB..1048576GiB"`
 	// BatchDelay is how long a transaction waits for more chunks.
 	BatchDelay spec.Duration `default:"20ms"`
 	// BatchChunks is about the most chunks of one transaction.
@@ -70,6 +73,12 @@ type HubIngest struct {
 type HubStreams struct {
 	Telemetry spec.Bytes `yaml:"telemetry" retired:"telemetry no longer waits in a stream, see ingest.queue"`
 	Events    spec.Bytes `yaml:"events" retired:"events no longer wait in a stream, see ingest.queue"`
+}
+
+// HubDisk bounds how full the disk may become.
+type HubDisk struct {
+	// MinFree is how much must be free for telemetry to be taken; of a small disk a tenth.
+	MinFree spec.Bytes `yaml:"min_free" default:"512MiB" check:"0..1048576GiB"`
 }
 
 // HubLake defines when telemetry moves to the lake.

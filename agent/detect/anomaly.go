@@ -28,6 +28,7 @@ type AnomalyOptions struct {
 	Rate     float64 // share of false alarms; 0: by the detector's own limit
 	// may be nil
 	Progress func(what string, row, rows, alarms int)
+	Table    tabular.Options // how the file is written; Time is that of these options
 }
 
 // AnomalyReport sums up. Rows are data rows of the file, from 0.
@@ -51,6 +52,7 @@ type AnomalyReport struct {
 	False *float64 `json:"false_alarm_rate,omitempty"`
 	// rows without alarm among those labelled anomalous
 	Missed *float64 `json:"missed_rate,omitempty"`
+	Notes  []string `json:"notes,omitempty"` // of the table, by whoever collected them
 }
 
 // Anomaly is a table that was scored.
@@ -84,7 +86,8 @@ func Anomalies(ctx context.Context, r io.Reader, f AnomalyOptions) (*Anomaly, er
 	if f.Progress == nil {
 		f.Progress = func(string, int, int, int) {}
 	}
-	table, err := tabular.Read(r, tabular.Options{})
+	f.Table.Time = f.Time
+	table, err := tabular.Read(r, f.Table)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)
 	}

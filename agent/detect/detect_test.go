@@ -52,13 +52,13 @@ func TestDrift(t *testing.T) {
 		t.Errorf("a run that was cancelled = %v", err)
 	}
 	for want, o := range map[string]DriftOptions{
-		"no column \"z\"":               {Column: "z", Detector: "adwin"},
-		"no column \"when\"":            {Column: "x", Time: "when", Detector: "adwin"},
-		"is not a finite number":        {Column: "stream", Detector: "adwin"},
-		"--where \"stream\": must be":   {Column: "x", Where: "stream", Detector: "adwin"},
-		"no detector":                   {Column: "x", Detector: "none"},
-		"column \"x\" holds no number":  {Column: "x", Where: "stream=c", Detector: "adwin"},
-		"adwin has no setting \"size\"": {Column: "x", Detector: "adwin", Settings: map[string]string{"size": "1"}},
+		"no column \"z\"":                {Column: "z", Detector: "adwin"},
+		"no column \"when\"":             {Column: "x", Time: "when", Detector: "adwin"},
+		"must hold a number in each row": {Column: "stream", Detector: "adwin"},
+		"--where \"stream\": must be":    {Column: "x", Where: "stream", Detector: "adwin"},
+		"no detector":                    {Column: "x", Detector: "none"},
+		"column \"x\" holds no number":   {Column: "x", Where: "stream=c", Detector: "adwin"},
+		"adwin has no setting \"size\"":  {Column: "x", Detector: "adwin", Settings: map[string]string{"size": "1"}},
 	} {
 		if _, err := Drift(t.Context(), strings.NewReader(stepped(100, 50)), o); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Drift(%+v) = %v, want %q", o, err, want)
@@ -86,7 +86,7 @@ func TestInputs(t *testing.T) {
 		t.Errorf("a short reference = %v", err)
 	}
 	o.Columns = []string{"stream"}
-	if _, err := Inputs(t.Context(), strings.NewReader(stepped(100, 50)), o); err == nil || !strings.Contains(err.Error(), "is not a finite number") {
+	if _, err := Inputs(t.Context(), strings.NewReader(stepped(100, 50)), o); err == nil || !strings.Contains(err.Error(), "must hold a number in each row") {
 		t.Errorf("a named column of text = %v", err)
 	}
 }

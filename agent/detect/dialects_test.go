@@ -126,7 +126,7 @@ func TestWhere(t *testing.T) {
 func TestAnomalyOptionsAreRefused(t *testing.T) {
 	text := dialects[0].table(300, func(i int) float64 { return float64(i % 7) })
 	for want, o := range map[string]AnomalyOptions{
-		`--time: there is no column "when"`:            {Time: "when"},
+		`time: there is no column "when"`:              {Time: "when"},
 		`--labels: there is no column "bad"`:           {Labels: "bad"},
 		`--labels: column "time" holds times`:          {Labels: "time"},
 		`--columns: column "Level" holds the labels`:   {Labels: "Level", Columns: []string{"Level"}},

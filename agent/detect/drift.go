@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/frame"
 	"skerry.dev/compute/tabular"
 )
 
@@ -25,6 +26,7 @@ type DriftOptions struct {
 	Detector string // by its name in compute/drift
 	Settings map[string]string
 	Progress func(values, drifts int) // may be nil
+	Table    tabular.Options          // how the file is written
 }
 
 // DriftReport sums up a run. Rows are data rows of the file, from 0; with --where those
@@ -40,6 +42,8 @@ type DriftReport struct {
 	Warnings []int          `json:"warnings"` // rows in the warning zone
 	NS       float64        `json:"ns_per_update"`
 	Alarms   []DriftAlarm   `json:"alarms"` // the drifts again, with their place in the file
+
+	Notes []string `json:"notes,omitempty"` // of the table, by whoever collected them
 
 	Values int `json:"-"` // that the detector saw
 
@@ -114,12 +118,10 @@ func Drift(ctx context.Context, r io.Reader, f DriftOptions) (*DriftReport, erro
 			f.Progress(seen, len(rep.Drifts))
 		}
 	}
+	tally := tabular.Tally{Name: f.Column}
 	err = f.each(ctx, r, []string{f.Column}, func([]string) {}, func(row, line int, at string, cells []tabular.Cell) error {
 		rep.Rows++
-		v, err := numberOf(&cells[0])
-		if err != nil {
-			return fmt.Errorf("line %d: column %q: %w", line, f.Column, err)
-		}
+		v := tally.Number(&cells[0], tabular.Place{Line: line})
 		if math.IsNaN(v) {
 			rep.Missing++
 			return nil
@@ -129,15 +131,28 @@ func Drift(ctx context.Context, r io.Reader, f DriftOptions) (*DriftReport, erro
 		}
 		return nil
 	})
+	if err == nil {
+		err = tally.Must(frame.Number)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", f.Name, err)
 	}
+	f.note(tally.Notes(frame.Number))
 	feed()
 	if seen == 0 {
 		return nil, fmt.Errorf("read %s: column %q holds no number", f.Name, f.Column)
 	}
 	rep.Values, rep.NS = seen, float64(spent.Nanoseconds())/float64(seen)
 	return &rep, nil
+}
+
+// note passes on what was counted.
+func (f *DriftOptions) note(notes []string) {
+	for _, n := range notes {
+		if f.Table.Note != nil {
+			f.Table.Note(n)
+		}
+	}
 }
 
 // typed turns the text of a setting into the value that JSON has for it.

@@ -2,7 +2,6 @@ package detect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"skerry.dev/compute/drift/inputs"
+	"skerry.dev/compute/frame"
 	"skerry.dev/compute/tabular"
 )
 
@@ -68,7 +68,7 @@ type table struct {
 	rows    [][]float64
 	places  []place
 	missing int // rows without any number
-	text    []error
+	tallies []tabular.Tally
 }
 
 type place struct {
@@ -76,23 +76,22 @@ type place struct {
 	at   string
 }
 
-// readTable reads columns, all when none is named. A cell that is no number is an error in a
-// named column; without names its column is left out, as are the columns of a date.
+// readTable reads columns, all when none is named. A column is numbers when nearly every cell is
+// one, see tabular.Unreadable; one that is named must be.
 func (f *InputsOptions) readTable(ctx context.Context, path string, r io.Reader, columns []string, named bool) (*table, error) {
 	t := &table{}
 	begin := func(columns []string) {
-		t.columns, t.text = slices.Clone(columns), make([]error, len(columns))
+		t.columns, t.tallies = slices.Clone(columns), make([]tabular.Tally, len(columns))
+		for j, c := range columns {
+			t.tallies[j].Name = c
+		}
 	}
 	err := f.each(ctx, r, columns, begin, func(_, line int, at string, cells []tabular.Cell) error {
 		out := make([]float64, len(cells))
 		present := false
 		for j := range cells {
-			v, err := numberOf(&cells[j])
-			if err != nil && t.text[j] == nil {
-				t.text[j] = fmt.Errorf("line %d: column %q: %w", line, t.columns[j], err)
-			}
-			out[j] = v
-			present = present || !math.IsNaN(v)
+			out[j] = t.tallies[j].Number(&cells[j], tabular.Place{Line: line})
+			present = present || !math.IsNaN(out[j])
 		}
 		if !present {
 			t.missing++
@@ -100,11 +99,18 @@ func (f *InputsOptions) readTable(ctx context.Context, path string, r io.Reader,
 		t.rows, t.places = append(t.rows, out), append(t.places, place{line, strings.Clone(at)})
 		return nil
 	})
-	if err == nil && named {
-		err = errors.Join(t.text...)
+	for j := range t.tallies {
+		if named && err == nil {
+			err = t.tallies[j].Must(frame.Number)
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", path, err)
+	}
+	for j := range t.tallies {
+		if t.tallies[j].Few() {
+			f.note(t.tallies[j].Notes(frame.Number))
+		}
 	}
 	return t, nil
 }
@@ -128,7 +134,7 @@ func (t *table) keep(names []string) {
 // numeric returns the columns that hold numbers and those that do not.
 func (t *table) numeric() (yes, no []string) {
 	for j, c := range t.columns {
-		if len(t.rows) > 0 && t.text[j] == nil {
+		if len(t.rows) > 0 && t.tallies[j].Few() {
 			yes = append(yes, c)
 		} else {
 			no = append(no, c)
@@ -155,7 +161,7 @@ func Inputs(ctx context.Context, r io.Reader, f InputsOptions) (*DriftReport, er
 		Reports:   []InputsEvent{},
 	}
 	if len(columns) == 0 {
-		return nil, fmt.Errorf("read %s: no column holds numbers in every row: %s", f.Name, strings.Join(data.columns, ", "))
+		return nil, fmt.Errorf("read %s: no column holds numbers: %s", f.Name, strings.Join(data.columns, ", "))
 	}
 	data.keep(columns)
 	first, reference := 0, [][]float64(nil)

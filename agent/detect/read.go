@@ -5,29 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strings"
 
 	"skerry.dev/compute/tabular"
 )
 
-// numberOf reads a number, NaN for a cell without one.
-func numberOf(c *tabular.Cell) (float64, error) {
-	if c.Missing() {
-		return math.NaN(), nil
-	}
-	v, err := c.Number()
-	if err != nil || math.IsInf(v, 0) {
-		return 0, fmt.Errorf("%q is not a finite number", c.String())
-	}
-	return v, nil
-}
-
 // each reads columns of a file, all of them when none is named, which begin receives before the
 // first row. The cells are valid during the visit.
 func (f *DriftOptions) each(ctx context.Context, r io.Reader, columns []string, begin func(columns []string), visit func(row, line int, at string, cells []tabular.Cell) error) error {
-	t, err := tabular.Open(r, tabular.Options{})
+	t, err := tabular.Open(r, f.Table)
 	if err != nil {
 		return err
 	}
@@ -36,16 +23,20 @@ func (f *DriftOptions) each(ctx context.Context, r io.Reader, columns []string, 
 		columns = names
 	}
 	begin(columns)
-	places := make([]int, len(columns))
-	for i, c := range columns {
-		if places[i] = tabular.Find(names, c); places[i] < 0 {
-			return fmt.Errorf("no column %q: there are %s", c, strings.Join(names, ", "))
-		}
+	places, err := tabular.Match(names, columns)
+	if err != nil {
+		return err
+	}
+	if i := slices.Index(places, -1); i >= 0 {
+		return tabular.NoColumn(names, columns[i])
 	}
 	at := tabular.FindTime(names)
 	if f.Time != "" {
-		if at = tabular.Find(names, f.Time); at < 0 {
-			return fmt.Errorf("no column %q: there are %s", f.Time, strings.Join(names, ", "))
+		if at, err = tabular.Find(names, f.Time); err != nil {
+			return err
+		}
+		if at < 0 {
+			return tabular.NoColumn(names, f.Time)
 		}
 	}
 	key, only, filtered := strings.Cut(f.Where, "=")

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -122,6 +121,8 @@ func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 			return nil, err
 		}
 		switch {
+		case c.Type == frame.Category && manyNames(c, t.Rows):
+			return nil, fmt.Errorf("--series: column %q holds %d different texts in %d rows, for example %q: it is neither numbers to watch nor names of streams", c.Name, len(c.Categories), t.Rows, c.Categories[0])
 		case c.Type == frame.Category:
 			r.by = c
 		case names != nil:
@@ -181,6 +182,11 @@ func (f *AnomalyOptions) rows(t *frame.Frame) (*anomalyRows, error) {
 	return r, nil
 }
 
+// manyNames reports whether a column has too many texts to be names of streams.
+func manyNames(c *frame.Column, rows int) bool {
+	return len(c.Categories) > 8 && 2*len(c.Categories) > rows
+}
+
 // timeOf finds the times.
 func (f *AnomalyOptions) timeOf(t *frame.Frame, r *anomalyRows, column func(flag, name string) (*frame.Column, error)) error {
 	name := f.Time
@@ -214,7 +220,8 @@ func equals(c *frame.Column, value string) (func(i int) bool, error) {
 		}
 		return func(i int) bool { return c.Values[i] == float64(k) }, nil
 	case frame.Number:
-		v, err := strconv.ParseFloat(value, 64)
+		cell := tabular.Text(value)
+		v, err := cell.Number()
 		if err != nil {
 			return nil, fmt.Errorf("--where: column %q holds numbers, and %q is none", c.Name, value)
 		}

@@ -14,6 +14,7 @@ import (
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 func (d *Device) linkChanged(bool) { d.report() }
@@ -112,7 +113,7 @@ func (d *Device) report() {
 	if d.link == nil || !d.link.Up() || d.runtime == nil {
 		return
 	}
-	doc, err := json.Marshal(d.Reported())
+	doc, err := d.Reported().Encode(wire.MaxMessage)
 	if err != nil {
 		d.log.Error("reported state cannot be written", "err", err)
 		return

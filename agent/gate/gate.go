@@ -11,6 +11,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/state"
@@ -31,7 +32,6 @@ type Gate struct {
 type Limits struct {
 	Min, Max  float64 // of its values; values outside are stored and missing
 	MaxFuture int64   // microseconds that an event time may be ahead of the arrival
-	MaxPast   int64   // and behind it
 	Number    bool    // not a category: its sensor's health is watched
 }
 
@@ -59,8 +59,8 @@ func New(past Past, pages int) *Gate {
 
 var errPage = errors.New("a page of known readings is damaged")
 
-// LimitsOf returns the limits of a series that the tasks read: the smallest max_future and the
-// largest max_past of those that use it.
+// LimitsOf returns the limits of a series that the tasks read: the smallest max_future of those
+// that use it.
 func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 	lim := Limits{
 		Min:       math.Inf(-1),
@@ -74,11 +74,10 @@ func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 	for _, t := range tasks {
 		if _, ok := t.EngineSeries(s.Name); ok {
 			lim.MaxFuture = min(lim.MaxFuture, t.Time.MaxFuture.Micros())
-			lim.MaxPast = max(lim.MaxPast, t.Time.MaxPast.Micros())
 		}
 	}
 	if lim.MaxFuture == math.MaxInt64 {
-		lim.MaxFuture, lim.MaxPast = spec.DefaultMaxFuture.Micros(), spec.DefaultMaxPast.Micros()
+		lim.MaxFuture = 5 * time.Minute.Microseconds()
 	}
 	return lim
 }
@@ -115,8 +114,6 @@ func flags(m *source.Message, rd source.Reading, lim Limits) (f wire.Flags) {
 		}
 	} else if m.ClockOK && rd.Time > m.Arrival+m.Behind+lim.MaxFuture {
 		f |= wire.FlagFuture
-	} else if m.ClockOK && rd.Time < m.Arrival-lim.MaxPast {
-		f |= wire.FlagPast
 	}
 	if m.Dup {
 		f |= wire.FlagDup

@@ -12,7 +12,7 @@ import (
 
 // TestAdmit holds which readings are repeats, and what flags the others get.
 func TestAdmit(t *testing.T) {
-	lim := Limits{Min: 0, Max: 10, MaxFuture: 5, MaxPast: 1 << 40}
+	lim := Limits{Min: 0, Max: 10, MaxFuture: 5}
 	g := New(nil, 0)
 	for _, c := range []struct {
 		name     string
@@ -73,8 +73,8 @@ func TestLimitsOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, want := range map[string]Limits{
-		"x": {Min: 1, Max: 2, MaxFuture: 60e6, MaxPast: spec.DefaultMaxPast.Micros(), Number: true},
-		"k": {Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 60e6, MaxPast: spec.DefaultMaxPast.Micros()},
+		"x": {Min: 1, Max: 2, MaxFuture: 60e6, Number: true},
+		"k": {Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 60e6},
 	} {
 		i, _ := plan.Index(name)
 		if got := LimitsOf(&plan.Series()[i], tasks); got != want {

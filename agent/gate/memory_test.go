@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"skerry.dev/agent/cache"
 	"skerry.dev/agent/gate"
@@ -15,7 +14,7 @@ import (
 	"skerry.dev/sync/wire"
 )
 
-var open = gate.Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: math.MaxInt64 / 2, MaxPast: math.MaxInt64 / 2, Number: true}
+var open = gate.Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: math.MaxInt64 / 2, Number: true}
 
 // keeper is a gate with its store, as the runtime holds them.
 type keeper struct {
@@ -228,29 +227,5 @@ func TestStateOfEarlierBuilds(t *testing.T) {
 	}
 	if again := gate.New(nil, 0); again.Load(k.Save()) != nil || !bytes.Equal(again.Save(), k.Save()) {
 		t.Error("it is not saved as it is loaded")
-	}
-}
-
-// TestPast refuses what is older than any clock of the task can be.
-func TestPast(t *testing.T) {
-	lim := open
-	lim.MaxPast = (20 * 365 * 24 * time.Hour).Microseconds()
-	now := time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
-	for _, c := range []struct {
-		at   int64
-		ok   bool
-		want wire.Flags
-	}{
-		{1e6, true, wire.FlagPast},
-		{time.Date(2010, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), true, 0},
-		{1e6, false, 0}, // a clock that is not trusted judges nobody
-	} {
-		f, _, _ := gate.New(nil, 0).Admit(1, &source.Message{Arrival: now, ClockOK: c.ok}, source.Reading{Time: c.at, HasTime: true, Value: 1}, lim)
-		if f != c.want {
-			t.Errorf("time %d, trusted %v: flags %b, want %b", c.at, c.ok, f, c.want)
-		}
-	}
-	if wire.Blocked&wire.FlagPast == 0 {
-		t.Error("engines see readings of 1970")
 	}
 }

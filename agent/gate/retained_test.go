@@ -12,7 +12,7 @@ import (
 // its own or a value that is not the newest known.
 func TestRetained(t *testing.T) {
 	g := New(nil, 0)
-	lim := Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1000, MaxPast: math.MaxInt64 / 4, Number: true}
+	lim := Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1000, Number: true}
 	for i, tt := range []struct {
 		at              int64
 		value           float64
@@ -38,7 +38,7 @@ func TestRetained(t *testing.T) {
 
 // TestSlowClock: what lies ahead of a clock that is known to be slow is not from the future.
 func TestSlowClock(t *testing.T) {
-	lim := Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1000, MaxPast: math.MaxInt64 / 4}
+	lim := Limits{Min: math.Inf(-1), Max: math.Inf(1), MaxFuture: 1000}
 	for behind, want := range map[int64]wire.Flags{0: wire.FlagFuture, 4000: 0, 3999: wire.FlagFuture} {
 		f, _, _ := New(nil, 0).Admit(1, &source.Message{Arrival: 10_000, ClockOK: true, Behind: behind}, source.Reading{Time: 15_000, HasTime: true}, lim)
 		if f&wire.FlagFuture != want {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
+	"skerry.dev/compute/frame"
 	"skerry.dev/compute/linear"
 	"skerry.dev/sync/spec"
 )
@@ -172,22 +174,20 @@ func TestFileWithModel(t *testing.T) {
 // TestPredictByHand runs rows out of order, outside the range, and around the calibration.
 func TestPredictByHand(t *testing.T) {
 	a := rising(t, 3)
-	plan, err := Table(a, levelSpec(t))
-	if err != nil {
-		t.Fatal(err)
-	}
 	var got []Prediction
-	n, err := Predict(t.Context(), "f", strings.NewReader("time,y,x\n7200,20,1\n0,10,1\n3600,900,1\n"), a, plan, source.FileOptions{Format: "unix"}, func(i, n int, p *Prediction) error {
+	o := PredictOptions{Name: "f", Task: levelSpec(t), Format: "unix"}
+	n, err := Predict(t.Context(), strings.NewReader("time,y,x\n7200,20,1\n0,10,1\n3600,900,1\n"), a, o, func(i, n int, p *Prediction) error {
 		got = append(got, *p)
 		return nil
 	})
 	if err != nil || n != 3 || len(got) != 3 {
 		t.Fatalf("Predict = %d, %v, %d visits", n, err, len(got))
 	}
-	for i, want := range []float64{13, math.NaN(), 23} { // 900 is no value of y
+	times := []int64{7200e6, 0, 3600e6}
+	for i, want := range []float64{23, 13, math.NaN()} { // 900 is no value of y
 		p := got[i]
-		if p.Row != int64(i)*3600e6 || p.For != p.Row+3600e6 {
-			t.Errorf("prediction %d is of %d for %d", i, p.Row, p.For)
+		if p.Row != i || p.Time != times[i] {
+			t.Errorf("prediction %d is of row %d at %d", i, p.Row, p.Time)
 		}
 		if p.Value != want && !math.IsNaN(want) || math.IsNaN(want) && !math.IsNaN(p.Value) {
 			t.Errorf("prediction %d = %v, want %v", i, p.Value, want)
@@ -196,7 +196,46 @@ func TestPredictByHand(t *testing.T) {
 			t.Errorf("prediction %d in %v to %v, want the median score of 2 on both sides of %v", i, p.Lower, p.Upper, want)
 		}
 	}
-	if _, err := Predict(t.Context(), "f", strings.NewReader("time,y\n1,\n"), a, plan, source.FileOptions{}, nil); err == nil || !strings.Contains(err.Error(), "no line holds a value") {
-		t.Errorf("Predict of nothing = %v", err)
+	got = nil
+	var notes []string
+	o.Table.Note = func(s string) { notes = append(notes, s) }
+	if n, err := Predict(t.Context(), strings.NewReader("time,y\n1,\n,5\nsoon,5\n7,high\n9,20\n"), a, o, func(i, n int, p *Prediction) error {
+		got = append(got, *p)
+		return nil
+	}); err != nil || n != 5 || !math.IsNaN(got[0].Value) || !math.IsNaN(got[1].Value) || got[1].Time != frame.NoTime || !math.IsNaN(got[3].Value) || got[4].Value != 23 || len(notes) < 3 {
+		t.Errorf("Predict of rows without values = %d, %v, %+v, notes %q", n, err, got, notes)
+	}
+	for text, want := range map[string]string{
+		"time,y\n":          "there is no row",
+		"time,z\n1,2\n":     "none of the columns is an input",
+		"when,y\n1,2\n":     "name it by --time",
+		"time,Y.,y-\n1,2,3": `"Y." or column "y-"`,
+	} {
+		if _, err := Predict(t.Context(), strings.NewReader(text), a, o, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Predict(%q) = %v, want %q", text, err, want)
+		}
+	}
+	o.Columns = map[string]string{"z": "y"}
+	if n, err := Predict(t.Context(), strings.NewReader("time,z,y\n1,20,0\n"), a, o, func(_, _ int, p *Prediction) error {
+		if p.Value != 23 {
+			t.Errorf("a mapped column gives %v, want 23", p.Value)
+		}
+		return nil
+	}); n != 1 || err != nil {
+		t.Errorf("Predict of a mapped column = %d, %v", n, err)
+	}
+}
+
+// TestTimelessOps asks about every op there is: those of the row, and no other, do without a time.
+func TestTimelessOps(t *testing.T) {
+	row := []feature.Op{"value", "missing", "onehot", "table", "ratio", "difference", "product", "out_of_range", "cross", "place", "expr", "module"}
+	for _, op := range feature.Ops() {
+		p := &feature.Pipeline{Columns: []feature.Column{{Op: feature.OpValue}, {Op: op}}}
+		if got, want := timeless(p), slices.Contains(row, op); got != want {
+			t.Errorf("timeless of op %q = %v, want %v", op, got, want)
+		}
+	}
+	if timeless(&feature.Pipeline{Columns: []feature.Column{{Op: feature.OpModule, Rows: 2}}}) {
+		t.Error("a module over two rows is timeless")
 	}
 }

@@ -88,8 +88,8 @@ const (
 // Decoder turns payloads into readings by a plan. It reuses its memory and is not safe for
 // concurrent use.
 type Decoder struct {
-	// Now is the device's clock in microseconds, 0 while it is not trusted. It only tells which of
-	// two equal local times is meant.
+	// Now is the device's clock in microseconds, 0 while it is not trusted. It tells how old a
+	// time is, and which of two equal local times is meant.
 	Now int64
 
 	plan   *Plan

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"skerry.dev/compute/tabular"
 	"skerry.dev/sync/spec"
 )
 
@@ -284,7 +285,8 @@ func TestTimesThatCannotBe(t *testing.T) {
 		{"format: auto", `"1970-01-01T00:00:12Z"`, "clock that is not set"},
 		{"format: auto", `"1980-01-06T00:00:01Z"`, "clock that is not set"},
 		{"format: auto", `"2000-01-01T00:03:00Z"`, "clock that is not set"},
-		{"max_past: 1h", `"1999-11-29T10:59:59Z"`, "clock that is not set"},
+		{"max_past: 1h", `"2026-11-29T10:59:59Z"`, "more than time.max_past"},
+		{"max_past: 1h", `"2026-11-29T11:00:01Z"`, ""},
 		{"max_past: 36500d", `"1990-01-01T00:00:00Z"`, ""},
 	} {
 		p := planOf(t, "  - {series: n, topic: x, path: $.n}\n", "time: {path: $.t, "+tt.settings+"}\n")
@@ -350,8 +352,10 @@ func TestCellsAreReadAsMessages(t *testing.T) {
 	if err != nil || n != 3 || s.msgs[1].Readings[0].Value != 2 {
 		t.Errorf("ReadTable = %d, %v, want 3 rows", n, err)
 	}
-	if _, err := ReadTable(t.Context(), "f", strings.NewReader("ts,v\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,busy\n"), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), `line 3: column "v": "busy"`) {
-		t.Errorf("ReadTable of another word = %v, want line, column and word", err)
+	var notes []string
+	opts := FileOptions{Table: tabular.Options{Note: func(n string) { notes = append(notes, n) }}}
+	if n, err := ReadTable(t.Context(), "f", strings.NewReader("ts,v\n2026-01-01T00:00:00Z,1\n2026-01-01T01:00:00Z,busy\n"), p, opts, s); err != nil || n != 1 || len(notes) != 1 || !strings.Contains(notes[0], `line 3, "busy"`) {
+		t.Errorf("ReadTable of another word = %d, %v, notes %q, want one row and a note of line and word", n, err, notes)
 	}
 }
 

@@ -8,10 +8,9 @@ import (
 	"math"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 
+	"skerry.dev/compute/frame"
 	"skerry.dev/compute/tabular"
 )
 
@@ -19,27 +18,26 @@ import (
 type FileOptions struct {
 	// Time names the column of the event time, or several numeric columns
 	// "year,month,day,hour,minute,second" (the later ones may be left out). Default: the first of
-	// tabular.TimeNames, else year, month, day, hour.
+	// tabular.TimeNames that holds no series, else year, month, day, hour.
 	Time string
-	// Format of a single time column: rfc3339, unix, unix_ms, unix_us, unix_ns or a Go layout such as
-	// "2006-01-02 15:04:05". Default: what tabular takes for a time.
+	// Format of a single time column, see tabular.CheckTimeFormat. Default: what tabular takes for
+	// a time.
 	Format string
-	// Numbered rows need no time: without a column that is named or found for it, the time of a row
-	// is the second since 1970 that is its number.
-	Numbered bool
 	// Arrival names the column that holds when the device received the message of a line. A
 	// recorded day is replayed with it as it was live: silences, late readings and those of the
 	// future. Default: none was recorded, lines came in time.
 	Arrival string
-	// Columns maps a column to the series it holds. Default: the column that tabular.Find finds for
-	// a series.
+	// Columns maps a column to the series it holds. Default: the column that tabular.Match finds
+	// for a series.
 	Columns map[string]string
+	// Table is how the file is written; its Note receives what was not taken as it stands.
+	Table tabular.Options
 }
 
 // File reads a table, see compute/tabular, and hands one message per row to the sink, in the
 // file's order, without holding more than a row of it. A cell that is no finite number and no
-// category is an error that names line and column. Ack of its messages does nothing. It returns
-// the number of messages.
+// category is missing, as a row without a time is, and Table.Note receives how many there were. Ack
+// of its messages does nothing. It returns the number of messages.
 func File(ctx context.Context, path string, plan *Plan, opts FileOptions, sink Sink) (int, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -55,7 +53,7 @@ func File(ctx context.Context, path string, plan *Plan, opts FileOptions, sink S
 
 // ReadTable is File for an open reader; name becomes the messages' topic.
 func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts FileOptions, sink Sink) (int, error) {
-	t, err := tabular.Open(r, tabular.Options{})
+	t, err := tabular.Open(r, opts.Table)
 	if err != nil {
 		return 0, err
 	}
@@ -64,10 +62,10 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 		return 0, err
 	}
 	m := Message{Plan: plan, Topic: name, Ack: func() {}}
-	for n, row := 0, int64(0); ; row++ {
+	for n := 0; ; {
 		cells, err := t.Next()
 		if errors.Is(err, io.EOF) {
-			return n, nil
+			return n, cols.end(n, opts.Table.Note)
 		}
 		if err != nil {
 			return n, err
@@ -75,10 +73,7 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		if err := cols.read(&m, cells, row); err != nil {
-			return n, fmt.Errorf("line %d: %w", t.Line(), err)
-		}
-		if len(m.Readings) == 0 {
+		if cols.read(&m, cells, tabular.PlaceOf(t)); len(m.Readings) == 0 {
 			continue
 		}
 		if err := sink.Message(ctx, m); err != nil {
@@ -91,171 +86,148 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 // columns define what the columns of a file hold.
 type columns struct {
 	names   []string
-	series  []int // by column, -1 when it holds none
+	series  []int               // by column, -1 when it holds none
+	books   []*tabular.Codebook // by column, of those that hold categories
+	tallies []tabular.Tally     // by column
 	plan    *Plan
-	time    []int
-	arrival int // column, -1 when there is none
-	// the event time of a row in microseconds
-	parse func(cells []tabular.Cell, row int64) (int64, error)
+	clock   *tabular.Clock
+	arrival *tabular.Clock // nil when it is not recorded
 }
 
 func newColumns(names []string, plan *Plan, opts FileOptions) (*columns, error) {
-	c := &columns{names: names, series: make([]int, len(names)), plan: plan, arrival: -1}
-	if opts.Arrival != "" {
-		if c.arrival = slices.Index(names, opts.Arrival); c.arrival < 0 {
-			return nil, fmt.Errorf("no arrival column %q among %s", opts.Arrival, strings.Join(names, ", "))
-		}
+	c := &columns{
+		names:   names,
+		series:  make([]int, len(names)),
+		books:   make([]*tabular.Codebook, len(names)),
+		tallies: make([]tabular.Tally, len(names)),
+		plan:    plan,
 	}
+	var free []string // columns that no option maps
 	for i, name := range names {
-		c.series[i] = -1
-		if mapped, ok := opts.Columns[name]; ok {
-			s, ok := plan.Index(mapped)
-			if !ok {
-				return nil, fmt.Errorf("column %q: no task has a series %q", name, mapped)
-			}
-			c.series[i] = s
-		}
-	}
-	for s, of := range plan.Series() {
-		if slices.Contains(c.series, s) {
+		c.series[i], c.tallies[i].Name = -1, name
+		mapped, ok := opts.Columns[name]
+		if !ok {
+			free = append(free, name)
 			continue
 		}
-		if i := tabular.Find(names, of.Name); i >= 0 && (c.series[i] < 0 || names[i] == of.Name) {
-			if _, mapped := opts.Columns[names[i]]; !mapped {
-				c.series[i] = s
-			}
+		s, ok := plan.Index(mapped)
+		if !ok {
+			return nil, fmt.Errorf("column %q: no task has a series %q", name, mapped)
+		}
+		c.series[i] = s
+	}
+	for name := range opts.Columns {
+		if !slices.Contains(names, name) {
+			return nil, tabular.NoColumn(names, name)
+		}
+	}
+	var wanted []string // series that no option maps
+	for s, of := range plan.Series() {
+		if !slices.Contains(c.series, s) {
+			wanted = append(wanted, of.Name)
+		}
+	}
+	at, err := tabular.Match(free, wanted)
+	if err != nil {
+		return nil, err
+	}
+	for k, i := range at {
+		if i >= 0 {
+			c.series[slices.Index(names, free[i])], _ = plan.Index(wanted[k]) // it is from the plan
 		}
 	}
 	if !slices.ContainsFunc(c.series, func(s int) bool { return s >= 0 }) {
 		return nil, fmt.Errorf("none of the columns %s is a series of the tasks: map them with column=series", strings.Join(names, ", "))
 	}
-	return c, c.timeColumns(opts)
+	for i, s := range c.series {
+		if s >= 0 && len(plan.series[s].Categories) > 0 {
+			c.books[i] = tabular.NewCodebook(plan.series[s].Categories)
+		}
+	}
+	return c, c.clocks(opts)
 }
 
-func (c *columns) timeColumns(opts FileOptions) error {
-	find := func(name string) int {
-		for i, n := range c.names {
-			if strings.EqualFold(n, name) {
-				return i
-			}
-		}
-		return -1
+// clocks finds the columns of the times.
+func (c *columns) clocks(opts FileOptions) (err error) {
+	c.clock, err = tabular.NewClock(c.names, opts.Time, opts.Format, func(i int) bool { return c.series[i] >= 0 })
+	if errors.Is(err, tabular.ErrNoClock) {
+		return fmt.Errorf("%w among %s: name it by --time", err, strings.Join(c.names, ", "))
 	}
-	want := strings.Split(opts.Time, ",")
-	if opts.Time == "" {
-		if i := tabular.FindTime(c.names); i >= 0 {
-			want[0] = c.names[i]
-		} else if want = []string{"year", "month", "day"}; opts.Numbered && (find("year") < 0 || find("month") < 0 || find("day") < 0) {
-			c.parse = func(_ []tabular.Cell, row int64) (int64, error) { return row * time.Second.Microseconds(), nil }
-			return nil
-		}
-		for _, name := range [...]string{"hour", "minute", "second"} {
-			if len(want) < 3 || find(name) < 0 {
-				break
-			}
-			want = append(want, name)
-		}
+	if err == nil && opts.Arrival != "" {
+		c.arrival, err = tabular.NewClock(c.names, opts.Arrival, "", nil)
 	}
-	for _, name := range want {
-		i := find(strings.TrimSpace(name))
-		if i < 0 {
-			return fmt.Errorf("no time column %q among %s: name the column that holds the event time", name, strings.Join(c.names, ", "))
-		}
-		c.time = append(c.time, i)
-	}
-	if len(c.time) > 1 {
-		if len(c.time) < 3 || len(c.time) > 6 {
-			return fmt.Errorf("time columns %s: must be year,month,day and optionally hour,minute,second", opts.Time)
-		}
-		c.parse = c.parts
-		return nil
-	}
-	c.parse = func(cells []tabular.Cell, _ int64) (int64, error) { return instant(&cells[c.time[0]], opts.Format) }
-	return nil
+	return err
 }
 
-// instant reads a time in a format; a cell of a file that has times is one.
-func instant(cell *tabular.Cell, format string) (int64, error) {
-	if t, ok := cell.Time(); ok {
-		return t, nil
-	}
-	switch format {
-	case "":
-		t, err := cell.Instant()
-		if err != nil {
-			err = fmt.Errorf("%w: name its format (rfc3339, unix, unix_ms, unix_us, unix_ns or a layout like %q)", err, time.DateTime)
-		}
-		return t, err
-	case "rfc3339":
-		return tabular.ParseTime(cell.String())
-	case "unix", "unix_ms", "unix_us", "unix_ns":
-		// files hold times of any age, recorded or made up
-		f := timeForm{format: format, old: true}
-		us, _, err := f.parse(valueBare, []byte(cell.String()), 0)
-		if err != nil {
-			return 0, fmt.Errorf("%q: %s", err.Value, err.Allowed)
-		}
-		return us, nil
-	}
-	t, err := time.Parse(format, cell.String())
-	if err != nil {
-		return 0, err
-	}
-	return t.UnixMicro(), nil
-}
-
-// parts builds the time from year, month, day and what follows.
-func (c *columns) parts(cells []tabular.Cell, _ int64) (int64, error) {
-	var v [6]int
-	for i, col := range c.time {
-		s := cells[col].String()
-		n, err := strconv.Atoi(s)
-		if err != nil {
-			return 0, fmt.Errorf("column %q: %q is not a whole number", c.names[col], s)
-		}
-		v[i] = n
-	}
-	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], 0, time.UTC).UnixMicro(), nil
-}
-
-// read fills a message with the readings of a row.
-func (c *columns) read(m *Message, cells []tabular.Cell, row int64) error {
+// read fills a message with the readings of a row; without a time it has none.
+func (c *columns) read(m *Message, cells []tabular.Cell, at tabular.Place) {
 	m.Readings = m.Readings[:0]
-	us, err := c.parse(cells, row)
-	if err != nil {
-		return fmt.Errorf("time: %w", err)
+	us := c.clock.Time(cells, at)
+	if us == frame.NoTime {
+		return
 	}
 	m.Arrival = us
-	if m.ClockOK = c.arrival >= 0; m.ClockOK {
-		if m.Arrival, err = cells[c.arrival].Instant(); err != nil {
-			return fmt.Errorf("arrival: %w", err)
+	if m.ClockOK = c.arrival != nil; m.ClockOK {
+		if m.Arrival = c.arrival.Time(cells, at); m.Arrival == frame.NoTime {
+			return
 		}
 	}
 	for i, s := range c.series {
-		if s < 0 || cells[i].Missing() {
+		if s < 0 {
 			continue
 		}
 		r := Reading{Series: s, Time: us, HasTime: true}
-		if of := &c.plan.series[s]; len(of.Categories) > 0 || !number(&cells[i], &r) {
-			v, err := of.value(valueBare, []byte(cells[i].String()))
-			if err != nil {
-				return fmt.Errorf("column %q: %q: %s", c.names[i], err.Value, err.Allowed)
-			}
-			if v.missing {
-				continue
-			}
-			r.Value, r.Forgiven = v.value, v.forgiven
+		switch of := &c.plan.series[s]; {
+		case c.books[i] != nil:
+			r.Value = c.tallies[i].Code(&cells[i], at, c.books[i])
+		case of.wrote != "" && of.told(&cells[i], &r):
+		default:
+			r.Value = c.tallies[i].Number(&cells[i], at)
 		}
-		m.Readings = append(m.Readings, r)
+		if !math.IsNaN(r.Value) {
+			m.Readings = append(m.Readings, r)
+		}
 	}
-	return nil
 }
 
-// number takes the value of a cell that is a plain number; any other is read as a message's is.
-func number(c *tabular.Cell, r *Reading) bool {
-	v, err := c.Number()
-	if r.Value = v; err != nil || math.IsInf(v, 0) {
+// told reads a cell as the input's number and words tell; false where they do not.
+func (s *Series) told(c *tabular.Cell, r *Reading) bool {
+	v, err := s.value(valueBare, []byte(c.String()))
+	if err != nil {
 		return false
 	}
+	if r.Value, r.Forgiven = v.value, v.forgiven; v.missing {
+		r.Value = math.NaN()
+	}
 	return true
+}
+
+// end passes on what was counted. That no row became a message is an error where it was for that.
+func (c *columns) end(messages int, note func(string)) error {
+	var notes []string
+	for i := range c.tallies {
+		if err := c.tallies[i].Wrong(frame.Number); err != nil {
+			return err
+		}
+		notes = append(notes, c.tallies[i].Notes(frame.Number)...)
+	}
+	for _, clock := range []*tabular.Clock{c.clock, c.arrival} {
+		if clock == nil {
+			continue
+		}
+		list, err := clock.End()
+		if err != nil {
+			return err
+		}
+		notes = append(notes, list...)
+	}
+	if messages == 0 && len(notes) > 0 {
+		return fmt.Errorf("no row holds a reading: %s", strings.Join(notes, "; "))
+	}
+	for _, n := range notes {
+		if note != nil {
+			note(n)
+		}
+	}
+	return nil
 }

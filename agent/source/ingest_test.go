@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/compute/tabular"
 )
 
 func TestIngest(t *testing.T) {
@@ -80,15 +82,17 @@ func TestFile(t *testing.T) {
 	}
 
 	for text, want := range map[string]string{
-		"ts,pm25\n2013-03-01T00:00:00Z,x\n":        "line 2: column \"pm25\"",
-		"ts,pm25\nyesterday,1\n":                   "line 2: time",
-		"ts,dust\n2013-03-01T00:00:00Z,1\n":        "none of the columns",
-		"when,pm25\n2013-03-01T00:00:00Z,1\n":      "no time column",
-		"ts,wd\n2013-03-01T00:00:00Z,NNW\n":        "categories N, E, S, W",
-		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":    "64-bit float",
-		"ts,pm25\n2013-03-01T00:00:00Z,1\n1,2,3\n": "wrong number of fields",
+		"ts,pm25\n2013-03-01T00:00:00Z,x\n":          "column \"pm25\": 1 of 1 cells is no number and counts as missing: the first is line 2, \"x\"",
+		"ts,pm25\nyesterday,1\n":                     "column \"ts\": 1 of 1 cells is no time and counts as missing: the first is line 2, \"yesterday\"",
+		"ts,dust\n2013-03-01T00:00:00Z,1\n":          "none of the columns",
+		"when,pm25\n2013-03-01T00:00:00Z,1\n":        "no column of the event time among when, pm25",
+		"ts,wd\n2013-03-01T00:00:00Z,NNW\n":          "category that the model does not know and counts as missing: line 2, \"NNW\"",
+		"ts,pm25\n2013-03-01T00:00:00Z,1e999\n":      "is infinite",
+		"ts,pm25,PM2.5\n2013-03-01T00:00:00Z,1,2\n":  "",
+		"ts,PM-25,PM2.5\n2013-03-01T00:00:00Z,1,2\n": "column \"PM-25\" or column \"PM2.5\"",
+		"ts,pm25\n2013-03-01T00:00:00Z,1\n1,2,3\n":   "wrong number of fields",
 	} {
-		if _, err := ReadTable(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadTable(t.Context(), "f", strings.NewReader(text), p, FileOptions{}, s); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("ReadTable(%q) = %v, want %q", text, err, want)
 		}
 	}
@@ -98,11 +102,17 @@ func TestFile(t *testing.T) {
 	if err != nil || s.msgs[0].Arrival != 1362096007e6 || !s.msgs[0].ClockOK || s.msgs[0].Readings[0].Time != 1362096000e6 {
 		t.Errorf("line with an arrival = %+v, %v", s.msgs, err)
 	}
-	for text, want := range map[string]string{"soon": "line 2: arrival", "": "line 2: arrival"} {
-		bad := strings.Replace(recorded, "2013-03-01T00:00:07Z", text, 1)
-		if _, err := ReadTable(t.Context(), "f", strings.NewReader(bad), p, FileOptions{Arrival: "at"}, s); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("ReadTable(arrival %q) = %v, want %q", text, err, want)
-		}
+	bad := strings.Replace(recorded, "2013-03-01T00:00:07Z", "soon", 1)
+	if _, err := ReadTable(t.Context(), "f", strings.NewReader(bad), p, FileOptions{Arrival: "at"}, s); err == nil || !strings.Contains(err.Error(), `column "at": 1 of 1 cells is no time`) {
+		t.Errorf("ReadTable(arrival soon) = %v", err)
+	}
+	// a flaw costs its own value, and is counted
+	s.msgs = nil
+	var notes []string
+	n, err = ReadTable(t.Context(), "f", strings.NewReader("ts;pm25;wd\n2013-03-01 00:00;1,5;NNW\n2013-03-01 01:00;off;N\nsoon;2,5;N\n2013-03-01 03:00;-;\n"), p,
+		FileOptions{Table: tabular.Options{Note: func(s string) { notes = append(notes, s) }}}, s)
+	if err != nil || n != 2 || show(p, s.msgs[0].Readings) != "pm25=1.5@1362096000000000" || len(notes) != 5 {
+		t.Errorf("a table with flaws = %d messages, %v, notes %q", n, err, notes)
 	}
 	s.msgs = nil
 	_, err = ReadTable(t.Context(), "f", strings.NewReader("when,dust\n1777629600,5\n"), p,

@@ -108,10 +108,10 @@ func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberFor
 	}
 	if s.Path != "" { // a bare value carries no time
 		s.time = timeForm{
-			path:   cmp.Or(tm.Path, t.Time.Path),
-			format: cmp.Or(tm.Format, t.Time.Format),
-			zone:   cmp.Or(tm.Zone, t.Time.Zone, t.Calendar.UTCOffset),
-			old:    t.Time.MaxPast > spec.DefaultMaxPast,
+			path:    cmp.Or(tm.Path, t.Time.Path),
+			format:  cmp.Or(tm.Format, t.Time.Format),
+			zone:    cmp.Or(tm.Zone, t.Time.Zone, t.Calendar.UTCOffset),
+			maxPast: t.Time.MaxPast.Micros(),
 		}
 		if s.time.path == "" {
 			s.time = timeForm{}
@@ -156,7 +156,7 @@ func (s *Series) disagreement(o *Series) (what, a, b string) {
 		{"time.path", s.time.path, o.time.path},
 		{"time.format", s.time.format, o.time.format},
 		{"time.zone", s.time.zone, o.time.zone},
-		{"time.max_past before the year 2000", fmt.Sprint(s.time.old), fmt.Sprint(o.time.old)},
+		{"time.max_past", fmt.Sprint(s.time.maxPast), fmt.Sprint(o.time.maxPast)},
 		{"number and words", s.wrote, o.wrote},
 	}
 	for _, p := range pairs {

@@ -10,12 +10,12 @@ import (
 // timeForm is where and how the event times of a series are written.
 type timeForm struct {
 	path, format, zone string
-	old                bool           // times before firstTime are right
+	maxPast            int64          // microseconds behind the clock, 0: back to firstTime
 	loc                *time.Location // of times that say no zone; nil: they are refused
 }
 
 func (f *timeForm) same(o *timeForm) bool {
-	return f.path == o.path && f.format == o.format && f.zone == o.zone && f.old == o.old
+	return f.path == o.path && f.format == o.format && f.zone == o.zone && f.maxPast == o.maxPast
 }
 
 const (
@@ -23,8 +23,8 @@ const (
 	minTime = 0
 	maxTime = 253402300799999999
 
-	// firstTime, 2000-01-02, bounds the times of live senders unless a task's max_past reaches
-	// further than its default: clocks that are not set begin in 1970, in 1980 or at 2000-01-01.
+	// firstTime, 2000-01-02, bounds the times of live senders unless a task says max_past: clocks
+	// that are not set begin in 1970, in 1980 or at 2000-01-01.
 	firstTime = 946771200_000000
 )
 
@@ -37,7 +37,7 @@ var epochs = []struct {
 }{{"unix", 1e6}, {"unix_ms", 1e3}, {"unix_us", 1}, {"unix_ns", -1e3}}
 
 // parse reads an event time in microseconds. now is the device's clock, 0 when it is not known: it
-// tells which of two equal local times is meant.
+// tells which of two equal local times is meant, and how old a time may be.
 func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Forgiven, err *DecodeError) {
 	bad := func(allowed string) (int64, Forgiven, *DecodeError) {
 		return 0, 0, &DecodeError{Kind: ErrTime, Value: excerpt(raw), Allowed: allowed}
@@ -59,7 +59,7 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 			if f.loc == nil {
 				return bad(noZone)
 			}
-			return f.plausible(us, fg, raw, "")
+			return f.plausible(us, fg, raw, now, "")
 		}
 		if number {
 			var format string
@@ -67,7 +67,7 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 				err.Value = excerpt(raw)
 				return 0, 0, err
 			}
-			return f.plausible(us, fg, raw, format)
+			return f.plausible(us, fg, raw, now, format)
 		}
 		return f.text(b, raw, now)
 	case "rfc3339":
@@ -87,7 +87,7 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 		if us, ok = epoch(b, f.format); !ok {
 			return bad("as " + f.format + " it lies outside the years 1970 to 9999: check time.format" + hint(b, f.format))
 		}
-		return f.plausible(us, fg, raw, f.format)
+		return f.plausible(us, fg, raw, now, f.format)
 	}
 	t, perr := time.Parse(f.format, string(b))
 	if perr != nil {
@@ -95,12 +95,12 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 	}
 	if t.Location() == time.UTC && f.loc != nil && !zoned(f.format) {
 		us, fg = wall(t, f.loc, now)
-		return f.plausible(us, fg, raw, "")
+		return f.plausible(us, fg, raw, now, "")
 	}
 	if f.loc == nil && !zoned(f.format) {
 		return bad(noZone)
 	}
-	return f.plausible(t.UnixMicro(), fg, raw, "")
+	return f.plausible(t.UnixMicro(), fg, raw, now, "")
 }
 
 // zoned reports whether a layout writes a zone.
@@ -116,19 +116,21 @@ func zoned(layout string) bool {
 const noZone = "says no zone: name the one the sender's clock shows, time: {zone: Europe/Berlin} or {zone: \"+02:00\"}"
 
 // plausible refuses times that only a clock that is not set, or a wrong format, can show.
-func (f *timeForm) plausible(us int64, fg Forgiven, raw []byte, format string) (int64, Forgiven, *DecodeError) {
+func (f *timeForm) plausible(us int64, fg Forgiven, raw []byte, now int64, format string) (int64, Forgiven, *DecodeError) {
 	bad := func(allowed string) (int64, Forgiven, *DecodeError) {
 		return 0, 0, &DecodeError{Kind: ErrTime, Value: excerpt(raw), Allowed: allowed}
 	}
 	switch {
 	case us < minTime || us > maxTime:
 		return bad("must be in the years 1970 to 9999")
-	case !f.old && us < firstTime:
+	case f.maxPast == 0 && us < firstTime:
 		msg := "is " + time.UnixMicro(us).UTC().Format(time.RFC3339) + ", which only a clock that is not set can show"
 		if h := hint(trim(raw), format); h != "" {
 			return bad("as " + format + " it " + msg + h)
 		}
 		return bad(msg + ": set the sender's clock, or time.max_past when times so old are right")
+	case f.maxPast > 0 && now > 0 && us < now-f.maxPast:
+		return bad("is " + time.UnixMicro(us).UTC().Format(time.RFC3339) + ", more than time.max_past behind this device's clock")
 	}
 	return us, fg, nil
 }
@@ -264,7 +266,7 @@ func (f *timeForm) text(b, raw []byte, now int64) (int64, Forgiven, *DecodeError
 		us, twice = wall(s.wall, f.loc, now)
 		fg |= twice
 	}
-	return f.plausible(us, fg, raw, "")
+	return f.plausible(us, fg, raw, now, "")
 }
 
 // wall is the instant at which clocks of a zone show t, a time written as UTC.

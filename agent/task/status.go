@@ -186,7 +186,7 @@ func (m *Metrics) commit(d time.Duration, _ int) {
 var flagNames = []struct {
 	flag wire.Flags
 	name string
-}{{wire.FlagFuture, "future"}, {wire.FlagRange, "range"}, {wire.FlagConflict, "conflict"}, {wire.FlagArrival, "arrival_time"}, {wire.FlagDup, "dup"}, {wire.FlagNoClock, "no_clock"}, {wire.FlagNotFinite, "not_finite"}, {wire.FlagStuck, "stuck"}, {wire.FlagSpike, "spike"}, {wire.FlagPast, "past"}}
+}{{wire.FlagFuture, "future"}, {wire.FlagRange, "range"}, {wire.FlagConflict, "conflict"}, {wire.FlagArrival, "arrival_time"}, {wire.FlagDup, "dup"}, {wire.FlagNoClock, "no_clock"}, {wire.FlagNotFinite, "not_finite"}, {wire.FlagStuck, "stuck"}, {wire.FlagSpike, "spike"}}
 
 func (m *Metrics) flagged(f wire.Flags) {
 	if f == 0 {

@@ -172,6 +172,9 @@ func Digest(b []byte) string {
 // DecodeBytes is Decode for an artifact in memory.
 func DecodeBytes(b []byte) (*Artifact, error) { return Decode(bytes.NewReader(b), int64(len(b))) }
 
+// Detect reports whether the first bytes of a file are those of an artifact.
+func Detect(b []byte) bool { return bytes.HasPrefix(b, []byte(magic)) }
+
 // Decode reads an artifact of size bytes and sets its Digest. It reads every byte once, in order.
 // Errors wrap ErrCorrupt or ErrVersion, or are those of r. It does not run the self-test.
 func Decode(r io.ReaderAt, size int64) (*Artifact, error) {

@@ -31,6 +31,9 @@ type Column struct {
 	Values     []float64
 	Times      []int64
 	Categories []string // in order of their first appearance
+	// Words are how whole numbers of a Number column are written where not plainly, as 007 or
+	// 1.0 are: the first form of each. A column of more than a few thousand forms has none.
+	Words map[float64]string
 }
 
 // Len returns the number of rows.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/chain"
@@ -54,6 +55,9 @@ func refused(format string, args ...any) error {
 type Options struct {
 	Name   string // the file's name, for the lineage of the artifact
 	Output string // ONNX: the graph output to take; empty takes the only one that holds scores
+	// names of the inputs and of the classes, in the file's order, in place of those in the file; nil
+	// keeps them
+	Inputs, Classes []string
 }
 
 // Input is one input of an imported model. Values of an input with categories are indices into
@@ -170,10 +174,64 @@ func (m *Model) finish(b []byte, o Options) (*Model, error) {
 	if err := m.Pipeline.Check(); err != nil {
 		return nil, damaged("%w", err)
 	}
+	if err := m.rename(o); err != nil {
+		return nil, err
+	}
 	if m.Predictor.Inputs() != m.Pipeline.Width() {
 		return nil, damaged("the model takes %d inputs, its columns are %d", m.Predictor.Inputs(), m.Pipeline.Width())
 	}
 	return m, nil
+}
+
+// ErrNames means that names were given that do not fit the model.
+var ErrNames = errors.New("names do not fit the model")
+
+// rename gives inputs and classes the names of the options.
+func (m *Model) rename(o Options) error {
+	have := make([]string, len(m.Inputs))
+	for i, in := range m.Inputs {
+		have[i] = in.Name
+	}
+	if err := checkNames("inputs", o.Inputs, have); err != nil {
+		return err
+	}
+	if err := checkNames("classes", o.Classes, m.Classes); err != nil {
+		return err
+	}
+	if o.Classes != nil {
+		m.Classes = slices.Clone(o.Classes)
+	}
+	for i, name := range o.Inputs {
+		for j := range m.Pipeline.Columns {
+			if c := &m.Pipeline.Columns[j]; c.Op == feature.OpValue && c.Series == i && c.Name == have[i] {
+				c.Name = name
+			}
+		}
+		m.Inputs[i].Name, m.Pipeline.Inputs[i].Name = name, name
+	}
+	return nil
+}
+
+// checkNames holds that names, when there are any, are as many as those in the file, and different.
+func checkNames(what string, names, have []string) error {
+	if names == nil {
+		return nil
+	}
+	list := have
+	if len(list) > 20 {
+		list = append(slices.Clone(list[:20]), "…")
+	}
+	if len(names) != len(have) {
+		return fmt.Errorf("%w: %d names for %d %s: %s", ErrNames, len(names), len(have), what, strings.Join(list, ", "))
+	}
+	seen := map[string]bool{}
+	for _, n := range names {
+		if n == "" || seen[n] {
+			return fmt.Errorf("%w: %s: %q is empty or given twice", ErrNames, what, n)
+		}
+		seen[n] = true
+	}
+	return nil
 }
 
 // plain gives the model a pipeline that hands every input on as it is.

@@ -445,7 +445,64 @@ func (e *onnxEval) build(v *onnxValue) error {
 			}
 		}
 	}
+	if m.Kind == artifact.KindClassification && !st.shares {
+		return e.probable(st)
+	}
 	return nil
+}
+
+// probable makes probabilities of a classifier's decision values, as those of a support vector
+// machine or of boosting without its link: by a softmax over the classes, or the logistic function
+// of a single score. The classes keep their order.
+func (e *onnxEval) probable(st *stage) error {
+	m := e.m
+	if are, err := m.probabilities(st.norms); are || err != nil {
+		return err
+	}
+	post, name := "SOFTMAX", "a softmax"
+	if st.n == 1 {
+		post, name = "LOGISTIC", "the logistic function"
+	}
+	m.Notes = append(m.Notes, "the file gives decision values for the classes, no probabilities: "+name+" of them is given as probabilities, which orders the classes as the file does and is not calibrated")
+	st, err := posted(st, post)
+	if err != nil {
+		return err
+	}
+	m.Predictor, err = st.predictor(e)
+	return err
+}
+
+// probabilities reports whether the outputs lie between 0 and 1, and add up to 1 unless each is one
+// of its own, on the rows of the self-test.
+func (m *Model) probabilities(apart bool) (bool, error) {
+	const slack = 1e-3 // files have probabilities of leaves as float32
+	eval, err := feature.NewEvaluator(m.Pipeline)
+	if err != nil {
+		return false, err
+	}
+	times, rows := m.vectorRows()
+	h := feature.NewHistory(len(m.Inputs), max(m.Pipeline.Rows, 1))
+	x, out := make([]float64, m.Pipeline.Width()), make([]float64, m.Predictor.Outputs())
+	for r, t := range times {
+		h.Push(t, rows[r*len(m.Inputs):(r+1)*len(m.Inputs)])
+		if err := eval.Into(x, h); err != nil {
+			return false, err
+		}
+		if m.Predictor.PredictInto(out, x) != nil {
+			continue // the model cannot handle missing inputs
+		}
+		sum := 0.0
+		for _, p := range out {
+			if p < -slack || p > 1+slack {
+				return false, nil
+			}
+			sum += p
+		}
+		if !apart && len(out) > 1 && math.Abs(sum-1) > slack {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // layout turns columns into the pipeline and into steps before the model for rows that were

@@ -503,7 +503,6 @@ func (e *onnxEval) signed(st *stage, info *classInfo) (*onnxValue, error) {
 		}
 	}
 	g.vector, g.outputs, g.base = true, 2, []float64{-g.base[0], g.base[0]}
-	e.m.Notes = append(e.m.Notes, "the classes' scores are no probabilities: the file applies no logistic function")
 	out := stageOf(&onnxValue{cols: st.cols}, g)
 	return &onnxValue{outs: out.all(), elem: typeFloat, class: info}, nil
 }

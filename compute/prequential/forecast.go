@@ -16,7 +16,8 @@ import (
 // ForecastOptions of a prequential forecast of a column: after each row the next Horizon rows are
 // predicted, and each forecast is scored when its row comes.
 type ForecastOptions struct {
-	Name     string // of the file, for messages
+	Name     string          // of the file, for messages
+	Table    tabular.Options // how the file is written
 	Target   string
 	Horizon  int
 	Seasons  []int // nil: found in the first rows; empty: none
@@ -67,7 +68,7 @@ type ForecastErrors struct {
 // Forecast runs a forecaster over a column of a table, see compute/tabular. Rows are taken for
 // equally far apart.
 func Forecast(ctx context.Context, r io.Reader, o ForecastOptions) (*ForecastReport, error) {
-	f, err := tabular.Read(r, tabular.Options{})
+	f, err := tabular.Read(r, o.Table)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/frame"
 	"skerry.dev/compute/online/learner"
 	"skerry.dev/compute/tabular"
 )
@@ -22,7 +23,8 @@ const (
 
 // TableOptions of a prequential run over a table: predict a row, score the prediction, then learn.
 type TableOptions struct {
-	Name     string // of the file, for messages
+	Name     string          // of the file, for messages
+	Table    tabular.Options // how the file is written
 	Target   string
 	Time     string   // column of the row's time; its time of day and week become inputs
 	Drop     []string // columns that are no inputs
@@ -95,7 +97,17 @@ const curvePoints = 200
 // Table runs learners over a table, see compute/tabular: each row is predicted, then scored, then
 // learned.
 func Table(ctx context.Context, r io.Reader, o TableOptions) (*TableReport, error) {
-	f, err := tabular.Read(r, tabular.Options{})
+	o.Table.Time = o.Time
+	if o.Model != nil { // whose inputs keep the types that it was trained on
+		o.Table.Types = map[string]frame.Type{}
+		for _, in := range o.Model.Manifest.Inputs {
+			o.Table.Types[in.Name] = frame.Number
+			if len(in.Categories) > 0 {
+				o.Table.Types[in.Name] = frame.Category
+			}
+		}
+	}
+	f, err := tabular.Read(r, o.Table)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Name, err)
 	}

@@ -139,7 +139,7 @@ func TestPrequentialRefuses(t *testing.T) {
 		{TableOptions{Target: "b", Kind: "ranking"}, "must be classification or regression"},
 		{TableOptions{Target: "a", Drop: []string{"b"}}, "no column is left"},
 		{TableOptions{Target: "a", Drop: []string{"z"}}, `drop: there is no column "z"`},
-		{TableOptions{Target: "b", Time: "a"}, "holds no times"},
+		{TableOptions{Target: "b", Time: "z"}, `time: there is no column "z"`},
 		{TableOptions{Target: "b", Delay: -1}, "delay -1: must be 0 to"},
 		{TableOptions{Target: "b", Learners: []string{"oracle"}}, "must be one of"},
 		{TableOptions{Target: "b", Learners: []string{"auto", "knn"}}, "goes with no other learner"},

@@ -38,14 +38,18 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 		if (c.Type == frame.Category) != (len(in.Categories) > 0) {
 			return nil, fmt.Errorf("column %q holds %s, the model was trained on another kind", c.Name, c.Type)
 		}
+		if n := tabular.Unknown(c, in.Categories); n != "" && t.o.Table.Note != nil {
+			t.o.Table.Note(n)
+		}
 		values, err := tabular.Codes(c, in.Categories)
 		if err != nil {
 			return nil, err
 		}
 		m.inputs = append(m.inputs, values)
 	}
+	book := tabular.NewCodebook(t.rep.Classes)
 	for _, name := range a.Manifest.Output.Classes {
-		m.class = append(m.class, slices.Index(t.rep.Classes, name))
+		m.class = append(m.class, book.Index(name))
 	}
 	if t.s.Classes > 0 && !slices.ContainsFunc(m.class, func(c int) bool { return c >= 0 }) {
 		return nil, fmt.Errorf("the model has the classes %s, the target holds %s", strings.Join(a.Manifest.Output.Classes, ", "), strings.Join(t.rep.Classes, ", "))

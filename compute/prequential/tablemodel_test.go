@@ -12,6 +12,7 @@ import (
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/linear"
+	"skerry.dev/compute/tabular"
 )
 
 // trained is an artifact over x and kind: of a regression, 2x plus the number of the kind's
@@ -118,12 +119,20 @@ func TestTableModelRefused(t *testing.T) {
 	}{
 		"another kind":         {classes, trained(t), "the model is a regression, the target a classification"},
 		"a column is missing":  {strings.ReplaceAll(numbers, "kind", "sort"), trained(t), `the model needs a column "kind"`},
-		"numbers for a text":   {strings.NewReplacer("red", "1", "blue", "2").Replace(numbers), trained(t), `column "kind" holds number, the model was trained on another kind`},
-		"a text for numbers":   {strings.Replace(numbers, "\n3,", "\nthree,", 1), trained(t), `column "x" holds category`},
+		"texts for numbers":    {numbers + strings.Repeat("three,red,1\n", 30), trained(t), `column "x" must hold a number in each row`},
+		"one text for numbers": {numbers + "three,red,1\n", trained(t), `note: column "x": 1 of 4 cells is no number and counts as missing: the first is line 5, "three"`},
+		"numbers for a text":   {strings.NewReplacer("red", "1", "blue", "2").Replace(numbers), trained(t), `note: column "kind": 3 cells are categories that the model does not know`},
 		"none of its classes":  {classes, trained(t, "low", "high"), "the model has the classes low, high, the target holds"},
 		"one class of it only": {classes, trained(t, "down", "high"), ""},
 	} {
-		_, err := Table(context.Background(), strings.NewReader(tt.text), TableOptions{Name: "test.csv", Target: "y", Model: tt.model})
+		notes := ""
+		_, err := Table(context.Background(), strings.NewReader(tt.text), TableOptions{Name: "test.csv", Target: "y", Model: tt.model, Table: tabular.Options{Note: func(s string) { notes += "note: " + s + "\n" }}})
+		if note, ok := strings.CutPrefix(tt.want, "note: "); ok {
+			if err != nil || !strings.Contains(notes, note) {
+				t.Errorf("%s: Table = %v, notes %q, want %q", name, err, notes, note)
+			}
+			continue
+		}
 		if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: Table = %v, want %q", name, err, tt.want)
 		}

@@ -1,6 +1,7 @@
 package tabular
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
@@ -10,10 +11,11 @@ import (
 	"skerry.dev/compute/frame"
 )
 
-// Cell is a field of a row: a text that defines its type, as in CSV, or a number, a time or
-// nothing, as a file with types has it. The zero Cell is missing.
+// Cell is a field of a row: a text that defines its type, as in CSV, or a number, a truth value, a
+// time or nothing, as a file with types has it. The zero Cell is missing.
 type Cell struct {
 	kind   kind
+	form   form // of a text
 	text   string
 	number float64
 	time   int64
@@ -25,8 +27,16 @@ const (
 	absent kind = iota
 	text
 	number
+	truth
 	instant
 )
+
+// form is how the texts of a column are to be understood.
+type form struct {
+	comma  bool      // the decimal sign is a comma
+	dates  dateOrder // of dates with slashes
+	marked bool      // what means "missing" is decided already
+}
 
 // Text returns a cell of text.
 func Text(s string) Cell { return Cell{kind: text, text: s} }
@@ -34,109 +44,231 @@ func Text(s string) Cell { return Cell{kind: text, text: s} }
 // Number returns a cell of a number; NaN is missing.
 func Number(v float64) Cell { return Cell{kind: number, number: v} }
 
+// Truth returns a cell of a truth value: the number 1 or 0, as a category true or false.
+func Truth(v bool) Cell {
+	if v {
+		return Cell{kind: truth, number: 1}
+	}
+	return Cell{kind: truth}
+}
+
 // Instant returns a cell of a time in microseconds since 1970, UTC.
 func Instant(us int64) Cell { return Cell{kind: instant, time: us} }
 
-// longestMark bounds the texts that may mean "missing".
-const longestMark = 4
+// marks are the texts, in lower case, that mean "missing" wherever they stand; longestMark is the
+// length of the longest.
+var marks = map[string]bool{
+	"": true, "na": true, "n/a": true, "#n/a": true, "#n/a n/a": true, "#na": true, "<na>": true,
+	"nan": true, "nat": true, "null": true, "<null>": true, "?": true, `\n`: true,
+}
+
+const longestMark = 8
+
+// weak are texts, in lower case, that mean "missing" where numbers or times stand. Among texts
+// they are a value like others: "none" and "-" are names of classes, too.
+var weak = map[string]bool{
+	"none": true, "nil": true, "-": true, "--": true, "---": true, "–": true, "—": true, ".": true, "*": true, "missing": true, "unknown": true,
+	"unavailable": true, "n.a.": true, "k.a.": true, "nd": true, "n/d": true, "-nan": true, "+nan": true, "-nan(ind)": true, "nan(ind)": true,
+	"1.#ind": true, "-1.#ind": true, "1.#qnan": true, "-1.#qnan": true,
+	"#value!": true, "#div/0!": true, "#ref!": true, "#num!": true, "#name?": true, "#null!": true,
+}
 
 // Missing reports whether the cell holds nothing.
 func (c *Cell) Missing() bool {
 	switch c.kind {
 	case text:
+		if c.text == "" || c.form.marked {
+			return c.text == ""
+		}
 		if n := len(c.text); n > longestMark && c.text[0] > ' ' && c.text[n-1] > ' ' {
 			return false // nearly always
 		}
+		if b := c.text[0]; b >= '+' && b <= '9' {
+			return false // a number
+		}
 		s := strings.TrimSpace(c.text)
-		return s == "" || s == "NA" || s == "null" || s == "?" || strings.EqualFold(s, "nan")
+		return len(s) <= longestMark && marks[strings.ToLower(s)]
 	case number:
 		return math.IsNaN(c.number)
 	}
 	return c.kind == absent
 }
 
-// Number returns the number of a cell that is not missing; it may be infinite.
+// vague reports whether the text means "missing" where a number or a time is wanted.
+func (c *Cell) vague() bool {
+	return c.kind == text && !c.form.marked && len(c.text) < 32 && weak[strings.ToLower(strings.TrimSpace(c.text))]
+}
+
+// Number returns the number of a cell that is not missing. It may be infinite, and is NaN for a
+// text that means "missing" among numbers, such as "-"; true and false are 1 and 0.
 func (c *Cell) Number() (float64, error) {
 	switch c.kind {
-	case number:
+	case number, truth:
 		return c.number, nil
 	case text:
 		s := strings.TrimSpace(c.text)
-		v, err := strconv.ParseFloat(s, 64)
-		if err == nil && !math.IsNaN(v) && !strings.ContainsAny(s, "_xXpP") { // Go's own forms: 1_0, 0x1p4
+		if v, ok := parseNumber(s, c.form.comma); ok {
 			return v, nil
+		}
+		switch {
+		case strings.EqualFold(s, "true"):
+			return 1, nil
+		case strings.EqualFold(s, "false"):
+			return 0, nil
+		case c.vague():
+			return math.NaN(), nil
 		}
 	}
 	return 0, fmt.Errorf("%q is not a number", clip(c.String()))
 }
 
-// Time returns the time of a cell of a file that has times; false for any other cell.
-func (c *Cell) Time() (us int64, ok bool) { return c.time, c.kind == instant }
+// parseNumber reads a number as people and programs write it: with a decimal point or comma, and
+// with thousands in groups. Go's own forms 1_0 and 0x1p4 are identifiers.
+func parseNumber(s string, comma bool) (float64, bool) {
+	if !comma || strings.IndexByte(s, '.') < 0 && strings.IndexByte(s, ',') < 0 {
+		if v, err := strconv.ParseFloat(s, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+			return v, !math.IsNaN(v) && !strings.ContainsAny(s, "_xXpP")
+		}
+	}
+	if len(s) > 64 {
+		return 0, false
+	}
+	if s, ok := strings.CutPrefix(s, "−"); ok { // U+2212
+		v, ok := parseNumber(s, comma)
+		return -v, ok && !strings.HasPrefix(s, "-") && !strings.HasPrefix(s, "+")
+	}
+	decimal := "."
+	if comma {
+		decimal = ","
+	}
+	whole, rest, _ := strings.Cut(s, decimal)
+	if whole, ok := ungroup(whole, comma); ok {
+		if rest != "" && (rest[0] < '0' || rest[0] > '9') && rest[0] != 'e' && rest[0] != 'E' {
+			return 0, false
+		}
+		v, err := strconv.ParseFloat(whole+"."+rest, 64)
+		return v, err == nil && !strings.ContainsAny(rest, "_xXpP")
+	}
+	return 0, false
+}
 
-// layouts are tried in order; a time without a zone is UTC.
-var layouts = [...]string{
-	time.RFC3339Nano,
-	"2006-01-02 15:04:05.999999999",
-	"2006-01-02T15:04:05.999999999",
-	"2006-01-02 15:04",
-	"2006-01-02",
-	"02/01/2006 15:04",
+// ungroup takes the separators out of a whole number whose digits stand in groups of three. The
+// separators are all the same: spaces, apostrophes, or the decimal sign that is not in use.
+func ungroup(s string, comma bool) (string, bool) {
+	sign := ""
+	if s != "" && (s[0] == '-' || s[0] == '+') {
+		sign, s = s[:1], s[1:]
+	}
+	separators := []string{",", " ", "\u00a0", "\u202f", "'", "’"}
+	if comma {
+		separators[0] = "."
+	}
+	for _, sep := range separators {
+		groups := strings.Split(s, sep)
+		if len(groups) == 1 {
+			continue
+		}
+		for i, g := range groups {
+			if !digits(g) || i == 0 && (len(g) > 3 || g[0] == '0') || i > 0 && len(g) != 3 {
+				return "", false
+			}
+		}
+		return sign + strings.Join(groups, ""), true
+	}
+	return sign + s, digits(s)
+}
+
+// digits reports whether a text is one digit or more, and nothing else.
+func digits(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
 }
 
 // Instant returns the time of a cell that is not missing, in microseconds since 1970; a number is
-// seconds or milliseconds, see [Epoch].
+// a count since then, see [Epoch]. It is frame.NoTime for a text that means "missing" among times.
 func (c *Cell) Instant() (int64, error) {
 	switch c.kind {
 	case instant:
 		return c.time, nil
 	case text:
-		if t, err := ParseTime(c.text); err == nil {
+		t, err := parseTime(c.text, c.form.dates)
+		if err == nil {
+			return t, nil
+		}
+		if v, nerr := c.Number(); nerr != nil || Epoch(v) == frame.NoTime && !math.IsNaN(v) {
+			return 0, err
+		}
+	}
+	v, err := c.Number()
+	if err == nil {
+		if t := Epoch(v); t != frame.NoTime || math.IsNaN(v) {
 			return t, nil
 		}
 	}
-	if v, err := c.Number(); err == nil {
-		if t := Epoch(v); t != frame.NoTime {
-			return t, nil
+	return 0, noTime(c.String())
+}
+
+// InstantIn is Instant for a column whose format is known, see [CheckTimeFormat]; "" is any.
+func (c *Cell) InstantIn(format string) (int64, error) {
+	if c.kind == instant || format == "" {
+		return c.Instant()
+	}
+	if c.vague() {
+		return frame.NoTime, nil
+	}
+	if unit := epochUnit(format); unit != 0 {
+		v, err := c.Number()
+		if err != nil {
+			return 0, err
 		}
-	}
-	return 0, fmt.Errorf("%q is not a time such as 2006-01-02T15:04:05Z", clip(c.String()))
-}
-
-// ParseTime reads a time in one of the common forms, which a number is not.
-func ParseTime(s string) (int64, error) {
-	s = strings.TrimSpace(s)
-	for _, layout := range layouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UnixMicro(), nil
+		if us := v * unit; math.Abs(us) < latest {
+			return int64(math.Floor(us)), nil
 		}
+		return 0, fmt.Errorf("%q is no time in the format %s", clip(c.String()), format)
 	}
-	return 0, fmt.Errorf("%q is not a time such as 2006-01-02T15:04:05Z", clip(s))
+	if format == FormatRFC3339 {
+		return parseTime(c.text, noOrder)
+	}
+	t, err := time.Parse(goLayout(format), c.String())
+	if err != nil {
+		return 0, fmt.Errorf("%q is no time in the format %q", clip(c.String()), format)
+	}
+	return t.UnixMicro(), nil
 }
 
-// Epoch returns the time of a number since 1970, in microseconds: of seconds, or of milliseconds
-// when seconds would lie in the year 5138 or later. It is frame.NoTime for a number that is
-// neither.
-func Epoch(v float64) int64 {
-	switch {
-	case !(math.Abs(v) < 1e14):
-		return frame.NoTime
-	case math.Abs(v) < 1e11:
-		return int64(v * 1e6)
-	}
-	return int64(v * 1e3)
-}
-
-// String returns the cell as the name of a category, "" when it is missing.
+// String returns the cell as the name of a category, "" when it is missing. A number is written in
+// full and with a decimal point, whatever the file's own way.
 func (c *Cell) String() string {
 	switch c.kind {
 	case text:
-		return strings.TrimSpace(c.text)
+		s := strings.TrimSpace(c.text)
+		if c.form.comma && strings.IndexByte(s, ',') >= 0 {
+			if _, ok := parseNumber(s, true); ok {
+				return strings.Replace(s, ",", ".", 1)
+			}
+		}
+		return s
 	case number:
-		return strconv.FormatFloat(c.number, 'g', -1, 64)
+		return ClassName(c.number)
+	case truth:
+		return strconv.FormatBool(c.number == 1)
 	case instant:
 		return time.UnixMicro(c.time).UTC().Format(time.RFC3339Nano)
 	}
 	return ""
+}
+
+// ClassName is the name of a class that is a number: in full where it is a whole one that a
+// float64 holds exactly.
+func ClassName(v float64) string {
+	if v == math.Trunc(v) && math.Abs(v) < 1<<53 {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'g', -1, 64)
 }
 
 // clip keeps a message readable.

@@ -1,57 +1,75 @@
 package tabular
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"skerry.dev/compute/frame"
 )
 
-// Plain returns the lower-case letters and the digits of a name.
+// Plain returns the letters, in lower case, and the digits of a name, of any script.
 func Plain(name string) string {
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r >= 'A' && r <= 'Z':
-			return r + 'a' - 'A'
-		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
-			return r
+		if unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.IsMark(r) {
+			return unicode.ToLower(r)
 		}
 		return -1
 	}, name)
 }
 
 // Find returns the position of a column: that of the name, else of the only one with the same
-// letters and digits ("PM2.5" is pm25); -1 when there is none.
-func Find(names []string, name string) int {
-	if i := slices.Index(names, name); i >= 0 {
-		return i
+// letters and digits ("PM2.5" is pm25); -1 when there is none. It is an error, which names them,
+// when several are alike.
+func Find(names []string, name string) (int, error) {
+	at, err := Match(names, []string{name})
+	if err != nil {
+		return -1, err
 	}
-	found := -1
-	for i, n := range names {
-		if Plain(n) == Plain(name) && Plain(n) != "" {
-			if found >= 0 {
-				return -1
-			}
-			found = i
-		}
-	}
-	return found
+	return at[0], nil
 }
 
-// TimeNames are the columns that hold the event time without being named, in any case, the first
-// first.
-var TimeNames = []string{"ts", "time", "timestamp", "date", "datetime"}
-
-// FindTime returns the first of TimeNames among the columns, -1 when there is none.
-func FindTime(names []string) int {
-	for _, t := range TimeNames {
-		if i := slices.IndexFunc(names, func(n string) bool { return strings.EqualFold(n, t) }); i >= 0 {
-			return i
+// Match finds the column of every name that is wanted, -1 for none. Equal names come first; what
+// is left is matched by letters and digits alone. No column is that of two names, and none is
+// chosen among several: either is an error that names them.
+func Match(names, wanted []string) ([]int, error) {
+	at, exact := make([]int, len(wanted)), map[string]int{}
+	for i, n := range names {
+		exact[n] = i
+	}
+	taken := map[int]bool{}
+	for k, w := range wanted {
+		at[k] = -1
+		if i, ok := exact[w]; ok {
+			at[k], taken[i] = i, true
 		}
 	}
-	return -1
+	alike := map[string][]int{}
+	for i, n := range names {
+		if p := Plain(n); p != "" && !taken[i] {
+			alike[p] = append(alike[p], i)
+		}
+	}
+	by := map[int]string{}
+	for k, w := range wanted {
+		if at[k] >= 0 {
+			continue
+		}
+		found := alike[Plain(w)]
+		switch {
+		case len(found) == 0:
+			continue
+		case len(found) > 1:
+			return nil, fmt.Errorf("%q may be column %q or column %q, which differ in punctuation or case alone: name one of them %q", w, names[found[0]], names[found[1]], w)
+		case by[found[0]] != "":
+			return nil, fmt.Errorf("column %q may be %q or %q, which differ in punctuation or case alone: name the column as the one that it holds", names[found[0]], by[found[0]], w)
+		}
+		at[k], by[found[0]] = found[0], w
+	}
+	return at, nil
 }
 
 // Names returns the names of a reader's columns.
@@ -75,10 +93,24 @@ func NamesOf(f *frame.Frame) []string {
 // Column finds a column of a table as Find does. The error lists those there are.
 func Column(f *frame.Frame, name string) (*frame.Column, error) {
 	names := NamesOf(f)
-	if i := Find(names, name); i >= 0 {
-		return &f.Columns[i], nil
+	i, err := Find(names, name)
+	if err != nil {
+		return nil, err
 	}
-	return nil, fmt.Errorf("there is no column %q: there are %s", name, strings.Join(names, ", "))
+	if i < 0 {
+		return nil, NoColumn(names, name)
+	}
+	return &f.Columns[i], nil
+}
+
+// NoColumn is the error of a name that none of the columns has.
+func NoColumn(names []string, name string) error {
+	const most = 40
+	list, rest := names, ""
+	if len(list) > most {
+		list, rest = names[:most], fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return fmt.Errorf("there is no column %q: there are %s%s", name, strings.Join(list, ", "), rest)
 }
 
 // FewClasses is how many different whole numbers of a target are taken for classes at most, unless
@@ -95,25 +127,40 @@ func AreClasses(c *frame.Column) bool {
 	return n > 0
 }
 
-// Classes returns the names of a target's classes, in the order of the names, or of the numbers
-// for whole numbers; nil when it holds fractions, times, nothing or more than most.
+// Classes returns the names of a target's classes, as the file has them: in the order of the
+// numbers when all are whole numbers, else of the names. It is nil when the target holds fractions,
+// times, nothing or more than most.
 func Classes(c *frame.Column, most int) []string {
 	if c.Type == frame.Category {
 		if len(c.Categories) > most {
 			return nil
 		}
-		return slices.Sorted(slices.Values(c.Categories))
+		return slices.SortedFunc(slices.Values(c.Categories), byNumber(c.Categories))
 	}
 	var names []string
 	for _, v := range whole(c, most) {
-		names = append(names, ClassName(v))
+		name, ok := c.Words[v]
+		if !ok {
+			name = ClassName(v)
+		}
+		names = append(names, name)
 	}
 	return names
 }
 
-// ClassName is the name of a class that is a number, or of a category that a column of numbers
-// holds.
-func ClassName(v float64) string { return fmt.Sprintf("%g", v) }
+// byNumber compares names as numbers when all of them are some.
+func byNumber(names []string) func(a, b string) int {
+	for _, n := range names {
+		if _, ok := parseNumber(n, false); !ok {
+			return strings.Compare
+		}
+	}
+	return func(a, b string) int {
+		x, _ := parseNumber(a, false)
+		y, _ := parseNumber(b, false)
+		return cmp.Or(cmp.Compare(x, y), strings.Compare(a, b))
+	}
+}
 
 // whole returns the different whole numbers of a column, in order; nil when it holds other values
 // or more than most.
@@ -135,25 +182,69 @@ func whole(c *frame.Column, most int) (out []float64) {
 	return out
 }
 
+// Codebook finds categories or classes by their names. A name that is none of them as it stands
+// is looked up by what it means: 1, 01 and 1.0 are one number, true and 1 one truth value, unless
+// two of the names mean it.
+type Codebook struct {
+	exact map[string]int
+	value map[float64]int // -1: of several names
+}
+
+// NewCodebook returns the codebook of names.
+func NewCodebook(names []string) *Codebook {
+	b := &Codebook{exact: make(map[string]int, len(names)), value: map[float64]int{}}
+	for k, s := range names {
+		b.exact[s] = k
+		if v, ok := meaning(s); ok {
+			if _, twice := b.value[v]; twice {
+				k = -1
+			}
+			b.value[v] = k
+		}
+	}
+	for k, s := range names { // of artifacts made when spaces counted
+		if t := strings.TrimSpace(s); t != s {
+			if _, ok := b.exact[t]; !ok {
+				b.exact[t] = k
+			}
+		}
+	}
+	return b
+}
+
+// meaning is the number or truth value that a name is.
+func meaning(s string) (float64, bool) {
+	c := Text(s)
+	if c.Missing() || c.vague() {
+		return 0, false
+	}
+	v, err := c.Number()
+	return v, err == nil
+}
+
+// Index returns the number of a name, -1 for one that is unknown.
+func (b *Codebook) Index(name string) int {
+	if k, ok := b.exact[name]; ok {
+		return k
+	}
+	if v, ok := meaning(name); ok {
+		return b.number(v)
+	}
+	return -1
+}
+
+// number returns the number of the name that means a number.
+func (b *Codebook) number(v float64) int {
+	if k, ok := b.value[v]; ok {
+		return k
+	}
+	return -1
+}
+
 // Codes returns the values of a column by row. With names they are indices into these, as of
 // classes or of the categories of an artifact, NaN for any other; without names the column must
 // hold numbers.
 func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
-	known := make(map[string]int, len(names))
-	for k, s := range names {
-		known[s] = k
-		if t := strings.TrimSpace(s); t != s { // of artifacts made when spaces counted
-			if _, ok := known[t]; !ok {
-				known[t] = k
-			}
-		}
-	}
-	index := func(s string) float64 {
-		if k, ok := known[s]; ok {
-			return float64(k)
-		}
-		return math.NaN()
-	}
 	switch {
 	case c.Type == frame.Time:
 		return nil, fmt.Errorf("column %q holds times, numbers or categories were expected", c.Name)
@@ -161,10 +252,18 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 		return nil, notNumeric(c)
 	case names == nil:
 		return func(i int) float64 { return c.Values[i] }, nil
-	case c.Type == frame.Category:
+	}
+	book := NewCodebook(names)
+	code := func(k int) float64 {
+		if k < 0 {
+			return math.NaN()
+		}
+		return float64(k)
+	}
+	if c.Type == frame.Category {
 		to := make([]float64, len(c.Categories))
 		for k, s := range c.Categories {
-			to[k] = index(s)
+			to[k] = code(book.Index(s))
 		}
 		return func(i int) float64 {
 			if v := c.Values[i]; !math.IsNaN(v) {
@@ -175,10 +274,30 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 	}
 	return func(i int) float64 {
 		if v := c.Values[i]; !math.IsNaN(v) {
-			return index(ClassName(v))
+			return code(book.number(v))
 		}
 		return math.NaN()
 	}, nil
+}
+
+// Unknown counts the cells of a column that hold none of the names, and returns a note about them,
+// "" for none.
+func Unknown(c *frame.Column, names []string) string {
+	get, err := Codes(c, names)
+	if err != nil || names == nil {
+		return ""
+	}
+	t := Tally{Name: c.Name}
+	for i, v := range c.Values {
+		if !math.IsNaN(v) && math.IsNaN(get(i)) {
+			word := ClassName(v)
+			if c.Type == frame.Category {
+				word = c.Categories[int(v)]
+			}
+			t.unseen(Place{Row: i + 1}, word)
+		}
+	}
+	return t.unseenNote()
 }
 
 // notNumeric names the first cell of a column that made it one of categories.

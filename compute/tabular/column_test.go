@@ -1,6 +1,7 @@
 package tabular
 
 import (
+	"fmt"
 	"io"
 	"math"
 	"slices"
@@ -28,15 +29,33 @@ func TestCells(t *testing.T) {
 		{Cell{}, true, 0, 0, ""},
 		{Text(" 1.5"), false, 1.5, 1_500_000, "1.5"},
 		{Text("1,5"), false, math.NaN(), frame.NoTime, "1,5"},
+		{Cell{kind: text, text: "1,5", form: form{comma: true}}, false, 1.5, 1_500_000, "1.5"},
+		{Cell{kind: text, text: "-1.234,5", form: form{comma: true}}, false, -1234.5, -1234_500_000, "-1.234.5"},
+		{Text("1,234.5"), false, 1234.5, 1234_500_000, "1,234.5"},
+		{Text("1 234 567"), false, 1234567, 1234567e6, "1 234 567"},
+		{Text("1\u202f234,5"), false, math.NaN(), frame.NoTime, "1\u202f234,5"},
+		{Text("1,23"), false, math.NaN(), frame.NoTime, "1,23"},
+		{Text("0,123"), false, math.NaN(), frame.NoTime, "0,123"},
+		{Text("−4"), false, -4, -4_000_000, "−4"},
+		{Text("N/A"), true, 0, 0, ""},
+		{Text("#N/A"), true, 0, 0, ""},
+		{Text("NULL"), true, 0, 0, ""},
+		{Text("<NA>"), true, 0, 0, ""},
+		{Text("NaT"), true, 0, 0, ""},
+		{Text("n/a "), true, 0, 0, ""},
+		{Text("TRUE"), false, 1, 1_000_000, "TRUE"},
+		{Truth(false), false, 0, 0, "false"},
 		{Text("-inf"), false, math.Inf(-1), frame.NoTime, "-inf"},
 		{Text("nano"), false, math.NaN(), frame.NoTime, "nano"},
 		{Text("2020-01-02"), false, math.NaN(), 1577923200e6, "2020-01-02"},
 		{Text("2020-01-02 00:00:01.5"), false, math.NaN(), 1577923201500000, "2020-01-02 00:00:01.5"},
 		{Text("2020-01-02T01:00:00+01:00"), false, math.NaN(), 1577923200e6, "2020-01-02T01:00:00+01:00"},
-		{Text("02/01/2020 00:00"), false, math.NaN(), 1577923200e6, "02/01/2020 00:00"},
-		{Number(1577923200), false, 1577923200, 1577923200e6, "1.5779232e+09"},
-		{Number(1577923200123), false, 1577923200123, 1577923200123e3, "1.577923200123e+12"},
-		{Number(1e15), false, 1e15, frame.NoTime, "1e+15"},
+		{Text("02/01/2020 00:00"), false, math.NaN(), frame.NoTime, "02/01/2020 00:00"},
+		{Number(1577923200), false, 1577923200, 1577923200e6, "1577923200"},
+		{Number(1577923200123), false, 1577923200123, 1577923200123e3, "1577923200123"},
+		{Number(1577923200123456), false, 1577923200123456, 1577923200123456, "1577923200123456"},
+		{Number(1577923200123456000), false, 1577923200123456000, 1577923200123456, "1.577923200123456e+18"},
+		{Number(1e21), false, 1e21, frame.NoTime, "1e+21"},
 		{Instant(1577923200e6), false, math.NaN(), 1577923200e6, "2020-01-02T00:00:00Z"},
 	} {
 		if got := c.cell.Missing(); got != c.missing {
@@ -61,16 +80,44 @@ func TestCells(t *testing.T) {
 
 func TestFind(t *testing.T) {
 	names := []string{"PM2.5", "pm 10", "PM-10", "TS", "温度"}
-	for name, want := range map[string]int{"PM2.5": 0, "pm25": 0, "pm 10": 1, "PM-10": 2, "pm10": -1, "温度": 4, "湿度": -1, "": -1} {
-		if got := Find(names, name); got != want {
-			t.Errorf("Find(%q) = %d, want %d", name, got, want)
+	for name, want := range map[string]int{"PM2.5": 0, "pm25": 0, "pm 10": 1, "PM-10": 2, "温度": 4, "湿度": -1, "": -1} {
+		if got, err := Find(names, name); got != want || err != nil {
+			t.Errorf("Find(%q) = %d, %v, want %d", name, got, err, want)
 		}
+	}
+	if i, err := Find(names, "pm10"); err == nil || !strings.Contains(err.Error(), `"pm 10" or column "PM-10"`) {
+		t.Errorf("Find(pm10) = %d, %v, want an error that names both", i, err)
 	}
 	if got := FindTime(names); got != 3 {
 		t.Errorf("FindTime = %d, want 3", got)
 	}
 	if got := FindTime([]string{"date", "time"}); got != 1 {
 		t.Errorf("FindTime = %d, want the column time", got)
+	}
+}
+
+// TestMatch holds that an equal name comes first, and that no column is read for two names.
+func TestMatch(t *testing.T) {
+	for _, c := range []struct {
+		names, wanted string
+		want          string // positions, or part of the error
+	}{
+		{"a_1 a.1 y", "a_1 a.1", "[0 1]"},
+		{"a.1 a_1 y", "a_1 a.1", "[1 0]"},
+		{"A_1 a.1 y", "a_1 a.1", "[0 1]"},
+		{"A_1 y", "a_1 a.1", `column "A_1" may be "a_1" or "a.1"`},
+		{"A_1 a-1 y", "a1", `"a1" may be column "A_1" or column "a-1"`},
+		{"a_1 y", "a_1 a.1", "[0 -1]"},
+		{"TEMP Druck", "druck temp", "[1 0]"},
+		{"ÄB", "äb", "[0]"},
+		{"темп", "Темп", "[0]"},
+		{"α β", "β α", "[1 0]"},
+		{"+ -", "- *", "[1 -1]"},
+	} {
+		got, err := Match(strings.Fields(c.names), strings.Fields(c.wanted))
+		if err != nil && !strings.Contains(err.Error(), c.want) || err == nil && fmt.Sprint(got) != c.want {
+			t.Errorf("Match(%s, %s) = %v, %v, want %s", c.names, c.wanted, got, err, c.want)
+		}
 	}
 }
 
@@ -106,7 +153,7 @@ func TestClassesAndCodes(t *testing.T) {
 		names []string
 		want  []float64
 	}{
-		"n": {[]string{"3", "2"}, []float64{0, math.NaN(), math.NaN(), 0}},
+		"n": {[]string{"03", "2"}, []float64{0, math.NaN(), math.NaN(), 0}},
 		"k": {[]string{" c", "a"}, []float64{math.NaN(), 1, math.NaN(), 0}},
 		"x": {nil, []float64{1.5, 2, math.NaN(), 1}},
 	} {

@@ -26,18 +26,21 @@ type csvReader struct {
 	// the line behind the record before.
 	blank, after int
 	none         [1]Cell
+	forms        []form // by column, of the dialect
+	skipped      int    // lines before the header
+	notes        []string
 }
 
 const mark = "\xef\xbb\xbf" // byte order mark
 
 func newCSV(r io.Reader, o *Options) (*csvReader, error) {
-	in := bufio.NewReaderSize(r, 1<<16)
+	in := bufio.NewReaderSize(r, sampleBytes)
 	if head, _ := in.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return nil, err
 		}
-		in = bufio.NewReaderSize(z, 1<<16)
+		in = bufio.NewReaderSize(z, sampleBytes)
 	}
 	head, _ := in.Peek(1 << 12)
 	switch {
@@ -51,9 +54,21 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 			return nil, err
 		}
 	}
+	head, err := in.Peek(sampleBytes)
+	skipped := 0
+	if comma, n := declared(head); n > 0 {
+		if o.Comma == 0 {
+			o.Comma = comma
+		}
+		if _, err := in.Discard(n); err != nil {
+			return nil, err
+		}
+		head, skipped = head[n:], 1
+	}
+	d := sniff(head, err != nil, o)
 	c := csv.NewReader(&limit{r: in, left: o.MaxBytes, line: o.MaxLine, max: o.MaxLine})
-	c.ReuseRecord = true
-	header, err := c.Read()
+	c.ReuseRecord, c.Comma = true, d.comma
+	header, err := c.Read() // the error of Peek comes again
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("no header line")
 	}
@@ -62,12 +77,13 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 	}
 	if len(header) > o.MaxColumns {
 		return nil, &Error{
-			Line:   1,
+			Line:   1 + skipped,
 			Column: o.MaxColumns + 1,
 			Err:    fmt.Errorf("%d columns, at most %d: %w", len(header), o.MaxColumns, ErrTooLarge),
 		}
 	}
-	t := &csvReader{r: c, cells: make([]Cell, len(header))}
+	t := &csvReader{r: c, cells: make([]Cell, len(header)), forms: make([]form, len(header)), skipped: skipped, notes: d.notes}
+	copy(t.forms, d.forms)
 	t.after = 2 + strings.Count(strings.Join(header, ""), "\n")
 	for j, name := range header {
 		if !utf8.ValidString(name) {
@@ -80,7 +96,21 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 
 func (t *csvReader) Fields() []Field { return t.fields }
 
-func (t *csvReader) Line() int { return t.line }
+func (t *csvReader) Line() int { return t.line + t.skipped }
+
+// declared reads a first line that tells a spreadsheet the separator, such as sep=; and returns its
+// length, 0 without one.
+func declared(head []byte) (comma rune, length int) {
+	i := bytes.IndexByte(head, '\n')
+	if i < 0 || !bytes.HasPrefix(head, []byte("sep=")) && !bytes.HasPrefix(head, []byte(`"sep=`)) {
+		return 0, 0
+	}
+	line := strings.Trim(strings.TrimRight(string(head[:i]), "\r"), `"`)
+	if s := line[len("sep="):]; len(s) == 1 && strings.Contains(Separators, s) {
+		return rune(s[0]), i + 1
+	}
+	return 0, 0
+}
 
 func (t *csvReader) Next() ([]Cell, error) {
 	if !t.pending {
@@ -100,14 +130,14 @@ func (t *csvReader) Next() ([]Cell, error) {
 func (t *csvReader) read() error {
 	record, err := t.r.Read()
 	if err != nil {
-		return place(err)
+		return t.place(err)
 	}
 	for j, s := range record {
 		if !utf8.ValidString(s) {
 			line, _ := t.r.FieldPos(j)
-			return &Error{Line: line, Column: j + 1, Name: t.fields[j].Name, Err: fmt.Errorf("%q: %w", clip(s), errEncoding)}
+			return &Error{Line: line + t.skipped, Column: j + 1, Name: t.fields[j].Name, Err: fmt.Errorf("%q: %w", clip(s), errEncoding)}
 		}
-		t.cells[j] = Cell{kind: text, text: s}
+		t.cells[j] = Cell{kind: text, text: s, form: t.forms[j]}
 	}
 	t.at, _ = t.r.FieldPos(0)
 	if len(record) == 1 {
@@ -120,6 +150,18 @@ func (t *csvReader) read() error {
 // errEncoding is the cause of every text that is not UTF-8: read on, its categories would match
 // nothing later.
 var errEncoding = errors.New("not UTF-8: convert the file, for example by iconv -f WINDOWS-1252 -t UTF-8")
+
+// place is the function of that name, with the lines that were skipped.
+func (t *csvReader) place(err error) error {
+	err = place(err)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Line += t.skipped
+		if errors.Is(e.Err, csv.ErrFieldCount) {
+			e.Err = fmt.Errorf("%w (the header has %d, separated by %s)", e.Err, len(t.fields), separatorName(t.r.Comma))
+		}
+	}
+	return err
+}
 
 // place turns the csv reader's own errors into ours.
 func place(err error) error {

@@ -39,6 +39,13 @@ func TestDialects(t *testing.T) {
 		"with exponents":         "x,k\n15e-1,a\n+2.0E0,b\n",
 		"packed":                 string(packed(t, "x,k\n1.5,a\n2,b\n")),
 		"packed, with a mark":    string(packed(t, "\xef\xbb\xbfx,k\n1.5,a\n2,b\n")),
+		"semicolons":             "x;k\n1,5;a\n2;b\n",
+		"semicolons and points":  "x;k\n1.5;a\n2;b\n",
+		"tabs":                   "x\tk\n1.5\ta\n2\tb\n",
+		"bars":                   "x|k\n1.5|a\n2|b\n",
+		"commas in quotes":       "x,k\n\"1,5\",a\n2,b\n",
+		"all of it at once":      "\xef\xbb\xbf\"x\";\"k\"\r\n\"1,5\";\"a\"\r\n\"2\";\"b\"\r\n",
+		"for a spreadsheet":      "sep=;\nx;k\n1,5;a\n2;b\n",
 		"packed in two":          string(packed(t, "x,k\n1.5,a\n")) + string(packed(t, "2,b\n")),
 	} {
 		for how, r := range map[string]io.Reader{
@@ -79,7 +86,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"a quote never closed":  {"x,k\n1,\"a\n2,b\n", "line 3"},
 		"one name twice":        {"x,k,x\n1,a,2\n", `line 1, column 3 "x"`},
 		"a name that is empty":  {"x,,k\n1,2,a\n", "line 1, column 2"},
-		"semicolons, two cells": {"x;k\n1;a\n2,5;b\n", "line 3"},
+		"semicolons, two cells": {"x;k\n1;a\n2,5\n", "line 3"},
 		"gzip cut off":          {string(long[:len(long)/2]), "unexpected EOF"},
 		"gzip cut in its head":  {string(long[:5]), "unexpected EOF"},
 		"gzip with an error":    {string(broken), "checksum"},
@@ -111,10 +118,9 @@ func TestTypesThatAreGiven(t *testing.T) {
 		{"NA NA NA", frame.Category, ""},
 		{"NA NA NA", frame.Time, ""},
 		{"2026-01-01 2026-01-02 NA", frame.Category, ""},
-		{"1 2 x", frame.Number, `line 4, column 1 "c"`},
-		{"1 2026-01-01 3", frame.Number, `line 3, column 1 "c"`},
-		{"2026-01-01 yesterday NA", frame.Time, `line 3, column 1 "c"`},
-		{"NA 1e300 2", frame.Time, `line 3, column 1 "c"`},
+		{"1 2 NAN", frame.Number, ""},
+		{strings.Repeat("NA ", 30) + strings.Repeat("1 ", 19) + strings.Repeat("x ", 20) + "x", frame.Number, `21 of 40 cells are none, the first is line 51, "x"`},
+		{strings.Repeat("2026-01-01 ", 19) + strings.Repeat("yesterday ", 20) + "yesterday", frame.Time, `"c" must hold a time`},
 	} {
 		text := "c\n" + strings.ReplaceAll(tt.cells, " ", "\n") + "\n"
 		f, err := Read(strings.NewReader(text), Options{Types: map[string]frame.Type{"c": tt.typ}})
@@ -128,5 +134,87 @@ func TestTypesThatAreGiven(t *testing.T) {
 		case f.Columns[0].Type != tt.typ || f.Columns[0].Missing() != strings.Count(tt.cells, "NA"):
 			t.Errorf("%s as %s: Read = %+v", tt.cells, tt.typ, f.Columns[0])
 		}
+	}
+}
+
+// TestFewUnreadableCells: a column of numbers stays one with a few cells that are none. They are
+// missing, and a note says how many, where and what; beyond the share the column is text, and a
+// note says so.
+func TestFewUnreadableCells(t *testing.T) {
+	column := func(good int, bad ...string) string {
+		var b strings.Builder
+		b.WriteString("v,k\n")
+		for i := range good {
+			fmt.Fprintf(&b, "%d.5,a\n", i)
+		}
+		for _, s := range bad {
+			fmt.Fprintf(&b, "%s,a\n", s)
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		text    string
+		typ     frame.Type
+		missing int
+		notes   string
+	}{
+		"none":           {column(40), frame.Number, 0, ""},
+		"marks":          {column(20, "N/A", "-", "None", "NULL", "?", "--", "#DIV/0!", "", "unknown"), frame.Number, 9, ""},
+		"one":            {column(40, "5%"), frame.Number, 1, `column "v": 1 of 41 cells is no number and counts as missing: the first is line 42, "5%"`},
+		"infinite":       {column(4, "inf", "-Infinity"), frame.Number, 2, `column "v": 2 of 6 cells are infinite and count as missing: the first is line 6`},
+		"beyond":         {column(40, "a", "b", "c"), frame.Category, 0, `column "v" is read as text: 3 of 43 cells are no number, the first is line 42, "a"`},
+		"of few rows":    {column(5, "x"), frame.Category, 0, `1 of 6 cells is no number`},
+		"mostly text":    {column(5, "x", "y", "z", "u", "v", "w"), frame.Category, 0, ""},
+		"text and marks": {column(0, "x", "none", "-", "NA"), frame.Category, 1, ""},
+	} {
+		var notes []string
+		f, err := Read(strings.NewReader(c.text), Options{Note: func(s string) { notes = append(notes, s) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := &f.Columns[0]
+		if v.Type != c.typ || v.Missing() != c.missing || f.Rows != v.Len() {
+			t.Errorf("%s: %s, %d missing of %d, want %s, %d", name, v.Type, v.Missing(), v.Len(), c.typ, c.missing)
+		}
+		if got := strings.Join(notes, "\n"); c.notes == "" && got != "" || !strings.Contains(got, c.notes) {
+			t.Errorf("%s: notes %q, want %q", name, got, c.notes)
+		}
+	}
+	f, err := Read(strings.NewReader("v,k\n1,NA\n-9,x\n"), Options{Missing: []string{"-9"}})
+	if err != nil || f.Columns[0].Missing() != 1 || f.Columns[1].Missing() != 0 || len(f.Columns[1].Categories) != 2 {
+		t.Errorf("with marks of its own Read = %+v, %v", f, err)
+	}
+}
+
+// TestDecimals reads numbers by the sign that the cells of their column show.
+func TestDecimals(t *testing.T) {
+	for text, want := range map[string]string{
+		"a;b\n1,25;0.5\n2,5;1.75\n":     "1.25 2.5|0.5 1.75",
+		"a;b\n1.234,5;1\n-2.000,25;2\n": "1234.5 -2000.25|1 2",
+		"a;b\n1,234;7\n1,5;8\n":         "1.234 1.5|7 8",
+		"a,b\n\"1,234\",1.5\n\"5\",2\n": "1234 5|1.5 2",
+		"a,b\n\"1,5\",\"2,25\"\n3,4\n":  "1.5 3|2.25 4",
+		"a\tb\n1'234.5\t1\n2\t2\n":      "1234.5 2|1 2",
+		"a;b\n1 234,5;1\n2,5;2\n":       "1234.5 2.5|1 2",
+	} {
+		f, err := Read(strings.NewReader(text), Options{})
+		if err != nil {
+			t.Errorf("Read(%q) = %v", text, err)
+			continue
+		}
+		var got []string
+		for _, c := range f.Columns {
+			got = append(got, strings.Trim(fmt.Sprint(c.Values), "[]"))
+		}
+		if s := strings.Join(got, "|"); s != want {
+			t.Errorf("Read(%q) = %s, want %s", text, s, want)
+		}
+	}
+	f, err := Read(strings.NewReader("a;b\n1.234;1\n"), Options{Comma: ';', Decimal: ','})
+	if err != nil || f.Columns[0].Values[0] != 1234 {
+		t.Errorf("with a decimal comma 1.234 = %+v, %v", f, err)
+	}
+	if _, err := Read(strings.NewReader("a\n1\n"), Options{Decimal: ';'}); err == nil {
+		t.Error("a decimal sign of ; gave no error")
 	}
 }

@@ -7,21 +7,54 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"strings"
 
 	"skerry.dev/compute/frame"
 )
 
-// Options bound what a table may make a program hold. The zero value is a sensible default.
+// Options bound what a table may make a program hold, and tell how it is written where that is not
+// to be found out. The zero value is a sensible default.
 type Options struct {
+	Comma   rune // between the fields of a text, one of Separators; 0: found
+	Decimal byte // of the numbers in a text: '.' or ','; 0: found by column
+	// texts that mean "missing", besides the empty cell, as they stand; nil: the usual ones
+	Missing []string
+	// Read: the column that holds the event time is read as times, in this format (CheckTimeFormat);
+	// "" for no such column, and for any common form
+	Time, TimeFormat string
+	// Note receives, sentence by sentence, what whoever owns the table should know: the dialect
+	// where it is not plain CSV, and cells that were not taken as they stand. May be nil.
+	Note func(string)
+
 	// of unpacked text, or of a Parquet file that comes through a pipe; default 16 GiB
 	MaxBytes int64
 	// bytes of one line, or of one record with line breaks in quotes; default 16 MiB
 	MaxLine int64
 	// of a table held as a whole: rows times columns, 8 bytes each; default 2^28
 	MaxCells      int64
-	MaxColumns    int                   // default 4096
-	MaxCategories int                   // of a column; default 2^20
-	Types         map[string]frame.Type // columns whose type is not to be inferred
+	MaxColumns    int // default 4096
+	MaxCategories int // of a column; default 2^20
+	// columns whose type is not to be inferred, found as Match does; those that there are not are
+	// left out
+	Types map[string]frame.Type
+	Only  bool // Read: no column but those of Types and Time
+}
+
+func (o *Options) note(s string) {
+	if o.Note != nil && s != "" {
+		o.Note(s)
+	}
+}
+
+// Check refuses options that no table can have.
+func (o *Options) Check() error {
+	if o.Comma != 0 && !strings.ContainsRune(Separators, o.Comma) {
+		return fmt.Errorf("delimiter %q: must be one of , ; | or a tab", o.Comma)
+	}
+	if o.Decimal != 0 && o.Decimal != '.' && o.Decimal != ',' {
+		return fmt.Errorf("decimal %q: must be . or ,", o.Decimal)
+	}
+	return CheckTimeFormat(o.TimeFormat)
 }
 
 func (o *Options) defaults() {
@@ -101,17 +134,54 @@ func RegisterParquet(decode func(r io.ReaderAt, size int64, o Options) (Reader, 
 // bytes. A Parquet file is read in place when r can seek and read anywhere, as a file can, else
 // from memory.
 func Open(r io.Reader, o Options) (Reader, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	o.defaults()
 	src, whole, err := peek(r, o)
 	if err != nil {
 		return nil, err
 	}
 	if whole == nil {
-		if whole, err = newCSV(src, &o); err != nil {
+		c, err := newCSV(src, &o)
+		if err != nil {
 			return nil, err
 		}
+		for _, n := range c.notes {
+			o.note(n)
+		}
+		whole = c
+	}
+	if o.Missing != nil {
+		whole = newMarked(whole, o.Missing)
 	}
 	return whole, distinct(whole.Fields())
+}
+
+// markedReader is a reader whose marks for "missing" are given.
+type markedReader struct {
+	Reader
+	marks map[string]bool
+}
+
+func newMarked(r Reader, marks []string) *markedReader {
+	m := &markedReader{Reader: r, marks: map[string]bool{"": true}}
+	for _, s := range marks {
+		m.marks[strings.TrimSpace(s)] = true
+	}
+	return m
+}
+
+func (m *markedReader) Next() ([]Cell, error) {
+	cells, err := m.Reader.Next()
+	for j := range cells {
+		if c := &cells[j]; c.kind == text {
+			if c.form.marked = true; m.marks[strings.TrimSpace(c.text)] {
+				*c = Cell{}
+			}
+		}
+	}
+	return cells, err
 }
 
 // distinct holds that every column has a name of its own: whoever names a column means one.

@@ -5,21 +5,32 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
+	"strconv"
 	"strings"
 
 	"skerry.dev/compute/frame"
 )
 
-// Read reads a whole table. A column is numbers when every present cell is one, times when every
-// one is a time in a common form, else categories; a column without any present cell is numbers.
-// Columns need names of their own. Errors are *Error where a place in the table is to blame, and
-// wrap ErrTooLarge where a limit is exceeded.
+// Read reads a whole table. A column is numbers when nearly every present cell is one, times when
+// nearly every one is a time in a common form, else categories; a column without any present cell
+// is numbers. Nearly means that a share of Unreadable of the cells may be something else: these
+// count as missing, as infinite numbers do, and Options.Note receives how many they are and the
+// first. Columns need names of their own. Errors are *Error where a place in the table is to blame,
+// and wrap ErrTooLarge where a limit is exceeded.
+//
+// With Options.Types a column that is listed is of that type, whatever its cells are: any number of
+// them may be missing for that reason, but an error results where most are.
 //
 // Cells become numbers as they are read, so memory is that of the table and of the distinct
-// categories. Where a cell shows that a column is no numbers (or no times) after all, the text is
+// categories. Where the cells show that a column is no numbers (or no times) after all, the text is
 // read again: at most twice, from its start when r can seek, else from a copy of its packed bytes.
 func Read(r io.Reader, o Options) (*frame.Frame, error) {
+	if err := o.Check(); err != nil {
+		return nil, err
+	}
 	o.defaults()
 	src, ok := r.(io.ReadSeeker)
 	start := int64(0)
@@ -36,14 +47,17 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 		}
 		src = bytes.NewReader(b)
 	}
-	types := map[string]frame.Type{}
+	types, told := map[string]frame.Type{}, map[string]string{}
 	for {
-		p := pass{o: &o, types: types}
+		p := pass{o: &o, types: types, told: told}
 		f, err := p.read(src)
 		if err != nil {
 			return nil, fmt.Errorf("read table: %w", err)
 		}
 		if !p.again {
+			for _, n := range p.notes {
+				o.note(n)
+			}
 			return f, nil
 		}
 		if _, err := src.Seek(start, io.SeekStart); err != nil {
@@ -52,15 +66,20 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 	}
 }
 
-// pass is one reading of the table. types are what earlier passes found out.
+// pass is one reading of the table. types are what earlier passes found out, told why a column is
+// text.
 type pass struct {
 	o     *Options
 	types map[string]frame.Type
+	told  map[string]string
+	notes []string
 	again bool // a column turned out to be of another type
 }
 
 func (p *pass) read(src io.Reader) (*frame.Frame, error) {
-	r, err := Open(src, *p.o)
+	o := *p.o
+	o.Note = func(s string) { p.notes = append(p.notes, s) }
+	r, err := Open(src, o)
 	if err != nil {
 		return nil, err
 	}
@@ -85,16 +104,34 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 				Err:    fmt.Errorf("more than %d cells (%d columns): %w", p.o.MaxCells, len(builders), ErrTooLarge),
 			}
 		}
+		at := PlaceOf(r)
 		for j := range row {
-			if err := builders[j].add(&row[j], f.Rows-1); err != nil {
+			if builders[j].skip {
+				continue
+			}
+			if err := builders[j].add(&row[j], at); err != nil {
 				return nil, &Error{Line: r.Line(), Column: j + 1, Name: builders[j].c.Name, Err: err}
 			}
 		}
 	}
 	for j := range builders {
 		b := &builders[j]
-		if b.wrong {
-			p.types[b.c.Name], p.again = b.next, true
+		if b.skip {
+			continue
+		}
+		if err := b.end(); err != nil {
+			return nil, err
+		}
+		name := b.c.Name
+		switch {
+		case b.wrong:
+			if p.types[name], p.again = b.next, true; b.c.Type == frame.Number {
+				p.told[name] = b.tally.instead()
+			}
+		case b.c.Type != frame.Category:
+			p.notes = append(p.notes, b.tally.Notes(b.c.Type)...)
+		case p.told[name] != "":
+			p.notes = append(p.notes, p.told[name])
 		}
 		f.Columns = append(f.Columns, b.c)
 	}
@@ -102,17 +139,33 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 }
 
 func (p *pass) builders(fields []Field) ([]builder, error) {
+	clock := -1
+	if p.o.Time != "" {
+		names := Names(fields)
+		var err error
+		if clock, err = Find(names, p.o.Time); err != nil {
+			return nil, fmt.Errorf("time: %w", err)
+		}
+		if clock < 0 {
+			return nil, fmt.Errorf("time: %w", NoColumn(names, p.o.Time))
+		}
+	}
+	types, err := typesOf(Names(fields), p.o.Types)
+	if err != nil {
+		return nil, err
+	}
 	builders := make([]builder, len(fields))
 	for j, field := range fields {
-		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}}
-		given, ok := p.o.Types[field.Name]
+		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}, tally: Tally{Name: field.Name}}
+		given, ok := types[j]
+		b.skip = p.o.Only && !ok && j != clock
 		switch {
-		case !field.Inferred && ok && given != field.Type:
-			return nil, fmt.Errorf("column %q holds a %s, a %s is wanted", field.Name, field.Type, given)
-		case !field.Inferred:
-			b.fixed, b.c.Type = true, field.Type
+		case j == clock:
+			b.fixed, b.c.Type, b.format = true, frame.Time, p.o.TimeFormat
 		case ok:
 			b.fixed, b.c.Type = true, given
+		case !field.Inferred:
+			b.fixed, b.c.Type = true, field.Type
 		default:
 			b.c.Type = p.types[field.Name]
 		}
@@ -121,92 +174,139 @@ func (p *pass) builders(fields []Field) ([]builder, error) {
 	return builders, nil
 }
 
-// builder collects a column.
-type builder struct {
-	most  int // categories
-	c     frame.Column
-	fixed bool // its type was given
-	some  bool // a cell was present
-	wrong bool // its type is not what it seemed: next is tried in another pass
-	next  frame.Type
-	index map[string]int
+// typesOf finds the columns whose types are given.
+func typesOf(names []string, given map[string]frame.Type) (map[int]frame.Type, error) {
+	wanted := slices.Sorted(maps.Keys(given))
+	at, err := Match(names, wanted)
+	if err != nil {
+		return nil, err
+	}
+	types := map[int]frame.Type{}
+	for k, i := range at {
+		if i >= 0 {
+			types[i] = given[wanted[k]]
+		}
+	}
+	return types, nil
 }
 
-// add takes the cell of a row, or returns why it does not fit a type that was given.
-func (b *builder) add(cell *Cell, row int) error {
+// builder collects a column.
+type builder struct {
+	skip   bool
+	most   int // categories
+	c      frame.Column
+	fixed  bool   // its type was given
+	format string // of times
+	wrong  bool   // its type is not what it seemed: next is tried in another pass
+	next   frame.Type
+	tally  Tally
+	index  map[string]int
+	words  int // forms looked at for c.Words; beyond mostWords they are dropped
+}
+
+const (
+	mostWords = 1 << 12
+	// hopeless is how many cells a column has at least when most of them decide its type before the
+	// end of the table.
+	hopeless = 64
+)
+
+// add takes the cell of a row, or returns why the column cannot hold it.
+func (b *builder) add(cell *Cell, at Place) error {
 	if b.wrong {
 		return nil
 	}
-	if cell.Missing() {
-		b.put(math.NaN(), frame.NoTime)
-		return nil
-	}
-	for {
-		err := b.parse(cell)
-		if err == nil || b.fixed || errors.Is(err, ErrTooLarge) {
-			b.some = true
-			return err
-		}
-		next := frame.Category // tried after numbers and times
-		if b.c.Type == frame.Number {
-			next = frame.Time
-		}
-		if b.some {
-			b.wrong, b.next, b.c.Values, b.c.Times = true, next, nil, nil
-			return nil
-		}
-		b.c.Type, b.c.Values, b.c.Times = next, nil, nil
-		for range row { // all missing so far
-			b.put(math.NaN(), frame.NoTime)
-		}
-	}
-}
-
-func (b *builder) put(v float64, t int64) {
-	if b.c.Type == frame.Time {
-		b.c.Times = append(b.c.Times, t)
-	} else {
-		b.c.Values = append(b.c.Values, v)
-	}
-}
-
-func (b *builder) parse(cell *Cell) error {
+	bad := b.tally.bad.n
 	switch b.c.Type {
 	case frame.Number:
-		v, err := cell.Number()
-		if err != nil {
-			return err
-		}
-		b.put(v, 0)
+		v := b.tally.Number(cell, at)
+		b.c.Values = append(b.c.Values, v)
+		b.word(cell, v)
 	case frame.Time:
-		t, err := b.instant(cell)
-		if err != nil {
-			return err
-		}
-		b.put(0, t)
+		b.c.Times = append(b.c.Times, b.instant(cell, at))
 	default:
-		s := cell.String()
-		k, ok := b.index[s]
-		if !ok {
-			if k = len(b.c.Categories); k >= b.most {
-				return fmt.Errorf("more than %d categories: %w", b.most, ErrTooLarge)
-			}
-			if b.index == nil {
-				b.index = map[string]int{}
-			}
-			s = strings.Clone(s) // the row is reused
-			b.index[s], b.c.Categories = k, append(b.c.Categories, s)
-		}
-		b.put(float64(k), 0)
+		return b.category(cell)
 	}
+	if b.fixed || b.tally.bad.n == bad {
+		return nil
+	}
+	if b.tally.bad.n == 1 { // the first decides what is tried next
+		b.next = frame.Category
+		if b.c.Type == frame.Number {
+			if _, err := cell.Instant(); err == nil {
+				b.next = frame.Time
+			}
+		}
+	}
+	if b.tally.Present >= hopeless && 2*b.tally.bad.n > b.tally.Present {
+		b.reject()
+	}
+	return nil
+}
+
+func (b *builder) reject() { b.wrong, b.c.Values, b.c.Times = true, nil, nil }
+
+// end decides whether the column is what it was taken for.
+func (b *builder) end() error {
+	switch {
+	case b.fixed && b.c.Type != frame.Category:
+		return b.tally.Wrong(b.c.Type)
+	case !b.fixed && !b.wrong && !b.tally.Few():
+		b.reject()
+	}
+	return nil
+}
+
+// word keeps how a whole number is written, where that is not plainly.
+func (b *builder) word(cell *Cell, v float64) {
+	if b.words > mostWords || cell.kind == number || math.IsNaN(v) || v != math.Trunc(v) {
+		return
+	}
+	var plain [24]byte
+	s := cell.String()
+	if math.Abs(v) < 1<<53 && s == string(strconv.AppendInt(plain[:0], int64(v), 10)) || b.c.Words[v] != "" {
+		return
+	}
+	if b.words++; b.words > mostWords {
+		b.c.Words = nil
+		return
+	}
+	if b.c.Words == nil {
+		b.c.Words = map[float64]string{}
+	}
+	b.c.Words[v] = strings.Clone(s)
+}
+
+func (b *builder) category(cell *Cell) error {
+	if cell.Missing() {
+		b.c.Values = append(b.c.Values, math.NaN())
+		return nil
+	}
+	s := cell.String()
+	k, ok := b.index[s]
+	if !ok {
+		if k = len(b.c.Categories); k >= b.most {
+			return fmt.Errorf("more than %d categories: %w", b.most, ErrTooLarge)
+		}
+		if b.index == nil {
+			b.index = map[string]int{}
+		}
+		s = strings.Clone(s) // the row is reused
+		b.index[s], b.c.Categories = k, append(b.c.Categories, s)
+	}
+	b.c.Values = append(b.c.Values, float64(k))
 	return nil
 }
 
 // instant reads a time: of a column that holds times, or, where it is inferred, in a form that is
 // no number. A column with both holds categories.
-func (b *builder) instant(cell *Cell) (int64, error) {
-	if cell.kind == text && !b.fixed {
-		return ParseTime(cell.text)
+func (b *builder) instant(cell *Cell, at Place) int64 {
+	if cell.kind == text && !b.fixed && !cell.Missing() {
+		if _, ok := parseNumber(strings.TrimSpace(cell.text), cell.form.comma); ok {
+			b.tally.Present++
+			b.tally.bad.add(at, cell.String())
+			return frame.NoTime
+		}
 	}
-	return cell.Instant()
+	return b.tally.Time(cell, at, b.format)
 }

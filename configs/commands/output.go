@@ -42,34 +42,78 @@ func EmitJSON(c *cobra.Command, to string, v any) (stdout bool, err error) {
 	return false, WriteFile(to, b.Bytes())
 }
 
-// WriteJSON is how every command answers in JSON.
+// WriteJSON is how every command answers in JSON. JSON has no numbers that are not finite: such a
+// value is null, and the field "not_finite" of the answer lists where and what it was.
 func WriteJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
+	var b bytes.Buffer
+	err := json.NewEncoder(&b).Encode(v)
+	if _, ok := errors.AsType[*json.UnsupportedValueError](err); ok {
+		v = finite(v)
+	}
 	return e.Encode(v)
 }
 
 // WriteFile replaces a file as a whole: whoever reads it sees the old bytes or the new ones. What is
 // no file, such as a pipe or /dev/null, is written to.
-func WriteFile(path string, b []byte) (err error) {
-	if info, serr := os.Stat(path); serr == nil && !info.Mode().IsRegular() {
-		if err := os.WriteFile(path, b, 0o644); err != nil {
-			return fmt.Errorf("write %s: %w", path, err)
+func WriteFile(path string, b []byte) error {
+	f, err := CreateFile(path)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(b); err != nil {
+		return errors.Join(err, f.Discard())
+	}
+	return f.Commit()
+}
+
+// File is a file that comes to its place as a whole, when it is committed.
+type File struct {
+	*os.File
+	path string // "": it is at its place already
+}
+
+// CreateFile begins to write a file beside the one that it is to replace. What is no file, such as
+// a pipe or /dev/null, is written to at once. It ends with Commit or Discard.
+func CreateFile(path string) (*File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		if info.IsDir() {
+			return nil, fmt.Errorf("write %s: it is a directory", path)
 		}
-		return nil
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", path, err)
+		}
+		return &File{File: f}, nil
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
+		return nil, fmt.Errorf("write %s: %w", path, err)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
-		}
-	}()
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close()); err != nil {
-		return err
+	return &File{File: f, path: path}, nil
+}
+
+// Commit puts the file in its place. If it fails, the place is as it was.
+func (f *File) Commit() error {
+	if f.path == "" {
+		return f.Close()
 	}
-	return os.Rename(f.Name(), path)
+	err := errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), f.path)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("write %s: %w", f.path, err), os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Discard drops what was written.
+func (f *File) Discard() error {
+	err := f.Close()
+	if f.path != "" {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
 }

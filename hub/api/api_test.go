@@ -83,7 +83,7 @@ func newFixtureOn(t *testing.T, d metatest.DB) *fixture {
 	f.api, err = api.New(api.Parts{
 		DB:       db,
 		Keys:     b.Ring,
-		NATS:     b.Err,
+		Checks:   map[string]func() error{"nats": b.Err},
 		Fleet:    f.fleet,
 		Registry: f.reg,
 		Lake:     f.lake,

@@ -30,12 +30,15 @@ type DeviceState struct {
 // DeviceDetail is everything about one device. Tasks explains for each task what runs and why.
 type DeviceDetail struct {
 	DeviceState
-	Runs     []meta.Run            `json:"runs"`
+	Runs     []meta.Run            `json:"runs" doc:"the newest, at most 100"`
+	RunCount int                   `json:"run_count"`
 	Host     []meta.HostValue      `json:"host"`
 	Desired  spec.Desired          `json:"desired"`
 	Reported *spec.Reported        `json:"reported,omitempty"`
 	Why      map[string]Assignment `json:"why"`
 	Applied  map[string]int64      `json:"applied" doc:"records the ledger holds, by class"`
+	Usage    []meta.Usage          `json:"usage" doc:"what it sent, by day, the newest first"`
+	Quota    int64                 `json:"quota" doc:"bytes that it may send a day"`
 }
 
 // Assignment describes what a device should run for a task, what it runs, and why that is so.
@@ -117,6 +120,8 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 	if out.Runs, err = q.Runs(ctx, d.Name); err != nil {
 		return nil, err
 	}
+	out.RunCount = len(out.Runs)
+	out.Runs = out.Runs[max(0, len(out.Runs)-100):]
 	if out.Host, err = q.HostValues(ctx, d.Name); err != nil {
 		return nil, err
 	}
@@ -124,6 +129,10 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 		return nil, err
 	}
 	out.Why = why(d, out.Desired, out.Reported)
+	out.Quota = s.opts.DeviceQuota
+	if out.Usage, err = q.Usages(ctx, d.Name, 7); err != nil {
+		return nil, err
+	}
 	counts, err := q.AppliedCounts(ctx, d.Name)
 	if err != nil {
 		return nil, err

@@ -16,6 +16,7 @@ import (
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
+	"skerry.dev/hub/tasks"
 	"skerry.dev/sync/trust"
 )
 
@@ -87,6 +88,7 @@ var errorMap = []struct {
 	{registry.ErrModule, http.StatusUnprocessableEntity, "invalid"},
 	{rollout.ErrBusy, http.StatusConflict, "rollout_busy"},
 	{rollout.ErrChanged, http.StatusConflict, "rollout_changed"},
+	{tasks.ErrRefused, http.StatusUnprocessableEntity, "invalid"},
 	{jobs.ErrEnded, http.StatusConflict, "job_ended"},
 	{rollout.ErrRefused, http.StatusUnprocessableEntity, "rollout_refused"},
 	{errLogin, http.StatusUnauthorized, "login_failed"},

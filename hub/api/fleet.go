@@ -59,10 +59,13 @@ type FleetTask struct {
 	Horizon  float64 `json:"horizon_s" doc:"0 without one"`
 	Interval float64 `json:"interval" doc:"nominal coverage"`
 	Devices  int     `json:"devices"`
-	Champion string  `json:"champion" doc:"digest of the default champion"`
-	Model    string  `json:"model" doc:"task@version of it"`
-	Since    int64   `json:"since" doc:"when it became champion"`
-	LastSeen int64   `json:"last_seen"`
+	// Differing devices get no models of the task.
+	Differing []string `json:"differing" doc:"devices whose task file means something else than the definition"`
+	Source    string   `json:"source" doc:"who defined the task: device/name, user/name, token/name"`
+	Champion  string   `json:"champion" doc:"digest of the default champion"`
+	Model     string   `json:"model" doc:"task@version of it"`
+	Since     int64    `json:"since" doc:"when it became champion"`
+	LastSeen  int64    `json:"last_seen"`
 }
 
 // Fleet is the whole fleet at a glance.
@@ -163,12 +166,17 @@ func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
 }
 
 func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, error) {
-	out := FleetTask{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen}
-	names, err := q.TaskDevices(ctx, t.Name)
+	out := FleetTask{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen, Source: t.Source, Differing: []string{}}
+	reports, err := q.TaskReports(ctx, t.Name)
 	if err != nil {
 		return out, err
 	}
-	out.Devices = len(names)
+	for _, r := range reports {
+		if r.Differs {
+			out.Differing = append(out.Differing, r.Device)
+		}
+	}
+	out.Devices = len(reports) - len(out.Differing)
 	// a newer agent's file may hold what this hub does not support
 	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
 		out.Target, out.Horizon, out.Interval = file.Target.Series, file.Target.Horizon.Std().Seconds(), file.Interval

@@ -2,7 +2,9 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -20,19 +22,25 @@ func (s *Server) healthRoutes() {
 	s.mux.HandleFunc("GET /alive", text(http.StatusOK, `{"status":"ok"}`))
 	s.mux.HandleFunc("GET /health", text(http.StatusOK, `{"status":"ok","version":"`+s.opts.Version+`"}`))
 	s.mux.HandleFunc("GET /ready", func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range s.health(r.Context()) {
+		var failed []string
+		for name, c := range s.health(r.Context()) {
 			if c.Error != "" {
-				text(http.StatusServiceUnavailable, `{"status":"not ready"}`)(w, r)
-				return
+				failed = append(failed, name)
 			}
 		}
-		text(http.StatusOK, `{"status":"ready"}`)(w, r)
+		if len(failed) == 0 {
+			text(http.StatusOK, `{"status":"ready"}`)(w, r)
+			return
+		}
+		slices.Sort(failed)
+		b, _ := json.Marshal(failed) // texts always encode
+		text(http.StatusServiceUnavailable, `{"status":"not ready","failed":`+string(b)+`}`)(w, r)
 	})
 	s.mux.HandleFunc("GET /docs", docs)
 	for path, summary := range map[string]string{
 		"/alive":  "The process answers",
 		"/health": "The version that answers",
-		"/ready":  "Every part works; 503 otherwise",
+		"/ready":  "Every part works; 503 and the names of those that do not otherwise",
 	} {
 		s.describe(Anyone, http.MethodGet, path, "health", summary)
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Version string
 	// Auth defines who may use the interface, and how much.
 	Auth configs.HubAuth
+	// DeviceQuota is how many bytes a device may send a day, to be shown.
+	DeviceQuota int64
 	// KeyDir is where a secret is kept that is made because Auth has none.
 	KeyDir string
 	// Inspect checks an uploaded artifact and returns its task, kind and metrics. nil: the upload
@@ -52,8 +54,9 @@ type Parts struct {
 	Registry *registry.Registry
 	Lake     *lake.Lake
 	Trust    *signing.Repository
-	// NATS reports what is wrong with the message bus, nil when it works.
-	NATS func() error
+	// Checks report what is wrong with the parts of the hub, by name, nil for what works. They
+	// answer at once: the hub tries its parts out by itself (package health).
+	Checks map[string]func() error
 }
 
 // Server is the interface. Safe for concurrent use once serving.
@@ -104,7 +107,9 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.huma = humago.New(s.mux, cfg)
 	s.huma.UseMiddleware(s.identify)
 	s.checks["database"] = p.DB.Ping
-	s.checks["nats"] = func(context.Context) error { return p.NATS() }
+	for name, fn := range p.Checks {
+		s.checks[name] = func(context.Context) error { return fn() }
+	}
 	s.healthRoutes()
 	s.loginRoutes()
 	s.userRoutes()

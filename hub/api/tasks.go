@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/tasks"
 )
 
 type taskIn struct {
@@ -24,11 +25,13 @@ type labelsIn struct {
 // TaskDetail is a task, who runs it, and how it does.
 type TaskDetail struct {
 	meta.Task
-	Devices  []string      `json:"devices"`
-	Champion string        `json:"champion" doc:"digest of the task's default champion"`
-	Drifts   []Event       `json:"drifts"`
-	Models   []Model       `json:"models"`
-	Recent   RecentQuality `json:"recent"`
+	Devices []string `json:"devices" doc:"that run it as defined"`
+	// Differing devices run another task file under this name.
+	Differing []meta.TaskDevice `json:"differing" doc:"devices whose task file means something else: they get no models of the task"`
+	Champion  string            `json:"champion" doc:"digest of the task's default champion"`
+	Drifts    []Event           `json:"drifts"`
+	Models    []Model           `json:"models"`
+	Recent    RecentQuality     `json:"recent"`
 }
 
 // RecentQuality sums up the newest matured predictions.
@@ -45,6 +48,13 @@ func (s *Server) taskRoutes() {
 			return items(s.DB.Read().Tasks(ctx))
 		})
 	register(s, Viewer, op("GET", "/v1/tasks/{name}", "get-task", "tasks", "A task, who runs it, its drifts and models"), s.getTask)
+	put := op("PUT", "/v1/tasks/{name}", "set-task", "tasks", "Define a task by a task file, or by that of a device")
+	put.Description = "A definition that is set so is replaced by no report of a device."
+	register(s, Engineer, put, s.setTask)
+	register(s, Engineer, op("DELETE", "/v1/tasks/{name}", "remove-task", "tasks", "End a task at the hub; its models and data stay"),
+		func(ctx context.Context, in *taskIn) (*none, error) {
+			return nil, tasks.Remove(ctx, s.DB, actor(ctx), in.Name)
+		})
 	register(s, Viewer, op("GET", "/v1/tasks/{name}/labels", "task-labels", "tasks", "Matured predictions for charts, oldest first"),
 		func(ctx context.Context, in *labelsIn) (*list[meta.LabelPoint], error) {
 			if in.To == 0 {
@@ -52,6 +62,30 @@ func (s *Server) taskRoutes() {
 			}
 			return items(s.DB.Read().LabelPoints(ctx, in.Name, in.Device, in.From, in.To, in.Limit))
 		})
+}
+
+type setTaskIn struct {
+	Name string `path:"name" maxLength:"63"`
+	Body struct {
+		Spec   string `json:"spec,omitempty" doc:"the task file, YAML"`
+		Device string `json:"device,omitempty" maxLength:"63" doc:"instead: take the file that this device reports"`
+	}
+}
+
+func (s *Server) setTask(ctx context.Context, in *setTaskIn) (*body[TaskDetail], error) {
+	if (in.Body.Spec == "") == (in.Body.Device == "") {
+		return nil, bad("give either spec, a task file, or device, whose task file to take")
+	}
+	var err error
+	if in.Body.Device != "" {
+		err = tasks.SetFrom(ctx, s.DB, actor(ctx), in.Name, in.Body.Device)
+	} else {
+		err = tasks.Set(ctx, s.DB, actor(ctx), in.Name, in.Body.Spec)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.getTask(ctx, &taskIn{Name: in.Name})
 }
 
 func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], error) {
@@ -63,6 +97,16 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], er
 	}
 	if out.Devices, err = q.TaskDevices(ctx, in.Name); err != nil {
 		return nil, err
+	}
+	reports, err := q.TaskReports(ctx, in.Name)
+	if err != nil {
+		return nil, err
+	}
+	out.Differing = []meta.TaskDevice{}
+	for _, r := range reports {
+		if r.Differs {
+			out.Differing = append(out.Differing, r)
+		}
 	}
 	champion, err := q.Champion(ctx, in.Name, "")
 	if err != nil && !errors.Is(err, meta.ErrNotFound) {

@@ -78,6 +78,55 @@ func Open(ctx context.Context, rawURL, dir, sub string) (*Store, error) {
 	return &Store{b: blob.PrefixedBucket(b, sub+"/")}, nil
 }
 
+// OwnerKey is where a store has whose it is.
+const OwnerKey = "owner"
+
+// Owner returns whose store this is, "" when nobody has said so.
+func (s *Store) Owner(ctx context.Context) (string, error) {
+	b, err := s.Get(ctx, OwnerKey)
+	if errors.Is(err, ErrNotFound) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(b)), err
+}
+
+// SetOwner records whose store this is.
+func (s *Store) SetOwner(ctx context.Context, owner string) error {
+	return s.write(ctx, OwnerKey, []byte(owner+"\n"))
+}
+
+// Empty reports whether the store holds nothing, half-written objects aside.
+func (s *Store) Empty(ctx context.Context) (bool, error) {
+	errFound := errors.New("found")
+	err := s.List(ctx, "", func(key string, _ int64, _ time.Time) error {
+		if strings.HasSuffix(key, ".tmp") {
+			return nil
+		}
+		return errFound
+	})
+	if errors.Is(err, errFound) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Dir is the folder of a store that is one, "" otherwise.
+func (s *Store) Dir() string { return s.dir }
+
+// Probe writes an object, reads it back and removes it. A crash in between leaves what List shows
+// as half written.
+func (s *Store) Probe(ctx context.Context, name string) error {
+	key, want := "probe-"+name+".tmp", []byte(time.Now().Format(time.RFC3339Nano))
+	if err := s.write(ctx, key, want); err != nil {
+		return err
+	}
+	got, err := s.Get(ctx, key)
+	if err == nil && !bytes.Equal(got, want) {
+		err = fmt.Errorf("read blob %q: not what was written", key)
+	}
+	return errors.Join(err, s.Delete(ctx, key))
+}
+
 // Close releases the store. It is idempotent.
 func (s *Store) Close() error {
 	err := s.b.Close()

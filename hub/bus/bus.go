@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,6 +98,41 @@ func (b *Bus) Err() error {
 		return errors.New("the hub's NATS connection is down")
 	}
 	return nil
+}
+
+// probe is the name under which the bus is tried out. No device can have it.
+const probe = "_probe"
+
+// Probe stores a desired state and a reported state and reads both back.
+func (b *Bus) Probe(ctx context.Context) error {
+	want := []byte(time.Now().Format(time.RFC3339Nano))
+	if _, err := b.Desired.Put(ctx, probe, want); err != nil {
+		return fmt.Errorf("store a desired state: %w", err)
+	}
+	if e, err := b.Desired.Get(ctx, probe); err != nil || !bytes.Equal(e.Value(), want) {
+		return fmt.Errorf("read a desired state back: %w", cmp.Or(err, errors.New("not what was written")))
+	}
+	s, err := b.JS.Stream(ctx, wire.StreamState)
+	if err != nil {
+		return fmt.Errorf("stream of reported states: %w", err)
+	}
+	subject := wire.SubjectState(probe, probe)
+	if err := b.Conn.Publish(subject, want); err != nil {
+		return fmt.Errorf("publish a reported state: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	for { // the stream acknowledges nothing: see streams
+		m, err := s.GetLastMsgForSubject(ctx, subject)
+		if err == nil && bytes.Equal(m.Data, want) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("read a reported state back: %w", cmp.Or(err, errors.New("it was not stored")))
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // retired are the streams of a time when telemetry went through JetStream. Whatever they still

@@ -76,7 +76,8 @@ func TestSubjectMatrix(t *testing.T) {
 	}
 	pub := map[string]bool{
 		wire.SubjectLive("north", "a"): true, wire.SubjectBack("north", "a"): true, wire.SubjectEvents("north", "a"): true,
-		wire.SubjectState("north", "a"): true, wire.SubjectHello("a"): true, wire.SubjectDesiredRead("a"): true, "svc.blob.a": true,
+		wire.SubjectState("north", "a"): true, wire.SubjectHello("a"): true, wire.SubjectDesiredRead("a"): true, "svc.blob.a": false,
+		"edge.north.a.tel.junk": false, "edge.north.a.tel": false, "edge.north.a.tel.live.x": false, "edge.north.a.junk": false,
 		wire.SubjectLive("north", "b"): false, wire.SubjectLive("south", "a"): false, wire.SubjectHello("b"): false,
 		wire.SubjectDesiredGet("a"): false, wire.SubjectDesiredGet("b"): false, wire.SubjectDesiredRead("b"): false, "$KV.desired.a": false, "desired.a": false, "applied.a": false, "applied.b": false,
 		"$JS.API.STREAM.INFO.TEL": false, "$JS.API.STREAM.DELETE.TEL": false, "$JS.API.STREAM.PURGE.TEL": false, "$JS.API.CONSUMER.CREATE.TEL": false,

@@ -20,6 +20,22 @@ func (c *Client) Task(ctx context.Context, name string) (api.TaskDetail, error) 
 	return one[api.TaskDetail](ctx, c, "/v1/tasks/"+url.PathEscape(name))
 }
 
+// SetTask defines a task by a task file or, when device is not empty, by the file that the device
+// reports.
+func (c *Client) SetTask(ctx context.Context, name, file, device string) (out api.TaskDetail, err error) {
+	in := map[string]any{"spec": file}
+	if device != "" {
+		in = map[string]any{"device": device}
+	}
+	err = c.Call(ctx, http.MethodPut, "/v1/tasks/"+url.PathEscape(name), in, &out)
+	return out, err
+}
+
+// RemoveTask ends a task at the hub.
+func (c *Client) RemoveTask(ctx context.Context, name string) error {
+	return c.Call(ctx, http.MethodDelete, "/v1/tasks/"+url.PathEscape(name), nil, nil)
+}
+
 // Train queues a training of a task. With force the model is rolled out even when the judgement is
 // inconclusive.
 func (c *Client) Train(ctx context.Context, task, reason string, force bool) (out training.Job, err error) {

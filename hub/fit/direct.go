@@ -17,7 +17,6 @@ import (
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/tabular"
-	"skerry.dev/hub/dataset"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
 )
@@ -151,20 +150,12 @@ type part struct{ train, test []int32 }
 // load reads the files and splits their labelled rows. The last part is the one whose model is
 // kept.
 func load(o *Options) (*data, []part, string, error) {
-	f, err := dataset.Read(o.Data, tabular.Options{})
+	f, g, err := read(o)
 	if err != nil {
 		return nil, nil, "", err
 	}
 	n := f.Rows
-	if o.Test != "" {
-		types := map[string]frame.Type{}
-		for i := range f.Columns {
-			types[f.Columns[i].Name] = f.Columns[i].Type
-		}
-		g, err := dataset.Read(o.Test, tabular.Options{Types: types})
-		if err != nil {
-			return nil, nil, "", err
-		}
+	if g != nil {
 		if err := f.Append(g); err != nil {
 			return nil, nil, "", fmt.Errorf("%s: %w", o.Test, err)
 		}

@@ -28,7 +28,8 @@ const (
 
 // ExplainOptions define which artifact's predictions to explain on what.
 type ExplainOptions struct {
-	Data string
+	Table tabular.Options // how the file is written; Time is that of these options
+	Data  string
 	// column of the truth; with it features are also shuffled to see what the loss does
 	Target      string
 	Time        string // column of the event time; required for a forecast
@@ -230,10 +231,6 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if o.Rows == 0 {
 		o.Rows = explainRows
 	}
-	f, err := dataset.Read(o.Data, tabular.Options{})
-	if err != nil {
-		return nil, nil, nil, err
-	}
 	sh := &shape{
 		kind:    a.Manifest.Kind,
 		target:  o.Target,
@@ -241,15 +238,24 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 		inputs:  a.Manifest.Inputs,
 		classes: a.Manifest.Output.Classes,
 	}
+	if !o.Permutation {
+		sh.target = ""
+	} else if sh.target == "" {
+		sh.target = a.Manifest.Output.Series
+	}
+	f, err := dataset.Read(o.Data, sh.reading(o.Table))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if err := sh.unknown(f, o.Table.Note); err != nil {
+		return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
+	}
 	rows, err := sh.inputRows(f)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	y = make([]float64, f.Rows)
 	if o.Permutation {
-		if sh.target == "" {
-			sh.target = a.Manifest.Output.Series
-		}
 		if y, err = sh.targetOf(f); err != nil {
 			return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
 		}

@@ -33,11 +33,12 @@ const (
 
 // Options of a run. Data and Target are required.
 type Options struct {
-	Data, Test string        // files; Test "": Split defines which rows of Data are for the test
-	Target     string        // column
-	Time       string        // column of the event time; required with a horizon
-	Horizon    time.Duration // how far ahead to forecast; 0: rows stand for themselves
-	Kind       string        // regression or classification; "": by the target's values
+	Table      tabular.Options // how the files are written; Time is that of these options
+	Data, Test string          // files; Test "": Split defines which rows of Data are for the test
+	Target     string          // column
+	Time       string          // column of the event time; required with a horizon
+	Horizon    time.Duration   // how far ahead to forecast; 0: rows stand for themselves
+	Kind       string          // regression or classification; "": by the target's values
 	// time, hash, none, or COLUMN=VALUE: the rows whose column has the value are for the test;
 	// default time with a time column, else hash
 	Split    string
@@ -86,6 +87,8 @@ type Report struct {
 	Leaderboard   []selection.Entry  `json:"leaderboard,omitempty"`
 	Digest        string             `json:"digest"`
 	ArtifactBytes int                `json:"artifact_bytes"`
+	// of the table, by whoever collected them
+	Notes []string `json:"notes,omitempty"`
 }
 
 // parts are the rows of a run.
@@ -175,8 +178,41 @@ func labelled(s *selection.Series, from int64) int {
 	return n
 }
 
+// read reads the file to learn from and the one to test on, nil without it, whose columns have the
+// types of the first.
+func read(o *Options) (f, test *frame.Frame, err error) {
+	t := o.Table
+	t.Time, t.Types = o.Time, map[string]frame.Type{}
+	if o.Horizon > 0 || o.Kind == artifact.KindRegression {
+		t.Types[o.Target] = frame.Number
+	}
+	if o.Weight != "" {
+		t.Types[o.Weight] = frame.Number
+	}
+	if f, err = dataset.Read(o.Data, t); err != nil {
+		return nil, nil, err
+	}
+	if o.Test == "" {
+		return f, nil, nil
+	}
+	t.Types = map[string]frame.Type{}
+	for i := range f.Columns {
+		t.Types[f.Columns[i].Name] = f.Columns[i].Type
+	}
+	t.Only = true
+	test, err = dataset.Read(o.Test, t)
+	return f, test, err
+}
+
+// note passes on what the owner of the table should know.
+func (o *Options) note(format string, args ...any) {
+	if o.Table.Note != nil {
+		o.Table.Note(fmt.Sprintf(format, args...))
+	}
+}
+
 func prepare(o *Options) (*parts, error) {
-	f, err := dataset.Read(o.Data, tabular.Options{})
+	f, g, err := read(o)
 	if err != nil {
 		return nil, err
 	}
@@ -196,15 +232,7 @@ func prepare(o *Options) (*parts, error) {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	var test *rowSet
-	if o.Test != "" {
-		types := map[string]frame.Type{}
-		for i := range f.Columns {
-			types[f.Columns[i].Name] = f.Columns[i].Type
-		}
-		g, err := dataset.Read(o.Test, tabular.Options{Types: types})
-		if err != nil {
-			return nil, err
-		}
+	if g != nil {
 		if test, err = sh.rows(g); err != nil {
 			return nil, fmt.Errorf("%s: %w", o.Test, err)
 		}
@@ -384,6 +412,7 @@ func (p *parts) forecast(o *Options, train, test *rowSet) error {
 
 // EvaluateOptions define what to score an artifact on.
 type EvaluateOptions struct {
+	Table  tabular.Options // how the file is written; Time is that of these options
 	Data   string
 	Target string // column; default: the series the artifact predicts
 	Time   string // column of the event time; required for a forecast
@@ -402,15 +431,13 @@ type Evaluation struct {
 	Seen    *int    `json:"rows_seen_in_training,omitempty"`
 	PeakRSS int64   `json:"peak_rss_bytes"` // of the process; 0 where it is not known
 	Metrics Metrics `json:"metrics"`
+	// of the table, by whoever collected them
+	Notes []string `json:"notes,omitempty"`
 }
 
 // Evaluate scores an artifact on every labelled row of a file.
 func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Evaluation, error) {
 	m := &a.Manifest
-	f, err := dataset.Read(o.Data, tabular.Options{})
-	if err != nil {
-		return nil, err
-	}
 	sh := &shape{kind: m.Kind, target: o.Target, time: o.Time, inputs: m.Inputs, classes: m.Output.Classes}
 	if sh.target == "" {
 		sh.target = m.Output.Series
@@ -420,6 +447,13 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 		if sh.time == "" {
 			return nil, errors.New("a forecast needs the column of the event time: name it with time")
 		}
+	}
+	f, err := dataset.Read(o.Data, sh.reading(o.Table))
+	if err != nil {
+		return nil, err
+	}
+	if err := sh.unknown(f, o.Table.Note); err != nil {
+		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	rows, err := sh.rows(f)
 	if err != nil {

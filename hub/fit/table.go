@@ -159,12 +159,12 @@ func (s *shape) inputRows(f *frame.Frame) (*rowSet, error) {
 		r.values[i] = flat[i*len(s.inputs) : (i+1)*len(s.inputs) : (i+1)*len(s.inputs)]
 		r.times[i] = int64(i) * second
 	}
+	at, err := s.columns(f)
+	if err != nil {
+		return nil, err
+	}
 	for j, in := range s.inputs {
-		c, err := tabular.Column(f, in.Name)
-		if err != nil {
-			return nil, err
-		}
-		get, err := tabular.Codes(c, in.Categories)
+		get, err := tabular.Codes(at[j], in.Categories)
 		if err != nil {
 			return nil, err
 		}
@@ -172,11 +172,91 @@ func (s *shape) inputRows(f *frame.Frame) (*rowSet, error) {
 			r.values[i][j] = get(i)
 		}
 	}
-	var err error
 	if s.time != "" {
 		r.times, err = s.timesOf(f)
 	}
 	return r, err
+}
+
+// columns are those of the inputs.
+func (s *shape) columns(f *frame.Frame) ([]*frame.Column, error) {
+	names, wanted := tabular.NamesOf(f), make([]string, len(s.inputs))
+	for j, in := range s.inputs {
+		wanted[j] = in.Name
+	}
+	at, err := tabular.Match(names, wanted)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*frame.Column, len(at))
+	for j, i := range at {
+		if i < 0 {
+			return nil, tabular.NoColumn(names, wanted[j])
+		}
+		out[j] = &f.Columns[i]
+	}
+	return out, nil
+}
+
+// reading is how a table is read for an artifact: columns of the types that it was trained on, and
+// no other column.
+func (s *shape) reading(o tabular.Options) tabular.Options {
+	o.Only, o.Types, o.Time = true, map[string]frame.Type{}, s.time
+	if s.target != "" {
+		o.Types[s.target] = frame.Number
+		if s.classes != nil {
+			o.Types[s.target] = frame.Category
+		}
+	}
+	for _, in := range s.inputs {
+		o.Types[in.Name] = frame.Number
+		if len(in.Categories) > 0 {
+			o.Types[in.Name] = frame.Category
+		}
+	}
+	return o
+}
+
+// unknown passes on how many cells hold categories or classes that an artifact does not know. It is
+// an error when no label is one of its classes.
+func (s *shape) unknown(f *frame.Frame, note func(string)) error {
+	if note == nil {
+		note = func(string) {}
+	}
+	at, err := s.columns(f)
+	if err != nil {
+		return err
+	}
+	for j, in := range s.inputs {
+		if n := tabular.Unknown(at[j], in.Categories); n != "" {
+			note(n)
+		}
+	}
+	if s.classes == nil || s.target == "" {
+		return nil
+	}
+	c, err := tabular.Column(f, s.target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	book := tabular.NewCodebook(s.classes)
+	if len(c.Categories) > 0 && !slices.ContainsFunc(c.Categories, func(name string) bool { return book.Index(name) >= 0 }) {
+		return fmt.Errorf("target %q holds %s, none of which is a class of the artifact: it has %s; a model of another program gets the names of its classes by: skerry-hub import-model --classes",
+			c.Name, list(c.Categories), list(s.classes))
+	}
+	if n := tabular.Unknown(c, s.classes); n != "" {
+		note(n)
+	}
+	return nil
+}
+
+// list joins some names.
+func list(names []string) string {
+	const most = 8
+	if len(names) > most {
+		return strings.Join(names[:most], ", ") + ", …"
+	}
+	return strings.Join(names, ", ")
 }
 
 // targetOf returns the target's values: numbers, or indices of classes.
@@ -207,7 +287,7 @@ func (s *shape) timesOf(f *frame.Frame) ([]int64, error) {
 		return nil, fmt.Errorf("time: %w", err)
 	}
 	if i := slices.Index(times, frame.NoTime); i >= 0 {
-		return nil, fmt.Errorf("time: column %q has no time in row %d: must be ISO times or seconds since 1970", c.Name, i+1)
+		return nil, fmt.Errorf("time: column %q has no time in row %d: every row needs one", c.Name, i+1)
 	}
 	return times, nil
 }

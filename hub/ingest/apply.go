@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 
+	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
@@ -33,6 +34,7 @@ type chunk struct {
 	bad          string // why it cannot be used, "" when it can
 
 	result  result // set by store
+	kept    bool   // quarantined and kept for inspection
 	ordinal int64  // of its run among the device's runs
 	covered bool   // a conflict all of whose sequence numbers are stored
 }
@@ -126,7 +128,8 @@ func (c *chunk) interval(now int64) meta.Interval {
 
 // store applies chunks inside a transaction and notes the result in each. Statements are made for
 // many rows at once: at the small chunks of a live device their number is what a transaction costs.
-func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, now int64) error {
+func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, t *tally) error {
+	now := t.now
 	good := make([]*chunk, 0, len(chunks))
 	rows := make([]meta.Interval, 0, len(chunks))
 	for _, c := range chunks {
@@ -134,7 +137,7 @@ func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, 
 			continue
 		}
 		if c.bad != "" {
-			if err := c.quarantine(ctx, q, now); err != nil {
+			if err := c.quarantine(ctx, q, t); err != nil {
 				return err
 			}
 			continue
@@ -155,7 +158,7 @@ func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, 
 		}
 		switch {
 		case over[n] != nil:
-			if err := c.repeat(ctx, q, *over[n], now); err != nil {
+			if err := c.repeat(ctx, q, *over[n], t); err != nil {
 				return err
 			}
 		case taken[k].meets(r):
@@ -174,11 +177,16 @@ func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, 
 		if err != nil {
 			return err
 		}
-		if err := c.repeat(ctx, q, row, now); err != nil {
+		if err := c.repeat(ctx, q, row, t); err != nil {
 			return err
 		}
 	}
-	return nil
+	for _, c := range chunks {
+		if err := t.count(ctx, q, c); err != nil {
+			return err
+		}
+	}
+	return t.store(ctx, q, int64(i.opts.DeviceQuota))
 }
 
 // insert stores chunks whose sequence numbers are new.
@@ -223,32 +231,20 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 }
 
 // quarantine keeps a chunk that cannot be read.
-func (c *chunk) quarantine(ctx context.Context, q *meta.Queries, now int64) error {
+func (c *chunk) quarantine(ctx context.Context, q *meta.Queries, t *tally) (err error) {
 	c.result = quarantined
-	subject := fmt.Sprintf("edge.%s.%s.%s", c.site, c.device, c.lane)
-	_, err := keep(ctx, q, c.device, meta.Quarantined{
+	c.kept, err = t.keep(ctx, q, c.device, meta.Quarantined{
 		SHA256:  c.sha,
-		Subject: subject,
+		Subject: fmt.Sprintf("edge.%s.%s.%s", c.site, c.device, c.lane),
 		Reason:  c.bad,
 		Bytes:   c.bytes,
-		SeenAt:  now,
+		SeenAt:  t.now,
 	})
 	return err
 }
 
-// keep puts a message into quarantine and raises an alarm of its device. It reports whether the
-// message is new.
-func keep(ctx context.Context, q *meta.Queries, device string, m meta.Quarantined) (fresh bool, err error) {
-	fresh, err = q.InsertQuarantined(ctx, m)
-	if err == nil && fresh {
-		err = alarm(ctx, q, "hub/quarantine/"+m.SHA256, device, "quarantine",
-			map[string]any{"subject": m.Subject, "reason": m.Reason, "bytes": len(m.Bytes)}, m.SeenAt)
-	}
-	return fresh, err
-}
-
 // repeat decides about a chunk whose sequence numbers are already stored.
-func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval, now int64) error {
+func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval, t *tally) error {
 	h := c.header
 	from, to := int64(h.First), int64(h.Last())
 	same := over.From == from && over.To == to && over.SHA256 == c.sha
@@ -258,6 +254,13 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 		return nil
 	}
 	c.result, c.covered = conflict, over.From <= from && to <= over.To
+	u, err := t.of(ctx, q, c.device)
+	if err != nil {
+		return err
+	}
+	if u.Conflicts++; u.Kept >= maxKept {
+		return nil
+	}
 	fresh, err := q.InsertConflict(ctx, meta.Conflict{
 		SHA256:       c.sha,
 		Device:       h.Device,
@@ -269,11 +272,16 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 		StoredTo:     over.To,
 		StoredSHA256: over.SHA256,
 		Bytes:        c.bytes,
-		SeenAt:       now,
+		SeenAt:       t.now,
 	})
 	if err == nil && fresh {
-		err = alarm(ctx, q, fmt.Sprintf("hub/conflict/%s/%s/%d/%d/%s", h.Device, h.Run, h.Class, h.First, c.sha), h.Device, "conflict",
-			map[string]any{"run": h.Run, "class": h.Class, "from": from, "to": to, "stored_from": over.From, "stored_to": over.To}, now)
+		u.Kept++
+		err = alarm.Raise(ctx, q, t.now, alarm.Alarm{
+			Device: h.Device,
+			Kind:   "conflict",
+			Key:    fmt.Sprintf("%s/%d/%d/%s", h.Run, h.Class, h.First, c.sha),
+			Detail: map[string]any{"run": h.Run, "class": h.Class, "from": from, "to": to, "stored_from": over.From, "stored_to": over.To},
+		})
 	}
 	return err
 }
@@ -330,7 +338,12 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 	var g wire.Gap
 	if err := json.Unmarshal([]byte(e.Detail), &g); err != nil || !g.Class.Valid() || g.From == 0 || g.To < g.From || g.To > math.MaxInt64-1 {
 		sum := wire.Digest([]byte(e.Detail)) // itself it may be too long for a key
-		return alarm(ctx, q, "hub/badgap/"+c.sha+"/"+hex.EncodeToString(sum[:]), c.device, "bad_gap", map[string]any{"detail": e.Detail}, now)
+		return alarm.Raise(ctx, q, now, alarm.Alarm{
+			Device: c.device,
+			Kind:   "bad_gap",
+			Key:    c.sha + "/" + hex.EncodeToString(sum[:]),
+			Detail: map[string]any{"detail": e.Detail},
+		})
 	}
 	series, err := json.Marshal(g.Series)
 	if err != nil {
@@ -381,21 +394,4 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 		})
 	}
 	return out
-}
-
-// alarm stores an event of the hub's own about a device.
-func alarm(ctx context.Context, q *meta.Queries, id, device, kind string, detail map[string]any, now int64) error {
-	b, err := json.Marshal(detail)
-	if err != nil {
-		return err
-	}
-	return q.InsertEvent(ctx, meta.Event{
-		ID:         id,
-		Device:     device,
-		Class:      int64(wire.ClassAlarm),
-		Time:       now,
-		Kind:       kind,
-		Detail:     string(b),
-		ReceivedAt: now,
-	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -32,8 +33,13 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		if err != nil {
 			return err
 		}
+		t := newTally(now)
+		u, err := t.of(ctx, q, device)
+		if err != nil {
+			return err
+		}
 		for _, r := range h.Runs {
-			if _, err := q.PutRun(ctx, meta.Run{
+			row, err := q.PutRun(ctx, meta.Run{
 				Device:    device,
 				Run:       r.Run.String(),
 				Prev:      r.Prev.String(),
@@ -41,9 +47,19 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 				StartedAt: r.StartedAt,
 				ClockOK:   r.ClockOK,
 				FirstSeen: now,
-			}); err != nil {
+			})
+			if err != nil {
 				return err
 			}
+			if row.FirstSeen == now {
+				u.Runs++
+			}
+		}
+		if u.Runs > maxRuns {
+			return fmt.Errorf("device %q started more than %d times today: its telemetry waits until 00:00 UTC", device, maxRuns)
+		}
+		if err := t.store(ctx, q, int64(i.opts.DeviceQuota)); err != nil {
+			return err
 		}
 		suspect, err := i.suspicion(ctx, q, dev, h)
 		if err != nil {
@@ -52,7 +68,12 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		dev.Version, dev.SeenAt = h.Version, now
 		if suspect != "" && dev.Suspect == "" {
 			dev.Suspect = suspect
-			if err := alarm(ctx, q, fmt.Sprintf("hub/suspect/%s/%d", device, now), device, "suspect", map[string]any{"reason": suspect}, now); err != nil {
+			if err := alarm.Raise(ctx, q, now, alarm.Alarm{
+				Device: device,
+				Kind:   "suspect",
+				Key:    fmt.Sprint(now),
+				Detail: map[string]any{"reason": suspect},
+			}); err != nil {
 				return err
 			}
 			if err := feed.Add(ctx, q, feed.KindSuspect, "", device, feed.Suspect{Reason: suspect}); err != nil {
@@ -64,14 +85,18 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 	if err != nil {
 		return wire.HelloReply{}, err
 	}
-	runs := make([]wire.Run, len(h.Runs))
-	for n, r := range h.Runs {
+	// An agent that says more runs at once than one answer holds hears of the newest. Of the others
+	// it sends again what it holds, and has it confirmed.
+	told := h.Runs[max(0, len(h.Runs)-wire.MaxHelloRuns):]
+	runs := make([]wire.Run, len(told))
+	for n, r := range told {
 		runs[n] = r.Run
 	}
 	applied, err := i.Applied(ctx, device, runs...)
 	if err != nil {
 		return wire.HelloReply{}, err
 	}
+	shorten(applied.Sets)
 	return wire.HelloReply{
 		Suspect:   dev.Suspect != "",
 		HubTime:   meta.Now(),
@@ -79,6 +104,21 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		BackedUp:  wire.Applied{Sets: []wire.AppliedSet{}},
 		MaxChunks: wire.MaxChunks,
 	}, nil
+}
+
+// maxRanges bounds the ranges above the marks of one answer: with them and the marks of
+// wire.MaxHelloRuns runs it keeps within wire.MaxMessage.
+const maxRanges = 6000
+
+// shorten leaves ranges out of an answer that has too many. The device sends again what is in
+// them.
+func shorten(sets []wire.AppliedSet) {
+	left := maxRanges
+	for n := range sets {
+		s := &sets[n]
+		s.Ranges = s.Ranges[:min(len(s.Ranges), left)]
+		left -= len(s.Ranges)
+	}
 }
 
 // suspicion reports why the device that greets may be a copy of another: two runs continue the same

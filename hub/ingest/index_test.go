@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,6 +208,7 @@ func TestRefusals(t *testing.T) {
 				t.Errorf("in quarantine is %+v, conflicts %+v, want the bytes and their subject", kept, conflicts)
 			}
 			alarms, err := r.db.Read().Events(ctx, meta.EventFilter{Device: "dev-1", Class: int64(wire.ClassAlarm)})
+			alarms = slices.DeleteFunc(alarms, func(e meta.Event) bool { return e.Kind == "clock" }) // of the first, whose times are small
 			if err != nil || len(alarms) != 1 || alarms[0].Kind != tt.alarm {
 				t.Errorf("alarms = %+v, %v, want one of kind %s", alarms, err, tt.alarm)
 			}

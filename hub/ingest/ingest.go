@@ -17,6 +17,8 @@ import (
 // Options tune the ingester. The zero value is a sensible default.
 type Options struct {
 	configs.HubIngest
+	// Room reports why nothing may be stored now, nil while there is room. nil: there always is.
+	Room func() error
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -28,6 +30,7 @@ type Options struct {
 const (
 	retryBusy   = 250 * time.Millisecond
 	retryFailed = 2 * time.Second
+	retryFull   = 10 * time.Second
 )
 
 // Ingester stores messages. Make it with New, then Run it; Offer may be called before and while it
@@ -38,8 +41,10 @@ type Ingester struct {
 	queue *queue
 	m     metrics
 
-	mu       sync.Mutex       // guards ordinals
+	mu       sync.Mutex       // guards everything below
 	ordinals map[runKey]int64 // of runs seen; an ordinal never changes
+	spent    map[string]spent // of the day, by device
+	notes    notes
 }
 
 type metrics struct {
@@ -55,7 +60,16 @@ func New(db *meta.Store, opts Options) *Ingester {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	i := &Ingester{db: db, opts: opts, queue: newQueue(int(opts.Queue)), ordinals: map[runKey]int64{}}
+	if opts.Room == nil {
+		opts.Room = func() error { return nil }
+	}
+	i := &Ingester{
+		db:       db,
+		opts:     opts,
+		queue:    newQueue(int(opts.Queue)),
+		ordinals: map[runKey]int64{},
+		spent:    map[string]spent{},
+	}
 	i.m = metrics{
 		chunks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skerry_ingest_chunks_total",
@@ -72,7 +86,7 @@ func New(db *meta.Store, opts Options) *Ingester {
 		}),
 		busy: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "skerry_ingest_busy_total",
-			Help: "Messages sent back because the queue was full.",
+			Help: "Messages sent back because the queue or the device's share was full.",
 		}),
 	}
 	if opts.Registerer != nil {
@@ -89,9 +103,18 @@ func New(db *meta.Store, opts Options) *Ingester {
 }
 
 // Offer queues a message, or sends it back at once when the queue or the device's share of it is
-// full. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
+// full, or the device's share of the day is used up. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
 // block otherwise.
 func (i *Ingester) Offer(m Message) {
+	if err := i.opts.Room(); err != nil {
+		i.m.busy.Inc()
+		m.reply(wire.Receipt{RetryMS: retryFull.Milliseconds(), Error: "the hub has no room: " + err.Error()})
+		return
+	}
+	if i.overdrawn(&m) {
+		i.m.busy.Inc()
+		return
+	}
 	if i.queue.reserve(m.Device, len(m.Data)) {
 		r := decode(&m)
 		if i.queue.grow(m.Device, len(m.Data), r.size-len(m.Data)) {
@@ -169,17 +192,20 @@ func (i *Ingester) separate(ctx context.Context, r *request) error {
 // commit stores chunks in one transaction.
 func (i *Ingester) commit(ctx context.Context, chunks []*chunk) error {
 	start := time.Now()
+	var t *tally
 	err := i.db.Tx(ctx, func(q *meta.Queries) error {
 		now, err := q.Clock(ctx) // now that it is this transaction's turn: see meta.Event
 		if err != nil {
 			return err
 		}
-		return i.store(ctx, q, chunks, now)
+		t = newTally(now)
+		return i.store(ctx, q, chunks, t)
 	})
 	i.m.tx.Observe(time.Since(start).Seconds())
 	if err != nil {
 		return err
 	}
+	i.settle(t)
 	for _, c := range chunks {
 		i.committed(c)
 	}
@@ -205,6 +231,9 @@ func (i *Ingester) committed(c *chunk) {
 	i.m.chunks.WithLabelValues(string(c.result)).Inc()
 	switch c.result {
 	case quarantined:
+		if !c.kept {
+			return // the alarm that it is one of many has been raised
+		}
 		i.opts.Log.Warn("message quarantined", "device", c.device, "lane", c.lane.String(), "reason", c.bad)
 	case stored:
 		i.remember(c)

@@ -5,10 +5,11 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"time"
 
+	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/tasks"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
@@ -24,6 +25,12 @@ type State struct {
 // refused one is kept in quarantine and raises an alarm.
 func (i *Ingester) States(ctx context.Context, batch []State) []error {
 	out := make([]error, len(batch))
+	if err := i.opts.Room(); err != nil {
+		for n := range out {
+			out[n] = err
+		}
+		return out
+	}
 	items := make([]*stateItem, len(batch))
 	for n, s := range batch {
 		items[n] = &stateItem{State: s, n: n}
@@ -35,12 +42,13 @@ func (i *Ingester) States(ctx context.Context, batch []State) []error {
 			if err != nil {
 				return err
 			}
+			t := newTally(now)
 			for _, s := range part {
-				if err := s.store(ctx, q, now); err != nil {
+				if err := s.store(ctx, q, t); err != nil {
 					return err
 				}
 			}
-			return nil
+			return t.store(ctx, q, int64(i.opts.DeviceQuota))
 		})
 		if err != nil {
 			return err
@@ -74,8 +82,9 @@ type stateItem struct {
 }
 
 // store stores one reported state and reports it to the feed, or refuses it.
-func (s *stateItem) store(ctx context.Context, q *meta.Queries, now int64) error {
+func (s *stateItem) store(ctx context.Context, q *meta.Queries, t *tally) error {
 	s.raised = false
+	now := t.now
 	dev, err := q.Device(ctx, s.Device)
 	if errors.Is(err, meta.ErrNotFound) {
 		return nil // deleted meanwhile
@@ -84,7 +93,7 @@ func (s *stateItem) store(ctx context.Context, q *meta.Queries, now int64) error
 		return err
 	}
 	if s.bad != nil {
-		return s.refuse(ctx, q, dev, now)
+		return s.refuse(ctx, q, dev, t)
 	}
 	r := s.state
 	if err := q.PutReported(ctx, meta.Document{
@@ -99,17 +108,8 @@ func (s *stateItem) store(ctx context.Context, q *meta.Queries, now int64) error
 	if err := q.UpdateDevice(ctx, dev); err != nil {
 		return err
 	}
-	for name, t := range r.Tasks {
-		if err := q.PutTask(ctx, meta.Task{
-			Name:      name,
-			Kind:      t.Kind,
-			Spec:      t.Spec,
-			Hash:      t.SpecHash,
-			FirstSeen: now,
-			LastSeen:  now,
-		}, r.Device); err != nil {
-			return err
-		}
+	if err := tasks.Report(ctx, q, r.Device, r.Tasks, now); err != nil {
+		return err
 	}
 	e, err := stateEvent(r)
 	if err != nil {
@@ -120,18 +120,17 @@ func (s *stateItem) store(ctx context.Context, q *meta.Queries, now int64) error
 
 // refuse keeps a document that cannot be stored. A device reports again within the minute, and most
 // of a document changes each time: of one device and reason one is kept a day.
-func (s *stateItem) refuse(ctx context.Context, q *meta.Queries, dev meta.Device, now int64) error {
+func (s *stateItem) refuse(ctx context.Context, q *meta.Queries, dev meta.Device, t *tally) error {
 	subject, reason := wire.SubjectState(dev.Site, dev.Name), s.bad.Error()
-	day := time.UnixMicro(now).UTC().Format(time.DateOnly)
-	sum := wire.Digest([]byte(subject + "\n" + day + "\n" + reason))
+	sum := wire.Digest([]byte(subject + "\n" + alarm.Day(t.now) + "\n" + reason))
 	id := hex.EncodeToString(sum[:])
 	var err error
-	if s.raised, err = keep(ctx, q, dev.Name, meta.Quarantined{
+	if s.raised, err = t.keep(ctx, q, dev.Name, meta.Quarantined{
 		SHA256:  id,
 		Subject: subject,
 		Reason:  reason,
 		Bytes:   s.Data,
-		SeenAt:  now,
+		SeenAt:  t.now,
 	}); err != nil {
 		return fmt.Errorf("refuse a state: %w", err)
 	}

@@ -3,8 +3,8 @@
 // credentials of devices and workers.
 //
 // A device's credential is a user JWT signed by the device role's key. The role's template lets
-// it publish below edge.<site>.<device>, call svc.*.<device> and subscribe to its own inbox, desired and
-// applied subjects; nothing else. No subject that it may publish to is answered by the server itself:
+// it publish to the subjects of its telemetry, events and reported state, call svc.hello.<device> and
+// svc.desired.<device>, and subscribe to its own inbox, desired and applied subjects; nothing else. No subject that it may publish to is answered by the server itself:
 // the server would answer wherever the device says, with an authority that no permission bounds.
 // Revocations are kept in the database, for every hub (package fleet); the ring enforces them.
 package keys

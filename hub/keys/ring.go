@@ -196,7 +196,10 @@ func permissions(r Role) (p jwt.Permissions) {
 	const device = "{{name()}}"
 	switch r {
 	case RoleDevice:
-		p.Pub.Allow.Add("edge.{{tag(site)}}."+device+".>", "svc.*."+device)
+		// Exactly what the hub reads: what nobody consumes nobody would bound either.
+		const site = "{{tag(site)}}"
+		p.Pub.Allow.Add(wire.SubjectLive(site, device), wire.SubjectBack(site, device), wire.SubjectEvents(site, device),
+			wire.SubjectState(site, device), wire.SubjectHello(device), wire.SubjectDesiredRead(device))
 		p.Sub.Allow.Add(wire.InboxPrefix(device)+".>", wire.SubjectDesired(device), wire.SubjectApplied(device))
 	case RoleWorker:
 		p.Pub.Allow.Add("$JS.API.CONSUMER.MSG.NEXT.JOBS.>", "$JS.API.CONSUMER.INFO.JOBS.>", "$JS.ACK.JOBS.>", "train.results.>")

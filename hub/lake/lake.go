@@ -46,6 +46,11 @@ type Lake struct {
 	// unknown is how many files the manifest does not name
 	unknown prometheus.Gauge
 	mu      sync.Mutex // one compaction at a time
+
+	damage sync.Mutex // guards damaged and verified
+	// damaged are files that are not what was written, with why
+	damaged  map[string]string
+	verified string // the path of the file that was read last
 }
 
 // New returns a lake whose compactor does not run yet.
@@ -97,6 +102,9 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 		if _, err := l.compact(ctx, lease, false); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("compaction failed, it will be tried again", "err", err)
 		}
+		if err := l.Verify(ctx, verifyBytes); err != nil && ctx.Err() == nil {
+			l.opts.Log.Error("reading the lake's files failed", "err", err)
+		}
 		if err := l.tidy(ctx, lease); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("tidying the ledger failed", "err", err)
 		}
@@ -135,6 +143,9 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	if err != nil {
 		return err
 	}
+	if len(begun) > 2*maxFiles {
+		return fmt.Errorf("%d files are said to be unfinished, one move has at most %d: none is removed", len(begun), maxFiles)
+	}
 	for _, i := range begun {
 		if time.Since(time.UnixMicro(i.BegunAt)) < age {
 			known[i.Path] = true // under way at another hub
@@ -154,9 +165,12 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 		}
 	}
 	unknown, example := 0, ""
-	err = l.blobs.List(ctx, "", func(key string, _ int64, modified time.Time) error {
+	present := make(map[string]int64, len(files))
+	err = l.blobs.List(ctx, "", func(key string, size int64, modified time.Time) error {
 		switch {
+		case key == blob.OwnerKey:
 		case known[key]:
+			present[key] = size
 		case strings.HasSuffix(key, ".tmp"): // half written, see blob.Store.List
 			if time.Since(modified) >= age {
 				return l.blobs.Delete(ctx, key)
@@ -167,6 +181,15 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 		}
 		return nil
 	})
+	if err == nil {
+		for _, f := range files {
+			if size, ok := present[f.Path]; !ok {
+				l.found(f.Path, "it is missing")
+			} else if size != f.Bytes {
+				l.found(f.Path, fmt.Sprintf("it has %d bytes, %d were written", size, f.Bytes))
+			}
+		}
+	}
 	l.unknown.Set(float64(unknown))
 	if unknown > 0 {
 		l.opts.Log.Warn("the lake has files that this database does not know, and keeps them: is it the database of this lake, or an older copy?",

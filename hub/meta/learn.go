@@ -67,7 +67,8 @@ func (q *Queries) Events(ctx context.Context, f EventFilter) ([]Event, error) {
 		f.After.ReceivedAt, f.After.ID, f.Before.ReceivedAt, f.Before.ID, f.Device, f.Task, f.Kind, f.Class, orAll(f.Limit))
 }
 
-// Task is a task as devices last reported it. Spec is the task file.
+// Task is the hub's definition of a task; package tasks has the rules by which it comes about. Spec
+// is the task file.
 type Task struct {
 	Name      string `json:"name"`
 	Kind      string `json:"kind"`
@@ -75,38 +76,120 @@ type Task struct {
 	Hash      string `json:"hash"`
 	FirstSeen int64  `json:"first_seen"`
 	LastSeen  int64  `json:"last_seen"`
+	Source    string `json:"source" doc:"who defined it: device/name, user/name, token/name"`
+	Version   int64  `json:"version" doc:"of the definition, counted from 1"`
+	RemovedAt int64  `json:"removed_at" doc:"microseconds, 0: in force"`
 }
 
-const taskCols = "name, kind, spec, hash, first_seen, last_seen"
+const taskCols = "name, kind, spec, hash, first_seen, last_seen, source, version, removed_at"
 
 func (t *Task) dest() []any {
-	return []any{&t.Name, &t.Kind, &t.Spec, &t.Hash, &t.FirstSeen, &t.LastSeen}
+	return []any{&t.Name, &t.Kind, &t.Spec, &t.Hash, &t.FirstSeen, &t.LastSeen, &t.Source, &t.Version, &t.RemovedAt}
 }
 
-// PutTask stores the task and that the device runs it.
+// TaskDevice is a device that reports a task.
+type TaskDevice struct {
+	Task     string `json:"-"`
+	Device   string `json:"device"`
+	Hash     string `json:"hash" doc:"of its task file"`
+	LastSeen int64  `json:"last_seen"`
+	Spec     string `json:"spec,omitempty" doc:"its task file, where that differs from the definition"`
+	Differs  bool   `json:"differs" doc:"its task file means something else than the definition"`
+	Version  int64  `json:"-"` // of the definition that it was compared with
+}
+
+const taskDeviceCols = "task, device, hash, last_seen, spec, differs, version"
+
+func (t *TaskDevice) dest() []any {
+	return []any{&t.Task, &t.Device, &t.Hash, &t.LastSeen, &t.Spec, &t.Differs, &t.Version}
+}
+
+// PutTask stores a definition and that the device runs it as defined.
 func (q *Queries) PutTask(ctx context.Context, t Task, device string) error {
-	if _, err := insert(ctx, q, "task", taskCols, `ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, spec = excluded.spec,
-		hash = excluded.hash, last_seen = excluded.last_seen`, &t); err != nil {
+	t.Version = max(t.Version, 1)
+	if err := q.DefineTask(ctx, t); err != nil {
 		return err
 	}
-	_, err := q.exec(ctx, `INSERT INTO task_device (task, device, hash, last_seen) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (task, device) DO UPDATE SET hash = excluded.hash, last_seen = excluded.last_seen`, t.Name, device, t.Hash, t.LastSeen)
+	return q.PutTaskDevice(ctx, TaskDevice{
+		Task:     t.Name,
+		Device:   device,
+		Hash:     t.Hash,
+		LastSeen: t.LastSeen,
+		Version:  t.Version,
+	})
+}
+
+// DefineTask stores a definition. When it was first seen stays.
+func (q *Queries) DefineTask(ctx context.Context, t Task) error {
+	_, err := insert(ctx, q, "task", taskCols, `ON CONFLICT (name) DO UPDATE SET kind = excluded.kind, spec = excluded.spec,
+		hash = excluded.hash, last_seen = excluded.last_seen, source = excluded.source, version = excluded.version,
+		removed_at = excluded.removed_at`, &t)
 	return err
 }
 
-// Task returns a task or ErrNotFound.
+// TouchTask records that a task was reported.
+func (q *Queries) TouchTask(ctx context.Context, name string, at int64) error {
+	_, err := q.exec(ctx, "UPDATE task SET last_seen = $2 WHERE name = $1", name, at)
+	return err
+}
+
+// DeleteTask removes a definition and what devices report of it.
+func (q *Queries) DeleteTask(ctx context.Context, name string) error {
+	if _, err := q.exec(ctx, "DELETE FROM task_device WHERE task = $1", name); err != nil {
+		return err
+	}
+	return must(q.exec(ctx, "DELETE FROM task WHERE name = $1", name))
+}
+
+// Task returns a task or ErrNotFound, which is also what a removed one gives.
 func (q *Queries) Task(ctx context.Context, name string) (Task, error) {
+	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1 AND removed_at = 0", name)
+}
+
+// AnyTask is Task, removed ones included.
+func (q *Queries) AnyTask(ctx context.Context, name string) (Task, error) {
 	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1", name)
 }
 
-// Tasks lists every task.
+// Tasks lists every task that is not removed.
 func (q *Queries) Tasks(ctx context.Context) ([]Task, error) {
-	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task ORDER BY name")
+	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE removed_at = 0 ORDER BY name")
 }
 
-// TaskDevices lists the devices that run a task.
+// RemovedTasks lists the tasks that were removed and are still remembered.
+func (q *Queries) RemovedTasks(ctx context.Context) ([]Task, error) {
+	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE removed_at > 0 ORDER BY name")
+}
+
+// CountTasks returns how many definitions there are, removed ones included, and how many of them
+// a source made.
+func (q *Queries) CountTasks(ctx context.Context, source string) (all, own int64, err error) {
+	if all, err = q.int64(ctx, "SELECT COUNT(*) FROM task"); err == nil {
+		own, err = q.int64(ctx, "SELECT COUNT(*) FROM task WHERE source = $1", source)
+	}
+	return all, own, err
+}
+
+// PutTaskDevice stores what a device reports of a task.
+func (q *Queries) PutTaskDevice(ctx context.Context, t TaskDevice) error {
+	_, err := insert(ctx, q, "task_device", taskDeviceCols, `ON CONFLICT (task, device) DO UPDATE SET hash = excluded.hash,
+		last_seen = excluded.last_seen, spec = excluded.spec, differs = excluded.differs, version = excluded.version`, &t)
+	return err
+}
+
+// TaskDevice returns what a device reports of a task or ErrNotFound.
+func (q *Queries) TaskDevice(ctx context.Context, task, device string) (TaskDevice, error) {
+	return one[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 AND device = $2", task, device)
+}
+
+// TaskReports lists the devices that report a task, as defined or not.
+func (q *Queries) TaskReports(ctx context.Context, task string) ([]TaskDevice, error) {
+	return many[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 ORDER BY device", task)
+}
+
+// TaskDevices lists the devices that run a task as it is defined.
 func (q *Queries) TaskDevices(ctx context.Context, task string) ([]string, error) {
-	rows, err := many[textRow](ctx, q, "SELECT device FROM task_device WHERE task = $1 ORDER BY device", task)
+	rows, err := many[textRow](ctx, q, "SELECT device FROM task_device WHERE task = $1 AND NOT differs ORDER BY device", task)
 	out := make([]string, len(rows))
 	for i, r := range rows {
 		out[i] = r.s

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ import (
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
+	"skerry.dev/hub/health"
 	"skerry.dev/hub/infer"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/ingest/natslanes"
@@ -51,6 +53,8 @@ type Options struct {
 	// ResetAdmin gives the user admin its role and a new password although there are users: for an
 	// owner of the data folder who has lost the password.
 	ResetAdmin bool
+	// Adopt lets this database take over a lake and artifacts that belong to another.
+	Adopt bool
 	// Version is shown by /health. Default "dev".
 	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
@@ -73,6 +77,8 @@ type Hub struct {
 	Ingest   *ingest.Ingester
 	Lanes    *natslanes.Lanes
 	Lake     *lake.Lake
+	Disk     *health.Disk
+	Monitor  *health.Monitor
 	API      *api.Server
 	Metrics  *prometheus.Registry
 	Log      *slog.Logger
@@ -131,6 +137,10 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	}); err != nil {
 		return nil, err
 	}
+	if err := h.bind(ctx); err != nil {
+		return nil, err
+	}
+	h.Disk = health.WatchDisk(int64(cfg.Disk.MinFree), opts.Log, h.folders()...)
 	h.Registry = registry.New(h.DB, h.Blobs, h.Trust)
 	if err := h.Registry.Repair(ctx); err != nil {
 		return nil, err
@@ -150,29 +160,36 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.Fleet.Watch(); err != nil {
 		return nil, err
 	}
-	h.Ingest = ingest.New(h.DB, ingest.Options{HubIngest: cfg.Ingest, Registerer: h.Metrics, Log: opts.Log})
+	h.Ingest = ingest.New(h.DB, ingest.Options{
+		HubIngest:  cfg.Ingest,
+		Room:       h.Disk.Err,
+		Registerer: h.Metrics,
+		Log:        opts.Log,
+	})
 	h.Lanes = natslanes.New(h.Bus, h.Ingest, opts.Log)
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
 		HubLake:    cfg.Lake,
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})
+	h.monitor()
 	if h.API, err = api.New(api.Parts{
 		DB:       h.DB,
 		Keys:     h.Keys,
-		NATS:     h.busErr,
+		Checks:   h.checks(),
 		Fleet:    h.Fleet,
 		Registry: h.Registry,
 		Lake:     h.Lake,
 		Trust:    h.Trust,
 	},
 		api.Options{
-			Version:  opts.Version,
-			Auth:     cfg.Auth,
-			KeyDir:   keyDir,
-			Inspect:  opts.Inspect,
-			Gatherer: h.Metrics,
-			Log:      opts.Log,
+			Version:     opts.Version,
+			Auth:        cfg.Auth,
+			DeviceQuota: int64(cfg.Ingest.DeviceQuota),
+			KeyDir:      keyDir,
+			Inspect:     opts.Inspect,
+			Gatherer:    h.Metrics,
+			Log:         opts.Log,
 		}); err != nil {
 		return nil, err
 	}
@@ -211,7 +228,16 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 		Listen:  cfg.NATSListen,
 		TLSCert: cfg.TLSCert,
 		TLSKey:  cfg.TLSKey,
-		Log:     h.Log,
+		Violation: func(ctx context.Context, device, what string) {
+			err := h.Ingest.Note(ctx, device, "violation", map[string]any{
+				"reason":     "the device did what its credential does not allow: " + what,
+				"what_to_do": "an agent never does; revoke the credential if it is in other hands: skerry-hub device revoke " + device,
+			})
+			if err != nil && ctx.Err() == nil {
+				h.Log.Error("raising an alarm failed", "device", device, "err", err)
+			}
+		},
+		Log: h.Log,
 	}, h.Keys); err != nil {
 		return err
 	}
@@ -225,6 +251,56 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 		Log:       h.Log,
 	}, h.Keys)
 	return err
+}
+
+// folders are where the hub writes: the data folder, and those of the blob stores that are folders.
+func (h *Hub) folders() []string {
+	out := []string{h.opts.Config.DataDir}
+	for _, b := range []*blob.Store{h.Blobs, h.lakeBlobs} {
+		if dir := b.Dir(); dir != "" {
+			out = append(out, dir)
+		}
+	}
+	return out
+}
+
+// How often the parts are tried out. The database and the bus are local; objects of a store in the
+// network cost money, and looking through a database costs time.
+const (
+	probeEvery  = 10 * time.Second
+	blobEvery   = time.Minute
+	verifyEvery = 6 * time.Hour
+)
+
+// monitor lists what is tried out, and how.
+func (h *Hub) monitor() {
+	h.Monitor = health.NewMonitor(h.Log)
+	h.Monitor.Add("database_write", probeEvery, func(ctx context.Context) error { return h.DB.Probe(ctx, h.id) })
+	h.Monitor.Add("database_file", verifyEvery, h.DB.Verify)
+	h.Monitor.Add("lake", blobEvery, func(ctx context.Context) error { return h.lakeBlobs.Probe(ctx, h.id) })
+	h.Monitor.Add("blobs", blobEvery, func(ctx context.Context) error { return h.Blobs.Probe(ctx, h.id) })
+	failures := 0
+	h.Monitor.Add("bus", probeEvery, func(ctx context.Context) error {
+		err := h.Bus.Probe(ctx)
+		if failures++; err == nil || ctx.Err() != nil {
+			failures = 0
+		}
+		if failures >= 2 && h.Disk.Err() == nil {
+			h.Log.Warn("the message bus stores nothing, starting JetStream again", "err", err)
+			err = errors.Join(err, h.NATS.Reopen())
+			failures = 0
+		}
+		return err
+	})
+}
+
+// checks are what the API shows of the health of the parts.
+func (h *Hub) checks() map[string]func() error {
+	out := map[string]func() error{"nats": h.busErr, "disk": h.Disk.Err, "lake_files": h.Lake.Err}
+	for _, name := range h.Monitor.Names() {
+		out[name] = func() error { return h.Monitor.Err(name) }
+	}
+	return out
 }
 
 // busErr reports what is wrong with the message bus, nil when it works.
@@ -295,6 +371,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	g.Go(func() error { return h.API.Serve(ctx, h.listener) })
 	g.Go(func() error { return h.NATS.Run(ctx) })
+	g.Go(func() error { return h.Disk.Run(ctx) })
+	g.Go(func() error { return h.Monitor.Run(ctx) })
 	for _, fn := range h.tasks {
 		g.Go(func() error { return fn(ctx) })
 	}

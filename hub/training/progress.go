@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/tasks"
 	"skerry.dev/sync/spec"
 )
 
@@ -120,6 +121,12 @@ func (b *book) task(name string) *progress {
 	return p
 }
 
+// knows reports whether there is progress of a task, or room for it: labels may come before their
+// task, but names are the sender's, and have no end.
+func (b *book) knows(name string) bool {
+	return b.tasks[name] != nil || len(b.tasks) < 2*tasks.MaxTasks
+}
+
 // store writes what was changed.
 func (b *book) store(ctx context.Context, q *meta.Queries) error {
 	for name := range b.changed {
@@ -162,6 +169,9 @@ func (b *book) applied(e feed.Event) error {
 		return err
 	}
 	for name, sum := range a.Tasks {
+		if !b.knows(name) {
+			continue
+		}
 		p := b.task(name)
 		p.Labels += sum.Labels
 		p.Newest = max(p.Newest, sum.Newest)
@@ -181,6 +191,9 @@ func (b *book) drift(e feed.Event) error {
 	var d feed.Drift
 	if err := json.Unmarshal(e.Detail, &d); err != nil {
 		return err
+	}
+	if !b.knows(e.Task) {
+		return nil
 	}
 	p := b.task(e.Task)
 	if d.Time > p.NewestThen { // late news of an older world ask for nothing

@@ -246,38 +246,55 @@ func (l *Link) notify(up bool) {
 	}
 }
 
-// hello introduces the device and takes over what the hub has applied.
+// hello introduces the device and takes over what the hub has applied. A chain of many runs takes
+// several messages.
 func (l *Link) hello(ctx context.Context, conn *nats.Conn) error {
 	var h wire.Hello
 	if l.opts.Hello != nil {
 		h = l.opts.Hello()
 	}
-	h.Device, h.Runs, h.Receipts = l.opts.Device, l.box.Chain(), true
+	h.Device, h.Receipts = l.opts.Device, true
+	chain := l.box.Chain()
+	var all wire.Applied
+	for first := true; first || len(chain) > 0; first = false {
+		n := min(len(chain), wire.MaxHelloRuns)
+		h.Runs, chain = chain[:n], chain[n:]
+		applied, err := l.greet(ctx, conn, h)
+		if err != nil {
+			return fmt.Errorf("hello: %w", err)
+		}
+		all.Sets = append(all.Sets, applied.Sets...)
+	}
+	if l.opts.Greeted != nil {
+		l.opts.Greeted(all)
+	}
+	return nil
+}
+
+// greet sends one hello and takes over its answer.
+func (l *Link) greet(ctx context.Context, conn *nats.Conn, h wire.Hello) (wire.Applied, error) {
+	var r wire.HelloReply
 	body, err := json.Marshal(h)
 	if err != nil {
-		return err
+		return r.Applied, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, l.opts.HelloTimeout)
 	defer cancel()
 	m, err := conn.RequestWithContext(ctx, wire.SubjectHello(l.opts.Device), body)
 	if err != nil {
-		return fmt.Errorf("hello: %w", err)
+		return r.Applied, err
 	}
-	var r wire.HelloReply
 	if err := json.Unmarshal(m.Data, &r); err != nil {
-		return fmt.Errorf("hello: reply: %w", err)
+		return r.Applied, fmt.Errorf("reply: %w", err)
 	}
 	if r.Error != "" {
-		return fmt.Errorf("hello: the hub reports: %s", r.Error)
+		return r.Applied, fmt.Errorf("the hub reports: %s", r.Error)
 	}
 	l.suspect.Store(r.Suspect)
 	l.offset.Store(r.HubTime - time.Now().UnixMicro())
 	l.maxChunks.Store(int32(min(max(r.MaxChunks, 1), wire.MaxChunks)))
 	l.box.Applied(r.Applied)
-	if l.opts.Greeted != nil {
-		l.opts.Greeted(r.Applied)
-	}
-	return nil
+	return r.Applied, nil
 }
 
 func (l *Link) applied(data []byte) {

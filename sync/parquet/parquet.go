@@ -2,16 +2,21 @@
 // that imports it reads Parquet wherever it reads tables.
 //
 // Numbers and booleans become numbers (those beyond 2^53 are rounded), dates and timestamps times,
-// text categories; nulls are missing. Columns that are nested or repeated are left out, as tables
-// have no place for them; a file without any other is an error. Of every column the page being
-// read is held, and no more.
+// text categories; nulls are missing. Decimals are the nearest numbers. Columns that are nested or
+// repeated, or hold something else, are left out with a note, as tables have no place for them; a
+// file without any other is an error. Pages may be packed with zstd, snappy, gzip, brotli, LZ4 or not
+// at all. Of every column the page being read is held, and no more; of columns packed with LZ4 all
+// pages.
 package parquet
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"math/big"
+	"strconv"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
@@ -42,13 +47,26 @@ const batch = 1024
 // Open begins to read a Parquet file of size bytes.
 func Open(r io.ReaderAt, size int64, o tabular.Options) (t *Reader, err error) {
 	defer damaged(&err)
+	var end [8]byte // the footer's length, for which the library makes room unseen, and the mark
+	if n, _ := r.ReadAt(end[:], max(size-int64(len(end)), 0)); n < len(end) || int64(binary.LittleEndian.Uint32(end[:])) > size-12 {
+		return nil, fmt.Errorf("read parquet: damaged file: its footer is longer than it")
+	}
 	file, err := parquet.OpenFile(r, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("read parquet: %w", err)
 	}
+	if file, err = withoutLZ4(file, r, size); err != nil {
+		return nil, fmt.Errorf("read parquet: %w", err)
+	}
 	t = &Reader{rows: file.NumRows()}
+	left := func(name, why string) {
+		if o.Note != nil {
+			o.Note(fmt.Sprintf("column %q is left out: %s", name, why))
+		}
+	}
 	for _, node := range file.Schema().Fields() {
 		if !node.Leaf() || node.Repeated() {
+			left(node.Name(), "it is nested or repeated, and a table has no place for that")
 			continue
 		}
 		leaf, ok := file.Schema().Lookup(node.Name())
@@ -61,7 +79,8 @@ func Open(r io.ReaderAt, size int64, o tabular.Options) (t *Reader, err error) {
 		c := &column{name: node.Name()}
 		kind, err := c.choose(node)
 		if err != nil {
-			return nil, fmt.Errorf("read parquet: column %q: %w", c.name, err)
+			left(c.name, err.Error())
+			continue
 		}
 		for _, g := range file.RowGroups() {
 			c.chunks = append(c.chunks, g.ColumnChunks()[leaf.ColumnIndex])
@@ -70,7 +89,7 @@ func Open(r io.ReaderAt, size int64, o tabular.Options) (t *Reader, err error) {
 		t.columns = append(t.columns, c)
 	}
 	if len(t.fields) == 0 {
-		return nil, errors.New("read parquet: no column that is neither nested nor repeated")
+		return nil, errors.New("read parquet: no column of numbers, booleans, text, dates or timestamps that is neither nested nor repeated")
 	}
 	t.cells = make([]tabular.Cell, len(t.fields))
 	return t, nil
@@ -227,26 +246,23 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 			}
 			return frame.Number, nil
 		case *format.DecimalType:
-			scale := math.Pow10(int(l.Scale))
+			scale := int(l.Scale)
 			switch t.Kind() {
 			case parquet.Int32:
-				c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) / scale })
-				return frame.Number, nil
+				c.cell = number(func(v parquet.Value) float64 { return decimal(int64(v.Int32()), scale) })
 			case parquet.Int64:
-				c.cell = number(func(v parquet.Value) float64 { return float64(v.Int64()) / scale })
-				return frame.Number, nil
+				c.cell = number(func(v parquet.Value) float64 { return decimal(v.Int64(), scale) })
+			case parquet.FixedLenByteArray, parquet.ByteArray:
+				c.cell = number(func(v parquet.Value) float64 { return bigDecimal(v.ByteArray(), scale) })
+			default:
+				return 0, fmt.Errorf("its decimals are %s", t)
 			}
-			return 0, fmt.Errorf("decimals of %s: save them as double", t)
+			return frame.Number, nil
 		}
 	}
 	switch t.Kind() {
 	case parquet.Boolean:
-		c.cell = number(func(v parquet.Value) float64 {
-			if v.Boolean() {
-				return 1
-			}
-			return 0
-		})
+		c.cell = func(v parquet.Value) (tabular.Cell, error) { return tabular.Truth(v.Boolean()), nil }
 	case parquet.Int32:
 		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) })
 	case parquet.Int64:
@@ -259,10 +275,42 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 		c.names = map[string]string{}
 		c.cell = c.text
 		return frame.Category, nil
+	case parquet.Int96:
+		c.cell = func(v parquet.Value) (tabular.Cell, error) {
+			n := v.Int96()
+			return tabular.Instant(julian(n[0], n[1], n[2])), nil
+		}
+		return frame.Time, nil
 	default:
-		return 0, fmt.Errorf("values of type %s: numbers, booleans, text, dates and timestamps can be read", t)
+		return 0, fmt.Errorf("its values are %s; numbers, booleans, text, dates and timestamps can be read", t)
 	}
 	return frame.Number, nil
+}
+
+// decimal returns v/10^scale, the nearest number to it.
+func decimal(v int64, scale int) float64 {
+	if v > -1<<53 && v < 1<<53 && scale <= 22 {
+		return float64(v) / math.Pow10(scale) // both are exact
+	}
+	return bigDecimal(binary.BigEndian.AppendUint64(nil, uint64(v)), scale)
+}
+
+// bigDecimal is decimal of a big-endian two's complement.
+func bigDecimal(b []byte, scale int) float64 {
+	v := new(big.Int).SetBytes(b)
+	if len(b) > 0 && b[0]&0x80 != 0 {
+		v.Sub(v, new(big.Int).Lsh(big.NewInt(1), uint(8*len(b))))
+	}
+	x, _ := strconv.ParseFloat(v.String()+"e"+strconv.Itoa(-scale), 64) // digits: what is too large is infinite
+	return x
+}
+
+// julian returns the time of the old form of timestamps, INT96: nanoseconds of the day and its
+// number, as Spark and Impala write them.
+func julian(low, high, day uint32) int64 {
+	const epoch = 2440588 // 1970-01-01
+	ns := int64(high)<<32 | int64(low)
+	return (int64(day)-epoch)*(24*time.Hour).Microseconds() + ns/1000
 }
 
 // maxNames bounds the texts of a column that are kept to be used again.

@@ -89,7 +89,7 @@ func TestRead(t *testing.T) {
 	if _, err := read(tabular.Options{MaxCells: 100}); !errors.Is(err, tabular.ErrTooLarge) {
 		t.Errorf("beyond MaxCells: %v, want ErrTooLarge", err)
 	}
-	if _, err := read(tabular.Options{Types: map[string]frame.Type{"town": frame.Number}}); err == nil || !strings.Contains(err.Error(), `"town" holds a category`) {
+	if _, err := read(tabular.Options{Types: map[string]frame.Type{"town": frame.Number}}); err == nil || !strings.Contains(err.Error(), `"town" must hold a number in each row`) {
 		t.Errorf("another type than wanted: %v", err)
 	}
 }

@@ -176,12 +176,27 @@ func TestTimesBeyondMicroseconds(t *testing.T) {
 	}
 }
 
+// TestTypesThatAreLeftOut reads a table without the columns that it has no place for, by name.
+func TestTypesThatAreLeftOut(t *testing.T) {
+	type mixed struct {
+		X    float64  `parquet:"x"`
+		ID   [16]byte `parquet:"id,uuid"`
+		Tags []string `parquet:"tags,list"`
+	}
+	notes := ""
+	f, err := tabular.Read(bytes.NewReader(write(t, mixed{X: 2})), tabular.Options{Note: func(s string) { notes += s + "\n" }})
+	if err != nil || len(f.Columns) != 1 || f.Columns[0].Values[0] != 2 {
+		t.Errorf("Read = %+v, %v, want x alone", f, err)
+	}
+	for _, want := range []string{`column "id" is left out: its values are`, `column "tags" is left out: it is nested`} {
+		if !strings.Contains(notes, want) {
+			t.Errorf("notes %q, want %q", notes, want)
+		}
+	}
+}
+
 // TestTypesThatAreRefused names the column and what can be read.
 func TestTypesThatAreRefused(t *testing.T) {
-	type fixed struct {
-		X  float64  `parquet:"x"`
-		ID [16]byte `parquet:"id,uuid"`
-	}
 	type nested struct {
 		Tags []string          `parquet:"tags,list"`
 		In   struct{ A int32 } `parquet:"in"`
@@ -190,8 +205,7 @@ func TestTypesThatAreRefused(t *testing.T) {
 		file []byte
 		want string
 	}{
-		"bytes of a fixed length":   {write(t, fixed{}), `column "id": values of type`},
-		"nothing but nested values": {write(t, nested{}), "no column that is neither nested nor repeated"},
+		"nothing but nested values": {write(t, nested{}), "no column of numbers, booleans, text, dates or timestamps"},
 		"a file that is only begun": {[]byte("PAR1"), "read parquet"},
 		"a footer of nothing":       {[]byte("PAR1\x00\x00\x00\x00PAR1"), "read parquet"},
 		"a footer of four GB":       {[]byte("PAR1\xff\xff\xff\xffPAR1"), "read parquet"},

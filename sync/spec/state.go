@@ -1,5 +1,13 @@
 package spec
 
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
 // Phase is where a device is with one assigned artifact.
 type Phase string
 
@@ -77,6 +85,45 @@ type Reported struct {
 	// quantiles of predictions since the process started, microseconds
 	LatencyUS map[string]float64 `json:"latency_us,omitempty"`
 	Reasons   []string           `json:"reasons,omitempty"`
+	// LeftOut explains what the document lacks because it would have been too large.
+	LeftOut string `json:"left_out,omitempty"`
+}
+
+// Encode writes the document in at most limit bytes. What does not fit is left out, the longest
+// task files first, then tasks from the end of the alphabet, and LeftOut tells how much; the
+// receiver keeps what it knows of a task whose file is missing. r is not changed.
+func (r Reported) Encode(limit int) ([]byte, error) {
+	b, err := json.Marshal(r)
+	if err != nil || len(b) <= limit {
+		return b, err
+	}
+	r.Tasks = maps.Clone(r.Tasks)
+	names := slices.SortedFunc(maps.Keys(r.Tasks), func(a, b string) int {
+		return cmp.Or(cmp.Compare(len(r.Tasks[b].Spec), len(r.Tasks[a].Spec)), cmp.Compare(a, b))
+	})
+	files, tasks := 0, 0
+	for size := len(b); size > limit && files < len(names); files++ {
+		t := r.Tasks[names[files]]
+		size -= len(t.Spec) // at least: what JSON escapes is longer
+		t.Spec = ""
+		r.Tasks[names[files]] = t
+	}
+	slices.Sort(names)
+	for {
+		r.LeftOut = fmt.Sprintf("%d task files and %d of %d tasks: a report has at most %d bytes", files, tasks, len(names), limit)
+		if b, err = json.Marshal(r); err != nil || len(b) <= limit || len(r.Tasks) == 0 {
+			break
+		}
+		drop := max(1, len(r.Tasks)/8)
+		for _, name := range names[len(r.Tasks)-drop : len(r.Tasks)] {
+			delete(r.Tasks, name)
+		}
+		tasks += drop
+	}
+	if err == nil && len(b) > limit {
+		err = fmt.Errorf("encode reported state: %d bytes without a task, at most %d are allowed", len(b), limit)
+	}
+	return b, err
 }
 
 // ReportedOutbox reports how much waits on the device.

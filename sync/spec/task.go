@@ -120,8 +120,8 @@ type TimeSource struct {
 	// it such times are refused
 	Zone      string   `yaml:"zone,omitempty"`
 	MaxFuture Duration `yaml:"max_future,omitempty"`
-	// readings older than this are refused: their clock is wrong; default 20 years. Times before
-	// the year 2000 are refused unless it is more
+	// how far a time may lie behind the clock; default 0: back to the year 2000, before which only
+	// clocks that are not set are
 	MaxPast Duration `yaml:"max_past,omitempty"`
 }
 
@@ -139,12 +139,6 @@ type NumberForm struct {
 	// what stands before or behind the number; default: any one unit behind it
 	Strip string `yaml:"strip,omitempty"`
 }
-
-// How far an event time may be from the time of its arrival, unless the task says otherwise.
-const (
-	DefaultMaxFuture = Duration(5 * time.Minute)
-	DefaultMaxPast   = Duration(20 * 365 * 24 * time.Hour)
-)
 
 // Rows defines when readings become a row.
 type Rows struct {
@@ -409,8 +403,7 @@ func (t *Task) defaults() {
 	if t.Time.Format == "" {
 		t.Time.Format = "auto"
 	}
-	def(&t.Time.MaxFuture, DefaultMaxFuture.Std())
-	def(&t.Time.MaxPast, DefaultMaxPast.Std())
+	def(&t.Time.MaxFuture, 5*time.Minute)
 	def(&t.Rows.MaxAge, 3*time.Hour)
 	def(&t.Rows.Idle, 2*time.Second)
 	if t.Horizon() > 0 {

@@ -67,6 +67,14 @@ type RunInfo struct {
 	Last      map[Class]uint64 `json:"last"` // last sequence number stored per class
 }
 
+// MaxHelloRuns is the most runs of one hello: more are said in several, of which each is answered
+// by itself. A run takes about 200 bytes, and its answer twice that and more for every hole.
+const MaxHelloRuns = 500
+
+// MaxMessage is what a document of the protocol may have in bytes, with room below the 1 MiB at
+// which the broker ends the connection of the sender.
+const MaxMessage = 1000 << 10
+
 // Hello is what an agent sends after it connected: who it is and what it holds.
 type Hello struct {
 	Device      string `json:"device"`
@@ -75,7 +83,8 @@ type Hello struct {
 	Version     string `json:"version"`
 	// Receipts: the agent reads receipts, and asks for its desired state itself.
 	Receipts bool `json:"receipts,omitempty"`
-	// every run of which something is still held, oldest first, and the current one
+	// every run of which something is still held, oldest first, and the current one; at most
+	// MaxHelloRuns
 	Runs []RunInfo `json:"runs"`
 }
 

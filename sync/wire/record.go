@@ -109,15 +109,12 @@ const (
 	FlagStuck
 	// FlagSpike marks a value much farther from those before it than any was.
 	FlagSpike
-	// FlagPast marks a reading further behind the clock than max_past: its sender's clock is wrong,
-	// or its time was misread.
-	FlagPast
 )
 
 // Masks of flags that decide what an engine sees of a reading.
 const (
 	// Blocked are the flags of readings that are stored and shown to no engine.
-	Blocked = FlagFuture | FlagConflict | FlagPast
+	Blocked = FlagFuture | FlagConflict
 	// Missing are the flags of readings that engines see as missing.
 	Missing = FlagRange | FlagNotFinite
 )

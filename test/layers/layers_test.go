@@ -106,8 +106,9 @@ type order [][]string
 
 var (
 	hubOrder = order{
-		{"meta", "blob", "keys", "web", "selection", "dataset"},
-		{"bus", "feed", "duty", "learn", "fit"},
+		{"meta", "blob", "keys", "web", "selection", "dataset", "health"},
+		{"bus", "feed", "duty", "learn", "fit", "alarm"},
+		{"tasks"},
 		{"bus/embedded", "jobs", "registry", "lake", "ingest"},
 		{"ingest/natslanes", "fleet", "infer"},
 		{"rollout"},

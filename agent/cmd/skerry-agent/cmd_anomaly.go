@@ -19,6 +19,8 @@ type anomalyFlags struct {
 	data, out, jsonFile string
 	set                 []string
 	opts                detect.AnomalyOptions
+	table               commands.TableFlags
+	notes               commands.Notes
 }
 
 func newAnomalyCommand() *cobra.Command {
@@ -54,6 +56,8 @@ func newAnomalyCommand() *cobra.Command {
 	fl.StringVar(&f.opts.Labels, "labels", "", "column that is 1 or true where a row is anomalous: only to judge, never to learn")
 	fl.StringVar(&f.opts.Train, "train", "", "rows to learn from before the first alarm, or all")
 	fl.Float64Var(&f.opts.Rate, "rate", 0, "share of false alarms, in place of the detector's own limit")
+	bindTimeFormat(fl, &f.opts.Table.TimeFormat)
+	f.table.Bind(fl)
 	fl.StringVarP(&f.out, "out", "o", "", "CSV file for the scores, - for standard output")
 	commands.JSONFlag(c, &f.jsonFile)
 	_ = c.MarkFlagRequired("data") // the flag exists
@@ -65,7 +69,12 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	if cmd.Flags().Changed("rate") && !(f.opts.Rate > 0 && f.opts.Rate < 0.5) {
 		return fmt.Errorf("--rate %v: must be above 0 and below 0.5", f.opts.Rate)
 	}
-	var err error
+	o, err := f.table.Options(cmd.ErrOrStderr(), &f.notes)
+	if err != nil {
+		return err
+	}
+	o.TimeFormat = f.opts.Table.TimeFormat
+	f.opts.Table = o
 	if f.opts.Settings, err = parseSettings(f.set); err != nil {
 		return err
 	}
@@ -121,12 +130,14 @@ func (f *anomalyFlags) writeScores(cmd *cobra.Command, a *detect.Anomaly) error 
 		werr = cw.Write(append(rec, number(s), alarm))
 	}
 	cw.Flush()
-	return errors.Join(werr, cw.Error(), done())
+	err = errors.Join(werr, cw.Error())
+	return errors.Join(err, done(err == nil))
 }
 
 // report prints the table, unless standard output holds something else, and writes the JSON.
 func (f *anomalyFlags) report(cmd *cobra.Command, a *detect.Anomaly) error {
 	rep := &a.Report
+	rep.Notes = f.notes
 	if stdout, err := commands.EmitJSON(cmd, f.jsonFile, rep); stdout || err != nil {
 		return err
 	}

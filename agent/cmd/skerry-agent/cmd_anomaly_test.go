@@ -149,7 +149,7 @@ func TestAnomalyRefuses(t *testing.T) {
 		{"no such file", []string{"--data", "/nowhere.csv"}},
 		{`no column "flwo": there are time, flow, pressure, site, broken`, []string{"--data", data, "--columns", "flwo"}},
 		{`--labels: there is no column "x"`, []string{"--data", data, "--labels", "x"}},
-		{`--time: column "site" holds "north", which is not a time`, []string{"--data", data, "--time", "site"}},
+		{`column "site" must hold a time in each row: 1000 of 1000 cells are none, the first is line 2, "north"`, []string{"--data", data, "--time", "site"}},
 		{`column "site" holds a category, not numbers`, []string{"--data", data, "--columns", "flow,site"}},
 		{`site "north" has 500`, []string{"--data", data, "--series", "site", "--detector", "pca", "--set", "train=500"}},
 		{`column "broken" holds the labels`, []string{"--data", data, "--columns", "flow,broken", "--labels", "broken"}},

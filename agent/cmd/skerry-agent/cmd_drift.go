@@ -24,6 +24,8 @@ type driftFlags struct {
 	set                   []string
 	older                 map[string]*string
 	opts                  detect.InputsOptions
+	table                 commands.TableFlags
+	notes                 commands.Notes
 }
 
 func driftDetectors() []string { return append(drift.Names(), detect.InputsDetector) }
@@ -57,6 +59,7 @@ func newDriftCommand() *cobra.Command {
 		f.older[name] = fl.String(name, "", "as --set "+strings.ReplaceAll(name, "-", "_")+"=")
 		_ = fl.MarkHidden(name) // the flag exists
 	}
+	f.table.Bind(fl)
 	commands.JSONFlag(c, &f.json)
 	_ = c.MarkFlagRequired("data") // the flag exists
 	_ = c.RegisterFlagCompletionFunc("detector", cobra.FixedCompletions(driftDetectors(), cobra.ShellCompDirectiveNoFileComp))
@@ -150,6 +153,9 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 		return fmt.Errorf("read %s: %w", f.data, err)
 	}
 	defer in.Close()
+	if f.opts.Table, err = f.table.Options(cmd.ErrOrStderr(), &f.notes); err != nil {
+		return err
+	}
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	f.opts.Name, f.opts.Settings = f.data, settings
@@ -170,6 +176,7 @@ func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
 		return err
 	}
 	p.clear()
+	rep.Notes = f.notes
 	if stdout, err := commands.EmitJSON(cmd, f.json, rep); stdout || err != nil {
 		return err
 	}

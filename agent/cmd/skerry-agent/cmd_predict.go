@@ -7,13 +7,12 @@ import (
 	"io"
 	"math"
 	"os"
-	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"skerry.dev/agent/replay"
-	"skerry.dev/compute/feature"
-	"skerry.dev/sync/spec"
+	"skerry.dev/compute/frame"
 )
 
 func newPredictCommand() *cobra.Command {
@@ -22,36 +21,38 @@ func newPredictCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "predict",
 		Short: "Predict every row of a file with an artifact",
-		Long: "Run the rows of a file, in event-time order, through an artifact's pipeline and model: each row is predicted from itself and the rows before it. Columns are found by the names of the artifact's inputs " +
-			"(\"PM2.5\" is pm25); an input without a column is missing everywhere. An artifact that looks at single rows only needs no time column.\n\n" +
-			"The answer has the columns ts, prediction, lower, upper, in the target's unit; for a classification prediction is the class, lower and upper are empty, and a column per class holds its probability. " +
-			"The local learning of a running agent is not part of it: for that see replay.",
-		Example: "  skerry-agent predict --model pm25.skerry --data station.csv.gz --out predictions.csv\n  skerry-agent predict --model pm25.skerry --data - --time when --format unix_ms --out - < rows.csv",
+		Long: "Run the rows of a file through an artifact's pipeline and model: each row is predicted from itself and the rows before it in event time. Columns are found by the names of the artifact's inputs, equal names first " +
+			"(\"PM2.5\" is pm25), and read by their types; an input without a column, a cell that is no number and a category that the artifact does not know count as missing, and a note says how many. " +
+			"An artifact that looks at single rows needs no time: it takes a column for it only with --time.\n\n" +
+			"The answer has one line for each row, in the order of the file, with the columns row (from 0), ts (empty without a time), prediction, lower, upper, in the target's unit; for a classification prediction is the class, lower and upper are empty, and a column per class holds its probability. " +
+			"A row that has no time where one is needed has an empty prediction. The local learning of a running agent is not part of it: for that see replay.",
+		Example: "  skerry-agent predict --model pm25.skerry --data station.csv.gz --out predictions.csv\n  skerry-agent predict --model pm25.skerry --data - --time when --time-format unix_ms --out - < rows.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := files.finish(); err != nil {
+			if err := files.finish(cmd); err != nil {
 				return err
 			}
 			a, err := readModel(model)
 			if err != nil {
 				return err
 			}
-			var t *spec.Task
+			o := replay.PredictOptions{
+				Name:    files.data,
+				Table:   files.opts.Table,
+				Time:    files.opts.Time,
+				Format:  files.opts.Format,
+				Columns: files.opts.Columns,
+			}
 			if task != "" {
-				if t, err = readTask(task); err != nil {
+				if o.Task, err = readTask(task); err != nil {
 					return err
 				}
-			}
-			plan, err := replay.Table(a, t)
-			if err != nil {
-				return err
 			}
 			in, err := openData(cmd, files.data)
 			if err != nil {
 				return err
 			}
 			defer in.Close()
-			files.opts.Numbered = timeless(a.Pipeline)
 			w, done, err := createCSV(cmd, out)
 			if err != nil {
 				return err
@@ -59,27 +60,35 @@ func newPredictCommand() *cobra.Command {
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.clear()
 			classes := a.Manifest.Output.Classes
-			head := []string{"ts", "prediction", "lower", "upper"}
+			head := []string{"row", "ts", "prediction", "lower", "upper"}
 			for _, c := range classes {
 				head = append(head, "p_"+c)
 			}
 			cw := csv.NewWriter(w)
 			werr := cw.Write(head)
-			n, err := replay.Predict(cmd.Context(), files.data, in, a, plan, files.opts, func(i, n int, q *replay.Prediction) error {
+			n, err := replay.Predict(cmd.Context(), in, a, o, func(i, n int, q *replay.Prediction) error {
 				if i%256 == 0 {
 					p.show("%d of %d rows", i, n)
 				}
-				rec := append(head[:0:0], stampCSV(q.Row), number(q.Value), number(q.Lower), number(q.Upper))
-				if len(classes) > 0 && !math.IsNaN(q.Value) {
-					rec[1], rec[2], rec[3] = classes[int(q.Value)], "", ""
-					for k := range classes {
-						rec = append(rec, number(probability(q.Classes, k)))
+				rec := append(head[:0:0], strconv.Itoa(q.Row), "", number(q.Value), number(q.Lower), number(q.Upper))
+				if q.Time != frame.NoTime {
+					rec[1] = stampCSV(q.Time)
+				}
+				if len(classes) > 0 {
+					rec[2], rec[3], rec[4] = "", "", ""
+				}
+				for k := range classes {
+					p := ""
+					if !math.IsNaN(q.Value) {
+						p, rec[2] = number(probability(q.Classes, k)), classes[int(q.Value)]
 					}
+					rec = append(rec, p)
 				}
 				return cw.Write(rec)
 			})
 			cw.Flush()
-			if err := errors.Join(err, werr, cw.Error(), done()); err != nil {
+			err = errors.Join(err, werr, cw.Error())
+			if err = errors.Join(err, done(err == nil)); err != nil {
 				return err
 			}
 			p.clear()
@@ -120,19 +129,4 @@ func openData(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("open --data: %w", err)
 	}
 	return f, nil
-}
-
-// rowOps look at the row alone, or at earlier columns, which are checked themselves.
-var rowOps = []feature.Op{feature.OpValue, feature.OpMissing, feature.OpOneHot, feature.OpTable, feature.OpRatio, feature.OpDifference, feature.OpProduct, feature.OpOutOfRange,
-	feature.OpCross, feature.OpPlace, feature.OpExpr}
-
-// timeless reports whether a pipeline looks at nothing but the row itself: its result depends
-// neither on other rows nor on the time.
-func timeless(p *feature.Pipeline) bool {
-	return !slices.ContainsFunc(p.Columns, func(c feature.Column) bool {
-		if c.Op == feature.OpModule {
-			return c.Rows > 1
-		}
-		return !slices.Contains(rowOps, c.Op)
-	})
 }

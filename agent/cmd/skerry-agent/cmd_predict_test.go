@@ -1,27 +1,12 @@
 package main
 
 import (
-	"slices"
 	"strings"
 	"testing"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
 )
-
-// TestTimelessOps asks about every op there is: those of the row, and no other, do without a time.
-func TestTimelessOps(t *testing.T) {
-	row := []feature.Op{"value", "missing", "onehot", "table", "ratio", "difference", "product", "out_of_range", "cross", "place", "expr", "module"}
-	for _, op := range feature.Ops() {
-		p := &feature.Pipeline{Columns: []feature.Column{{Op: feature.OpValue}, {Op: op}}}
-		if got, want := timeless(p), slices.Contains(row, op); got != want {
-			t.Errorf("timeless of op %q = %v, want %v", op, got, want)
-		}
-	}
-	if timeless(&feature.Pipeline{Columns: []feature.Column{{Op: feature.OpModule, Rows: 2}}}) {
-		t.Error("a module over two rows is timeless")
-	}
-}
 
 // TestPredictTable predicts rows without a time by a model whose columns are a table, its place,
 // their product, a ratio and an expression.

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"skerry.dev/agent/replay"
 	"skerry.dev/agent/source"
@@ -23,6 +24,7 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/online/forecast"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/configs/commands"
 	"skerry.dev/sync/spec"
 )
@@ -32,18 +34,35 @@ type fileFlags struct {
 	data    string
 	opts    source.FileOptions
 	columns []string
+	table   commands.TableFlags
+	notes   commands.Notes
 }
 
 func (f *fileFlags) bind(c *cobra.Command) {
 	fl := c.Flags()
 	fl.StringVarP(&f.data, "data", "d", "", "table with a header line: CSV, also compressed with gzip, or Parquet (full build)")
 	fl.StringVar(&f.opts.Time, "time", "", "column of the event time, or several: year,month,day,hour (default ts, time, timestamp, date or datetime, else year,month,day,hour)")
-	fl.StringVar(&f.opts.Format, "format", "", "format of the time column: rfc3339, unix, unix_ms, unix_us or a layout like \"2006-01-02 15:04:05\" (default rfc3339, else common layouts in UTC)")
+	bindTimeFormat(fl, &f.opts.Format)
 	fl.StringArrayVar(&f.columns, "column-series", nil, "a column that holds a series of another name, as column=series")
+	f.table.Bind(fl)
 	_ = c.MarkFlagRequired("data") // the flag exists
 }
 
-func (f *fileFlags) finish() error {
+// bindTimeFormat adds --time-format, which was called --format.
+func bindTimeFormat(fl *pflag.FlagSet, to *string) {
+	fl.StringVar(to, "time-format", "", "format of the time column: rfc3339, unix, unix_ms, unix_us, unix_ns or a layout such as \"%d/%m/%Y %H:%M\" or \"02/01/2006 15:04\" (default: the common forms, UTC where there is no zone, and counts since 1970 by their size)")
+	fl.StringVar(to, "format", "", "as --time-format")
+	_ = fl.MarkHidden("format") // the flag exists
+}
+
+// finish checks the flags, once they are known.
+func (f *fileFlags) finish(c *cobra.Command) (err error) {
+	if f.opts.Table, err = f.table.Options(c.ErrOrStderr(), &f.notes); err != nil {
+		return err
+	}
+	if err := tabular.CheckTimeFormat(f.opts.Format); err != nil {
+		return fmt.Errorf("--time-format: %w", err)
+	}
 	for _, s := range f.columns {
 		col, series, ok := strings.Cut(s, "=")
 		if !ok {
@@ -107,7 +126,7 @@ func newReplayCommand() *cobra.Command {
 			"  skerry-agent replay --data elec2.csv.gz --target class --learner adaptive-forest --detector adwin --json report.json --plot error.svg\n" +
 			"  skerry-agent replay --data etth1.csv.gz --target OT --forecast 24 --season 24,168 --plot error.svg",
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			if err := files.finish(); err != nil {
+			if err := files.finish(cmd); err != nil {
 				return err
 			}
 			if (task == "") == (table.target == "") {
@@ -115,7 +134,7 @@ func newReplayCommand() *cobra.Command {
 			}
 			others := slices.Concat(table.own(), ahead.own())
 			if task == "" {
-				others = []string{"activate-at", "format", "column-series", "arrival"}
+				others = []string{"activate-at", "column-series", "arrival"}
 			}
 			for _, name := range others {
 				if cmd.Flags().Changed(name) {
@@ -156,7 +175,7 @@ func newReplayCommand() *cobra.Command {
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.clear()
 			opts.Progress = func(n int, at int64) { p.show("%d messages, %s", n, time.UnixMicro(at).UTC().Format(time.DateTime)) }
-			done := func() error { return nil }
+			done := func(bool) error { return nil }
 			if out != "" {
 				w, closer, err := createCSV(cmd, out)
 				if err != nil {
@@ -170,7 +189,7 @@ func newReplayCommand() *cobra.Command {
 				}
 			}
 			s, err := replay.File(cmd.Context(), files.data, files.opts, opts)
-			if err = errors.Join(err, done()); err != nil {
+			if err = errors.Join(err, done(err == nil)); err != nil {
 				return err
 			}
 			p.clear()
@@ -253,18 +272,23 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 }
 
 // createCSV opens a file to write, or standard output for "-"; close it with the function
-// returned, which keeps the file only when all of it was written.
-func createCSV(cmd *cobra.Command, path string) (*bufio.Writer, func() error, error) {
+// returned. What is written comes to the file as a whole when keep is true, and not at all else.
+func createCSV(cmd *cobra.Command, path string) (w *bufio.Writer, done func(keep bool) error, err error) {
 	if path == "-" {
 		w := bufio.NewWriter(cmd.OutOrStdout())
-		return w, w.Flush, nil
+		return w, func(bool) error { return w.Flush() }, nil
 	}
-	f, err := os.Create(path)
+	f, err := commands.CreateFile(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("create --out: %w", err)
 	}
-	w := bufio.NewWriter(f)
-	return w, func() error { return errors.Join(w.Flush(), f.Close()) }, nil
+	w = bufio.NewWriter(f)
+	return w, func(keep bool) error {
+		if !keep {
+			return f.Discard()
+		}
+		return errors.Join(w.Flush(), f.Commit())
+	}, nil
 }
 
 // writeAnomalies lists when the rows of an anomaly task began to be unusual.

@@ -82,6 +82,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	o := prequential.ForecastOptions{
 		Name:    filepath.Base(files.data),
 		Target:  t.target,
+		Table:   files.opts.Table,
 		Horizon: f.horizon,
 		Level:   t.level,
 	}
@@ -111,7 +112,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	}
 	o.Visit = visit
 	r, err := prequential.Forecast(cmd.Context(), in, o)
-	if err = errors.Join(err, done()); err != nil {
+	if err = errors.Join(err, done(err == nil)); err != nil {
 		return err
 	}
 	p.clear()

@@ -74,6 +74,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 		Name:     filepath.Base(files.data),
 		Target:   t.target,
 		Time:     files.opts.Time,
+		Table:    files.opts.Table,
 		Drop:     t.drop,
 		Kind:     t.kind,
 		Learners: t.learners,
@@ -96,6 +97,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	case len(t.detectorSet) > 0:
 		return errors.New("--detector-set needs a --detector")
 	}
+	o.Table.TimeFormat = files.opts.Format
 	in, err := openData(cmd, files.data)
 	if err != nil {
 		return err
@@ -110,7 +112,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	}
 	o.Visit = visit
 	r, err := prequential.Table(cmd.Context(), in, o)
-	if err = errors.Join(err, done()); err != nil {
+	if err = errors.Join(err, done(err == nil)); err != nil {
 		return err
 	}
 	p.clear()
@@ -132,9 +134,9 @@ func (p *progress) rows(row, rows int) {
 
 // rowsCSV returns what writes each row of a replay to the file out, with its set of classes when
 // sets is true, and what ends the file; visit is nil when out is empty.
-func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*prequential.TableRow) error, done func() error, err error) {
+func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*prequential.TableRow) error, done func(keep bool) error, err error) {
 	if out == "" {
-		return nil, func() error { return nil }, nil
+		return nil, func(bool) error { return nil }, nil
 	}
 	w, done, err := createCSV(cmd, out)
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/url"
 	"path/filepath"
+	"regexp"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -30,6 +32,9 @@ type Options struct {
 	// itself; this must have room for the streams of an older hub until they are removed. Default
 	// 16 GiB.
 	MaxStore int64
+	// Violation is called by Run when a device did what its credential does not allow: a subject
+	// that it may not use, a message that is too large. nil: it is only logged.
+	Violation func(ctx context.Context, device, what string)
 	// Log receives the server's messages. nil: none.
 	Log *slog.Logger
 }
@@ -42,8 +47,17 @@ const (
 
 // Server is a running NATS server. Safe for concurrent use.
 type Server struct {
-	opts Options
-	srv  *server.Server
+	opts       Options
+	ring       *keys.Ring
+	srv        *server.Server
+	violations chan violation
+	reopening  sync.Mutex // one of revive and Reopen at a time
+}
+
+// violation is what a connection did that it may not.
+type violation struct {
+	connection uint64
+	what       string
 }
 
 // Open starts the server. It refuses to run when JetStream does not sync every write.
@@ -57,7 +71,7 @@ func Open(opts Options, ring *keys.Ring) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts}
+	s := &Server{opts: opts, ring: ring, violations: make(chan violation, 64)}
 	if err := s.start(ring); err != nil {
 		return nil, fmt.Errorf("start NATS on %s: %w", opts.Listen, errors.Join(err, s.Close()))
 	}
@@ -120,7 +134,7 @@ func (s *Server) start(ring *keys.Ring) error {
 	if s.srv, err = server.NewServer(so); err != nil {
 		return err
 	}
-	s.srv.SetLoggerV2(logger{s.opts.Log}, false, false, false)
+	s.srv.SetLoggerV2(logger{s.opts.Log, s.violations}, false, false, false)
 	s.srv.Start()
 	if !s.srv.ReadyForConnections(readyTimeout) {
 		return fmt.Errorf("not ready after %v, see the log above", readyTimeout)
@@ -168,8 +182,8 @@ func (s *Server) Err() error {
 	return s.checkSync()
 }
 
-// Run starts JetStream again whenever it has stopped itself, which it does on a full disk, until
-// ctx ends.
+// Run reports violations, and starts JetStream again whenever it has stopped itself, until ctx
+// ends.
 func (s *Server) Run(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
@@ -178,6 +192,9 @@ func (s *Server) Run(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return nil
+		case v := <-s.violations:
+			s.violated(ctx, v)
+			continue
 		case <-t.C:
 		}
 		err := s.Err()
@@ -190,18 +207,48 @@ func (s *Server) Run(ctx context.Context) error {
 				s.opts.Log.Error("message bus is down", "err", err)
 			}
 			down = true
-			if err := s.reopen(); err != nil {
+			if err := s.revive(); err != nil {
 				s.opts.Log.Warn("starting JetStream again failed", "err", err)
 			}
 		}
 	}
 }
 
-func (s *Server) reopen() error {
+// violated finds out whose connection it was.
+func (s *Server) violated(ctx context.Context, v violation) {
+	list, err := s.srv.Connz(&server.ConnzOptions{CID: v.connection, Username: true, State: server.ConnAll})
+	if err != nil || len(list.Conns) == 0 || s.opts.Violation == nil {
+		return // closed long ago
+	}
+	if device, _, err := s.ring.CheckDevice(list.Conns[0].JWT); err == nil {
+		s.opts.Violation(ctx, device, v.what)
+	}
+}
+
+// revive starts JetStream when it has stopped itself.
+func (s *Server) revive() error {
+	s.reopening.Lock()
+	defer s.reopening.Unlock()
 	if s.srv.JetStreamEnabled() {
 		return nil
 	}
 	return s.srv.EnableJetStream(s.jetStream())
+}
+
+// Reopen stops JetStream and starts it again. A stream that once could not be written refuses
+// everything from then on, although JetStream itself seems well; only this ends it.
+func (s *Server) Reopen() error {
+	s.reopening.Lock()
+	defer s.reopening.Unlock()
+	if s.srv.JetStreamEnabled() {
+		if err := s.srv.DisableJetStream(); err != nil {
+			return fmt.Errorf("stop JetStream: %w", err)
+		}
+	}
+	if err := s.srv.EnableJetStream(s.jetStream()); err != nil {
+		return fmt.Errorf("start JetStream: %w", err)
+	}
+	return s.checkSync()
 }
 
 // URL is the address listened on.
@@ -225,8 +272,14 @@ func (s *Server) Close() error {
 	return nil
 }
 
-// logger passes the server's messages on. Connection noise stays at debug level.
-type logger struct{ *slog.Logger }
+// logger passes the server's messages on. Connection noise stays at debug level, and so does what
+// a connection may not do: it may do it a thousand times a second, and is reported by Run.
+type logger struct {
+	*slog.Logger
+	violations chan<- violation
+}
+
+var violationText = regexp.MustCompile(`cid:(\d+) .*?((?:Publish|Subscription) Violation.*|maximum payload.*)`)
 
 func (l logger) Noticef(format string, v ...any) {
 	l.Logger.Debug("nats server", "text", fmt.Sprintf(format, v...))
@@ -238,7 +291,18 @@ func (l logger) Fatalf(format string, v ...any) {
 	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
 }
 func (l logger) Errorf(format string, v ...any) {
-	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
+	text := fmt.Sprintf(format, v...)
+	m := violationText.FindStringSubmatch(text)
+	if m == nil {
+		l.Logger.Error("nats server", "text", text)
+		return
+	}
+	l.Logger.Debug("nats server", "text", text)
+	id, _ := strconv.ParseUint(m[1], 10, 64) // digits
+	select {
+	case l.violations <- violation{id, fmt.Sprintf("%.200s", m[2])}:
+	default: // very many at once: it will do it again
+	}
 }
 func (l logger) Debugf(format string, v ...any) {}
 func (l logger) Tracef(format string, v ...any) {}

@@ -271,3 +271,39 @@ func TestMessagesAreBounded(t *testing.T) {
 		t.Errorf("publish more than 1 MiB: %v, want ErrMaxPayload", err)
 	}
 }
+
+// TestViolation holds that what a device may not do is reported with its name, although the server
+// only writes a line about a connection.
+func TestViolation(t *testing.T) {
+	ring := newRing(t)
+	seen := make(chan string, 16)
+	s := open(t, embedded.Options{Dir: t.TempDir(), Violation: func(_ context.Context, device, what string) { seen <- device + " " + what }}, ring)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	}()
+	nc, err := nats.Connect(s.URL(), as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	for _, tt := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return nc.Publish("edge.north.pump-1.tel.junk", nil) }, "Publish Violation - Subject \"edge.north.pump-1.tel.junk\""},
+		{func() error { _, err := nc.SubscribeSync("desired.pump-2"); return err }, "Subscription Violation - Subject \"desired.pump-2\""},
+	} {
+		if err := errors.Join(tt.do(), nc.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if got := <-seen; !strings.HasPrefix(got, "pump-1 "+tt.want) {
+			t.Errorf("reported %q, want pump-1 and %s", got, tt.want)
+		}
+	}
+}

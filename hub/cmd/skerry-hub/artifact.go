@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/interchange"
@@ -51,9 +52,30 @@ func readArtifact(path string) (*artifact.Artifact, []byte, error) {
 	return a, b, nil
 }
 
+// described lists what a model of another program takes and gives.
+func described(m *interchange.Model) string {
+	const most = 50
+	var names []string
+	for i, in := range m.Inputs {
+		if i == most {
+			names = append(names, fmt.Sprintf("and %d more", len(m.Inputs)-most))
+			break
+		}
+		if n := len(in.Categories); n > 0 {
+			in.Name += fmt.Sprintf(" (%d categories)", n)
+		}
+		names = append(names, in.Name)
+	}
+	text := fmt.Sprintf("its inputs are %s (--inputs gives them other names)", strings.Join(names, ", "))
+	if len(m.Classes) > 0 {
+		text += fmt.Sprintf("; its classes are %s (--classes)", strings.Join(m.Classes[:min(len(m.Classes), most)], ", "))
+	}
+	return text
+}
+
 // artifactOf reads a file as an artifact: its own bytes, or those made of a model of another
 // program.
-func artifactOf(path, task, series, output string) (b []byte, notes []string, err error) {
+func artifactOf(path, task, series string, o interchange.Options) (b []byte, notes []string, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read model: %w", err)
@@ -61,7 +83,7 @@ func artifactOf(path, task, series, output string) (b []byte, notes []string, er
 	defer f.Close()
 	head := make([]byte, 64)
 	n, _ := io.ReadFull(f, head) // a short file is reported by what follows
-	if _, foreign := interchange.Detect(head[:n]); !foreign {
+	if artifact.Detect(head[:n]) {
 		_, b, err = readArtifact(path)
 		return b, nil, err
 	}
@@ -75,10 +97,8 @@ func artifactOf(path, task, series, output string) (b []byte, notes []string, er
 	if err != nil {
 		return nil, nil, fmt.Errorf("read model: %w", err)
 	}
-	m, err := interchange.Import(f, info.Size(), interchange.Options{
-		Name:   filepath.Base(path),
-		Output: output,
-	})
+	o.Name = filepath.Base(path)
+	m, err := interchange.Import(f, info.Size(), o)
 	if err != nil {
 		return nil, nil, fmt.Errorf("import %s: %w", path, err)
 	}
@@ -89,5 +109,5 @@ func artifactOf(path, task, series, output string) (b []byte, notes []string, er
 	if b, err = artifact.Encode(a); err != nil {
 		return nil, nil, fmt.Errorf("import %s: %w", path, err)
 	}
-	return b, m.Notes, nil
+	return b, append(m.Notes, described(m)), nil
 }

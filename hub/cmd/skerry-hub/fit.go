@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"skerry.dev/compute/feature/expression"
+	"skerry.dev/compute/tabular"
 	"skerry.dev/configs/commands"
 	"skerry.dev/hub/fit"
 	"skerry.dev/hub/selection"
@@ -45,6 +46,7 @@ func fitCommand() *cobra.Command {
 	var learner, out, report string
 	var seed uint64
 	var own, transforms []string
+	var table tableFlags
 	c := &cobra.Command{
 		Use:   "fit",
 		Short: "Learn an artifact from a file; no fleet is needed",
@@ -60,6 +62,10 @@ func fitCommand() *cobra.Command {
 			"  skerry-hub fit --data power.csv --target PE --learner gbdt --set rounds=300,leaves=15 --split kfold --out power.skerry --json -",
 		RunE: func(c *cobra.Command, _ []string) error {
 			o.Seed = seed
+			notes, err := table.finish(c, &o.Table)
+			if err != nil {
+				return err
+			}
 			if err := chooseLearner(&o, learner); err != nil {
 				return err
 			}
@@ -90,21 +96,22 @@ func fitCommand() *cobra.Command {
 				return fmt.Errorf("fit: %w", err)
 			}
 			p.clear()
-			if out != "" {
-				if err := commands.WriteFile(out, b); err != nil {
-					return err
-				}
+			r.Notes = *notes
+			stdout, err := commands.EmitJSON(c, report, r)
+			if err == nil && !stdout {
+				err = writeFit(c.OutOrStdout(), r, out)
 			}
-			if done, err := commands.EmitJSON(c, report, r); done || err != nil {
+			if err != nil || out == "" {
 				return err
 			}
-			return writeFit(c.OutOrStdout(), r, out)
+			return commands.WriteFile(out, b) // last: there is no artifact beside an error
 		},
 	}
 	fl := c.Flags()
 	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file to learn from")
 	fl.StringVarP(&o.Target, "target", "t", "", "column to predict")
-	fl.StringVar(&o.Time, "time", "", "column of the event time: ISO times or seconds since 1970")
+	fl.StringVar(&o.Time, "time", "", "column of the event time")
+	table.bind(c)
 	fl.DurationVar(&o.Horizon, "horizon", 0, "how far ahead to forecast, for example 1h")
 	fl.StringVar(&o.Kind, "kind", "", "regression or classification (default by the target's values)")
 	fl.StringVar(&learner, "learner", "auto", "auto (search), "+strings.Join(fit.Trainers(), ", "))
@@ -129,6 +136,31 @@ func fitCommand() *cobra.Command {
 	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
 	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append(fit.Trainers(), "auto"), cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// tableFlags define how a table is written.
+type tableFlags struct {
+	commands.TableFlags
+	notes  commands.Notes
+	format string
+}
+
+func (t *tableFlags) bind(c *cobra.Command) {
+	c.Flags().StringVar(&t.format, "time-format", "", "format of the time column: rfc3339, unix, unix_ms, unix_us, unix_ns or a layout such as \"%d/%m/%Y %H:%M\" (default: the common forms, UTC where there is no zone, and counts since 1970 by their size)")
+	t.Bind(c.Flags())
+}
+
+// finish returns what the flags mean, and the notes to come.
+func (t *tableFlags) finish(c *cobra.Command, o *tabular.Options) (*commands.Notes, error) {
+	var err error
+	if *o, err = t.Options(c.ErrOrStderr(), &t.notes); err != nil {
+		return nil, err
+	}
+	o.TimeFormat = t.format
+	if err := o.Check(); err != nil {
+		return nil, fmt.Errorf("--time-format: %w", err)
+	}
+	return &t.notes, nil
 }
 
 func writeFit(w io.Writer, r *fit.Report, out string) error {
@@ -173,6 +205,7 @@ func writeMetrics(w io.Writer, m fit.Metrics) {
 func evaluateCommand() *cobra.Command {
 	var o fit.EvaluateOptions
 	var model, report string
+	var table tableFlags
 	c := &cobra.Command{
 		Use:   "evaluate",
 		Short: "Score an artifact on a file",
@@ -184,10 +217,15 @@ func evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			notes, err := table.finish(c, &o.Table)
+			if err != nil {
+				return err
+			}
 			e, err := fit.Evaluate(c.Context(), a, o)
 			if err != nil {
 				return fmt.Errorf("evaluate: %w", err)
 			}
+			e.Notes = *notes
 			if done, err := commands.EmitJSON(c, report, e); done || err != nil {
 				return err
 			}
@@ -205,6 +243,7 @@ func evaluateCommand() *cobra.Command {
 	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
+	table.bind(c)
 	commands.JSONFlag(c, &report)
 	_, _ = c.MarkFlagRequired("model"), c.MarkFlagRequired("data") // the flags exist
 	return c
@@ -213,6 +252,7 @@ func evaluateCommand() *cobra.Command {
 func explainCommand() *cobra.Command {
 	var o fit.ExplainOptions
 	var model, report string
+	var table tableFlags
 	c := &cobra.Command{
 		Use:   "explain",
 		Short: "Say what moves an artifact's predictions",
@@ -222,6 +262,9 @@ func explainCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, _, err := readArtifact(model)
 			if err != nil {
+				return err
+			}
+			if _, err := table.finish(c, &o.Table); err != nil {
 				return err
 			}
 			e, err := fit.Explain(c.Context(), a, o)
@@ -239,6 +282,7 @@ func explainCommand() *cobra.Command {
 	fl.StringVarP(&o.Data, "data", "d", "", "CSV or Parquet file")
 	fl.StringVarP(&o.Target, "target", "t", "", "column of the truth (default: what the artifact predicts)")
 	fl.StringVar(&o.Time, "time", "", "column of the event time, for a forecast")
+	table.bind(c)
 	fl.StringVar(&o.Class, "class", "", "class to explain (default: the last)")
 	fl.IntVar(&o.Rows, "rows", 0, "rows at most, evenly spread (default 1000)")
 	fl.BoolVar(&o.Permutation, "permutation", false, "shuffle features and measure the loss")

@@ -154,9 +154,21 @@ func TestFleetCommands(t *testing.T) {
 	refused(t, `device "pump-2"`, "device", "show", "pump-2")
 	refused(t, "accepts 1 arg", "device", "show")
 
-	prints(t, `^TASK KIND FIRST SEEN LAST SEEN flow forecast `+stamp+` `+stamp+`$`, "task", "list")
-	prints(t, `"name": "flow", .*"devices": \[ "pump-1" \], "champion": ""`, "task", "show", "flow")
+	prints(t, `^TASK KIND DEFINED BY FIRST SEEN LAST SEEN flow forecast device/pump-1 `+stamp+` `+stamp+`$`, "task", "list")
+	prints(t, `"name": "flow", .*"devices": \[ "pump-1" \], "differing": \[\], "champion": ""`, "task", "show", "flow", "--json")
+	prints(t, `^task flow kind forecast defined by device/pump-1 \(version 1\) .* devices 1: pump-1 champion none yet`, "task", "show", "flow")
 	refused(t, `task "none"`, "task", "show", "none")
+	other := filepath.Join(t.TempDir(), "flow.yaml")
+	if err := os.WriteFile(other, []byte("task: flow\nkind: forecast\ntarget: {series: flow, horizon: 2h}\ninputs:\n  - {series: flow, topic: t, unit: l/s}\nrows: {on: flow}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	prints(t, `^Task flow is at version 2: 0 devices run it, 1 differ$`, "task", "set", "flow", "--file", other)
+	prints(t, `defined by user/admin \(version 2\) .* horizon: 2h.* DIFFERS: device pump-1 .* task set flow --from pump-1 .* horizon: 1h`, "task", "show", "flow")
+	refused(t, `is of task "flow", not "flaw"`, "task", "set", "flaw", "--file", other)
+	refused(t, "at least one of the flags", "task", "set", "flow")
+	prints(t, `^Removed task flow$`, "task", "remove", "flow")
+	refused(t, `task "flow"`, "task", "show", "flow")
+	prints(t, `^Task flow is at version 3: 1 devices run it, 0 differ$`, "task", "set", "flow", "--from", "pump-1")
 
 	base := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
 	at := func(minutes int) int64 { return base.Add(time.Duration(minutes) * time.Minute).UnixMicro() }

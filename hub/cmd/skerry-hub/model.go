@@ -102,17 +102,18 @@ func viewOf(m api.Model) modelView {
 }
 
 func (r *remote) importCommand() *cobra.Command {
-	var source, task, series, out, output string
+	var source, task, series, out string
+	var o interchange.Options
 	c := &cobra.Command{
 		Use:   "import-model <file>",
 		Short: "Register an artifact, or a model of LightGBM, XGBoost or ONNX",
 		Long: "Upload a *.skerry file to the hub, or a model that another program made: LightGBM's text, XGBoost's JSON or UBJSON, ONNX (trees, linear models, perceptrons and the usual steps before them). Such a model becomes an artifact " +
 			"that computes what its own library computes; what cannot be computed is refused by name. The artifact is decoded and self-tested here and there; a damaged one is refused. It becomes the next version of its task and is " +
 			"rolled out with: skerry-hub rollout create. With --out it is only written to a file, and no hub is needed.",
-		Example: "  skerry-hub import-model pm25.skerry\n  skerry-hub import-model model.txt --task pm25-now --series pm25\n  skerry-hub import-model pipeline.onnx --task quality --out quality.skerry",
+		Example: "  skerry-hub import-model pm25.skerry\n  skerry-hub import-model model.txt --task pm25-now --series pm25\n  skerry-hub import-model pipeline.onnx --task quality --out quality.skerry\n  skerry-hub import-model model.json --task quality --inputs temp,load,speed --classes good,bad --out quality.skerry",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			b, notes, err := artifactOf(args[0], task, series, output)
+			b, notes, err := artifactOf(args[0], task, series, o)
 			if err != nil {
 				return err
 			}
@@ -139,7 +140,9 @@ func (r *remote) importCommand() *cobra.Command {
 	fl.StringVar(&source, "source", "", "where it comes from, for its lineage (default: the file's name)")
 	fl.StringVar(&task, "task", "", "task it is for; an artifact for another one is refused")
 	fl.StringVar(&series, "series", "", "what a model of another program predicts (default: the task)")
-	fl.StringVar(&output, "output", "", "output of an ONNX graph to take, where it has several")
+	fl.StringVar(&o.Output, "output", "", "output of an ONNX graph to take, where it has several")
+	fl.StringSliceVar(&o.Inputs, "inputs", nil, "names of the inputs of a model of another program, in its order, in place of those in the file")
+	fl.StringSliceVar(&o.Classes, "classes", nil, "names of the classes of a model of another program, in its order: LightGBM and XGBoost keep numbers only")
 	fl.StringVarP(&out, "out", "o", "", "write the artifact to this file instead of registering it")
 	return c
 }

@@ -66,6 +66,7 @@ var threadFlags = []keyFlag{{"train-threads", "training.threads", "threads of on
 func (f *serveFlags) bind(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "hub.yaml; see configs/hub.yaml for every key")
 	c.Flags().StringVar(&f.passwordFile, "admin-password-file", "", "file with the password of the user admin, used on the first start only")
+	c.Flags().BoolVar(&f.opts.Adopt, "adopt", false, "let this database take over a lake and artifacts that belong to another; once, deletes nothing")
 	bindKeys(c, hubFlags)
 }
 

@@ -29,6 +29,7 @@ type Lanes struct {
 	in     *ingest.Ingester
 	log    *slog.Logger
 	legacy *legacy
+	notes  chan noted
 }
 
 // New returns lanes that carry nothing yet. log may be nil.
@@ -36,7 +37,7 @@ func New(b *bus.Bus, in *ingest.Ingester, log *slog.Logger) *Lanes {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log)}
+	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log), notes: make(chan noted, 64)}
 }
 
 // Run subscribes and works until ctx ends. It returns nil after a clean stop.
@@ -58,6 +59,7 @@ func (l *Lanes) Run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return l.states(ctx) })
 	g.Go(func() error { return l.legacy.run(ctx) })
+	g.Go(func() error { return l.report(ctx) })
 	return g.Wait()
 }
 
@@ -90,11 +92,42 @@ func (l *Lanes) respond(m *nats.Msg, device string, reply []byte) {
 		return
 	}
 	if !strings.HasPrefix(m.Reply, wire.InboxPrefix(device)+".") {
-		l.log.Warn("answer refused: the reply subject is not in the device's inbox", "device", device, "subject", m.Subject, "reply", m.Reply)
+		l.note(device, "foreign_reply", map[string]any{
+			"reason": "the device asked for an answer to an address that is not its own; it got none",
+			"reply":  fmt.Sprintf("%.128s", m.Reply),
+		})
 		return
 	}
 	if err := m.Respond(reply); err != nil {
 		l.log.Warn("answering a device failed", "device", device, "subject", m.Subject, "err", err)
+	}
+}
+
+// note raises an alarm about a device from a goroutine of its own, so that a subscription never
+// waits for the database.
+func (l *Lanes) note(device, kind string, detail map[string]any) {
+	select {
+	case l.notes <- noted{device, kind, detail}:
+	default: // very many at once: the device does it again
+	}
+}
+
+// noted is something that a device did outside of its telemetry.
+type noted struct {
+	device, kind string
+	detail       map[string]any
+}
+
+func (l *Lanes) report(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case n := <-l.notes:
+			if err := l.in.Note(ctx, n.device, n.kind, n.detail); err != nil && ctx.Err() == nil {
+				l.log.Error("raising an alarm failed", "device", n.device, "kind", n.kind, "err", err)
+			}
+		}
 	}
 }
 

@@ -61,6 +61,8 @@ export interface FleetTask {
   horizon_s: number;
   interval: number;
   devices: number;
+  source: string;
+  differing: string[];
   champion: string;
   model: string;
   since: number;
@@ -112,6 +114,19 @@ export interface Reported {
   latency_us?: Record<string, number>;
   reasons?: string[];
 }
+/** Usage is what a device sent on one day (UTC). */
+export interface Usage {
+  day: string;
+  bytes: number;
+  chunks: number;
+  refused: number;
+  conflicts: number;
+  kept: number;
+  runs: number;
+  odd_times: number;
+  non_finite: number;
+}
+
 export interface DeviceDetail {
   name: string;
   site: string;
@@ -136,6 +151,9 @@ export interface DeviceDetail {
     assignments?: Record<string, { generation: number; digest: string; version: string; phase: string; rollout: string; trial: { min_shadow: number; probation: number } }>;
   };
   reported?: Reported;
+  run_count: number;
+  usage: Usage[] | null;
+  quota: number;
   why: Record<string, { desired: string; running: string; reason: string }>;
   applied: Record<string, number>;
 }

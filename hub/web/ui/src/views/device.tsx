@@ -29,6 +29,13 @@ export function DeviceView({ name }: { name: string }) {
     );
   }
   const r = d.reported;
+  const today = d.usage?.find((u) => u.day === new Date().toISOString().slice(0, 10));
+  const odd = ([
+    [today?.refused, "messages could not be read"],
+    [today?.conflicts, "chunks contradict stored ones"],
+    [today?.odd_times, "readings have a time before the year 2000 or in the future"],
+    [today?.non_finite, "readings are no number"],
+  ] as const).filter(([n]) => n).map(([n, what]) => `${count(n!)} ${what}`);
   const box = r?.outbox;
   const tasks = Object.entries(r?.tasks ?? {}).sort(([a], [b]) => a.localeCompare(b));
   return (
@@ -40,6 +47,7 @@ export function DeviceView({ name }: { name: string }) {
       <Trouble error={error} stale />
       {d.suspect && <p className="trouble" role="alert">This device may be a clone: {d.suspect}. Telemetry goes on; nothing is pushed to it until an operator decides.</p>}
       {d.health === "degraded" && (d.reasons?.length ?? 0) > 0 && <p className="notice warn">Degraded: {d.reasons!.join("; ")}</p>}
+      {odd.length > 0 && <p className="notice warn">Today {odd.join("; ")}: see the alarms below.</p>}
       <Stats>
         <Stat name="Last report" value={<Age us={d.reported_at} />} note={<>link seen <Age us={d.seen_at} /></>} />
         <Stat name="Can stay offline" value={box ? offline(box.offline_days) : "–"} note={box ? `at ${bytes(box.bytes_per_day)} a day` : "not reported"} />
@@ -96,7 +104,8 @@ export function DeviceView({ name }: { name: string }) {
               ["Enrolled", <Time us={d.created_at} />],
               ["Joins", String(d.join_counter)],
               ["Orders", `${r?.generation ?? 0} of ${d.desired.generation} accepted`],
-              ["Runs", count(d.runs?.length ?? 0)],
+              ["Runs", count(d.run_count)],
+              ["Sent today (UTC)", `${bytes(today?.bytes ?? 0)} of ${bytes(d.quota)} a day`],
               ...(d.host ?? []).map((h) => hostFact(h.metric, h.value)),
             ]}
           />

@@ -111,13 +111,19 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
   return (
     <>
       <Stats>
-        <Stat name="Predicts" value={predicts(task)} note={task.unit ? `in ${task.unit}` : `${task.devices} devices`} />
+        <Stat name="Predicts" value={predicts(task)} note={`${task.unit ? `in ${task.unit}, ` : ""}defined by ${task.source || "a device"}`} />
         <Stat name="Champion" value={<ModelLink digest={task.champion} name={version(task.model)} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
         <Stat name={`${error}, shown rows`} value={num(q.mae, task.unit)} note={<>{base} {num(q.baseline, task.unit)} <Skill value={skill(q.mae, q.baseline)} baseline={base} /></>} />
         <Stat name="Coverage" value={percent(q.coverage)} note={task.interval ? `nominal ${percent(task.interval, 0)}` : `of ${count(q.labels)} truths`} />
         <Stat name="Training" value={job ? <a href={link("job", job.id)}>{job.state}</a> : "none yet"} note={job ? (job.result.model ?? job.spec.trigger) : "starts by itself when there are labels enough"} />
       </Stats>
       <Trouble error={labels.error} stale={points.length > 0} />
+      {task.differing.length > 0 && (
+        <p className="notice warn">
+          {task.differing.length === 1 ? "One device runs" : `${task.differing.length} devices run`} another task file under this name and {task.differing.length === 1 ? "gets" : "get"} no models of it:{" "}
+          {task.differing.map((d, i) => <span key={d}>{i > 0 && ", "}<DeviceLink name={d} /></span>)}. Compare with <code>skerry-hub task show {task.name}</code>.
+        </p>
+      )}
       <Card
         title="Live error"
         aside={<Select label="Mean over" value={window_} options={windows} onChange={setWindow} />}

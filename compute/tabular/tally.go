@@ -1,0 +1,192 @@
+package tabular
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"skerry.dev/compute/frame"
+)
+
+// Place is where a cell stands: Line of a text file, from 1, or Row of a table that is held, from 1.
+type Place struct{ Line, Row int }
+
+// PlaceOf returns where the newest row of a reader stands.
+func PlaceOf(r Reader) Place {
+	if f := r.Fields(); len(f) > 0 && !f[0].Inferred { // not a text
+		return Place{Row: r.Line()}
+	}
+	return Place{Line: r.Line()}
+}
+
+func (p Place) String() string {
+	if p.Line > 0 {
+		return fmt.Sprintf("line %d", p.Line)
+	}
+	return fmt.Sprintf("row %d", p.Row)
+}
+
+// flaw counts cells of one kind and remembers the first.
+type flaw struct {
+	n     int
+	place Place
+	text  string
+}
+
+func (f *flaw) add(p Place, text string) {
+	if f.n++; f.n == 1 {
+		f.place, f.text = p, strings.Clone(clip(text))
+	}
+}
+
+// Tally counts the cells of a column that were not taken as they stand and count as missing.
+type Tally struct {
+	Name    string
+	Present int // cells that are not missing
+	bad     flaw
+	inf     flaw
+	unknown flaw
+}
+
+var nan = math.NaN()
+
+func (t *Tally) unseen(p Place, text string) { t.unknown.add(p, text) }
+
+// Unreadable is the share of the present cells that may be no numbers, or no times, in a column
+// that is taken for one all the same.
+const Unreadable = 0.05
+
+// leastRows is how many present cells make a share.
+const leastRows = 20
+
+// Few reports whether few enough cells are unreadable for the column to be what it was taken for.
+func (t *Tally) Few() bool {
+	return t.bad.n == 0 || t.Present >= leastRows && float64(t.bad.n) <= Unreadable*float64(t.Present)
+}
+
+// Wrong is an error when a column cannot be what it must be, since most of its cells are not: nil
+// otherwise.
+func (t *Tally) Wrong(want frame.Type) error {
+	if t.Present < leastRows || 2*t.bad.n <= t.Present {
+		return nil
+	}
+	return fmt.Errorf("column %q must hold a %s in each row: %d of %d cells are none, the first is %s, %q", t.Name, want, t.bad.n, t.Present, t.bad.place, t.bad.text)
+}
+
+// Must is an error when too many cells are unreadable for the column to be what it was named for.
+func (t *Tally) Must(want frame.Type) error {
+	if t.Few() {
+		return nil
+	}
+	return fmt.Errorf("column %q must hold a %s in each row: %s none, the first is %s, %q; where such cells mean \"missing\", name them by --missing", t.Name, want, are(t.bad.n, t.Present), t.bad.place, t.bad.text)
+}
+
+// Notes describes what was counted, nothing when all was taken as it stands. want is the type that
+// the column was read as.
+func (t *Tally) Notes(want frame.Type) []string {
+	var out []string
+	if t.bad.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s no %s and %s as missing: the first is %s, %q", t.Name, are(t.bad.n, t.Present), want, counts(t.bad.n), t.bad.place, t.bad.text))
+	}
+	if t.inf.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s infinite and %s as missing: the first is %s", t.Name, are(t.inf.n, t.Present), counts(t.inf.n), t.inf.place))
+	}
+	if s := t.unseenNote(); s != "" {
+		out = append(out, s)
+	}
+	return out
+}
+
+func (t *Tally) unseenNote() string {
+	if t.unknown.n == 0 {
+		return ""
+	}
+	if t.unknown.n == 1 {
+		return fmt.Sprintf("column %q: 1 cell is a category that the model does not know and counts as missing: %s, %q", t.Name, t.unknown.place, t.unknown.text)
+	}
+	return fmt.Sprintf("column %q: %d cells are categories that the model does not know and count as missing: the first is %s, %q", t.Name, t.unknown.n, t.unknown.place, t.unknown.text)
+}
+
+// instead describes a column that was not taken for numbers although most of its cells are some; ""
+// where few are.
+func (t *Tally) instead() string {
+	if t.Present == 0 || t.bad.n == 0 || 2*t.bad.n >= t.Present {
+		return ""
+	}
+	return fmt.Sprintf("column %q is read as text: %s no number, the first is %s, %q; where such cells mean \"missing\", name them by --missing", t.Name, are(t.bad.n, t.Present), t.bad.place, t.bad.text)
+}
+
+func are(n, of int) string {
+	if n == 1 {
+		return fmt.Sprintf("1 of %d cells is", of)
+	}
+	return fmt.Sprintf("%d of %d cells are", n, of)
+}
+
+func counts(n int) string {
+	if n == 1 {
+		return "counts"
+	}
+	return "count"
+}
+
+// Number reads a cell of a column of numbers: NaN when it is missing, unreadable or infinite, which
+// is counted.
+func (t *Tally) Number(c *Cell, p Place) (v float64) {
+	if c.Missing() {
+		return nan
+	}
+	v, err := c.Number()
+	switch {
+	case err != nil:
+		t.Present++
+		t.bad.add(p, c.String())
+		return nan
+	case math.IsNaN(v):
+		return nan
+	case math.IsInf(v, 0):
+		t.Present++
+		t.inf.add(p, c.String())
+		return nan
+	}
+	t.Present++
+	return v
+}
+
+// Time reads a cell of a column of times in a format, "" for any: frame.NoTime when it is missing
+// or unreadable, which is counted.
+func (t *Tally) Time(c *Cell, p Place, format string) int64 {
+	if c.Missing() {
+		return frame.NoTime
+	}
+	us, err := c.InstantIn(format)
+	if err != nil {
+		t.Present++
+		t.bad.add(p, c.String())
+		return frame.NoTime
+	}
+	if us != frame.NoTime {
+		t.Present++
+	}
+	return us
+}
+
+// Code reads a cell of a column of categories: NaN when it is missing or none of the codebook's
+// names, which is counted.
+func (t *Tally) Code(c *Cell, p Place, b *Codebook) float64 {
+	if c.Missing() {
+		return nan
+	}
+	t.Present++
+	s := c.String()
+	k := b.Index(s)
+	if k < 0 {
+		if c.vague() { // no name of a category that there is
+			t.Present--
+			return nan
+		}
+		t.unknown.add(p, s)
+		return nan
+	}
+	return float64(k)
+}
