@@ -33,6 +33,7 @@ type HubConfig struct {
 	Streams   HubStreams `yaml:"streams"`
 	Lake      HubLake    `yaml:"lake"`
 	Disk      HubDisk    `yaml:"disk"`
+	Keep      HubKeep    `yaml:"keep"`
 	Inference Inference  `yaml:"inference"`
 	Log       Log        `yaml:"log"`
 }
@@ -79,6 +80,18 @@ type HubStreams struct {
 type HubDisk struct {
 	// MinFree is how much must be free for telemetry to be taken; of a small disk a tenth.
 	MinFree spec.Bytes `yaml:"min_free" default:"512MiB" check:"0..1048576GiB"`
+}
+
+// HubKeep defines how long the hub keeps what grows.
+type HubKeep struct {
+	// Events are events, alarms and changes of links; of one device at most 20,000 in any case.
+	Events spec.Duration `yaml:"events" default:"90d" check:"1d..36500d"`
+	// Rejected are messages that could not be read or contradict stored ones.
+	Rejected spec.Duration `yaml:"rejected" default:"30d" check:"1d..36500d"`
+	// Gaps are declared losses.
+	Gaps spec.Duration `yaml:"gaps" default:"730d" check:"1d..36500d"`
+	// Audit is the audit chain, which can be verified from its cut on; 0 is for ever.
+	Audit spec.Duration `yaml:"audit" check:"0s..36500d"`
 }
 
 // HubLake defines when telemetry moves to the lake.

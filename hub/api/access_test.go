@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"skerry.dev/hub/api"
+	"skerry.dev/hub/meta"
+	"skerry.dev/sync/spec"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -54,6 +56,13 @@ func TestDeviceCredential(t *testing.T) {
 	f := newFixture(t)
 	token := f.device("pump-7")
 	m := f.model("flow", "bytes of a model")
+	f.refused("GET", "/v1/artifacts/"+m.Digest, token, "", 403, "forbidden") // of another, as far as it knows
+	if _, err := f.fleet.UpdateDesired(t.Context(), "pump-7", func(_ *meta.Queries, d *spec.Desired) error {
+		d.Assignments["flow"] = spec.Assignment{Digest: m.Digest}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range f.api.Table() {
 		path := strings.NewReplacer("{name}", "pump-7", "{task}", "flow", "{id}", "nothing", "{command}", "pause",
 			"{digest}", m.Digest, "{file}", "1.root.json").Replace(r.Path)

@@ -98,7 +98,7 @@ func newFixtureOn(t *testing.T, d metatest.DB) *fixture {
 	f.api.AddRollouts(rollouts)
 	f.api.AddTraining(training.New(db, f.lake, f.reg, rollouts, jobs.NewWorker(db, "test", jobs.Options{}), training.Policy{Disabled: true}, rollout.Spec{}, nil))
 	for _, role := range []string{"viewer", "operator", "engineer", "admin"} {
-		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" password"))
+		check(api.CreateAccount(t.Context(), db, "test", role, role, role+" takes the stairs"))
 	}
 	return f
 }
@@ -120,7 +120,7 @@ func (f *fixture) do(method, path, token, body string) (int, string) {
 
 func (f *fixture) login(user string) string {
 	f.t.Helper()
-	code, b := f.do("POST", "/v1/login", "", `{"user":"`+user+`","password":"`+user+` password"}`)
+	code, b := f.do("POST", "/v1/login", "", `{"user":"`+user+`","password":"`+user+` takes the stairs"}`)
 	var out struct{ Token string }
 	if code != 200 || json.Unmarshal([]byte(b), &out) != nil {
 		f.t.Fatalf("login %s = %d %s", user, code, b)
@@ -297,6 +297,82 @@ func TestStrictBodies(t *testing.T) {
 	}
 }
 
+// endedTokens holds that an API token ends with its maker's password and account, and has no more
+// rights than the maker has left.
+func (f *fixture) endedTokens(admin string) {
+	f.t.Helper()
+	works := func(token, path string, status int, when string) {
+		f.t.Helper()
+		if code, b := f.do("GET", path, token, ""); code != status {
+			f.t.Errorf("a token %s = %d %s, want %d", when, code, b, status)
+		}
+	}
+	maker := func() (login string) {
+		f.t.Helper()
+		_, b := f.do("POST", "/v1/login", "", `{"user":"maker","password":"maker takes the stairs"}`)
+		var out struct{ Token string }
+		if json.Unmarshal([]byte(b), &out) != nil || out.Token == "" {
+			f.t.Fatalf("login of maker = %s", b)
+		}
+		return out.Token
+	}
+	token := func() string {
+		f.t.Helper()
+		code, b := f.do("POST", "/v1/tokens", maker(), `{"name":"made","role":"admin"}`)
+		var out struct{ Token string }
+		if code != 201 || json.Unmarshal([]byte(b), &out) != nil {
+			f.t.Fatalf("create token = %d %s", code, b)
+		}
+		return out.Token
+	}
+	if code, b := f.do("POST", "/v1/users", admin, `{"name":"maker","role":"admin","password":"maker takes the stairs"}`); code != 201 {
+		f.t.Fatalf("create user = %d %s", code, b)
+	}
+	first := token()
+	works(first, "/v1/users", 200, "of an admin")
+	if code, b := f.do("PUT", "/v1/users/maker/password", admin, `{"password":"maker takes the stairs"}`); code != 204 {
+		f.t.Fatalf("set password = %d %s", code, b)
+	}
+	works(first, "/v1/users", 401, "after its maker's password changed")
+	second := token()
+	if err := api.ResetAccount(f.t.Context(), f.db, "test", "maker", "viewer", "maker takes the stairs"); err != nil {
+		f.t.Fatal(err)
+	}
+	works(second, "/v1/users", 401, "after its maker's role and password changed")
+	f.tx(func(q *meta.Queries) error {
+		a, err := q.Account(f.t.Context(), "maker")
+		if err != nil {
+			return err
+		}
+		a.Role = "admin"
+		return q.UpdateAccount(f.t.Context(), a)
+	})
+	third := token()
+	f.tx(func(q *meta.Queries) error {
+		a, err := q.Account(f.t.Context(), "maker")
+		if err != nil {
+			return err
+		}
+		a.Role = "viewer"
+		return q.UpdateAccount(f.t.Context(), a)
+	})
+	works(third, "/v1/users", 403, "whose maker became a viewer")
+	works(third, "/v1/devices", 200, "whose maker became a viewer")
+	if code, b := f.do("DELETE", "/v1/users/maker", admin, ""); code != 204 {
+		f.t.Fatalf("delete user = %d %s", code, b)
+	}
+	works(third, "/v1/devices", 401, "after its maker was removed")
+	if code, _ := f.do("GET", "/v1/me", admin, ""); code != 200 {
+		f.t.Errorf("GET /v1/me = %d", code)
+	}
+	r := httptest.NewRequest("GET", "/v1/me", nil)
+	r.Header.Set("Authorization", "bearer "+admin)
+	w := httptest.NewRecorder()
+	if f.api.Handler().ServeHTTP(w, r); w.Code != 200 {
+		f.t.Errorf("GET /v1/me with a scheme in lower case = %d", w.Code)
+	}
+}
+
 func TestTokensAndUsers(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("admin")
@@ -317,11 +393,12 @@ func TestTokensAndUsers(t *testing.T) {
 	if code, _ := f.do("GET", "/v1/devices", tok.Token, ""); code != 401 {
 		t.Errorf("revoked token = %d, want 401", code)
 	}
+	f.endedTokens(admin)
 	viewer := f.login("viewer")
 	if code, _ := f.do("PUT", "/v1/users/admin/password", viewer, `{"password":"taken over now"}`); code != 403 {
 		t.Errorf("a viewer sets the admin's password: %d", code)
 	}
-	if code, b := f.do("PUT", "/v1/users/viewer/password", viewer, `{"password":"a new password","current":"viewer password"}`); code != 204 {
+	if code, b := f.do("PUT", "/v1/users/viewer/password", viewer, `{"password":"a new password","current":"viewer takes the stairs"}`); code != 204 {
 		t.Errorf("own password = %d %s", code, b)
 	}
 	for range 12 {

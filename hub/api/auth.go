@@ -90,6 +90,11 @@ func (s *Server) guard(need Role, h http.Handler) http.Handler {
 			return
 		}
 		c.Source = host(r.RemoteAddr)
+		if !s.inPace(c) {
+			w.Header().Set("Retry-After", "1")
+			writeError(w, http.StatusTooManyRequests, "too_many_requests", s.tooFast())
+			return
+		}
 		switch {
 		case allowed(c.Role, need):
 			h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, c)))
@@ -112,7 +117,7 @@ func (s *Server) identify(ctx huma.Context, next func(huma.Context)) {
 	c.Source = host(ctx.RemoteAddr())
 	if !s.inPace(c) {
 		ctx.SetHeader("Retry-After", "1")
-		refuse(ctx, http.StatusTooManyRequests, "too_many_requests", fmt.Sprintf("more than %g requests a second: wait a moment (auth.rate_limit)", s.opts.Auth.RequestsPerSecond))
+		refuse(ctx, http.StatusTooManyRequests, "too_many_requests", s.tooFast())
 		return
 	}
 	next(huma.WithValue(ctx, callerKey{}, c))

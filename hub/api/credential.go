@@ -23,6 +23,7 @@ type auth struct {
 	secret  []byte
 	ttl     time.Duration
 	hashing chan struct{} // bounds the memory of concurrent password checks
+	dummy   string        // the hash that a password is compared with when there is no such user
 }
 
 const (
@@ -39,8 +40,8 @@ type claims struct {
 // caller returns whom a header identifies; an invalid credential is no credential. An error is that
 // of a database which cannot be read.
 func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
-	token, ok := strings.CutPrefix(header, "Bearer ")
-	if !ok || len(token) > 8192 {
+	scheme, token, _ := strings.Cut(header, " ")
+	if token = strings.TrimLeft(token, " "); !strings.EqualFold(scheme, "Bearer") || token == "" || len(token) > 8192 {
 		return Caller{}, nil
 	}
 	var c Caller
@@ -71,7 +72,23 @@ func (a *auth) program(ctx context.Context, token string) (Caller, error) {
 		return Caller{}, err
 	}
 	role, err := ParseRole(t.Role)
-	return Caller{Name: "token/" + t.Name, Role: role}, err
+	if err != nil {
+		return Caller{}, err
+	}
+	// A token is worth what its maker is worth: it ends with the maker's account and password, and
+	// has no more rights than the maker has left.
+	if name, ok := strings.CutPrefix(t.CreatedBy, "user/"); ok {
+		maker, err := a.db.Read().Account(ctx, name)
+		if err != nil || maker.PasswordAt > t.CreatedAt {
+			return Caller{}, err
+		}
+		most, err := ParseRole(maker.Role)
+		if err != nil {
+			return Caller{}, err
+		}
+		role = min(role, most)
+	}
+	return Caller{Name: "token/" + t.Name, Role: role}, nil
 }
 
 // person is whom a login identifies, with the role of the account now, not of the time of the
@@ -106,7 +123,7 @@ func (a *auth) login(ctx context.Context, name, password string) (token string, 
 	acc, err = a.db.Read().Account(ctx, name)
 	hash := acc.PasswordHash
 	if errors.Is(err, meta.ErrNotFound) {
-		hash = dummyHash() // as slow as a real one
+		hash = a.dummy // as slow as a real one: one hash in either case
 	} else if err != nil {
 		return "", acc, expires, err
 	}

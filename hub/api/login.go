@@ -28,12 +28,15 @@ type Me struct {
 func (s *Server) loginRoutes() {
 	register(s, Anyone, op("POST", "/v1/login", "login", "access", "Log in"),
 		func(ctx context.Context, in *loginIn) (*body[Login], error) {
-			if ok, err := s.mayLogin(ctx, callerOf(ctx).Source); err != nil {
+			if ok, err := s.mayLogin(ctx, in.Body.User, callerOf(ctx).Source); err != nil {
 				return nil, err
 			} else if !ok {
 				return nil, newError(http.StatusTooManyRequests, "too_many_requests", "too many logins: wait a minute")
 			}
 			token, acc, expires, err := s.auth.login(ctx, in.Body.User, in.Body.Password)
+			if err == nil {
+				err = s.loggedIn(ctx, in.Body.User)
+			}
 			if err != nil {
 				return nil, err
 			}

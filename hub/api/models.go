@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 
@@ -161,6 +162,10 @@ func (s *Server) upload(ctx context.Context, in *uploadIn) (*body[Model], error)
 // artifact serves an artifact by range, under the digest alone or as "sha256:<digest>".
 func (s *Server) artifact(w http.ResponseWriter, r *http.Request) {
 	digest := strings.TrimPrefix(r.PathValue("digest"), "sha256:")
+	if err := s.mayFetch(r.Context(), digest); err != nil {
+		s.plainError(w, r, err)
+		return
+	}
 	o, err := s.Registry.Open(r.Context(), digest)
 	if err != nil {
 		s.plainError(w, r, err)
@@ -171,6 +176,25 @@ func (s *Server) artifact(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("ETag", `"`+digest+`"`)
 	w.Header().Set("Cache-Control", "private, max-age=31536000, immutable")
 	http.ServeContent(w, r, "", o.Modified, o)
+}
+
+// mayFetch reports why a device may not have an artifact: it may have what is assigned to it.
+// People may have all.
+func (s *Server) mayFetch(ctx context.Context, digest string) error {
+	device, ok := strings.CutPrefix(callerOf(ctx).Name, "device/")
+	if !ok {
+		return nil
+	}
+	want, err := s.Fleet.Desired(ctx, device)
+	if err != nil {
+		return err
+	}
+	for _, a := range want.Assignments {
+		if a.Digest == digest {
+			return nil
+		}
+	}
+	return newError(http.StatusForbidden, "forbidden", fmt.Sprintf("the artifact %.12s… is not assigned to device %q", digest, device))
 }
 
 func (s *Server) tuf(w http.ResponseWriter, r *http.Request) {

@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/sync/spec"
 )
 
 // TestArtifact downloads a model by range, as devices do that lost their link in the middle.
@@ -15,6 +17,12 @@ func TestArtifact(t *testing.T) {
 	f := newFixture(t)
 	token := f.device("pump-7")
 	m := f.model("flow", "0123456789")
+	if _, err := f.fleet.UpdateDesired(t.Context(), "pump-7", func(_ *meta.Queries, d *spec.Desired) error {
+		d.Assignments["flow"] = spec.Assignment{Digest: m.Digest}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, digest, header, value string
 		code                        int
@@ -25,8 +33,8 @@ func TestArtifact(t *testing.T) {
 		{"resumed", m.Digest, "Range", "bytes=4-", 206, "456789"},
 		{"beyond the end", m.Digest, "Range", "bytes=40-", 416, ""},
 		{"had already", m.Digest, "If-None-Match", `"` + m.Digest + `"`, 304, ""},
-		{"unknown", strings.Repeat("0", 64), "", "", 404, "not_found"},
-		{"no digest", "etc", "", "", 404, "not_found"},
+		{"not assigned", strings.Repeat("0", 64), "", "", 403, "forbidden"},
+		{"no digest", "etc", "", "", 403, "forbidden"},
 	} {
 		r := httptest.NewRequest("GET", "/v1/artifacts/"+tt.digest, nil)
 		r.Header.Set("Authorization", "Bearer "+token)

@@ -376,7 +376,7 @@ func TestAccess(t *testing.T) {
 			t.Errorf("me = %+v, want %+v", me, want)
 		}
 	}
-	decode(t, f.send("POST", "/v1/users", admin, `{"name":"eve","role":"operator","password":"eve password"}`, 201), &me)
+	decode(t, f.send("POST", "/v1/users", admin, `{"name":"eve","role":"operator","password":"eve takes the stairs"}`, 201), &me)
 	if me != (api.Me{Name: "user/eve", Role: "operator"}) {
 		t.Errorf("create user = %+v", me)
 	}
@@ -384,8 +384,8 @@ func TestAccess(t *testing.T) {
 	if reply := f.send("GET", "/v1/users", admin, "", 200); !strings.Contains(reply, `"eve"`) || strings.Contains(reply, "argon") || strings.Contains(reply, "hash") {
 		t.Errorf("users = %s, want eve and no secret", reply)
 	}
-	f.refused("POST", "/v1/users", admin, `{"name":"eve","role":"viewer","password":"eve password"}`, 409, "user_exists")
-	f.explained("POST", "/v1/users", admin, `{"name":"Eve!","role":"viewer","password":"eve password"}`, 422, `user name "Eve!"`, "a-z, 0-9")
+	f.refused("POST", "/v1/users", admin, `{"name":"eve","role":"viewer","password":"eve takes the stairs"}`, 409, "user_exists")
+	f.explained("POST", "/v1/users", admin, `{"name":"Eve!","role":"viewer","password":"eve takes the stairs"}`, 422, `user name "Eve!"`, "a-z, 0-9")
 	f.explained("POST", "/v1/users", admin, `{"name":"bob","role":"king","password":"bob password"}`, 422, "body.role", "viewer, operator, engineer, admin")
 	f.explained("POST", "/v1/users", admin, `{"name":"bob","role":"viewer","password":"x"}`, 422, "password")
 	f.explained("PUT", "/v1/users/eve/password", admin, `{"password":"x"}`, 422, "password")
@@ -428,7 +428,7 @@ func TestAudit(t *testing.T) {
 	f := newFixture(t)
 	admin := f.login("admin")
 	f.send("POST", "/v1/tokens", admin, `{"name":"ci","role":"viewer"}`, 201)
-	f.send("POST", "/v1/users", admin, `{"name":"eve","role":"viewer","password":"eve password"}`, 201)
+	f.send("POST", "/v1/users", admin, `{"name":"eve","role":"viewer","password":"eve takes the stairs"}`, 201)
 	f.send("DELETE", "/v1/users/eve", admin, "", 204)
 	var page struct {
 		Items []struct{ Actor, Action, Object string }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -36,19 +37,38 @@ func (s *Server) inPace(c Caller) bool {
 	return l.Allow()
 }
 
-// loginEvery and loginBurst bound the logins of one source.
+func (s *Server) tooFast() string {
+	return fmt.Sprintf("more than %g requests a second: wait a moment (auth.rate_limit)", s.opts.Auth.RequestsPerSecond)
+}
+
+// The bounds of logins that fail: of one account, wherever they come from, and of one address,
+// behind which many people may be.
 const (
-	loginEvery = 6 * time.Second
-	loginBurst = 10
+	accountEvery = 6 * time.Second // ten a minute
+	accountBurst = 10
+	sourceEvery  = time.Second // sixty a minute
+	sourceBurst  = 60
+
+	accountTries = "login-account"
+	sourceTries  = "login-source"
 )
 
-// mayLogin counts a login of a source and reports whether it is allowed. Unlike the rate limit,
-// which each hub keeps for itself to protect itself, the count is in the database: guessing
-// passwords is not faster at several hubs.
-func (s *Server) mayLogin(ctx context.Context, source string) (ok bool, err error) {
+// mayLogin counts a login and reports whether it is allowed. Unlike the rate limit, which each hub
+// keeps for itself to protect itself, the count is in the database: guessing passwords is not
+// faster at several hubs.
+func (s *Server) mayLogin(ctx context.Context, account, source string) (ok bool, err error) {
 	err = s.DB.Tx(ctx, func(q *meta.Queries) (err error) {
-		ok, err = q.Try(ctx, "login", source, loginEvery.Microseconds(), loginBurst, meta.Now())
+		now := meta.Now()
+		ok, err = q.Try(ctx, sourceTries, source, sourceEvery.Microseconds(), sourceBurst, now)
+		if err == nil && ok {
+			ok, err = q.Try(ctx, accountTries, account, accountEvery.Microseconds(), accountBurst, now)
+		}
 		return err
 	})
 	return ok, err
+}
+
+// loggedIn frees the tries of an account: its owner was there.
+func (s *Server) loggedIn(ctx context.Context, account string) error {
+	return s.DB.Tx(ctx, func(q *meta.Queries) error { return q.ResetTries(ctx, accountTries, account) })
 }

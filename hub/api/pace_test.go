@@ -1,6 +1,11 @@
 package api
 
 import (
+	"crypto/rand"
+	"fmt"
+	mrand "math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,29 +50,101 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestTries lets ten logins in from one source, then one in six seconds.
+// TestTries lets ten logins at one account in and then one in six seconds, from however many
+// addresses they come; other users of one of the addresses are let in.
 func TestTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{Parts: Parts{DB: metatest.SQLite(t).Open(t)}}
-		may := func(source string) bool {
+		may := func(account, source string) bool {
 			t.Helper()
-			ok, err := s.mayLogin(t.Context(), source)
+			ok, err := s.mayLogin(t.Context(), account, source)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return ok
 		}
-		for i := range 10 {
-			if !may("127.0.0.1") {
-				t.Fatalf("login %d is refused", i+1)
+		let := 0
+		for i := range 1000 { // within a minute
+			if may("ada", fmt.Sprintf("10.0.0.%d", i%50)) {
+				let++
+			}
+			time.Sleep(60 * time.Millisecond)
+		}
+		if let > 10+10 {
+			t.Errorf("%d of 1,000 tries at one account were let in within a minute, want the first ten and ten more", let)
+		}
+		for _, user := range []string{"bob", "eva", "tom"} {
+			if !may(user, "10.0.0.1") {
+				t.Errorf("%s is locked out by the tries at another account from the same address", user)
 			}
 		}
-		if may("127.0.0.1") || !may("127.0.0.2") {
-			t.Error("want the eleventh refused, and another source let in")
+		for range 2 {
+			may("ada", "10.0.0.98")
 		}
-		time.Sleep(6 * time.Second)
-		if !may("127.0.0.1") || may("127.0.0.1") {
-			t.Error("after six seconds, want one more and not two")
+		if may("ada", "10.0.0.99") {
+			t.Error("want the account closed for every address")
+		}
+		if err := s.loggedIn(t.Context(), "ada"); err != nil {
+			t.Fatal(err)
+		}
+		if !may("ada", "10.0.0.99") {
+			t.Error("after a login that succeeded the account is closed")
+		}
+		for range 100 {
+			may("nobody", "10.0.0.2")
+			may(fmt.Sprint(time.Now().UnixNano()), "10.0.0.2")
+		}
+		if may("somebody", "10.0.0.2") {
+			t.Error("an address may try any number of accounts")
 		}
 	})
+}
+
+// TestStrength refuses the passwords that are tried first, and no good one.
+func TestStrength(t *testing.T) {
+	for _, weak := range []string{"aaaaaaaaaa", "abababababab", "1234567890", "abcdefghijkl", "0987654321", "password123", "Password!2026", "qwertyuiop1", "administrator1", "123123123123", "short", "secretsecret"} {
+		if err := checkStrength(weak); err == nil {
+			t.Errorf("%q is taken", weak)
+		}
+	}
+	for _, good := range []string{"correct horse battery", "viewer takes the stairs", "pump7 station rain", strings.ToLower(rand.Text()), "Zq8#vLw2!p", "der Hund frisst Gras"} {
+		if err := checkStrength(good); err != nil {
+			t.Errorf("%q is refused: %v", good, err)
+		}
+	}
+}
+
+// TestLoginTakesEqualTime holds that a name that exists and one that does not take equally long:
+// one hash each. The medians of several are compared, since other work on the machine comes in
+// between.
+func TestLoginTakesEqualTime(t *testing.T) {
+	db := metatest.SQLite(t).Open(t)
+	if err := CreateAccount(t.Context(), db, "test", "ada", "viewer", "correct horse battery"); err != nil {
+		t.Fatal(err)
+	}
+	a := auth{db: db, secret: []byte("s"), ttl: time.Hour, hashing: make(chan struct{}, 2), dummy: dummyHash()}
+	const rounds = 41
+	took := map[string][]time.Duration{}
+	for range rounds {
+		names := []string{"ada", "nobody"}
+		if mrand.IntN(2) == 0 { // the collector, which cleans up after every few, must not prefer one
+			slices.Reverse(names)
+		}
+		for _, name := range names {
+			start := time.Now()
+			if _, _, _, err := a.login(t.Context(), name, "wrong"); err == nil {
+				t.Fatal("a wrong password is right")
+			}
+			took[name] = append(took[name], time.Since(start))
+		}
+	}
+	median := func(name string) time.Duration {
+		slices.Sort(took[name])
+		return took[name][rounds/2]
+	}
+	known, unknown := median("ada"), median("nobody")
+	t.Logf("median of a known name %v, of an unknown one %v", known, unknown)
+	if d := (known - unknown).Abs(); d > 10*time.Millisecond && d > known/4 {
+		t.Errorf("a wrong password of a known name takes %v, of an unknown one %v", known, unknown)
+	}
 }

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"fmt"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -20,12 +22,55 @@ const (
 
 // HashPassword returns the argon2id hash that is stored for a password.
 func HashPassword(password string) (string, error) {
-	if len(password) < minPassword || len(password) > 1024 {
-		return "", fmt.Errorf("password: must have %d to 1024 characters", minPassword)
+	if err := checkStrength(password); err != nil {
+		return "", err
 	}
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails
 	return encodeHash(password, salt), nil
+}
+
+// minDistinct is how many different characters a password has at least.
+const minDistinct = 5
+
+// common are words that everybody tries, alone or with digits around them.
+var common = []string{"password", "passwort", "qwertyuiop", "qwertzuiop", "letmein", "administrator", "admin", "welcome", "skerry", "iloveyou", "changeme", "secret"}
+
+// checkStrength refuses passwords that are among the first that anybody tries: repeated characters,
+// rows of the alphabet, common words with nothing but digits and signs around them.
+func checkStrength(password string) error {
+	if len(password) < minPassword || len(password) > 1024 {
+		return fmt.Errorf("password: must have %d to 1024 characters", minPassword)
+	}
+	const advice = "a few unrelated words make a good one"
+	distinct := map[rune]bool{}
+	var plain []rune // letters, in lower case
+	row := 0         // steps to the next character of a row, either way, or to the same again
+	before := rune(-2)
+	for _, r := range password {
+		distinct[r] = true
+		if unicode.IsLetter(r) {
+			plain = append(plain, unicode.ToLower(r))
+		}
+		if d := r - before; d >= -1 && d <= 1 {
+			row++
+		}
+		before = r
+	}
+	if len(distinct) < minDistinct {
+		return fmt.Errorf("password: has only %d different characters, at least %d are needed: %s", len(distinct), minDistinct, advice)
+	}
+	left := string(plain)
+	for _, word := range common {
+		left = strings.ReplaceAll(left, word, "")
+	}
+	if left == "" && len(plain) > 0 {
+		return fmt.Errorf("password: is a common word with nothing but digits and signs around it: %s", advice)
+	}
+	if 3*row >= 2*utf8.RuneCountInString(password) {
+		return fmt.Errorf("password: is mostly a row of neighbours or repeats: %s", advice)
+	}
+	return nil
 }
 
 func encodeHash(password string, salt []byte) string {

@@ -96,6 +96,7 @@ func New(p Parts, opts Options) (*Server, error) {
 		secret:  secret,
 		ttl:     opts.Auth.LoginTTL.Std(),
 		hashing: make(chan struct{}, 2),
+		dummy:   dummyHash(),
 	}
 	cfg := huma.DefaultConfig("Skerry hub", opts.Version)
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil

@@ -110,7 +110,7 @@ func (s *Server) userRoutes() {
 func (s *Server) setPassword(ctx context.Context, in *passwordIn) (*none, error) {
 	c := callerOf(ctx)
 	if c.Name == "user/"+in.Name {
-		if ok, err := s.mayLogin(ctx, c.Source); err != nil {
+		if ok, err := s.mayLogin(ctx, in.Name, c.Source); err != nil {
 			return nil, err
 		} else if !ok {
 			return nil, newError(http.StatusTooManyRequests, "too_many_requests", "too many tries: wait a minute")

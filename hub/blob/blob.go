@@ -99,7 +99,7 @@ func (s *Store) SetOwner(ctx context.Context, owner string) error {
 func (s *Store) Empty(ctx context.Context) (bool, error) {
 	errFound := errors.New("found")
 	err := s.List(ctx, "", func(key string, _ int64, _ time.Time) error {
-		if strings.HasSuffix(key, ".tmp") {
+		if strings.HasSuffix(key, ".tmp") || strings.HasPrefix(key, ProbePrefix) {
 			return nil
 		}
 		return errFound
@@ -113,10 +113,12 @@ func (s *Store) Empty(ctx context.Context) (bool, error) {
 // Dir is the folder of a store that is one, "" otherwise.
 func (s *Store) Dir() string { return s.dir }
 
-// Probe writes an object, reads it back and removes it. A crash in between leaves what List shows
-// as half written.
+// ProbePrefix is how the keys begin under which a store is tried out.
+const ProbePrefix = "probe-"
+
+// Probe writes an object, reads it back and removes it.
 func (s *Store) Probe(ctx context.Context, name string) error {
-	key, want := "probe-"+name+".tmp", []byte(time.Now().Format(time.RFC3339Nano))
+	key, want := ProbePrefix+name, []byte(time.Now().Format(time.RFC3339Nano))
 	if err := s.write(ctx, key, want); err != nil {
 		return err
 	}

@@ -168,7 +168,7 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	present := make(map[string]int64, len(files))
 	err = l.blobs.List(ctx, "", func(key string, size int64, modified time.Time) error {
 		switch {
-		case key == blob.OwnerKey:
+		case key == blob.OwnerKey, strings.HasPrefix(key, blob.ProbePrefix):
 		case known[key]:
 			present[key] = size
 		case strings.HasSuffix(key, ".tmp"): // half written, see blob.Store.List

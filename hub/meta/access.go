@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -135,20 +136,37 @@ func (q *Queries) AuditEntries(ctx context.Context, after int64, limit int) ([]A
 	return many[AuditEntry](ctx, q, "SELECT "+auditCols+" FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2", after, orAll(limit))
 }
 
-// VerifyAudit walks the chain and returns an error that names the first entry that does not fit.
+// VerifyAudit walks the chain and returns an error that names the first entry that does not fit. A
+// chain whose beginning was pruned must have an entry that says so.
 func (q *Queries) VerifyAudit(ctx context.Context) error {
 	var seq int64
-	prev := ""
+	var cut auditCut // where the chain that is left goes on from
+	prev, known := "", true
 	for {
 		entries, err := q.AuditEntries(ctx, seq, 1000)
-		if err != nil || len(entries) == 0 {
+		if err != nil {
 			return err
 		}
+		if len(entries) == 0 {
+			break
+		}
 		for _, e := range entries {
+			if seq == 0 && e.Seq > 1 {
+				cut = auditCut{e.Seq - 1, e.PrevHash}
+				seq, prev, known = cut.Seq, cut.Hash, false
+			}
 			if e.Seq != seq+1 || e.PrevHash != prev || e.Hash != e.sum() {
 				return fmt.Errorf("verify audit chain: entry %d does not follow entry %d", e.Seq, seq)
 			}
 			seq, prev = e.Seq, e.Hash
+			var c auditCut
+			if e.Action == auditPruned && json.Unmarshal([]byte(e.Detail), &c) == nil && c == cut {
+				known = true
+			}
 		}
 	}
+	if !known {
+		return fmt.Errorf("verify audit chain: it begins with entry %d and nothing says that the entries before were pruned", cut.Seq+1)
+	}
+	return nil
 }

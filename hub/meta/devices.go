@@ -213,9 +213,13 @@ type HostValue struct {
 
 func (h *HostValue) dest() []any { return []any{&h.Device, &h.Metric, &h.Time, &h.Value} }
 
-// PutHostValue keeps the newest sample of a metric.
+// PutHostValue keeps the newest sample of a metric, of at most MaxHostMetrics of a device.
 func (q *Queries) PutHostValue(ctx context.Context, h HostValue) error {
-	_, err := insert(ctx, q, "host_value", "device, metric, time, value", `ON CONFLICT (device, metric) DO UPDATE SET
+	n, err := q.int64(ctx, "SELECT COUNT(*) FROM host_value WHERE device = $1 AND metric <> $2", h.Device, h.Metric)
+	if err != nil || n >= MaxHostMetrics {
+		return err
+	}
+	_, err = insert(ctx, q, "host_value", "device, metric, time, value", `ON CONFLICT (device, metric) DO UPDATE SET
 		time = excluded.time, value = excluded.value WHERE excluded.time > host_value.time`, &h)
 	return err
 }

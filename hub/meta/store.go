@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"math"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -83,6 +84,9 @@ func (s *Store) openSQLite(opts Options) (err error) {
 	if path == "" {
 		path = filepath.Join(opts.Dir, "hub.db")
 	}
+	if err := private(path); err != nil {
+		return err
+	}
 	// Pragmas stand in the DSN because every pooled connection needs them. synchronous(2) is FULL.
 	dsn := func(extra ...string) string {
 		q := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(2)", "foreign_keys(1)", "cache_size(-16384)"}}
@@ -100,6 +104,24 @@ func (s *Store) openSQLite(opts Options) (err error) {
 	}
 	s.r.SetMaxOpenConns(8)
 	s.r.SetMaxIdleConns(8)
+	return nil
+}
+
+// private makes the file of a database, when there is none, and takes everybody else's rights to it
+// and to what SQLite keeps beside it, which gets the rights of the file.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
 	return nil
 }
 

@@ -39,6 +39,7 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/retain"
 	"skerry.dev/sync/dirlock"
 	"skerry.dev/sync/trust/signing"
 )
@@ -110,6 +111,9 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	}
 	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
 		return nil, fmt.Errorf("open hub: %w", err)
+	}
+	if err := os.Chmod(cfg.DataDir, 0o700); err != nil { // it may have been made by somebody else
+		return nil, fmt.Errorf("open hub: keep others out of data_dir: %w", err)
 	}
 	h := &Hub{opts: opts, Log: opts.Log, Metrics: prometheus.NewRegistry()}
 	h.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -363,6 +367,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.Ingest.Run(ctx) })
 	g.Go(func() error { return h.Lanes.Run(ctx) })
 	g.Go(func() error { return h.Duties.Run(ctx, "lake", h.Lake.Run) })
+	g.Go(func() error {
+		return h.Duties.Run(ctx, "retention", retain.New(h.DB, h.opts.Config.Keep, h.Log).Run)
+	})
 	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
 		return h.Duties.Run(ctx, "trust", func(ctx context.Context, _ *duty.Lease) error {

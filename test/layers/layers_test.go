@@ -109,7 +109,7 @@ var (
 		{"meta", "blob", "keys", "web", "selection", "dataset", "health"},
 		{"bus", "feed", "duty", "learn", "fit", "alarm"},
 		{"tasks"},
-		{"bus/embedded", "jobs", "registry", "lake", "ingest"},
+		{"bus/embedded", "jobs", "registry", "lake", "ingest", "retain"},
 		{"ingest/natslanes", "fleet", "infer"},
 		{"rollout"},
 		{"training"},

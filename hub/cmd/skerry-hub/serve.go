@@ -129,6 +129,7 @@ func serveCommand() *cobra.Command {
 			if err := f.finish(c); err != nil {
 				return err
 			}
+			keepPrivate()
 			policy, gates, err := learn.load(c, &f.opts.Config)
 			if err != nil {
 				return err

@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/ingest"
@@ -30,6 +32,9 @@ type Lanes struct {
 	log    *slog.Logger
 	legacy *legacy
 	notes  chan noted
+
+	mu     sync.Mutex               // guards greets
+	greets map[string]*rate.Limiter // of hellos and requests of desired state, by device
 }
 
 // New returns lanes that carry nothing yet. log may be nil.
@@ -37,7 +42,7 @@ func New(b *bus.Bus, in *ingest.Ingester, log *slog.Logger) *Lanes {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log), notes: make(chan noted, 64)}
+	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log), notes: make(chan noted, 64), greets: map[string]*rate.Limiter{}}
 }
 
 // Run subscribes and works until ctx ends. It returns nil after a clean stop.
@@ -91,16 +96,59 @@ func (l *Lanes) respond(m *nats.Msg, device string, reply []byte) {
 	if m.Reply == "" {
 		return
 	}
-	if !strings.HasPrefix(m.Reply, wire.InboxPrefix(device)+".") {
-		l.note(device, "foreign_reply", map[string]any{
-			"reason": "the device asked for an answer to an address that is not its own; it got none",
-			"reply":  fmt.Sprintf("%.128s", m.Reply),
-		})
+	if !l.own(m, device) {
 		return
 	}
 	if err := m.Respond(reply); err != nil {
 		l.log.Warn("answering a device failed", "device", device, "subject", m.Subject, "err", err)
 	}
+}
+
+// own reports whether an answer would go into the device's own inbox, and names the device when it
+// would not.
+func (l *Lanes) own(m *nats.Msg, device string) bool {
+	if strings.HasPrefix(m.Reply, wire.InboxPrefix(device)+".") {
+		return true
+	}
+	l.note(device, "foreign_reply", map[string]any{
+		"reason": "the device asked for an answer to an address that is not its own; it got none",
+		"reply":  fmt.Sprintf("%.128s", m.Reply),
+	})
+	return false
+}
+
+// How often a device may say hello or ask for its desired state: once a connection, and as many
+// messages as a long chain of runs takes. Each costs a transaction, for which all others wait.
+const (
+	greetsPerSecond = 2
+	greetsBurst     = 64
+	maxGreeters     = 65536 // beyond it everybody begins anew
+)
+
+// mayAsk reports whether a request of a device is to be looked at. Others are not answered, so that
+// they cost nothing: an agent tries again.
+func (l *Lanes) mayAsk(m *nats.Msg, device string) bool {
+	if m.Reply != "" && !l.own(m, device) {
+		return false
+	}
+	l.mu.Lock()
+	limit := l.greets[device]
+	if limit == nil {
+		if len(l.greets) >= maxGreeters {
+			clear(l.greets)
+		}
+		limit = rate.NewLimiter(greetsPerSecond, greetsBurst)
+		l.greets[device] = limit
+	}
+	l.mu.Unlock()
+	if limit.Allow() {
+		return true
+	}
+	l.note(device, "request_flood", map[string]any{
+		"reason":     fmt.Sprintf("the device says hello or asks for its desired state more than %d times a second; what is beyond is not answered", greetsPerSecond),
+		"what_to_do": "look for a second agent with the same identity, or an agent that does not come up: its log says why",
+	})
+	return false
 }
 
 // note raises an alarm about a device from a goroutine of its own, so that a subscription never
@@ -134,6 +182,9 @@ func (l *Lanes) report(ctx context.Context) error {
 // hello answers svc.hello.<device>.
 func (l *Lanes) hello(ctx context.Context, m *nats.Msg) {
 	device := token(m.Subject, 2)
+	if !l.mayAsk(m, device) {
+		return
+	}
 	var h wire.Hello
 	var reply wire.HelloReply
 	err := json.Unmarshal(m.Data, &h)
@@ -160,6 +211,9 @@ func (l *Lanes) hello(ctx context.Context, m *nats.Msg) {
 // desired answers svc.desired.<device> with the device's desired state, or with nothing.
 func (l *Lanes) desired(ctx context.Context, m *nats.Msg) {
 	device := token(m.Subject, 2)
+	if !l.mayAsk(m, device) {
+		return
+	}
 	e, err := l.bus.Desired.Get(ctx, device)
 	switch {
 	case err == nil:

@@ -1,0 +1,75 @@
+package meta
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+)
+
+// PruneRows is how many rows one call prunes at most, so that no transaction is long.
+const PruneRows = 2000
+
+// MaxHostMetrics is how many host metrics of one device are kept.
+const MaxHostMetrics = 256
+
+// aged are the tables whose rows are pruned by age: by which column and key.
+var aged = map[string]struct{ column, key string }{
+	"event":        {"received_at", "id"},
+	"quarantine":   {"seen_at", "sha256"},
+	"conflict":     {"seen_at", "device, run, class, from_seq, sha256"},
+	"gap":          {"declared_at", "device, run, class, from_seq, to_seq"},
+	"link_event":   {"at", "id"},
+	"enroll_token": {"expires_at", "id"},
+}
+
+// PruneAged deletes rows of a table that are older than a time (microseconds), at most PruneRows.
+// It returns how many.
+func (q *Queries) PruneAged(ctx context.Context, table string, before int64) (int64, error) {
+	t, ok := aged[table]
+	if !ok {
+		return 0, fmt.Errorf("table %q is not pruned by age", table)
+	}
+	return q.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE (%s) IN (SELECT %s FROM %s WHERE %s < $1 LIMIT %d)", table, t.key, t.key, table, t.column, PruneRows), before)
+}
+
+// PruneEvents deletes the oldest events of a device beyond the newest keep, at most PruneRows.
+func (q *Queries) PruneEvents(ctx context.Context, device string, keep int64) (int64, error) {
+	return q.exec(ctx, fmt.Sprintf("DELETE FROM event WHERE id IN (SELECT id FROM event WHERE device = $1 ORDER BY received_at DESC, id DESC LIMIT %d OFFSET $2)", PruneRows), device, keep)
+}
+
+// PruneUsage deletes what devices sent before a day.
+func (q *Queries) PruneUsage(ctx context.Context, day string) (int64, error) {
+	return q.exec(ctx, "DELETE FROM device_usage WHERE day < $1", day)
+}
+
+// auditCut is the detail of the entry that a cut of the audit chain leaves: where the chain goes on
+// from.
+type auditCut struct {
+	Seq  int64  `json:"seq"`
+	Hash string `json:"hash"`
+}
+
+const auditPruned = "audit.prune"
+
+// PruneAudit deletes the audit entries that are older than a time, at most PruneRows, and
+// appends an entry that names the last of them, so that the chain can still be verified. It returns
+// how many it deleted.
+func (q *Queries) PruneAudit(ctx context.Context, before int64) (int64, error) {
+	last, err := one[AuditEntry](ctx, q, fmt.Sprintf(`SELECT %s FROM audit WHERE at < $1 AND seq < (SELECT MIN(seq) FROM audit) + %d
+		AND seq < (SELECT MAX(seq) FROM audit) ORDER BY seq DESC LIMIT 1`, auditCols, PruneRows), before)
+	if errors.Is(err, ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	detail, err := json.Marshal(auditCut{last.Seq, last.Hash})
+	if err != nil {
+		return 0, err
+	}
+	if err := q.Audit(ctx, "hub", auditPruned, "", string(detail)); err != nil {
+		return 0, err
+	}
+	return q.exec(ctx, "DELETE FROM audit WHERE seq <= $1", last.Seq)
+}
