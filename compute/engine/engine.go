@@ -38,7 +38,7 @@ type Engine struct {
 	own, at   int            // where in x its inputs begin, and where the model's prediction stands
 	spread    *online.Spread
 	late      float64 // predictions made since the one whose label is being learned
-	interval  *conformal.Adaptive
+	interval  *conformal.Blend
 	persist   *conformal.Window // errors of the last value, in units of the target
 	scale     metric.Trail      // mean |change| (forecast) or mean absolute deviation of the truth
 	level     metric.Trail      // mean truth, the baseline of a regression
@@ -134,7 +134,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg:      cfg,
 		hist:     feature.NewHistory(len(cfg.Series), HistoryRows),
-		interval: conformal.NewAdaptive(cfg.Level, scoreWindow),
+		interval: conformal.NewBlend(cfg.Level, scoreWindow),
 		persist:  conformal.NewWindow(scoreWindow),
 		scale:    metric.Trail{N: trailRows},
 		level:    metric.Trail{N: trailRows},
@@ -387,18 +387,23 @@ func (e *Engine) predict(t int64) {
 	}
 	value = e.physical(value)
 	e.spread.Into(e.why[:], value, e.apart())
-	below, above := e.halves(champ, lo, hi)
-	k := e.interval.Factor(1)
+	issue, issued := e.interval.Make(e.halves(champ, lo, hi), 2*e.mae.Mean())
 	pr := Prediction{
 		Row:         t,
 		For:         t + e.cfg.Horizon,
 		Value:       value,
-		Lower:       value - float64(k*below),
-		Upper:       value + float64(k*above),
+		Lower:       math.NaN(),
+		Upper:       math.NaN(),
 		Persistence: last,
 		Champion:    e.champion.ID,
 	}
-	pr.Lower, pr.Upper = e.physical(pr.Lower), e.physical(pr.Upper)
+	if issued {
+		h := issue.Issued
+		pr.Lower, pr.Upper = e.physical(value-h.Below), e.physical(value+h.Above)
+		if e.cfg.Kind == Classification { // the more probable class is always one that it may be
+			pr.Lower, pr.Upper = min(pr.Lower, math.Round(value)), max(pr.Upper, math.Round(value))
+		}
+	}
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
 	if math.IsNaN(value) && e.cfg.Kind == Forecast {
@@ -413,7 +418,7 @@ func (e *Engine) predict(t int64) {
 	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
 	p.champ, p.why = champ, e.why
 	copy(p.out, e.out1)
-	p.value, p.lower, p.upper, p.below, p.above = value, pr.Lower, pr.Upper, below, above
+	p.value, p.lower, p.upper, p.issue = value, pr.Lower, pr.Upper, issue
 	p.origin, p.last, p.shadow, p.shadowBad = origin, last, shadow, shadowBad
 	p.baseLo, p.baseHi = last+e.persist.Quantile((1-e.cfg.Level)/2), last+e.persist.Quantile((1+e.cfg.Level)/2)
 	copy(p.x, e.x)
@@ -449,20 +454,18 @@ func (e *Engine) apart() float64 {
 
 // halves returns the half-widths that the conformal factor multiplies: the model's own quantiles
 // where it has them, else a local scale of the recent movement.
-func (e *Engine) halves(p, lo, hi float64) (below, above float64) {
-	unit := e.unit()
+func (e *Engine) halves(p, lo, hi float64) conformal.Halves {
 	if !math.IsNaN(p) && !math.IsNaN(lo) && !math.IsNaN(hi) {
-		floor := 0.02 * unit
-		return max(p-lo, floor), max(hi-p, floor)
+		return conformal.Halves{Below: max(p-lo, 0), Above: max(hi-p, 0)}
 	}
 	// nothing is known yet: no interval is more honest than a made-up one
 	if e.scale.Count() < minScale {
-		return math.NaN(), math.NaN()
+		return conformal.Halves{Below: math.NaN(), Above: math.NaN()}
 	}
 	if h := e.spread.Expect(e.why[:], e.x); !math.IsNaN(h) {
-		return 2 * h, 2 * h
+		return conformal.Halves{Below: 2 * h, Above: 2 * h}
 	}
-	return 2 * unit, 2 * unit
+	return conformal.Halves{Below: 2 * e.unit(), Above: 2 * e.unit()}
 }
 
 // learn scores a matured prediction and updates everything that learns, from the values stored
@@ -516,11 +519,7 @@ func (e *Engine) issued(p *pending, truth float64) {
 	} else {
 		e.cover.Add(0)
 	}
-	score := (truth - p.value) / p.above
-	if truth < p.value {
-		score = (p.value - truth) / p.below
-	}
-	e.interval.Update(score, covered, e.late)
+	e.interval.Update(&p.issue, truth-p.value, e.late)
 }
 
 // idAt returns the slot's name if it held the same model when p was made.

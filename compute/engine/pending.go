@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"skerry.dev/compute/conformal"
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/state"
 )
@@ -13,7 +14,7 @@ type pending struct {
 	shadowBad           bool
 	champ               float64
 	value, lower, upper float64
-	below, above        float64 // half-widths before the conformal factor
+	issue               conformal.Issue
 	origin, last        float64
 	shadow              float64
 	baseLo, baseHi      float64
@@ -54,9 +55,19 @@ func (q *pendings) pop() {
 }
 
 func (p *pending) floats() []*float64 {
-	f := []*float64{&p.value, &p.lower, &p.upper, &p.below, &p.above, &p.origin, &p.last, &p.shadow, &p.baseLo, &p.baseHi, &p.champ}
+	f := []*float64{&p.value, &p.lower, &p.upper, &p.issue.Expected.Below, &p.issue.Expected.Above, &p.origin, &p.last, &p.shadow, &p.baseLo, &p.baseHi, &p.champ}
 	for i := range p.why {
 		f = append(f, &p.why[i])
+	}
+	return f
+}
+
+// ways are the numbers of a pending's intervals that snapshots before version 6 do not have.
+func (p *pending) ways() []*float64 {
+	i := &p.issue
+	f := []*float64{&i.Typical, &i.Issued.Below, &i.Issued.Above}
+	for k := range i.Made {
+		f = append(f, &i.Made[k].Below, &i.Made[k].Above)
 	}
 	return f
 }
@@ -70,7 +81,7 @@ func (q *pendings) save(w *state.Writer) {
 		w.Int(p.epoch)
 		w.Bool(p.done)
 		w.Bool(p.shadowBad)
-		for _, f := range p.floats() {
+		for _, f := range append(p.floats(), p.ways()...) {
 			w.Float(*f)
 		}
 		w.Floats(p.x)
@@ -78,7 +89,7 @@ func (q *pendings) save(w *state.Writer) {
 	}
 }
 
-func (q *pendings) load(r *state.Reader) {
+func (q *pendings) load(r *state.Reader, version int64) {
 	n := r.Len(8 * (5 + 11 + online.SpreadInputs + 2 + q.width + q.room))
 	if n > MaxPending {
 		r.Fail()
@@ -88,7 +99,11 @@ func (q *pendings) load(r *state.Reader) {
 	for range n {
 		p := q.push()
 		p.row, p.due, p.epoch, p.done, p.shadowBad = r.Int(), r.Int(), r.Int(), r.Bool(), r.Bool()
-		for _, f := range p.floats() {
+		floats := p.floats()
+		if version > oneInterval {
+			floats = append(floats, p.ways()...)
+		}
+		for _, f := range floats {
 			*f = r.Float()
 		}
 		r.FloatsInto(p.x)

@@ -152,7 +152,6 @@ func (e *Engine) warm() {
 	if !e.champion.use {
 		return
 	}
-	var scores []float64
 	e.eachKnown(func(back int, truth float64) {
 		p, lo, hi, bad := e.raw(&e.champion, back)
 		if bad || math.IsNaN(p) {
@@ -177,16 +176,10 @@ func (e *Engine) warm() {
 		}
 		e.experts.Score(e.out1, y)
 		e.spread.Into(e.why[:], p, math.NaN())
-		below, above := e.halves(p, lo, hi)
-		if truth < p {
-			scores = append(scores, (p-truth)/below)
-		} else {
-			scores = append(scores, (truth-p)/above)
+		if i, ok := e.interval.Make(e.halves(p, lo, hi), 2*e.mae.Mean()); ok {
+			e.interval.Update(&i, truth-p, 0)
 		}
 	})
-	if len(scores) >= 50 {
-		e.interval.Warm(scores)
-	}
 }
 
 // Recalibrate makes the intervals anew for the level of the configuration, from the newest errors,
@@ -223,7 +216,9 @@ func short(id string) string {
 }
 
 const (
-	snapshotVersion = 5
+	snapshotVersion = 6
+	// oneInterval is the version before intervals were made in several ways; it is still read.
+	oneInterval = 5
 	// withoutClock is the version before arrival times; it is still read. What waited when it was
 	// saved fires with the next message.
 	withoutClock = 4
@@ -297,8 +292,8 @@ func (e *ModelGoneError) Unwrap() error { return e.Err }
 func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	r := &state.Reader{B: b}
 	version := r.Int()
-	if version != snapshotVersion && version != withoutClock {
-		return fmt.Errorf("engine: snapshot version %d, this program reads %d and %d", version, withoutClock, snapshotVersion)
+	if version < withoutClock || version > snapshotVersion {
+		return fmt.Errorf("engine: snapshot version %d, this program reads %d to %d", version, withoutClock, snapshotVersion)
 	}
 	var gone *ModelGoneError
 	for _, s := range []*slot{&e.champion, &e.shadow} {
@@ -339,14 +334,18 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		e.scorer.load(r)
 		return e.finish(r)
 	}
-	e.pend.load(r)
+	e.pend.load(r, version)
 	e.experts.Load(r)
 	if e.recent != nil {
 		e.recent.Load(r)
 	}
 	e.echo.Load(r)
 	e.spread.Load(r)
-	e.interval.Load(r)
+	if version > oneInterval {
+		e.interval.Load(r)
+	} else {
+		e.interval.LoadAdaptive(r)
+	}
 	e.persist.Load(r)
 	for _, t := range e.trails() {
 		t.Load(r)
