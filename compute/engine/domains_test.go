@@ -14,11 +14,11 @@ import (
 
 // domain is a real data set as a task sees it: rows of its inputs, and truths that come late.
 type domain struct {
-	cfg     Config
-	rows    [][]Reading
-	labels  []Reading // by row, of a regression
-	delay   int       // rows that labels come late
-	quiet   int       // rows of the horizon or the delay, for the comparison
+	cfg    Config
+	rows   [][]Reading
+	labels []Reading // by row, of a regression
+	delay  int       // rows that labels come late
+	quiet  int       // rows of the horizon or the delay, for the comparison
 }
 
 // table reads a compressed CSV of the data folder.
