@@ -166,7 +166,7 @@ func (q *Queries) VerifyAudit(ctx context.Context) error {
 		}
 	}
 	if !known {
-		return fmt.Errorf("verify audit chain: it begins with entry %d and nothing says that the entries before were pruned", cut.Seq+1)
+		return fmt.Errorf("verify audit chain: entry %d does not follow entry %d: it is the first, and nothing says that those before it were pruned", cut.Seq+1, cut.Seq)
 	}
 	return nil
 }

@@ -228,6 +228,10 @@ func (h *hub) sync(name string, d *device) {
 		t.Fatal(err)
 	}
 	m, err := nc.Request(wire.SubjectHello(name), greeting, 10*time.Second)
+	for tries := 0; errors.Is(err, nats.ErrNoResponders) && tries < 200; tries++ { // the hub is still starting
+		<-time.After(10 * time.Millisecond)
+		m, err = nc.Request(wire.SubjectHello(name), greeting, 10*time.Second)
+	}
 	if err != nil || bytes.Contains(m.Data, []byte(`"error"`)) {
 		t.Fatalf("hello: %v, %v", m, err)
 	}
