@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"runtime"
 	"time"
 
@@ -166,6 +167,7 @@ func (d *Device) Reported() spec.Reported {
 			MAE:         e.MAE,
 			MAEBaseline: e.MAELast,
 			Coverage:    e.Coverage,
+			Unmatched:   e.Unmatched.Labels,
 			Assignment:  d.manager.Reported(t.Spec.Name),
 		}
 	}
@@ -198,6 +200,11 @@ func (d *Device) reasons(st *task.Status) []string {
 	if d.inputs != nil {
 		out = append(out, d.inputs.Reasons()...)
 	}
+	for i := range st.Tasks {
+		if s := unmatched(&st.Tasks[i]); s != "" {
+			out = append(out, s)
+		}
+	}
 	if len(st.Tasks) == 0 && len(*d.files.Load()) == 0 {
 		out = append(out, "there is no task: put a task file, *.yaml, into "+d.cfg.TaskDir)
 	}
@@ -219,6 +226,24 @@ func (d *Device) reasons(st *task.Status) []string {
 		out = append(out, d.host.Reasons()...)
 	}
 	return out
+}
+
+// unmatchedInARow is how many labels in a row must match no row until that is a matter of health.
+const unmatchedInARow = 10
+
+// unmatched tells that a task's labels match no row, and by how much; "" when they do.
+func unmatched(t *task.TaskStatus) string {
+	u := t.Engine.Unmatched
+	if u.InARow < unmatchedInARow {
+		return ""
+	}
+	at := func(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }
+	why := "no row waits for one"
+	if u.Nearest != math.MinInt64 {
+		d := time.Duration(u.Time-u.Nearest) * time.Microsecond
+		why = fmt.Sprintf("the nearest row that waits is of %s, %v away, and the tolerance is %v", at(u.Nearest), d.Abs(), t.Spec.Target.Tolerance.Std())
+	}
+	return fmt.Sprintf("task %s: the last %d labels match no row; the newest is of %s: %s. A label carries the time of its row: correct it at the sender, or set target.tolerance", t.Spec.Name, u.InARow, at(u.Time), why)
 }
 
 // gauges exports what is read rather than counted.

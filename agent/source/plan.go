@@ -80,6 +80,7 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 				Topic:      t.Target.Topic,
 				Path:       t.Target.Path,
 				Categories: t.Target.Categories,
+				Range:      t.Target.Range,
 				Sync:       t.Sync.Readings != "none",
 			}, t.Target.Time, t.Target.Number, t.Target.Words))
 		}

@@ -19,9 +19,12 @@ const refreshRows = "256"
 // rowScorer scores rows of an anomaly task.
 type rowScorer struct {
 	anomaly.Scorer
-	name    string
-	alarm   *anomaly.Alarm // nil: the scorer's own limit
-	columns []int          // of a row: the series of numbers
+	name string
+	// of the scores' own distribution; without a rate of the task's a row must pass the scorer's
+	// limit too
+	alarm   *anomaly.Alarm
+	limit   bool
+	columns []int // of a row: the series of numbers
 	x       []float64
 	on      bool // the last row was unusual
 }
@@ -54,10 +57,12 @@ func newRowScorer(c *Config) (*rowScorer, error) {
 	if r.Scorer, err = anomaly.New(r.name, set, schema); err != nil {
 		return nil, fmt.Errorf("engine: %w", err)
 	}
-	if c.AlarmRate > 0 {
-		if r.alarm, err = anomaly.NewAlarm(c.AlarmRate); err != nil {
-			return nil, fmt.Errorf("engine: %w", err)
-		}
+	rate := c.AlarmRate
+	if rate == 0 {
+		rate, r.limit = defaultAlarmRate, true
+	}
+	if r.alarm, err = anomaly.NewAlarm(rate); err != nil {
+		return nil, fmt.Errorf("engine: %w", err)
 	}
 	return r, nil
 }
@@ -69,10 +74,7 @@ func (e *Engine) rate(t int64) {
 		s.x[k] = row[i]
 	}
 	score := s.Update(s.x, t)
-	on := score >= s.Limit()
-	if s.alarm != nil {
-		on = s.alarm.Update(score)
-	}
+	on := s.alarm.Update(score) && (!s.limit || score >= s.Limit())
 	nan := math.NaN()
 	e.out.Predictions = append(e.out.Predictions, Prediction{
 		Row:         t,
@@ -92,15 +94,13 @@ func (e *Engine) rate(t int64) {
 
 func (s *rowScorer) save(w *state.Writer) {
 	w.Bool(s.on)
-	if s.alarm != nil {
-		s.alarm.Save(w)
-	}
+	s.alarm.Save(w)
 	s.Save(w)
 }
 
-func (s *rowScorer) load(r *state.Reader) {
+func (s *rowScorer) load(r *state.Reader, version int64) {
 	s.on = r.Bool()
-	if s.alarm != nil {
+	if !s.limit || version > oneInterval { // earlier builds had none without a rate
 		s.alarm.Load(r)
 	}
 	s.Load(r)

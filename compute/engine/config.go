@@ -41,6 +41,8 @@ type Config struct {
 	// how far before its due time a truth may lie (forecast), or how far a label's time may lie
 	// from the row's, microseconds
 	Tolerance int64
+	// what a prediction stays within, NaN when open; a classification's is a probability
+	Low, High float64
 	On        int   // a row fires at every reading of this series; -1 with Every
 	Every     int64 // or at every multiple of this, microseconds
 	MaxAge    int64 // older inputs are missing, microseconds
@@ -57,7 +59,7 @@ type Config struct {
 	LearnerBytes int    // bound of each that grows; 0: DefaultLearnerBytes
 	Scorer       string // of an Anomaly, by its name in compute/anomaly; "": auto
 	ScorerSet    map[string]string
-	AlarmRate    float64 // share of rows that may be false alarms; 0: by the scorer's own limit
+	AlarmRate    float64 // share of rows that may be false alarms; 0: a two-hundredth
 	// of the scaled error, by their names in compute/drift; nil: DefaultDetectors
 	Detectors []string
 }
@@ -65,8 +67,12 @@ type Config struct {
 // Limits and constants of the engine.
 const (
 	HistoryRows = feature.MaxLookback // rows kept for features and for the trial of a candidate
-	// predictions that wait for their label; the oldest is given up beyond
+	// predictions that wait for their label; beyond it every second of the older half is given up
 	MaxPending = 4096
+	// labels in a row that match no row, after which that is an event; again at ten times as many
+	unmatchedAtOnce = 10
+	// share of rows that may be false alarms of an anomaly task that does not say
+	defaultAlarmRate = 0.005
 
 	maxLoss     = 4.0 // clip of a scaled loss
 	minScale    = 5   // labels before an interval without a model's quantiles is issued
@@ -185,7 +191,12 @@ const (
 	EventInputDrift EventKind = "input_drift"
 	EventInputBack  EventKind = "input_back" // they do again
 	EventAnomaly    EventKind = "anomaly"    // rows began to be unusual
-	EventGivenUp    EventKind = "given_up"   // a prediction never got its label and was dropped
+	// predictions wait too long for their label to keep all of them; Value is how many never got it,
+	// at every doubling
+	EventGivenUp EventKind = "given_up"
+	// labels match no row; Value is by how many seconds the newest is later than the nearest row,
+	// NaN when none waits
+	EventUnmatched EventKind = "labels_unmatched"
 )
 
 // Event is something the engine noticed.

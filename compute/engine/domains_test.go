@@ -227,3 +227,39 @@ func play(t testing.TB, d domain) (s played) {
 	}
 	return s
 }
+
+// TestAlarmsOnCleanData: at its defaults an anomaly task alarms on one row of a hundred of a test rig
+// that runs without a fault, and on the faults of the runs after it.
+func TestAlarmsOnCleanData(t *testing.T) {
+	head, rows := table(t, "anomaly/skab.csv.gz")
+	cfg := Config{Task: "rig", Kind: Anomaly, Target: -1, On: 0, MaxAge: 60e6, Level: 0.9}
+	names := []string{"Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage", "VolumeFlowRateRMS"}
+	for _, n := range names {
+		cfg.Series = append(cfg.Series, open(n))
+	}
+	e := mustNew(t, cfg)
+	count := map[string][2]int{} // rows and alarms, of clean runs and of rows with and without a fault
+	for i, r := range rows {
+		var msg []Reading
+		for k, n := range names {
+			msg = append(msg, Reading{k, 1_600_000_000_000_000 + int64(i)*1e6, parsed(r[head[n]])})
+		}
+		kind := "clean"
+		if r[head["series"]] != "anomaly-free/anomaly-free" {
+			kind = map[string]string{"1": "fault", "1.0": "fault"}[r[head["anomaly"]]]
+		}
+		for _, p := range e.Ingest(NoArrival, msg).Predictions {
+			c := count[kind]
+			c[0]++
+			if p.Alarm {
+				c[1]++
+			}
+			count[kind] = c
+		}
+	}
+	share := func(kind string) float64 { return float64(count[kind][1]) / float64(max(count[kind][0], 1)) }
+	t.Logf("alarms: %.3f of %d clean rows, %.3f of %d with a fault, %.3f of the others", share("clean"), count["clean"][0], share("fault"), count["fault"][0], share(""))
+	if share("clean") > 0.01 || share("fault") == 0 {
+		t.Error("too many false alarms, or none of a fault")
+	}
+}

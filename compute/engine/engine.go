@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"strings"
 
 	"skerry.dev/compute/conformal"
@@ -55,6 +56,7 @@ type Engine struct {
 	watched []float64 // scratch: a row and the champion's prediction
 
 	stats Stats
+	lost  Unmatched
 	mae   metric.Trail
 	base  metric.Trail
 	cover metric.Trail
@@ -76,9 +78,19 @@ type Stats struct {
 	Rows, Predictions, Labels, Late, Drifts, InputDrifts, Anomalies, GivenUp, NonFinite int64
 }
 
+// Unmatched are labels that came by message and belong to no row: none waits within the tolerance
+// of the label's time.
+type Unmatched struct {
+	Labels  int64 // since the engine began
+	InARow  int64 // since one matched
+	Time    int64 // of the newest, microseconds
+	Nearest int64 // row that came nearest to it, math.MinInt64 when none waited
+}
+
 // Status is a snapshot for people and for reported state.
 type Status struct {
 	Stats
+	Unmatched       Unmatched
 	Watermark       int64 // microseconds, math.MinInt64 before the first reading
 	Champion        string
 	Shadow          string
@@ -270,22 +282,44 @@ func (e *Engine) label(row int64, truth float64) {
 	if math.IsNaN(truth) || e.scorer != nil {
 		return
 	}
-	best, dist := -1, e.cfg.Tolerance
+	best, dist := -1, int64(math.MaxInt64)
 	for i := range e.pend.n {
-		if d := abs(e.pend.at(i).row - row); d <= dist && !e.pend.at(i).done {
+		if d := abs(e.pend.at(i).row - row); d < dist && !e.pend.at(i).done {
 			best, dist = i, d
 		}
 	}
-	if best < 0 {
-		e.stats.GivenUp++
+	if best < 0 || dist > e.cfg.Tolerance {
+		e.unmatched(row, best)
 		return
 	}
+	e.lost.InARow = 0
 	p := e.pend.at(best)
 	e.late = float64(e.pend.n - 1 - best)
 	e.learn(p, truth, row)
 	p.done = true
 	for e.pend.n > 0 && e.pend.at(0).done {
 		e.pend.pop()
+	}
+}
+
+// unmatched notes a label that belongs to no row that waits; nearest is the one that comes nearest,
+// -1 when none waits.
+func (e *Engine) unmatched(row int64, nearest int) {
+	l := &e.lost
+	l.Labels++
+	l.InARow++
+	l.Time, l.Nearest = row, math.MinInt64
+	if nearest >= 0 {
+		l.Nearest = e.pend.at(nearest).row
+	}
+	for n := int64(unmatchedAtOnce); n <= l.InARow; n *= 10 {
+		if n == l.InARow {
+			ev := Event{Kind: EventUnmatched, Time: row, Value: math.NaN()}
+			if nearest >= 0 {
+				ev.Value = float64(row-l.Nearest) / 1e6
+			}
+			e.event(ev)
+		}
 	}
 }
 
@@ -410,9 +444,11 @@ func (e *Engine) predict(t int64) {
 		return // without a target value there is nothing a label could teach
 	}
 	if e.pend.n == MaxPending {
-		e.pend.pop()
-		e.stats.GivenUp++
-		e.out.Events = append(e.out.Events, Event{Kind: EventGivenUp, Time: t, Value: MaxPending})
+		before := e.stats.GivenUp
+		e.stats.GivenUp += int64(e.pend.thin())
+		if bits.Len64(uint64(before)) != bits.Len64(uint64(e.stats.GivenUp)) {
+			e.event(Event{Kind: EventGivenUp, Time: t, Value: float64(e.stats.GivenUp)})
+		}
 	}
 	p := e.pend.push()
 	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
@@ -429,10 +465,8 @@ func (e *Engine) physical(v float64) float64 {
 	if e.cfg.Kind == Classification {
 		return min(max(v, 0), 1)
 	}
-	if e.cfg.Target >= 0 {
-		if s := e.cfg.Series[e.cfg.Target]; !math.IsNaN(s.Min) {
-			return min(max(v, s.Min), s.Max)
-		}
+	if e.cfg.Low < e.cfg.High {
+		return min(max(v, e.cfg.Low), e.cfg.High)
 	}
 	return v
 }
@@ -623,6 +657,7 @@ func (e *Engine) localRow(back int) {
 func (e *Engine) Status() Status {
 	s := Status{
 		Stats:           e.stats,
+		Unmatched:       e.lost,
 		Watermark:       e.join.watermark(),
 		MAE:             e.mae.Mean(),
 		MAELast:         e.base.Mean(),

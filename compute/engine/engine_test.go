@@ -30,7 +30,7 @@ func airConfig() Config {
 		series = append(series, Series{Name: n, Min: nan, Max: nan})
 	}
 	series[0].Min, series[0].Max = 0, 1500
-	return Config{Task: "pm25", Kind: Forecast, Series: series, Target: 0, Horizon: hour, Tolerance: hour / 2, On: 0, MaxAge: 3 * hour, Level: 0.9, Adapt: true}
+	return Config{Task: "pm25", Kind: Forecast, Series: series, Target: 0, Horizon: hour, Tolerance: hour / 2, On: 0, MaxAge: 3 * hour, Level: 0.9, Adapt: true, Low: 0, High: 1500}
 }
 
 // batches are the messages of a stream.

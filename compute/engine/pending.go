@@ -49,6 +49,23 @@ func (q *pendings) push() *pending {
 	return q.at(q.n - 1)
 }
 
+// thin gives up every second of the older half, so that those that wait longest are the sparsest:
+// whatever the horizon is in rows, some of them meet their label. It returns how many were given up.
+func (q *pendings) thin() int {
+	half, kept := q.n/2, 0
+	for i := range q.n {
+		if i < half && i%2 == 1 {
+			continue
+		}
+		a, b := (q.head+kept)%len(q.buf), (q.head+i)%len(q.buf)
+		q.buf[a], q.buf[b] = q.buf[b], q.buf[a]
+		kept++
+	}
+	gone := q.n - kept
+	q.n = kept
+	return gone
+}
+
 func (q *pendings) pop() {
 	q.head = (q.head + 1) % len(q.buf)
 	q.n--

@@ -244,9 +244,7 @@ func (e *Engine) Save(b []byte) []byte {
 	w.B = e.hist.AppendBinary(w.B)
 	if e.scorer != nil {
 		e.scorer.save(&w)
-		for _, v := range e.stats.ints() {
-			w.Int(*v)
-		}
+		e.saveStats(&w)
 		return w.B
 	}
 	e.pend.save(&w)
@@ -268,10 +266,14 @@ func (e *Engine) Save(b []byte) []byte {
 	if e.watch != nil {
 		e.watch.Save(&w)
 	}
-	for _, v := range e.stats.ints() {
+	e.saveStats(&w)
+	return w.B
+}
+
+func (e *Engine) saveStats(w *state.Writer) {
+	for _, v := range append(e.stats.ints(), e.lost.ints()...) {
 		w.Int(*v)
 	}
-	return w.B
 }
 
 // ModelGoneError is returned by [Engine.Load] when everything was restored but a model: the task
@@ -331,8 +333,8 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	e.shadow.follow(e.hist)
 	e.join.empty = emptyRows(e.hist)
 	if e.scorer != nil {
-		e.scorer.load(r)
-		return e.finish(r)
+		e.scorer.load(r, version)
+		return e.finish(r, version)
 	}
 	e.pend.load(r, version)
 	e.experts.Load(r)
@@ -355,14 +357,14 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	}
 	watched := r.Bool()
 	if e.beginWatch(); gone != nil && watched && e.watch == nil {
-		r.B = r.B[max(len(r.B)-8*len(e.stats.ints()), 0):] // only its model could read it
+		r.B = r.B[max(len(r.B)-8*e.ending(version), 0):] // only its model could read it
 	} else if watched != (e.watch != nil) {
 		r.Fail()
 	}
 	if e.watch != nil && r.Err() == nil {
 		e.watch.Load(r)
 	}
-	if err := e.finish(r); err != nil {
+	if err := e.finish(r, version); err != nil {
 		return err
 	}
 	if gone == nil {
@@ -376,9 +378,17 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	return gone
 }
 
+// ending is how many numbers stand at the end of a snapshot.
+func (e *Engine) ending(version int64) int {
+	if version > oneInterval {
+		return len(e.stats.ints()) + len(e.lost.ints())
+	}
+	return len(e.stats.ints())
+}
+
 // finish reads what stands at the end of every snapshot.
-func (e *Engine) finish(r *state.Reader) error {
-	for _, v := range e.stats.ints() {
+func (e *Engine) finish(r *state.Reader, version int64) error {
+	for _, v := range append(e.stats.ints(), e.lost.ints()...)[:e.ending(version)] {
 		*v = r.Int()
 	}
 	if r.Err() == nil && len(r.B) != 0 {
@@ -395,6 +405,8 @@ func (p *Paired) ints() []*int64 { return []*int64{&p.Rows, &p.Labelled, &p.Warm
 func (p *Paired) floats() []*float64 {
 	return []*float64{&p.SumIncumbent, &p.SumCandidate, &p.SumDiff, &p.SumDiff2, &p.SumDisagreement}
 }
+
+func (u *Unmatched) ints() []*int64 { return []*int64{&u.Labels, &u.InARow, &u.Time, &u.Nearest} }
 
 func (s *Stats) ints() []*int64 {
 	return []*int64{&s.Rows, &s.Predictions, &s.Labels, &s.Late, &s.Drifts, &s.InputDrifts, &s.Anomalies, &s.GivenUp, &s.NonFinite}

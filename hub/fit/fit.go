@@ -204,13 +204,6 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	return f, test, err
 }
 
-// note passes on what the owner of the table should know.
-func (o *Options) note(format string, args ...any) {
-	if o.Table.Note != nil {
-		o.Table.Note(fmt.Sprintf(format, args...))
-	}
-}
-
 func prepare(o *Options) (*parts, error) {
 	f, g, err := read(o)
 	if err != nil {

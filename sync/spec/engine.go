@@ -52,6 +52,13 @@ func (t *Task) Engine() engine.Config {
 		}
 		c.Series = append(c.Series, s)
 	}
+	bounds := t.Target.Range
+	if bounds == nil && c.Target >= 0 {
+		bounds = t.Inputs[c.Target].Range
+	}
+	if c.Low, c.High = math.NaN(), math.NaN(); bounds != nil {
+		c.Low, c.High = bounds[0], bounds[1]
+	}
 	return c
 }
 

@@ -21,6 +21,7 @@ target:
   tolerance: 10m
   topic: plant/y
   path: $.y
+  range: [1, 9]
   categories: []
   time: {path: $.due, format: auto, zone: UTC}
   number: {decimal: ".", strip: ""}
@@ -121,6 +122,8 @@ func TestWholeTask(t *testing.T) {
 		{"horizon", task.Horizon(), time.Hour},
 		{"tolerance", task.Target.Tolerance.Std(), 10 * time.Minute},
 		{"range", *task.Inputs[0].Range, [2]float64{0, 10}},
+		{"target range", *task.Target.Range, [2]float64{1, 9}},
+		{"bounds", [2]float64{task.Engine().Low, task.Engine().High}, [2]float64{1, 9}},
 		{"unit", task.Inputs[0].Unit, "kPa"},
 		{"input sync", task.Inputs[1].Sync, "none"},
 		{"categories", task.Inputs[1].Categories, []string{"a", "b"}},
@@ -243,10 +246,11 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"topic", 2, "topic: " + strings.Repeat("t", 1025), "inputs[0].topic", strings.Repeat("t", 1025), "1 to 1024 characters"},
 		{"topic", 2, `topic: "a\0b"`, "inputs[0].topic", "a\x00b", "no NUL"},
 		{"path", 2, "path: $..y", "inputs[0].path", "$..y", "must be a path"},
-		{"range", 1, "range: [1]", "inputs[0].range", "", "must have 2 elements, has 1"},
-		{"range", 1, "range: [5, 5]", "inputs[0].range", "[5 5]", "must be [low, high] with low < high"},
-		{"range", 1, "range: [.nan, 5]", "inputs[0].range", "[NaN 5]", "must be [low, high]"},
-		{"range", 1, "range: [low, 5]", "inputs[0].range[0]", "low", "must be a number"},
+		{"range", 1, "range: [9, 1]", "target.range", "[9 1]", "must be [low, high] with low < high"},
+		{"range", 2, "range: [1]", "inputs[0].range", "", "must have 2 elements, has 1"},
+		{"range", 2, "range: [5, 5]", "inputs[0].range", "[5 5]", "must be [low, high] with low < high"},
+		{"range", 2, "range: [.nan, 5]", "inputs[0].range", "[NaN 5]", "must be [low, high]"},
+		{"range", 2, "range: [low, 5]", "inputs[0].range[0]", "low", "must be a number"},
 		{"sync", 1, "sync: all", "inputs[0].sync", "all", "must be rows or none"},
 		{"categories", 3, "categories: [" + strings.Repeat("c, ", 257) + "]", "inputs[1].categories", "257", "at most 256"},
 		{"time", 1, "time: {zone: Nowhere}", "target.time.zone", "Nowhere", "must be a zone such as Europe/Berlin"},

@@ -153,6 +153,8 @@ type ReportedTask struct {
 	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
 	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
+	// labels by message that belonged to no row
+	Unmatched int64 `json:"unmatched,omitempty"`
 	// Assignment reports how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
 }

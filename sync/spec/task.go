@@ -78,10 +78,13 @@ type Target struct {
 	Horizon Duration `yaml:"horizon,omitempty"`
 	// how far a label's time may lie from the row's due time; default half the horizon, 1 s
 	// without one
-	Tolerance  Duration `yaml:"tolerance,omitempty"`
-	Topic      string   `yaml:"topic,omitempty"`
-	Path       string   `yaml:"path,omitempty"`
-	Categories []string `yaml:"categories,omitempty"` // the two classes of a classification task
+	Tolerance Duration `yaml:"tolerance,omitempty"`
+	Topic     string   `yaml:"topic,omitempty"`
+	Path      string   `yaml:"path,omitempty"`
+	// predictions stay within, and labels by message that are outside are missing; default of a
+	// forecast: its input's
+	Range      *[2]number `yaml:"range,omitempty"`
+	Categories []string   `yaml:"categories,omitempty"` // the two classes of a classification task
 	// how labels that arrive by message are written, as for an input
 	Time   InputTime          `yaml:"time,omitempty"`
 	Number NumberForm         `yaml:"number,omitempty"`
@@ -194,7 +197,8 @@ type Anomaly struct {
 	// by name; default auto: seasonal for one input, pca for several
 	Detector string            `yaml:"detector,omitempty"`
 	Set      map[string]string `yaml:"set,omitempty"` // its settings
-	// share of rows that may be false alarms, up to 0.1; default 0: by the detector's own limit
+	// share of rows that may be false alarms, up to 0.1; default 0.005, of rows beyond the
+	// detector's own limit
 	Rate float64 `yaml:"rate,omitempty"`
 }
 
@@ -489,6 +493,13 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	}
 	if t.Target.Topic != "" {
 		checkFilter(bad, "target.topic", t.Target.Topic)
+	}
+	if r := t.Target.Range; r != nil {
+		if t.Kind == KindClassification || t.Kind == KindAnomaly {
+			bad("target.range", fmt.Sprint(*r), "is for the target of a forecast or a regression: remove it")
+		} else if !(r[0] < r[1]) {
+			bad("target.range", fmt.Sprint(*r), "must be [low, high] with low < high")
+		}
 	}
 	if t.Kind != KindAnomaly && !seriesPattern.MatchString(t.Target.Series) {
 		bad("target.series", t.Target.Series, "must be 1 to 127 letters, digits or _.:- and start with a letter or digit")

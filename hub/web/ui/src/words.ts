@@ -73,6 +73,9 @@ const kinds: Record<string, string> = {
   bad_gap: "A declared loss could not be read",
   gap: "Records were lost and declared",
   given_up: "Predictions waited too long for their truth",
+  labels_unmatched: "Labels match no row",
+  task_reset: "A task starts learning anew",
+  model_gone: "The model in use cannot be loaded any more",
 };
 
 export const kindWords = (k: string) => kinds[k] ?? words(k.charAt(0).toUpperCase() + k.slice(1));
