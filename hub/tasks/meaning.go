@@ -2,6 +2,7 @@ package tasks
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"skerry.dev/sync/spec"
@@ -25,6 +26,7 @@ func meaning(text string) string {
 		Name, Target       string
 		Kind               spec.Kind
 		Horizon, Tolerance spec.Duration
+		Bounds             *[2]float64
 		Classes            []string
 		Inputs             []input
 		Rows               spec.Rows
@@ -39,6 +41,7 @@ func meaning(text string) string {
 		Kind:      t.Kind,
 		Horizon:   t.Target.Horizon,
 		Tolerance: t.Target.Tolerance,
+		Bounds:    t.Target.Range,
 		Classes:   t.Target.Categories,
 		Rows:      t.Rows,
 		Features:  t.Features,
@@ -50,6 +53,7 @@ func meaning(text string) string {
 	for _, i := range t.Inputs {
 		m.Inputs = append(m.Inputs, input{i.Series, i.Unit, i.Range, i.Categories})
 	}
+	slices.SortFunc(m.Inputs, func(a, b input) int { return strings.Compare(a.Series, b.Series) })
 	b, err := json.Marshal(m)
 	if err != nil { // an infinite bound
 		return text
