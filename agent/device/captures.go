@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"skerry.dev/agent/source"
+	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
 )
 
@@ -24,6 +25,9 @@ import (
 // name, and which is beyond max_devices.
 type captures struct {
 	path string
+	// the file could not be read: devices that were seen before may be missing until they send again,
+	// and what their tasks have learned is kept for them
+	doubt bool
 
 	mu     sync.Mutex
 	known  map[string][][]string // template → values, in the order in which they were seen
@@ -39,11 +43,13 @@ func openCaptures(dir string) (*captures, error) {
 	case errors.Is(err, fs.ErrNotExist):
 		return c, nil
 	case err != nil:
+		c.doubt = true
 		return c, fmt.Errorf("read devices seen before: %w", err)
 	}
 	if err := json.Unmarshal(b, &c.known); err != nil {
-		c.known = map[string][][]string{}
-		return c, fmt.Errorf("read devices seen before: %s: %w: they are found anew at their next message", c.path, err)
+		c.known, c.doubt = map[string][][]string{}, true
+		aside := c.path + ".damaged"
+		return c, errors.Join(fmt.Errorf("read devices seen before: %w: they are found anew at their next message, the file is kept as %s", err, aside), os.Rename(c.path, aside))
 	}
 	return c, nil
 }
@@ -119,11 +125,7 @@ func (c *captures) add(seen []source.Sighting) (fresh bool, err error) {
 	if err != nil {
 		return true, err
 	}
-	tmp := c.path + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return true, err
-	}
-	return true, os.Rename(tmp, c.path)
+	return true, identity.WriteFile(c.path, append(b, '\n'))
 }
 
 // reasons says which devices no task was made for.
@@ -214,7 +216,7 @@ func (d *Device) use(ctx context.Context, files []*spec.Task) error {
 	if err != nil {
 		return err
 	}
-	if err := d.runtime.Replace(ctx, tasks, plan); err != nil {
+	if err := d.runtime.Replace(ctx, tasks, plan, !d.captures.doubt); err != nil {
 		return err
 	}
 	d.files.Store(&files)

@@ -105,7 +105,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Store:      d.store,
 		Tasks:      tasks,
 		Plan:       plan,
-		Keep:       problem != nil,
+		Keep:       problem != nil || d.captures.doubt,
 		Models:     d.models.Loaded,
 		Publish:    d.publish,
 		Stream:     d.stream.Send,

@@ -219,7 +219,7 @@ func TestSlots(t *testing.T) {
 	tasks = []*spec.Task{anew}
 	plan, err = source.Compile(tasks)
 	must(err)
-	must(run.Replace(ctx, tasks, plan))
+	must(run.Replace(ctx, tasks, plan, true))
 	runs("", "")
 	must(errors.Join(manager.Resume(ctx, []string{"level"}), ms.Reconcile(ctx)))
 	runs(one, "")

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"skerry.dev/sync/identity"
 )
 
 // session is what the broker keeps for this client: its subscriptions outlive the process, and a
@@ -56,11 +58,7 @@ func (s *session) set(filters []string) error {
 	if err != nil {
 		return err
 	}
-	tmp := s.path + ".new"
-	if err := os.WriteFile(tmp, append(b, '\n'), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, s.path)
+	return identity.WriteFile(s.path, append(b, '\n'))
 }
 
 // A connection that the broker ends within shortLife counts as taken over when it happens

@@ -154,8 +154,9 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 
 // Replace takes over changed task files without losing a reading. What a task has learned goes on
 // unless its meaning changed, see [spec.Learned]; the other tasks go on in any case. A failure leaves
-// everything as it was.
-func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan) error {
+// everything as it was. all tells that these are all the tasks there are: what Options.Keep has kept
+// of others is dropped then.
+func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan, all bool) error {
 	return r.durably(ctx, func(c *sealed) error {
 		var next []*running
 		old := map[string]*running{}
@@ -182,10 +183,12 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 				c.Forget = append(c.Forget, name)
 			}
 		}
-		for name := range r.kept {
-			c.Forget = append(c.Forget, name)
+		if all {
+			for name := range r.kept {
+				c.Forget = append(c.Forget, name)
+			}
+			r.kept = nil
 		}
-		r.kept = nil
 		sort.Strings(c.Forget)
 		for _, x := range resets {
 			r.tellReset(x)

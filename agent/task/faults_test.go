@@ -88,7 +88,7 @@ func TestKillAfterEachStep(t *testing.T) {
 			t.Fatal(err)
 		}
 		steps = append(steps, step{name: "replace", tasks: tasks, do: func(g *rig) error {
-			if err := g.Replace(t.Context(), tasks, plan); err != nil {
+			if err := g.Replace(t.Context(), tasks, plan, true); err != nil {
 				return err
 			}
 			g.plan = plan
@@ -250,7 +250,7 @@ func TestAfterTheEnd(t *testing.T) {
 		"Event":   g.Event(ctx, "note", "", 0, nil),
 		"Alarm":   g.Alarm(ctx, "note", "", nil),
 		"Hosts":   g.Hosts(ctx, []wire.Host{{}}),
-		"Replace": g.Replace(ctx, nil, g.plan),
+		"Replace": g.Replace(ctx, nil, g.plan, true),
 		"Shadow":  g.Shadow(ctx, "level", "a"),
 		"Version": g.Version(ctx, "level", "a", "one"),
 	} {

@@ -44,7 +44,7 @@ func taken(t *testing.T, g *rig, texts ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Replace(t.Context(), tasks, plan); err != nil {
+	if err := g.Replace(t.Context(), tasks, plan, true); err != nil {
 		t.Fatal(err)
 	}
 	g.plan = plan

@@ -633,7 +633,7 @@ func TestReplaceKeepsTheOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := g.Replace(context.Background(), []*spec.Task{first, second}, plan); err != nil {
+		if err := g.Replace(context.Background(), []*spec.Task{first, second}, plan, true); err != nil {
 			t.Fatal(err)
 		}
 		g.plan = plan

@@ -37,6 +37,15 @@ func TestCapturedDevices(t *testing.T) {
 	eventually(t, "the attic goes on", func() bool { return a.rows("room-attic") == 2 })
 	a.write("tasks/room.yaml", strings.Replace(roomTask, "max_devices: 3", "max_devices: 4", 1))
 	eventually(t, "a wider bound takes the fourth", func() bool { return a.rows("room-cellar") == 0 && a.rows("room-attic") == 2 && a.reasons() == "" })
+
+	// the list of devices is damaged: each goes on with what it had learned when it sends again
+	a.stop()
+	a.write("state/devices.json", "{\"room\": [[\"at")
+	a.start()
+	s.publish("house/cellar/climate", `{"t":7}`, false)
+	eventually(t, "the cellar is found again", func() bool { return a.rows("room-cellar") == 1 })
+	s.publish("house/attic/climate", `{"t":6}`, false)
+	eventually(t, "the attic goes on where it was", func() bool { return a.rows("room-attic") == 3 })
 }
 
 // TestWrongPathAndFormat: an input that gets nothing out of its messages is named with what they
