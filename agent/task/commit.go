@@ -85,9 +85,9 @@ func (r *Runtime) held() int {
 	return int(min(heldRecords, max(int64(r.opts.MaxBytes)/heldBytes, 1)))
 }
 
-// snapshotsAtOnce bounds how many states that are due for their age go into one commit, so that no
-// commit grows with the number of tasks.
-const snapshotsAtOnce = 8
+// States that are due for their age are stored in turns, so that no commit grows with the number of
+// tasks and few carry any: so many turns fit into SnapshotEvery.
+const snapshotTurns = 8
 
 // gateTimes is how many times rarer the gate's state is stored for rows than a task's: it is that of
 // every series.
@@ -95,17 +95,21 @@ const gateTimes = 8
 
 // dueSnapshots returns the tasks whose state is to be stored, those that wait longest first.
 func (r *Runtime) dueSnapshots(now time.Time) (due []*running) {
+	turn := now.Sub(r.turned) >= r.opts.SnapshotEvery/snapshotTurns
+	if turn {
+		r.turned = now
+	}
 	var aged []*running
 	for _, t := range r.tasks {
 		switch {
 		case t.fresh || t.rows >= r.opts.SnapshotRows:
 			due = append(due, t)
-		case t.changed && now.Sub(t.saved) >= r.opts.SnapshotEvery:
+		case turn && t.changed && now.Sub(t.saved) >= r.opts.SnapshotEvery:
 			aged = append(aged, t)
 		}
 	}
 	slices.SortFunc(aged, func(a, b *running) int { return a.saved.Compare(b.saved) })
-	return append(due, aged[:min(len(aged), snapshotsAtOnce)]...)
+	return append(due, aged[:min(len(aged), 1+2*len(r.tasks)/snapshotTurns)]...)
 }
 
 // snapshot adds the states of tasks to a commit, and the gate's when it is due. They contain the

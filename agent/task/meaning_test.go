@@ -209,8 +209,11 @@ func TestManyTasksTakeTurns(t *testing.T) {
 	r.tasks[49].rows = 100
 	r.tasks[48].changed = false
 	due := r.dueSnapshots(now)
-	if len(due) != 1+snapshotsAtOnce || due[0] != r.tasks[49] || due[1] != r.tasks[0] {
-		t.Errorf("%d states at once, want the one with enough rows and the %d oldest", len(due), snapshotsAtOnce)
+	if len(due) != 1+13 || due[0] != r.tasks[49] || due[1] != r.tasks[0] {
+		t.Errorf("%d states at once, want the one with enough rows and a quarter of the tasks, the oldest first", len(due))
+	}
+	if due = r.dueSnapshots(now.Add(time.Second)); len(due) != 1 {
+		t.Errorf("%d states a second later, want the one with enough rows alone", len(due))
 	}
 }
 

@@ -105,6 +105,7 @@ type Runtime struct {
 	gate      *gate.Gate
 	gateRows  int       // rows since the gate's state was stored
 	gateSaved time.Time // when it was; zero: never
+	turned    time.Time // when states were last stored for their age
 	open      *sealed
 	position  uint64
 	latency   Latency
