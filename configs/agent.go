@@ -24,7 +24,11 @@ type AgentConfig struct {
 	Cache     AgentCache `yaml:"cache"`
 	Govern    Govern     `yaml:"govern"`
 	Inference Inference  `yaml:"inference"`
-	Log       Log        `yaml:"log"`
+
+	Caching   Caching        `yaml:"caching"`
+	Streaming AgentStreaming `yaml:"streaming"`
+
+	Log Log `yaml:"log"`
 }
 
 // AgentMQTT is the connection to the broker.
@@ -91,6 +95,7 @@ type Govern struct {
 type Inference struct {
 	// Compile lays tree models out for this processor when they are loaded.
 	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION" default:"true"`
+	GPU     bool `yaml:"gpu" env:"ENABLE_GPU_ACCELERATION" unbuilt:"models run on the processor"`
 }
 
 // Log describes what is logged and how.
@@ -124,6 +129,7 @@ func (c *AgentConfig) check(bad report) {
 			bad("hub.nats_urls", "each must be an address such as nats://relay.example:4222 or wss://relay.example:443")
 		}
 	}
+	c.Caching.check(bad)
 	c.Log.check(bad)
 }
 
