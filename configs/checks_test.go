@@ -40,7 +40,7 @@ func TestEveryBound(t *testing.T) {
 		{"agent", "http.ingest", "false", "off-ish", "must be true or false"},
 		{"agent", "hub.url", "https://hub.example:8000", "hub.example", "must be an address such as https://hub.example:8000"},
 		{"agent", "hub.url", "", "ftp://hub.example", "must be an address such as https://hub.example:8000"},
-		{"agent", "hub.nats_urls", "nats://a:4222, wss://b:443", "nats://a:4222, http://b", "each must be an address such as nats://relay.example:4222"},
+		{"agent", "hub.nats_urls", "nats://a:4222, wss://b:443", "nats://a:4222, http://b", "each must be an address such as nats://hub.example:4222"},
 		{"agent", "hub.bandwidth_back", "1KiB", "1023", "must be 1024 to 1073741824 bytes"},
 		{"agent", "cache.max_bytes", "8MiB", "7MiB", "must be 8388608 to 1099511627776 bytes"},
 		{"agent", "cache.commit_records", "500", "501", "must be 1 to 500"},

@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"net/url"
 	"strings"
 
 	"skerry.dev/sync/spec"
@@ -122,11 +121,7 @@ func (c *HubConfig) check(bad report) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("tls_key", "TLS needs both tls_cert and tls_key")
 	}
-	for _, u := range c.NATSURLs {
-		if p, err := url.Parse(u); err != nil || !oneOf(p.Scheme, "nats", "tls", "ws", "wss") {
-			bad("nats_urls", "each must be an address such as nats://hub.example:4222 or wss://hub.example:443")
-		}
-	}
+	checkNATS(bad, "nats_urls", c.NATSURLs)
 	if c.DataDir == "" {
 		bad("data_dir", "must name a directory")
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"net/url"
 	"os"
 	"reflect"
 	"regexp"
@@ -399,7 +398,7 @@ func (l leaf) text() string {
 	case []string:
 		masked := make([]string, len(v))
 		for i, s := range v {
-			masked[i] = maskURL(s)
+			masked[i] = Redacted(s)
 		}
 		return "[" + strings.Join(masked, ", ") + "]"
 	case []spec.Duration:
@@ -411,7 +410,7 @@ func (l leaf) text() string {
 	case []int:
 		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
 	case string:
-		return maskURL(v)
+		return Redacted(v)
 	default:
 		return fmt.Sprint(v)
 	}
@@ -429,22 +428,29 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-func maskURL(s string) string {
-	if !strings.Contains(s, "://") {
-		return s
+// secretQuery is a parameter of an address that holds a secret.
+var secretQuery = regexp.MustCompile(`(?i)([?&][a-z_-]*(?:password|passwd|secret|token|key)=)[^&#]*`)
+
+// Redacted returns an address without what is secret in it: the password before the host, a user
+// name of NATS without one (which is a token there), and parameters such as password=. It also
+// takes what is no valid address, such as one whose password holds a slash, and then hides rather
+// too much. A text that is no address is returned as it is.
+func Redacted(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return address
 	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return "********" // what cannot be read cannot be shown to be free of a password
-	}
-	q := u.Query()
-	for _, name := range []string{"password", "sslpassword", "secret", "token"} {
-		if q.Has(name) {
-			q.Set(name, "xxxxx")
-			u.RawQuery = q.Encode()
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		user, _, secret := strings.Cut(rest[:at], ":")
+		switch {
+		case secret:
+			user += ":xxxxx"
+		case scheme == "nats" || strings.ContainsAny(user, "/?#"):
+			user = "xxxxx"
 		}
+		rest = user + rest[at:]
 	}
-	return u.Redacted()
+	return scheme + "://" + secretQuery.ReplaceAllString(rest, "${1}xxxxx")
 }
 
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of

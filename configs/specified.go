@@ -1,8 +1,6 @@
 package configs
 
 import (
-	"net/url"
-	"slices"
 	"strings"
 )
 
@@ -50,10 +48,7 @@ func (m *HubMonitoring) check(bad report) {
 
 // checkURL takes an address of one of the schemes, or none.
 func checkURL(bad report, path, text string, schemes ...string) {
-	if text == "" {
-		return
-	}
-	if u, err := url.Parse(text); err != nil || !slices.Contains(schemes, u.Scheme) || u.Host == "" && u.Path == "" {
+	if text != "" && !isAddress(text, schemes...) {
 		bad(path, "must be an address that begins with "+strings.Join(schemes, ":// or ")+"://")
 	}
 }
