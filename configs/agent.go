@@ -1,9 +1,12 @@
 package configs
 
 import (
+	"fmt"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 
 	"skerry.dev/sync/spec"
@@ -24,7 +27,11 @@ type AgentConfig struct {
 	Cache     AgentCache `yaml:"cache"`
 	Govern    Govern     `yaml:"govern"`
 	Inference Inference  `yaml:"inference"`
-	Log       Log        `yaml:"log"`
+
+	Caching   Caching        `yaml:"caching"`
+	Streaming AgentStreaming `yaml:"streaming"`
+
+	Log Log `yaml:"log"`
 }
 
 // AgentMQTT is the connection to the broker.
@@ -91,6 +98,7 @@ type Govern struct {
 type Inference struct {
 	// Compile lays tree models out for this processor when they are loaded.
 	Compile bool `yaml:"compile" env:"ENABLE_JIT_COMPILATION" default:"true"`
+	GPU     bool `yaml:"gpu" env:"ENABLE_GPU_ACCELERATION" unbuilt:"models run on the processor"`
 }
 
 // Log describes what is logged and how.
@@ -103,27 +111,21 @@ func (c *AgentConfig) check(bad report) {
 	if c.StateDir == "" {
 		bad("state_dir", "must name a directory")
 	}
-	switch u, err := url.Parse(c.MQTT.Broker); {
+	switch {
 	case c.MQTT.Broker == "" && !c.HTTP.Ingest:
 		bad("mqtt.broker", "without a broker readings come by HTTP: set http.ingest, or the broker's address")
-	case c.MQTT.Broker == "":
-	case err != nil || !oneOf(u.Scheme, "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix"):
-		bad("mqtt.broker", "must be an address such as tcp://127.0.0.1:1883, tls://broker.site:8883 or wss://broker.site/mqtt; empty for none")
+	case c.MQTT.Broker != "" && !isAddress(c.MQTT.Broker, "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix"):
+		bad("mqtt.broker", "must be an address such as tcp://127.0.0.1:1883, tls://broker.site:8883 or wss://broker.site/mqtt, with a port of 1 to 65535; empty for none")
 	}
 	if (c.MQTT.CertFile == "") != (c.MQTT.KeyFile == "") {
 		bad("mqtt.key_file", "a client certificate needs both cert_file and key_file")
 	}
 	checkListen(bad, "http.listen", c.HTTP.Listen)
-	if c.Hub.URL != "" {
-		if u, err := url.Parse(c.Hub.URL); err != nil || !oneOf(u.Scheme, "http", "https") || u.Host == "" {
-			bad("hub.url", "must be an address such as https://hub.example:8000")
-		}
+	if c.Hub.URL != "" && !isAddress(c.Hub.URL, "http", "https") {
+		bad("hub.url", "must be an address such as https://hub.example:8000")
 	}
-	for _, u := range c.Hub.NATSURLs {
-		if p, err := url.Parse(u); err != nil || !oneOf(p.Scheme, "nats", "tls", "ws", "wss") {
-			bad("hub.nats_urls", "each must be an address such as nats://relay.example:4222 or wss://relay.example:443")
-		}
-	}
+	checkNATS(bad, "hub.nats_urls", c.Hub.NATSURLs)
+	c.Caching.check(bad)
 	c.Log.check(bad)
 }
 
@@ -150,8 +152,42 @@ func (l *Log) check(bad report) {
 }
 
 func checkListen(bad report, path, addr string) {
-	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
 		bad(path, "must be host:port, for example 127.0.0.1:8088 (this machine only) or 0.0.0.0:8088 (everybody)")
+		return
+	}
+	if n, err := strconv.Atoi(port); err == nil && n == -1 && path == "nats_listen" {
+		return
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		bad(path, fmt.Sprintf("port %s: must be a number from 0 (chosen by the system) to 65535", port))
+	}
+}
+
+// isAddress reports whether a text is an address of one of the schemes, with a port that can be.
+func isAddress(text string, schemes ...string) bool {
+	u, err := url.Parse(text)
+	if err != nil || !slices.Contains(schemes, u.Scheme) {
+		return false
+	}
+	host := u.Hostname()
+	if host == "" || strings.Contains(host, ":") && !strings.HasPrefix(u.Host, "[") {
+		return u.Scheme == "unix" && u.Path != ""
+	}
+	if u.Port() == "" {
+		return true
+	}
+	n, err := strconv.Atoi(u.Port())
+	return err == nil && n >= 1 && n <= 65535
+}
+
+func checkNATS(bad report, path string, urls []string) {
+	for _, u := range urls {
+		if !isAddress(u, "nats", "tls", "ws", "wss") {
+			bad(path, "each must be an address such as nats://hub.example:4222 or wss://hub.example:443")
+			return
+		}
 	}
 }
 

@@ -40,7 +40,7 @@ func TestEveryBound(t *testing.T) {
 		{"agent", "http.ingest", "false", "off-ish", "must be true or false"},
 		{"agent", "hub.url", "https://hub.example:8000", "hub.example", "must be an address such as https://hub.example:8000"},
 		{"agent", "hub.url", "", "ftp://hub.example", "must be an address such as https://hub.example:8000"},
-		{"agent", "hub.nats_urls", "nats://a:4222, wss://b:443", "nats://a:4222, http://b", "each must be an address such as nats://relay.example:4222"},
+		{"agent", "hub.nats_urls", "nats://a:4222, wss://b:443", "nats://a:4222, http://b", "each must be an address such as nats://hub.example:4222"},
 		{"agent", "hub.bandwidth_back", "1KiB", "1023", "must be 1024 to 1073741824 bytes"},
 		{"agent", "cache.max_bytes", "8MiB", "7MiB", "must be 8388608 to 1099511627776 bytes"},
 		{"agent", "cache.commit_records", "500", "501", "must be 1 to 500"},
@@ -69,9 +69,9 @@ func TestEveryBound(t *testing.T) {
 		{"ml", "model_selection.families", "mlp", "gbdt, svm", "each must be gbdt, forest, linear or mlp"},
 		{"ml", "model_selection.budget", "7d", "8d", "must be 1s to 168h"},
 		{"ml", "model_selection.max_trials", "0", "-1", "must be 0 to 100000"},
-		{"ml", "streaming.adaptive_learning.first_labels", "200", "199", "must be 200 to 1e+09"},
-		{"ml", "streaming.adaptive_learning.drift_events", "1", "0", "must be 1 to 1e+06"},
-		{"ml", "streaming.adaptive_learning.retraining_threshold", "0.001", "0", "must be 0.001 to 10"},
+		{"ml", "adaptive_learning.first_labels", "200", "199", "must be 200 to 1e+09"},
+		{"ml", "adaptive_learning.drift_events", "1", "0", "must be 1 to 1e+06"},
+		{"ml", "adaptive_learning.retraining_threshold", "0.001", "0", "must be 0.001 to 10"},
 		{"ml", "rollout.min_shadow", "2", "1", "must be 2 to 1e+06"},
 		{"ml", "rollout.max_regression", "0.999", "1", "must be 0.001 to 0.999"},
 		{"ml", "rollout.max_latency", "1us", "100ns", "must be 1µs to 1m"},
@@ -302,11 +302,11 @@ func TestProgramVersion(t *testing.T) {
 // TestDurationsAreShownAsWritten: a value that is shown can be put into the file again.
 func TestDurationsAreShownAsWritten(t *testing.T) {
 	for in, want := range map[string]string{"90m": "1h30m", "1h": "1h", "60s": "1m", "10m": "10m", "3d": "72h", "1h0m1s": "1h0m1s", "0s": "0s", "20m": "20m"} {
-		_, settings, err := ML(Sources{Flags: map[string]string{"streaming.adaptive_learning.cooldown": in}})
+		_, settings, err := ML(Sources{Flags: map[string]string{"adaptive_learning.cooldown": in}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == "streaming.adaptive_learning.cooldown" })
+		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == "adaptive_learning.cooldown" })
 		got, err := spec.ParseDuration(settings[i].Value)
 		if err != nil || settings[i].Value != want {
 			t.Errorf("a duration of %s is shown as %q (%v), want %s", in, settings[i].Value, err, want)

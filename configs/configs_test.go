@@ -28,7 +28,7 @@ func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
 			if values[s.Key] = s.Value; s.Origin == "default" {
 				t.Errorf("%s lacks the key %s", file, s.Key)
 			}
-			if s.Retired != "" {
+			if s.Retired != "" || s.Instead != "" {
 				t.Errorf("%s has the key %s, which has no effect", file, s.Key)
 			}
 		}
@@ -44,6 +44,8 @@ func TestSamplesHoldEveryKeyWithItsDefault(t *testing.T) {
 	check("hub.yaml", h, withDefaults[HubConfig](), sh, err)
 	m, sm, err := ML(Sources{File: "ml_config.yml"})
 	check("ml_config.yml", m, withDefaults[MLConfig](), sm, err)
+	w, sw, err := Monitoring(Sources{File: "monitoring_config.yml"})
+	check("monitoring_config.yml", w, withDefaults[MonitoringConfig](), sw, err)
 }
 
 // TestServiceLinks holds that a service of Kubernetes named skerry-hub does not keep the programs in

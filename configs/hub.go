@@ -1,7 +1,6 @@
 package configs
 
 import (
-	"net/url"
 	"strings"
 
 	"skerry.dev/sync/spec"
@@ -35,13 +34,20 @@ type HubConfig struct {
 	Disk      HubDisk    `yaml:"disk"`
 	Keep      HubKeep    `yaml:"keep"`
 	Inference Inference  `yaml:"inference"`
-	Log       Log        `yaml:"log"`
+
+	Caching    Caching       `yaml:"caching"`
+	Streaming  HubStreaming  `yaml:"streaming"`
+	Monitoring HubMonitoring `yaml:"monitoring"`
+
+	Log Log `yaml:"log"`
 }
 
 // HubAuth defines who may use the API, and how much.
 type HubAuth struct {
 	// JWTSecret signs logins; empty: a random one kept in DataDir/keys.
 	JWTSecret string `yaml:"jwt_secret" env:"JWT_SECRET" secret:"true"`
+	// APIKeyRequired is always so.
+	APIKeyRequired bool `yaml:"api_key_required" env:"API_KEY_REQUIRED" default:"true" unbuilt:"the API requires a login or a token in any case"`
 	// LoginTTL is the life of a login.
 	LoginTTL spec.Duration `yaml:"login_ttl" default:"8h" check:"1m..30d"`
 	// RateLimit bounds the requests of one caller. Logins and enrolments are limited in any case.
@@ -115,11 +121,7 @@ func (c *HubConfig) check(bad report) {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("tls_key", "TLS needs both tls_cert and tls_key")
 	}
-	for _, u := range c.NATSURLs {
-		if p, err := url.Parse(u); err != nil || !oneOf(p.Scheme, "nats", "tls", "ws", "wss") {
-			bad("nats_urls", "each must be an address such as nats://hub.example:4222 or wss://hub.example:443")
-		}
-	}
+	checkNATS(bad, "nats_urls", c.NATSURLs)
 	if c.DataDir == "" {
 		bad("data_dir", "must name a directory")
 	}
@@ -129,8 +131,10 @@ func (c *HubConfig) check(bad report) {
 	if c.BlobURL != "" && strings.Contains(c.BlobURL, "://") && !oneOf(strings.SplitN(c.BlobURL, ":", 2)[0], "file", "s3") {
 		bad("blob_url", "must be a directory, file://… or s3://…; empty is a folder in data_dir")
 	}
-	if s := c.Auth.JWTSecret; s != "" && len(s) < 32 {
+	if s := c.Auth.JWTSecret; s != "" && len(s) < 32 && !isPlaceholder(s) {
 		bad("auth.jwt_secret", "must have at least 32 characters; empty makes one in data_dir/keys")
 	}
+	c.Caching.check(bad)
+	c.Monitoring.check(bad)
 	c.Log.check(bad)
 }

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
-	"net/url"
 	"os"
 	"reflect"
 	"regexp"
@@ -38,6 +38,20 @@ type Setting struct {
 	// Retired describes why the key has no effect any more, "" for all others. Only a retired key
 	// that is set is listed.
 	Retired string
+	// Instead describes what happens instead of what the value asks for, "" where it has its effect.
+	Instead string
+}
+
+// LogIneffective logs by name, one line each, what is set and has no effect.
+func LogIneffective(log *slog.Logger, settings []Setting) {
+	for _, s := range settings {
+		switch {
+		case s.Retired != "":
+			log.Warn("a setting has no effect any more", "key", s.Key, "from", s.Origin, "why", s.Retired)
+		case s.Instead != "":
+			log.Warn("a setting does not have the effect that it asks for", "key", s.Key, "from", s.Origin, "instead", s.Instead)
+		}
+	}
 }
 
 // config is a whole configuration. A key is declared once, as a field of its struct:
@@ -45,8 +59,10 @@ type Setting struct {
 //	Every spec.Duration `yaml:"every" env:"SHORT_NAME" default:"1m" check:"1s..24h" secret:"true"`
 //
 // Its path gives its variable SKERRY_…; env names further ones. A field without a yaml tag is no
-// key: programs and tests may set it, the default is its tag's. check reports what no tag can
-// express.
+// key: programs and tests may set it, the default is its tag's. A section of a file may carry the
+// path it had in earlier releases (was:"old.path"), which is then read as well. A key with the tag
+// unbuilt is read and checked, and has no effect yet: the tag holds what happens instead of
+// whatever differs from the default. check reports what no tag can express.
 type config interface{ check(report) }
 
 // report adds a problem of the value at a dotted path.
@@ -58,10 +74,23 @@ func Agent(src Sources) (*AgentConfig, []Setting, error) {
 }
 
 // Hub loads hub.yaml.
-func Hub(src Sources) (*HubConfig, []Setting, error) { return load(withDefaults[HubConfig](), src) }
+func Hub(src Sources) (*HubConfig, []Setting, error) {
+	c, settings, err := load(withDefaults[HubConfig](), src)
+	if err == nil && isPlaceholder(c.Auth.JWTSecret) {
+		c.Auth.JWTSecret = ""
+		i := slices.IndexFunc(settings, func(s Setting) bool { return s.Key == "auth.jwt_secret" })
+		settings[i].Instead = "it is a placeholder that everybody can read: logins are signed by a secret of the hub's own, in data_dir/keys"
+	}
+	return c, settings, err
+}
 
 // ML loads ml_config.yml.
 func ML(src Sources) (*MLConfig, []Setting, error) { return load(withDefaults[MLConfig](), src) }
+
+// Monitoring loads monitoring_config.yml.
+func Monitoring(src Sources) (*MonitoringConfig, []Setting, error) {
+	return load(withDefaults[MonitoringConfig](), src)
+}
 
 func load[T config](cfg T, src Sources) (T, []Setting, error) {
 	var none T
@@ -84,12 +113,13 @@ func load[T config](cfg T, src Sources) (T, []Setting, error) {
 		if unread[path] {
 			return
 		}
-		e := &spec.Error{Path: path, Line: lines[path], Msg: msg}
+		key, _, _ := strings.Cut(path, "[") // an element has the line of its list
+		e := &spec.Error{Path: path, Line: lines[key], Msg: msg}
 		if l := byKey[path]; l.value.IsValid() {
 			e.Value = l.text()
 		}
 		where := src.File
-		if o := origin[path]; o != "" && e.Line == 0 {
+		if o := origin[key]; o != "" && e.Line == 0 {
 			where = o
 		}
 		if where == "" {
@@ -109,6 +139,9 @@ func load[T config](cfg T, src Sources) (T, []Setting, error) {
 	settings := make([]Setting, 0, len(leaves))
 	for _, l := range leaves {
 		s := Setting{Key: l.key, Value: l.text(), Origin: origin[l.key], Env: l.envs[0], Retired: l.retired}
+		if l.unbuilt != "" && !l.isDefault() {
+			s.Instead = l.unbuilt
+		}
 		switch {
 		case s.Origin == "" && s.Retired != "":
 			continue
@@ -140,6 +173,9 @@ func fromFile(cfg any, path string, origin map[string]string, lines map[string]i
 	if root == nil {
 		return nil // nothing but comments
 	}
+	if err := moveSections(root, reflect.TypeOf(cfg).Elem()); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
+	}
 	d := spec.NewDecoder()
 	d.Decode(root, cfg)
 	note("", root, func(key string, line int) {
@@ -150,6 +186,51 @@ func fromFile(cfg any, path string, origin map[string]string, lines map[string]i
 		return fmt.Errorf("read %s: %w", path, err)
 	}
 	return nil
+}
+
+// moveSections brings the sections of an earlier release to where they are now, so that the rest of
+// the loader knows one place for each key.
+func moveSections(root *yaml.Node, t reflect.Type) error {
+	for i := range t.NumField() {
+		f := t.Field(i)
+		was := f.Tag.Get("was")
+		if was == "" {
+			continue
+		}
+		parent, key := root, was
+		for at, rest, nested := strings.Cut(was, "."); nested && parent != nil; at, rest, nested = strings.Cut(rest, ".") {
+			_, parent = child(parent, at)
+			key = rest
+		}
+		if parent == nil {
+			continue
+		}
+		old, value := child(parent, key)
+		if value == nil {
+			continue
+		}
+		name := f.Tag.Get("yaml")
+		if now, _ := child(root, name); now != nil {
+			return &spec.Error{Path: was, Line: old.Line, Msg: fmt.Sprintf("is the same as %s on line %d: keep that one", name, now.Line)}
+		}
+		drop := slices.Index(parent.Content, old)
+		parent.Content = slices.Delete(parent.Content, drop, drop+2)
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: name, Line: old.Line}, value)
+	}
+	return nil
+}
+
+// child returns the key of a mapping and its value, nil where it has none.
+func child(n *yaml.Node, key string) (name, value *yaml.Node) {
+	if n.Kind == yaml.AliasNode {
+		n = n.Alias
+	}
+	for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i], n.Content[i+1]
+		}
+	}
+	return nil, nil
 }
 
 // note calls f for every key of a mapping, with its dotted path and line.
@@ -240,8 +321,22 @@ type leaf struct {
 	check  string
 	// why it has no effect any more: configurations of earlier releases are read all the same
 	retired string
+	// what happens instead of what it asks for beyond its default
+	unbuilt string
 	field   reflect.StructField
 	value   reflect.Value
+}
+
+// isDefault reports whether the value is that of the tag.
+func (l leaf) isDefault() bool {
+	want := reflect.New(l.value.Type()).Elem()
+	if text, ok := l.field.Tag.Lookup("default"); ok {
+		parse(l.field, text, want)
+	}
+	if l.value.Kind() == reflect.Slice && l.value.Len() == 0 && want.Len() == 0 {
+		return true
+	}
+	return reflect.DeepEqual(l.value.Interface(), want.Interface())
 }
 
 func leavesOf(path string, v reflect.Value) []leaf {
@@ -254,16 +349,23 @@ func leavesOf(path string, v reflect.Value) []leaf {
 		}
 		key := join(path, name)
 		if f.Type.Kind() == reflect.Struct {
-			out = append(out, leavesOf(key, v.Field(i))...)
+			below := leavesOf(key, v.Field(i))
+			if was := f.Tag.Get("was"); was != "" {
+				for j := range below {
+					below[j].envs = append(below[j].envs, variable(was+strings.TrimPrefix(below[j].key, key)))
+				}
+			}
+			out = append(out, below...)
 			continue
 		}
 		l := leaf{
 			key:    key,
-			envs:   []string{"SKERRY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))},
+			envs:   []string{variable(key)},
 			secret: f.Tag.Get("secret") == "true",
 			check:  f.Tag.Get("check"),
 
 			retired: f.Tag.Get("retired"),
+			unbuilt: f.Tag.Get("unbuilt"),
 			field:   f,
 			value:   v.Field(i),
 		}
@@ -273,6 +375,11 @@ func leavesOf(path string, v reflect.Value) []leaf {
 		out = append(out, l)
 	}
 	return out
+}
+
+// variable is the environment variable of a key.
+func variable(key string) string {
+	return "SKERRY_" + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }
 
 // text writes a value as the file would, with secrets and passwords in URLs masked.
@@ -291,7 +398,7 @@ func (l leaf) text() string {
 	case []string:
 		masked := make([]string, len(v))
 		for i, s := range v {
-			masked[i] = maskURL(s)
+			masked[i] = Redacted(s)
 		}
 		return "[" + strings.Join(masked, ", ") + "]"
 	case []spec.Duration:
@@ -303,7 +410,7 @@ func (l leaf) text() string {
 	case []int:
 		return strings.ReplaceAll(fmt.Sprint(v), " ", ", ")
 	case string:
-		return maskURL(v)
+		return Redacted(v)
 	default:
 		return fmt.Sprint(v)
 	}
@@ -321,22 +428,29 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-func maskURL(s string) string {
-	if !strings.Contains(s, "://") {
-		return s
+// secretQuery is a parameter of an address that holds a secret.
+var secretQuery = regexp.MustCompile(`(?i)([?&][a-z_-]*(?:password|passwd|secret|token|key)=)[^&#]*`)
+
+// Redacted returns an address without what is secret in it: the password before the host, a user
+// name of NATS without one (which is a token there), and parameters such as password=. It also
+// takes what is no valid address, such as one whose password holds a slash, and then hides rather
+// too much. A text that is no address is returned as it is.
+func Redacted(address string) string {
+	scheme, rest, ok := strings.Cut(address, "://")
+	if !ok {
+		return address
 	}
-	u, err := url.Parse(s)
-	if err != nil {
-		return "********" // what cannot be read cannot be shown to be free of a password
-	}
-	q := u.Query()
-	for _, name := range []string{"password", "sslpassword", "secret", "token"} {
-		if q.Has(name) {
-			q.Set(name, "xxxxx")
-			u.RawQuery = q.Encode()
+	if at := strings.LastIndexByte(rest, '@'); at >= 0 {
+		user, _, secret := strings.Cut(rest[:at], ":")
+		switch {
+		case secret:
+			user += ":xxxxx"
+		case scheme == "nats" || strings.ContainsAny(user, "/?#"):
+			user = "xxxxx"
 		}
+		rest = user + rest[at:]
 	}
-	return u.Redacted()
+	return scheme + "://" + secretQuery.ReplaceAllString(rest, "${1}xxxxx")
 }
 
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
@@ -361,7 +475,7 @@ var otherEnvs = []string{
 // allEnvs returns every environment variable of agent and hub: both may run with one environment.
 func allEnvs() []string {
 	var out []string
-	for _, c := range []config{new(AgentConfig), new(HubConfig), new(MLConfig)} {
+	for _, c := range []config{new(AgentConfig), new(HubConfig), new(MLConfig), new(MonitoringConfig)} {
 		for _, l := range leavesOf("", reflect.ValueOf(c).Elem()) {
 			out = append(out, l.envs...)
 		}

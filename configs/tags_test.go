@@ -17,7 +17,7 @@ func TestVariables(t *testing.T) {
 	shared := map[string]string{}
 	for program, files := range map[string][]any{
 		"agent": {new(AgentConfig)},
-		"hub":   {new(HubConfig), new(MLConfig)},
+		"hub":   {new(HubConfig), new(MLConfig), new(MonitoringConfig)},
 	} {
 		own := map[string]string{}
 		for _, c := range files {

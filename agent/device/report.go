@@ -11,9 +11,9 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
+	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
@@ -216,7 +216,7 @@ func (d *Device) reasons(st *task.Status) []string {
 			out = append(out, why)
 		}
 		if !d.client.Connected() {
-			out = append(out, "no connection to the MQTT broker "+source.Redacted(d.cfg.MQTT.Broker))
+			out = append(out, "no connection to the MQTT broker "+configs.Redacted(d.cfg.MQTT.Broker))
 		}
 		for _, f := range d.client.Refused() {
 			out = append(out, "the broker refused the subscription "+f+": check its access list")

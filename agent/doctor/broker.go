@@ -11,6 +11,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"skerry.dev/agent/source"
+	"skerry.dev/configs"
 )
 
 // probeMessages are published to find the broker's limits: more than mosquitto's default queue of
@@ -32,13 +33,13 @@ func broker(ctx context.Context, o Options) []Result {
 	}
 	limits, err := ProbeBroker(ctx, o)
 	if err != nil {
-		action := "check mqtt.broker, that the broker runs, user and password"
+		action := advice(err, brokerKeys)
 		if strings.Contains(err.Error(), "subscri") {
 			action = "let this user subscribe and publish (access rules of the broker)"
 		}
-		return []Result{{"broker", Fail, fmt.Sprintf("%s: %v", source.Redacted(o.Broker), err), action}}
+		return []Result{{"broker", Fail, fmt.Sprintf("%s: %v", configs.Redacted(o.Broker), err), action}}
 	}
-	out := []Result{{"broker", OK, source.Redacted(o.Broker) + " takes connection, subscription and messages", ""}}
+	out := []Result{{"broker", OK, configs.Redacted(o.Broker) + " takes connection, subscription and messages", ""}}
 	detail := fmt.Sprintf("%d messages in flight before the first acknowledgement", limits.Window)
 	switch {
 	case limits.Window >= limits.Probed:

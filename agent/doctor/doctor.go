@@ -19,6 +19,7 @@ import (
 
 	"skerry.dev/agent/device"
 	"skerry.dev/agent/govern"
+	"skerry.dev/configs"
 	"skerry.dev/sync/identity"
 )
 
@@ -279,13 +280,13 @@ func hubHealth(ctx context.Context, o Options, base string) Result {
 	start := time.Now()
 	res, err := o.HTTP.Do(req)
 	if err != nil {
-		return Result{"hub", Warn, err.Error(), "check address, network and certificate; predictions go on without the hub, and nothing is lost until the cache is full"}
+		return Result{"hub", Warn, err.Error(), advice(err, hubKeys) + "; predictions go on without the hub, and nothing is lost until the cache is full"}
 	}
 	defer res.Body.Close()
 	took := time.Since(start)
-	detail := fmt.Sprintf("%s answers in %s", base, took.Round(10*time.Microsecond))
+	detail := fmt.Sprintf("%s answers in %s", configs.Redacted(base), took.Round(10*time.Microsecond))
 	if res.StatusCode != http.StatusOK {
-		return Result{"hub", Warn, fmt.Sprintf("%s/health answers HTTP %d", base, res.StatusCode), "look at the hub"}
+		return Result{"hub", Warn, fmt.Sprintf("%s/health answers HTTP %d", configs.Redacted(base), res.StatusCode), "look at the hub"}
 	}
 	if at, err := http.ParseTime(res.Header.Get("Date")); err == nil {
 		// The header has whole seconds and was written at some moment of the request.
@@ -294,6 +295,15 @@ func hubHealth(ctx context.Context, o Options, base string) Result {
 		}
 	}
 	return Result{"hub", OK, detail, ""}
+}
+
+// redacted lists addresses without their secrets.
+func redacted(urls []string) string {
+	out := make([]string, len(urls))
+	for i, u := range urls {
+		out[i] = configs.Redacted(u)
+	}
+	return strings.Join(out, ", ")
 }
 
 func hubLink(ctx context.Context, o Options, id *identity.Identity) Result {
@@ -311,7 +321,7 @@ func hubLink(ctx context.Context, o Options, id *identity.Identity) Result {
 	case errors.Is(err, nats.ErrAuthorization) || errors.Is(err, nats.ErrAuthExpired):
 		return Result{"hub link", Fail, err.Error(), "the credential is refused: revoked at the hub, or expired while the box was away; start the agent to renew it, else enrol again"}
 	case err != nil:
-		return Result{"hub link", Warn, fmt.Sprintf("%s: %v", strings.Join(urls, ", "), err), "let the box reach this address and port (outgoing only)"}
+		return Result{"hub link", Warn, fmt.Sprintf("%s: %v", redacted(urls), err), "let the box reach this address and port (outgoing only)"}
 	}
 	defer nc.Close()
 	rtt, err := nc.RTT()

@@ -60,9 +60,9 @@ func TestHubFindings(t *testing.T) {
 		"no date":              {"", func(w http.ResponseWriter, _ *http.Request) { w.Header()["Date"] = nil }, OK, "answers in", ""},
 		"overloaded":           {"", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503) }, Warn, "/health answers HTTP 503", "look at the hub"},
 		"another service":      {"", http.NotFound, Warn, "/health answers HTTP 404", "look at the hub"},
-		"cut off":              {"", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Warn, "EOF", "check address, network and certificate"},
+		"cut off":              {"", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, Warn, "EOF", "closes the connection at once"},
 		"no address":           {"http://a b", nil, Fail, "invalid character", "correct hub.url"},
-		"another scheme":       {"ftp://127.0.0.1", nil, Warn, "unsupported protocol scheme", "check address"},
+		"another scheme":       {"ftp://127.0.0.1", nil, Warn, "unsupported protocol scheme", "check hub.url"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			url := tt.url

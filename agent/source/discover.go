@@ -69,9 +69,9 @@ func Discover(ctx context.Context, o configs.AgentMQTT, certificates *tls.Config
 	})
 	cli := mqtt.NewClient(opts)
 	if token := cli.Connect(); token.WaitTimeout(10*time.Second) && token.Error() != nil {
-		return nil, 0, fmt.Errorf("connect to %s: %w", Redacted(o.Broker), token.Error())
+		return nil, 0, fmt.Errorf("connect to %s: %w", configs.Redacted(o.Broker), token.Error())
 	} else if !cli.IsConnected() {
-		return nil, 0, fmt.Errorf("connect to %s: no answer", Redacted(o.Broker))
+		return nil, 0, fmt.Errorf("connect to %s: no answer", configs.Redacted(o.Broker))
 	}
 	defer cli.Disconnect(100)
 	subs := map[string]byte{}

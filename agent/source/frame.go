@@ -106,15 +106,6 @@ func Opener(broker string, certificates *tls.Config, timeout time.Duration) mqtt
 	}
 }
 
-// Redacted is a broker's address without the password in it.
-func Redacted(broker string) string {
-	u, err := url.Parse(broker)
-	if err != nil {
-		return "the broker"
-	}
-	return u.Redacted()
-}
-
 // dialBroker opens the transport of a broker URL: tcp://, mqtt://, tls://, ssl://, mqtts://,
 // ws://, wss:// or unix://.
 func dialBroker(u *url.URL, tlsConf *tls.Config, timeout time.Duration, limit int) (net.Conn, error) {

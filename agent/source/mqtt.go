@@ -152,7 +152,8 @@ func New(plan *Plan, opts Options) (*Client, error) {
 	opts.defaults()
 	u, err := url.Parse(opts.Broker)
 	if err != nil {
-		return nil, fmt.Errorf("broker address %q: %w", opts.Broker, err)
+		// The error of url.Parse quotes the address, and with it a password.
+		return nil, fmt.Errorf("broker address %q cannot be read: write special characters of user and password as %%XX, or use mqtt.username and mqtt.password", configs.Redacted(opts.Broker))
 	}
 	switch u.Scheme {
 	case "tcp", "mqtt", "tls", "ssl", "mqtts", "ws", "wss", "unix":

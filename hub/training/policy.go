@@ -29,6 +29,8 @@ type Policy struct {
 	Threads    int
 	// Learners to try; empty means all.
 	Learners []string
+	// ColdStart tries nothing first because it won in earlier searches.
+	ColdStart bool
 	// NoRollout leaves a passed challenger in the registry instead of rolling it out.
 	NoRollout bool
 }

@@ -464,6 +464,9 @@ func (t *Trainer) champion(ctx context.Context, task string) (*artifact.Artifact
 
 // prior collects what earlier runs of every task learned.
 func (t *Trainer) prior(ctx context.Context) ([]selection.PastRun, error) {
+	if t.policy.ColdStart {
+		return nil, nil
+	}
 	jobs, err := t.db.Read().Jobs(ctx, "", Done, 200)
 	if err != nil {
 		return nil, err

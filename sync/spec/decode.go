@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"reflect"
+	"regexp"
 	"sort"
 	"strconv"
 	"strings"
@@ -160,10 +161,28 @@ func (d *Decoder) value(path string, n *yaml.Node, v reflect.Value) {
 			d.Add(&Error{Path: path, Line: n.Line, Msg: "must be a single value, not a list or mapping"})
 			return
 		}
+		if v.CanInt() || v.CanUint() || v.CanFloat() {
+			n = Decimal(n)
+		}
 		if err := n.Decode(v.Addr().Interface()); err != nil || v.CanInt() && !isWhole(n) {
 			d.Add(&Error{Path: path, Line: n.Line, Value: n.Value, Msg: "must be " + kindName(v.Kind())})
 		}
 	}
+}
+
+// leadingZeros is a number that YAML 1.1 reads as octal, or refuses for its eights and nines.
+var leadingZeros = regexp.MustCompile(`^([-+]?)0[0-9_]*[1-9_][0-9_]*$`)
+
+// Decimal returns a number as people mean it: 010 is ten. Octal numbers are written 0o10.
+func Decimal(n *yaml.Node) *yaml.Node {
+	m := leadingZeros.FindStringSubmatch(n.Value)
+	if n.Kind != yaml.ScalarNode || n.Style != 0 || m == nil {
+		return n
+	}
+	ten := *n
+	ten.Value = m[1] + strings.TrimLeft(n.Value[len(m[1]):], "0_")
+	ten.Tag = ""
+	return &ten
 }
 
 // isWhole reports whether a number that is decoded into an integer is one: the YAML package cuts a

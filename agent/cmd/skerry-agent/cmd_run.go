@@ -29,11 +29,12 @@ func newRunCommand() *cobra.Command {
 		Long:  "Run the agent: read sensors, predict, adapt, keep what must not be lost, and sync with the hub when there is one.\n\nThe service runs this command; it may be run by hand as well.",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, _, err := loadConfig(cmd)
+			cfg, settings, err := loadConfig(cmd)
 			if err != nil {
 				return err
 			}
 			log := newLogger(cmd.ErrOrStderr(), cfg.Log)
+			configs.LogIneffective(log, settings)
 			ensemble.SetCompile(cfg.Inference.Compile)
 			if set, reason := ensemble.Kernel(); reason != "" {
 				log.Warn("instruction set not as requested", "used", set, "reason", reason)

@@ -1,13 +1,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
+	"skerry.dev/sync/spec"
 )
 
 var deviceColumns = []column[api.DeviceState]{
@@ -27,6 +35,84 @@ var deviceColumns = []column[api.DeviceState]{
 	{"SUSPECT", func(d api.DeviceState) string { return text(d.Suspect) }},
 	{"SEEN", func(d api.DeviceState) string { return stamp(d.SeenAt) }},
 }
+
+// writeDevice prints a device for people: how it is, what it runs and why, what it sent.
+func writeDevice(w io.Writer, d api.DeviceDetail) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(t, "device\t%s\nsite\t%s\ncohort\t%s\nclass\t%s\nversion\t%s\n", d.Name, text(d.Site), text(d.Cohort), text(d.Class), text(d.Version))
+	link := "down, seen " + stamp(d.SeenAt)
+	if d.Connected {
+		link = "up"
+	}
+	fmt.Fprintf(t, "link\t%s\nhealth\t%s, reported %s\n", link, text(d.Health), stamp(d.ReportedAt))
+	for _, reason := range d.Reasons {
+		fmt.Fprintf(t, "\t- %s\n", reason)
+	}
+	if d.Suspect != "" {
+		fmt.Fprintf(t, "suspect\t%s\n", d.Suspect)
+	}
+	if d.RevokedAt > 0 {
+		fmt.Fprintf(t, "revoked\t%s\n", stamp(d.RevokedAt))
+	}
+	fmt.Fprintf(t, "enrolled\t%s\n", stamp(d.CreatedAt))
+	if o := d.Outbox; o != nil {
+		fmt.Fprintf(t, "waiting\t%d records, %s of %s", o.PendingRecords, size(o.PendingBytes), size(o.CapBytes))
+		if o.OfflineDays >= 0 {
+			fmt.Fprintf(t, "; may stay offline for %s", span(time.Duration(o.OfflineDays*24*float64(time.Hour))))
+		}
+		fmt.Fprintln(t)
+	}
+	if len(d.Applied) > 0 {
+		fmt.Fprint(t, "stored here\t")
+		for i, class := range slices.Sorted(maps.Keys(d.Applied)) {
+			fmt.Fprintf(t, "%s%d %s", strings.Repeat(", ", min(i, 1)), d.Applied[class], class)
+		}
+		fmt.Fprintln(t)
+	}
+	if len(d.Usage) > 0 {
+		u := d.Usage[0]
+		fmt.Fprintf(t, "sent\t%s of %s on %s; %d messages refused, %d contradict stored ones\n", size(u.Bytes), size(d.Quota), u.Day, u.Refused, u.Conflicts)
+	}
+	fmt.Fprintf(t, "starts\t%d", d.RunCount)
+	if len(d.Runs) > 0 {
+		fmt.Fprintf(t, ", the newest %s", stamp(d.Runs[0].StartedAt))
+	}
+	fmt.Fprintln(t)
+	names := slices.Collect(maps.Keys(d.Why))
+	var reported map[string]spec.ReportedTask
+	if d.Reported != nil {
+		reported = d.Reported.Tasks
+	}
+	for name := range reported {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if names = slices.Compact(names); len(names) > 0 {
+		fmt.Fprintln(t, "\nTASK\tRUNS\tSHOULD RUN\tROWS\tLABELS\tERROR\tLAST VALUE\tCOVERAGE\tWHY")
+	}
+	for _, name := range names {
+		why, r := d.Why[name], reported[name]
+		because := why.Reason
+		if a := r.Assignment; a != nil && a.Reason != "" && !strings.Contains(because, a.Reason) {
+			because = strings.TrimPrefix(because+"; ", "; ") + string(a.Phase) + ": " + a.Reason
+		}
+		e, last, coverage := "-", "-", "-"
+		if r.Labels > 0 {
+			e, last, coverage = fmt.Sprintf("%.4g", r.MAE), fmt.Sprintf("%.4g", r.MAEBaseline), fmt.Sprintf("%.1f %%", 100*r.Coverage)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, text(because))
+	}
+	if len(d.Host) > 0 {
+		fmt.Fprintln(t, "\nHOST\tVALUE\tAT")
+	}
+	for _, h := range d.Host {
+		fmt.Fprintf(t, "%s\t%.6g\t%s\n", h.Metric, float64(h.Value), stamp(h.Time))
+	}
+	return t.Flush()
+}
+
+// short is a digest as a cell; none is what the device does without a model.
+func short(digest string) string { return cmp.Or(digest[:min(len(digest), 12)], "baselines") }
 
 func (r *remote) deviceNames() cobra.CompletionFunc {
 	return r.names(func(ctx context.Context, hub *client.Client) ([]string, error) {
@@ -59,7 +145,10 @@ func (r *remote) deviceCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return writeJSON(c.OutOrStdout(), d)
+				if r.json {
+					return writeJSON(c.OutOrStdout(), d)
+				}
+				return writeDevice(c.OutOrStdout(), d)
 			},
 		},
 		&cobra.Command{

@@ -75,7 +75,7 @@ func TestRolloutShowsDevices(t *testing.T) {
 	if strings.Contains(out, "pump-2") {
 		t.Errorf("rollout show = %s, want no device that is not aimed at", out)
 	}
-	prints(t, `^rollout `+r.ID+` model pm25-next-hour@1 [0-9a-f]{64} state running stage shadow \w+ \(shadow → canary → all\) .*devices 2: 0 shadow, 0 probation, 0 active, 2 waiting, .* created \S+ \S+ by \S+ DEVICE LINK WANTED PHASE LABELLED CANDIDATE INCUMBENT P99 REASON pump-1 yes shadow .* 0 - - 0 µs .*pump-3 yes shadow `,
+	prints(t, `^rollout `+r.ID+` model pm25-next-hour@1 [0-9a-f]{64} state running stage shadow \w+ \(shadow → canary → all\) .*devices 2: 0 shadow, 0 probation, 0 active, 2 waiting, .* created \S+ by \S+ DEVICE LINK WANTED PHASE LABELLED CANDIDATE INCUMBENT P99 REASON pump-1 yes shadow .* 0 - - 0 µs .*pump-3 yes shadow `,
 		"rollout", "show", r.ID)
 	refused(t, "not found", "rollout", "show", "r-none")
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -59,7 +58,7 @@ func (r *remote) loginCommand() *cobra.Command {
 			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, b, 0o600)); err != nil {
 				return err
 			}
-			return r.print(c, out, "Logged in to "+out.Hub+" until "+time.UnixMicro(out.Expires).Local().Format(time.DateTime))
+			return r.print(c, out, "Logged in to "+out.Hub+" until "+stamp(out.Expires))
 		},
 	}
 	c.Flags().StringVar(&user, "user", "admin", "user name")

@@ -192,7 +192,8 @@ func TestModelsAndRollouts(t *testing.T) {
 	if out := must(t, "model", "list"); !strings.Contains(out, "pm25-next-hour@1") || !strings.Contains(out, "linear") {
 		t.Errorf("model list = %q", out)
 	}
-	if out := must(t, "model", "show", "pm25-next-hour@1"); !strings.Contains(out, `"trigger": "import"`) {
+	prints(t, `^model pm25-next-hour@1 task pm25-next-hour kind \S+ .* size [0-9.]+ k?B digest [0-9a-f]{64} created \d{4}-\d\d-\d\dT\S+ by .* LINEAGE .*trigger import`, "model", "show", "pm25-next-hour@1")
+	if out := must(t, "model", "show", "pm25-next-hour@1", "--json"); !strings.Contains(out, `"trigger": "import"`) {
 		t.Errorf("model show = %q", out)
 	}
 

@@ -3,8 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -68,9 +71,36 @@ func (r *remote) modelCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				return writeJSON(c.OutOrStdout(), l)
+				if r.json {
+					return writeJSON(c.OutOrStdout(), l)
+				}
+				return writeModel(c.OutOrStdout(), l)
 			},
 		})
+}
+
+// writeModel prints a model and what it came from for people.
+func writeModel(w io.Writer, l api.Lineage) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	m := l.Model
+	fmt.Fprintf(t, "model\t%s\ntask\t%s\nkind\t%s\npredicts\t%s\nstate\t%s\n", m.Name, m.Task, text(m.Kind), text(m.Target), text(m.State))
+	if m.TombstonedAt > 0 {
+		fmt.Fprintf(t, "forbidden\t%s: %s\n", stamp(m.TombstonedAt), text(m.Tombstone))
+	}
+	fmt.Fprintf(t, "size\t%s\ndigest\t%s\ncreated\t%s by %s\n", size(m.Size), m.Digest, stamp(m.CreatedAt), text(m.CreatedBy))
+	if j := l.Job; j != nil {
+		fmt.Fprintf(t, "trained by\t%s, %s", j.ID, j.State)
+		if j.StartedAt > 0 && j.FinishedAt > j.StartedAt {
+			fmt.Fprintf(t, " in %s", span(time.Duration(j.FinishedAt-j.StartedAt)*time.Microsecond))
+		}
+		fmt.Fprintln(t)
+	}
+	for i, p := range l.Parents {
+		fmt.Fprintf(t, "%s\t%s, %s\n", []string{"was to beat", ""}[min(i, 1)], p.Name, text(p.State))
+	}
+	facts(t, "METRICS", m.Metrics)
+	facts(t, "LINEAGE", m.Lineage)
+	return t.Flush()
 }
 
 func (r *remote) modelNames() cobra.CompletionFunc {

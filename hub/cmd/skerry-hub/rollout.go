@@ -19,6 +19,7 @@ import (
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
 	"skerry.dev/hub/rollout"
+	"skerry.dev/sync/spec"
 )
 
 var rolloutColumns = []column[rollout.Rollout]{
@@ -190,8 +191,13 @@ func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
 
 // parseRollout reads YAML by the JSON keys of the specification; an unknown key is an error.
 func parseRollout(b []byte) (s rollout.Spec, err error) {
+	root, err := spec.Document(b)
+	if err != nil || root == nil {
+		return s, err
+	}
+	decimals(root)
 	var doc map[string]any
-	if err := yaml.Unmarshal(b, &doc); err != nil {
+	if err := root.Decode(&doc); err != nil {
 		return s, err
 	}
 	j, err := json.Marshal(doc)
@@ -201,6 +207,14 @@ func parseRollout(b []byte) (s rollout.Spec, err error) {
 	d := json.NewDecoder(bytes.NewReader(j))
 	d.DisallowUnknownFields()
 	return s, d.Decode(&s)
+}
+
+// decimals makes every number below a node one that people mean.
+func decimals(n *yaml.Node) {
+	for _, c := range n.Content {
+		decimals(c)
+	}
+	*n = *spec.Decimal(n)
 }
 
 func parseStage(t string) (rollout.Stage, error) {
@@ -239,7 +253,7 @@ func writePlan(w io.Writer, model string, p rollout.Plan) error {
 			share, away = fmt.Sprintf("%.0f %%", 100*d.LinkShare), (time.Duration(d.LongestOffline) * time.Second).String()
 		}
 		if d.SeenAt > 0 {
-			seen = time.UnixMicro(d.SeenAt).Local().Format(time.DateTime)
+			seen = stamp(d.SeenAt)
 		}
 		if d.Running != "" {
 			runs = d.Running[:min(len(d.Running), 12)]
@@ -289,7 +303,7 @@ func (r *remote) follow(c *cobra.Command, v api.RolloutDetail) (api.RolloutDetai
 		for ; seen < len(v.Status.History); seen++ {
 			if h := v.Status.History[seen]; !r.json {
 				p.clear()
-				fmt.Fprintf(c.OutOrStdout(), "%s  %s  %s  %s\n", time.UnixMicro(h.At).Local().Format(time.DateTime), h.State, h.Stage, h.Reason)
+				fmt.Fprintf(c.OutOrStdout(), "%s  %s  %s  %s\n", stamp(h.At), h.State, h.Stage, h.Reason)
 			}
 		}
 		if v.State.Final() || v.State == rollout.Paused {
@@ -320,7 +334,7 @@ func writeRollout(w io.Writer, v api.RolloutDetail) error {
 		k := float64(p.Labelled)
 		fmt.Fprintf(t, "losses\tcandidate %.4f, incumbent %.4f on %d labelled rows; the difference lies in [%.4f, %.4f]\n", p.SumCandidate/k, p.SumIncumbent/k, p.Labelled, st.Bound[0], st.Bound[1])
 	}
-	fmt.Fprintf(t, "created\t%s by %s\n", time.UnixMicro(v.CreatedAt).Local().Format(time.DateTime), v.CreatedBy)
+	fmt.Fprintf(t, "created\t%s by %s\n", stamp(v.CreatedAt), v.CreatedBy)
 	if len(v.Devices) > 0 {
 		fmt.Fprintln(t, "\nDEVICE\tLINK\tWANTED\tPHASE\tLABELLED\tCANDIDATE\tINCUMBENT\tP99\tREASON")
 	}

@@ -90,11 +90,7 @@ func (f *serveFlags) finish(c *cobra.Command) error {
 	if hub.Log.Format == "json" {
 		log = slog.New(slog.NewJSONHandler(w, o))
 	}
-	for _, s := range settings {
-		if s.Retired != "" {
-			log.Warn("a key of the configuration has no effect", "key", s.Key, "from", s.Origin, "why", s.Retired)
-		}
-	}
+	configs.LogIneffective(log, settings)
 	f.opts.Config, f.opts.Version, f.opts.Inspect, f.opts.Log = *hub, configs.ProgramVersion(), inspectArtifact, log
 	if f.passwordFile != "" {
 		b, err := os.ReadFile(f.passwordFile)
@@ -124,13 +120,13 @@ func (f *serveFlags) open(c *cobra.Command) (*server.Hub, error) {
 func serveCommand() *cobra.Command {
 	f, learn := new(serveFlags), new(learnFlags)
 	c := &cobra.Command{Use: "serve", Short: "Run the hub", Args: cobra.NoArgs,
-		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nFlags win over the environment, that over --config (hub.yaml) and --ml-config (ml_config.yml). Every key of hub.yaml has a variable SKERRY_<KEY>; the short ones are\nDATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, RATE_LIMIT_ENABLED, ENABLE_AUTO_RETRAINING, ENABLE_JIT_COMPILATION, ML_ENVIRONMENT, ML_WORKERS, ML_LOG_LEVEL.",
+		Long: "Run the hub until it is interrupted. A fresh data directory is set up first.\n\nFlags win over the environment, that over --config (hub.yaml), --ml-config (ml_config.yml) and --monitoring-config (monitoring_config.yml). Every key of hub.yaml has a variable SKERRY_<KEY>; the short ones are\nDATABASE_URL (postgres://… instead of SQLite), MODEL_STORAGE_PATH (s3://… or a folder), JWT_SECRET, RATE_LIMIT_ENABLED, ENABLE_AUTO_RETRAINING, ENABLE_JIT_COMPILATION, ML_ENVIRONMENT, ML_WORKERS, ML_LOG_LEVEL.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.finish(c); err != nil {
 				return err
 			}
 			keepPrivate()
-			policy, gates, err := learn.load(c, &f.opts.Config)
+			policy, gates, err := learn.load(c, &f.opts.Config, f.opts.Log)
 			if err != nil {
 				return err
 			}

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -48,7 +52,7 @@ func (r *remote) print(c *cobra.Command, v any, plain string) error {
 	return err
 }
 
-// writeJSON writes a document indented: it is complete, and people read it as well.
+// writeJSON writes a document for programs, indented.
 func writeJSON(w io.Writer, v any) error {
 	e := json.NewEncoder(w)
 	e.SetEscapeHTML(false)
@@ -71,5 +75,88 @@ func stamp(us int64) string {
 	if us == 0 {
 		return "-"
 	}
-	return time.UnixMicro(us).Local().Format(time.DateTime)
+	return time.UnixMicro(us).Local().Format(time.RFC3339)
+}
+
+// size is a number of bytes as people read it.
+func size(n int64) string {
+	const k = 1000
+	switch {
+	case n < 10*k:
+		return fmt.Sprintf("%d B", n)
+	case n < 10*k*k:
+		return fmt.Sprintf("%.1f kB", float64(n)/k)
+	case n < 10*k*k*k:
+		return fmt.Sprintf("%.1f MB", float64(n)/k/k)
+	}
+	return fmt.Sprintf("%.1f GB", float64(n)/k/k/k)
+}
+
+// span is a duration as people read it: two digits are enough to know what to do.
+func span(d time.Duration) string {
+	switch {
+	case d >= 48*time.Hour:
+		return fmt.Sprintf("%.3g days", d.Hours()/24)
+	case d >= time.Minute:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	case d >= time.Second:
+		return d.Round(100 * time.Millisecond).String()
+	}
+	return d.Round(time.Microsecond).String()
+}
+
+// facts writes a document of unknown keys as aligned facts below a title, in the order of its keys;
+// those of inner objects get their path. What is empty is left out.
+func facts(w io.Writer, title string, doc json.RawMessage) {
+	d := json.NewDecoder(bytes.NewReader(doc))
+	d.UseNumber() // as written: a whole number stays one
+	var v any
+	if len(doc) == 0 || d.Decode(&v) != nil {
+		return
+	}
+	var rows [][2]string
+	var walk func(path string, v any)
+	walk = func(path string, v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, k := range slices.Sorted(maps.Keys(v)) {
+				walk(strings.TrimPrefix(path+"."+k, "."), v[k])
+			}
+		case []any:
+			parts := make([]string, len(v))
+			for i, e := range v {
+				if _, ok := e.(map[string]any); ok {
+					walk(fmt.Sprintf("%s[%d]", path, i), e)
+					continue
+				}
+				parts[i] = fmt.Sprint(e)
+			}
+			if s := strings.Join(parts, ", "); strings.Trim(s, ", ") != "" {
+				rows = append(rows, [2]string{path, s})
+			}
+		case nil:
+		default:
+			if s := moment(path, fmt.Sprint(v)); s != "" {
+				rows = append(rows, [2]string{path, s})
+			}
+		}
+	}
+	walk("", v)
+	if len(rows) > 0 {
+		fmt.Fprintf(w, "\n%s\n", title)
+	}
+	for _, r := range rows {
+		fmt.Fprintf(w, "%s\t%s\n", r[0], r[1])
+	}
+}
+
+// moment is the value of a key: a time where it holds microseconds since 1970, as the keys of times
+// do that end in from, to or at.
+func moment(path, value string) string {
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	us, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || us < 1e14 || !strings.HasSuffix(key, "_from") && !strings.HasSuffix(key, "_to") && !strings.HasSuffix(key, "_at") {
+		return value
+	}
+	return stamp(us)
 }
