@@ -236,6 +236,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 			Metrics:   d.metrics,
 			Inputs:    d.inputs,
 			Seen:      d.sighted,
+			Trouble:   d.runtime.Trouble,
 
 			SessionFile: filepath.Join(d.cfg.StateDir, "session.json"),
 		})

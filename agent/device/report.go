@@ -182,6 +182,9 @@ func (d *Device) reasons(st *task.Status) []string {
 	var out []string
 	if st.Trouble != "" {
 		out = append(out, "nothing can be stored: "+st.Trouble)
+		if d.client != nil && !d.client.Live().IsZero() {
+			out = append(out, "predicting from memory since "+d.client.Live().Format(time.DateTime)+"; nothing is acknowledged, so the broker keeps what comes: make room on the disk of "+d.cfg.StateDir)
+		}
 	}
 	if p := d.badFile.Load(); p != nil {
 		out = append(out, "task files not in force: "+*p)

@@ -37,11 +37,12 @@ type Message struct {
 	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
 	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does
-	// nothing: the broker sends the message again.
+	// nothing: the broker sends the message again. nil: nobody waits for it.
 	Ack func()
 }
 
-// Sink takes messages that hold at least one reading. It may be called from several goroutines
+// Sink takes messages that hold at least one reading, or an Ack alone: that of a message whose
+// readings it was given before. It may be called from several goroutines
 // (MQTT, HTTP). It may block: the broker then waits as well. An error ends the source.
 type Sink interface {
 	Message(ctx context.Context, m Message) error
@@ -78,6 +79,9 @@ type Options struct {
 	// Seen is called with the devices that a topic is the first message of, before it is decoded.
 	// It may Replace the plan. nil: templates make no tasks.
 	Seen func(context.Context, []Sighting)
+	// Trouble says why the sink can store nothing at present, "" when it can. Meanwhile messages
+	// come by a second connection too, and the sink gets them without an Ack. nil: they do not.
+	Trouble func() string
 }
 
 func (o *Options) defaults() {
@@ -111,7 +115,7 @@ func (o *Options) defaults() {
 	}
 }
 
-// Client is the agent's one connection to the MQTT broker.
+// Client is the agent's connection to the MQTT broker.
 type Client struct {
 	opts Options
 	url  *url.URL
@@ -121,6 +125,7 @@ type Client struct {
 	log  *complaints
 	out  *outgoing
 	acks acks
+	live *live
 
 	mu        sync.Mutex  // guards cli, plan, refused
 	cli       mqtt.Client // of the present connection; nil before the first
@@ -144,6 +149,8 @@ type inbound struct {
 	msg     mqtt.Message
 	arrival int64
 	clockOK bool
+	at      time.Time   // by the monotonic clock
+	by      mqtt.Client // the connection
 }
 
 // New checks the options, reads the certificates and returns a client that is not connected;
@@ -173,6 +180,7 @@ func New(plan *Plan, opts Options) (*Client, error) {
 		replan: make(chan struct{}, 1),
 	}
 	c.log = &complaints{log: opts.Log, every: time.Minute}
+	c.live = newLive()
 	c.in = intake{m: c.m, log: c.log, inputs: opts.Inputs}
 	if c.session, err = openSession(opts.SessionFile, u.Redacted(), opts.ClientID); err != nil {
 		opts.Log.Warn("subscriptions of the session before are not known", "err", err)
@@ -188,13 +196,25 @@ func (c *Client) statusTopic() string { return "skerry/" + c.opts.Device + "/sta
 // parts of the old connection may still run. Nothing has to survive in it, the session is the
 // broker's. lost gets the reason when the connection ends.
 func (c *Client) connection() (cli mqtt.Client, lost chan error) {
+	o, lost := c.clientOptions(c.opts.ClientID)
+	o.SetCleanSession(false)
+	o.SetBinaryWill(c.statusTopic(), []byte("offline"), 1, true)
+	o.SetDefaultPublishHandler(c.receive)
+	cli = mqtt.NewClient(o)
+	c.mu.Lock()
+	c.cli = cli
+	c.mu.Unlock()
+	return cli, lost
+}
+
+// clientOptions are those of every connection. lost gets the reason when it ends.
+func (c *Client) clientOptions(id string) (o *mqtt.ClientOptions, lost chan error) {
 	lost = make(chan error, 1)
-	o := mqtt.NewClientOptions()
+	o = mqtt.NewClientOptions()
 	o.AddBroker(c.opts.Broker)
-	o.SetClientID(c.opts.ClientID)
+	o.SetClientID(id)
 	o.SetUsername(c.opts.Username)
 	o.SetPassword(c.opts.Password)
-	o.SetCleanSession(false)
 	o.SetProtocolVersion(4)
 	o.SetAutoAckDisabled(true)
 	o.SetOrderMatters(true)
@@ -206,8 +226,6 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetPingTimeout(c.opts.ConnectTimeout)
 	o.SetConnectTimeout(c.opts.ConnectTimeout)
 	o.SetWriteTimeout(c.opts.ConnectTimeout)
-	o.SetBinaryWill(c.statusTopic(), []byte("offline"), 1, true)
-	o.SetDefaultPublishHandler(c.receive)
 	// called at most once
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	// A frame holds topic (at most 65,535 bytes), lengths and packet id beside the payload; one
@@ -216,11 +234,7 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
 		return dialBroker(c.url, c.tls, c.opts.ConnectTimeout, limit)
 	})
-	cli = mqtt.NewClient(o)
-	c.mu.Lock()
-	c.cli = cli
-	c.mu.Unlock()
-	return cli, lost
+	return o, lost
 }
 
 func (c *Client) current() mqtt.Client {
@@ -261,7 +275,10 @@ func (c *Client) Publish(topic string, payload []byte, retain bool) {
 
 // receive runs on paho's goroutine. It must not wait for the sink: paho reads ping replies behind
 // the same queue.
-func (c *Client) receive(_ mqtt.Client, msg mqtt.Message) {
+func (c *Client) receive(cli mqtt.Client, msg mqtt.Message) {
+	if msg.Qos() == 0 && !c.live.hearing().IsZero() {
+		return // it comes by the second connection, and the broker keeps it for none
+	}
 	now, ok := c.opts.Clock()
 	c.inMu.Lock()
 	defer c.inMu.Unlock()
@@ -272,7 +289,7 @@ func (c *Client) receive(_ mqtt.Client, msg mqtt.Message) {
 	if c.closed {
 		return
 	}
-	c.queue = append(c.queue, inbound{msg, now, ok})
+	c.queue = append(c.queue, inbound{msg, now, ok, time.Now(), cli})
 	c.inCond.Broadcast()
 }
 
@@ -314,9 +331,17 @@ func (c *Client) Run(ctx context.Context, sink Sink) error {
 		}
 	})
 	wg.Go(func() { c.out.run(c.send) })
+	heard := make(chan struct{})
+	wg.Go(func() {
+		defer close(heard)
+		if c.opts.Trouble != nil && c.opts.QoS > 0 {
+			c.listen(ctx, sink)
+		}
+	})
 	c.connectLoop(ctx)
 	c.closeQueue()
 	<-fed
+	<-heard
 	if f, ok := sink.(Flusher); ok {
 		f.Flush()
 	}
@@ -478,7 +503,7 @@ func backoff(attempt int, limit time.Duration) time.Duration {
 
 // feed decodes what was received and hands it to the sink.
 func (c *Client) feed(ctx context.Context, sink Sink) error {
-	var dec *Decoder
+	var r reader
 	var batch []inbound
 	for {
 		clear(batch)
@@ -487,30 +512,19 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 		}
 		for i := range batch {
 			in := &batch[i]
-			decoder := func() {
+			switch waited, ok := c.live.wait(ctx, in); {
+			case !ok:
+				return nil
+			case waited && in.msg.Qos() > 0 && in.by != c.current():
+				continue // the broker sends it again
+			}
+			ack := c.acks.add(in.msg.Ack)
+			m := Message{Topic: in.msg.Topic(), Ack: ack}
+			if c.live.was(in.msg) {
 				c.mu.Lock()
-				defer c.mu.Unlock()
-				if dec == nil || dec.plan != c.plan {
-					dec = NewDecoder(c.plan, int(c.opts.MaxPayload))
-				}
-			}
-			decoder()
-			if tp := dec.of(in.msg.Topic()); tp != nil && len(tp.fresh) > 0 && c.opts.Seen != nil {
-				c.opts.Seen(ctx, tp.fresh)
-				decoder()
-			}
-			m := Message{
-				Plan:     dec.plan,
-				Topic:    in.msg.Topic(),
-				Arrival:  in.arrival,
-				ClockOK:  in.clockOK,
-				Dup:      in.msg.Duplicate(),
-				Retained: in.msg.Retained(),
-				Behind:   c.opts.Behind(),
-				Ack:      c.acks.add(in.msg.Ack),
-			}
-			m.Readings = c.in.account(dec, m.Topic, in.msg.Payload(), arrived{m.Arrival, m.ClockOK, m.Retained})
-			if len(m.Readings) == 0 {
+				m.Plan = c.plan
+				c.mu.Unlock()
+			} else if m = c.read(ctx, &r, in, ack); len(m.Readings) == 0 {
 				m.Ack() // nothing to store, and it will not become better by being sent again
 				continue
 			}
@@ -524,6 +538,40 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 	}
 }
 
+// reader is the decoder of one goroutine.
+type reader struct{ dec *Decoder }
+
+// of returns the decoder of the present plan.
+func (r *reader) of(c *Client) *Decoder {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.dec == nil || r.dec.plan != c.plan {
+		r.dec = NewDecoder(c.plan, int(c.opts.MaxPayload))
+	}
+	return r.dec
+}
+
+// read decodes what was received. The message's readings are valid until the reader's next.
+func (c *Client) read(ctx context.Context, r *reader, in *inbound, ack func()) Message {
+	dec := r.of(c)
+	if tp := dec.of(in.msg.Topic()); tp != nil && len(tp.fresh) > 0 && c.opts.Seen != nil {
+		c.opts.Seen(ctx, tp.fresh)
+		dec = r.of(c)
+	}
+	m := Message{
+		Plan:     dec.plan,
+		Topic:    in.msg.Topic(),
+		Arrival:  in.arrival,
+		ClockOK:  in.clockOK,
+		Dup:      in.msg.Duplicate(),
+		Retained: in.msg.Retained(),
+		Behind:   c.opts.Behind(),
+		Ack:      ack,
+	}
+	m.Readings = c.in.account(dec, m.Topic, in.msg.Payload(), arrived{m.Arrival, m.ClockOK, m.Retained})
+	return m
+}
+
 // acks sends acknowledgements in the order in which their messages arrived.
 type acks struct {
 	mu    sync.Mutex
@@ -533,6 +581,13 @@ type acks struct {
 type ack struct {
 	send func()
 	done bool
+}
+
+// pending reports whether a message is not acknowledged.
+func (a *acks) pending() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.queue) > 0
 }
 
 func (a *acks) add(send func()) func() {

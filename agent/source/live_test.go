@@ -1,0 +1,200 @@
+package source
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// deaf is a sink that acknowledges nothing until it is well again, and what is held then.
+type deaf struct {
+	trouble atomic.Pointer[string]
+	mu      sync.Mutex
+	got     []float64
+	held    []func()
+	copies  int // acknowledgements without readings
+}
+
+func (d *deaf) ill() {
+	why := "the disk is full"
+	d.trouble.Store(&why)
+}
+
+func (d *deaf) well() {
+	d.trouble.Store(nil)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, ack := range d.held {
+		ack()
+	}
+	d.held = nil
+}
+
+func (d *deaf) why() string {
+	if p := d.trouble.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
+
+func (d *deaf) Message(_ context.Context, m Message) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, r := range m.Readings {
+		d.got = append(d.got, r.Value)
+	}
+	if len(m.Readings) == 0 {
+		d.copies++
+	}
+	switch {
+	case m.Ack == nil:
+	case d.why() == "":
+		m.Ack()
+	default:
+		d.held = append(d.held, m.Ack)
+	}
+	return nil
+}
+
+func (d *deaf) values() []float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.got)
+}
+
+// until waits for a condition.
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(15 * time.Second); !ok(); <-tick.C {
+		if time.Now().After(limit) {
+			t.Fatalf("not within 15 s: %s", what)
+		}
+	}
+}
+
+// TestLive: while the sink can store nothing, every message still reaches it at once, far beyond the
+// broker's window of unacknowledged ones; when it can again, the copies that the broker has kept are
+// acknowledged without being taken for readings, also where payloads have no time and repeat, and
+// what comes afterwards is taken once.
+func TestLive(t *testing.T) {
+	for name, broker := range map[string]func(*testing.T) string{"mosquitto": mosquitto, "nats": natsBroker} {
+		t.Run(name, func(t *testing.T) {
+			addr, d := broker(t), &deaf{}
+			c, stop := start(t, addr, countPlan(t), d, Options{Trouble: d.why})
+			defer stop()
+			until(t, "connected", c.Connected)
+			cli := peer(t, addr)
+			want := 0
+			send := func(qos byte, v float64) {
+				t.Helper()
+				if tok := cli.Publish("test/a", qos, false, fmt.Sprintf(`{"n":%g}`, v)); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
+					t.Fatal("publish", tok.Error())
+				}
+				want++
+			}
+			for round := range 3 {
+				send(1, 1)
+				until(t, "taken in good times", func() bool { return len(d.values()) == want })
+				d.ill()
+				until(t, "the second connection hears", func() bool { return !c.Live().IsZero() })
+				for i := range 100 {
+					send(1, float64(i/3)) // values repeat, as those of a slow sensor
+				}
+				until(t, "each is taken in bad times", func() bool { return len(d.values()) == want })
+				send(0, 7)
+				until(t, "one that the broker does not keep is taken once", func() bool { return len(d.values()) == want })
+				d.well()
+				until(t, "the copies are acknowledged", func() bool {
+					d.mu.Lock()
+					defer d.mu.Unlock()
+					return d.copies == 100*(round+1)
+				})
+				if !c.Live().IsZero() {
+					t.Error("the second connection stays")
+				}
+			}
+			for _, v := range []float64{0, 0, 33, 33} {
+				send(1, v)
+			}
+			until(t, "taken afterwards", func() bool { return len(d.values()) == want })
+			if got := d.values(); len(got) != want {
+				t.Errorf("%d readings, want %d: %v", len(got), want, got)
+			}
+		})
+	}
+}
+
+// TestLiveRefused: where the broker refuses the second connection's subscription, the session goes
+// on as far as its window reaches, and all is taken once in the end.
+func TestLiveRefused(t *testing.T) {
+	p := newProxy(t, mosquitto(t))
+	d := &deaf{}
+	c, stop := start(t, p.Addr().String(), countPlan(t), d, Options{Trouble: d.why})
+	defer stop()
+	until(t, "connected", c.Connected)
+	cli := peer(t, p.target)
+	p.mu.Lock()
+	p.down = true // no new connection
+	p.mu.Unlock()
+	d.ill()
+	for i := range 50 {
+		publish(t, cli, "test/a", fmt.Sprintf(`{"n":%d}`, i))
+	}
+	until(t, "the window is taken", func() bool { return len(d.values()) == 20 })
+	if !c.Live().IsZero() {
+		t.Error("a connection that was refused hears")
+	}
+	d.well()
+	until(t, "the rest", func() bool { return len(d.values()) == 50 })
+	for i, v := range d.values() {
+		if v != float64(i) {
+			t.Fatalf("reading %d = %g", i, v)
+		}
+	}
+}
+
+// TestLiveBounds: what is remembered of payloads is bounded, matched in order, and forgotten once
+// the session has nothing left.
+func TestLiveBounds(t *testing.T) {
+	l := newLive()
+	fulls := 0
+	for i := range takenMax + 10 {
+		if l.note(fmt.Sprint("t/", i%3), fmt.Append(nil, i)) {
+			fulls++
+		}
+	}
+	if l.count != takenMax || l.unknown != 10 || fulls != 1 {
+		t.Errorf("%d remembered, %d not, said %d times", l.count, l.unknown, fulls)
+	}
+	msg := func(i int) mqtt.Message { return qos1{topic: fmt.Sprint("t/", i%3), payload: fmt.Append(nil, i)} }
+	if !l.was(msg(3)) || l.was(msg(0)) || l.was(msg(3)) {
+		t.Error("payload 3 comes once, and 0 before it is gone")
+	}
+	if l.was(msg(3 * (takenLook + 10))) {
+		t.Error("one message is compared with all")
+	}
+	l.released = time.Now().Add(-takenFor)
+	l.tidy(true)
+	if l.count != 0 || len(l.taken) != 0 {
+		t.Errorf("%d remembered for good", l.count)
+	}
+}
+
+// qos1 is a message of QoS 1.
+type qos1 struct {
+	mqtt.Message
+	topic   string
+	payload []byte
+}
+
+func (s qos1) Topic() string   { return s.topic }
+func (s qos1) Payload() []byte { return s.payload }
+func (s qos1) Qos() byte       { return 1 }
