@@ -65,6 +65,7 @@ func TestEveryBound(t *testing.T) {
 		{"hub", "ingest.queue", "1MiB", "1000000", "must be 1048576 to 68719476736 bytes"},
 		{"hub", "lake.compact_every", "1d", "25h", "must be 1s to 24h"},
 		{"hub", "lake.label_age", "1d", "23h", "must be 24h to 87600h"},
+		{"hub", "lake.grace", "0s", "3651d", "must be 0s to 87600h"},
 		{"hub", "log.level", "warn", "loud", "must be debug, info, warn or error"},
 		{"ml", "model_selection.families", "mlp", "gbdt, svm", "each must be gbdt, forest, linear or mlp"},
 		{"ml", "model_selection.budget", "7d", "8d", "must be 1s to 168h"},

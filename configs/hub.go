@@ -96,6 +96,8 @@ type HubKeep struct {
 	Rejected spec.Duration `yaml:"rejected" default:"30d" check:"1d..36500d"`
 	// Gaps are declared losses.
 	Gaps spec.Duration `yaml:"gaps" default:"730d" check:"1d..36500d"`
+	// Lake is everything in the lake, by event time; 0 is for ever.
+	Lake spec.Duration `yaml:"lake" check:"0s..36500d"`
 	// Audit is the audit chain, which can be verified from its cut on; 0 is for ever.
 	Audit spec.Duration `yaml:"audit" check:"0s..36500d"`
 }
@@ -107,6 +109,11 @@ type HubLake struct {
 	CompactAge   spec.Duration `yaml:"compact_age" default:"15m" check:"1s..30d"`
 	// LabelAge is how long matured predictions stay in SQL for charts; the lake keeps them.
 	LabelAge spec.Duration `yaml:"label_age" default:"90d" check:"1d..3650d"`
+	// Grace is how long files that were merged, or became too old, stay in the store: a database put
+	// back from a backup that is no older finds every file that it names.
+	Grace spec.Duration `yaml:"grace" default:"7d" check:"0s..3650d"`
+	// FileBytes is the size from which on a file of the lake is not merged with others.
+	FileBytes spec.Bytes `default:"16MiB"`
 	// MinBytes moves the chunks of a class and site as soon as they have this many bytes.
 	MinBytes spec.Bytes `default:"4MiB"`
 	// BatchChunks bounds the chunks of one move, and with them the memory.

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -47,11 +48,25 @@ func (s *Server) lakeRoutes() {
 			return items(s.Lake.Devices(ctx))
 		})
 	register(s, Viewer, op("GET", "/v1/lake/readings", "lake-readings", "data", "Export readings"), s.readings)
-	register(s, Admin, op("POST", "/v1/lake/compact", "lake-compact", "data", "Move every staged chunk to the lake now"),
-		func(ctx context.Context, _ *none) (*body[map[string]int], error) {
-			n, err := s.Lake.Compact(ctx, true)
-			return reply(map[string]int{"chunks": n}, err)
+	register(s, Viewer, op("GET", "/v1/lake", "lake", "data", "What the lake holds by class, what waits to be deleted, what was left out"),
+		func(ctx context.Context, _ *none) (*body[lake.Summary], error) {
+			return reply(s.Lake.Summary(ctx))
 		})
+	register(s, Admin, op("POST", "/v1/lake/compact", "lake-compact", "data", "Move every staged chunk to the lake and merge its files now"),
+		func(ctx context.Context, _ *none) (*body[compacted], error) {
+			n, err := s.Lake.Compact(ctx, true)
+			if err != nil {
+				return nil, err
+			}
+			m, err := s.Lake.Merge(ctx, time.Now())
+			return reply(compacted{Chunks: n, Merged: m}, err)
+		})
+}
+
+// compacted is what a compaction on command did.
+type compacted struct {
+	Chunks int         `json:"chunks" doc:"chunks that were moved to the lake"`
+	Merged lake.Merged `json:"merged"`
 }
 
 // known returns an error for a device that is neither enrolled nor has sent anything: a name that

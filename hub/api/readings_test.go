@@ -105,6 +105,16 @@ func TestReadings(t *testing.T) {
 	if code != http.StatusOK || !strings.Contains(reply, `"chunks":1`) {
 		t.Errorf("compact = %d %s, want one chunk", code, reply)
 	}
+	var holds struct {
+		Classes []struct {
+			Class       string
+			Files, Rows int64
+		}
+	}
+	f.get("/v1/lake", viewer, &holds)
+	if len(holds.Classes) != 1 || holds.Classes[0].Class != "reading" || holds.Classes[0].Files != 1 || holds.Classes[0].Rows != 25 {
+		t.Errorf("lake = %+v, want 25 readings in one file", holds)
+	}
 	check()
 	var exact struct{ Readings, Distinct, Duplicates int64 }
 	f.get("/v1/lake/check?device=pump-7", viewer, &exact)

@@ -48,6 +48,11 @@ func (c *Client) Check(ctx context.Context, device string) (lake.Check, error) {
 	return one[lake.Check](ctx, c, "/v1/lake/check?device="+url.QueryEscape(device))
 }
 
+// Lake returns what the lake holds.
+func (c *Client) Lake(ctx context.Context) (lake.Summary, error) {
+	return one[lake.Summary](ctx, c, "/v1/lake")
+}
+
 // Gaps lists up to a thousand declared losses of a device.
 func (c *Client) Gaps(ctx context.Context, device string) ([]meta.Gap, error) {
 	return list[meta.Gap](ctx, c, query("/v1/gaps", "limit", "1000", "device", device))

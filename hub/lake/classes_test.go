@@ -304,19 +304,28 @@ func TestDamagedFile(t *testing.T) {
 	}
 }
 
-// TestDamagedChunk holds that a staged chunk that cannot be read stops its own class and site, by
-// name, and nothing is lost.
+// TestDamagedChunk holds that a staged chunk that cannot be read any longer is set aside, with an
+// alarm of its device and its bytes kept, and stops nothing: not the chunks beside it, not those of
+// other classes.
 func TestDamagedChunk(t *testing.T) {
 	f := newFixture(t)
 	l := lake.New(f.db, f.blobs, lake.Options{})
-	f.putBytes(t, "a", wire.ClassReading, 1, 1, []byte("no chunk"))
-	f.put(t, "a", wire.ClassAlarm, 1, &wire.Records{Events: []wire.Event{{Time: noon, Kind: "x", Detail: "{}"}}})
-	n, err := l.Compact(t.Context(), true)
-	if err == nil || !strings.Contains(err.Error(), `compact class reading of site "north"`) || !strings.Contains(err.Error(), "chunk a/") {
-		t.Errorf("Compact = %d, %v, want an error with class, site and chunk", n, err)
+	f.putBytes(t, "a", wire.ClassReading, 1, 7, []byte("no chunk"))
+	f.put(t, "a", wire.ClassReading, 8, &wire.Records{Readings: []wire.Reading{{Series: "s", Time: noon, Value: 1}}})
+	f.put(t, "b", wire.ClassAlarm, 1, &wire.Records{Events: []wire.Event{{Time: noon, Kind: "x", Detail: "{}"}}})
+	if n, err := l.Compact(t.Context(), true); err != nil || n != 3 {
+		t.Errorf("Compact = %d, %v, want 3 chunks", n, err)
 	}
-	if rows, err := f.db.Read().DeviceStaged(t.Context(), "a", int64(wire.ClassReading)); err != nil || len(rows) != 1 {
-		t.Errorf("%d chunks staged, %v, want the damaged one kept", len(rows), err)
+	if rs := read(t, l, "a"); len(rs) != 1 || rs[0].Seq != 8 || len(f.files(t, wire.ClassAlarm)) != 1 {
+		t.Errorf("readings of a = %v, want the one beside the damaged chunk", rs)
+	}
+	kept, err := f.db.Read().QuarantinedMessages(t.Context(), 0)
+	if err != nil || len(kept) != 1 || string(kept[0].Bytes) != "no chunk" || !strings.Contains(kept[0].Reason, "class reading") {
+		t.Errorf("quarantine = %+v, %v, want the damaged chunk", kept, err)
+	}
+	events, err := f.db.Read().Events(t.Context(), meta.EventFilter{Device: "a", Kind: "chunk_damaged"})
+	if err != nil || len(events) != 1 || !strings.Contains(events[0].Detail, `"records":7`) {
+		t.Errorf("alarms = %+v, %v, want one of seven records", events, err)
 	}
 }
 

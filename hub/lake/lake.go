@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/configs"
+	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
@@ -29,6 +30,8 @@ import (
 // Options tune the compactor. The zero value is a sensible default.
 type Options struct {
 	configs.HubLake
+	// Keep is how long rows are kept, 0 for ever. A file goes when all of it is older.
+	Keep time.Duration
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -43,6 +46,8 @@ type Lake struct {
 	blobs *blob.Store
 	opts  Options
 	moved prometheus.Counter
+	// what Merge and Expire did
+	merged, equal, deleted prometheus.Counter
 	// unknown is how many files the manifest does not name
 	unknown prometheus.Gauge
 	mu      sync.Mutex // one compaction at a time
@@ -70,13 +75,25 @@ func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
 			Name: "skerry_lake_chunks_moved_total",
 			Help: "Chunks moved from staging to the lake.",
 		}),
+		merged: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_lake_files_merged_total",
+			Help: "Files of the lake that were merged into larger ones.",
+		}),
+		equal: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_lake_equal_readings_total",
+			Help: "Readings left out at merging because series, event time and value were there already.",
+		}),
+		deleted: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "skerry_lake_files_deleted_total",
+			Help: "Files of the lake that were deleted: merged or too old, and past the grace period.",
+		}),
 		unknown: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "skerry_lake_unknown_files",
 			Help: "Files in the lake that the database does not know, at the start.",
 		}),
 	}
 	if opts.Registerer != nil {
-		opts.Registerer.MustRegister(l.moved, l.unknown)
+		opts.Registerer.MustRegister(l.moved, l.merged, l.equal, l.deleted, l.unknown)
 	}
 	return l
 }
@@ -93,6 +110,7 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 	}
 	t := time.NewTicker(l.opts.CompactEvery.Std())
 	defer t.Stop()
+	var merged time.Time
 	for {
 		select {
 		case <-ctx.Done():
@@ -101,6 +119,12 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 		}
 		if _, err := l.compact(ctx, lease, false); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("compaction failed, it will be tried again", "err", err)
+		}
+		if now := time.Now(); now.Sub(merged) >= mergeEvery {
+			merged = now
+			if err := l.upkeep(ctx, lease, now); err != nil && ctx.Err() == nil {
+				l.opts.Log.Error("merging the lake's files failed, it will be tried again", "err", err)
+			}
 		}
 		if err := l.Verify(ctx, verifyBytes); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("reading the lake's files failed", "err", err)
@@ -142,6 +166,13 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	begun, err := l.db.Read().LakeIntents(ctx)
 	if err != nil {
 		return err
+	}
+	retired, err := l.db.Read().RetiredFiles(ctx, math.MaxInt64)
+	if err != nil {
+		return err
+	}
+	for _, f := range retired {
+		known[f.Path] = true
 	}
 	if len(begun) > 2*maxFiles {
 		return fmt.Errorf("%d files are said to be unfinished, one move has at most %d: none is removed", len(begun), maxFiles)
@@ -213,6 +244,7 @@ func (l *Lake) compact(ctx context.Context, lease *duty.Lease, force bool) (int,
 		return 0, err
 	}
 	total := 0
+	var errs []error // a group that fails stops no other
 	for _, g := range groups {
 		due := force || g.Bytes >= int64(l.opts.MinBytes) || time.Since(time.UnixMicro(g.Oldest)) >= l.opts.CompactAge.Std()
 		for left := g.Chunks; due && left > 0; {
@@ -220,15 +252,18 @@ func (l *Lake) compact(ctx context.Context, lease *duty.Lease, force bool) (int,
 			total += n
 			l.moved.Add(float64(n))
 			if err != nil {
-				return total, fmt.Errorf("compact class %s of site %q: %w", wire.Class(g.Class), g.Site, err)
+				errs = append(errs, fmt.Errorf("compact class %s of site %q: %w", wire.Class(g.Class), g.Site, err))
 			}
-			if n == 0 {
+			if n == 0 || err != nil {
 				break
 			}
 			left -= int64(n)
 		}
+		if ctx.Err() != nil {
+			break
+		}
 	}
-	return total, nil
+	return total, errors.Join(errs...)
 }
 
 func (l *Lake) move(ctx context.Context, lease *duty.Lease, class int64, site string) (int, error) {
@@ -259,12 +294,21 @@ type file struct {
 
 func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, chunks []meta.Staged, rows func(place, *wire.Records) []T) (int, error) {
 	var all []T
+	readable := chunks[:0]
 	for _, c := range chunks {
 		_, recs, err := wire.Decode(c.Bytes)
 		if err != nil {
-			return 0, fmt.Errorf("chunk %s/%s/%d: %w", c.Device, c.Run, c.From, err)
+			if err := l.setAside(ctx, lease, c, err); err != nil {
+				return 0, err
+			}
+			continue
 		}
+		readable = append(readable, c)
 		all = append(all, rows(at(c), recs)...)
+	}
+	aside := len(chunks) - len(readable)
+	if chunks = readable; len(chunks) == 0 {
+		return aside, nil
 	}
 	var files []file
 	for date, rs := range byDate[T, P](all) {
@@ -323,7 +367,40 @@ func moveRows[T any, P row[T]](ctx context.Context, l *Lake, lease *duty.Lease, 
 	if err != nil {
 		return 0, err
 	}
-	return len(chunks), l.opts.Step("done")
+	return aside + len(chunks), l.opts.Step("done")
+}
+
+// setAside moves a staged chunk that cannot be read into quarantine, where it can be inspected, and
+// raises an alarm: it was readable when it came, so that it was damaged here.
+func (l *Lake) setAside(ctx context.Context, lease *duty.Lease, c meta.Staged, why error) error {
+	reason := fmt.Sprintf("chunk %s/%s/%d of class %s was damaged while it waited: %v", c.Device, c.Run, c.From, wire.Class(c.Class), why)
+	l.opts.Log.Error("a chunk cannot be read any longer and is set aside", "device", c.Device, "run", c.Run, "from", c.From, "records", c.Count, "err", why)
+	sum := sha256.Sum256(c.Bytes)
+	return l.db.Tx(ctx, func(q *meta.Queries) error {
+		if err := errors.Join(lease.Check(ctx, q), q.DeleteStaged(ctx, c)); err != nil {
+			return err
+		}
+		now := meta.Now()
+		if _, err := q.InsertQuarantined(ctx, meta.Quarantined{
+			SHA256:  hex.EncodeToString(sum[:]),
+			Subject: "staging/" + c.Device,
+			Reason:  reason,
+			Bytes:   c.Bytes,
+			SeenAt:  now,
+		}); err != nil {
+			return err
+		}
+		return alarm.Raise(ctx, q, now, alarm.Alarm{
+			Device: c.Device,
+			Kind:   "chunk_damaged",
+			Key:    fmt.Sprintf("%s/%d/%d", c.Run, c.Class, c.From),
+			Detail: map[string]any{
+				"reason":     reason,
+				"records":    c.Count,
+				"what_to_do": "check the disk and the memory of the hub; the chunk is kept for inspection",
+			},
+		})
+	})
 }
 
 // maxFiles bounds the files of one move: times are the sender's, and a wrong clock has any.
@@ -372,31 +449,37 @@ func build[T any, P row[T]](class wire.Class, date, site string, rows []T) (file
 		}
 		return 0
 	})
-	var buf bytes.Buffer
-	w := parquet.NewGenericWriter[T](&buf, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("skerry", "1", ""))
-	_, err := w.Write(rows)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return file{}, fmt.Errorf("encode parquet: %w", err)
+	b := newBuilder[T, P]()
+	if err := b.add(rows); err != nil {
+		return file{}, err
 	}
-	sum := sha256.Sum256(buf.Bytes())
-	f := file{data: buf.Bytes()}
-	f.row = meta.LakeFile{
-		Path:      fmt.Sprintf("%s/date=%s/site=%s/%s.parquet", class, date, site, hex.EncodeToString(sum[:16])),
-		Class:     int64(class),
-		Date:      date,
-		Site:      site,
-		Rows:      int64(len(rows)),
-		Bytes:     int64(buf.Len()),
-		CreatedAt: meta.Now(),
+	return b.finish(class, date, site)
+}
+
+// builder makes one file in memory of rows in order of device, run ordinal and sequence number. Its
+// memory is that of the file and of one row group.
+type builder[T any, P row[T]] struct {
+	buf   bytes.Buffer
+	w     *parquet.GenericWriter[T]
+	parts []meta.LakePart
+}
+
+func newBuilder[T any, P row[T]]() *builder[T, P] {
+	b := &builder[T, P]{}
+	b.w = parquet.NewGenericWriter[T](&b.buf, parquet.Compression(&zstd.Codec{}), parquet.CreatedBy("skerry", "1", ""), parquet.MaxRowsPerRowGroup(groupRows))
+	return b
+}
+
+func (b *builder[T, P]) add(rows []T) error {
+	if _, err := b.w.Write(rows); err != nil {
+		return fmt.Errorf("encode parquet: %w", err)
 	}
 	for i := range rows {
 		dev, key, t := P(&rows[i]).head()
-		n := len(f.parts)
-		if n == 0 || f.parts[n-1].Device != dev {
-			f.parts = append(f.parts, meta.LakePart{
-				Path:       f.row.Path,
+		n := len(b.parts)
+		if n == 0 || b.parts[n-1].Device != dev {
+			b.parts = append(b.parts, meta.LakePart{
 				Device:     dev,
-				Class:      int64(class),
 				MinTime:    math.MaxInt64,
 				MaxTime:    math.MinInt64,
 				MinOrdinal: key.Ordinal,
@@ -404,9 +487,39 @@ func build[T any, P row[T]](class wire.Class, date, site string, rows []T) (file
 			})
 			n++
 		}
-		p := &f.parts[n-1]
+		p := &b.parts[n-1]
 		p.Rows++
 		p.MinTime, p.MaxTime = min(p.MinTime, t), max(p.MaxTime, t)
+	}
+	return nil
+}
+
+// finish returns the file under a name made of its content. Without a date it is the first day of
+// its rows. There must be a row.
+func (b *builder[T, P]) finish(class wire.Class, date, site string) (file, error) {
+	if err := b.w.Close(); err != nil {
+		return file{}, fmt.Errorf("encode parquet: %w", err)
+	}
+	if date == "" {
+		first := int64(math.MaxInt64)
+		for _, p := range b.parts {
+			first = min(first, p.MinTime)
+		}
+		date = time.UnixMicro(first).UTC().Format(time.DateOnly)
+	}
+	sum := sha256.Sum256(b.buf.Bytes())
+	f := file{data: b.buf.Bytes(), parts: b.parts}
+	f.row = meta.LakeFile{
+		Path:      fmt.Sprintf("%s/date=%s/site=%s/%s.parquet", class, date, site, hex.EncodeToString(sum[:16])),
+		Class:     int64(class),
+		Date:      date,
+		Site:      site,
+		Bytes:     int64(b.buf.Len()),
+		CreatedAt: meta.Now(),
+	}
+	for i := range f.parts {
+		f.parts[i].Path, f.parts[i].Class = f.row.Path, int64(class)
+		f.row.Rows += f.parts[i].Rows
 	}
 	return f, nil
 }

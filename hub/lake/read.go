@@ -4,15 +4,10 @@ import (
 	"cmp"
 	"container/heap"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"slices"
 
-	"github.com/parquet-go/parquet-go"
-
-	"skerry.dev/hub/blob"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
@@ -50,15 +45,11 @@ func (l *Lake) Devices(ctx context.Context) ([]string, error) {
 	return l.db.Read().DataDevices(ctx, int64(wire.ClassReading))
 }
 
-// source is one sorted run of rows: a part of a file, opened when its turn comes, or the staged
-// chunks.
+// source is one sorted run of a device's rows: a part of a file, or the staged chunks.
 type source[T any] struct {
-	key  Key // of the next row, or a lower bound while the source is not open
-	part *meta.LakePart
-	obj  *blob.Object
-	file *parquet.GenericReader[T]
-	rows []T // read ahead
-	pos  int
+	stream[T]
+	key    Key // of the next row, or a lower bound before it was read
+	opened bool
 }
 
 // sources is a heap by key.
@@ -75,52 +66,23 @@ func (s *sources[T]) Pop() any {
 	return x
 }
 
-func (s *source[T]) close() {
-	if s.file != nil {
-		_ = s.file.Close() // read only
-		_ = s.obj.Close()
-		s.file = nil
-	}
-}
-
-const readAhead = 1024
-
-// fill makes the next row of a device available; it reports false at the end.
-func fill[T any, P row[T]](ctx context.Context, l *Lake, s *source[T], device string) (bool, error) {
+// fill returns the next row of a device, nil at the end.
+func fill[T any, P row[T]](ctx context.Context, s *source[T], device string) (*T, error) {
+	s.opened = true
 	for {
-		for s.pos < len(s.rows) {
-			dev, key, _ := P(&s.rows[s.pos]).head()
-			if dev == device {
-				s.key = key
-				return true, nil
-			}
-			if dev > device { // files are sorted by device
-				return false, nil
-			}
-			s.pos++
+		r, err := s.peek(ctx)
+		if r == nil || err != nil {
+			return nil, err
 		}
-		if s.part == nil {
-			return false, nil
+		dev, key, _ := P(r).head()
+		switch {
+		case dev == device:
+			s.key = key
+			return r, nil
+		case dev > device: // files are sorted by device
+			return nil, nil
 		}
-		if s.file == nil {
-			obj, err := l.blobs.Open(ctx, s.part.Path)
-			if err != nil {
-				return false, err
-			}
-			f, err := parquet.OpenFile(obj, obj.Size)
-			if err != nil {
-				return false, fmt.Errorf("open %s: %w", s.part.Path, err)
-			}
-			s.obj, s.file, s.rows = obj, parquet.NewGenericReader[T](f), make([]T, readAhead)
-		}
-		n, err := s.file.Read(s.rows[:readAhead])
-		s.rows, s.pos = s.rows[:n], 0
-		if n == 0 {
-			if err == nil || errors.Is(err, io.EOF) {
-				return false, nil
-			}
-			return false, fmt.Errorf("read %s: %w", s.part.Path, err)
-		}
+		s.advance()
 	}
 }
 
@@ -128,9 +90,10 @@ func scan[T any, P row[T]](ctx context.Context, l *Lake, device string, class wi
 	rows func(place, *wire.Records) []T, keep func(P) bool) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
-		h, err := open(ctx, l, device, class, from, to, rows)
+		fail := func(err error) { yield(zero, fmt.Errorf("read lake of device %q: %w", device, err)) }
+		h, err := open(ctx, l, device, class, from, to, after, rows)
 		if err != nil {
-			yield(zero, fmt.Errorf("read lake of device %q: %w", device, err))
+			fail(err)
 			return
 		}
 		defer func() {
@@ -144,33 +107,32 @@ func scan[T any, P row[T]](ctx context.Context, l *Lake, device string, class wi
 				return
 			}
 			s := h[0]
-			opened := s.file != nil || s.part == nil
-			ok, err := fill[T, P](ctx, l, s, device)
-			if err != nil {
-				yield(zero, fmt.Errorf("read lake of device %q: %w", device, err))
+			opened := s.opened
+			next, err := fill[T, P](ctx, s, device)
+			switch {
+			case err != nil:
+				fail(err)
 				return
-			}
-			if !ok {
+			case next == nil:
 				s.close()
 				heap.Pop(&h)
 				continue
-			}
-			if !opened {
+			case !opened:
 				heap.Fix(&h, 0)
 				continue // its first row may come after that of another source
 			}
-			r := s.rows[s.pos]
-			s.pos++
+			r := *next
+			s.advance()
 			_, key, t := P(&r).head()
 			if t >= from && t <= to && after.less(key) && keep(&r) && !yield(r, nil) {
 				return
 			}
-			ok, err = fill[T, P](ctx, l, s, device)
+			next, err = fill[T, P](ctx, s, device)
 			switch {
 			case err != nil:
-				yield(zero, fmt.Errorf("read lake of device %q: %w", device, err))
+				fail(err)
 				return
-			case ok:
+			case next != nil:
 				heap.Fix(&h, 0)
 			default:
 				s.close()
@@ -180,7 +142,7 @@ func scan[T any, P row[T]](ctx context.Context, l *Lake, device string, class wi
 	}
 }
 
-func open[T any](ctx context.Context, l *Lake, device string, class wire.Class, from, to int64, rows func(place, *wire.Records) []T) (sources[T], error) {
+func open[T any](ctx context.Context, l *Lake, device string, class wire.Class, from, to int64, after Key, rows func(place, *wire.Records) []T) (sources[T], error) {
 	var h sources[T]
 	err := l.db.View(ctx, func(q *meta.Queries) error {
 		parts, err := q.LakeParts(ctx, device, int64(class), from, to)
@@ -188,7 +150,10 @@ func open[T any](ctx context.Context, l *Lake, device string, class wire.Class, 
 			return err
 		}
 		for _, p := range parts {
-			h = append(h, &source[T]{key: Key{p.MinOrdinal, p.MinSeq}, part: &p})
+			s := &source[T]{key: Key{p.MinOrdinal, p.MinSeq}}
+			s.blobs, s.path = l.blobs, p.Path
+			s.wanted = func(b bounds) bool { return b.may(device, from, to, after) }
+			h = append(h, s)
 		}
 		staged, err := q.DeviceStaged(ctx, device, int64(class))
 		if err != nil {
@@ -220,6 +185,7 @@ type Check struct {
 	Distinct   int64                  `json:"distinct" doc:"distinct pairs of series and event time"`
 	Duplicates int64                  `json:"duplicates"`
 	Conflicts  int64                  `json:"conflicts" doc:"readings the device flagged as repeating a time with another value"`
+	Equal      int64                  `json:"equal_left_out" doc:"readings that were left out of the lake because series, event time and value were there already"`
 	Series     map[string]CheckSeries `json:"series"`
 }
 
@@ -254,7 +220,77 @@ func (l *Lake) ExactlyOnce(ctx context.Context, device string) (Check, error) {
 		c.Series[series] = s
 		c.Readings, c.Distinct, c.Duplicates = c.Readings+s.Readings, c.Distinct+s.Distinct, c.Duplicates+s.Duplicates
 	}
-	return c, nil
+	var err error
+	c.Equal, err = l.db.Read().EqualReadings(ctx, device)
+	return c, err
+}
+
+// Summary is what the lake holds.
+type Summary struct {
+	Classes []ClassSummary `json:"classes"`
+	Retired RetiredSummary `json:"retired" doc:"files that were merged or became too old, until their grace period ends"`
+	Equal   int64          `json:"equal_left_out" doc:"readings left out because series, event time and value were there already"`
+}
+
+// ClassSummary is what the lake holds of one class of records.
+type ClassSummary struct {
+	Class  string `json:"class"`
+	Files  int64  `json:"files"`
+	Rows   int64  `json:"rows"`
+	Bytes  int64  `json:"bytes"`
+	Oldest int64  `json:"oldest" doc:"event time, microseconds"`
+	Newest int64  `json:"newest" doc:"event time, microseconds"`
+	Staged int64  `json:"staged_bytes" doc:"that wait in the database to be moved here"`
+}
+
+// RetiredSummary counts files that are in the store and not in the lake.
+type RetiredSummary struct {
+	Files int64 `json:"files"`
+	Bytes int64 `json:"bytes"`
+}
+
+// Summary adds up what the lake holds, without reading a file.
+func (l *Lake) Summary(ctx context.Context) (Summary, error) {
+	s := Summary{Classes: []ClassSummary{}}
+	err := l.db.View(ctx, func(q *meta.Queries) error {
+		sums, err := q.LakeSums(ctx)
+		if err != nil {
+			return err
+		}
+		for _, c := range sums {
+			s.Classes = append(s.Classes, ClassSummary{
+				Class:  wire.Class(c.Class).String(),
+				Files:  c.Files,
+				Rows:   c.Rows,
+				Bytes:  c.Bytes,
+				Oldest: c.Oldest,
+				Newest: c.Newest,
+			})
+		}
+		groups, err := q.StagedGroups(ctx)
+		if err != nil {
+			return err
+		}
+		for _, g := range groups {
+			name := wire.Class(g.Class).String()
+			i := slices.IndexFunc(s.Classes, func(c ClassSummary) bool { return c.Class == name })
+			if i < 0 {
+				i = len(s.Classes)
+				s.Classes = append(s.Classes, ClassSummary{Class: name})
+			}
+			s.Classes[i].Staged += g.Bytes
+		}
+		retired, err := q.RetiredFiles(ctx, maxTime)
+		if err != nil {
+			return err
+		}
+		for _, f := range retired {
+			s.Retired.Files, s.Retired.Bytes = s.Retired.Files+1, s.Retired.Bytes+f.Bytes
+		}
+		s.Equal, err = q.EqualReadings(ctx, "")
+		return err
+	})
+	return s, err
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"path"
 	"slices"
@@ -90,15 +91,19 @@ func (l *Lake) Verify(ctx context.Context, limit int64) error {
 
 // verify reports what is wrong with a file, "" when nothing is.
 func (l *Lake) verify(ctx context.Context, file string) (string, error) {
-	b, err := l.blobs.Get(ctx, file)
+	obj, err := l.blobs.Open(ctx, file)
 	if errors.Is(err, blob.ErrNotFound) {
 		return "it is missing", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(b)
-	if want := strings.TrimSuffix(path.Base(file), ".parquet"); want != hex.EncodeToString(sum[:16]) {
+	sum := sha256.New()
+	_, err = io.Copy(sum, obj)
+	if err = errors.Join(err, obj.Close()); err != nil {
+		return "", err
+	}
+	if want := strings.TrimSuffix(path.Base(file), ".parquet"); want != hex.EncodeToString(sum.Sum(nil)[:16]) {
 		return "its content is not what was written", nil
 	}
 	return "", nil

@@ -322,7 +322,8 @@ func (p *LakePart) dest() []any {
 	return []any{&p.Path, &p.Device, &p.Class, &p.Rows, &p.MinTime, &p.MaxTime, &p.MinOrdinal, &p.MinSeq}
 }
 
-// InsertLakeFile adds a file and its parts to the manifest. A file already there is left alone.
+// InsertLakeFile adds a file and its parts to the manifest. A file already there is left alone; one
+// that had left the manifest is no longer to be deleted.
 func (q *Queries) InsertLakeFile(ctx context.Context, f LakeFile, parts []LakePart) error {
 	n, err := insert(ctx, q, "lake_file", lakeFileCols, "ON CONFLICT DO NOTHING", &f)
 	if err != nil || n == 0 {
@@ -333,7 +334,84 @@ func (q *Queries) InsertLakeFile(ctx context.Context, f LakeFile, parts []LakePa
 			return err
 		}
 	}
-	return nil
+	return q.DeleteRetired(ctx, f.Path)
+}
+
+// RetiredFile is a file of the lake that the manifest no longer names: its rows are in another file,
+// or were kept long enough. It lies there for a while, for an older copy of this database that still
+// names it.
+type RetiredFile struct {
+	Path      string
+	Reason    string
+	Bytes     int64
+	RetiredAt int64
+}
+
+const retiredCols = "path, reason, bytes, retired_at"
+
+func (f *RetiredFile) dest() []any { return []any{&f.Path, &f.Reason, &f.Bytes, &f.RetiredAt} }
+
+// RetireLakeFile takes a file and its parts out of the manifest. It fails with ErrNotFound when the
+// file is not in it: somebody else has retired it.
+func (q *Queries) RetireLakeFile(ctx context.Context, f RetiredFile) error {
+	if err := must(q.exec(ctx, "DELETE FROM lake_file WHERE path = $1", f.Path)); err != nil {
+		return err
+	}
+	if _, err := q.exec(ctx, "DELETE FROM lake_part WHERE path = $1", f.Path); err != nil {
+		return err
+	}
+	_, err := insert(ctx, q, "lake_retired", retiredCols, "ON CONFLICT (path) DO UPDATE SET reason = excluded.reason, retired_at = excluded.retired_at", &f)
+	return err
+}
+
+// RetiredFiles lists the files that were retired before a time (microseconds), oldest first.
+func (q *Queries) RetiredFiles(ctx context.Context, before int64) ([]RetiredFile, error) {
+	return many[RetiredFile](ctx, q, "SELECT "+retiredCols+" FROM lake_retired WHERE retired_at < $1 ORDER BY retired_at, path", before)
+}
+
+// DeleteRetired forgets a retired file: it was deleted, or is in the manifest again.
+func (q *Queries) DeleteRetired(ctx context.Context, path string) error {
+	_, err := q.exec(ctx, "DELETE FROM lake_retired WHERE path = $1", path)
+	return err
+}
+
+// AddEqualReadings adds to the number of a device's readings that were left out of the lake because
+// the same series had the same value at the same time already.
+func (q *Queries) AddEqualReadings(ctx context.Context, device string, n int64) error {
+	_, err := q.exec(ctx, `INSERT INTO lake_equal (device, rows) VALUES ($1, $2) ON CONFLICT (device) DO UPDATE SET rows = lake_equal.rows + excluded.rows`, device, n)
+	return err
+}
+
+// EqualReadings returns the number that AddEqualReadings counts, of all devices for "".
+func (q *Queries) EqualReadings(ctx context.Context, device string) (int64, error) {
+	return q.int64(ctx, "SELECT CAST(COALESCE(SUM(rows), 0) AS BIGINT) FROM lake_equal WHERE ($1 = '' OR device = $1)", device)
+}
+
+// LakeSum adds up the files of the lake of one class.
+type LakeSum struct {
+	Class  int64
+	Files  int64
+	Rows   int64
+	Bytes  int64
+	Oldest int64 // event times, microseconds
+	Newest int64
+}
+
+func (s *LakeSum) dest() []any {
+	return []any{&s.Class, &s.Files, &s.Rows, &s.Bytes, &s.Oldest, &s.Newest}
+}
+
+// LakeSums adds up the manifest by class.
+func (q *Queries) LakeSums(ctx context.Context) ([]LakeSum, error) {
+	return many[LakeSum](ctx, q, `SELECT f.class, COUNT(*), CAST(SUM(f.rows) AS BIGINT), CAST(SUM(f.bytes) AS BIGINT), MIN(p.oldest), MAX(p.newest)
+		FROM lake_file f JOIN (SELECT path, MIN(min_time) AS oldest, MAX(max_time) AS newest FROM lake_part GROUP BY path) p ON p.path = f.path
+		GROUP BY f.class ORDER BY f.class`)
+}
+
+// LakeFilesBefore returns the files of the manifest whose rows are all older than a time.
+func (q *Queries) LakeFilesBefore(ctx context.Context, before int64) ([]LakeFile, error) {
+	return many[LakeFile](ctx, q, "SELECT "+lakeFileCols+` FROM lake_file f WHERE NOT EXISTS
+		(SELECT 1 FROM lake_part p WHERE p.path = f.path AND p.max_time >= $1) ORDER BY date, path`, before)
 }
 
 // LakeIntent is a file of the lake that is being written, or was when a hub died.

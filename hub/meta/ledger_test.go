@@ -186,6 +186,56 @@ func TestLakeManifest(t *testing.T) {
 	})
 }
 
+// TestLakeRetired follows a file out of the manifest, back into it and to its end, and adds up what
+// the lake holds.
+func TestLakeRetired(t *testing.T) {
+	each(t, func(t *testing.T, s *meta.Store) {
+		ctx, q := t.Context(), s.Read()
+		f := meta.LakeFile{Path: "b", Class: 4, Date: "2024-01-01", Site: "n", Rows: 20, Bytes: 100}
+		g := meta.LakeFile{Path: "c", Class: 4, Date: "2024-01-02", Site: "n", Rows: 1, Bytes: 10}
+		parts := func(path string, from, to int64) []meta.LakePart {
+			return []meta.LakePart{
+				{Path: path, Device: "d", Class: 4, Rows: 1, MinTime: from, MaxTime: to},
+				{Path: path, Device: "e", Class: 4, Rows: 1, MinTime: from + 1, MaxTime: to - 1},
+			}
+		}
+		r := meta.RetiredFile{Path: "b", Reason: "merged", Bytes: 100, RetiredAt: 50}
+		write(t, s, func(q *meta.Queries) error {
+			return errors.Join(q.InsertLakeFile(ctx, f, parts("b", 10, 20)), q.InsertLakeFile(ctx, g, parts("c", 15, 30)),
+				q.AddEqualReadings(ctx, "d", 3), q.AddEqualReadings(ctx, "d", 4), q.AddEqualReadings(ctx, "e", 1))
+		})
+		sums, err := q.LakeSums(ctx)
+		same(t, "LakeSums", sums, err, []meta.LakeSum{{Class: 4, Files: 2, Rows: 21, Bytes: 110, Oldest: 10, Newest: 30}})
+		old, err := q.LakeFilesBefore(ctx, 21)
+		same(t, "LakeFilesBefore", old, err, []meta.LakeFile{f})
+		if old, err = q.LakeFilesBefore(ctx, 20); err != nil || len(old) != 0 {
+			t.Errorf("LakeFilesBefore the newest row = %+v, %v, want none", old, err)
+		}
+		for device, want := range map[string]int64{"d": 7, "e": 1, "": 8, "x": 0} {
+			n, err := q.EqualReadings(ctx, device)
+			same(t, "EqualReadings of "+device, n, err, want)
+		}
+		write(t, s, func(q *meta.Queries) error { return q.RetireLakeFile(ctx, r) })
+		if err := s.Tx(ctx, func(q *meta.Queries) error { return q.RetireLakeFile(ctx, r) }); !errors.Is(err, meta.ErrNotFound) {
+			t.Errorf("RetireLakeFile of a retired file = %v, want ErrNotFound", err)
+		}
+		files, err := q.LakeFiles(ctx, 0)
+		same(t, "LakeFiles", files, err, []meta.LakeFile{g})
+		if p, err := q.LakeParts(ctx, "d", 4, 0, 99); err != nil || len(p) != 1 {
+			t.Errorf("LakeParts = %+v, %v, want those of the file that is left", p, err)
+		}
+		retired, err := q.RetiredFiles(ctx, 51)
+		same(t, "RetiredFiles", retired, err, []meta.RetiredFile{r})
+		if retired, err = q.RetiredFiles(ctx, 50); err != nil || len(retired) != 0 {
+			t.Errorf("RetiredFiles before its time = %+v, %v, want none", retired, err)
+		}
+		write(t, s, func(q *meta.Queries) error { return q.InsertLakeFile(ctx, f, parts("b", 10, 20)) })
+		if retired, err = q.RetiredFiles(ctx, 99); err != nil || len(retired) != 0 {
+			t.Errorf("RetiredFiles = %+v, %v, want none: the file is in the manifest again", retired, err)
+		}
+	})
+}
+
 // TestEmptyMessage: a message without bytes is kept like any other, on both databases.
 func TestEmptyMessage(t *testing.T) {
 	each(t, func(t *testing.T, s *meta.Store) {

@@ -173,6 +173,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	h.Lanes = natslanes.New(h.Bus, h.Ingest, opts.Log)
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
 		HubLake:    cfg.Lake,
+		Keep:       cfg.Keep.Lake.Std(),
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})

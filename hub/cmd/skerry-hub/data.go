@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +23,11 @@ func (r *remote) dataCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := r.print(c, out, fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))); err != nil {
+			text := fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))
+			if out.Equal > 0 {
+				text += fmt.Sprintf("; %d that were there already were left out", out.Equal)
+			}
+			if err := r.print(c, out, text); err != nil {
 				return err
 			}
 			if out.Duplicates > 0 {
@@ -79,5 +84,27 @@ func (r *remote) dataCommand() *cobra.Command {
 	f.StringVar(&to, "to", "", "last event time, RFC 3339")
 	f.IntVar(&limit, "limit", 1_000_000, "most readings to write")
 	f.StringVarP(&file, "output", "o", "", "file to write (default standard output)")
-	return group("data", "What the fleet has sent", check, export)
+	lake := &cobra.Command{
+		Use:   "lake",
+		Short: "What the lake holds, and what waits to be deleted",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			out, err := r.client().Lake(c.Context())
+			if err != nil {
+				return err
+			}
+			var text strings.Builder
+			for _, k := range out.Classes {
+				fmt.Fprintf(&text, "%-12s %d files, %d rows, %.1f MB", k.Class, k.Files, k.Rows, float64(k.Bytes)/1e6)
+				if k.Rows > 0 {
+					fmt.Fprintf(&text, " (%.1f bytes a row)", float64(k.Bytes)/float64(k.Rows))
+				}
+				fmt.Fprintf(&text, ", %.1f MB not moved yet\n", float64(k.Staged)/1e6)
+			}
+			fmt.Fprintf(&text, "merged or too old, until the grace period ends: %d files, %.1f MB\n", out.Retired.Files, float64(out.Retired.Bytes)/1e6)
+			fmt.Fprintf(&text, "readings left out because they were there already: %d", out.Equal)
+			return r.print(c, out, text.String())
+		},
+	}
+	return group("data", "What the fleet has sent", check, export, lake)
 }

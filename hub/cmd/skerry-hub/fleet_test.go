@@ -184,6 +184,8 @@ func TestFleetCommands(t *testing.T) {
 		t.Errorf("data check --json = %+v, want 5 readings and 1 duplicate", check)
 	}
 
+	prints(t, `^reading 0 files, 0 rows, 0.0 MB, 0.0 MB not moved yet .*merged or too old.*: 0 files.* there already: 0$`, "data", "lake")
+
 	exported := func(args ...string) int {
 		t.Helper()
 		rows, err := csv.NewReader(strings.NewReader(must(t, append([]string{"data", "export", "pump-1"}, args...)...))).ReadAll()
