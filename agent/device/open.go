@@ -169,6 +169,10 @@ func (d *Device) openUpdater() error {
 		Events:    d.updateEvent,
 		Log:       d.log,
 		Tick:      250 * time.Millisecond,
+		Free: func() (uint64, error) {
+			free, _, err := govern.Disk(d.cfg.SlotDir())
+			return free, err
+		},
 	})
 	return err
 }

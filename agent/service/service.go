@@ -20,7 +20,6 @@ type Config struct {
 	Name       string // of the service, default "skerry-agent"
 	Exec       string // absolute path of the program, default this one
 	ConfigFile string // passed as --config, "" for none
-	TaskDir    string // readable by the service, default /etc/skerry
 	User       string // a fixed user; default: a dynamic user of the service's name
 }
 
@@ -56,15 +55,27 @@ func Unit(c Config) (string, error) {
 	if err := c.defaults(); err != nil {
 		return "", err
 	}
-	command := quote(c.Exec)
-	for _, a := range c.args() {
-		command += " " + quote(a)
+	command, err := Command(c)
+	if err != nil {
+		return "", err
 	}
 	user := "DynamicUser=yes\nUser=" + c.Name
 	if c.User != "" {
 		user = "User=" + c.User
 	}
 	return strings.NewReplacer("@name@", c.Name, "@command@", command, "@user@", user).Replace(unit), nil
+}
+
+// Command returns the command line of the service, as systemd reads it.
+func Command(c Config) (string, error) {
+	if err := c.defaults(); err != nil {
+		return "", err
+	}
+	command := quote(c.Exec)
+	for _, a := range c.args() {
+		command += " " + quote(a)
+	}
+	return command, nil
 }
 
 // quote writes one word of a command line for systemd: no specifier or variable is expanded.

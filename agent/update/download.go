@@ -70,7 +70,11 @@ func (m *Manager) download(ctx context.Context, task string, s *slot) {
 		if j.failed == 1 || j.failed%20 == 0 {
 			m.log.Warn("artifact not downloaded", "task", task, "digest", a.Digest, "err", err, "attempt", j.failed)
 		}
-		j.next = time.Now().Add(min(m.opts.Retry<<min(j.failed-1, 16), 5*time.Minute))
+		longest := 5 * time.Minute
+		if errors.Is(err, errRoom) {
+			longest = maxWait // looking costs nothing
+		}
+		j.next = time.Now().Add(min(m.opts.Retry<<min(j.failed-1, 16), longest))
 	})
 }
 
@@ -80,6 +84,11 @@ func (m *Manager) bring(ctx context.Context, a spec.Assignment) error {
 	defer m.fetching.Unlock()
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if info, err := os.Stat(m.artifactPath(a.Digest)); err != nil || info.Size() != a.Size {
+		if err := m.fetcher.room(m.partPath(a.Digest), a.Size); err != nil {
+			return err
+		}
 	}
 	if err := m.verifier.Refresh(ctx); err != nil {
 		return fmt.Errorf("refresh signed metadata: %w", err)

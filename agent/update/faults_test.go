@@ -132,7 +132,7 @@ func TestStateThatCannotBeStored(t *testing.T) {
 		}
 		b.engine.mu.Unlock()
 		// the artifact is lost meanwhile: it is brought again
-		if err := os.Remove(b.m.artifactPath(a.Digest)); err != nil {
+		if err := os.Remove(b.m.partPath(a.Digest)); err != nil {
 			t.Fatal(err)
 		}
 		unblock()

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -20,6 +22,8 @@ var (
 	// errContent means that the bytes are not the signed artifact; what was downloaded is thrown
 	// away.
 	errContent = errors.New("content is not the signed artifact")
+	// errRoom means that the disk has no room for the download beside the readings.
+	errRoom = errors.New("waiting")
 )
 
 // fetcher downloads one file to disk.
@@ -28,6 +32,60 @@ type fetcher struct {
 	auth    func(*http.Request)
 	minRate int64 // bytes per second, averaged over window
 	window  time.Duration
+	free    func() (uint64, error) // bytes, nil: not looked at
+	minFree int64                  // left to others
+}
+
+// room reports whether the rest of a download fits. A partial file that cannot be finished is
+// removed: its room is worth more to the readings than the bytes to a later try.
+func (f *fetcher) room(path string, length int64) error {
+	if f.free == nil {
+		return nil
+	}
+	var have int64
+	if info, err := os.Stat(path); err == nil {
+		have = info.Size()
+	}
+	free, err := f.free()
+	if err != nil || free > math.MaxInt64 {
+		return nil // unknown, as on file systems that do not tell: the write shows it
+	}
+	if int64(free)-f.minFree >= length-have {
+		return nil
+	}
+	err = fmt.Errorf("%w: needs %s and %s for readings beside it, %s free", errRoom, megabytes(length), megabytes(f.minFree), megabytes(int64(free)+have))
+	if have > 0 {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
+}
+
+func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/1e6) }
+
+// watched writes to the file and ends the download when others have filled the disk meanwhile.
+type watched struct {
+	f     *fetcher
+	file  *os.File
+	left  int64 // of the download
+	check int64 // bytes until the next look
+}
+
+// lookEvery is how many bytes are written between two looks at the disk.
+const lookEvery = 1 << 20
+
+func (w *watched) Write(p []byte) (int, error) {
+	if w.check -= int64(len(p)); w.check < 0 && w.f.free != nil {
+		w.check = lookEvery
+		if free, err := w.f.free(); err == nil && free <= math.MaxInt64 && int64(free)-w.f.minFree < w.left {
+			return 0, fmt.Errorf("%w: needs %s more and %s for readings beside it, %s free", errRoom, megabytes(w.left), megabytes(w.f.minFree), megabytes(int64(free)))
+		}
+	}
+	n, err := w.file.Write(p)
+	w.left -= int64(n)
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: needs %s more, the disk is full (%w)", errRoom, megabytes(w.left), err)
+	}
+	return n, err
 }
 
 // fetch brings url to path, which may hold the beginning already, and returns nil when the file
@@ -39,7 +97,7 @@ func (f *fetcher) fetch(ctx context.Context, url, path, digest string, length in
 	}
 	defer func() {
 		err = errors.Join(err, file.Close())
-		if errors.Is(err, errContent) {
+		if errors.Is(err, errContent) || errors.Is(err, errRoom) {
 			err = errors.Join(err, os.Remove(path))
 		}
 	}()
@@ -114,12 +172,15 @@ func (f *fetcher) get(ctx context.Context, url string, file *os.File, hash inter
 			have = 0
 		}
 	default:
+		if res.StatusCode == http.StatusNotFound {
+			return fmt.Errorf("waiting: the hub does not have the artifact (%s: HTTP 404)", url)
+		}
 		return fmt.Errorf("download %s: HTTP %d", url, res.StatusCode)
 	}
 	if res.ContentLength >= 0 && res.ContentLength != length-have {
 		return fmt.Errorf("%w: the server sends %d bytes, signed are %d", errContent, res.ContentLength, length-have)
 	}
-	_, err = io.Copy(io.MultiWriter(file, hash), io.LimitReader(counting{res.Body, &got}, length-have))
+	_, err = io.Copy(io.MultiWriter(&watched{f: f, file: file, left: length - have, check: lookEvery}, hash), io.LimitReader(counting{res.Body, &got}, length-have))
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			return cause

@@ -34,6 +34,7 @@ type Manager struct {
 	state  state
 	floors floors
 	jobs   map[string]*job // downloads by task
+	stored storing
 	events []Event
 	wg     sync.WaitGroup
 }
@@ -56,6 +57,9 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 	if opts.MinRate == 0 {
 		opts.MinRate = 100
 	}
+	if opts.MinFree == 0 {
+		opts.MinFree = 16 << 20
+	}
 	for d, v := range map[*time.Duration]time.Duration{&opts.Window: 30 * time.Second, &opts.Tick: time.Second, &opts.Retry: 2 * time.Second} {
 		if *d == 0 {
 			*d = v
@@ -77,6 +81,8 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 			auth:    opts.Authorize,
 			minRate: opts.MinRate,
 			window:  opts.Window,
+			free:    opts.Free,
+			minFree: opts.MinFree,
 		},
 	}
 	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
@@ -107,6 +113,9 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		m.mu.Lock()
+		if m.stored.due(time.Now()) {
+			m.storeAgain()
+		}
 		for task, s := range m.state.Tasks {
 			m.step(ctx, task, s)
 		}
@@ -149,7 +158,9 @@ func (m *Manager) step(ctx context.Context, task string, s *slot) {
 	case spec.PhaseDownloading:
 		m.download(ctx, task, s)
 	case spec.PhaseVerifying:
-		m.shadow(ctx, task, s)
+		if m.stored.failed == 0 { // it needs a counter on disk
+			m.shadow(ctx, task, s)
+		}
 	case spec.PhaseShadow:
 		m.judgeShadow(ctx, task, s)
 	case spec.PhaseProbation:
@@ -157,14 +168,54 @@ func (m *Manager) step(ctx context.Context, task string, s *slot) {
 	}
 }
 
-// store saves; what cannot be stored is tried again with the next change, and logged.
+// storing is what has become of writing the state.
+type storing struct {
+	failed int       // tries in a row
+	next   time.Time // not before
+}
+
+// due reports whether a state that could not be written is to be tried again.
+func (s *storing) due(now time.Time) bool { return s.failed > 0 && !now.Before(s.next) }
+
+// maxWait is the longest wait for a disk that is full or read-only.
+const maxWait = 30 * time.Second
+
+// store saves. What cannot be stored is tried again after a wait that doubles, and logged as often.
 func (m *Manager) store(s *slot) bool {
 	if err := m.save(); err != nil {
 		s.Reason = err.Error()
-		m.log.Error("slot state not stored", "err", err)
+		m.notStored(err)
 		return false
 	}
+	m.isStored()
 	return true
+}
+
+// storeAgain tries what could not be stored before.
+func (m *Manager) storeAgain() {
+	if err := m.save(); err != nil {
+		m.notStored(err)
+		return
+	}
+	m.isStored()
+}
+
+func (m *Manager) notStored(err error) {
+	now := time.Now()
+	if m.stored.failed > 0 && now.Before(m.stored.next) {
+		return // another change within the wait
+	}
+	wait := min(m.opts.Retry<<min(m.stored.failed, 16), maxWait)
+	m.stored.failed++
+	m.stored.next = now.Add(wait)
+	m.log.Error("slot state not stored", "err", err, "attempt", m.stored.failed, "retry_ms", wait.Milliseconds())
+}
+
+func (m *Manager) isStored() {
+	if m.stored.failed > 0 {
+		m.log.Info("slot state stored again", "failed_attempts", m.stored.failed)
+		m.stored = storing{}
+	}
 }
 
 func (m *Manager) finish(task string, s *slot, p spec.Phase, reason string) {

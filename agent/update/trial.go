@@ -60,7 +60,7 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 		m.finish(task, s, spec.PhaseVetoed, reason)
 		return
 	}
-	if s.Assignment.Phase != spec.PhaseActive || p.Labelled < int64(trial.MinShadow) {
+	if s.Assignment.Phase != spec.PhaseActive || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
 		return
 	}
 	before := *s

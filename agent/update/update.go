@@ -75,10 +75,16 @@ type Options struct {
 	MinRate int64
 	Window  time.Duration // default 30 s
 	Tick    time.Duration // how often trials are looked at, default 1 s
-	// first wait after a failed download or refresh, doubled up to 5 min; default 2 s
-	Retry  time.Duration
-	Events func(Event) // called without locks, in order per task
-	Log    *slog.Logger
+	// first wait after a failed download, refresh or write of the state, doubled up to 5 min (for
+	// room and the state: 30 s); default 2 s
+	Retry time.Duration
+	// Free returns the bytes that are free where Dir is. A download begins only when it leaves
+	// MinFree of them, and is given up where other writers come nearer; nil: not looked at.
+	Free func() (uint64, error)
+	// MinFree is left to the readings, default 16 MiB: what the device's database grows by at once.
+	MinFree int64
+	Events  func(Event) // called without locks, in order per task
+	Log     *slog.Logger
 }
 
 // maxTries bounds starts with a model that were not confirmed, loads that did not finish, and

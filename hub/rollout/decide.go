@@ -88,6 +88,7 @@ func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision
 		if c.Waiting == 0 {
 			d.Status.Step = "soaking"
 		}
+		d.Status.Reason = waiting(ordered)
 	case float64(c.Unknown) > s.MaxUnknown*float64(c.Targets):
 		d.Status.Step = "soaking"
 		d.Status.Reason = fmt.Sprintf("%d of %d devices have no link", c.Unknown, c.Targets)
@@ -164,6 +165,16 @@ func startedAt(s *Spec, stage int, devices []View) int {
 	st := s.Stages[stage-1]
 	n := int(math.Ceil(st.Percent / 100 * float64(len(devices))))
 	return min(max(n, st.Count), len(devices))
+}
+
+// waiting explains what the first device with a link and a reason waits for, "" when none does.
+func waiting(devices []View) string {
+	for i := range devices {
+		if v := &devices[i]; v.Connected && v.Reason != "" && (v.Phase == spec.PhaseAssigned || v.Phase == spec.PhaseDownloading || v.Phase == spec.PhaseVerifying) {
+			return v.Device + ": " + v.Reason
+		}
+	}
+	return ""
 }
 
 func count(s *Spec, devices []View, started int, now int64) Counts {

@@ -66,6 +66,8 @@ func TestDecide(t *testing.T) {
 		{name: "nobody runs the task", state: Running, reason: "no device"},
 		{name: "new devices are told to run it in shadow", devices: fleetOf(5, "", "", spec.Paired{}), state: Running, step: "rolling", orders: 5},
 		{name: "shadow soaks", devices: fleetOf(5, shadow, shadow, few), state: Running, step: "soaking", counts: func(c Counts) bool { return c.Shadow == 5 && c.Waiting == 0 }},
+		{name: "what a device waits for is said", devices: with(fleetOf(5, shadow, shadow, few), 0, func(v *View) { v.Phase, v.Reason = spec.PhaseDownloading, "waiting: needs 17.5 MB" }), state: Running, step: "rolling",
+			reason: "waiting: needs 17.5 MB"},
 		{name: "shadow passes", devices: fleetOf(5, shadow, shadow, good), state: Running, to: 1, step: "rolling"},
 		{name: "shadow fails by loss", devices: fleetOf(5, shadow, shadow, bad), state: RollingBack, reason: "worse"},
 		{name: "shadow fails by NaN", devices: with(fleetOf(5, shadow, shadow, good), 3, func(v *View) { v.Stats.NonFinite = 1 }), state: RollingBack, reason: "not finite"},

@@ -124,13 +124,22 @@ func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
 			return errors.Join(l.Check(ctx, q), apply(ctx, q, events))
 		},
 	}
+	failed := 0
 	for ctx.Err() == nil {
 		cursor, err := counts.Catch(ctx)
 		if err == nil {
 			err = t.trigger(ctx)
 		}
-		if err != nil && ctx.Err() == nil {
-			t.log.Error("triggers not evaluated", "err", err)
+		if err != nil {
+			failed++
+			if !t.pause(ctx, failed, err) {
+				break
+			}
+			continue
+		}
+		if failed > 0 {
+			t.log.Info("triggers evaluated again", "failed_attempts", failed)
+			failed = 0
 		}
 		claim, err := t.worker.Take(ctx, JobKind)
 		if err != nil && ctx.Err() == nil {
@@ -151,6 +160,21 @@ func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
 		}
 	}
 	return nil
+}
+
+// pause waits after a failure, as of a full disk: longer each time, so that the log is not what
+// fills the rest of it. It returns false when ctx ends.
+func (t *Trainer) pause(ctx context.Context, failed int, err error) bool {
+	wait := min(200*time.Millisecond<<min(failed-1, 16), 30*time.Second)
+	if ctx.Err() == nil {
+		t.log.Error("triggers not evaluated", "err", err, "attempt", failed, "retry_ms", wait.Milliseconds())
+	}
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(wait):
+		return true
+	}
 }
 
 // trigger queues a job for every task that is due and has neither a job nor a rollout under way.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -144,5 +145,21 @@ func TestServiceArguments(t *testing.T) {
 	out := must(t, append(flags, "install", "--dry-run", "--name", "edge-7")...)
 	if !strings.Contains(out, "\nStateDirectory=edge-7\n") || !strings.Contains(out, "\nUser=edge-7\n") {
 		t.Errorf("install --dry-run --name edge-7:\n%s", out)
+	}
+}
+
+// TestInstallChecksFirst holds that a service that cannot start is not installed, and that the dry
+// run says so.
+func TestInstallChecksFirst(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("elsewhere there is no sandbox to check: run the tests on Linux")
+	}
+	_, flags := box(t)
+	out, err := agent(t, "", append(flags, "install")...)
+	if err == nil || !strings.Contains(err.Error(), "nothing was written") || !strings.Contains(err.Error(), "systemd does not run here") && !strings.Contains(err.Error(), "PrivateTmp") {
+		t.Errorf("install of a program in a folder that the service does not see: %v\n%s", err, out)
+	}
+	if out := must(t, append(flags, "install", "--dry-run")...); !strings.Contains(out, "install refuses this here") {
+		t.Errorf("dry run:\n%s", out)
 	}
 }
