@@ -12,7 +12,7 @@ AGENTTAGS := -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build full web run test narrow lint layers cross bench clean
+.PHONY: help build full web run test field narrow lint layers cross bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -44,6 +44,9 @@ ifneq ($(RACE),)
 endif
 	$(GO) test -timeout 20m -coverpkg=./compute/...,./sync/... -coverprofile=coverage.out $(if $(RACE),./compute/... ./sync/... ./hub/... ./agent/...,./...)
 	@$(GO) run ./test/coverage -min 80 coverage.out ./compute ./sync
+
+field: ## the disk that fills up and dies, 20 times each (as root; it needs mosquitto)
+	SKERRY_FIELD_ROUNDS=20 $(GO) test -count=1 -timeout 30m -v -run 'Disk' ./test/field
 
 narrow: ## the device's packages, and the trainers of trees, once more on 32 bits
 	GOARCH=386 CGO_ENABLED=0 $(GO) test -short ./compute/engine ./compute/feature/... ./compute/drift/... ./compute/anomaly ./compute/online/... ./compute/conformal ./compute/artifact ./compute/ensemble ./compute/binned ./compute/gbdt ./compute/forest ./sync/wire ./sync/outbox ./agent/task ./agent/cache

@@ -19,7 +19,10 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -117,7 +120,7 @@ func Open(opts Options) (*Store, error) {
 
 // use opens a file that is whole or new.
 func (s *Store) use(path string, box outbox.Options) error {
-	db, err := open(path, false)
+	db, err := open(path, false, mapped(s.maxBytes))
 	if err != nil {
 		return err
 	}
@@ -142,10 +145,22 @@ func (s *Store) use(path string, box outbox.Options) error {
 // growth is by how much the file grows at a time.
 const growth = 1 << 20
 
-func open(path string, readOnly bool) (*bbolt.DB, error) {
+// mapped is how many bytes of address space are mapped for a file of at most maxBytes from the
+// start: a disk that became read-only refuses another mapping, and without one bbolt must not be
+// used any more. 0, for a mapping that grows, where address space is scarce or (on Windows) a
+// mapping makes the file as long.
+func mapped(maxBytes int64) int {
+	if strconv.IntSize < 64 || runtime.GOOS == "windows" {
+		return 0
+	}
+	return int(2*maxBytes + 2*growth)
+}
+
+func open(path string, readOnly bool, mapped int) (*bbolt.DB, error) {
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-		Timeout:        2 * time.Second,
-		NoFreelistSync: true,
+		InitialMmapSize: mapped,
+		Timeout:         2 * time.Second,
+		NoFreelistSync:  true,
 		// the first free pages are used first: with a map of sizes a file of 8 MiB of chunks grew
 		// to 66
 		FreelistType:    bbolt.FreelistArrayType,
@@ -458,12 +473,18 @@ const (
 // Classify decides what a failed commit means.
 func Classify(err error) Trouble {
 	switch {
-	case errors.Is(err, syscall.ENOSPC), errors.Is(err, berrors.ErrMaxSizeReached):
+	case because(err, syscall.ENOSPC), errors.Is(err, berrors.ErrMaxSizeReached):
 		return Full
-	case errors.Is(err, syscall.EROFS):
+	case because(err, syscall.EROFS):
 		return ReadOnly
 	}
 	return Unknown
+}
+
+// because reports whether err comes from no. bbolt passes on as a text what keeps its file from
+// growing; nothing is written by then.
+func because(err error, no syscall.Errno) bool {
+	return errors.Is(err, no) || err != nil && strings.Contains(err.Error(), "file resize error: ") && strings.HasSuffix(err.Error(), ": "+no.Error())
 }
 
 // CheckFile reads the whole file: bbolt's own structure check and the checksum of every chunk. The
@@ -475,7 +496,7 @@ func CheckFile(path string) (err error) {
 			err = fmt.Errorf("%w: panic: %v", ErrDamaged, p)
 		}
 	}()
-	db, err := open(path, true)
+	db, err := open(path, true, 0)
 	if err != nil {
 		for _, damage := range []error{berrors.ErrInvalid, berrors.ErrVersionMismatch, berrors.ErrChecksum, io.ErrUnexpectedEOF} {
 			if errors.Is(err, damage) {
@@ -567,7 +588,7 @@ func SalvageFile(from, to string) error {
 	for at := 0; at+pageHeader <= len(b); at += pageSize {
 		values = leafValues(values, b[at:], 0)
 	}
-	dst, err := open(to, false)
+	dst, err := open(to, false, 0)
 	if err != nil {
 		return err
 	}

@@ -237,7 +237,9 @@ func TestNotADatabase(t *testing.T) {
 func TestClassify(t *testing.T) {
 	for err, want := range map[error]Trouble{
 		&os.PathError{Op: "write", Err: syscall.ENOSPC}: Full, fmt.Errorf("commit: %w", berrors.ErrMaxSizeReached): Full,
-		&os.PathError{Op: "write", Err: syscall.EROFS}: ReadOnly, errors.New("input/output error"): Unknown, syscall.EIO: Unknown,
+		errors.New("file resize error: truncate x: no space left on device"): Full, errors.New("file resize error: truncate x: read-only file system"): ReadOnly,
+		errors.New("mmap allocate error: read-only file system"): Unknown,
+		&os.PathError{Op: "write", Err: syscall.EROFS}:           ReadOnly, errors.New("input/output error"): Unknown, syscall.EIO: Unknown,
 	} {
 		if got := Classify(err); got != want {
 			t.Errorf("Classify(%v) = %v, want %v", err, got, want)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -16,17 +17,19 @@ import (
 // nothing can be stored nothing is acknowledged, so the session would fall silent although
 // predictions can go on. A second connection, without a session, hears what is published then. Its
 // messages are taken without an acknowledgement; those of the session stay in the broker, and come
-// when it can be stored again: readings with a time of their own are then known as repeats, and for
-// payloads without one live remembers which were taken.
+// when it can be stored again. It is remembered which were taken, so that they are acknowledged then
+// and not taken a second time. The second connection ends when the session has caught up: until then
+// what is new waits behind the backlog.
 
 const (
 	// liveSuffix makes the client id of the second connection.
 	liveSuffix = "-live"
-	liveEvery  = 100 * time.Millisecond // between two looks at Options.Trouble
+	liveEvery  = 100 * time.Millisecond // between two looks at Options.Trouble without a message
 	liveRetry  = 10 * time.Second       // between two tries to connect
 	liveQueue  = 1000                   // messages received and not yet taken by the sink
 	takenMax   = 200_000                // payloads remembered, over all topics
 	takenLook  = 1024                   // of a topic's that one message is compared with
+	earlyMax   = 1000                   // payloads that the session gave first
 	// takenFor is how long after the end payloads are remembered; where the session has nothing
 	// left, takenIdle.
 	takenFor  = 10 * time.Minute
@@ -36,32 +39,45 @@ const (
 // live is the state of the second connection. Its methods are safe for concurrent use.
 type live struct {
 	seed maphash.Seed
+	kick chan struct{} // nothing can be stored: there is no time to lose
 
-	mu       sync.Mutex
-	since    time.Time     // of hearing; zero when it does not
-	from     time.Time     // the session's messages received since wait until proceed is closed
-	proceed  chan struct{} // nil while they do not wait
-	taken    map[string][]uint64
-	count    int       // of all topics
+	mu      sync.Mutex
+	since   time.Time     // of hearing; zero when it does not
+	from    time.Time     // the session's messages received since wait until proceed is closed
+	proceed chan struct{} // nil while they do not wait
+	taken   map[string][]uint64
+	count   int // of all topics
+	// what the session has given while there is a second connection, which may bring it too; nil at
+	// other times
+	early    map[string][]uint64
+	earlier  int       // of all topics
 	unknown  int       // taken beyond takenMax
-	released time.Time // when the session's messages went on
+	released time.Time // when the session's messages went on last
 	idle     time.Time // since when the session has nothing left; zero: it has
 }
 
-func newLive() *live { return &live{seed: maphash.MakeSeed(), taken: map[string][]uint64{}} }
-
-// hold makes the session's messages wait that are received from now on.
-func (l *live) hold() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.from, l.proceed = time.Now(), make(chan struct{})
+func newLive() *live {
+	return &live{seed: maphash.MakeSeed(), kick: make(chan struct{}, 1), taken: map[string][]uint64{}}
 }
 
-// hear notes that everything published from now on comes by the second connection.
+// begin is called before the second connection subscribes.
+func (l *live) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.early, l.earlier = map[string][]uint64{}, 0
+}
+
+// hear notes that everything published from now on comes by the second connection, and makes the
+// session's messages wait that are received from now on.
 func (l *live) hear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.since = time.Now()
+	if l.from = time.Now(); l.since.IsZero() {
+		l.since = l.from
+	}
+	if l.proceed == nil {
+		l.proceed = make(chan struct{})
+	}
 }
 
 // release lets the session's messages go on.
@@ -70,8 +86,23 @@ func (l *live) release() {
 	defer l.mu.Unlock()
 	if l.proceed != nil {
 		close(l.proceed)
+		l.proceed, l.released, l.idle = nil, time.Now(), time.Time{}
 	}
-	l.proceed, l.since, l.released, l.idle = nil, time.Time{}, time.Now(), time.Time{}
+}
+
+// caughtUp reports whether the session has given everything that was taken, or had the time to.
+func (l *live) caughtUp() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.proceed == nil && (l.count == 0 || time.Since(l.released) > takenFor)
+}
+
+// end notes that there is no second connection any more.
+func (l *live) end() {
+	l.release()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.since, l.early, l.earlier = time.Time{}, nil, 0
 }
 
 // wait blocks while a message of the session has to wait. It reports whether it had to, and false
@@ -98,20 +129,30 @@ func (l *live) hearing() time.Time {
 	return l.since
 }
 
-// note remembers a payload that was taken, and reports whether it is the first without room.
-func (l *live) note(topic string, payload []byte) (full bool) {
+// note remembers a payload that is about to be taken. again is true where the session has given it
+// before, full for the first without room.
+func (l *live) note(topic string, payload []byte) (again, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	h := maphash.Bytes(l.seed, payload)
+	if i := slices.Index(l.early[topic], h); i >= 0 {
+		if l.earlier--; len(l.early[topic]) == 1 {
+			delete(l.early, topic)
+		} else {
+			l.early[topic] = slices.Delete(l.early[topic], i, i+1)
+		}
+		return true, false
+	}
 	if l.count >= takenMax {
 		l.unknown++
-		return l.unknown == 1
+		return false, l.unknown == 1
 	}
 	if _, ok := l.taken[topic]; !ok {
 		topic = strings.Clone(topic)
 	}
-	l.taken[topic] = append(l.taken[topic], maphash.Bytes(l.seed, payload))
+	l.taken[topic] = append(l.taken[topic], h)
 	l.count++
-	return false
+	return false, false
 }
 
 // was reports whether a message of the session was taken before, and forgets it with those of its
@@ -120,7 +161,7 @@ func (l *live) was(msg mqtt.Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	have := l.taken[msg.Topic()]
-	if msg.Qos() == 0 || len(have) == 0 {
+	if msg.Qos() == 0 || len(have) == 0 && l.early == nil {
 		return false // what is sent without acknowledgement is not kept by the broker
 	}
 	h := maphash.Bytes(l.seed, msg.Payload())
@@ -136,6 +177,13 @@ func (l *live) was(msg mqtt.Message) bool {
 		}
 		return true
 	}
+	if l.early != nil {
+		if l.earlier++; l.earlier > earlyMax {
+			clear(l.early)
+			l.earlier = 1
+		}
+		l.early[msg.Topic()] = append(l.early[msg.Topic()], h)
+	}
 	return false
 }
 
@@ -146,7 +194,7 @@ func (l *live) tidy(pending bool) {
 	defer l.mu.Unlock()
 	now := time.Now()
 	switch {
-	case l.count == 0 || l.proceed != nil:
+	case l.count == 0 || !l.since.IsZero():
 		return
 	case pending:
 		l.idle = time.Time{}
@@ -159,9 +207,19 @@ func (l *live) tidy(pending bool) {
 	}
 }
 
-// Live returns since when messages are taken from the second connection, because nothing can be
-// stored; zero when they are not.
+// Live returns since when messages are taken from the second connection; zero when they are not.
 func (c *Client) Live() time.Time { return c.live.hearing() }
+
+// hurry begins to listen at once when nothing can be stored: what the broker queues before is not
+// heard.
+func (c *Client) hurry() {
+	if c.opts.Trouble != nil && c.Live().IsZero() && c.opts.Trouble() != "" {
+		select {
+		case c.live.kick <- struct{}{}:
+		default:
+		}
+	}
+}
 
 // listen hears what is published by the second connection whenever nothing can be stored.
 func (c *Client) listen(ctx context.Context, sink Sink) {
@@ -173,6 +231,7 @@ func (c *Client) listen(ctx context.Context, sink Sink) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		case <-c.live.kick:
 		}
 		c.live.tidy(c.acks.pending() || !c.connected.Load())
 		if c.opts.Trouble() == "" {
@@ -190,13 +249,14 @@ func (c *Client) listen(ctx context.Context, sink Sink) {
 	}
 }
 
-// hear serves the second connection until something can be stored again; an error means that it
-// ended before.
+// hear serves the second connection until something can be stored again and the session has caught
+// up; an error means that it ended before.
 func (c *Client) hear(ctx context.Context, sink Sink) error {
 	heard := make(chan inbound, liveQueue)
 	o, lost := c.clientOptions(c.opts.ClientID + liveSuffix)
 	o.SetCleanSession(true)
 	o.SetDefaultPublishHandler(func(_ mqtt.Client, msg mqtt.Message) {
+		msg.Ack() // the session's copy is what is owed
 		if msg.Retained() {
 			return // the session has had it, or will
 		}
@@ -220,7 +280,8 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 	c.mu.Lock()
 	plan := c.plan
 	c.mu.Unlock()
-	defer c.live.release()
+	c.live.begin()
+	defer c.live.end()
 	if err := c.hearPlan(cli, plan, nil); err != nil {
 		return err
 	}
@@ -229,24 +290,24 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 	c.opts.Log.Warn("predicting from memory, by a second connection to the broker: nothing is acknowledged until it can be stored",
 		"client_id", c.opts.ClientID+liveSuffix, "err", c.opts.Trouble())
 	defer func() {
-		c.opts.Log.Info("the second connection to the broker is given up: what it took comes again and is acknowledged once it is stored",
+		c.opts.Log.Info("the second connection to the broker is given up: its messages are stored and acknowledged",
 			"messages", taken, "seconds", int(time.Since(began).Seconds()))
 	}()
 	var r reader
 	take := func(in inbound) error {
-		m := c.read(ctx, &r, &in, nil)
-		if len(m.Readings) == 0 {
-			return nil
-		}
-		for i := range m.Readings {
-			if !m.Readings[i].HasTime {
-				if c.live.note(m.Topic, in.msg.Payload()) {
-					c.opts.Log.Warn("too many readings without a time of their own are held in memory: later ones are stored a second time when the broker sends them again", "limit", takenMax)
-				}
-				break
+		if in.msg.Qos() > 0 { // of others the broker keeps no copy
+			again, full := c.live.note(in.msg.Topic(), in.msg.Payload())
+			if again {
+				return nil
+			}
+			if full {
+				c.opts.Log.Warn("too many messages are held in memory: of later ones readings without a time of their own are stored a second time when the broker sends them again", "limit", takenMax)
 			}
 		}
-		taken++
+		m := c.read(ctx, &r, &in, nil)
+		if taken++; len(m.Readings) == 0 {
+			return nil
+		}
 		return sink.Message(ctx, m)
 	}
 	tick := time.NewTicker(liveEvery)
@@ -274,9 +335,13 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 			plan = now
 		}
 		if c.opts.Trouble() != "" {
+			c.live.hear()
 			continue
 		}
-		cli.Disconnect(0) // no handler runs after it
+		if c.live.release(); !c.live.caughtUp() {
+			continue
+		}
+		cli.Disconnect(0)
 		for {
 			select {
 			case in := <-heard:
@@ -291,12 +356,11 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 	}
 }
 
-// hearPlan subscribes the second connection to a plan's filters in place of another's. The
-// session's messages wait from just before the first time, so that what comes by both waits.
+// hearPlan subscribes the second connection to a plan's filters in place of another's.
 func (c *Client) hearPlan(cli mqtt.Client, p, old *Plan) error {
 	subs := map[string]byte{}
 	for _, f := range p.Filters() {
-		subs[f] = 0
+		subs[f] = 1
 	}
 	if old != nil {
 		var gone []string
@@ -311,9 +375,6 @@ func (c *Client) hearPlan(cli mqtt.Client, p, old *Plan) error {
 	}
 	if len(subs) == 0 {
 		return errors.New("no task reads a topic")
-	}
-	if old == nil {
-		c.live.hold()
 	}
 	token := cli.SubscribeMultiple(subs, nil)
 	if !token.WaitTimeout(c.opts.ConnectTimeout) {

@@ -534,6 +534,7 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 				}
 				return err
 			}
+			c.hurry()
 		}
 	}
 }

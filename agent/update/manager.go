@@ -99,8 +99,9 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 			s.Tried++
 		}
 	}
+	// a disk that is full or read-only keeps nothing from running
 	if err := m.save(); err != nil {
-		return nil, err
+		m.log.Error("starts with the present models are not counted", "err", err)
 	}
 	m.emit()
 	return m, nil

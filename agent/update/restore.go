@@ -64,8 +64,12 @@ func (m *Manager) restore(ctx context.Context, tasks []string, start bool) error
 			}
 		}
 	}
+	if err := m.save(); err != nil {
+		m.log.Error("slot state not stored: the next start finds what was there before", "err", err)
+		return nil // every model runs that should
+	}
 	m.sweep()
-	return m.save()
+	return nil
 }
 
 // restoreActive loads the active model, on probation with the one before it beside it.

@@ -83,6 +83,14 @@ type agent struct {
 	dir  string
 	web  string
 	proc *rig.Process
+
+	broker string
+}
+
+// stateIn makes a directory the one of its state.
+func (a *agent) stateIn(dir string) {
+	a.t.Helper()
+	a.write("agent.yaml", fmt.Sprintf("state_dir: %s\ntask_dir: %s/tasks\nmqtt: {broker: %q, client_id: field}\nhttp: {listen: %s}\n", dir, a.dir, a.broker, a.web))
 }
 
 // newAgent prepares an agent with a state directory of its own; broker is an address, "" for none.
@@ -99,7 +107,8 @@ func newAgent(t *testing.T, broker string, tasks map[string]string) *agent {
 			t.Fatal(err)
 		}
 	}
-	a.write("agent.yaml", fmt.Sprintf("state_dir: %s/state\ntask_dir: %s/tasks\nmqtt: {broker: %q, client_id: field}\nhttp: {listen: %s}\n", a.dir, a.dir, broker, a.web))
+	a.broker = broker
+	a.stateIn(filepath.Join(a.dir, "state"))
 	for name, text := range tasks {
 		a.write("tasks/"+name+".yaml", text)
 	}
