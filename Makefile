@@ -42,7 +42,7 @@ test: ## run every test, with the race detector where there is a C compiler, and
 ifneq ($(RACE),)
 	$(GO) test -race -timeout 20m ./...
 endif
-	$(GO) test -timeout 20m -coverpkg=./compute/...,./sync/... -coverprofile=coverage.out $(if $(RACE),./compute/... ./sync/... ./hub/... ./agent/...,./...)
+	$(GO) test $(if $(RACE),-short) -timeout 20m -coverpkg=./compute/...,./sync/... -coverprofile=coverage.out $(if $(RACE),./compute/... ./sync/... ./hub/... ./agent/...,./...)
 	@$(GO) run ./test/coverage -min 80 coverage.out ./compute ./sync
 
 field: ## the disk that fills up and dies, 20 times each (as root; it needs mosquitto)
