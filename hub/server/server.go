@@ -249,6 +249,10 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 	advertise := cfg.NATSURLs
 	if len(advertise) == 0 {
 		advertise = []string{h.NATS.URL()}
+		if reachesOthers(cfg.Listen) && !reachesOthers(strings.TrimPrefix(advertise[0], "nats://")) || strings.HasPrefix(cfg.NATSListen, "0.0.0.0") || strings.HasPrefix(cfg.NATSListen, "[::]") || strings.HasPrefix(cfg.NATSListen, ":") {
+			h.Log.Warn("devices on other machines cannot reach the address that they are told", "address", advertise[0],
+				"what_to_do", "listen for them by nats_listen (--nats-listen 0.0.0.0:4222) and name the address they reach by nats_urls (--advertise-nats nats://<name of this machine>:4222)")
+		}
 	}
 	h.Bus, err = bus.Open(ctx, bus.Options{
 		Connect:   []nats.Option{h.NATS.InProcess()},
@@ -256,6 +260,16 @@ func (h *Hub) openBus(ctx context.Context, keyDir string) (err error) {
 		Log:       h.Log,
 	}, h.Keys)
 	return err
+}
+
+// reachesOthers reports whether an address to listen on takes connections of other machines.
+func reachesOthers(listen string) bool {
+	host, _, err := net.SplitHostPort(listen)
+	if err != nil || host == "localhost" {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip == nil || !ip.IsLoopback()
 }
 
 // folders are where the hub writes: the data folder, and those of the blob stores that are folders.

@@ -108,8 +108,7 @@ func loadStation(path, name string, n int) (*station, error) {
 }
 
 // simulate makes pumping stations: the bearing temperature follows load, weather and wear, is
-// repaired now and then, and its sensors fail at times. The series carry the names of the air
-// files, so that the rest of the demonstration is the same: pm25 is the target.
+// repaired now and then, and its sensors fail at times.
 func simulate(n int) []*station {
 	var out []*station
 	for k, name := range []string{"pump-north", "pump-east", "pump-south", "pump-west"} {
@@ -131,29 +130,29 @@ func simulate(n int) []*station {
 			heat += 0.25 * (ambient + 0.4*load*(1+wear) - heat)
 			heat += 0.8 * rng.NormFloat64()
 			flow := load * (1 - 0.1*wear) * 1.3
-			values := map[string]float64{"pm25": math.Max(1, heat), "pm10": load, "so2": flow, "no2": 3 + 2*wear + 0.2*rng.NormFloat64(), "co": load * 12, "o3": 6 - 0.01*flow,
-				"temp": ambient, "pres": 1013 + 3*weather, "dewp": ambient - 6, "rain": math.Max(0, weather-2), "wspm": math.Abs(weather)}
+			values := []value{
+				{series: "bearing", number: heat},
+				{series: "load", number: load},
+				{series: "flow", number: flow},
+				{series: "vibration", number: 3 + 2*wear + 0.2*rng.NormFloat64()},
+				{series: "speed", number: load * 12},
+				{series: "pressure", number: 6 - 0.01*flow},
+				{series: "ambient", number: ambient},
+				{series: "barometer", number: 1013 + 3*weather},
+			}
 			h := hour{at: at}
-			for _, a := range airSeries {
-				if broken[a.series] > 0 {
-					broken[a.series]--
+			for _, v := range values {
+				if broken[v.series] > 0 {
+					broken[v.series]--
 					continue
 				}
 				if rng.Float64() < 0.0005 {
-					broken[a.series] = rng.IntN(48)
+					broken[v.series] = rng.IntN(48)
 				}
-				if a.series == "wd" {
-					h.values = append(h.values, value{
-						series: "wd",
-						text:   []string{"N", "E", "S", "W"}[rng.IntN(4)],
-					})
-					continue
-				}
-				h.values = append(h.values, value{
-					series: a.series,
-					number: math.Round(values[a.series]*10) / 10,
-				})
+				v.number = math.Round(v.number*10) / 10
+				h.values = append(h.values, v)
 			}
+			h.values = append(h.values, value{series: "intake", text: []string{"lake", "river", "well"}[rng.IntN(3)]})
 			s.hours = append(s.hours, h)
 		}
 		out = append(out, s)

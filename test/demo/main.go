@@ -80,11 +80,10 @@ func defaultData() string {
 	return filepath.Join("..", "shared", "data")
 }
 
-const task = "pm25-next-hour"
-
 // demo is a run under way.
 type demo struct {
 	settings
+	subject
 	began    time.Time
 	source   string
 	stations []*station
@@ -126,7 +125,27 @@ func run(ctx context.Context, s settings) error {
 	watching, stopWatching := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	wg.Go(func() { d.watch(watching) })
-	defer func() { stopWatching(); wg.Wait() }()
+	failed := d.play(ctx)
+	stopWatching() // nothing changes any more
+	wg.Wait()
+	d.show.done()
+	if s.once || ctx.Err() != nil {
+		return failed
+	}
+	if failed != nil { // everything stays up, so that one can look at what is wrong
+		fmt.Fprintln(os.Stderr, "demo:", failed)
+	}
+	fmt.Printf("\nStill running: web UI and API at http://%s (user admin, password in %s), agents at", s.listen, filepath.Join(s.dir, "admin-password"))
+	for _, a := range d.agents {
+		fmt.Printf(" http://%s", a.HTTP)
+	}
+	fmt.Println("\nInterrupt to end.")
+	<-ctx.Done()
+	return failed
+}
+
+// play replays the readings and judges the run.
+func (d *demo) play(ctx context.Context) error {
 	if err := d.replay(ctx); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.logs())
 	}
@@ -143,21 +162,12 @@ func run(ctx context.Context, s settings) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.summary, append(b, '\n'), 0o644); err != nil {
+	if err := os.WriteFile(d.summary, append(b, '\n'), 0o644); err != nil {
 		return err
 	}
 	if problems := sum.problems(); len(problems) > 0 {
-		return errors.New("the run is not what it must be:\n  " + strings.Join(problems, "\n  "))
+		return errors.New("checks that failed:\n  " + strings.Join(problems, "\n  "))
 	}
-	if s.once {
-		return nil
-	}
-	fmt.Printf("\nStill running: web UI and API at http://%s (user admin, password in %s), agents at", s.listen, filepath.Join(s.dir, "admin-password"))
-	for _, a := range d.agents {
-		fmt.Printf(" http://%s", a.HTTP)
-	}
-	fmt.Println("\nInterrupt to end.")
-	<-ctx.Done()
 	return nil
 }
 
@@ -165,9 +175,11 @@ func run(ctx context.Context, s settings) error {
 func (d *demo) load() error {
 	var err error
 	if _, serr := os.Stat(filepath.Join(d.data, "fleet")); serr == nil {
+		d.subject = air
 		d.source = "real hourly readings of four air-quality stations"
 		d.stations, err = loadAir(d.data, d.hours)
 	} else {
+		d.subject = pumps
 		d.source = "SIMULATED pumping stations"
 		fmt.Printf("No readings at %s: using the built-in simulator of pumping stations instead. Set SKERRY_DATA to the data folder for the real ones.\n", d.data)
 		n := d.hours
@@ -180,7 +192,7 @@ func (d *demo) load() error {
 		return err
 	}
 	for _, s := range d.stations {
-		d.scores = append(d.scores, newScore(s))
+		d.scores = append(d.scores, newScore(s, d.target))
 	}
 	d.published = make([]int, len(d.stations))
 	d.pending = map[int]int64{}
@@ -223,7 +235,7 @@ func (d *demo) startAll(ctx context.Context) error {
 		return err
 	}
 	d.api = rig.NewClient(d.listen, 2*time.Minute)
-	if err := d.api.WaitReady(ctx, 20*time.Second); err != nil {
+	if err := d.api.WaitReady(ctx, 2*time.Minute); err != nil {
 		return fmt.Errorf("%w\n%s", err, d.hub.Tail())
 	}
 	b, err := os.ReadFile(password)
@@ -234,7 +246,7 @@ func (d *demo) startAll(ctx context.Context) error {
 		return err
 	}
 	for i, s := range d.stations {
-		a, err := newAgent(d.bin, d.dir, s.name, broker, natsAddr, d.listen)
+		a, err := newAgent(d.subject, d.bin, d.dir, s.name, broker, natsAddr, d.listen)
 		if err != nil {
 			return err
 		}
@@ -265,8 +277,8 @@ func (d *demo) connectAll(ctx context.Context, broker string) error {
 		return err
 	}
 	for i, a := range d.agents {
-		t := sub.Subscribe("skerry/"+a.Device+"/"+task+"/prediction", 1, func(_ mqtt.Client, m mqtt.Message) { d.scores[i].take(m.Payload()) })
-		if !t.WaitTimeout(10*time.Second) || t.Error() != nil {
+		t := sub.Subscribe("skerry/"+a.Device+"/"+d.task+"/prediction", 1, func(_ mqtt.Client, m mqtt.Message) { d.scores[i].take(m.Payload()) })
+		if !t.WaitTimeout(time.Minute) || t.Error() != nil {
 			return fmt.Errorf("subscribe: %v", t.Error())
 		}
 	}

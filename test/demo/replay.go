@@ -69,7 +69,7 @@ func (d *demo) replay(ctx context.Context) error {
 			if len(h.values) == 0 {
 				continue
 			}
-			d.pub.Publish("air/"+s.name+"/reading", 1, false, h.message())
+			d.pub.Publish(d.topic+"/"+s.name+"/reading", 1, false, h.message())
 			d.published[k]++
 		}
 	}
@@ -86,10 +86,10 @@ func (d *demo) caughtUp(ctx context.Context, k, i int) error {
 			want = d.stations[k].hours[j].at.UnixMicro()
 		}
 	}
-	limit := time.Now().Add(30 * time.Second)
+	limit := time.Now().Add(5 * time.Minute)
 	for time.Now().Before(limit) && ctx.Err() == nil {
 		st, err := d.agents[k].State(ctx)
-		if err == nil && st.Tasks[task].Watermark >= want {
+		if err == nil && st.Tasks[d.task].Watermark >= want {
 			d.show.event("%s: back, nothing missing", d.agents[k].Device)
 			return nil
 		}
@@ -133,9 +133,9 @@ func (d *demo) behind(ctx context.Context, i int, waited time.Duration) int {
 			continue
 		}
 		if waited > 150*time.Millisecond {
-			if st, err := d.agents[k].State(ctx); err == nil && st.Tasks[task].Watermark/1e6 >= limit {
+			if st, err := d.agents[k].State(ctx); err == nil && st.Tasks[d.task].Watermark/1e6 >= limit {
 				sc.mu.Lock()
-				sc.newest = max(sc.newest, st.Tasks[task].Watermark/1e6)
+				sc.newest = max(sc.newest, st.Tasks[d.task].Watermark/1e6)
 				sc.mu.Unlock()
 				continue
 			}
@@ -192,9 +192,10 @@ func (d *demo) holds(i int) bool {
 // settle waits until everything published is at the hub and no job or stage is under way.
 func (d *demo) settle(ctx context.Context) error {
 	d.show.event("all readings are published, waiting for the rest to arrive")
-	limit := time.Now().Add(2 * time.Minute)
+	limit := time.Now().Add(5 * time.Minute)
+	waiting := ""
 	for time.Now().Before(limit) && ctx.Err() == nil {
-		waiting := ""
+		waiting = ""
 		for k, a := range d.agents {
 			st, err := a.State(ctx)
 			switch {
@@ -214,5 +215,9 @@ func (d *demo) settle(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if waiting == "" {
+		waiting = "a training or a rollout is under way"
+	}
+	d.show.event("five minutes are over: %s", waiting)
 	return nil // the summary shows what is missing
 }

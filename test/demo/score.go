@@ -33,11 +33,11 @@ type predicted struct {
 	Bare  bool      `json:"baseline"`
 }
 
-func newScore(s *station) *score {
+func newScore(s *station, target string) *score {
 	sc := &score{truth: map[int64]float64{}, said: map[int64]predicted{}}
 	for _, h := range s.hours {
 		for _, v := range h.values {
-			if v.series == "pm25" {
+			if v.series == target {
 				sc.truth[h.at.Unix()] = v.number
 			}
 		}

@@ -6,7 +6,19 @@ import (
 	"skerry.dev/test/rig"
 )
 
-const taskFile = `# One station of the demonstration: PM2.5 one hour ahead.
+// subject is what a demonstration predicts.
+type subject struct {
+	task, target string
+	topic        string // readings come on topic/<station>/reading
+	file         string // the task file, with STATION for the station
+}
+
+var air = subject{"pm25-next-hour", "pm25", "air", airFile}
+
+// pumps are those of the simulator.
+var pumps = subject{"bearing-next-hour", "bearing", "plant", pumpFile}
+
+const airFile = `# One station of the demonstration: PM2.5 one hour ahead.
 task: pm25-next-hour
 kind: forecast
 target: {series: pm25, horizon: 1h}
@@ -31,8 +43,30 @@ sync: {readings: all, predictions: 10%}
 budget: {latency: 1ms, size: 4MB}
 `
 
+const pumpFile = `# One station of the simulation: the temperature of a pump's bearing one hour ahead.
+task: bearing-next-hour
+kind: forecast
+target: {series: bearing, horizon: 1h}
+inputs:
+  - {series: bearing, topic: plant/STATION/reading, path: $.bearing, unit: °C, range: [-40, 200]}
+  - {series: load, topic: plant/STATION/reading, path: $.load, unit: kW}
+  - {series: flow, topic: plant/STATION/reading, path: $.flow, unit: m³/h}
+  - {series: vibration, topic: plant/STATION/reading, path: $.vibration, unit: mm/s}
+  - {series: speed, topic: plant/STATION/reading, path: $.speed, unit: 1/min}
+  - {series: pressure, topic: plant/STATION/reading, path: $.pressure, unit: bar}
+  - {series: ambient, topic: plant/STATION/reading, path: $.ambient, unit: °C}
+  - {series: barometer, topic: plant/STATION/reading, path: $.barometer, unit: hPa}
+  - {series: intake, topic: plant/STATION/reading, path: $.intake, categories: [lake, river, well]}
+time: {path: $.ts, format: rfc3339, max_future: 5m}
+rows: {on: bearing, max_age: 3h, lateness: 0s}
+publish: {topic: "skerry/{device}/{task}/prediction", retain: true}
+interval: 0.9
+sync: {readings: all, predictions: 10%}
+budget: {latency: 1ms, size: 4MB}
+`
+
 // newAgent writes a station's files.
-func newAgent(bin, dir, device, broker, natsAddr, hubAddr string) (*rig.Agent, error) {
+func newAgent(sub subject, bin, dir, device, broker, natsAddr, hubAddr string) (*rig.Agent, error) {
 	return rig.NewAgent(rig.AgentOptions{
 		Bin:    bin,
 		Dir:    dir,
@@ -40,7 +74,7 @@ func newAgent(bin, dir, device, broker, natsAddr, hubAddr string) (*rig.Agent, e
 		Broker: broker,
 		NATS:   natsAddr,
 		Hub:    hubAddr,
-		Tasks:  map[string]string{"pm25.yaml": strings.ReplaceAll(taskFile, "STATION", device)},
+		Tasks:  map[string]string{sub.target + ".yaml": strings.ReplaceAll(sub.file, "STATION", device)},
 		Config: "cache:\n  commit_records: 450\n  commit_acks: 32\n",
 	})
 }

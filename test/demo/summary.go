@@ -172,7 +172,7 @@ func (d *demo) device(ctx context.Context, k int, a *rig.Agent, s *summary) (dev
 		return out, err
 	}
 	out.Applied = dev.Applied["reading"]
-	t := st.Tasks[task]
+	t := st.Tasks[d.task]
 	out.DriftEvents, out.ActiveModel = t.Drifts, t.Version
 	v := d.scores[k].judge(d.stations[k])
 	out.Predictions, out.MAEModel, out.MAEPersistence = v.Predictions, v.MAEModel, v.MAEPersistence

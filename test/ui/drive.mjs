@@ -46,6 +46,32 @@ async function settled(v) {
   const nameless = await page.evaluate(() =>
     [...document.querySelectorAll("button, a, input, select")].filter((e) => !(e.textContent?.trim() || e.getAttribute("aria-label") || e.labels?.length)).map((e) => e.outerHTML.slice(0, 100)),
   );
+  const wide = page.viewportSize().width >= 1440;
+  const long = await page.evaluate(() => document.documentElement.scrollHeight / window.innerHeight);
+  if (wide && long > 3) problem(v.name, `is ${long.toFixed(1)} screens long: long lists need pages`);
+  const clipped = await page.evaluate(() => [...document.querySelectorAll(".table")].filter((t) => t.scrollWidth > t.clientWidth + 1).map((t) => t.getAttribute("aria-label")));
+  if (wide) for (const label of clipped) problem(v.name, `the table ${label} is clipped`);
+  if (await page.evaluate(() => [...document.querySelectorAll("td")].some((t) => /[{[]"/.test(t.textContent)))) problem(v.name, "shows JSON in a table");
+  const pale = await page.evaluate(() => {
+    // relative luminance and contrast of WCAG 2
+    const probe = document.body.appendChild(document.createElement("i"));
+    const light = (name) => {
+      probe.style.color = `var(${name})`;
+      const c = getComputedStyle(probe).color.match(/[0-9.]+/g).slice(0, 3).map((x) => (x / 255 <= 0.03928 ? x / 255 / 12.92 : ((x / 255 + 0.055) / 1.055) ** 2.4));
+      return 0.2126 * c[0] + 0.7152 * c[1] + 0.0722 * c[2];
+    };
+    const out = [];
+    for (const fore of ["--text", "--soft", "--faint", "--ok", "--warn", "--bad", "--info", "--accent"]) {
+      for (const back of ["--bg", "--card", "--raised", "--hover"]) {
+        const [a, b] = [light(fore), light(back)];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        if (ratio < 4.5) out.push(`${fore} on ${back} has a contrast of ${ratio.toFixed(2)}`);
+      }
+    }
+    probe.remove();
+    return out;
+  });
+  for (const e of pale) problem(v.name, e);
   for (const e of nameless) problem(v.name, `a control without a name: ${e}`);
 }
 
@@ -53,10 +79,18 @@ async function act([what, target, value]) {
   if (what === "click") await page.getByRole("button", { name: target, exact: true }).click();
   else if (what === "fill") await page.getByRole("textbox", { name: target }).fill(value);
   else if (what === "expire") await page.evaluate(() => {
-    const s = JSON.parse(sessionStorage.getItem("skerry.session"));
-    sessionStorage.setItem("skerry.session", JSON.stringify({ ...s, token: "x.y.z" }));
+    const s = JSON.parse(localStorage.getItem("skerry.session"));
+    localStorage.setItem("skerry.session", JSON.stringify({ ...s, token: "x.y.z" }));
     location.reload();
   });
+  else if (what === "second tab") {
+    // One login is for all tabs, and so is its end.
+    const other = await context.newPage();
+    await other.goto(plan.base + "/");
+    await other.getByRole("heading", { name: "Fleet" }).waitFor();
+    if (target === "sign out") await other.getByRole("button", { name: "Sign out" }).click();
+    await other.close();
+  }
   else if (what === "key") await page.keyboard.press(target);
   else throw new Error(`unknown step ${what}`);
 }

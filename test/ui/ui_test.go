@@ -112,6 +112,7 @@ func TestEmptyHub(t *testing.T) {
 		visit{Name: "empty-phone", Hash: "#/fleet", Width: 380, Expect: []string{"No device is enrolled yet"}},
 		visit{Name: "enrol", Hash: "#/fleet", Expect: []string{"Enrol pump-7", "shown only now", "--token"}, Window: true,
 			Steps: [][]string{{"click", "Enrol a device"}, {"fill", "Device", "pump-7"}, {"click", "Create the token"}}},
+		visit{Name: "second-tab", Hash: "#/fleet", Expect: []string{"Enrol a device"}, Steps: [][]string{{"key", "Escape"}, {"second tab", ""}}},
 		visit{Name: "missing-device", Hash: "#/device/nobody", Expect: []string{"nobody", "not found"}, Forgive: "404", Steps: [][]string{{"key", "Escape"}}},
 		visit{Name: "expired", Hash: "#/fleet", Expect: []string{"Sign in to Skerry"}, Refuse: []string{"Enrol"}, Forgive: "40[14]", Steps: [][]string{{"expire"}}},
 	)

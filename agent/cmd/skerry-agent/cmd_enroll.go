@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 )
 
 func newEnrollCommand() *cobra.Command {
-	var hub, token string
+	var hub, token, caFile string
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "enroll --hub <address> --token <token>",
@@ -46,6 +47,11 @@ At another hub than before the device forgets whom it trusted and which document
 			}
 			if token, err = readToken(cmd, token); err != nil {
 				return err
+			}
+			if caFile != "" {
+				if cfg.Hub.CAFile, err = filepath.Abs(caFile); err != nil {
+					return err
+				}
 			}
 			client, err := cfg.Hub.Client(15 * time.Second)
 			if err != nil {
@@ -74,6 +80,7 @@ At another hub than before the device forgets whom it trusted and which document
 		},
 	}
 	cmd.Flags().StringVar(&hub, "hub", "", "address of the hub (default hub.url)")
+	cmd.Flags().StringVar(&caFile, "ca-file", "", "PEM file of the authority that signed the hub's certificate (default hub.ca_file, which the running agent needs as well)")
 	cmd.Flags().StringVar(&token, "token", "", `one-time token made at the hub, "-" reads it from standard input`)
 	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to go on trying when the hub does not answer")
 	_ = cmd.MarkFlagRequired("token") // the flag is there: it was added above

@@ -47,6 +47,11 @@ func (r *remote) loginCommand() *cobra.Command {
 				return err
 			}
 			out := session{Hub: hub.URL, Token: got.Token, Expires: got.ExpiresAt}
+			if r.caFile != "" {
+				if out.CAFile, err = filepath.Abs(r.caFile); err != nil {
+					return err
+				}
+			}
 			path, err := sessionPath()
 			if err != nil {
 				return err

@@ -46,6 +46,8 @@ func root() *cobra.Command {
 	}
 	r := new(remote)
 	c.PersistentFlags().StringVar(&r.url, "hub", "", "address of the hub's API (default $SKERRY_HUB, the address of the last login, or http://127.0.0.1:8000)")
+	c.PersistentFlags().StringVar(&r.caFile, "ca-file", "", "PEM file of the authority that signed the hub's certificate (default: the last login's, or the system's)")
+	c.PersistentPreRunE = func(*cobra.Command, []string) error { return r.trust() }
 	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
 		r.modelCommand(), r.moduleCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,8 +20,10 @@ import (
 
 // remote is a hub that is administered over its REST API.
 type remote struct {
-	url  string
-	json bool
+	url    string
+	caFile string // of the authority that signed the hub's certificate
+	json   bool
+	http   *http.Client // by caFile; nil: the system's authorities
 }
 
 // session is what login leaves for the next command.
@@ -25,6 +31,33 @@ type session struct {
 	Hub     string `json:"hub"`
 	Token   string `json:"token"`
 	Expires int64  `json:"expires_at"`
+	CAFile  string `json:"ca_file,omitempty"`
+}
+
+// trust reads the authority of --ca-file, or the one that the login was made with.
+func (r *remote) trust() error {
+	file := r.caFile
+	if file == "" {
+		file = r.session().CAFile
+	}
+	if file == "" {
+		return nil
+	}
+	pem, err := os.ReadFile(file)
+	if err != nil && r.caFile == "" {
+		return nil // many commands need no hub; those that do report what the certificate lacks
+	}
+	if err != nil {
+		return fmt.Errorf("--ca-file: %w", err)
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(pem) {
+		return fmt.Errorf("--ca-file: %s holds no certificate in PEM form", file)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	r.http = &http.Client{Transport: t}
+	return nil
 }
 
 func sessionPath() (string, error) {
@@ -44,12 +77,12 @@ func (r *remote) session() (s session) {
 	switch {
 	case r.url != "":
 		if s.Hub != r.url && os.Getenv("SKERRY_TOKEN") == "" {
-			s.Token = "" // a token is for the hub that gave it
+			s.Token, s.CAFile = "", "" // a token is for the hub that gave it
 		}
 		s.Hub = r.url
 	case os.Getenv("SKERRY_HUB") != "":
 		if s.Hub != os.Getenv("SKERRY_HUB") && os.Getenv("SKERRY_TOKEN") == "" {
-			s.Token = ""
+			s.Token, s.CAFile = "", ""
 		}
 		s.Hub = os.Getenv("SKERRY_HUB")
 	case s.Hub == "":
@@ -62,7 +95,9 @@ func (r *remote) session() (s session) {
 // client calls the hub of the session.
 func (r *remote) client() *client.Client {
 	s := r.session()
-	return client.New(s.Hub, s.Token)
+	c := client.New(s.Hub, s.Token)
+	c.HTTP = r.http
+	return c
 }
 
 // hint is what the user can do about an error, "" when nothing better than the error is known.
@@ -75,6 +110,12 @@ func hint(err error) string {
 	}
 	if e, ok := errors.AsType[*client.Error](err); ok && e.Code == "unauthorized" {
 		return "log in with: skerry-hub login --hub " + e.Hub + ", or set SKERRY_TOKEN"
+	}
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "the hub's certificate is signed by an authority that this machine does not know: give its certificate by --ca-file <file.pem>; login keeps it for the next commands"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "the hub's certificate is for another name: use one of its names in --hub"
 	}
 	if e, ok := errors.AsType[*client.Unreachable](err); ok {
 		return "is the hub running at " + e.Hub + "? choose another with --hub"

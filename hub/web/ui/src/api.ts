@@ -38,7 +38,7 @@ const watchers = new Set<() => void>();
 
 function restore(): Session | null {
   try {
-    const s = JSON.parse(sessionStorage.getItem(tokenKey) ?? "null") as Session | null;
+    const s = JSON.parse(localStorage.getItem(tokenKey) ?? "null") as Session | null;
     return s && s.expires > Date.now() * 1000 ? s : null;
   } catch {
     return null;
@@ -47,9 +47,18 @@ function restore(): Session | null {
 
 function set(s: Session | null) {
   current = s;
-  if (s) sessionStorage.setItem(tokenKey, JSON.stringify(s));
-  else sessionStorage.removeItem(tokenKey);
+  if (s) localStorage.setItem(tokenKey, JSON.stringify(s));
+  else localStorage.removeItem(tokenKey);
   watchers.forEach((w) => w());
+}
+
+// One login is for all tabs, and so is its end. A cleared store has no key.
+if (typeof window !== "undefined") {
+  window.addEventListener("storage", (e) => {
+    if (e.key !== tokenKey && e.key !== null) return;
+    current = restore();
+    watchers.forEach((w) => w());
+  });
 }
 
 export const session = {

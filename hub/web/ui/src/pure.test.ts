@@ -90,6 +90,7 @@ describe("words", () => {
   test("skill", () => expect([skill(8, 10), skill(1, 0)]).toEqual([expect.closeTo(0.2), NaN]));
   test("an error that shrank has a minus", () => expect(signedSkill(0.2)).toBe("−20 %"));
   test("details", () => expect(detailWords({ detector: "page_hinkley", value: 1.23456, series: "", n: null, model: "a".repeat(64) })).toEqual([["detector", "page hinkley"], ["value", "1.23"], ["model", "a".repeat(12)]]));
+  test("details within details", () => expect(detailWords({ classes: ["event", "label"], from: { run: "r1", seq: 7 }, list: [{ a: 1 }, { a: 2 }], none: [], empty: {} })).toEqual([["classes", "event, label"], ["from, run", "r1"], ["from, seq", "7"], ["list 1, a", "1"], ["list 2, a", "2"]]));
   test("details of another form", () => expect([detailWords(null), detailWords("x")]).toEqual([[], [["text", "x"]]]));
   test("progress grows through the stages", () => {
     const p = [progress("rows"), progress("search", 0, 10), progress("search", 5, 10), progress("refit"), progress("judge")];

@@ -86,7 +86,9 @@ export function detailWords(detail: unknown): [string, string][] {
   return Object.entries(detail).flatMap(([k, v]): [string, string][] => {
     if (v === "" || v === null) return [];
     if (typeof v === "number") return [[words(k), Number.isInteger(v) ? String(v) : num(v)]];
-    if (typeof v === "object") return [[words(k), JSON.stringify(v)]];
+    if (Array.isArray(v) && v.every((x) => x === null || typeof x !== "object")) return v.length ? [[words(k), v.map((x) => (typeof x === "number" && !Number.isInteger(x) ? num(x) : words(String(x)))).join(", ")]] : [];
+    if (Array.isArray(v)) return v.flatMap((x, i) => detailWords(x).map(([inner, text]): [string, string] => [`${words(k)} ${i + 1}, ${inner}`, text]));
+    if (typeof v === "object") return detailWords(v).map(([inner, text]): [string, string] => [`${words(k)}, ${inner}`, text]);
     const s = String(v);
     return [[words(k), /^[0-9a-f]{64}$/.test(s) ? s.slice(0, 12) : words(s)]];
   });

@@ -81,16 +81,31 @@ export function Facts({ items, wide }: { items: [string, ReactNode][]; wide?: bo
   );
 }
 
-/** Table scrolls sideways by itself when it does not fit, so that the page never does. With stack its rows become cards on a telephone; its cells then carry data-l. */
-export function Table({ label, head, children, empty, stack }: { label: string; head: (string | [string, string])[]; children: ReactNode; empty?: ReactNode; stack?: boolean }) {
+export type Heading = string | [string, string] | [string, string, () => void];
+
+/** Pages shows one page of a list and how to reach the others. */
+export function Pages({ page, size, total, onChange }: { page: number; size: number; total: number; onChange: (p: number) => void }) {
+  if (total <= size) return null;
+  const last = Math.ceil(total / size) - 1;
   return (
-    <div className={stack ? "table stack" : "table"} role="region" aria-label={label} tabIndex={0}>
+    <nav className="pages" aria-label="Pages">
+      <span className="num">{page * size + 1} to {Math.min((page + 1) * size, total)} of {total}</span>
+      <button type="button" disabled={page <= 0} onClick={() => onChange(page - 1)}>Newer</button>
+      <button type="button" disabled={page >= last} onClick={() => onChange(page + 1)}>Older</button>
+    </nav>
+  );
+}
+
+/** Table scrolls sideways by itself when it does not fit, so that the page never does. With stack its rows become cards on a telephone; its cells then carry data-l. With wraps long cells break instead. A heading of three parts is a button: its text, its class and what it does. */
+export function Table({ label, head, children, empty, stack, wraps }: { label: string; head: Heading[]; children: ReactNode; empty?: ReactNode; stack?: boolean; wraps?: boolean }) {
+  return (
+    <div className={`table ${stack ? "stack" : ""} ${wraps ? "wraps" : ""}`} role="region" aria-label={label} tabIndex={0}>
       <table>
         <thead>
           <tr>
             {head.map((h, i) => (
               <th key={i} scope="col" className={Array.isArray(h) ? h[1] : undefined}>
-                {Array.isArray(h) ? h[0] : h}
+                {typeof h === "object" && h[2] ? <button type="button" className="sort" onClick={h[2]}>{h[0]}</button> : Array.isArray(h) ? h[0] : h}
               </th>
             ))}
           </tr>

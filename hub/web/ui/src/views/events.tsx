@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { query } from "../api";
-import { Badge, Card, DeviceLink, Empty, Loading, Table, TaskLink, Time, Trouble } from "../parts/bits";
+import { Badge, Card, DeviceLink, Empty, Loading, Pages, Table, TaskLink, Time, Trouble, type Heading } from "../parts/bits";
 import { Filter, Head, Select } from "../parts/page";
 import { link, usePoll, useRoute } from "../poll";
 import type { EventItem, List } from "../types";
@@ -24,8 +24,43 @@ export function EventsView() {
   );
 }
 
-/** EventTable lists events; a device's own page leaves its name out. */
+type Order = "received" | "device" | "what" | "task" | "time";
+
+const keyOf: Record<Order, (e: EventItem) => string | number> = {
+  received: (e) => e.received_at,
+  device: (e) => e.device,
+  what: (e) => kindWords(e.kind),
+  task: (e) => e.task,
+  time: (e) => e.time,
+};
+
+/** sorted orders events by one of their columns; equal ones keep the newest first. */
+function sorted(items: EventItem[], by: Order, up: boolean): EventItem[] {
+  const key = keyOf[by];
+  const sign = up ? 1 : -1;
+  return [...items].sort((a, b) => {
+    const x = key(a), y = key(b);
+    return x === y ? 0 : (x < y ? -1 : 1) * sign;
+  });
+}
+
+const pageSize = 20;
+
+/** EventTable lists events by pages, sorted by any column; a device's own page leaves its name out. */
 export function EventTable({ items, bare }: { items: EventItem[]; bare?: boolean }) {
+  const [by, setBy] = useState<Order>("received");
+  const [up, setUp] = useState(false);
+  const [wanted, setPage] = useState(0);
+  const page = Math.min(wanted, Math.max(0, Math.ceil(items.length / pageSize) - 1));
+  const head = (text: string, order: Order): Heading => [
+    text + (by === order ? (up ? " ↑" : " ↓") : ""),
+    "",
+    () => {
+      setUp(by === order ? !up : order !== "received" && order !== "time");
+      setBy(order);
+      setPage(0);
+    },
+  ];
   if (!items.length) {
     return (
       <Empty title="Nothing has happened">
@@ -34,8 +69,9 @@ export function EventTable({ items, bare }: { items: EventItem[]; bare?: boolean
     );
   }
   return (
-    <Table label="Events" head={["Received (UTC)", ...(bare ? [] : ["Device"]), "What", "Task", "Detail", "Event time (UTC)"]}>
-      {items.map((e) => (
+    <>
+    <Table label="Events" head={[head("Received (UTC)", "received"), ...(bare ? [] : [head("Device", "device")]), head("What", "what"), head("Task", "task"), "Detail", head("Event time (UTC)", "time")]}>
+      {sorted(items, by, up).slice(page * pageSize, (page + 1) * pageSize).map((e) => (
         <tr key={e.id}>
           <td><Time us={e.received_at} bare /></td>
           {!bare && <td>{e.device ? <DeviceLink name={e.device} /> : <span className="mute">hub</span>}</td>}
@@ -50,5 +86,7 @@ export function EventTable({ items, bare }: { items: EventItem[]; bare?: boolean
         </tr>
       ))}
     </Table>
+    <Pages page={page} size={pageSize} total={items.length} onChange={setPage} />
+    </>
   );
 }

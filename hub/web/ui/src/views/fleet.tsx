@@ -29,7 +29,7 @@ export function FleetView() {
   const needle = filter.trim().toLowerCase();
   const shown = data.devices.filter((d) => !needle || text(d).includes(needle));
   const linked = data.devices.filter((d) => d.connected).length;
-  const troubled = data.devices.filter((d) => d.health === "degraded" || d.suspect || d.revoked_at).length;
+  const troubled = data.devices.filter((d) => !d.revoked_at && (d.health === "degraded" || d.suspect)).length;
   const open = rollouts.filter((r) => !finalStates.includes(r.state));
   const pending = data.devices.reduce((n, d) => n + (d.outbox?.pending_records ?? 0), 0);
   return (
@@ -41,7 +41,7 @@ export function FleetView() {
       <Trouble error={error} stale />
       <Stats>
         <Stat name="Devices linked" value={`${linked} of ${data.devices.length}`} tone={linked < data.devices.length ? "warn" : "ok"} note={!data.devices.length ? "none is enrolled" : linked < data.devices.length ? `${data.devices.length - linked} without a link` : "all have a link"} />
-        <Stat name="Need attention" value={troubled} tone={troubled ? "warn" : "ok"} note={troubled ? "degraded, suspect or revoked" : data.devices.length ? "every device is well" : "nothing to watch yet"} />
+        <Stat name="Need attention" value={troubled} tone={troubled ? "warn" : "ok"} note={troubled ? "degraded or suspect" : data.devices.length ? "every device is well" : "nothing to watch yet"} />
         <Stat name="Rollouts under way" value={open.length} note={open[0] ? <a href={link("rollout", open[0].id)}>{open[0].model || open[0].task}, {words(open[0].state)}</a> : "none"} />
         <Stat name="Waiting on devices" value={count(pending)} note="records not yet at the hub" />
         <Stat name="Alarms, 24 h" value={data.alarms} tone={data.alarms ? "bad" : "ok"} note={<a href={link("events", "alarm")}>{data.alarms ? "look at them" : "all events"}</a>} />

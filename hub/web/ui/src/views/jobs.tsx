@@ -34,7 +34,7 @@ export function JobsView() {
             <p className="mute">Trainings start by themselves: when a task has labels enough for a first model, when devices report drift, when the loss grows. An engineer can start one from the <a href={link("tasks")}>task</a>.</p>
           </Empty>
         ) : (
-          <Table label="Trainings" head={["Training", "Task", "State", "Why", "Result", "Outcome", ["Took", "n"], "Queued"]}>
+          <Table label="Trainings" wraps head={["Training", "Task", "State", "Why", "Result", "Outcome", ["Took", "n"], "Queued"]}>
             {items.map((j) => (
               <tr key={j.id}>
                 <th scope="row"><a href={link("job", j.id)}>{j.id}</a></th>

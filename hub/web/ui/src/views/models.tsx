@@ -34,24 +34,24 @@ export function ModelsView() {
             <p><code>skerry-hub model --help</code></p>
           </Empty>
         ) : (
-          <Table label="Models" head={["Model", "State", "Learner", ["Held-out error", "n"], ["Last value", "n"], ["Change", "n"], ["Rows", "n"], ["Size", "n"], "Trained because of", "Created"]}>
+          <Table label="Models" stack head={["Model", "State", "Learner", ["Held-out error", "n"], ["Last value", "n"], ["Change", "n"], ["Rows", "n"], ["Size", "n"], "Trained because of", "Created"]}>
             {items.map((m) => {
               const s = scores(m.metrics, fleet?.tasks.find((t) => t.name === m.task)?.unit ?? "");
               return (
                 <tr key={m.digest}>
                   <th scope="row"><ModelLink digest={m.digest} name={m.name} /><small className="mono">{shortDigest(m.digest)}</small></th>
-                  <td>
+                  <td data-l="State">
                     <Badge tone={modelTone[m.state] ?? "mute"} title={m.tombstone}>{m.state}</Badge>
                     {m.tombstone && <small className="clip" title={m.tombstone}>{m.tombstone}</small>}
                   </td>
-                  <td>{m.kind}</td>
-                  <td className="n">{s.value}</td>
-                  <td className="n">{s.base}</td>
-                  <td className="n"><Skill value={s.skill} baseline="baseline" /></td>
-                  <td className="n">{count(m.lineage?.rows)}</td>
-                  <td className="n">{bytes(m.size)}</td>
-                  <td className="fill"><span className="clip" title={m.lineage?.trigger}>{m.lineage?.trigger ?? "–"}</span></td>
-                  <td><Age us={m.created_at} /></td>
+                  <td data-l="Learner">{m.kind}</td>
+                  <td className="n" data-l="Held-out error">{s.value}</td>
+                  <td className="n" data-l="Last value">{s.base}</td>
+                  <td className="n" data-l="Change"><Skill value={s.skill} baseline="baseline" /></td>
+                  <td className="n" data-l="Rows">{count(m.lineage?.rows)}</td>
+                  <td className="n" data-l="Size">{bytes(m.size)}</td>
+                  <td className="fill" data-l="Trained because of"><span className="clip" title={m.lineage?.trigger}>{m.lineage?.trigger ?? "–"}</span></td>
+                  <td data-l="Created"><Age us={m.created_at} /></td>
                 </tr>
               );
             })}

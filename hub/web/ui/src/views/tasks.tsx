@@ -275,7 +275,7 @@ const truthBand: { series: [number, number]; color: string } = { series: [1, 2],
 function Drifts({ items }: { items: EventItem[] }) {
   if (!items.length) return <Empty title="No drift was seen"><p className="mute">Every device watches its own error and inputs.</p></Empty>;
   return (
-    <Table label="Drift events" head={["Event time (UTC)", "Device", "What", "Received"]}>
+    <Table label="Drift events" wraps head={["Event time (UTC)", "Device", "What", "Received"]}>
       {items.map((e) => {
         const d = (e.detail ?? {}) as { detector?: string; series?: string; others?: string[] };
         return (
