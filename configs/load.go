@@ -456,6 +456,7 @@ func Redacted(address string) string {
 // otherEnvs are variables that are no configuration: of the command lines, of the kernels and of
 // the tests.
 var otherEnvs = []string{
+	"SKERRY_FIELD_ROUNDS",
 	"SKERRY_CONFIG",
 	"SKERRY_HUB",
 	"SKERRY_TOKEN",

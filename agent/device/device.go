@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Options struct {
 	Config    *configs.AgentConfig
 	Version   string
 	Heartbeat func()                      // the service manager's watchdog; nil: none
+	Reload    <-chan os.Signal            // each has the task files read again; nil: none
 	Ready     func()                      // called once predictions can be made; nil: nothing
 	Check     func(path string) error     // see cache.Options
 	Salvage   func(from, to string) error // see cache.Options

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -57,6 +58,60 @@ func (d *Device) happen(kind, task string, detail map[string]any) {
 	case d.happenings <- happened{kind, task, time.Now().UnixMicro(), detail}:
 	default:
 	}
+}
+
+// watchInputs looks for inputs that have fallen silent, or that nothing has ever come for: of these
+// the broker is asked, for a few seconds, what does come.
+func (d *Device) watchInputs(ctx context.Context) error {
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	var asked time.Time
+	var topics []string
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		since := d.client.Since()
+		if since.IsZero() {
+			continue
+		}
+		fresh := d.inputs.Silent(time.Now().UnixMicro(), since.UnixMicro(), d.isLabel)
+		if len(fresh) == 0 {
+			continue
+		}
+		if time.Since(asked) > askAgain {
+			asked, topics = time.Now(), d.ask(ctx)
+		}
+		d.inputs.Near(fresh, topics)
+	}
+}
+
+const (
+	askFor   = 3 * time.Second
+	askAgain = 10 * time.Minute // every message of the broker comes while it is asked
+)
+
+// ask lists the topics that something comes on.
+func (d *Device) ask(ctx context.Context) (topics []string) {
+	certificates, err := d.cfg.MQTT.TLS()
+	var found []source.Found
+	if err == nil {
+		found, _, err = source.Discover(ctx, d.cfg.MQTT, certificates, []string{"#"}, askFor)
+	}
+	if err != nil {
+		d.log.Info("the broker does not tell which topics there are", "err", err)
+	}
+	for _, f := range found {
+		topics = append(topics, f.Topic)
+	}
+	return topics
+}
+
+// isLabel reports whether a series is the target of a task that comes by a topic of its own.
+func (d *Device) isLabel(series string) bool {
+	return slices.ContainsFunc(d.Tasks(), func(t *spec.Task) bool { return t.Target.Topic != "" && t.Target.Series == series })
 }
 
 // behind returns by how many microseconds the hub says that this clock is slow.

@@ -3,6 +3,7 @@ package device
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -53,17 +54,25 @@ func loadUsable(dir string) (tasks []*spec.Task, problem, err error) {
 	return tasks, errors.Join(errs...), nil
 }
 
-// readTasks reads the files of a directory. Of two with one task the first by its path is taken.
-func readTasks(dir string) (tasks []*spec.Task, errs []error) {
-	var paths []string
+// taskPaths lists the files of a directory in order.
+func taskPaths(dir string) (paths []string, err error) {
 	for _, p := range []string{"*.yaml", "*.yml"} {
 		found, err := filepath.Glob(filepath.Join(dir, p))
 		if err != nil {
-			return nil, []error{err}
+			return nil, err
 		}
 		paths = append(paths, found...)
 	}
 	slices.Sort(paths)
+	return paths, nil
+}
+
+// readTasks reads the files of a directory. Of two with one task the first by its path is taken.
+func readTasks(dir string) (tasks []*spec.Task, errs []error) {
+	paths, err := taskPaths(dir)
+	if err != nil {
+		return nil, []error{err}
+	}
 	if info, err := os.Stat(dir); err != nil {
 		errs = append(errs, fmt.Errorf("task directory: %w: create it and put a task file into it (see configs/tasks)", err))
 	} else if !info.IsDir() {
@@ -92,37 +101,71 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 	return tasks, errs
 }
 
-// watchTasks reloads the task files when their directory changes. Editors and Kubernetes replace
-// files, so the directory is watched and changes are collected.
+// pollTasks is how often the task files are read to see whether they have changed: a watch does not
+// see what changes behind a link, nor what takes the directory's place.
+const pollTasks = 2 * time.Second
+
+// watchTasks reloads the task files when they change, or when Options.Reload tells so. Changes are
+// collected, since editors and Kubernetes make several. The watch is only quicker than reading
+// them, and may be missing.
 func (d *Device) watchTasks(ctx context.Context) error {
+	var events chan fsnotify.Event
+	watch := func() {}
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
-		d.log.Warn("task files are not watched: restart the agent after a change", "err", err)
-		<-ctx.Done()
-		return nil
+		d.log.Info("task files are not watched: a change is seen a little later", "err", err)
+	} else {
+		defer w.Close()
+		events = w.Events
+		watch = func() {
+			_ = w.Remove(d.cfg.TaskDir) // of the directory that was there before
+			_ = w.Add(d.cfg.TaskDir)
+		}
+		watch()
+		go func() {
+			for range w.Errors { // what they have missed is found by reading
+			}
+		}()
 	}
-	defer w.Close()
-	if err := w.Add(d.cfg.TaskDir); err != nil {
-		d.log.Warn("task files are not watched: restart the agent after a change", "err", err)
-	}
+	poll := time.NewTicker(pollTasks)
+	defer poll.Stop()
+	var seen [sha256.Size]byte
 	settle := time.After(0) // what changed between the start and the watch
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case _, ok := <-w.Events:
-			if ok {
+		case <-d.opts.Reload:
+			d.log.Info("task files are read again")
+			d.reload(ctx)
+		case <-events:
+			settle = time.After(300 * time.Millisecond)
+		case <-poll.C:
+			if settle == nil && contents(d.cfg.TaskDir) != seen {
+				watch()
 				settle = time.After(300 * time.Millisecond)
 			}
-		case err, ok := <-w.Errors:
-			if ok {
-				d.log.Warn("watching task files", "err", err)
-			}
 		case <-settle:
-			settle = nil
+			settle, seen = nil, contents(d.cfg.TaskDir)
 			d.reload(ctx)
 		}
 	}
+}
+
+// contents identifies what the files of a directory say.
+func contents(dir string) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	paths, err := taskPaths(dir)
+	fmt.Fprintf(h, "%q %v\n", paths, err)
+	if _, err := os.Stat(dir); err != nil {
+		fmt.Fprintln(h, err)
+	}
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		fmt.Fprintf(h, "%d %v\n", len(b), err)
+		h.Write(b)
+	}
+	return [sha256.Size]byte(h.Sum(nil))
 }
 
 // reload takes over changed task files; a faulty set changes nothing.

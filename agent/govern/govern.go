@@ -153,14 +153,25 @@ func (g *Governor) Measure(ctx context.Context) []wire.Host {
 func temperatures(ctx context.Context) map[string]float64 {
 	// Sensors that cannot be read come with an error beside those that can.
 	list, _ := host.SensorsTemperaturesWithContext(ctx)
+	return hottest(list)
+}
+
+// coldest is the lowest temperature that is one: sensors that fail give less, -127 or so. A box
+// outdoors is below zero in winter.
+const coldest = -60
+
+func hottest(list []host.TemperatureStat) map[string]float64 {
 	out := map[string]float64{}
 	for _, s := range list {
-		if s.Temperature <= 0 || s.Temperature > 200 {
+		if s.Temperature < coldest || s.Temperature > 200 {
 			continue
 		}
 		name := plain(s.SensorKey)
-		if name != "" && (len(out) < 16 || out[name] != 0) {
-			out[name] = max(out[name], s.Temperature)
+		have, ok := out[name]
+		switch {
+		case name == "" || !ok && len(out) >= 16:
+		case !ok || s.Temperature > have:
+			out[name] = s.Temperature
 		}
 	}
 	return out

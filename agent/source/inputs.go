@@ -59,6 +59,10 @@ type InputStatus struct {
 	future   int    // readings from the future, those of the last hour and before without a pause
 	futureAt int64  // arrival of the newest of them
 	ahead    int64  // microseconds that it is ahead of the device's clock
+
+	gap, longest float64  // usual and longest of its gaps, microseconds
+	silent       int64    // since when it is silent, 0 when it is not
+	near         []string // topics like its own that something comes on
 }
 
 // sureFuture is how many readings from the future are worth a word.
@@ -167,6 +171,9 @@ func (in *Inputs) wrong(st *InputStatus) (out []finding) {
 	if st.barren >= sureBarren && st.Readings == 0 { // a key that comes seldom has had one
 		out = append(out, finding{"input_without_values", fmt.Sprintf("%d messages on %s have held nothing for %s at the path %s; they hold %s: correct the input's path", st.barren, st.Topic, of, st.Path, st.holds)})
 	}
+	if why := st.isSilent(); why != "" {
+		out = append(out, finding{"input_silent", why})
+	}
 	if st.inVain >= sureBarren {
 		out = append(out, finding{"input_refused", fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain, of, st.LastRefused)})
 	}
@@ -251,6 +258,7 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 		if how.retained && !r.HasTime {
 			st.Retained++
 		}
+		st.learn(how.at)
 		st.LastSeen, st.LastTime, st.LastValue = how.at, r.Time, r.Value
 		if len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, topic) {
 			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(topic)); len(st.Topics) == 2 {

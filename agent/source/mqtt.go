@@ -246,6 +246,14 @@ func (c *Client) current() mqtt.Client {
 // Connected reports whether the broker is connected now.
 func (c *Client) Connected() bool { return c.connected.Load() }
 
+// Since returns when the present connection to the broker began; zero when there is none.
+func (c *Client) Since() time.Time {
+	if !c.connected.Load() {
+		return time.Time{}
+	}
+	return time.Unix(0, c.since.Load())
+}
+
 // Refused returns the topic filters that the broker did not accept at the last subscription.
 func (c *Client) Refused() []string {
 	c.mu.Lock()

@@ -41,11 +41,15 @@ func newRunCommand() *cobra.Command {
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
+			hangup := make(chan os.Signal, 1) // of logrotate, a service manager, a terminal that is closed
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
 			n := service.NewNotifier()
 			d, err := device.Open(device.Options{
 				Config:  cfg,
 				Version: configs.ProgramVersion(),
 				Log:     log,
+				Reload:  hangup,
 				Check:   checkInChild,
 				Salvage: salvageInChild,
 				Heartbeat: func() {

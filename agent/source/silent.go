@@ -1,0 +1,125 @@
+package source
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// leastSilence is the shortest pause that is worth a word, and how long an input may take to
+	// its first reading.
+	leastSilence = 50 * time.Second
+	// silentGaps is how many of its usual gaps an input may be silent; longestGaps of its longest.
+	silentGaps  = 5
+	longestGaps = 2
+	nearest     = 3 // topics that are named
+)
+
+// learn takes the gap before a new reading into what is usual of the input. Arrivals are
+// microseconds of the device's clock.
+func (st *InputStatus) learn(at int64) {
+	st.silent, st.near = 0, nil
+	gap := float64(at - st.LastSeen)
+	if st.LastSeen == 0 || gap < 0 || gap > float64(24*hour) { // a clock that was set
+		return
+	}
+	if st.gap == 0 {
+		st.gap = gap
+	}
+	st.gap += (gap - st.gap) / 10
+	st.longest = max(gap, 0.99*st.longest) // what was long once is so for some hundred readings
+}
+
+// patience is how long the input may be silent.
+func (st *InputStatus) patience() time.Duration {
+	return max(leastSilence, time.Duration(max(silentGaps*st.gap, longestGaps*st.longest))*time.Microsecond)
+}
+
+// Silent returns the inputs that are silent since the last call: no reading has come for much longer
+// than usual, or none at all. since is when the broker was connected, in microseconds as
+// now; late says that the first reading of a series may take any time, as that of a label does.
+func (in *Inputs) Silent(now, since int64, late func(series string) bool) (fresh []string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, st := range in.order {
+		pause := time.Duration(now-max(since, st.LastSeen)) * time.Microsecond
+		if st.Readings == 0 && (st.Missing+st.Refused > 0 || late(st.Series)) || st.inVain > 0 || pause < st.patience() {
+			continue
+		}
+		if st.silent == 0 {
+			fresh = append(fresh, st.Series)
+		}
+		st.silent = max(since, st.LastSeen)
+	}
+	return fresh
+}
+
+// Near tells of inputs that Silent has returned. topics are those that something comes on.
+func (in *Inputs) Near(series, topics []string) {
+	var told []InputStatus
+	in.mu.Lock()
+	for _, name := range series {
+		if st := in.series[name]; st != nil && st.silent != 0 {
+			if st.Readings == 0 {
+				st.near = near(st.Topic, topics)
+			}
+			told = append(told, *st)
+		}
+	}
+	in.mu.Unlock()
+	for i := range told {
+		in.tell("input_silent", &told[i], told[i].isSilent())
+	}
+}
+
+// isSilent says what is wrong with a silent input, "" for nothing.
+func (st *InputStatus) isSilent() string {
+	if st.silent == 0 {
+		return ""
+	}
+	since := time.UnixMicro(st.silent).UTC().Format(time.DateTime)
+	of := fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
+	if st.Readings > 0 {
+		usual := time.Duration(st.gap) * time.Microsecond
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", of, st.Topic, since, usual.Round(max(time.Second, usual/100)))
+	}
+	what := fmt.Sprintf("nothing has come on %s for %s since the broker was connected at %s UTC: ", st.Topic, of, since)
+	if len(st.near) > 0 {
+		return what + "correct the input's topic, or start its sender; messages do come on " + strings.Join(st.near, ", ")
+	}
+	return what + "start its sender, or correct the input's topic (skerry-agent topics lists those that something comes on)"
+}
+
+// near returns the topics that are most like a filter.
+func near(filter string, topics []string) []string {
+	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return strings.HasPrefix(t, "skerry/") || strings.HasPrefix(t, "$") })
+	slices.SortStableFunc(topics, func(a, b string) int { return cmp.Compare(unlike(filter, a), unlike(filter, b)) })
+	return topics[:min(len(topics), nearest)]
+}
+
+// unlike counts the letters in which two texts differ, those that differ in case by a tenth.
+func unlike(a, b string) float64 {
+	a, b = a[:min(len(a), 256)], b[:min(len(b), 256)]
+	row := make([]float64, len(b)+1)
+	for j := range row {
+		row[j] = float64(j)
+	}
+	for i := range len(a) {
+		corner := row[0]
+		row[0]++
+		for j := range len(b) {
+			cost := 1.0
+			switch {
+			case a[i] == b[j]:
+				cost = 0
+			case a[i]|0x20 == b[j]|0x20:
+				cost = 0.1
+			}
+			corner, row[j+1] = row[j+1], min(corner+cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
