@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
 	"skerry.dev/configs"

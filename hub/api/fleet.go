@@ -8,10 +8,12 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/tasks"
 	"skerry.dev/sync/spec"
 )
 
@@ -79,16 +81,16 @@ type Fleet struct {
 func (s *Server) fleetRoutes() {
 	register(s, Viewer, op("GET", "/v1/fleet", "fleet", "devices", "Every device and task at a glance"),
 		func(ctx context.Context, _ *none) (*body[Fleet], error) {
-			return reply(overview(ctx, s.DB.Read()))
+			return reply(s.overview(ctx, s.DB.Read()))
 		})
 }
 
 // overview reads each table once, whatever the number of devices.
-func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
+func (s *Server) overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 	f = Fleet{Time: meta.Now(), Devices: []FleetDevice{}, Tasks: []FleetTask{}}
 	devices, err1 := q.Devices(ctx, "", "", 0)
 	documents, err2 := q.AllReported(ctx)
-	tasks, err3 := q.Tasks(ctx)
+	defined, err3 := q.Tasks(ctx)
 	alarms, err4 := q.Events(ctx, meta.EventFilter{
 		Class: 1,
 		After: meta.EventCursor{ReceivedAt: f.Time - (24 * time.Hour).Microseconds()},
@@ -109,8 +111,8 @@ func overview(ctx context.Context, q *meta.Queries) (f Fleet, err error) {
 		}
 		f.Devices = append(f.Devices, line)
 	}
-	for _, t := range tasks {
-		line, err := fleetTask(ctx, q, t)
+	for _, t := range defined {
+		line, err := s.fleetTask(ctx, q, t)
 		if err != nil {
 			return f, err
 		}
@@ -165,7 +167,7 @@ func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
 	return out, nil
 }
 
-func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, error) {
+func (s *Server) fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, error) {
 	out := FleetTask{Name: t.Name, Kind: t.Kind, LastSeen: t.LastSeen, Source: t.Source, Differing: []string{}}
 	reports, err := q.TaskReports(ctx, t.Name)
 	if err != nil {
@@ -177,15 +179,8 @@ func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, er
 		}
 	}
 	out.Devices = len(reports) - len(out.Differing)
-	// a newer agent's file may hold what this hub does not support
-	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
-		out.Target, out.Horizon, out.Interval = file.Target.Series, file.Target.Horizon.Std().Seconds(), file.Interval
-		for _, in := range file.Inputs {
-			if in.Series == file.Target.Series {
-				out.Unit = in.Unit
-			}
-		}
-	}
+	f := s.facts.of(t)
+	out.Target, out.Horizon, out.Interval, out.Unit = f.target, f.horizon, f.interval, f.unit
 	c, err := q.Champion(ctx, t.Name, "")
 	if errors.Is(err, meta.ErrNotFound) {
 		return out, nil
@@ -200,4 +195,46 @@ func fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (FleetTask, er
 	}
 	out.Model = registry.Name(m)
 	return out, nil
+}
+
+// taskFacts are what the overview shows of a task file, zero where this hub cannot read it: a newer
+// agent's file may hold what it does not support.
+type taskFacts struct {
+	target, unit      string
+	horizon, interval float64
+}
+
+// factCache remembers what task files say, so that an overview does not parse all of them. Safe for
+// concurrent use; the zero value is empty.
+type factCache struct {
+	mu     sync.Mutex
+	byTask map[string]factEntry
+}
+
+type factEntry struct {
+	spec  string
+	facts taskFacts
+}
+
+// of returns what a task's file says, parsing it only when it is another one than before.
+func (c *factCache) of(t meta.Task) taskFacts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if e, ok := c.byTask[t.Name]; ok && e.spec == t.Spec {
+		return e.facts
+	}
+	var f taskFacts
+	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
+		f = taskFacts{target: file.Target.Series, horizon: file.Target.Horizon.Std().Seconds(), interval: file.Interval}
+		for _, in := range file.Inputs {
+			if in.Series == file.Target.Series {
+				f.unit = in.Unit
+			}
+		}
+	}
+	if c.byTask == nil || len(c.byTask) >= tasks.MaxTasks { // removed tasks among them
+		c.byTask = map[string]factEntry{}
+	}
+	c.byTask[t.Name] = factEntry{t.Spec, f}
+	return f
 }

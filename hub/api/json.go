@@ -16,6 +16,9 @@ const maxDepth = 64
 // strictUnmarshal refuses what encoding/json lets pass: repeated keys, deep nesting, trailing
 // data, invalid UTF-8, NUL.
 func strictUnmarshal(data []byte, v any) error {
+	if tooDeep(data) { // first: what follows keeps a record of every level
+		return fmt.Errorf("the body is nested deeper than %d", maxDepth)
+	}
 	if err := meta.CheckJSON(data); err != nil {
 		return fmt.Errorf("a text of the body %w", err)
 	}
@@ -26,6 +29,30 @@ func strictUnmarshal(data []byte, v any) error {
 		return err
 	}
 	return json.Unmarshal(data, v)
+}
+
+// tooDeep reports whether objects and arrays are nested deeper than maxDepth, as far as data are JSON.
+func tooDeep(data []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+			quoted = c != '"'
+		case c == '"':
+			quoted = true
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		}
+		if depth > maxDepth {
+			return true
+		}
+	}
+	return false
 }
 
 func checkKeys(d *json.Decoder) error {
@@ -53,9 +80,6 @@ func checkKeys(d *json.Decoder) error {
 			default:
 				keys = keys[:len(keys)-1]
 				wantKey = len(keys) > 0 && keys[len(keys)-1] != nil
-			}
-			if len(keys) > maxDepth {
-				return fmt.Errorf("the body is nested deeper than %d", maxDepth)
 			}
 			continue
 		case string:

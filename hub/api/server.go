@@ -67,6 +67,7 @@ type Server struct {
 	huma   huma.API
 	auth   auth
 	checks map[string]func(context.Context) error
+	facts  factCache
 
 	mu    sync.Mutex // guards table and pace
 	table []Row

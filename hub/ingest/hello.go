@@ -38,23 +38,22 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 		if err != nil {
 			return err
 		}
-		for _, r := range h.Runs {
-			row, err := q.PutRun(ctx, meta.Run{
-				Device:    device,
+		runs := make([]meta.Run, len(h.Runs))
+		for n, r := range h.Runs {
+			runs[n] = meta.Run{
 				Run:       r.Run.String(),
 				Prev:      r.Prev.String(),
 				BootID:    r.BootID,
 				StartedAt: r.StartedAt,
 				ClockOK:   r.ClockOK,
 				FirstSeen: now,
-			})
-			if err != nil {
-				return err
-			}
-			if row.FirstSeen == now {
-				u.Runs++
 			}
 		}
+		fresh, err := q.PutRuns(ctx, device, runs)
+		if err != nil {
+			return err
+		}
+		u.Runs += fresh
 		if u.Runs > maxRuns {
 			return fmt.Errorf("device %q started more than %d times today: its telemetry waits until 00:00 UTC", device, maxRuns)
 		}

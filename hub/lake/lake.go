@@ -129,14 +129,16 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 		if err := l.Verify(ctx, verifyBytes); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("reading the lake's files failed", "err", err)
 		}
-		if err := l.tidy(ctx, lease); err != nil && ctx.Err() == nil {
+		if err := l.tidy(ctx, lease, time.Now()); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("tidying the ledger failed", "err", err)
 		}
 	}
 }
 
-func (l *Lake) tidy(ctx context.Context, lease *duty.Lease) error {
-	now := time.Now()
+// Tidy merges the ledger's intervals and deletes the points of charts that are old enough at a time.
+func (l *Lake) Tidy(ctx context.Context, now time.Time) error { return l.tidy(ctx, nil, now) }
+
+func (l *Lake) tidy(ctx context.Context, lease *duty.Lease, now time.Time) error {
 	return l.db.Tx(ctx, func(q *meta.Queries) error {
 		if err := lease.Check(ctx, q); err != nil {
 			return err

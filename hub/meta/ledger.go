@@ -54,6 +54,52 @@ func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
 	return r, err
 }
 
+// PutRuns stores runs of one device as PutRun does, with few statements for many, and returns how
+// many of them are new. Of a run that occurs twice the last counts.
+func (q *Queries) PutRuns(ctx context.Context, device string, runs []Run) (int64, error) {
+	known, err := q.Runs(ctx, device)
+	if err != nil {
+		return 0, err
+	}
+	at := make(map[string]int, len(known)+len(runs)) // in stored, then in fresh
+	next := int64(1)
+	for i, r := range known {
+		at[r.Run] = i
+		next = max(next, r.Ordinal+1)
+	}
+	var fresh []Run
+	changed := map[int]bool{}
+	for _, r := range runs {
+		r.Device = device
+		i, ok := at[r.Run]
+		switch {
+		case !ok:
+			r.Ordinal = next
+			next++
+			at[r.Run] = len(known) + len(fresh)
+			fresh = append(fresh, r)
+		case i >= len(known):
+			r.Ordinal = fresh[i-len(known)].Ordinal
+			fresh[i-len(known)] = r
+		default:
+			r.Ordinal, r.FirstSeen = known[i].Ordinal, known[i].FirstSeen
+			changed[i] = changed[i] || r != known[i]
+			known[i] = r
+		}
+	}
+	for i := range changed {
+		if !changed[i] {
+			continue
+		}
+		r := known[i]
+		if _, err := q.exec(ctx, "UPDATE run SET prev = $3, boot_id = $4, started_at = $5, clock_ok = $6 WHERE device = $1 AND run = $2",
+			r.Device, r.Run, r.Prev, r.BootID, r.StartedAt, r.ClockOK); err != nil {
+			return 0, err
+		}
+	}
+	return int64(len(fresh)), insertMany(ctx, q, "run", runCols, "", fresh)
+}
+
 // Kinds of ledger intervals.
 const (
 	Stored   = 0 // data
