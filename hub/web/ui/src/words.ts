@@ -73,6 +73,7 @@ const kinds: Record<string, string> = {
   bad_gap: "A declared loss could not be read",
   gap: "Records were lost and declared",
   given_up: "Predictions waited too long for their truth",
+  chunk_damaged: "A staged chunk is damaged and was set aside",
   labels_unmatched: "Labels match no row",
   task_reset: "A task starts learning anew",
   model_gone: "The model in use cannot be loaded any more",
