@@ -218,6 +218,9 @@ func load(o *Options) (*data, []part, string, error) {
 			p.train = append(p.train, i)
 		}
 	}
+	if n := f.Rows - len(p.train) - len(p.test); n > 0 {
+		o.note("%d of %d rows have no value of %q and are left out", n, f.Rows, d.shape.target)
+	}
 	if len(p.train) == 0 {
 		return nil, nil, "", fmt.Errorf("%s: no row to learn from: %d rows, of which %d have a value of %q", o.Data, f.Rows, len(p.test), d.shape.target)
 	}

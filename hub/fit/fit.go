@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,13 @@ type parts struct {
 	shape    *shape
 }
 
+// Of a search.
+const (
+	fewRows       = 200 // below it figures are said to be rough
+	mostTrials    = 1000
+	defaultBudget = time.Minute
+)
+
 // Run learns from a file and returns the report and the artifact's bytes.
 func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 	switch {
@@ -119,6 +127,12 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, err
 	}
 	began := time.Now()
+	if n := labelled(&p.problem.Devices[0], math.MinInt64); p.problem.Independent && n < fewRows {
+		o.note("there are %d labelled rows to learn from: models are compared on four folds of them, and figures on so few rows are rough", n)
+	}
+	if o.Trials == 0 { // as many as the time allows
+		o.Trials, o.Budget = mostTrials, cmp.Or(o.Budget, defaultBudget)
+	}
 	res, err := selection.Run(ctx, p.problem, selection.Options{
 		Trials:     o.Trials,
 		TimeBudget: o.Budget,
@@ -149,6 +163,9 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		ArtifactBytes: len(res.Bytes),
 	}
 	r.RowsTrain = labelled(&p.problem.Devices[0], math.MinInt64)
+	if n := len(p.problem.Devices[0].Target) - r.RowsTrain; n > 0 && p.problem.Independent {
+		o.note("%d of %d rows to learn from have no value of %q and are left out", n, n+r.RowsTrain, p.shape.target)
+	}
 	if p.test != nil {
 		rows, err := predict(ctx, a, p.test, p.testFrom)
 		if err != nil {

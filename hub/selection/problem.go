@@ -120,8 +120,16 @@ type Result struct {
 // ErrTooFewRows means that there are not enough labelled rows to learn from and to judge by.
 var ErrTooFewRows = errors.New("too few labelled rows")
 
-// minRows is the least number of labelled rows: below it a holdout decides nothing.
-const minRows = 200
+// The least number of labelled rows. Below minRows one holdout decides nothing: a model for devices
+// waits for more. A table of independent rows is all there is, so that its models are compared on
+// more folds, down to fewestRows.
+const (
+	minRows    = 200
+	fewestRows = 10
+)
+
+// small reports whether a table of independent rows has few of them.
+func (p *Problem) small(rows int) bool { return p.Independent && rows < minRows }
 
 func (p *Problem) defaults() {
 	if p.Level == 0 {

@@ -165,7 +165,11 @@ type window struct{ train, from, to int }
 // labels reach into the validation rows are left out.
 func (t *table) windows() []window {
 	var out []window
-	for _, share := range [][2]float64{{0.6, 0.8}, {0.8, 1}} {
+	shares := [][2]float64{{0.6, 0.8}, {0.8, 1}}
+	if t.p.small(t.search) {
+		shares = [][2]float64{{0.5, 0.625}, {0.625, 0.75}, {0.75, 0.875}, {0.875, 1}}
+	}
+	for _, share := range shares {
 		from := int(share[0] * float64(t.search))
 		to := int(share[1] * float64(t.search))
 		train, _ := slices.BinarySearchFunc(t.rows[:from], t.rows[from].time-t.p.HorizonUS, func(r place, at int64) int { return cmp.Compare(r.time, at) })
