@@ -12,7 +12,7 @@ AGENTTAGS := -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build full web run test narrow lint layers cross bench clean
+.PHONY: help build full web run test narrow lint layers cross bench dialects clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -62,6 +62,9 @@ cross: ## build the agent for every platform it supports
 
 bench: ## run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+dialects: build full ## fit, evaluate and predict on the public tables in eleven writings (SKERRY_DATA); minutes
+	$(GO) run ./test/bench/dialects --data $(SKERRY_DATA) --bin $(BIN)
 
 clean: ## remove what was built
 	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html
