@@ -26,10 +26,11 @@ const Folds = 5
 
 // data is a table in the form of a shape, column by column. Numbers are the frame's own.
 type data struct {
-	shape *shape
-	cols  [][]float64 // by input: numbers, or indices into its categories
-	y     []float64   // NaN without a label
-	w     []float64   // nil: all rows weigh 1
+	shape   *shape
+	lineage string      // of the table
+	cols    [][]float64 // by input: numbers, or indices into its categories
+	y       []float64   // NaN without a label
+	w       []float64   // nil: all rows weigh 1
 }
 
 // work is a training: data, the rows to learn from, and what the options define.
@@ -257,7 +258,7 @@ func newData(f *frame.Frame, o *Options) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &data{shape: sh}
+	d := &data{shape: sh, lineage: lineage(f, sh.target)}
 	for _, in := range sh.inputs {
 		c, err := tabular.Column(f, in.Name)
 		if err != nil {
@@ -431,7 +432,7 @@ func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifac
 			Params:      t.params,
 			Seed:        o.Seed,
 			Rows:        int64(len(rows)),
-			CreatedFrom: []string{"file:" + o.Data},
+			CreatedFrom: []string{d.lineage},
 		},
 		Pipeline: &feature.Pipeline{Inputs: sh.inputs, Columns: t.columns, Rows: 1},
 		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: t.model},

@@ -267,7 +267,7 @@ func prepare(o *Options) (*parts, error) {
 			BudgetBytes:   o.MaxBytes,
 			BudgetLatency: o.MaxLatency,
 			Seed:          o.Seed,
-			Lineage:       []string{"file:" + o.Data},
+			Lineage:       []string{lineage(f, sh.target)},
 		},
 	}
 	if p.problem.OffsetUS, p.problem.Holidays, err = o.Calendar.Read(); err != nil {

@@ -518,6 +518,17 @@ func TestParquet(t *testing.T) {
 			t.Errorf("%s: predictions differ", name)
 		}
 	}
+	digest := func(name string) any {
+		out, _ := f.run("skerry-hub fit --target gap --drop at,day,code --json - --data " + filepath.Join(folder, name) + gbdt)
+		var r map[string]any
+		if err := json.Unmarshal([]byte(out), &r); err != nil {
+			t.Fatal(err)
+		}
+		return r["digest"]
+	}
+	if a, b := digest("pyarrow-zstd.parquet"), digest("pyarrow-lz4.parquet"); a != b {
+		t.Errorf("the same table gives the artifacts %v and %v", a, b)
+	}
 	lz4 := filepath.Join(folder, "duckdb-lz4_raw.parquet")
 	out, _ := f.run("skerry-agent drift --column noise --data " + lz4)
 	f.has(out, "over 150 values of noise")
