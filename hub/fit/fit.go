@@ -209,6 +209,12 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	if f, err = dataset.Read(o.Data, t); err != nil {
 		return nil, nil, err
 	}
+	if identifiers(f, o) { // which a float64 does not tell apart
+		t.Types[o.Target] = frame.Category
+		if f, err = dataset.Read(o.Data, t); err != nil {
+			return nil, nil, err
+		}
+	}
 	if o.Test == "" {
 		return f, nil, nil
 	}
@@ -219,6 +225,16 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	t.Only = true
 	test, err = dataset.Read(o.Test, t)
 	return f, test, err
+}
+
+// identifiers reports whether the target is whole numbers so large that several have one float64,
+// and is not to be predicted as a number.
+func identifiers(f *frame.Frame, o *Options) bool {
+	c, err := tabular.Column(f, o.Target)
+	if err != nil || c.Type != frame.Number || o.Horizon > 0 || o.Kind == artifact.KindRegression || o.Kind == "" && !tabular.AreClasses(c) {
+		return false
+	}
+	return slices.ContainsFunc(c.Values, func(v float64) bool { return math.Abs(v) >= 1<<53 })
 }
 
 // note passes on what the owner of the table should know.

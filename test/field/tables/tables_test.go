@@ -243,6 +243,16 @@ func TestTypesAreTheArtifacts(t *testing.T) {
 		t.Errorf("predict has an RMSE of %v, evaluate %v", rmse, r["rmse"])
 	}
 
+	f.write("ids.csv", lines("a,y", 300, func(i int) string {
+		return fmt.Sprintf("%.4f,%d", float64(i%3)+noise(i, 1)/2, int64(10_000_000_000_000_000)+int64(i%3))
+	}))
+	f.run("skerry-hub fit --data ids.csv --target y --out m.skerry" + gbdt)
+	if head := f.predict("ids.csv")[0]; len(head) != 8 || head[6] != "p_10000000000000001" {
+		t.Errorf("classes %q of identifiers beyond 2^53", head)
+	}
+	if r := f.metrics("skerry-hub evaluate --model m.skerry --data ids.csv"); r["accuracy"] < 0.99 {
+		t.Errorf("evaluate: %v", r)
+	}
 	f.write("labels.csv", lines("a,y", 300, func(i int) string {
 		k := i % 3
 		return fmt.Sprintf("%.4f,%s", float64(k)+noise(i, 1)/2, []string{"007", "1000000", "20000000"}[k])
