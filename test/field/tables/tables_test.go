@@ -206,6 +206,12 @@ func TestOneCellOfText(t *testing.T) {
 			f.has(all, `8 of 1200 cells are no number`, "out of order")
 		}
 	}
+	f.write("epochs.csv", lines("ts,level", 1200, func(i int) string {
+		return fmt.Sprintf("%d,%.4f", 1700000000000+60000*i, math.Sin(float64(i)/7)+map[bool]float64{true: 9}[i == 900])
+	}))
+	out, all := f.run("skerry-agent anomaly --data epochs.csv")
+	f.has(all, `column "ts" holds counts since 1970 and is taken for the time`)
+	f.has(out, "rows of level:", "2023-11-15T")
 	f.write("text.csv", lines("n,level", 300, func(i int) string { return fmt.Sprintf("%d,v%d", i, i) }))
 	if _, all, err := f.try("skerry-agent anomaly --series level --data text.csv"); err == nil {
 		t.Errorf("a column of 300 texts was watched: %s", all)
