@@ -192,12 +192,14 @@ func (f *AnomalyOptions) timeOf(t *frame.Frame, r *anomalyRows, column func(flag
 	name := f.Time
 	if name == "" {
 		i := slices.IndexFunc(t.Columns, func(c frame.Column) bool {
-			return c.Type == frame.Time && slices.Contains(tabular.TimeNames, strings.ToLower(c.Name))
+			return (c.Type == frame.Time || epochs(&c)) && slices.Contains(tabular.TimeNames, strings.ToLower(c.Name))
 		})
 		if i < 0 {
 			return nil
 		}
-		name = t.Columns[i].Name
+		if name = t.Columns[i].Name; t.Columns[i].Type == frame.Number && f.Table.Note != nil {
+			f.Table.Note(fmt.Sprintf("column %q holds counts since 1970 and is taken for the time", name))
+		}
 	}
 	c, err := column("time", name)
 	if err != nil {
@@ -208,6 +210,15 @@ func (f *AnomalyOptions) timeOf(t *frame.Frame, r *anomalyRows, column func(flag
 		return fmt.Errorf("--time: %w", err)
 	}
 	return nil
+}
+
+// epochs reports whether a column of numbers holds times of our days, counted since 1970.
+func epochs(c *frame.Column) bool {
+	var from, to = time.Date(1990, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro(), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	return c.Type == frame.Number && c.Missing() == 0 && !slices.ContainsFunc(c.Values, func(v float64) bool {
+		us := tabular.Epoch(v)
+		return us < from || us > to
+	})
 }
 
 // equals tests the cells of a column.

@@ -32,42 +32,40 @@ func Find(names []string, name string) (int, error) {
 	return at[0], nil
 }
 
-// Match finds the column of every name that is wanted, -1 for none. Equal names come first; what
-// is left is matched by letters and digits alone. No column is that of two names, and none is
-// chosen among several: either is an error that names them.
+// Match finds the column of every name that is wanted, -1 for none. Equal names come first, then
+// those that are equal but for spaces around them; what is left is matched by letters and digits
+// alone. No column is that of two names, and none is chosen among several: either is an error that
+// names them.
 func Match(names, wanted []string) ([]int, error) {
-	at, exact := make([]int, len(wanted)), map[string]int{}
-	for i, n := range names {
-		exact[n] = i
-	}
-	taken := map[int]bool{}
-	for k, w := range wanted {
+	at, taken := make([]int, len(wanted)), make([]bool, len(names))
+	for k := range at {
 		at[k] = -1
-		if i, ok := exact[w]; ok {
-			at[k], taken[i] = i, true
-		}
 	}
-	alike := map[string][]int{}
-	for i, n := range names {
-		if p := Plain(n); p != "" && !taken[i] {
-			alike[p] = append(alike[p], i)
+	for _, reduce := range []func(string) string{strings.Clone, strings.TrimSpace, Plain} {
+		alike := map[string][]int{}
+		for i, n := range names {
+			if p := reduce(n); p != "" && !taken[i] {
+				alike[p] = append(alike[p], i)
+			}
 		}
-	}
-	by := map[int]string{}
-	for k, w := range wanted {
-		if at[k] >= 0 {
-			continue
+		by := map[int]string{}
+		for k, w := range wanted {
+			found := alike[reduce(w)]
+			switch {
+			case at[k] >= 0 || len(found) == 0:
+				continue
+			case len(found) > 1:
+				return nil, fmt.Errorf("%q may be column %q or column %q, which differ in punctuation, case or spaces alone: name one of them %q", w, names[found[0]], names[found[1]], w)
+			}
+			i := found[0]
+			if other, ok := by[i]; ok {
+				return nil, fmt.Errorf("column %q may be %q or %q, which differ in punctuation, case or spaces alone: name the column as the one that it holds", names[i], other, w)
+			}
+			at[k], by[i] = i, w
 		}
-		found := alike[Plain(w)]
-		switch {
-		case len(found) == 0:
-			continue
-		case len(found) > 1:
-			return nil, fmt.Errorf("%q may be column %q or column %q, which differ in punctuation or case alone: name one of them %q", w, names[found[0]], names[found[1]], w)
-		case by[found[0]] != "":
-			return nil, fmt.Errorf("column %q may be %q or %q, which differ in punctuation or case alone: name the column as the one that it holds", names[found[0]], by[found[0]], w)
+		for i := range by {
+			taken[i] = true
 		}
-		at[k], by[found[0]] = found[0], w
 	}
 	return at, nil
 }

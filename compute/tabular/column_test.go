@@ -113,8 +113,9 @@ func TestMatch(t *testing.T) {
 		{"темп", "Темп", "[0]"},
 		{"α β", "β α", "[1 0]"},
 		{"+ -", "- *", "[1 -1]"},
+		{"\u00a0k! \u00a0k?\u00a0", "k? k!", "[1 0]"},
 	} {
-		got, err := Match(strings.Fields(c.names), strings.Fields(c.wanted))
+		got, err := Match(strings.Split(c.names, " "), strings.Fields(c.wanted))
 		if err != nil && !strings.Contains(err.Error(), c.want) || err == nil && fmt.Sprint(got) != c.want {
 			t.Errorf("Match(%s, %s) = %v, %v, want %s", c.names, c.wanted, got, err, c.want)
 		}

@@ -67,7 +67,7 @@ func sniff(head []byte, whole bool, o *Options) dialect {
 			d.forms[j].comma = s.comma > s.point
 		default:
 			d.forms[j].comma = all.comma > all.point || all.comma == all.point && d.comma == ';'
-			if s.grouped != "" {
+			if s.grouped != "" && (d.forms[j].comma || strings.Contains(s.grouped, ",")) {
 				v, _ := parseNumber(s.grouped, d.forms[j].comma)
 				unsure = append(unsure, fmt.Sprintf("column %q: %q is read as %s; say --decimal if it is not", rows[0][j], s.grouped, ClassName(v)))
 			}

@@ -26,10 +26,11 @@ const Folds = 5
 
 // data is a table in the form of a shape, column by column. Numbers are the frame's own.
 type data struct {
-	shape *shape
-	cols  [][]float64 // by input: numbers, or indices into its categories
-	y     []float64   // NaN without a label
-	w     []float64   // nil: all rows weigh 1
+	shape   *shape
+	lineage string      // of the table
+	cols    [][]float64 // by input: numbers, or indices into its categories
+	y       []float64   // NaN without a label
+	w       []float64   // nil: all rows weigh 1
 }
 
 // work is a training: data, the rows to learn from, and what the options define.
@@ -218,6 +219,9 @@ func load(o *Options) (*data, []part, string, error) {
 			p.train = append(p.train, i)
 		}
 	}
+	if n := f.Rows - len(p.train) - len(p.test); n > 0 {
+		o.note("%d of %d rows have no value of %q and are left out", n, f.Rows, d.shape.target)
+	}
 	if len(p.train) == 0 {
 		return nil, nil, "", fmt.Errorf("%s: no row to learn from: %d rows, of which %d have a value of %q", o.Data, f.Rows, len(p.test), d.shape.target)
 	}
@@ -254,7 +258,7 @@ func newData(f *frame.Frame, o *Options) (*data, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &data{shape: sh}
+	d := &data{shape: sh, lineage: lineage(f, sh.target)}
 	for _, in := range sh.inputs {
 		c, err := tabular.Column(f, in.Name)
 		if err != nil {
@@ -428,7 +432,7 @@ func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifac
 			Params:      t.params,
 			Seed:        o.Seed,
 			Rows:        int64(len(rows)),
-			CreatedFrom: []string{"file:" + o.Data},
+			CreatedFrom: []string{d.lineage},
 		},
 		Pipeline: &feature.Pipeline{Inputs: sh.inputs, Columns: t.columns, Rows: 1},
 		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: t.model},

@@ -1,6 +1,7 @@
 package fit
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -100,6 +101,13 @@ type parts struct {
 	shape    *shape
 }
 
+// Of a search.
+const (
+	fewRows       = 200 // below it figures are said to be rough
+	mostTrials    = 1000
+	defaultBudget = time.Minute
+)
+
 // Run learns from a file and returns the report and the artifact's bytes.
 func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 	switch {
@@ -119,6 +127,12 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, err
 	}
 	began := time.Now()
+	if n := labelled(&p.problem.Devices[0], math.MinInt64); p.problem.Independent && n < fewRows {
+		o.note("there are %d labelled rows to learn from: models are compared on four folds of them, and figures on so few rows are rough", n)
+	}
+	if o.Trials == 0 { // as many as the time allows
+		o.Trials, o.Budget = mostTrials, cmp.Or(o.Budget, defaultBudget)
+	}
 	res, err := selection.Run(ctx, p.problem, selection.Options{
 		Trials:     o.Trials,
 		TimeBudget: o.Budget,
@@ -149,6 +163,9 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		ArtifactBytes: len(res.Bytes),
 	}
 	r.RowsTrain = labelled(&p.problem.Devices[0], math.MinInt64)
+	if n := len(p.problem.Devices[0].Target) - r.RowsTrain; n > 0 && p.problem.Independent {
+		o.note("%d of %d rows to learn from have no value of %q and are left out", n, n+r.RowsTrain, p.shape.target)
+	}
 	if p.test != nil {
 		rows, err := predict(ctx, a, p.test, p.testFrom)
 		if err != nil {
@@ -192,6 +209,12 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	if f, err = dataset.Read(o.Data, t); err != nil {
 		return nil, nil, err
 	}
+	if identifiers(f, o) { // which a float64 does not tell apart
+		t.Types[o.Target] = frame.Category
+		if f, err = dataset.Read(o.Data, t); err != nil {
+			return nil, nil, err
+		}
+	}
 	if o.Test == "" {
 		return f, nil, nil
 	}
@@ -202,6 +225,23 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	t.Only = true
 	test, err = dataset.Read(o.Test, t)
 	return f, test, err
+}
+
+// identifiers reports whether the target is whole numbers so large that several have one float64,
+// and is not to be predicted as a number.
+func identifiers(f *frame.Frame, o *Options) bool {
+	c, err := tabular.Column(f, o.Target)
+	if err != nil || c.Type != frame.Number || o.Horizon > 0 || o.Kind == artifact.KindRegression || o.Kind == "" && !tabular.AreClasses(c) {
+		return false
+	}
+	return slices.ContainsFunc(c.Values, func(v float64) bool { return math.Abs(v) >= 1<<53 })
+}
+
+// note passes on what the owner of the table should know.
+func (o *Options) note(format string, args ...any) {
+	if o.Table.Note != nil {
+		o.Table.Note(fmt.Sprintf(format, args...))
+	}
 }
 
 func prepare(o *Options) (*parts, error) {
@@ -243,7 +283,7 @@ func prepare(o *Options) (*parts, error) {
 			BudgetBytes:   o.MaxBytes,
 			BudgetLatency: o.MaxLatency,
 			Seed:          o.Seed,
-			Lineage:       []string{"file:" + o.Data},
+			Lineage:       []string{lineage(f, sh.target)},
 		},
 	}
 	if p.problem.OffsetUS, p.problem.Holidays, err = o.Calendar.Read(); err != nil {

@@ -265,7 +265,7 @@ func TestTimeOrder(t *testing.T) {
 	for i := range rows {
 		rows[i] = fmt.Sprintf("%d,%d,%v", 1_700_000_000+600*i, i%7, float64(i%7)+math.Sin(float64(i)/9))
 	}
-	t.Chdir(t.TempDir()) // an artifact names its file
+	t.Chdir(t.TempDir())
 	save := func() {
 		t.Helper()
 		if err := os.WriteFile("d.csv", []byte("when,x,y\n"+strings.Join(rows, "\n")+"\n"), 0o600); err != nil {
@@ -322,7 +322,7 @@ func TestMissingTargets(t *testing.T) {
 			gaps = append(gaps, "5,5,5,") // no truth
 		}
 	}
-	t.Chdir(t.TempDir()) // an artifact names its file
+	t.Chdir(t.TempDir())
 	for _, learner := range fit.Trainers() {
 		set := map[string]fit.Settings{
 			"gbdt": {"rounds": "5", "tune": "off"}, "forest": {"trees": "5"}, "extra-trees": {"trees": "5"}, "neural": {"epochs": "2", "hidden": "4"}, "linear": exact,
@@ -397,7 +397,7 @@ func TestParquet(t *testing.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	t.Chdir(t.TempDir()) // an artifact names its file: the format is found by the content
+	t.Chdir(t.TempDir()) // the format is found by the content
 	var digests []string
 	for _, content := range []string{text, b.String()} {
 		if err := os.WriteFile("table", []byte(content), 0o600); err != nil {

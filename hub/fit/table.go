@@ -97,7 +97,7 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 	if len(s.inputs) == 0 {
 		return nil, fmt.Errorf("no column is left to predict %q from (%s)", s.target, strings.Join(s.dropped, "; "))
 	}
-	return s, nil
+	return s, artifact.CheckSchema(&artifact.Manifest{Inputs: s.inputs, Output: artifact.Output{Classes: s.classes}})
 }
 
 // kindOf decides what the target is.

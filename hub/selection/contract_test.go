@@ -126,6 +126,32 @@ func TestTooFewRows(t *testing.T) {
 	}
 }
 
+// TestFewRows: of independent rows a model is learned from as few as there are, and is better than
+// the mean where there is something to learn.
+func TestFewRows(t *testing.T) {
+	for _, n := range []int{12, 30, 120} {
+		for _, kind := range []string{artifact.KindRegression, artifact.KindClassification} {
+			p := independent(kind, n)
+			r, err := Run(t.Context(), p, quick(12))
+			if err != nil {
+				t.Errorf("%s of %d rows: %v", kind, n, err)
+				continue
+			}
+			for _, e := range r.Leaderboard {
+				if e.Folds != 4 && !e.OverBudget {
+					t.Errorf("%s of %d rows: %s was tried on %d folds, want 4", kind, n, e.Learner, e.Folds)
+				}
+			}
+			if n == 120 && !(r.Leaderboard[0].Relative < 0.9) {
+				t.Errorf("%s of %d rows: the best has %.3f of the baseline's loss", kind, n, r.Leaderboard[0].Relative)
+			}
+		}
+	}
+	if _, err := Run(t.Context(), independent(artifact.KindRegression, 9), quick(1)); !errors.Is(err, ErrTooFewRows) {
+		t.Errorf("9 rows: %v, want ErrTooFewRows", err)
+	}
+}
+
 // TestSeed: the same problem twice gives the same artifact, leaderboard and experience, whatever
 // came before; another seed draws other settings.
 func TestSeed(t *testing.T) {

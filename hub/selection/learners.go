@@ -84,7 +84,7 @@ var gbdtLearner = learner{
 		return map[string]float64{
 			"rate":     []float64{0.05, 0.07, 0.1, 0.15}[rng.IntN(4)],
 			"leaves":   []float64{7, 15, 31, 47}[rng.IntN(4)],
-			"min_rows": []float64{10, 20, 50, 100, 200}[rng.IntN(5)],
+			"min_rows": []float64{5, 10, 20, 50, 100, 200}[rng.IntN(6)],
 			"features": []float64{0.3, 0.5, 0.7, 1}[rng.IntN(4)],
 			"rows":     []float64{0.6, 0.8, 1}[rng.IntN(3)],
 			"l2":       []float64{0, 1, 5, 20}[rng.IntN(4)],
@@ -114,6 +114,8 @@ func fitGBDT(ctx context.Context, t *table, v *view, j job) (artifact.Predictor,
 	switch {
 	case j.alpha != 0:
 		p.Objective, p.Alpha = gbdt.Quantile, j.alpha
+	case t.p.squared():
+		p.Objective = gbdt.Squared
 	case t.p.Kind == artifact.KindClassification && len(t.p.Classes) == 2:
 		p.Objective = gbdt.Logistic
 	case t.p.Kind == artifact.KindClassification:
@@ -146,6 +148,9 @@ var linearLearner = learner{
 	scaled: true,
 	fit: func(ctx context.Context, t *table, v *view, j job) (artifact.Predictor, int, error) {
 		p := linearfit.Params{Objective: linearfit.Quantile, Alpha: 0.5, L2: j.params["l2"], Iterations: 12}
+		if t.p.squared() {
+			p = linearfit.Params{Objective: linearfit.Squared, L2: j.params["l2"]}
+		}
 		if t.p.Kind == artifact.KindClassification {
 			p.Objective, p.Classes, p.Iterations = linearfit.Softmax, len(t.p.Classes), 100
 		}
@@ -173,6 +178,9 @@ var mlpLearner = learner{
 			LearningRate: j.params["rate"],
 			WeightDecay:  j.params["decay"],
 			Seed:         j.seed,
+		}
+		if t.p.squared() {
+			p.Objective, p.Alpha = neuralfit.Squared, 0
 		}
 		if t.p.Kind == artifact.KindClassification {
 			p.Objective, p.Classes = neuralfit.Softmax, len(t.p.Classes)

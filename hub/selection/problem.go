@@ -79,7 +79,7 @@ type Progress struct {
 type Entry struct {
 	Learner string             `json:"learner"`
 	Params  map[string]float64 `json:"params,omitempty"`
-	// validation loss: mean absolute error, or log loss
+	// validation loss: mean absolute error, mean squared error of independent rows, or log loss
 	Score      float64 `json:"score"`
 	Relative   float64 `json:"relative"`   // the same over the baseline's
 	Folds      int     `json:"folds"`      // 1: dropped after the first round
@@ -120,8 +120,21 @@ type Result struct {
 // ErrTooFewRows means that there are not enough labelled rows to learn from and to judge by.
 var ErrTooFewRows = errors.New("too few labelled rows")
 
-// minRows is the least number of labelled rows: below it a holdout decides nothing.
-const minRows = 200
+// The least number of labelled rows. Below minRows one holdout decides nothing: a model for devices
+// waits for more. A table of independent rows is all there is, so that its models are compared on
+// more folds, down to fewestRows.
+const (
+	minRows    = 200
+	fewestRows = 10
+)
+
+// squared reports whether models aim at the mean and are compared by their squared error, as those
+// of a table of independent numbers are. Those of a stream aim at the median: a device's sensor has
+// outliers, and rollouts compare absolute errors.
+func (p *Problem) squared() bool { return p.Independent && p.Kind == artifact.KindRegression }
+
+// small reports whether a table of independent rows has few of them.
+func (p *Problem) small(rows int) bool { return p.Independent && rows < minRows }
 
 func (p *Problem) defaults() {
 	if p.Level == 0 {

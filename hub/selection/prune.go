@@ -44,6 +44,9 @@ func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64,
 		Seed:            p.Seed,
 		Threads:         threads,
 	}
+	if p.small(len(rows)) { // leaves of the usual size would leave no split
+		params.MinRows = max(2, len(rows)/20)
+	}
 	if p.Kind == artifact.KindClassification {
 		params.Objective, params.Classes = gbdt.Softmax, len(p.Classes)
 		params.Rounds = max(10, pruneRounds/len(p.Classes))

@@ -17,7 +17,10 @@ const (
 	defaultTrials = 9
 	defaultBudget = 60 * time.Second
 	firstRows     = 12_000 // rows a candidate is first tried on
-	finalists     = 2      // candidates that see all folds
+	finalists     = 2      // candidates that see all folds; all of a small table do
+	// a search by time ends before it when so many trials in a row gained less than leastGain
+	stale     = 40
+	leastGain = 0.002
 )
 
 // search holds a run's progress.
@@ -106,11 +109,15 @@ func (s *search) progress(stage string, done int) {
 func (s *search) prepare(ctx context.Context) error {
 	s.progress("features", 0)
 	rows := s.p.places()
-	if len(rows) < minRows {
-		return fmt.Errorf("%w: %d, need %d", ErrTooFewRows, len(rows), minRows)
+	least, leastFold := minRows, 20
+	if s.p.Independent {
+		least, leastFold = fewestRows, fewestRows/4
+	}
+	if len(rows) < least {
+		return fmt.Errorf("%w: %d, need %d", ErrTooFewRows, len(rows), least)
 	}
 	at, holdout := split(rows, s.p.HorizonUS, s.p.Holdout)
-	if at < minRows/2 || holdout >= len(rows) {
+	if at < least/2 || holdout >= len(rows) {
 		return fmt.Errorf("%w: %d before the holdout of %d", ErrTooFewRows, at, len(rows)-holdout)
 	}
 	dist := s.p.rowDistance()
@@ -123,7 +130,7 @@ func (s *search) prepare(ctx context.Context) error {
 		return err
 	}
 	for _, w := range s.t.windows() {
-		if w.train < 20 || w.from >= w.to {
+		if w.train < leastFold || w.from >= w.to {
 			return fmt.Errorf("%w: a fold trains on %d and is scored on %d", ErrTooFewRows, w.train, w.to-w.from)
 		}
 		loss, err := s.t.loss(s.t.baseline(w.train), s.t.raw, w.from, w.to)
@@ -176,8 +183,9 @@ func (s *search) late() bool { return !s.deadline.IsZero() && time.Now().After(s
 func (s *search) search(ctx context.Context) error {
 	folds := s.t.windows()
 	last := folds[len(folds)-1]
+	best, since := math.Inf(1), 0
 	for i, c := range s.configs() {
-		if i > 0 && s.late() {
+		if i > 0 && (s.late() || !s.deadline.IsZero() && since >= stale) {
 			break
 		}
 		t := trial{config: c}
@@ -187,12 +195,15 @@ func (s *search) search(ctx context.Context) error {
 		}
 		t.Score, t.Folds = t.Relative*s.baseline[len(folds)-1], 1
 		s.board = append(s.board, t)
+		if since++; t.Relative < best*(1-leastGain) && !t.OverBudget {
+			best, since = t.Relative, 0
+		}
 		s.progress("search", i+1)
 	}
 	s.rank()
 	var final []int
 	for i := range s.board {
-		if len(final) < finalists && !s.board[i].OverBudget {
+		if (len(final) < finalists || s.p.small(s.t.search)) && !s.board[i].OverBudget {
 			final = append(final, i)
 		}
 	}

@@ -165,7 +165,11 @@ type window struct{ train, from, to int }
 // labels reach into the validation rows are left out.
 func (t *table) windows() []window {
 	var out []window
-	for _, share := range [][2]float64{{0.6, 0.8}, {0.8, 1}} {
+	shares := [][2]float64{{0.6, 0.8}, {0.8, 1}}
+	if t.p.small(t.search) {
+		shares = [][2]float64{{0.5, 0.625}, {0.625, 0.75}, {0.75, 0.875}, {0.875, 1}}
+	}
+	for _, share := range shares {
 		from := int(share[0] * float64(t.search))
 		to := int(share[1] * float64(t.search))
 		train, _ := slices.BinarySearchFunc(t.rows[:from], t.rows[from].time-t.p.HorizonUS, func(r place, at int64) int { return cmp.Compare(r.time, at) })
@@ -189,7 +193,8 @@ func (t *table) loss(m artifact.Predictor, v *view, from, to int) (float64, erro
 	return mean(losses), err
 }
 
-// losses are those of a predictor on rows[from:to]: the absolute error, or log loss. v is the
+// losses are those of a predictor on rows[from:to]: the absolute error, its square where models aim
+// at the mean, or log loss. v is the
 // view the predictor was trained on.
 func (t *table) losses(m artifact.Predictor, v *view, from, to int) ([]float64, error) {
 	x, width := v.x, v.width()
@@ -204,8 +209,8 @@ func (t *table) losses(m artifact.Predictor, v *view, from, to int) ([]float64, 
 			}
 			if t.p.Kind == artifact.KindClassification {
 				losses[i] = -math.Log(max(probability(out, int(t.y[r])), 1e-15))
-			} else {
-				losses[i] = math.Abs(t.y[r] - out[0])
+			} else if losses[i] = math.Abs(t.y[r] - out[0]); t.p.squared() {
+				losses[i] *= losses[i]
 			}
 		}
 	})
@@ -243,6 +248,13 @@ func (t *table) baseline(train int) *artifact.Constant {
 	case artifact.KindForecast:
 		c.Values = []float64{0}
 	case artifact.KindRegression:
+		if t.p.squared() {
+			c.Values = []float64{0}
+			for _, y := range t.y[:train] {
+				c.Values[0] += y / float64(train)
+			}
+			break
+		}
 		v := slices.Clone(t.y[:train])
 		slices.Sort(v)
 		c.Values = []float64{v[len(v)/2]}

@@ -127,7 +127,7 @@ func fitCommand() *cobra.Command {
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")
-	fl.IntVar(&o.Trials, "trials", 0, "settings to try; makes the result reproducible (default 9 within --budget)")
+	fl.IntVar(&o.Trials, "trials", 0, "settings to try; makes the result reproducible (default: as many as --budget allows, or until they gain nothing)")
 	fl.DurationVar(&o.Budget, "budget", 0, "wall time of the selection (default 1m unless --trials is given)")
 	fl.Int64Var(&o.MaxBytes, "max-bytes", 0, "largest artifact (default 4 MB for a search, no bound for a named learner)")
 	fl.DurationVar(&o.MaxLatency, "max-latency", 0, "longest prediction, measured here (default no limit)")

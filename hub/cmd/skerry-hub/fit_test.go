@@ -115,7 +115,7 @@ func TestFit(t *testing.T) {
 	refused(t, "tested on the future", "fit", "--data", series, "--target", "temp", "--time", "ts", "--horizon", "1h", "--split", "hash")
 	refused(t, "time, hash, none or column=value", "fit", "--data", data, "--target", "price", "--split", "often")
 	refused(t, "must hold a number in each row", "fit", "--data", data, "--target", "sold", "--kind", "regression")
-	refused(t, "too few labelled rows", "fit", "--data", writeTemp(t, "few.csv", []byte(flats(100))), "--target", "price", "--trials", "1")
+	refused(t, "too few labelled rows", "fit", "--data", writeTemp(t, "few.csv", []byte(flats(8))), "--target", "price", "--trials", "1")
 	refused(t, "column of the event time", "evaluate", "--model", model, "--data", series)
 	refused(t, "no such file", "fit", "--data", "none.csv", "--target", "x")
 }
