@@ -3,6 +3,8 @@ package engine
 import (
 	"compress/gzip"
 	"encoding/csv"
+	"errors"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -29,6 +31,9 @@ func table(t testing.TB, name string) (head map[string]int, rows [][]string) {
 		t.Skip("set SKERRY_DATA to the folder of the real data sets (data/README.md)")
 	}
 	f, err := os.Open(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Skipf("%v: set SKERRY_DATA to the folder of the real data sets (data/README.md)", err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"time"
-	_ "time/tzdata" // zones have names on boxes without a zone database as well
 )
 
 // MaxWords bounds the words of an input.
@@ -74,7 +73,7 @@ func Zone(name string) (*time.Location, error) {
 	}
 	loc, err := time.LoadLocation(name)
 	if err != nil || name == "Local" {
-		return nil, errors.New("must be a zone such as Europe/Berlin, UTC or +02:00")
+		return nil, errors.New("must be a zone such as Europe/Berlin, UTC or +02:00; names need the system's zone database (package tzdata) or the full build of the agent")
 	}
 	return loc, nil
 }

@@ -19,8 +19,8 @@ func TestFootprint(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if info.Size() > 16_000_000 {
-		t.Errorf("skerry-agent has %d bytes, at most 16,000,000", info.Size())
+	if most := int64(16 << 20); info.Size() > most {
+		t.Errorf("skerry-agent has %d bytes, at most %d", info.Size(), most)
 	}
 	w := newWorld(t, "", time.Minute)
 	a := w.agent("idle", "idle", nil)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -65,9 +66,12 @@ func TestModuleInAnArtifact(t *testing.T) {
 	if err != nil || len(lines) != len(want)+1 {
 		t.Fatalf("the full agent wrote %d lines, %v, want %d", len(lines), err, len(want)+1)
 	}
-	worst := 0.0
+	worst, column := 0.0, slices.Index(lines[0], "prediction")
+	if column < 0 {
+		t.Fatalf("no column of predictions among %q", lines[0])
+	}
 	for i, w := range want {
-		got, err := strconv.ParseFloat(lines[i+1][1], 64)
+		got, err := strconv.ParseFloat(lines[i+1][column], 64)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"syscall"
+	_ "time/tzdata" // task files name zones
 
 	"github.com/spf13/cobra"
 
