@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,26 +15,39 @@ import (
 func TestMonitor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMonitor(nil)
-		broken, tries := error(nil), 0
-		m.Add("part", time.Minute, func(context.Context) error { tries++; return broken })
+		var mu sync.Mutex // guards what follows
+		var broken error
+		n := 0
+		m.Add("part", time.Minute, func(context.Context) error {
+			mu.Lock()
+			defer mu.Unlock()
+			n++
+			return broken
+		})
+		tries := func(next error) int {
+			mu.Lock()
+			defer mu.Unlock()
+			broken = next
+			return n
+		}
+		damaged := errors.New("damaged")
 		m.Add("hangs", time.Minute, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- m.Run(ctx) }()
 
 		time.Sleep(time.Second)
-		if err := m.Err("part"); err != nil || tries != 1 {
-			t.Errorf("after a second Err = %v, %d tries, want one that succeeds", err, tries)
+		if err, n := m.Err("part"), tries(damaged); err != nil || n != 1 {
+			t.Errorf("after a second Err = %v, %d tries, want one that succeeds", err, n)
 		}
-		broken = errors.New("damaged")
 		time.Sleep(2 * time.Minute)
-		if err := m.Err("part"); !errors.Is(err, broken) || tries < 10 {
-			t.Errorf("Err = %v after %d tries, want %v and more frequent ones", err, tries, broken)
+		if err, n := m.Err("part"), tries(damaged); !errors.Is(err, damaged) || n < 10 {
+			t.Errorf("Err = %v after %d tries, want %v and more frequent ones", err, n, damaged)
 		}
 		if err := m.Err("hangs"); err == nil || !strings.Contains(err.Error(), "no answer in time") {
 			t.Errorf("Err of what hangs = %v", err)
 		}
-		broken = nil
+		tries(nil)
 		time.Sleep(6 * time.Second)
 		if err := m.Err("part"); err != nil {
 			t.Errorf("Err = %v after it was mended", err)
