@@ -29,7 +29,7 @@ import (
 
 // What one message or request may cost the hub.
 const (
-	maxCost = time.Second
+	maxCost = slower * time.Second
 	maxHeap = 32 << 20
 )
 

@@ -146,7 +146,7 @@ func TestOneHostileDevice(t *testing.T) {
 		<-done
 		a.nc.Close()
 		t.Logf("%s: at most %v for a chunk of the others", bad.name, worst.Round(time.Millisecond))
-		if worst > max(10*time.Second, 20*quiet) {
+		if worst > slower*max(10*time.Second, 20*quiet) {
 			t.Errorf("%s: a chunk of another device took %v", bad.name, worst)
 		}
 	}
