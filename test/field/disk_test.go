@@ -30,9 +30,7 @@ type disk struct {
 // newDisk mounts an ext4 image of so many MiB, which needs root and a loop device.
 func newDisk(t *testing.T, mib int64) *disk {
 	t.Helper()
-	if os.Getenv("SKERRY_FIELD_ROUNDS") == "" {
-		t.Skip("disks that fill up and die are tried by make field, on a machine with nothing else to do: its tests hold times")
-	}
+	onlyByMake(t)
 	if os.Getuid() != 0 {
 		t.Skip("a file system of its own needs root: run this test as root")
 	}
@@ -237,9 +235,18 @@ func (a *agent) stored() int64 {
 	return int64(d.State.Outbox.Stored["reading"])
 }
 
+// onlyByMake skips a test of disks unless make field runs it.
+func onlyByMake(t *testing.T) {
+	t.Helper()
+	if os.Getenv("SKERRY_FIELD_ROUNDS") == "" {
+		t.Skip("disks that fill up and die are tried by make field, on a machine with nothing else to do: its tests hold times")
+	}
+}
+
 // rounds is how often a disk fills up and becomes free again.
 func rounds(t *testing.T) int {
 	t.Helper()
+	onlyByMake(t)
 	n, err := strconv.Atoi(os.Getenv("SKERRY_FIELD_ROUNDS"))
 	if err != nil || n < 1 {
 		t.Fatalf("SKERRY_FIELD_ROUNDS is %q: must be a number of rounds", os.Getenv("SKERRY_FIELD_ROUNDS"))
