@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 )
 
 // Event is something a device or the hub noticed. ReceivedAt is Clock in the transaction that stores
@@ -152,6 +154,20 @@ func (q *Queries) AnyTask(ctx context.Context, name string) (Task, error) {
 	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1", name)
 }
 
+// TasksNamed lists the tasks of some names, removed or not, by name.
+func (q *Queries) TasksNamed(ctx context.Context, names []string) ([]Task, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	args, places := make([]any, len(names)), make([]string, len(names))
+	for i, n := range names {
+		args[i], places[i] = n, fmt.Sprintf("$%d", i+1)
+	}
+	tasks, err := many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name IN ("+strings.Join(places, ", ")+")", args...)
+	slices.SortFunc(tasks, func(a, b Task) int { return strings.Compare(a.Name, b.Name) })
+	return tasks, err
+}
+
 // Tasks lists every task that is not removed.
 func (q *Queries) Tasks(ctx context.Context) ([]Task, error) {
 	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE removed_at = 0 ORDER BY name")
@@ -181,6 +197,13 @@ func (q *Queries) PutTaskDevice(ctx context.Context, t TaskDevice) error {
 // TaskDevice returns what a device reports of a task or ErrNotFound.
 func (q *Queries) TaskDevice(ctx context.Context, task, device string) (TaskDevice, error) {
 	return one[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 AND device = $2", task, device)
+}
+
+// DeviceTasks lists what a device reports, by the task's name.
+func (q *Queries) DeviceTasks(ctx context.Context, device string) ([]TaskDevice, error) {
+	rows, err := many[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE device = $1", device)
+	slices.SortFunc(rows, func(a, b TaskDevice) int { return strings.Compare(a.Task, b.Task) })
+	return rows, err
 }
 
 // TaskReports lists the devices that report a task, as defined or not.
