@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -301,5 +302,83 @@ func TestTooManyClasses(t *testing.T) {
 	}
 	if waits := 8 * e.pend.most * (e.pend.width + e.pend.room + 2*MaxClasses); e.pend.most < 200 || waits > classBytes {
 		t.Errorf("%d predictions of %d classes may wait, %d bytes", e.pend.most, MaxClasses, waits)
+	}
+}
+
+// labelled reads a table as a stream of rows a minute apart, numbers as inputs and the target as the
+// class.
+func labelled(t testing.TB, file, target string) (c Config, rows [][]Reading, labels []Reading) {
+	t.Helper()
+	head, records := table(t, file)
+	c = Config{Task: file, Kind: Classification, Target: -1, On: 0, MaxAge: minute, Tolerance: 1e6, Level: 0.9, Adapt: true}
+	columns := map[int]int{} // of series
+	for _, name := range slices.Sorted(maps.Keys(head)) {
+		if i := head[name]; name != target && !math.IsNaN(parsed(records[0][i])) {
+			columns[len(c.Series)] = i
+			c.Series = append(c.Series, open(name))
+		}
+	}
+	for i, r := range records {
+		at := 1_600_000_000_000_000 + int64(i)*minute
+		class := slices.Index(c.Classes, r[head[target]])
+		if class < 0 {
+			class = len(c.Classes)
+			c.Classes = append(c.Classes, r[head[target]])
+		}
+		row := make([]Reading, len(c.Series))
+		for s := range row {
+			row[s] = Reading{s, at, parsed(r[columns[s]])}
+		}
+		rows, labels = append(rows, row), append(labels, Reading{LabelSeries, at, float64(class)})
+	}
+	return c, rows, labels
+}
+
+// TestClassesOfTables streams real tables in their order: load types of a steel works, which are
+// known a day late, kinds of waves, and parts of pictures.
+func TestClassesOfTables(t *testing.T) {
+	for _, tt := range []struct {
+		file, target string
+		late         int     // rows
+		better       float64 // log loss, as a share of the baseline's
+	}{
+		{"forecast/steel_energy.csv.gz", "Load_Type", 96, 0.7},
+		{"tabular/meta/clf_waveform5000.csv.gz", "target", 1, 0.5},
+		{"drift/river_image_segments.csv.gz", "category", 1, 0.3},
+	} {
+		t.Run(tt.file, func(t *testing.T) {
+			c, rows, labels := labelled(t, tt.file, tt.target)
+			e, err := New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var n, wrong, wrongLast, nats, natsLast, covered, size float64
+			for i, row := range rows {
+				for _, p := range e.Ingest(NoArrival, row).Predictions {
+					if !math.IsNaN(p.Value) && !p.Set[p.Class()] {
+						t.Fatalf("row %d: the set %v lacks class %d", i, p.Set, p.Class())
+					}
+				}
+				if i < tt.late {
+					continue
+				}
+				for _, l := range e.Ingest(NoArrival, labels[i-tt.late:i-tt.late+1]).Labels {
+					if i < 500 {
+						continue
+					}
+					a, b := l.Wrong()
+					x, y := l.LogLoss()
+					n, wrong, wrongLast, nats, natsLast = n+1, wrong+indicator(a), wrongLast+indicator(b), nats+x, natsLast+y
+					covered, size = covered+indicator(l.Covered), size+float64(l.SetSize)
+				}
+			}
+			t.Logf("%d classes, %.0f rows: %.3f wrong (baseline %.3f), log loss %.3f (%.3f), sets of %.2f classes cover %.3f", len(c.Classes), n, wrong/n, wrongLast/n, nats/n, natsLast/n, size/n, covered/n)
+			if cover := covered / n; cover < 0.88 || cover > 0.92 {
+				t.Errorf("sets cover %.3f, want 0.9", cover)
+			}
+			if !(wrong < 0.85*wrongLast) || !(nats < tt.better*natsLast) {
+				t.Errorf("%.3f wrong and log loss %.3f, the baseline has %.3f and %.3f", wrong/n, nats/n, wrongLast/n, natsLast/n)
+			}
+		})
 	}
 }
