@@ -18,7 +18,6 @@ import (
 
 	"skerry.dev/agent/cache"
 	"skerry.dev/agent/gate"
-	"skerry.dev/agent/internal/stations"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
@@ -26,6 +25,7 @@ import (
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/realdata"
 )
 
 const taskYAML = `
@@ -572,7 +572,13 @@ func TestPoisonIsFlagged(t *testing.T) {
 // TestPoisonRecovers plays a real station through the whole runtime and compares its errors after
 // a bad day with those of a run without.
 func TestPoisonRecovers(t *testing.T) {
-	y, x := stations.Pairs(t, "PM2.5", "TEMP")
+	station := realdata.Station(t, "gucheng")
+	var y, x []float64
+	for i, v := range station["PM2.5"] {
+		if w := station["TEMP"][i]; !math.IsNaN(v + w) {
+			y, x = append(y, v), append(x, w)
+		}
+	}
 	const warm, days, settle, rows = 2500, 24, 48, 4500
 	run := func(poison func(i int, y float64) (int, float64)) (before, after float64) {
 		g := start(t, t.TempDir(), nil)

@@ -48,6 +48,9 @@ func (m *Manager) Apply(d spec.Desired) error {
 	for task, a := range accepted {
 		m.assign(task, a)
 	}
+	if !d.Suspect {
+		m.state.Kept = nil
+	}
 	return m.save()
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/feature"
+	"skerry.dev/test/realdata"
 )
 
 // kiln is a classification of three classes, whose labels come some rows late: what the oven does
@@ -309,11 +310,11 @@ func TestTooManyClasses(t *testing.T) {
 // class.
 func labelled(t testing.TB, file, target string) (c Config, rows [][]Reading, labels []Reading) {
 	t.Helper()
-	head, records := table(t, file)
+	head, records := realdata.CSV(t, file)
 	c = Config{Task: file, Kind: Classification, Target: -1, On: 0, MaxAge: minute, Tolerance: 1e6, Level: 0.9, Adapt: true}
 	columns := map[int]int{} // of series
 	for _, name := range slices.Sorted(maps.Keys(head)) {
-		if i := head[name]; name != target && !math.IsNaN(parsed(records[0][i])) {
+		if i := head[name]; name != target && !math.IsNaN(realdata.Number(records[0][i])) {
 			columns[len(c.Series)] = i
 			c.Series = append(c.Series, open(name))
 		}
@@ -327,7 +328,7 @@ func labelled(t testing.TB, file, target string) (c Config, rows [][]Reading, la
 		}
 		row := make([]Reading, len(c.Series))
 		for s := range row {
-			row[s] = Reading{s, at, parsed(r[columns[s]])}
+			row[s] = Reading{s, at, realdata.Number(r[columns[s]])}
 		}
 		rows, labels = append(rows, row), append(labels, Reading{LabelSeries, at, float64(class)})
 	}

@@ -4,7 +4,10 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"skerry.dev/compute/metric"
 )
@@ -154,6 +157,20 @@ func (q *Queries) AnyTask(ctx context.Context, name string) (Task, error) {
 	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1", name)
 }
 
+// TasksNamed lists the tasks of some names, removed or not, by name.
+func (q *Queries) TasksNamed(ctx context.Context, names []string) ([]Task, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	args, places := make([]any, len(names)), make([]string, len(names))
+	for i, n := range names {
+		args[i], places[i] = n, fmt.Sprintf("$%d", i+1)
+	}
+	tasks, err := many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name IN ("+strings.Join(places, ", ")+")", args...)
+	slices.SortFunc(tasks, func(a, b Task) int { return strings.Compare(a.Name, b.Name) })
+	return tasks, err
+}
+
 // Tasks lists every task that is not removed.
 func (q *Queries) Tasks(ctx context.Context) ([]Task, error) {
 	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE removed_at = 0 ORDER BY name")
@@ -183,6 +200,13 @@ func (q *Queries) PutTaskDevice(ctx context.Context, t TaskDevice) error {
 // TaskDevice returns what a device reports of a task or ErrNotFound.
 func (q *Queries) TaskDevice(ctx context.Context, task, device string) (TaskDevice, error) {
 	return one[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 AND device = $2", task, device)
+}
+
+// DeviceTasks lists what a device reports, by the task's name.
+func (q *Queries) DeviceTasks(ctx context.Context, device string) ([]TaskDevice, error) {
+	rows, err := many[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE device = $1", device)
+	slices.SortFunc(rows, func(a, b TaskDevice) int { return strings.Compare(a.Task, b.Task) })
+	return rows, err
 }
 
 // TaskReports lists the devices that report a task, as defined or not.
@@ -411,14 +435,15 @@ type Model struct {
 	CreatedBy    string `json:"created_by"`
 	CreatedAt    int64  `json:"created_at"`
 	TombstonedAt int64  `json:"tombstoned_at"`
-	Tombstone    string `json:"tombstone"` // why
+	Tombstone    string `json:"tombstone"`  // why
+	RemovedAt    int64  `json:"removed_at"` // its artifact; 0: it is there
 }
 
-const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone"
+const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone, removed_at"
 
 func (m *Model) dest() []any {
 	return []any{&m.Digest, &m.Task, &m.Version, &m.Kind, &m.State, &m.Size, &m.Target, &m.Metrics, &m.Lineage, &m.CreatedBy,
-		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone}
+		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone, &m.RemovedAt}
 }
 
 // InsertModel stores a model under the next version number of its task and returns the stored row.
@@ -450,6 +475,28 @@ func (q *Queries) Models(ctx context.Context, task string, limit int) ([]Model, 
 // UpdateModel replaces a model's state and metrics.
 func (q *Queries) UpdateModel(ctx context.Context, digest, state, metrics string) error {
 	return must(q.exec(ctx, "UPDATE model SET state = $2, metrics = $3 WHERE digest = $1", digest, state, metrics))
+}
+
+// UnusedModels lists models whose artifacts nothing has needed since a time (microseconds), oldest
+// first and at most PruneRows: made before it, champions of nobody, not among the newest keep of
+// their task, in no rollout that is under way or changed since, and in no document that a device was
+// sent or has sent.
+func (q *Queries) UnusedModels(ctx context.Context, before, keep int64) ([]Model, error) {
+	return many[Model](ctx, q, fmt.Sprintf(`SELECT %s FROM model WHERE removed_at = 0 AND created_at < $1
+		AND (SELECT COUNT(*) FROM model newer WHERE newer.task = model.task AND newer.version > model.version) >= $2
+		AND NOT EXISTS (SELECT 1 FROM champion WHERE champion.digest = model.digest)
+		AND NOT EXISTS (SELECT 1 FROM rollout WHERE (rollout.updated_at >= $1 OR rollout.state NOT IN ('completed', 'rolled_back', 'aborted'))
+			AND (rollout.digest = model.digest OR rollout.spec LIKE '%%' || model.digest || '%%' OR rollout.status LIKE '%%' || model.digest || '%%'))
+		AND NOT EXISTS (SELECT 1 FROM rollout JOIN rollout_device ON rollout_device.rollout = rollout.id
+			WHERE rollout.updated_at >= $1 AND rollout_device.stats LIKE '%%' || model.digest || '%%')
+		AND NOT EXISTS (SELECT 1 FROM desired WHERE desired.document LIKE '%%' || model.digest || '%%')
+		AND NOT EXISTS (SELECT 1 FROM reported WHERE reported.document LIKE '%%' || model.digest || '%%')
+		ORDER BY created_at, digest LIMIT %d`, modelCols, PruneRows), before, keep)
+}
+
+// SetModelRemoved notes when the artifact of a model was deleted, 0: it is there.
+func (q *Queries) SetModelRemoved(ctx context.Context, digest string, at int64) error {
+	return must(q.exec(ctx, "UPDATE model SET removed_at = $2 WHERE digest = $1", digest, at))
 }
 
 // TombstoneModel marks a model as never to run again. It fails with ErrNotFound when it is
