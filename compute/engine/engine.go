@@ -54,11 +54,12 @@ type Engine struct {
 	tried  []float64
 	set    []bool
 
-	pend pendings
-	x    []float64 // scratch: inputs of the local learners
-	out1 []float64 // scratch: what the experts predict
-	p    []float64 // scratch: their combined prediction
-	why  [online.SpreadInputs]float64
+	pend  pendings
+	early []Reading // scratch: labels of a message that wait for its rows
+	x     []float64 // scratch: inputs of the local learners
+	out1  []float64 // scratch: what the experts predict
+	p     []float64 // scratch: their combined prediction
+	why   [online.SpreadInputs]float64
 	// rows beside those the champion was trained on; nil when unknown these
 	watch   *inputs.Watcher
 	watched []float64 // scratch: a row and the champion's prediction
@@ -192,7 +193,7 @@ func (e *Engine) History() *feature.History { return e.hist }
 
 // Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of
 // the device) and returns what followed. Readings of the message belong together: rows fire after
-// all of them. When readings had stopped before it, the rows that waited fire first, as [Idle]
+// all of them, and a label among them may be that of a row that fires so. When readings had stopped before it, the rows that waited fire first, as [Idle]
 // would have fired them: whether it was called in between changes nothing but the moment of the
 // output. For NoArrival the newest event time so far stands for the arrival. The output is valid
 // until the next call.
@@ -207,9 +208,12 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	e.settle(arrival)
 	// A clock that was set back counts on from where it is: only differences matter.
 	e.arrived, e.settled = arrival, false
+	e.early = e.early[:0]
 	for _, r := range readings {
 		if r.Series == LabelSeries {
-			e.label(r.Time, r.Value)
+			if _, ok := e.label(r); !ok {
+				e.early = append(e.early, r)
+			}
 			continue
 		}
 		if e.join.add(r) {
@@ -218,6 +222,11 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 		}
 	}
 	e.advance(e.join.watermark())
+	for _, r := range e.early {
+		if nearest, ok := e.label(r); !ok {
+			e.unmatched(r.Time, nearest)
+		}
+	}
 	return &e.out
 }
 
@@ -290,10 +299,12 @@ func (e *Engine) mature(t int64) {
 	e.join.forgetTruth(oldest)
 }
 
-// label matches a truth that arrived by message to the prediction of the same row time.
-func (e *Engine) label(row int64, truth float64) {
+// label matches a truth that arrived by message to the prediction of the same row time. What is no
+// truth needs no match. nearest is the prediction that comes nearest, -1 when none waits.
+func (e *Engine) label(r Reading) (nearest int, ok bool) {
+	row, truth := r.Time, r.Value
 	if math.IsNaN(truth) || e.scorer != nil || e.many() && !isClass(truth, len(e.set)) {
-		return
+		return -1, true
 	}
 	best, dist := -1, int64(math.MaxInt64)
 	for i := range e.pend.n {
@@ -302,8 +313,7 @@ func (e *Engine) label(row int64, truth float64) {
 		}
 	}
 	if best < 0 || dist > e.cfg.Tolerance {
-		e.unmatched(row, best)
-		return
+		return best, false
 	}
 	e.lost.InARow = 0
 	p := e.pend.at(best)
@@ -313,6 +323,7 @@ func (e *Engine) label(row int64, truth float64) {
 	for e.pend.n > 0 && e.pend.at(0).done {
 		e.pend.pop()
 	}
+	return best, true
 }
 
 // unmatched notes a label that belongs to no row that waits; nearest is the one that comes nearest,
