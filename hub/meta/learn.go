@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+
+	"skerry.dev/compute/metric"
 )
 
 // Event is something a device or the hub noticed. ReceivedAt is Clock in the transaction that stores
@@ -237,13 +240,63 @@ type LabelPoint struct {
 	ChampionID  string `json:"champion_id"`
 	CandidateID string `json:"candidate_id"`
 	ReceivedAt  int64  `json:"received_at"`
+	// of a task of more than two classes, see wire.Label; NaN and 0 otherwise
+	Classes         int   `json:"classes,omitempty"`
+	Chance          Float `json:"chance"`
+	ChampionChance  Float `json:"champion_chance"`
+	CandidateChance Float `json:"candidate_chance"`
+	BaselineChance  Float `json:"baseline_chance"`
+	SetSize         int   `json:"set_size,omitempty"`
+	Covered         bool  `json:"covered,omitempty"`
 }
 
-const labelCols = "task, device, row_time, at, truth, predicted, lower_bound, upper_bound, persistence, champion, candidate, champion_id, candidate_id, received_at"
+const labelCols = "task, device, row_time, at, truth, predicted, lower_bound, upper_bound, persistence, champion, candidate, champion_id, candidate_id, received_at, " +
+	"classes, chance, champion_chance, candidate_chance, baseline_chance, set_size, covered"
 
 func (l *LabelPoint) dest() []any {
 	return []any{&l.Task, &l.Device, &l.RowTime, &l.At, &l.Truth, &l.Predicted, &l.Lower, &l.Upper, &l.Persistence,
-		&l.Champion, &l.Candidate, &l.ChampionID, &l.CandidateID, &l.ReceivedAt}
+		&l.Champion, &l.Candidate, &l.ChampionID, &l.CandidateID, &l.ReceivedAt,
+		&l.Classes, &l.Chance, &l.ChampionChance, &l.CandidateChance, &l.BaselineChance, &l.SetSize, &l.Covered}
+}
+
+// ClassScore is how one prediction of a classification did.
+type ClassScore struct {
+	Wrong, WrongBaseline     float64 // 1 when another class was the most probable
+	LogLoss, LogLossBaseline float64 // nats
+	SetSize                  int
+	Covered                  bool
+}
+
+// Score scores a point of a classification. Of two classes the point holds probabilities of the
+// second, where both may be true while there are no bounds. It is not ok without a truth or a
+// prediction.
+func (l *LabelPoint) Score() (s ClassScore, ok bool) {
+	truth := math.Round(float64(l.Truth))
+	wrong := func(v Float) float64 {
+		if math.Round(float64(v)) == truth {
+			return 0
+		}
+		return 1
+	}
+	s = ClassScore{wrong(l.Predicted), wrong(l.Persistence), metric.LogLossOf(float64(l.Chance)), metric.LogLossOf(float64(l.BaselineChance)), l.SetSize, l.Covered}
+	if l.Classes == 0 {
+		second := truth >= 1
+		of := func(v Float) float64 {
+			if second {
+				return metric.LogLossOf(float64(v))
+			}
+			return metric.LogLossOf(1 - float64(v))
+		}
+		s.LogLoss, s.LogLossBaseline = of(l.Predicted), of(l.Persistence)
+		s.SetSize, s.Covered = 0, false
+		for c, in := range []bool{!(l.Lower > 0), !(l.Upper < 1)} {
+			if in {
+				s.SetSize++
+				s.Covered = s.Covered || float64(c) == truth
+			}
+		}
+	}
+	return s, !math.IsNaN(truth + s.LogLoss + s.LogLossBaseline)
 }
 
 // InsertLabelPoint stores a matured prediction; a repeat is ignored.

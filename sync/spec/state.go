@@ -149,14 +149,32 @@ type ReportedTask struct {
 	Drifts    int64  `json:"drifts"`
 	Champion  string `json:"champion"` // digest of the active model, "" while on baselines
 	Version   string `json:"version"`
-	// trailing prequential error of what was published (log loss for classification)
+	// trailing prequential error of what was published; of a classification the share of wrong
+	// classes
 	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
-	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
+	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval or the set
+	// of a classification with labels
+	Classes *ReportedClasses `json:"classes,omitempty"`
 	// labels by message that belonged to no row
 	Unmatched int64 `json:"unmatched,omitempty"`
 	// Assignment reports how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
+}
+
+// ReportedClasses is how a classification does lately. The baseline is the newest label as far as
+// labels repeat, else how frequent each class is. Log losses are means in nats.
+type ReportedClasses struct {
+	ErrorRate         float64 `json:"error_rate"` // share of wrong classes
+	ErrorRateBaseline float64 `json:"error_rate_persistence"`
+	LogLoss           float64 `json:"log_loss"`
+	LogLossBaseline   float64 `json:"log_loss_persistence"`
+	SetSize           float64 `json:"set_size"` // mean number of classes in a set
+}
+
+// Texts are the errors of the predictions and of the baseline for people.
+func (c *ReportedClasses) Texts() (predictions, baseline string) {
+	return fmt.Sprintf("%.1f %% wrong, log loss %.3g", 100*c.ErrorRate, c.LogLoss), fmt.Sprintf("%.1f %%, %.3g", 100*c.ErrorRateBaseline, c.LogLossBaseline)
 }
 
 // ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on
