@@ -99,6 +99,8 @@ export interface ReportedTask {
   mae: number;
   mae_persistence: number;
   coverage: number;
+  interval_score?: number;
+  interval_plain?: number;
   assignment?: { generation: number; rollout: string; digest: string; phase: string; reason?: string; stats: Paired };
 }
 export interface Reported {
@@ -221,6 +223,9 @@ export interface Verdict {
   lo: number;
   hi: number;
   reason: string;
+  against?: string;
+  interval_champion?: number;
+  interval_challenger?: number;
 }
 export interface Lineage {
   id?: string;
