@@ -223,8 +223,12 @@ func (d *Device) Reported() spec.Reported {
 			MAE:         e.MAE,
 			MAEBaseline: e.MAELast,
 			Coverage:    e.Coverage,
-			Unmatched:   e.Unmatched.Labels,
-			Assignment:  d.manager.Reported(t.Spec.Name),
+
+			IntervalScore: e.IntervalScore,
+			IntervalPlain: e.IntervalPlain,
+
+			Unmatched:  e.Unmatched.Labels,
+			Assignment: d.manager.Reported(t.Spec.Name),
 		}
 	}
 	if r.Reasons = d.reasons(st); len(r.Reasons) > 0 {

@@ -60,6 +60,8 @@ type Engine struct {
 	mae   metric.Trail
 	base  metric.Trail
 	cover metric.Trail
+	// interval scores of what was issued, and of a constant width; a Load begins them anew
+	score, plain metric.Trail
 }
 
 // slot holds a model.
@@ -90,16 +92,19 @@ type Unmatched struct {
 // Status is a snapshot for people and for reported state.
 type Status struct {
 	Stats
-	Unmatched       Unmatched
-	Watermark       int64 // microseconds, math.MinInt64 before the first reading
-	Champion        string
-	Shadow          string
-	Experts         []Expert
-	MAE, MAELast    float64 // trailing errors of what was published and of the last value
-	Coverage        float64 // trailing coverage
-	Scale           float64
-	PendingLabels   int
-	CoverageNominal float64
+	Unmatched    Unmatched
+	Watermark    int64 // microseconds, math.MinInt64 before the first reading
+	Champion     string
+	Shadow       string
+	Experts      []Expert
+	MAE, MAELast float64 // trailing errors of what was published and of the last value
+	Coverage     float64 // trailing coverage
+	// trailing interval scores of what was published and of intervals of constant width, in units of
+	// the target; 0 before the first since the program began
+	IntervalScore, IntervalPlain float64
+	Scale                        float64
+	PendingLabels                int
+	CoverageNominal              float64
 }
 
 // Expert is one voice of the mixture.
@@ -115,6 +120,16 @@ type Paired struct {
 	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
 	NonFinite                                     int64
 	SumDisagreement                               float64
+	// event times of the first and the newest labelled row, 0 before; a Load begins them anew
+	From, To int64
+}
+
+// upTo notes the event time of a labelled row.
+func (p *Paired) upTo(row int64) {
+	if p.From == 0 {
+		p.From = row
+	}
+	p.To = max(p.To, row)
 }
 
 func (p *Paired) add(incumbent, candidate float64) {
@@ -154,6 +169,8 @@ func New(cfg Config) (*Engine, error) {
 		mae:      metric.Trail{N: trailRows},
 		base:     metric.Trail{N: trailRows},
 		cover:    metric.Trail{N: trailRows},
+		score:    metric.Trail{N: trailRows},
+		plain:    metric.Trail{N: trailRows},
 		arrived:  NoArrival,
 	}
 	e.join = newJoiner(&e.cfg)
@@ -553,6 +570,11 @@ func (e *Engine) issued(p *pending, truth float64) {
 	} else {
 		e.cover.Add(0)
 	}
+	if e.cfg.Kind != Classification {
+		plain := p.issue.Made[0] // a constant width: the quantile of the newest errors
+		e.score.Add(metric.IntervalScore(p.lower, p.upper, truth, e.cfg.Level))
+		e.plain.Add(metric.IntervalScore(e.physical(p.value-plain.Below), e.physical(p.value+plain.Above), truth, e.cfg.Level))
+	}
 	e.interval.Update(&p.issue, truth-p.value, e.late)
 }
 
@@ -581,6 +603,7 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 		}
 		return
 	}
+	e.trial.upTo(p.row)
 	e.trial.add(loss(incumbent), loss(candidate))
 }
 
@@ -662,6 +685,8 @@ func (e *Engine) Status() Status {
 		MAE:             e.mae.Mean(),
 		MAELast:         e.base.Mean(),
 		Coverage:        e.cover.Mean(),
+		IntervalScore:   e.score.Mean(),
+		IntervalPlain:   e.plain.Mean(),
 		Scale:           e.scale.Mean(),
 		PendingLabels:   e.pend.n,
 		CoverageNominal: e.cfg.Level,

@@ -41,6 +41,7 @@ func (e *Engine) Shadow(m Loaded) error {
 		if !math.IsNaN(c) && !math.IsNaN(inc) {
 			unit := e.unit()
 			e.trial.Warm++
+			e.trial.upTo(e.hist.Time(back))
 			e.trial.add(min(math.Abs(truth-inc)/unit, maxLoss), min(math.Abs(truth-c)/unit, maxLoss))
 		}
 	})

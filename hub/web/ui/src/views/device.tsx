@@ -153,7 +153,7 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
       <Stats>
         <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={!t.champion ? "no model runs yet" : why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered"} />
         <Stat name={cap(errorName(t.kind))} value={t.labels ? num(t.mae, unit) : "–"} note={t.labels ? <>{baselineName(t.kind)} {num(t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
-        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note="of truths inside the interval" />
+        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note={t.interval_plain ? `interval score ${num(t.interval_score ?? 0, unit)}, with a constant width ${num(t.interval_plain, unit)}` : "of truths inside the interval"} />
         <Stat name="Rows" value={count(t.rows)} note={`${count(t.labels)} with truth`} />
         <Stat name="Drifts" value={count(t.drifts)} note="since the task began" />
       </Stats>
