@@ -224,8 +224,12 @@ func (d *Device) Reported() spec.Reported {
 			MAE:         e.MAE,
 			MAEBaseline: e.MAELast,
 			Coverage:    e.Coverage,
-			Unmatched:   e.Unmatched.Labels,
-			Assignment:  d.manager.Reported(t.Spec.Name),
+
+			IntervalScore: e.IntervalScore,
+			IntervalPlain: e.IntervalPlain,
+
+			Unmatched:  e.Unmatched.Labels,
+			Assignment: d.manager.Reported(t.Spec.Name),
 		}
 		if c := reportedClasses(e.Classes); c != nil {
 			reported.Classes, reported.MAE, reported.MAEBaseline = c, c.ErrorRate, c.ErrorRateBaseline

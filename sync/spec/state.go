@@ -65,6 +65,10 @@ type Trial struct {
 	// candidate's mean loss may exceed the incumbent's by this fraction
 	MaxRegression float64 `json:"max_regression"`
 	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
+	// event time that losses must span before they settle that a candidate is worse, microseconds
+	Cycle int64 `json:"cycle_us,omitempty"`
+	// what the hub knows of the candidate, nil when nobody has compared it
+	Evidence *Evidence `json:"evidence,omitempty"`
 }
 
 // Reported is the state a device publishes whenever it changes and at least every 30 s while
@@ -156,6 +160,10 @@ type ReportedTask struct {
 	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval or the set
 	// of a classification with labels
 	Classes *ReportedClasses `json:"classes,omitempty"`
+	// trailing interval scores, of the interval and of one of constant width around the same values;
+	// the smaller the better, 0 when there are none
+	IntervalScore float64 `json:"interval_score,omitempty"`
+	IntervalPlain float64 `json:"interval_plain,omitempty"`
 	// labels by message that belonged to no row
 	Unmatched int64 `json:"unmatched,omitempty"`
 	// Assignment reports how far the newest assignment has come.
@@ -194,6 +202,8 @@ type Paired struct {
 	Rows         int64   `json:"rows"`          // predictions made by the candidate
 	Labelled     int64   `json:"labelled"`      // rows with both losses
 	Warm         int64   `json:"warm"`          // of these, rows from the local cache
+	From         int64   `json:"from"`          // event time of the first labelled row, microseconds
+	To           int64   `json:"to"`            // and of the newest
 	SumIncumbent float64 `json:"sum_incumbent"` // sum of the incumbent's losses
 	SumCandidate float64 `json:"sum_candidate"`
 	SumDiff      float64 `json:"sum_diff"`  // sum of candidate - incumbent

@@ -110,6 +110,8 @@ export interface ReportedTask {
   mae_persistence: number;
   coverage: number;
   classes?: ReportedClasses;
+  interval_score?: number;
+  interval_plain?: number;
   assignment?: { generation: number; rollout: string; digest: string; phase: string; reason?: string; stats: Paired };
 }
 export interface Reported {
@@ -238,6 +240,9 @@ export interface Verdict {
   lo: number;
   hi: number;
   reason: string;
+  against?: string;
+  interval_champion?: number;
+  interval_challenger?: number;
 }
 export interface Lineage {
   id?: string;
