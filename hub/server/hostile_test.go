@@ -18,6 +18,7 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/rig"
 )
 
 // hostile is a device that does one thing wrong, as fast as it can, and by what it must be named.
@@ -146,7 +147,7 @@ func TestOneHostileDevice(t *testing.T) {
 		<-done
 		a.nc.Close()
 		t.Logf("%s: at most %v for a chunk of the others", bad.name, worst.Round(time.Millisecond))
-		if worst > slower*max(10*time.Second, 20*quiet) {
+		if worst > rig.Slower*max(10*time.Second, 20*quiet) {
 			t.Errorf("%s: a chunk of another device took %v", bad.name, worst)
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build race
 
-package server_test
+package rig
 
-// slower is how many times longer what is timed may take under the race detector.
-const slower = 10
+// Slower is how many times longer what is timed may take under the race detector.
+const Slower = 10
