@@ -154,7 +154,12 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	}
 	if tp.root != nil {
 		if len(bytes.Trim(payload, " \t\r\n\x00")) == 0 { // how a retained message is removed
-			d.out.Missing += tp.inputs()
+			for i := range tp.slots {
+				if s := tp.slots[i].series; s >= 0 {
+					d.out.Missing++
+					d.out.Absent = append(d.out.Absent, s)
+				}
+			}
 			return &d.out, nil
 		}
 		d.scan.scan(payload, tp.root)
@@ -353,6 +358,7 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		d.out.Missing++
+		d.out.Absent = append(d.out.Absent, series)
 		return
 	case raw[0] == '{' || raw[0] == '[':
 		d.problem(&DecodeError{Kind: ErrType, Topic: topic, Path: "payload", Value: excerpt(raw), Series: s.Name,

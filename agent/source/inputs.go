@@ -31,6 +31,7 @@ type Inputs struct {
 	plan   *Plan
 	order  []*InputStatus       // by the plan's series
 	told   map[string]time.Time // when Event was called last, by series and kind
+	now    int64                // of the newest arrival or look, microseconds
 }
 
 // InputWell is the kind of the event that an input with something wrong gives readings again.
@@ -65,10 +66,10 @@ type InputStatus struct {
 	Wrong []string `json:"wrong,omitempty"`
 
 	counters [len(forgivenNames)]uint64
-	barren   int    // messages on its topics since one gave a reading, or was refused with a reason
+	barren   run    // messages on its topics since one gave a reading, or was refused with a reason
 	holds    string // what the messages hold instead
-	inVain   int    // values refused since one was read
-	vain     bool   // which was told
+	inVain   run    // values refused since one was read
+	marks    int    // messages since a reading that say that there is no value
 	future   int    // readings from the future, those of the last hour and before without a pause
 	futureAt int64  // arrival of the newest of them
 	ahead    int64  // microseconds that it is ahead of the device's clock
@@ -76,6 +77,26 @@ type InputStatus struct {
 	gap, longest float64  // usual and longest of its gaps, microseconds
 	silent       int64    // since when it is silent, 0 when it is not
 	near         []string // topics like its own that something comes on
+}
+
+// run counts what came in a row.
+type run struct {
+	n     int
+	since int64 // arrival of the first, microseconds
+	told  bool
+}
+
+func (r *run) add(at int64) {
+	if r.n++; r.n == 1 {
+		r.since = at
+	}
+}
+
+// sure reports whether it is worth a word by now: ten in a row are, three in half a minute, and of an
+// input that has never given a reading the first after a while.
+func (r *run) sure(now int64, never bool) bool {
+	age := time.Duration(now-r.since) * time.Microsecond
+	return r.n >= sureBarren || r.n >= 3 && age >= 30*time.Second || never && r.n >= 1 && age >= leastSilence
 }
 
 // sureFuture is how many readings from the future are worth a word.
@@ -180,7 +201,7 @@ const sureBarren = 10
 
 // wrong lists what is wrong with an input.
 func (in *Inputs) wrong(st *InputStatus) (out []string) {
-	for _, why := range []string{st.merged(), in.fromFuture(st), st.withoutValues(), in.isSilent(st), st.refused()} {
+	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st)} {
 		if why != "" {
 			out = append(out, why)
 		}
@@ -194,23 +215,57 @@ func (st *InputStatus) of() string {
 }
 
 // withoutValues says what is wrong with an input whose messages hold no value for it, "" for nothing.
-func (st *InputStatus) withoutValues() string {
-	if st.barren < sureBarren || st.Readings > 0 { // a key that comes seldom has had one
+func (in *Inputs) withoutValues(st *InputStatus) string {
+	if st.Readings > 0 || !st.barren.sure(in.now, true) { // a key that comes seldom has had one
 		return ""
 	}
-	return fmt.Sprintf("%d messages on %s have held nothing for %s at the path %s; they hold %s: correct the input's path", st.barren, st.Topic, st.of(), st.Path, st.holds)
+	if st.holds == "" || st.Path == "" {
+		return fmt.Sprintf("%s on %s for %s: empty, or null: look after the sender; an empty message is how one that the broker keeps is removed", many(st.barren.n, "message"), st.Topic, st.of())
+	}
+	have, they := "have", "they hold"
+	if st.barren.n == 1 {
+		have, they = "has", "it holds"
+	}
+	return fmt.Sprintf("%s on %s %s held nothing for %s at the path %s; %s %s: correct the input's path", many(st.barren.n, "message"), st.Topic, have, st.of(), st.Path, they, st.holds)
+}
+
+// many is a number of things in words.
+func many(n int, thing string) string {
+	if n == 1 {
+		return "one " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 // refused says what is wrong with an input whose values are all refused, "" for nothing.
-func (st *InputStatus) refused() string {
-	if st.inVain < sureBarren {
+func (in *Inputs) refused(st *InputStatus) string {
+	if !st.inVain.sure(in.now, st.Readings == 0) {
 		return ""
 	}
-	return fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain, st.of(), st.LastRefused)
+	if st.inVain.n == 1 {
+		return fmt.Sprintf("the newest value of %s was refused: %s", st.of(), st.LastRefused)
+	}
+	return fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain.n, st.of(), st.LastRefused)
 }
 
-// holds lists the paths of a payload, for those who look for the right one.
+// worse returns what is newly wrong with an input that does get messages. in.mu is held.
+func (in *Inputs) worse(st *InputStatus) (fresh []news) {
+	if why := in.withoutValues(st); why != "" && !st.barren.told {
+		st.barren.told = true
+		fresh = append(fresh, news{*st, "input_without_values", why})
+	}
+	if why := in.refused(st); why != "" && !st.inVain.told {
+		st.inVain.told = true
+		fresh = append(fresh, news{*st, "input_refused", why})
+	}
+	return fresh
+}
+
+// holds lists the paths of a payload, for those who look for the right one; "" for an empty one.
 func holds(payload []byte) string {
+	if len(trim(payload)) == 0 {
+		return ""
+	}
 	var parts []string
 	all := paths(payload)
 	for _, p := range all[:min(len(all), 12)] {
@@ -224,9 +279,6 @@ func holds(payload []byte) string {
 	}
 	if len(all) > 12 {
 		parts = append(parts, fmt.Sprintf("and %d more", len(all)-12))
-	}
-	if len(parts) == 0 {
-		return "nothing"
 	}
 	return strings.Join(parts, ", ")
 }
@@ -312,6 +364,7 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
+	in.now = max(in.now, how.at)
 	tell := func(st *InputStatus, kind, what string) { fresh = append(fresh, news{*st, kind, what}) }
 	for _, e := range out.Problems {
 		if i, ok := p.index[e.Series]; ok && e.Series != "" {
@@ -326,17 +379,17 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 	for _, series := range lost {
 		for _, s := range series {
 			states[s].Refused++
-			states[s].inVain++
+			states[s].inVain.add(how.at)
 		}
 	}
 	for i := range out.Readings {
 		r := &out.Readings[i]
 		st := states[r.Series]
-		if st.silent != 0 || st.vain || st.Readings == 0 && st.barren >= sureBarren {
+		if st.silent != 0 || st.inVain.told || st.barren.told {
 			tell(st, InputWell, fmt.Sprintf("readings of %s come on %s and are read", st.of(), clip(topic)))
 		}
 		st.Readings++
-		st.barren, st.inVain, st.vain = 0, 0, false
+		st.barren, st.inVain, st.marks = run{}, run{}, 0
 		if how.retained && !r.HasTime {
 			st.Retained++
 		}
@@ -351,42 +404,38 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 			in.forgive(st, r.Forgiven)
 		}
 	}
-	for _, series := range lost {
-		for _, s := range series {
-			if st := states[s]; st.inVain >= sureBarren && !st.vain {
-				st.vain = true
-				tell(st, "input_refused", st.refused())
-			}
-		}
-	}
 	for _, s := range out.Absent {
 		st := states[s]
 		st.Missing++
-		if st.barren++; st.barren == sureBarren && st.Readings == 0 {
+		if st.barren.add(how.at); st.Readings == 0 && (st.barren.n == 1 || st.barren.n == sureBarren) {
 			st.holds = holds(payload)
-			tell(st, "input_without_values", st.withoutValues())
 		}
 	}
 	for _, s := range out.Marked {
-		states[s].barren = 0
+		states[s].barren = run{}
+		states[s].marks++
 		in.forgive(states[s], ForgivenMark)
+	}
+	for _, series := range append(lost[:], out.Absent) {
+		for _, s := range series {
+			fresh = append(fresh, in.worse(states[s])...)
+		}
 	}
 	return fresh
 }
 
 // refuse notes that a payload as a whole could not be read, and returns as note does.
-func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error) (fresh []news) {
+func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error, at int64) (fresh []news) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.now = max(in.now, at)
 	states := in.of(p)
 	tp.each(func(i int) {
 		st := states[i]
 		st.Refused++
 		st.LastRefused = err.Error()
-		if st.inVain++; st.inVain >= sureBarren && !st.vain {
-			st.vain = true
-			fresh = append(fresh, news{*st, "input_refused", st.refused()})
-		}
+		st.inVain.add(at)
+		fresh = append(fresh, in.worse(st)...)
 	})
 	return fresh
 }

@@ -148,3 +148,49 @@ func TestEveryRefusalCounts(t *testing.T) {
 		t.Errorf("status = %+v, told %q", st, a.told)
 	}
 }
+
+// TestFewMessages: what is wrong with an input whose sender is slow is told within a minute, too, by
+// what few messages there were, or weren't.
+func TestFewMessages(t *testing.T) {
+	for name, tt := range map[string]struct {
+		payloads []string
+		every    time.Duration
+		kind     string
+		what     string
+	}{
+		"one message with another path": {[]string{`{"Temp":1}`}, time.Second, "input_without_values", "one message on hall has held nothing for the series a of task few at the path $.temp; it holds $.Temp (number 1)"},
+		"one value that is refused":     {[]string{`{"temp":"1;2"}`}, time.Second, "input_refused", "the newest value of the series a of task few was refused"},
+		"empty messages":                {[]string{"", ""}, time.Second, "input_without_values", "2 messages on hall for the series a of task few: empty, or null: look after the sender"},
+		"three refused after good ones": {[]string{`{"temp":1}`, `{"temp":1}`, `{"temp":"x;"}`, `{"temp":"x;"}`, `{"temp":"x;"}`}, 10 * time.Second, "input_refused", "the newest 3 values"},
+		"two refused, and nothing more": {[]string{`{"temp":1}`, `{"temp":1}`, `{"temp":"x;"}`, `{"temp":"x;"}`}, time.Second, "input_silent", "UTC, but 2 values that could not be read: "},
+		"unavailable from the start":    {[]string{`{"temp":"unavailable"}`, `{"temp":"unavailable"}`}, 10 * time.Second, "input_silent", "but 2 messages to say that there is no value"},
+		"unavailable after good ones":   {[]string{`{"temp":1}`, `{"temp":1}`, `{"temp":"unavailable"}`}, time.Second, "input_silent", "but one message to say that there is no value"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount(t, "\ntask: few\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall, path: $.temp}]\n")
+			began := time.Now()
+			look := func() {
+				a.Near(a.Silent(time.Now().UnixMicro(), began.UnixMicro(), func(string) bool { return false }), nil)
+			}
+			for _, p := range tt.payloads {
+				a.message("hall", p)
+				time.Sleep(tt.every)
+				look()
+			}
+			for len(a.told) == 0 && time.Since(began) < 2*time.Minute {
+				time.Sleep(2 * time.Second)
+				look()
+			}
+			if took := time.Since(began); took > time.Minute || len(a.told) != 1 || !strings.HasPrefix(a.told[0], tt.kind+" few") || !strings.Contains(a.told[0], tt.what) {
+				t.Errorf("%s: told %q after %v, want %s with %q", name, a.told, took, tt.kind, tt.what)
+			}
+			if r := a.Reasons(); len(r) != 1 || !strings.Contains(r[0], tt.what) {
+				t.Errorf("%s: reasons %q", name, r)
+			}
+			a.message("hall", `{"temp":1}`)
+			if r := a.Reasons(); len(r) > 0 || len(a.told) != 2 || !strings.HasPrefix(a.told[1], InputWell) {
+				t.Errorf("%s: when all is well again: %q, told %q", name, r, a.told)
+			}
+		})
+	}
+}

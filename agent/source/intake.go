@@ -26,7 +26,7 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrive
 		de := err.(*DecodeError)
 		in.m.errors.WithLabelValues(string(de.Kind)).Inc()
 		in.log.warn(name+"\x00"+string(de.Kind), "payload refused", "topic", name, "kind", de.Kind, "err", err)
-		in.tell(in.inputs.refuse(dec.plan, dec.topics[topic], err))
+		in.tell(in.inputs.refuse(dec.plan, dec.topics[topic], err, how.at))
 		return nil
 	}
 	if !out.Known {

@@ -39,22 +39,29 @@ func (st *InputStatus) patience() time.Duration {
 }
 
 // Silent returns the inputs that are silent since the last call: no reading has come for much longer
-// than usual, or none at all. since is when the broker was connected, in microseconds as
-// now, or the agent began where there is none; late says that the first reading of a series may take any time, as that of a label does.
-func (in *Inputs) Silent(now, since int64, late func(series string) bool) (fresh []string) {
+// than usual, or none at all. since is when the broker was connected, in microseconds as now, or the
+// agent began where there is none; late says that the first reading of a series may take any time, as
+// that of a label does. It also tells of inputs that get messages and have given nothing for a while.
+func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silent []string) {
+	var fresh []news
 	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.now = max(in.now, now)
 	for _, st := range in.order {
+		fresh = append(fresh, in.worse(st)...)
 		pause := time.Duration(now-max(since, st.LastSeen)) * time.Microsecond
-		if st.Readings == 0 && (st.Missing+st.Refused > 0 || late(st.Series)) || st.inVain > 0 || pause < st.patience() {
+		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
 			continue
 		}
 		if st.silent == 0 {
-			fresh = append(fresh, st.Series)
+			silent = append(silent, st.Series)
 		}
 		st.silent = max(since, st.LastSeen)
 	}
-	return fresh
+	in.mu.Unlock()
+	for i := range fresh {
+		in.tell(&fresh[i].st, fresh[i].kind, fresh[i].what)
+	}
+	return silent
 }
 
 // Near tells of inputs that Silent has returned. topics are those that something comes on.
@@ -85,6 +92,12 @@ func (in *Inputs) isSilent(st *InputStatus) string {
 		return ""
 	}
 	since := time.UnixMicro(st.silent).UTC().Format(time.DateTime)
+	if st.marks > 0 {
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, but %s to say that there is no value, as NaN or unavailable does: look after the sensor behind the sender", st.of(), st.Topic, since, many(st.marks, "message"))
+	}
+	if st.inVain.n > 0 {
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, but %s that could not be read: %s", st.of(), st.Topic, since, many(st.inVain.n, "value"), st.LastRefused)
+	}
 	if st.Readings > 0 {
 		usual := time.Duration(st.gap) * time.Microsecond
 		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", st.of(), st.Topic, since, usual.Round(max(time.Second, usual/100)))
