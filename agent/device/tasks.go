@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -85,7 +86,7 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 		if strings.HasPrefix(filepath.Base(p), ".") {
 			continue
 		}
-		b, err := os.ReadFile(p)
+		b, err := readTask(p)
 		var t *spec.Task
 		if err == nil {
 			t, err = spec.ParseTask(p, bytes.NewReader(b))
@@ -101,6 +102,24 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 		tasks = append(tasks, t)
 	}
 	return tasks, errs
+}
+
+// readTask reads a file as far as a task file may be long, and one byte more. What is no file, such as
+// a pipe, is not opened: that may take for ever.
+func readTask(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("task file %s: is no regular file: remove it, or put a task file in its place", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, spec.MaxTaskBytes+1))
 }
 
 // pollTasks is how often the task files are read to see whether they have changed: a watch does not
@@ -163,7 +182,7 @@ func contents(dir string) (sum [sha256.Size]byte) {
 		fmt.Fprintln(h, err)
 	}
 	for _, p := range paths {
-		b, err := os.ReadFile(p)
+		b, err := readTask(p)
 		fmt.Fprintf(h, "%d %v\n", len(b), err)
 		h.Write(b)
 	}

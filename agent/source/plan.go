@@ -334,16 +334,6 @@ func (p *Plan) topic(topic string) *topicPlan {
 	return tp
 }
 
-// inputs counts the series that are read from JSON.
-func (tp *topicPlan) inputs() (n int) {
-	for i := range tp.slots {
-		if tp.slots[i].series >= 0 {
-			n++
-		}
-	}
-	return n
-}
-
 func (tp *topicPlan) insert(s slot) int {
 	if tp.root == nil {
 		tp.root = &node{}

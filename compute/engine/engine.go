@@ -283,6 +283,7 @@ func (e *Engine) stopped() {
 
 // advance walks event time up to limit: at each instant labels first, then the row.
 func (e *Engine) advance(limit int64) {
+	e.join.held = 0
 	for {
 		t, ok := e.join.next(limit)
 		if !ok {
@@ -292,6 +293,7 @@ func (e *Engine) advance(limit int64) {
 		e.row(t)
 	}
 	e.mature(limit)
+	e.join.trim(limit)
 }
 
 // mature scores the forecasts that are due at or before t.

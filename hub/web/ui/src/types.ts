@@ -126,6 +126,23 @@ export interface Reported {
   health: string;
   latency_us?: Record<string, number>;
   reasons?: string[];
+  inputs?: ReportedInput[];
+  left_out?: string;
+}
+/** ReportedInput is what has arrived for one input since the agent started. */
+export interface ReportedInput {
+  series: string;
+  topic: string;
+  path?: string;
+  tasks?: string[];
+  readings: number;
+  refused?: number;
+  missing?: number;
+  last_seen?: number;
+  last_value?: number;
+  every_s?: number;
+  last_refused?: string;
+  wrong?: string[];
 }
 /** Usage is what a device sent on one day (UTC). */
 export interface Usage {
