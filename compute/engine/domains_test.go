@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/compute/metric"
 	"skerry.dev/test/realdata"
 )
 
@@ -130,16 +131,18 @@ func TestIntervalsOnDomains(t *testing.T) {
 	for name, d := range domains(t) {
 		t.Run(name, func(t *testing.T) {
 			s := play(t, d)
-			if s.cover < 0.88 || s.cover > 0.92 || s.score > 1.05*s.constScore || s.widest > 12*s.width {
+			own, constant := s.own, s.constant
+			if own.Coverage < 0.88 || own.Coverage > 0.92 || own.Score > 1.05*constant.Score || own.Widest > 12*own.Width {
 				t.Error("intervals cover too little or too much, or are worse than constant ones by more than a twentieth, or grow without bound")
 			}
-			t.Logf("MAE %.4g; coverage %.3f, width %.4g (largest %.3g), interval score %.4g; constant: coverage %.3f, width %.4g, score %.4g; ratio %.3f", s.mae, s.cover, s.width, s.widest, s.score, s.constCover, s.constWidth, s.constScore, s.score/s.constScore)
+			t.Logf("MAE %.4g; published %+v; constant %+v; ratio %.3f", s.mae, own, constant, own.Score/constant.Score)
 		})
 	}
 }
 
 type played struct {
-	mae, cover, width, widest, score, constCover, constWidth, constScore float64
+	mae           float64
+	own, constant metric.IntervalSummary
 }
 
 func play(t testing.TB, d domain) (s played) {
@@ -155,39 +158,16 @@ func play(t testing.TB, d domain) (s played) {
 			take(e.Ingest(NoArrival, d.labels[i-d.delay:i-d.delay+1]))
 		}
 	}
-	var errs []float64
-	n, miss := 0.0, 2/(1-d.cfg.Level)
-	score := func(lo, hi, y float64) float64 {
-		return hi - lo + miss*max(lo-y, 0) + miss*max(y-hi, 0)
+	var rows []metric.Interval
+	n := 0.0
+	for _, l := range labels {
+		if !math.IsNaN(l.Predicted) {
+			n++
+			s.mae += (math.Abs(l.Truth-l.Predicted) - s.mae) / n
+		}
+		rows = append(rows, metric.Interval{Truth: l.Truth, Predicted: l.Predicted, Lower: l.Lower, Upper: l.Upper})
 	}
-	for i, l := range labels {
-		errs = append(errs, math.Abs(l.Truth-l.Predicted))
-		if !math.IsNaN(errs[i]) {
-			s.mae += errs[i] / float64(len(labels))
-		}
-		if i < 500+d.quiet || math.IsNaN(l.Lower) {
-			continue
-		}
-		known := slices.Clone(errs[i-d.quiet-500+1 : i-d.quiet+1])
-		slices.Sort(known)
-		q := known[450]
-		n++
-		lo, hi := l.Predicted-q, l.Predicted+q
-		s.width += l.Upper - l.Lower
-		s.widest = max(s.widest, l.Upper-l.Lower)
-		s.constWidth += hi - lo
-		s.score += score(l.Lower, l.Upper, l.Truth)
-		s.constScore += score(lo, hi, l.Truth)
-		if l.Lower <= l.Truth && l.Truth <= l.Upper {
-			s.cover++
-		}
-		if lo <= l.Truth && l.Truth <= hi {
-			s.constCover++
-		}
-	}
-	for _, v := range []*float64{&s.width, &s.constWidth, &s.score, &s.constScore, &s.cover, &s.constCover} {
-		*v /= n
-	}
+	s.own, s.constant = metric.CompareIntervals(rows, d.cfg.Level, scoreWindow, d.quiet, 0)
 	return s
 }
 

@@ -69,6 +69,8 @@ type Engine struct {
 	mae   metric.Trail
 	base  metric.Trail
 	cover metric.Trail
+	// interval scores of what was issued, and of a constant width; a Load begins them anew
+	score, plain metric.Trail
 }
 
 // slot holds a model.
@@ -101,17 +103,20 @@ type Unmatched struct {
 // Status is a snapshot for people and for reported state.
 type Status struct {
 	Stats
-	Unmatched       Unmatched
-	Watermark       int64 // microseconds, math.MinInt64 before the first reading
-	Champion        string
-	Shadow          string
-	Experts         []Expert
-	MAE, MAELast    float64 // trailing errors of what was published and of the last value
-	Coverage        float64 // trailing coverage
-	Scale           float64
-	PendingLabels   int
-	CoverageNominal float64
-	Classes         *ClassScores // of a classification; MAE and MAELast are 0 for more than two
+	Unmatched    Unmatched
+	Watermark    int64 // microseconds, math.MinInt64 before the first reading
+	Champion     string
+	Shadow       string
+	Experts      []Expert
+	MAE, MAELast float64 // trailing errors of what was published and of the last value
+	Coverage     float64 // trailing coverage
+	// trailing interval scores of what was published and of intervals of constant width, in units of
+	// the target; 0 before the first since the program began
+	IntervalScore, IntervalPlain float64
+	Scale                        float64
+	PendingLabels                int
+	CoverageNominal              float64
+	Classes                      *ClassScores // of a classification; MAE and MAELast are 0 for more than two
 }
 
 // Expert is one voice of the mixture.
@@ -128,6 +133,16 @@ type Paired struct {
 	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
 	NonFinite                                     int64
 	SumDisagreement                               float64
+	// event times of the first and the newest labelled row, 0 before; a Load begins them anew
+	From, To int64
+}
+
+// upTo notes the event time of a labelled row.
+func (p *Paired) upTo(row int64) {
+	if p.From == 0 {
+		p.From = row
+	}
+	p.To = max(p.To, row)
 }
 
 func (p *Paired) add(incumbent, candidate float64) {
@@ -167,6 +182,8 @@ func New(cfg Config) (*Engine, error) {
 		mae:      metric.Trail{N: trailRows},
 		base:     metric.Trail{N: trailRows},
 		cover:    metric.Trail{N: trailRows},
+		score:    metric.Trail{N: trailRows},
+		plain:    metric.Trail{N: trailRows},
 		arrived:  NoArrival,
 	}
 	e.join = newJoiner(&e.cfg)
@@ -266,6 +283,7 @@ func (e *Engine) stopped() {
 
 // advance walks event time up to limit: at each instant labels first, then the row.
 func (e *Engine) advance(limit int64) {
+	e.join.held = 0
 	for {
 		t, ok := e.join.next(limit)
 		if !ok {
@@ -275,6 +293,7 @@ func (e *Engine) advance(limit int64) {
 		e.row(t)
 	}
 	e.mature(limit)
+	e.join.trim(limit)
 }
 
 // mature scores the forecasts that are due at or before t.
@@ -615,6 +634,11 @@ func (e *Engine) issued(p *pending, truth float64) {
 	} else {
 		e.cover.Add(0)
 	}
+	if e.cfg.Kind != Classification {
+		plain := p.issue.Made[0] // a constant width: the quantile of the newest errors
+		e.score.Add(metric.IntervalScore(p.lower, p.upper, truth, e.cfg.Level))
+		e.plain.Add(metric.IntervalScore(e.physical(p.value-plain.Below), e.physical(p.value+plain.Above), truth, e.cfg.Level))
+	}
 	e.interval.Update(&p.issue, truth-p.value, e.late)
 }
 
@@ -645,6 +669,7 @@ func (e *Engine) pair(p *pending, champion, shadow, last float64, loss func(floa
 		}
 		return
 	}
+	e.trial.upTo(p.row)
 	e.trial.add(loss(incumbent), loss(candidate))
 }
 
@@ -722,6 +747,8 @@ func (e *Engine) Status() Status {
 		MAE:             e.mae.Mean(),
 		MAELast:         e.base.Mean(),
 		Coverage:        e.cover.Mean(),
+		IntervalScore:   e.score.Mean(),
+		IntervalPlain:   e.plain.Mean(),
 		Scale:           e.scale.Mean(),
 		PendingLabels:   e.pend.n,
 		CoverageNominal: e.cfg.Level,

@@ -41,6 +41,7 @@ func (e *Engine) Shadow(m Loaded) error {
 		if !math.IsNaN(c) && !math.IsNaN(inc) {
 			loss := e.lossOf(truth)
 			e.trial.Warm++
+			e.trial.upTo(e.hist.Time(back))
 			e.trial.add(loss(inc), loss(c))
 		}
 	})

@@ -131,7 +131,7 @@ func (f *fake) look(ctx context.Context, d spec.Desired) {
 func obedient(diff float64) func(spec.Assignment, spec.Phase) (spec.Phase, spec.Paired, string) {
 	return func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
 		n := int64(200)
-		stats := spec.Paired{Rows: n, Labelled: n, SumIncumbent: 200, SumCandidate: 200 * (1 + diff), SumDiff: 200 * diff, SumDiff2: 200 * (diff*diff + 0.001)}
+		stats := spec.Paired{Rows: n, Labelled: n, From: 1, To: 8 * 24 * 3600e6, SumIncumbent: 200, SumCandidate: 200 * (1 + diff), SumDiff: 200 * diff, SumDiff2: 200 * (diff*diff + 0.001)}
 		switch {
 		case a.Phase == spec.PhaseShadow:
 			return spec.PhaseShadow, stats, ""

@@ -2,6 +2,7 @@ package training
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -45,9 +46,49 @@ func TestDue(t *testing.T) {
 		{"schedule not yet", Policy{Schedule: 91 * 24 * time.Hour}, trained(func(*progress) {}), ""},
 	} {
 		tt.policy.defaults()
-		reason, ok := tt.policy.due(tt.state)
+		reason, ok := tt.policy.due(tt.state, true)
 		if ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
 			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
+		}
+	}
+}
+
+// TestDueWithoutModel: a first training that leads to no model in force is not the last one. It is
+// tried again at a growing number of labels, earlier where the devices' baselines drift, however
+// little event time has passed.
+func TestDueWithoutModel(t *testing.T) {
+	var p Policy
+	p.defaults()
+	s := &progress{Labels: 2000, Targets: 2000, Newest: day}
+	var at []int64
+	for s.Labels < 40_000 {
+		if _, ok := p.due(s, false); ok {
+			at = append(at, s.rows())
+			s.began(&JobResult{Labels: s.rows(), Newest: s.Newest})
+		}
+		s.Labels, s.Targets, s.Newest = s.Labels+100, s.Targets+100, s.Newest+1e6
+	}
+	if want := []int64{2000, 3000, 4500, 6800, 10_200, 15_300, 23_000, 34_500}; !slices.Equal(at, want) {
+		t.Errorf("trained at %v labels, want %v", at, want)
+	}
+	for _, tt := range []struct {
+		name           string
+		labels         int64
+		model, without int // drift events
+		want           string
+	}{
+		{"drift of the baselines", 12_000, 0, 3, "drift: reported by devices without a model"},
+		{"drift of a model that was taken back", 12_000, 2, 1, "drift: reported by devices without a model"},
+		{"drift soon after the last try", 11_999, 0, 9, ""},
+		{"little drift", 14_999, 1, 1, ""},
+		{"labels", 15_000, 0, 0, "labels: enough for another try"},
+	} {
+		s := &progress{Labels: tt.labels, Targets: tt.labels, Trained: true, LabelsThen: 10_000, Drifts: tt.model, BaselineDrifts: tt.without}
+		if reason, ok := p.due(s, false); ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
+			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
+		}
+		if reason, ok := p.due(s, true); ok {
+			t.Errorf("%s: due with a model in force = %q, want that only its own drift asks for another", tt.name, reason)
 		}
 	}
 }

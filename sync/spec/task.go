@@ -631,6 +631,9 @@ var pathPattern = regexp.MustCompile(`^\$(\.[A-Za-z0-9_][A-Za-z0-9_-]*|\['[^']+'
 
 // CheckPath reports what is wrong with a JSON path, nil when it can be used. Empty is allowed.
 func CheckPath(p string) error {
+	if len(p) > 1024 {
+		return errors.New("a path has at most 1024 characters")
+	}
 	if p == "" || pathPattern.MatchString(p) {
 		return nil
 	}

@@ -110,6 +110,8 @@ export interface ReportedTask {
   mae_persistence: number;
   coverage: number;
   classes?: ReportedClasses;
+  interval_score?: number;
+  interval_plain?: number;
   assignment?: { generation: number; rollout: string; digest: string; phase: string; reason?: string; stats: Paired };
 }
 export interface Reported {
@@ -124,6 +126,23 @@ export interface Reported {
   health: string;
   latency_us?: Record<string, number>;
   reasons?: string[];
+  inputs?: ReportedInput[];
+  left_out?: string;
+}
+/** ReportedInput is what has arrived for one input since the agent started. */
+export interface ReportedInput {
+  series: string;
+  topic: string;
+  path?: string;
+  tasks?: string[];
+  readings: number;
+  refused?: number;
+  missing?: number;
+  last_seen?: number;
+  last_value?: number;
+  every_s?: number;
+  last_refused?: string;
+  wrong?: string[];
 }
 /** Usage is what a device sent on one day (UTC). */
 export interface Usage {
@@ -238,6 +257,9 @@ export interface Verdict {
   lo: number;
   hi: number;
   reason: string;
+  against?: string;
+  interval_champion?: number;
+  interval_challenger?: number;
 }
 export interface Lineage {
   id?: string;
