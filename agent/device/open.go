@@ -60,7 +60,10 @@ func Open(opts Options) (_ *Device, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
-	files, problem, err := loadUsable(d.cfg.TaskDir)
+	if d.names, err = openNames(d.cfg.StateDir); err != nil {
+		d.log.Warn("names of series", "err", err)
+	}
+	files, problem, err := loadUsable(d.cfg.TaskDir, d.names)
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +228,7 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 
 // openEdges makes what touches the world.
 func (d *Device) openEdges(plan *source.Plan) error {
-	d.inputs.Event, d.inputs.Offset = d.happen, d.offset
+	d.inputs.Event, d.inputs.Offset, d.inputs.Broker = d.happen, d.offset, d.cfg.MQTT.Broker != ""
 	d.inputs.Use(plan)
 	if d.cfg.MQTT.Broker == "" {
 		d.log.Info("no broker: readings come by HTTP, predictions go to /v1/stream", "ingest", "POST http://"+d.cfg.HTTP.Listen+"/v1/ingest/<topic>")

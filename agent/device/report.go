@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,6 +16,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
+	"skerry.dev/compute/engine"
 	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -44,37 +46,67 @@ func (d *Device) updateEvent(e update.Event) {
 	d.report()
 }
 
-// happened is an event about an input or the broker.
+// happened is an alarm about an input, the broker or the clock, or an event, of a kind that ends in
+// _well, that something is well again.
 type happened struct {
 	kind, task string
 	at         int64
 	detail     map[string]any
 }
 
-// happen hands an event to reportLoop. It does not wait, since the runtime itself may call it: what
-// there is no room for is in the log and in health.
+// happen hands an event to reportLoop, which logs and stores it. It does not wait, since the runtime
+// itself may call it: what there is no room for is in the log and in health.
 func (d *Device) happen(kind, task string, detail map[string]any) {
-	d.log.Warn("something is wrong outside", "kind", kind, "task", task, "what", detail["what"])
 	select {
 	case d.happenings <- happened{kind, task, time.Now().UnixMicro(), detail}:
 	default:
+		d.log.Warn("something is wrong outside, and the event is not stored", "kind", kind, "task", task, "what", detail["what"])
 	}
 }
 
-// watchInputs looks for inputs that have fallen silent, or that nothing has ever come for: of these
-// the broker is asked, for a few seconds, what does come.
+// keep stores what has happened, for the hub; an alarm is logged where it is stored.
+func (d *Device) keep(ctx context.Context, h happened) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	var err error
+	if strings.HasSuffix(h.kind, "_well") {
+		d.log.Info("well again outside", "kind", h.kind, "task", h.task, "what", h.detail["what"])
+		err = d.runtime.Event(ctx, h.kind, h.task, h.at, h.detail)
+	} else {
+		err = d.runtime.Alarm(ctx, h.kind, h.task, h.detail)
+	}
+	if err != nil {
+		d.log.Warn("event not stored", "kind", h.kind, "task", h.task, "what", h.detail["what"], "err", err)
+	}
+}
+
+// watchInputs looks for a clock that is wrong and for inputs that have fallen silent, or that nothing
+// has ever come for: of these the broker, where there is one, is asked, for a few seconds, what does
+// come.
 func (d *Device) watchInputs(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	var asked time.Time
 	var topics []string
+	wrong := "" // of the clock
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
-		since := d.client.Since()
+		now := d.clockWrong()
+		switch {
+		case now != "" && wrong == "":
+			d.happen("clock_wrong", "", map[string]any{"what": now})
+		case now == "" && wrong != "":
+			d.happen("clock_well", "", map[string]any{"what": "this device's clock agrees with the hub's"})
+		}
+		wrong = now
+		since := d.began
+		if d.client != nil {
+			since = d.client.Since()
+		}
 		if since.IsZero() {
 			continue
 		}
@@ -82,7 +114,7 @@ func (d *Device) watchInputs(ctx context.Context) error {
 		if len(fresh) == 0 {
 			continue
 		}
-		if time.Since(asked) > askAgain {
+		if d.client != nil && time.Since(asked) > askAgain {
 			asked, topics = time.Now(), d.ask(ctx)
 		}
 		d.inputs.Near(fresh, topics)
@@ -133,22 +165,38 @@ func (d *Device) offset() (time.Duration, bool) {
 // maxOffset is the difference from the hub's clock that is not worth a word.
 const maxOffset = time.Minute
 
+// clockWrong says how wrong this device's clock is by the hub's, "" when it is not.
+func (d *Device) clockWrong() string {
+	off, known := d.offset()
+	if !known || off.Abs() <= maxOffset {
+		return ""
+	}
+	which := "behind"
+	if off < 0 {
+		which = "ahead of"
+	}
+	return fmt.Sprintf("this device's clock is %s %s the hub's: set it, or let NTP do so; until then readings may pass for ones of the future and arrival times are wrong", off.Abs().Round(time.Second), which)
+}
+
+// reportRate bounds what the reports cost the connection to the hub, in bytes a second: a long one
+// is sent again after as many seconds as it has this many bytes, but for what is wrong, which is told
+// at once.
+const reportRate = 8 << 10
+
 // reportLoop publishes reported state when it changes and at least every 30 s.
 func (d *Device) reportLoop(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var last []byte
+	var reasons int
 	var sent time.Time
+	var pause time.Duration
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case h := <-d.happenings:
-			wait, cancel := context.WithTimeout(ctx, 5*time.Second)
-			if err := d.runtime.Event(wait, h.kind, h.task, h.at, h.detail); err != nil && ctx.Err() == nil {
-				d.log.Warn("event not stored", "kind", h.kind, "err", err)
-			}
-			cancel()
+			d.keep(ctx, h)
 			continue
 		case <-tick.C:
 		}
@@ -158,24 +206,52 @@ func (d *Device) reportLoop(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if !bytes.Equal(doc, last) || time.Since(sent) > 20*time.Second {
-			d.report()
-			last, sent = doc, time.Now()
+		// texts of reasons count, so that they change all the time
+		if len(r.Reasons) != reasons || !bytes.Equal(doc, last) && time.Since(sent) > pause || time.Since(sent) > 20*time.Second {
+			pause = time.Duration(d.report()) * time.Second / reportRate
+			last, reasons, sent = doc, len(r.Reasons), time.Now()
 		}
 	}
 }
 
-// report offers the present state to the link.
-func (d *Device) report() {
+// report offers the present state to the link and returns its size in bytes.
+func (d *Device) report() int {
 	if d.link == nil || !d.link.Up() || d.runtime == nil {
-		return
+		return 0
 	}
-	doc, err := d.Reported().Encode(wire.MaxMessage)
+	r := d.Reported()
+	r.Inputs = reportedInputs(d.inputs.Status())
+	doc, err := r.Encode(wire.MaxMessage)
 	if err != nil {
 		d.log.Error("reported state cannot be written", "err", err)
-		return
+		return 0
 	}
 	d.link.PublishState(doc)
+	return len(doc)
+}
+
+// reportedInputs is what the hub hears of the inputs, those with something wrong first.
+func reportedInputs(all []source.InputStatus) []spec.ReportedInput {
+	slices.SortStableFunc(all, func(a, b source.InputStatus) int { return min(len(b.Wrong), 1) - min(len(a.Wrong), 1) })
+	out := make([]spec.ReportedInput, len(all))
+	for i := range all {
+		st := &all[i]
+		out[i] = spec.ReportedInput{
+			Series:      st.Series,
+			Topic:       st.Topic,
+			Path:        st.Path,
+			Tasks:       st.Tasks,
+			Readings:    st.Readings,
+			Refused:     st.Refused,
+			Missing:     st.Missing,
+			LastSeen:    st.LastSeen,
+			LastValue:   st.LastValue,
+			EveryS:      st.EveryS,
+			LastRefused: st.LastRefused,
+			Wrong:       st.Wrong,
+		}
+	}
+	return out
 }
 
 // Reported implements serve.Status: what is reported to the hub.
@@ -210,7 +286,7 @@ func (d *Device) Reported() spec.Reported {
 	r.LatencyUS = map[string]float64{"predict_p50": st.Latency.PredictP50, "predict_p99": st.Latency.PredictP99, "mqtt_to_prediction_p50": st.Latency.TotalP50, "mqtt_to_prediction_p99": st.Latency.TotalP99}
 	for _, t := range st.Tasks {
 		e := t.Engine
-		r.Tasks[t.Spec.Name] = spec.ReportedTask{
+		reported := spec.ReportedTask{
 			Kind:        string(t.Spec.Kind),
 			Spec:        t.Spec.Source,
 			SpecHash:    t.Spec.Hash,
@@ -230,11 +306,30 @@ func (d *Device) Reported() spec.Reported {
 			Unmatched:  e.Unmatched.Labels,
 			Assignment: d.manager.Reported(t.Spec.Name),
 		}
+		if c := reportedClasses(e.Classes); c != nil {
+			reported.Classes, reported.MAE, reported.MAEBaseline = c, c.ErrorRate, c.ErrorRateBaseline
+		}
+		r.Tasks[t.Spec.Name] = reported
 	}
 	if r.Reasons = d.reasons(st); len(r.Reasons) > 0 {
 		r.Health = "degraded"
 	}
 	return r
+}
+
+// reportedClasses is how a classification does, nil for other tasks and before there are labels to
+// tell.
+func reportedClasses(s *engine.ClassScores) *spec.ReportedClasses {
+	if s == nil || math.IsNaN(s.Error+s.ErrorLast+s.LogLoss+s.LogLossLast+s.SetSize) {
+		return nil
+	}
+	return &spec.ReportedClasses{
+		ErrorRate:         s.Error,
+		ErrorRateBaseline: s.ErrorLast,
+		LogLoss:           s.LogLoss,
+		LogLossBaseline:   s.LogLossLast,
+		SetSize:           s.SetSize,
+	}
 }
 
 // reasons reports what is wrong and what to do.
@@ -253,12 +348,8 @@ func (d *Device) reasons(st *task.Status) []string {
 	if p := d.noPages.Load(); p != nil {
 		out = append(out, "no local pages: "+*p)
 	}
-	if off, known := d.offset(); known && off.Abs() > maxOffset {
-		which := "behind"
-		if off < 0 {
-			which = "ahead of"
-		}
-		out = append(out, fmt.Sprintf("this device's clock is %s %s the hub's: set it, or let NTP do so; until then readings may pass for ones of the future and arrival times are wrong", off.Abs().Round(time.Second), which))
+	if why := d.clockWrong(); why != "" {
+		out = append(out, why)
 	}
 	if d.inputs != nil {
 		out = append(out, d.inputs.Reasons()...)

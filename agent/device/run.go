@@ -48,8 +48,8 @@ func (d *Device) Run(ctx context.Context) error {
 	start(&edges, ctx, "updater", d.manager.Run)
 	if d.client != nil {
 		start(&edges, ctx, "mqtt", func(ctx context.Context) error { return d.client.Run(ctx, d.runtime) })
-		start(&edges, ctx, "silence", d.watchInputs)
 	}
+	start(&edges, ctx, "silence", d.watchInputs)
 	start(&edges, ctx, "host", d.host.Run)
 	start(&edges, ctx, "tasks", d.watchTasks)
 	start(&edges, ctx, "state", d.reportLoop)

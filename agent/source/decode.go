@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -43,7 +44,15 @@ func (e *DecodeError) Error() string {
 	if at == "" {
 		at = fmt.Sprintf("at byte %d", e.Offset)
 	}
-	return fmt.Sprintf("decode payload of topic %q: %s: %q: %s", e.Topic, at, e.Value, e.Allowed)
+	return fmt.Sprintf("decode payload of topic %q: %s: %q: %s", clip(e.Topic), at, e.Value, e.Allowed)
+}
+
+// clip bounds the name of a topic, of which MQTT allows 65,535 bytes, for messages and as a key.
+func clip(topic string) string {
+	if len(topic) <= maxTopicName {
+		return topic
+	}
+	return topic[:maxTopicName] + "…"
 }
 
 func excerpt(b []byte) string {
@@ -73,16 +82,19 @@ type Decoded struct {
 	Readings []Reading // sorted by time, those without a time last
 	// series that the topic carries and this payload did not, or sent null for
 	Missing  int
-	Absent   []int          // which series these are
-	Untimed  []int          // series whose value is lost since its time cannot be read
-	Marked   []int          // series for which it had a word that says missing
-	Problems []*DecodeError // values that were left out, at most 16
-	Known    bool           // whether any series listens to the topic
+	Absent   []int             // which series these are
+	Untimed  []int             // series whose value is lost since its time cannot be read
+	Refused  []int             // series whose value was refused, once for each value
+	Marked   []int             // series for which it had a word that says missing
+	Problems []*DecodeError    // what is wrong with values that were left out, the first 16
+	More     map[ErrorKind]int // how many there were beyond these
+	Known    bool              // whether any series listens to the topic
 }
 
 const (
-	maxTopics   = 4096 // topics whose plan is kept; above it the cache starts again
-	maxProblems = 16
+	// topics whose plan is kept, and the bytes of their names; above it the cache starts again
+	maxTopics, maxTopicBytes = 4096, 1 << 20
+	maxProblems              = 16
 )
 
 // Decoder turns payloads into readings by a plan. It reuses its memory and is not safe for
@@ -95,6 +107,7 @@ type Decoder struct {
 	plan   *Plan
 	limit  int
 	topics map[string]*topicPlan
+	names  int // bytes of the topics' names
 	scan   scanner
 	out    Decoded
 	slots  []slotState
@@ -127,7 +140,7 @@ func NewDecoder(p *Plan, limit int) *Decoder {
 // Decode reads one payload. The error is a *DecodeError when nothing of the document could be read;
 // single wrong values, and where a document ends early, are in Problems.
 func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
-	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0], Absent: d.out.Absent[:0], Untimed: d.out.Untimed[:0]}
+	d.out = Decoded{Readings: d.out.Readings[:0], Problems: d.out.Problems[:0], Marked: d.out.Marked[:0], Absent: d.out.Absent[:0], Untimed: d.out.Untimed[:0], Refused: d.out.Refused[:0]}
 	tp := d.of(topic)
 	if tp == nil {
 		return &d.out, nil
@@ -142,7 +155,12 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	}
 	if tp.root != nil {
 		if len(bytes.Trim(payload, " \t\r\n\x00")) == 0 { // how a retained message is removed
-			d.out.Missing += tp.inputs()
+			for i := range tp.slots {
+				if s := tp.slots[i].series; s >= 0 {
+					d.out.Missing++
+					d.out.Absent = append(d.out.Absent, s)
+				}
+			}
 			return &d.out, nil
 		}
 		d.scan.scan(payload, tp.root)
@@ -174,10 +192,12 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 func (d *Decoder) of(topic string) *topicPlan {
 	tp, cached := d.topics[topic]
 	if !cached {
-		if len(d.topics) >= maxTopics {
+		if len(d.topics) >= maxTopics || d.names > maxTopicBytes {
 			clear(d.topics)
+			d.names = 0
 		}
 		tp = d.plan.topic(topic)
+		d.names += len(topic)
 		d.topics[strings.Clone(topic)] = tp
 	}
 	return tp
@@ -200,9 +220,17 @@ func (d *Decoder) broken() *DecodeError {
 }
 
 func (d *Decoder) problem(e *DecodeError) {
+	if i, ok := d.plan.index[e.Series]; ok && e.Series != "" {
+		d.out.Refused = append(d.out.Refused, i)
+	}
 	if len(d.out.Problems) < maxProblems {
 		d.out.Problems = append(d.out.Problems, e)
+		return
 	}
+	if d.out.More == nil {
+		d.out.More = map[ErrorKind]int{}
+	}
+	d.out.More[e.Kind]++
 }
 
 // resolve pairs the captured values with their times.
@@ -331,6 +359,7 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 	switch {
 	case len(raw) == 0 || string(raw) == "null":
 		d.out.Missing++
+		d.out.Absent = append(d.out.Absent, series)
 		return
 	case raw[0] == '{' || raw[0] == '[':
 		d.problem(&DecodeError{Kind: ErrType, Topic: topic, Path: "payload", Value: excerpt(raw), Series: s.Name,
@@ -412,7 +441,7 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 }
 
 // category finds the category that a text names: itself, else the only one that differs in case
-// and spaces alone.
+// and spaces alone, else the only one that is the same number.
 func (s *Series) category(raw []byte) (text, *DecodeError) {
 	for i, c := range s.Categories {
 		if c == string(raw) {
@@ -431,6 +460,16 @@ func (s *Series) category(raw []byte) (text, *DecodeError) {
 	}
 	if found >= 0 {
 		return text{value: float64(found), forgiven: ForgivenCase}, nil
+	}
+	if v, err := strconv.ParseFloat(b, 64); err == nil {
+		same := func(c string) bool {
+			n, err := strconv.ParseFloat(strings.TrimSpace(c), 64)
+			return err == nil && n == v
+		}
+		first := slices.IndexFunc(s.Categories, same)
+		if first >= 0 && !slices.ContainsFunc(s.Categories[first+1:], same) {
+			return text{value: float64(first), forgiven: ForgivenForm}, nil
+		}
 	}
 	if low := strings.ToLower(b); marks[low] {
 		return text{missing: true, forgiven: ForgivenMark}, nil

@@ -17,8 +17,8 @@ import (
 )
 
 // Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been
-// published on the topic and answers once the readings are durable. It answers 204 when they are
-// stored; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
+// published on the topic and answers once the readings are durable. It answers 204 when all of them
+// are stored; 200 and what was refused, as a Partial in JSON, when some are; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
 // above the payload limit; 503 when they were not durable in time: send the payload again, a
 // repeat with the same event time changes nothing.
 type Ingest struct {
@@ -33,6 +33,13 @@ type Ingest struct {
 	planMu  sync.Mutex
 	plan    *Plan
 	decoder sync.Pool
+}
+
+// Partial is the answer to a payload of which a part was refused.
+type Partial struct {
+	Taken    int      `json:"taken"`    // readings that are stored
+	Refused  int      `json:"refused"`  // values that are not
+	Problems []string `json:"problems"` // what is wrong with them, the first 16
 }
 
 // IngestOptions configures an Ingest. Zero values take the defaults.
@@ -112,6 +119,10 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	part := Partial{Taken: len(readings), Refused: len(dec.out.Refused) + len(dec.out.Untimed), Problems: []string{}}
+	for _, p := range dec.out.Problems {
+		part.Problems = append(part.Problems, p.Error())
+	}
 	durable := make(chan struct{})
 	var once sync.Once
 	m := Message{
@@ -132,7 +143,11 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer timeout.Stop()
 	select {
 	case <-durable:
-		w.WriteHeader(http.StatusNoContent)
+		if len(part.Problems) == 0 {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		answer(w, http.StatusOK, part)
 	case <-timeout.C:
 		w.Header().Set("Retry-After", "1")
 		refuse(w, http.StatusServiceUnavailable, "the readings are not durable yet: send them again")
@@ -153,8 +168,12 @@ func (in *Ingest) take() *Decoder {
 }
 
 func refuse(w http.ResponseWriter, status int, msg string) {
+	answer(w, status, map[string]string{"error": msg})
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	// the client is gone when this fails
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": msg})
+	_ = json.NewEncoder(w).Encode(body)
 }

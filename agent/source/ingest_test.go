@@ -3,6 +3,7 @@ package source
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -24,27 +25,30 @@ func TestIngest(t *testing.T) {
 	tests := []struct {
 		topic, body string
 		status      int
+		answer      string // part of it
 	}{
-		{"air/s1/reading", `{"pm25":3,"ts":"2026-05-01T12:00:00Z"}`, 204},
-		{"home/door/state", `1`, 204},
-		{"air/s1/reading", `{"pm25":`, 400},
-		{"air/s1/reading", `{"pm25":"3;4"}`, 400},
-		{"air/s1/reading", `{}`, 400},
-		{"air/s1/other", `{}`, 404},
-		{"air/s1/reading", `"` + strings.Repeat("x", 1000) + `"`, 413},
+		{"air/s1/reading", `{"pm25":3,"ts":"2026-05-01T12:00:00Z"}`, 204, ""},
+		{"air/s1/reading", `{"pm25":4,"env":{"temp":"3;4"},"ts":"2026-05-01T13:00:00Z"}`, 200, `{"taken":1,"refused":1,"problems":["decode payload of topic \"air/s1/reading\": $.env.temp: \"3;4\"`},
+		{"home/door/state", `1`, 204, ""},
+		{"air/s1/reading", `{"pm25":`, 400, "error"},
+		{"air/s1/reading", `{"pm25":"3;4"}`, 400, "error"},
+		{"air/s1/reading", `{}`, 400, "error"},
+		{"air/s1/other", `{}`, 404, "no task reads"},
+		{"air/s1/reading", `"` + strings.Repeat("x", 1000) + `"`, 413, "error"},
 	}
 	for _, tt := range tests {
 		res, err := http.Post(srv.URL+"/v1/ingest/"+tt.topic, "application/json", strings.NewReader(tt.body))
 		if err != nil {
 			t.Fatal(err)
 		}
+		b, err := io.ReadAll(res.Body)
 		res.Body.Close()
-		if res.StatusCode != tt.status {
-			t.Errorf("POST %s %.30s = %d, want %d", tt.topic, tt.body, res.StatusCode, tt.status)
+		if err != nil || res.StatusCode != tt.status || !strings.Contains(string(b), tt.answer) {
+			t.Errorf("POST %s %.30s = %d %s, %v, want %d %s", tt.topic, tt.body, res.StatusCode, b, err, tt.status, tt.answer)
 		}
 	}
-	if msgs := s.wait(t, 2); len(msgs) != 2 || msgs[1].Readings[0].Time != msgs[1].Arrival {
-		t.Errorf("the sink received %+v, want two messages, the second with its arrival time", msgs)
+	if msgs := s.wait(t, 3); len(msgs) != 3 || msgs[2].Readings[0].Time != msgs[2].Arrival {
+		t.Errorf("the sink received %+v, want three messages, the last with its arrival time", msgs)
 	}
 	s.mu.Lock()
 	s.auto = false

@@ -2,6 +2,8 @@ package source
 
 import (
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -19,14 +21,21 @@ type Inputs struct {
 	Event func(kind, task string, detail map[string]any)
 	// Offset returns by how much the device's clock is behind the hub's, as far as it is known.
 	Offset func() (time.Duration, bool)
+	// Broker tells that readings come from a broker; they may come by HTTP alone.
+	Broker bool
 
 	forgiven *prometheus.CounterVec
 
 	mu     sync.Mutex
 	series map[string]*InputStatus
 	plan   *Plan
-	order  []*InputStatus // by the plan's series
+	order  []*InputStatus       // by the plan's series
+	told   map[string]time.Time // when Event was called last, by series and kind
+	now    int64                // of the newest arrival or look, microseconds
 }
+
+// InputWell is the kind of the event that an input with something wrong gives readings again.
+const InputWell = "input_well"
 
 // InputStatus is what has arrived for one series since the agent started.
 type InputStatus struct {
@@ -40,22 +49,27 @@ type InputStatus struct {
 	Missing uint64 `json:"missing"`
 	// readings without a time of their own that the broker had kept: they are new only when their
 	// value is
-	Retained    uint64  `json:"retained"`
-	Future      uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
-	LastSeen    int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
-	LastTime    int64   `json:"last_time_us,omitempty"` // its event time
-	LastValue   float64 `json:"last_value"`             // a category is its index
+	Retained  uint64  `json:"retained"`
+	Future    uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
+	LastSeen  int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
+	LastTime  int64   `json:"last_time_us,omitempty"` // its event time
+	LastValue float64 `json:"last_value"`             // a category is its index
+	// usual time between two readings in seconds, 0 before there are two
+	EveryS      float64 `json:"every_s,omitempty"`
 	LastRefused string  `json:"last_refused,omitempty"` // why a value was refused
 	// readings by what they were read in spite of
 	Forgiven map[string]uint64 `json:"forgiven,omitempty"`
 
 	// topics that its readings came on, in the order in which they were seen, at most 8
 	Topics []string `json:"topics,omitempty"`
+	// what is wrong and what to do
+	Wrong []string `json:"wrong,omitempty"`
 
 	counters [len(forgivenNames)]uint64
-	barren   int    // messages on its topics since one gave a reading, or was refused with a reason
+	barren   run    // messages on its topics since one gave a reading, or was refused with a reason
 	holds    string // what the messages hold instead
-	inVain   int    // values refused since one was read
+	inVain   run    // values refused since one was read
+	marks    int    // messages since a reading that say that there is no value
 	future   int    // readings from the future, those of the last hour and before without a pause
 	futureAt int64  // arrival of the newest of them
 	ahead    int64  // microseconds that it is ahead of the device's clock
@@ -63,6 +77,26 @@ type InputStatus struct {
 	gap, longest float64  // usual and longest of its gaps, microseconds
 	silent       int64    // since when it is silent, 0 when it is not
 	near         []string // topics like its own that something comes on
+}
+
+// run counts what came in a row.
+type run struct {
+	n     int
+	since int64 // arrival of the first, microseconds
+	told  bool
+}
+
+func (r *run) add(at int64) {
+	if r.n++; r.n == 1 {
+		r.since = at
+	}
+}
+
+// sure reports whether it is worth a word by now: ten in a row are, three in half a minute, and of an
+// input that has never given a reading the first after a while.
+func (r *run) sure(now int64, never bool) bool {
+	age := time.Duration(now-r.since) * time.Microsecond
+	return r.n >= sureBarren || r.n >= 3 && age >= 30*time.Second || never && r.n >= 1 && age >= leastSilence
 }
 
 // sureFuture is how many readings from the future are worth a word.
@@ -87,7 +121,7 @@ func (in *Inputs) Ahead(series string, arrival, ahead int64) {
 	c := *st
 	in.mu.Unlock()
 	if c.future == sureFuture {
-		in.tell("readings_from_the_future", &c, in.fromFuture(&c))
+		in.tell(&c, "readings_from_the_future", in.fromFuture(&c))
 	}
 }
 
@@ -109,8 +143,8 @@ func (in *Inputs) fromFuture(st *InputStatus) string {
 		st.Series, strings.Join(st.Tasks, ", "), (time.Duration(st.ahead) * time.Microsecond).Round(time.Second), why)
 }
 
-// maxInputTopics bounds the topics that are named of an input.
-const maxInputTopics = 8
+// maxInputTopics bounds the topics that are named of an input, maxTopicName each in bytes.
+const maxInputTopics, maxTopicName = 8, 256
 
 // merged says what is wrong with an input whose readings come from several topics, "" for nothing.
 func (st *InputStatus) merged() string {
@@ -141,14 +175,23 @@ func captureForm(filter, a, b string) string {
 	return filter + " with {name} for the level in which they differ"
 }
 
+// maxReasons is how many inputs with something wrong health names.
+const maxReasons = 50
+
 // Reasons says what is wrong with inputs and what to do.
 func (in *Inputs) Reasons() (out []string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	more := 0
 	for _, st := range in.order {
-		for _, w := range in.wrong(st) {
-			out = append(out, w.what)
+		if wrong := in.wrong(st); len(out) < maxReasons {
+			out = append(out, wrong...)
+		} else if len(wrong) > 0 {
+			more++
 		}
+	}
+	if more > 0 {
+		out = append(out, fmt.Sprintf("and %d more series have something wrong: skerry-agent status lists each", more))
 	}
 	return out
 }
@@ -156,64 +199,124 @@ func (in *Inputs) Reasons() (out []string) {
 // sureBarren is how many messages without a reading are worth a word.
 const sureBarren = 10
 
-// finding is something that is wrong with an input.
-type finding struct{ kind, what string }
-
 // wrong lists what is wrong with an input.
-func (in *Inputs) wrong(st *InputStatus) (out []finding) {
-	of := fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
-	if why := st.merged(); why != "" {
-		out = append(out, finding{"topics_merged", why})
-	}
-	if why := in.fromFuture(st); why != "" {
-		out = append(out, finding{"readings_from_the_future", why})
-	}
-	if st.barren >= sureBarren && st.Readings == 0 { // a key that comes seldom has had one
-		out = append(out, finding{"input_without_values", fmt.Sprintf("%d messages on %s have held nothing for %s at the path %s; they hold %s: correct the input's path", st.barren, st.Topic, of, st.Path, st.holds)})
-	}
-	if why := st.isSilent(); why != "" {
-		out = append(out, finding{"input_silent", why})
-	}
-	if st.inVain >= sureBarren {
-		out = append(out, finding{"input_refused", fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain, of, st.LastRefused)})
+func (in *Inputs) wrong(st *InputStatus) (out []string) {
+	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st)} {
+		if why != "" {
+			out = append(out, why)
+		}
 	}
 	return out
 }
 
-// holds lists the paths of a payload, for those who look for the right one.
+// of names an input.
+func (st *InputStatus) of() string {
+	return fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
+}
+
+// withoutValues says what is wrong with an input whose messages hold no value for it, "" for nothing.
+func (in *Inputs) withoutValues(st *InputStatus) string {
+	if st.Readings > 0 || !st.barren.sure(in.now, true) { // a key that comes seldom has had one
+		return ""
+	}
+	if st.holds == "" || st.Path == "" {
+		return fmt.Sprintf("%s on %s for %s: empty, or null: look after the sender; an empty message is how one that the broker keeps is removed", many(st.barren.n, "message"), st.Topic, st.of())
+	}
+	have, they := "have", "they hold"
+	if st.barren.n == 1 {
+		have, they = "has", "it holds"
+	}
+	return fmt.Sprintf("%s on %s %s held nothing for %s at the path %s; %s %s: correct the input's path", many(st.barren.n, "message"), st.Topic, have, st.of(), st.Path, they, st.holds)
+}
+
+// many is a number of things in words.
+func many(n int, thing string) string {
+	if n == 1 {
+		return "one " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// refused says what is wrong with an input whose values are all refused, "" for nothing.
+func (in *Inputs) refused(st *InputStatus) string {
+	if !st.inVain.sure(in.now, st.Readings == 0) {
+		return ""
+	}
+	if st.inVain.n == 1 {
+		return fmt.Sprintf("the newest value of %s was refused: %s", st.of(), st.LastRefused)
+	}
+	return fmt.Sprintf("the newest %d values of %s were refused: %s", st.inVain.n, st.of(), st.LastRefused)
+}
+
+// worse returns what is newly wrong with an input that does get messages. in.mu is held.
+func (in *Inputs) worse(st *InputStatus) (fresh []news) {
+	if why := in.withoutValues(st); why != "" && !st.barren.told {
+		st.barren.told = true
+		fresh = append(fresh, news{*st, "input_without_values", why})
+	}
+	if why := in.refused(st); why != "" && !st.inVain.told {
+		st.inVain.told = true
+		fresh = append(fresh, news{*st, "input_refused", why})
+	}
+	return fresh
+}
+
+// holds lists the paths of a payload, for those who look for the right one; "" for an empty one.
 func holds(payload []byte) string {
+	if len(trim(payload)) == 0 {
+		return ""
+	}
 	var parts []string
 	all := paths(payload)
 	for _, p := range all[:min(len(all), 12)] {
-		if p.Path == "" {
+		switch {
+		case p.Path == "":
 			p.Path = "no JSON"
+		case secret(p.Path):
+			p.Value = "not shown"
 		}
-		parts = append(parts, fmt.Sprintf("%s (%s %s)", p.Path, p.Kind, p.Value))
+		parts = append(parts, fmt.Sprintf("%s (%s %s)", excerpt([]byte(p.Path)), p.Kind, p.Value))
 	}
 	if len(all) > 12 {
 		parts = append(parts, fmt.Sprintf("and %d more", len(all)-12))
 	}
-	if len(parts) == 0 {
-		return "nothing"
-	}
 	return strings.Join(parts, ", ")
 }
 
-// tell passes an event on. It must be called without locks.
-func (in *Inputs) tell(kind string, st *InputStatus, what string) {
-	if in.Event != nil {
-		task := ""
-		if len(st.Tasks) > 0 {
-			task = st.Tasks[0]
-		}
-		in.Event(kind, task, map[string]any{"series": st.Series, "topic": st.Topic, "what": what})
+// secret reports whether a path looks like that of a password: what it holds goes into no log.
+func secret(path string) bool {
+	path = strings.ToLower(path)
+	return slices.ContainsFunc([]string{"passw", "pwd", "psk", "secret", "token", "apikey", "api_key", "credential"}, func(s string) bool { return strings.Contains(path, s) })
+}
+
+// tellAgain is how long an input that goes wrong, comes right and goes wrong is worth no further event.
+const tellAgain = time.Hour
+
+// tell passes an event on, unless the same was told of the input shortly before. It must be called
+// without locks.
+func (in *Inputs) tell(st *InputStatus, kind, what string) {
+	in.mu.Lock()
+	key := st.Series + "\x00" + kind
+	again := time.Since(in.told[key]) < tellAgain
+	if !again {
+		in.told[key] = time.Now()
 	}
+	in.mu.Unlock()
+	if in.Event == nil || again {
+		return
+	}
+	task := ""
+	if len(st.Tasks) > 0 {
+		task = st.Tasks[0]
+	}
+	in.Event(kind, task, map[string]any{"series": st.Series, "topic": st.Topic, "what": what})
 }
 
 // NewInputs returns an empty account; reg may be nil.
 func NewInputs(reg prometheus.Registerer) *Inputs {
 	return &Inputs{
 		series: map[string]*InputStatus{},
+		told:   map[string]time.Time{},
 		forgiven: register(reg, prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "skerry_source_forgiven_total",
 			Help: "Readings by what they were read in spite of, by series and kind.",
@@ -242,27 +345,59 @@ func (in *Inputs) of(p *Plan) []*InputStatus {
 			delete(in.series, name)
 		}
 	}
+	maps.DeleteFunc(in.told, func(key string, _ time.Time) bool {
+		name, _, _ := strings.Cut(key, "\x00")
+		_, ok := p.index[name]
+		return !ok && name != ""
+	})
 	return in.order
 }
 
-// note counts what a payload held. It returns the inputs with which something is newly wrong.
-func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how arrived) (told []InputStatus) {
+// news is what an owner should hear of an input.
+type news struct {
+	st         InputStatus
+	kind, what string
+}
+
+// note counts what a payload held. It returns what is newly wrong with inputs, and right again.
+func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how arrived) (fresh []news) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	states := in.of(p)
+	in.now = max(in.now, how.at)
+	tell := func(st *InputStatus, kind, what string) { fresh = append(fresh, news{*st, kind, what}) }
+	for _, e := range out.Problems {
+		if i, ok := p.index[e.Series]; ok && e.Series != "" {
+			states[i].LastRefused = e.Error()
+			continue
+		}
+		for _, s := range out.Untimed { // the document or its time
+			states[s].LastRefused = e.Error()
+		}
+	}
+	lost := [...][]int{out.Refused, out.Untimed}
+	for _, series := range lost {
+		for _, s := range series {
+			states[s].Refused++
+			states[s].inVain.add(how.at)
+		}
+	}
 	for i := range out.Readings {
 		r := &out.Readings[i]
 		st := states[r.Series]
+		if st.silent != 0 || st.inVain.told || st.barren.told {
+			tell(st, InputWell, fmt.Sprintf("readings of %s come on %s and are read", st.of(), clip(topic)))
+		}
 		st.Readings++
-		st.barren, st.inVain = 0, 0
+		st.barren, st.inVain, st.marks = run{}, run{}, 0
 		if how.retained && !r.HasTime {
 			st.Retained++
 		}
 		st.learn(how.at)
 		st.LastSeen, st.LastTime, st.LastValue = how.at, r.Time, r.Value
-		if len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, topic) {
-			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(topic)); len(st.Topics) == 2 {
-				told = append(told, *st)
+		if name := clip(topic); len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, name) {
+			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(name)); len(st.Topics) == 2 {
+				tell(st, "topics_merged", st.merged())
 			}
 		}
 		if r.Forgiven != 0 {
@@ -272,55 +407,37 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 	for _, s := range out.Absent {
 		st := states[s]
 		st.Missing++
-		if st.barren++; st.barren == sureBarren && st.Readings == 0 {
+		if st.barren.add(how.at); st.Readings == 0 && (st.barren.n == 1 || st.barren.n == sureBarren) {
 			st.holds = holds(payload)
-			told = append(told, *st)
 		}
 	}
 	for _, s := range out.Marked {
-		states[s].barren = 0
+		states[s].barren = run{}
+		states[s].marks++
 		in.forgive(states[s], ForgivenMark)
 	}
-	for _, e := range out.Problems {
-		if i, ok := p.index[e.Series]; ok && e.Series != "" {
-			if states[i].refuse(e) {
-				told = append(told, *states[i])
-			}
-			continue
-		}
-		for _, s := range out.Untimed { // the document or its time
-			states[s].LastRefused = e.Error()
+	for _, series := range append(lost[:], out.Absent) {
+		for _, s := range series {
+			fresh = append(fresh, in.worse(states[s])...)
 		}
 	}
-	for _, s := range out.Untimed {
-		if states[s].refuse(nil) {
-			told = append(told, *states[s])
-		}
-	}
-	return told
-}
-
-// refuse counts a refused value. It reports whether this makes it worth a word.
-func (st *InputStatus) refuse(err error) bool {
-	st.Refused++
-	if err != nil {
-		st.LastRefused = err.Error()
-	}
-	st.inVain++
-	return st.inVain == sureBarren
+	return fresh
 }
 
 // refuse notes that a payload as a whole could not be read, and returns as note does.
-func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error) (told []InputStatus) {
+func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error, at int64) (fresh []news) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.now = max(in.now, at)
 	states := in.of(p)
 	tp.each(func(i int) {
-		if states[i].refuse(err) {
-			told = append(told, *states[i])
-		}
+		st := states[i]
+		st.Refused++
+		st.LastRefused = err.Error()
+		st.inVain.add(at)
+		fresh = append(fresh, in.worse(st)...)
 	})
-	return told
+	return fresh
 }
 
 func (in *Inputs) forgive(st *InputStatus, f Forgiven) {
@@ -339,6 +456,7 @@ func (in *Inputs) Status() []InputStatus {
 	out := make([]InputStatus, 0, len(in.series))
 	for _, st := range in.series {
 		c := *st
+		c.EveryS, c.Wrong = math.Round(st.gap/1e3)/1e3, in.wrong(st)
 		for i, n := range st.counters {
 			if n > 0 {
 				if c.Forgiven == nil {

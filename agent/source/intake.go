@@ -21,22 +21,26 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrive
 		dec.Now = how.at
 	}
 	out, err := dec.Decode(topic, payload)
+	name := clip(topic)
 	if err != nil {
 		de := err.(*DecodeError)
 		in.m.errors.WithLabelValues(string(de.Kind)).Inc()
-		in.log.warn(topic+"\x00"+string(de.Kind), "payload refused", "topic", topic, "kind", de.Kind, "err", err)
-		in.tell(in.inputs.refuse(dec.plan, dec.topics[topic], err))
+		in.log.warn(name+"\x00"+string(de.Kind), "payload refused", "topic", name, "kind", de.Kind, "err", err)
+		in.tell(in.inputs.refuse(dec.plan, dec.topics[topic], err, how.at))
 		return nil
 	}
 	if !out.Known {
 		in.m.unknown.Inc()
-		in.log.warn("unknown", "message on a topic that no task reads", "topic", topic)
+		in.log.warn("unknown", "message on a topic that no task reads", "topic", name)
 		return nil
 	}
 	in.m.missing.Add(float64(out.Missing))
 	for _, p := range out.Problems {
 		in.m.errors.WithLabelValues(string(p.Kind)).Inc()
-		in.log.warn(topic+"\x00"+string(p.Kind), "reading refused", "topic", topic, "kind", p.Kind, "err", p)
+		in.log.warn(name+"\x00"+string(p.Kind), "reading refused", "topic", name, "kind", p.Kind, "err", p)
+	}
+	for kind, n := range out.More {
+		in.m.errors.WithLabelValues(string(kind)).Add(float64(n))
 	}
 	for i := range out.Readings {
 		if !out.Readings[i].HasTime {
@@ -48,11 +52,9 @@ func (in *intake) account(dec *Decoder, topic string, payload []byte, how arrive
 	return out.Readings
 }
 
-// tell passes on what is newly wrong with inputs.
-func (in *intake) tell(states []InputStatus) {
-	for i := range states {
-		for _, w := range in.inputs.wrong(&states[i]) {
-			in.inputs.tell(w.kind, &states[i], w.what)
-		}
+// tell passes on what is new of inputs.
+func (in *intake) tell(fresh []news) {
+	for i := range fresh {
+		in.inputs.tell(&fresh[i].st, fresh[i].kind, fresh[i].what)
 	}
 }

@@ -58,8 +58,8 @@ type Options struct {
 	configs.AgentMQTT
 	Device         string        // for the status topic skerry/<device>/status
 	ConnectTimeout time.Duration // default 10 s
-	// messages received and not yet taken by the sink, default 10,000; above it the connection is
-	// not read
+	// messages received and not yet taken by the sink, default 10,000, and at most 16 MiB of payload;
+	// above it the connection is not read
 	MaxQueued  int
 	MaxPublish int // messages waiting to be published, default 1,024
 
@@ -142,6 +142,7 @@ type Client struct {
 	inMu   sync.Mutex // guards queue
 	inCond *sync.Cond
 	queue  []inbound
+	bytes  int // of the queue's payloads
 	closed bool
 }
 
@@ -290,7 +291,7 @@ func (c *Client) receive(cli mqtt.Client, msg mqtt.Message) {
 	now, ok := c.opts.Clock()
 	c.inMu.Lock()
 	defer c.inMu.Unlock()
-	for len(c.queue) >= c.opts.MaxQueued && !c.closed {
+	for (len(c.queue) >= c.opts.MaxQueued || c.bytes > maxQueuedBytes) && !c.closed {
 		// the limit protects memory: the broker is not read until the sink has caught up
 		c.inCond.Wait()
 	}
@@ -298,8 +299,11 @@ func (c *Client) receive(cli mqtt.Client, msg mqtt.Message) {
 		return
 	}
 	c.queue = append(c.queue, inbound{msg, now, ok, time.Now(), cli})
+	c.bytes += len(msg.Payload())
 	c.inCond.Broadcast()
 }
+
+const maxQueuedBytes = 16 << 20
 
 // take waits for messages and swaps the queue with the empty one given.
 func (c *Client) take(empty []inbound) []inbound {
@@ -312,7 +316,7 @@ func (c *Client) take(empty []inbound) []inbound {
 		return nil
 	}
 	full := c.queue
-	c.queue = empty
+	c.queue, c.bytes = empty, 0
 	c.inCond.Broadcast()
 	return full
 }

@@ -82,7 +82,7 @@ func (c *Client) ended(stood time.Duration) int {
 	what := fmt.Sprintf("the broker ends the connection soon after each start, %d times now: most likely another client has the same client id %q, and each throws the other out: give every box a client id of its own (mqtt.client_id, or its host name), or stop the copy",
 		c.short, c.opts.ClientID)
 	if c.taken.Swap(&what) == nil {
-		c.opts.Inputs.tell("client_id_twice", &InputStatus{}, what)
+		c.opts.Inputs.tell(&InputStatus{}, "client_id_twice", what)
 	}
 	return c.short
 }

@@ -11,7 +11,7 @@ import (
 const (
 	// leastSilence is the shortest pause that is worth a word, and how long an input may take to
 	// its first reading.
-	leastSilence = 50 * time.Second
+	leastSilence = 45 * time.Second
 	// silentGaps is how many of its usual gaps an input may be silent; longestGaps of its longest.
 	silentGaps  = 5
 	longestGaps = 2
@@ -39,22 +39,29 @@ func (st *InputStatus) patience() time.Duration {
 }
 
 // Silent returns the inputs that are silent since the last call: no reading has come for much longer
-// than usual, or none at all. since is when the broker was connected, in microseconds as
-// now; late says that the first reading of a series may take any time, as that of a label does.
-func (in *Inputs) Silent(now, since int64, late func(series string) bool) (fresh []string) {
+// than usual, or none at all. since is when the broker was connected, in microseconds as now, or the
+// agent began where there is none; late says that the first reading of a series may take any time, as
+// that of a label does. It also tells of inputs that get messages and have given nothing for a while.
+func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silent []string) {
+	var fresh []news
 	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.now = max(in.now, now)
 	for _, st := range in.order {
+		fresh = append(fresh, in.worse(st)...)
 		pause := time.Duration(now-max(since, st.LastSeen)) * time.Microsecond
-		if st.Readings == 0 && (st.Missing+st.Refused > 0 || late(st.Series)) || st.inVain > 0 || pause < st.patience() {
+		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
 			continue
 		}
 		if st.silent == 0 {
-			fresh = append(fresh, st.Series)
+			silent = append(silent, st.Series)
 		}
 		st.silent = max(since, st.LastSeen)
 	}
-	return fresh
+	in.mu.Unlock()
+	for i := range fresh {
+		in.tell(&fresh[i].st, fresh[i].kind, fresh[i].what)
+	}
+	return silent
 }
 
 // Near tells of inputs that Silent has returned. topics are those that something comes on.
@@ -69,24 +76,36 @@ func (in *Inputs) Near(series, topics []string) {
 			told = append(told, *st)
 		}
 	}
+	what := make([]string, len(told))
+	for i := range told {
+		what[i] = in.isSilent(&told[i])
+	}
 	in.mu.Unlock()
 	for i := range told {
-		in.tell("input_silent", &told[i], told[i].isSilent())
+		in.tell(&told[i], "input_silent", what[i])
 	}
 }
 
 // isSilent says what is wrong with a silent input, "" for nothing.
-func (st *InputStatus) isSilent() string {
+func (in *Inputs) isSilent(st *InputStatus) string {
 	if st.silent == 0 {
 		return ""
 	}
 	since := time.UnixMicro(st.silent).UTC().Format(time.DateTime)
-	of := fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
+	if st.marks > 0 {
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, but %s to say that there is no value, as NaN or unavailable does: look after the sensor behind the sender", st.of(), st.Topic, since, many(st.marks, "message"))
+	}
+	if st.inVain.n > 0 {
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, but %s that could not be read: %s", st.of(), st.Topic, since, many(st.inVain.n, "value"), st.LastRefused)
+	}
 	if st.Readings > 0 {
 		usual := time.Duration(st.gap) * time.Microsecond
-		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", of, st.Topic, since, usual.Round(max(time.Second, usual/100)))
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", st.of(), st.Topic, since, usual.Round(max(time.Second, usual/100)))
 	}
-	what := fmt.Sprintf("nothing has come on %s for %s since the broker was connected at %s UTC: ", st.Topic, of, since)
+	if !in.Broker {
+		return fmt.Sprintf("nothing has come by HTTP on %s for %s since the agent began at %s UTC: start its sender, or correct the input's topic; readings are sent to /v1/ingest/<topic>", st.Topic, st.of(), since)
+	}
+	what := fmt.Sprintf("nothing has come on %s for %s since the broker was connected at %s UTC: ", st.Topic, st.of(), since)
 	if len(st.near) > 0 {
 		return what + "correct the input's topic, or start its sender; messages do come on " + strings.Join(st.near, ", ")
 	}
@@ -97,7 +116,11 @@ func (st *InputStatus) isSilent() string {
 func near(filter string, topics []string) []string {
 	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return strings.HasPrefix(t, "skerry/") || strings.HasPrefix(t, "$") })
 	slices.SortStableFunc(topics, func(a, b string) int { return cmp.Compare(unlike(filter, a), unlike(filter, b)) })
-	return topics[:min(len(topics), nearest)]
+	topics = topics[:min(len(topics), nearest)]
+	for i, t := range topics {
+		topics[i] = clip(t)
+	}
+	return topics
 }
 
 // unlike counts the letters in which two texts differ, those that differ in case by a tenth.

@@ -20,6 +20,7 @@ inputs: [{series: a, topic: hall/a}, {series: door, topic: hall/door}, {series: 
 		t.Fatal(err)
 	}
 	in := NewInputs(nil)
+	in.Broker = true
 	in.Use(p)
 	var told []string
 	in.Event = func(kind, _ string, d map[string]any) { told = append(told, kind+" "+d["what"].(string)) }

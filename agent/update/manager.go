@@ -153,8 +153,7 @@ func (m *Manager) step(ctx context.Context, task string, s *slot) {
 			m.finish(task, s, spec.PhaseActive, "")
 			return
 		}
-		m.phase(task, s, spec.PhaseDownloading, "")
-		m.store(s)
+		m.phase(task, s, spec.PhaseDownloading, "") // a start begins with it again: nothing to store
 		m.download(ctx, task, s)
 	case spec.PhaseDownloading:
 		m.download(ctx, task, s)

@@ -56,11 +56,16 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	}
 	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	if reason, settled := Veto(p, trial, trial.MinShadow); settled {
+	reason, settled := Veto(p, trial, trial.MinShadow)
+	if settled {
 		m.drop(ctx, task, s.Assignment.Digest)
 		m.finish(task, s, spec.PhaseVetoed, reason)
 		return
-	} else if s.Reason = reason; reason != "" {
+	}
+	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
+		s.Reason = reason
+	}
+	if reason != "" {
 		return
 	}
 	if s.Assignment.Phase != spec.PhaseActive || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
@@ -92,10 +97,15 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	}
 	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	if reason, settled := Veto(p, trial, trial.Probation); settled {
+	reason, settled := Veto(p, trial, trial.Probation)
+	if settled {
 		m.goBack(ctx, task, s, reason)
 		return
-	} else if s.Reason = reason; reason != "" {
+	}
+	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
+		s.Reason = reason
+	}
+	if reason != "" {
 		return
 	}
 	if p.Labelled >= int64(trial.Probation) {

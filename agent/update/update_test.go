@@ -245,7 +245,7 @@ func (b *bench) apply(d spec.Desired) {
 
 func (b *bench) reach(p spec.Phase, reason string) {
 	b.t.Helper()
-	for range 2500 {
+	for range 15_000 { // half a minute: what is waited for comes at once on a machine with nothing else to do
 		if r := b.m.Reported("t"); r != nil && r.Phase == p && strings.Contains(r.Reason, reason) {
 			return
 		}
@@ -665,8 +665,8 @@ func TestEngineThatRecoversByItself(t *testing.T) {
 	if _, err := b.m.Load(one.Digest); err != nil {
 		t.Errorf("its artifact: %v", err)
 	}
-	if _, err := os.Stat(b.m.artifactPath(two.Digest)); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("the artifact nobody needs is still there: %v", err)
+	if _, err := b.m.Load(two.Digest); err != nil {
+		t.Errorf("the artifact of which nobody said yet that it is not needed: %v", err)
 	}
 }
 

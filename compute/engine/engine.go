@@ -46,11 +46,20 @@ type Engine struct {
 	detectors []detector
 	scorer    *rowScorer // of an Anomaly; then there are no experts
 
-	pend pendings
-	x    []float64 // scratch: inputs of the local learners
-	out1 []float64 // scratch: what the experts predict
-	p    []float64 // scratch: their combined prediction
-	why  [online.SpreadInputs]float64
+	// of a classification: how its newest predictions did; and of more than two classes what makes
+	// sets, the baseline, and scratch for a candidate's probabilities and for a set
+	scores *classTrails
+	sets   *conformal.Adaptive
+	usual  *frequencies
+	tried  []float64
+	set    []bool
+
+	pend  pendings
+	early []Reading // scratch: labels of a message that wait for its rows
+	x     []float64 // scratch: inputs of the local learners
+	out1  []float64 // scratch: what the experts predict
+	p     []float64 // scratch: their combined prediction
+	why   [online.SpreadInputs]float64
 	// rows beside those the champion was trained on; nil when unknown these
 	watch   *inputs.Watcher
 	watched []float64 // scratch: a row and the champion's prediction
@@ -73,6 +82,8 @@ type slot struct {
 	columns []int
 	hist    *feature.History
 	row     []float64
+	// of a model with another order of classes: the task's number of each
+	classes []int
 }
 
 // Stats count since the engine began.
@@ -105,6 +116,7 @@ type Status struct {
 	Scale                        float64
 	PendingLabels                int
 	CoverageNominal              float64
+	Classes                      *ClassScores // of a classification; MAE and MAELast are 0 for more than two
 }
 
 // Expert is one voice of the mixture.
@@ -114,7 +126,8 @@ type Expert struct {
 	Loss   float64 // mean absolute error, or log loss; NaN before the first label
 }
 
-// Paired compares two models on the same labelled rows; losses are scaled and clipped to [0, 4].
+// Paired compares two models on the same labelled rows. Losses are absolute errors in units of the
+// scale, or the log losses of classes in nats, and clipped to [0, 4].
 type Paired struct {
 	Rows, Labelled, Warm                          int64
 	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
@@ -181,10 +194,11 @@ func New(cfg Config) (*Engine, error) {
 		}
 		return e, nil
 	}
+	e.newScores()
 	if err := errors.Join(e.newExperts(), e.newDetectors()); err != nil {
 		return nil, err
 	}
-	e.pend.init(len(e.x), len(e.out1))
+	e.pend.init(len(e.x), len(e.out1), len(e.tried))
 	return e, nil
 }
 
@@ -196,7 +210,7 @@ func (e *Engine) History() *feature.History { return e.hist }
 
 // Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of
 // the device) and returns what followed. Readings of the message belong together: rows fire after
-// all of them. When readings had stopped before it, the rows that waited fire first, as [Idle]
+// all of them, and a label among them may be that of a row that fires so. When readings had stopped before it, the rows that waited fire first, as [Idle]
 // would have fired them: whether it was called in between changes nothing but the moment of the
 // output. For NoArrival the newest event time so far stands for the arrival. The output is valid
 // until the next call.
@@ -211,9 +225,12 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	e.settle(arrival)
 	// A clock that was set back counts on from where it is: only differences matter.
 	e.arrived, e.settled = arrival, false
+	e.early = e.early[:0]
 	for _, r := range readings {
 		if r.Series == LabelSeries {
-			e.label(r.Time, r.Value)
+			if _, ok := e.label(r); !ok {
+				e.early = append(e.early, r)
+			}
 			continue
 		}
 		if e.join.add(r) {
@@ -222,6 +239,11 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 		}
 	}
 	e.advance(e.join.watermark())
+	for _, r := range e.early {
+		if nearest, ok := e.label(r); !ok {
+			e.unmatched(r.Time, nearest)
+		}
+	}
 	return &e.out
 }
 
@@ -261,6 +283,7 @@ func (e *Engine) stopped() {
 
 // advance walks event time up to limit: at each instant labels first, then the row.
 func (e *Engine) advance(limit int64) {
+	e.join.held = 0
 	for {
 		t, ok := e.join.next(limit)
 		if !ok {
@@ -270,6 +293,7 @@ func (e *Engine) advance(limit int64) {
 		e.row(t)
 	}
 	e.mature(limit)
+	e.join.trim(limit)
 }
 
 // mature scores the forecasts that are due at or before t.
@@ -294,10 +318,12 @@ func (e *Engine) mature(t int64) {
 	e.join.forgetTruth(oldest)
 }
 
-// label matches a truth that arrived by message to the prediction of the same row time.
-func (e *Engine) label(row int64, truth float64) {
-	if math.IsNaN(truth) || e.scorer != nil {
-		return
+// label matches a truth that arrived by message to the prediction of the same row time. What is no
+// truth needs no match. nearest is the prediction that comes nearest, -1 when none waits.
+func (e *Engine) label(r Reading) (nearest int, ok bool) {
+	row, truth := r.Time, r.Value
+	if math.IsNaN(truth) || e.scorer != nil || e.many() && !isClass(truth, len(e.set)) {
+		return -1, true
 	}
 	best, dist := -1, int64(math.MaxInt64)
 	for i := range e.pend.n {
@@ -306,8 +332,7 @@ func (e *Engine) label(row int64, truth float64) {
 		}
 	}
 	if best < 0 || dist > e.cfg.Tolerance {
-		e.unmatched(row, best)
-		return
+		return best, false
 	}
 	e.lost.InARow = 0
 	p := e.pend.at(best)
@@ -317,6 +342,7 @@ func (e *Engine) label(row int64, truth float64) {
 	for e.pend.n > 0 && e.pend.at(0).done {
 		e.pend.pop()
 	}
+	return best, true
 }
 
 // unmatched notes a label that belongs to no row that waits; nearest is the one that comes nearest,
@@ -397,6 +423,9 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 	}
 	p, lo, hi, err := s.Model.Predict(rows, back)
 	p, lo, hi = p+origin, lo+origin, hi+origin
+	if s.classes != nil { // of two, in the other order
+		p = 1 - p
+	}
 	if err != nil || math.IsNaN(p) || math.IsInf(p, 0) {
 		return nan, nan, nan, true
 	}
@@ -406,6 +435,10 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 func (e *Engine) unit() float64 { return max(e.scale.Mean(), 1e-9) }
 
 func (e *Engine) predict(t int64) {
+	if e.many() {
+		e.predictClasses(t)
+		return
+	}
 	champ, lo, hi, bad := e.raw(&e.champion, 0)
 	if bad {
 		e.stats.NonFinite++
@@ -455,18 +488,16 @@ func (e *Engine) predict(t int64) {
 			pr.Lower, pr.Upper = min(pr.Lower, math.Round(value)), max(pr.Upper, math.Round(value))
 		}
 	}
+	if e.cfg.Kind == Classification && !math.IsNaN(value) {
+		pr.Classes = []float64{1 - value, value}
+		pr.Set = []bool{!(pr.Lower > 0), !(pr.Upper < 1)} // both while nothing is known
+	}
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
 	if math.IsNaN(value) && e.cfg.Kind == Forecast {
 		return // without a target value there is nothing a label could teach
 	}
-	if e.pend.n == MaxPending {
-		before := e.stats.GivenUp
-		e.stats.GivenUp += int64(e.pend.thin())
-		if bits.Len64(uint64(before)) != bits.Len64(uint64(e.stats.GivenUp)) {
-			e.event(Event{Kind: EventGivenUp, Time: t, Value: float64(e.stats.GivenUp)})
-		}
-	}
+	e.makeRoom(t)
 	p := e.pend.push()
 	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
 	p.champ, p.why = champ, e.why
@@ -475,6 +506,18 @@ func (e *Engine) predict(t int64) {
 	p.origin, p.last, p.shadow, p.shadowBad = origin, last, shadow, shadowBad
 	p.baseLo, p.baseHi = last+e.persist.Quantile((1-e.cfg.Level)/2), last+e.persist.Quantile((1+e.cfg.Level)/2)
 	copy(p.x, e.x)
+}
+
+// makeRoom gives predictions up when too many wait for one more.
+func (e *Engine) makeRoom(t int64) {
+	if e.pend.n < e.pend.most {
+		return
+	}
+	before := e.stats.GivenUp
+	e.stats.GivenUp += int64(e.pend.thin())
+	if bits.Len64(uint64(before)) != bits.Len64(uint64(e.stats.GivenUp)) {
+		e.event(Event{Kind: EventGivenUp, Time: t, Value: float64(e.stats.GivenUp)})
+	}
 }
 
 // physical keeps a value within the target's declared range, or a probability between 0 and 1.
@@ -522,10 +565,13 @@ func (e *Engine) halves(p, lo, hi float64) conformal.Halves {
 // learn scores a matured prediction and updates everything that learns, from the values stored
 // with it.
 func (e *Engine) learn(p *pending, truth float64, at int64) {
-	unit := e.unit()
-	loss := func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) } // NaN stays NaN
+	if e.many() {
+		e.learnClasses(p, truth, at)
+		return
+	}
+	loss := e.lossOf(truth)
 
-	e.out.Labels = append(e.out.Labels, Label{
+	l := Label{
 		Row:         p.row,
 		At:          at,
 		Truth:       truth,
@@ -539,7 +585,12 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 		ShadowID:    e.idAt(p, &e.shadow),
 		BaselineLo:  p.baseLo,
 		BaselineHi:  p.baseHi,
-	})
+	}
+	if e.scores != nil {
+		l.twoClasses(p)
+		e.scores.add(&l)
+	}
+	e.out.Labels = append(e.out.Labels, l)
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
 	e.base.Add(math.Abs(truth - p.last))
@@ -551,15 +602,28 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	e.spread.Learn(p.why[:], p.x, truth, truth-p.value)
 	e.persist.Add(truth - p.last)
 	if p.epoch == e.epoch && (e.shadow.use || e.previous) {
-		e.pair(p, truth, loss)
+		e.pair(p, p.champ, p.shadow, p.last, loss)
 	}
-	e.errorDrift(p, at, loss)
+	v := p.champ
+	if math.IsNaN(v) {
+		v = p.value
+	}
+	e.errorDrift(v, at, loss)
 	if e.cfg.Kind == Forecast {
 		e.scale.Add(math.Abs(truth - p.origin))
 	} else {
 		e.level.Add(truth)
 		e.scale.Add(math.Abs(truth - e.level.Mean()))
 	}
+}
+
+// lossOf returns the loss of a prediction of truth, in [0, maxLoss]; NaN stays NaN.
+func (e *Engine) lossOf(truth float64) func(v float64) float64 {
+	if e.cfg.Kind == Classification {
+		return func(v float64) float64 { return min(metric.LogLossOf(ofTruth(v, truth)), maxLoss) }
+	}
+	unit := e.unit()
+	return func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) }
 }
 
 // issued scores the interval of a prediction.
@@ -589,13 +653,15 @@ func (e *Engine) idAt(p *pending, s *slot) string {
 // pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared
 // with the champion (or, without one, with the last value); on probation the champion is the
 // candidate and the previous model, kept in the shadow slot, the incumbent.
-func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
-	candidate, incumbent := p.shadow, p.champ
+func (e *Engine) pair(p *pending, champion, shadow, last float64, loss func(float64) float64) {
+	candidate, incumbent := shadow, champion
 	if e.previous {
 		candidate, incumbent = incumbent, candidate
 	}
 	if math.IsNaN(incumbent) {
-		incumbent = p.last
+		if incumbent = last; math.IsNaN(last) {
+			return // before the first label there is nothing to compare with
+		}
 	}
 	if math.IsNaN(candidate) {
 		if p.shadowBad || e.previous { // no answer where one was due is the worst answer
@@ -607,11 +673,7 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 	e.trial.add(loss(incumbent), loss(candidate))
 }
 
-func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
-	v := p.champ
-	if math.IsNaN(v) {
-		v = p.value
-	}
+func (e *Engine) errorDrift(v float64, at int64, loss func(float64) float64) {
 	if math.IsNaN(v) {
 		return
 	}
@@ -690,6 +752,9 @@ func (e *Engine) Status() Status {
 		Scale:           e.scale.Mean(),
 		PendingLabels:   e.pend.n,
 		CoverageNominal: e.cfg.Level,
+	}
+	if e.scores != nil {
+		s.Classes = e.scores.scores()
 	}
 	if e.champion.use {
 		s.Champion = e.champion.ID

@@ -3,6 +3,7 @@ package engine
 import (
 	"math"
 	"slices"
+	"sort"
 
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/state"
@@ -30,7 +31,16 @@ type joiner struct {
 	rowBuf   []float64
 	anyFired bool
 	empty    int // rows without any value at the end of those fired, see next
+	held     int // rows without a new reading that the present call has fired, see next
 }
+
+const (
+	// maxHeld is how many rows of a cadence one call fires beside those that a reading falls into.
+	maxHeld = 4096
+	// maxWaiting is how many readings of a series wait for the watermark: with more of them it moves
+	// on, whatever the lateness.
+	maxWaiting = 32768
+)
 
 func newJoiner(cfg *Config) *joiner {
 	return &joiner{
@@ -46,7 +56,13 @@ func (j *joiner) watermark() int64 {
 	if !j.started {
 		return math.MinInt64
 	}
-	return j.newest - j.cfg.Lateness
+	w := j.newest - j.cfg.Lateness
+	for _, s := range j.series {
+		if n := len(s) - maxWaiting; n > 0 {
+			w = max(w, s[n].t)
+		}
+	}
+	return w
 }
 
 // settle moves the watermark as far as a silence lets it: rows on a series are complete up to the
@@ -107,12 +123,13 @@ func insert(s []point, p point) []point {
 
 // next returns the time of the next row that is due at or before limit. A cadence goes on without
 // readings for as many rows as the history has: after that one more row without a value changes
-// nothing that a feature sees, and the cadence waits for the next reading. However far apart the
-// times of two readings are, a message makes a bounded number of rows.
+// nothing that a feature sees, and the cadence waits for the next reading. It also does after maxHeld
+// rows, in one call, into which no reading fell. However far apart the times of readings are, and
+// however fine the cadence is, a message makes a bounded number of rows.
 func (j *joiner) next(limit int64) (int64, bool) {
 	if j.cfg.Every > 0 {
 		t := j.fired + j.cfg.Every
-		if j.anyFired && j.empty >= HistoryRows {
+		if j.anyFired && (j.empty >= HistoryRows || j.held >= maxHeld) {
 			from, ok := j.ahead()
 			if !ok {
 				return 0, false
@@ -151,37 +168,70 @@ func (j *joiner) ahead() (t int64, ok bool) {
 // MaxAge, else NaN.
 func (j *joiner) fire(t int64) []float64 {
 	j.empty++
+	fresh := false
 	for i, s := range j.series {
 		j.rowBuf[i] = math.NaN()
-		k := len(s)
-		for k > 0 && s[k-1].t > t {
-			k--
-		}
+		k := upTo(s, t)
+		fresh = fresh || k > 0 && s[k-1].t > j.fired
 		if k > 0 && t-s[k-1].t <= j.cfg.MaxAge {
 			if j.rowBuf[i] = s[k-1].v; !math.IsNaN(s[k-1].v) {
 				j.empty = 0
 			}
 		}
 		if k > 1 { // only the newest at or before t can serve later rows
-			j.series[i] = slices.Delete(s, 0, k-1)
+			j.series[i] = behind(s, k-1)
 		}
+	}
+	if !fresh {
+		j.held++
 	}
 	j.fired, j.anyFired = t, true
 	if len(j.due) > 0 && j.due[0] <= t {
-		j.due = slices.Delete(j.due, 0, 1)
+		j.due = behind(j.due, 1)
 	}
 	return j.rowBuf
+}
+
+// trim forgets the readings that no row behind the watermark can use. fire does so as well, but the
+// series that rows fire on may be silent for ever while others go on.
+func (j *joiner) trim(watermark int64) {
+	if j.cfg.Every > 0 {
+		return // any reading is followed by a row
+	}
+	for i, s := range j.series {
+		if len(s) <= HistoryRows {
+			continue
+		}
+		if k := upTo(s, watermark); k > 1 {
+			j.series[i] = behind(s, k-1)
+		}
+	}
+}
+
+// behind returns s without its first k elements: moved to the front when they are few, so that a
+// steady stream allocates nothing, and where they are when they are many, so that a long queue is not
+// moved with every row.
+func behind[T any](s []T, k int) []T {
+	if len(s)-k <= 64 {
+		return slices.Delete(s, 0, k)
+	}
+	return s[k:]
+}
+
+// upTo returns how many of s are at or before t.
+func upTo(s []point, t int64) int {
+	return sort.Search(len(s), func(i int) bool { return s[i].t > t })
 }
 
 // truthAt returns the target's value that held at t, if it was read within tolerance before t. A
 // reading that stands for "missing" is no truth.
 func (j *joiner) truthAt(t, tolerance int64) (float64, bool) {
-	for i := len(j.truth) - 1; i >= 0; i-- {
-		if p := j.truth[i]; p.t <= t {
-			return p.v, t-p.t <= tolerance && !math.IsNaN(p.v)
-		}
+	k := upTo(j.truth, t)
+	if k == 0 {
+		return math.NaN(), false
 	}
-	return math.NaN(), false
+	p := j.truth[k-1]
+	return p.v, t-p.t <= tolerance && !math.IsNaN(p.v)
 }
 
 // forgetTruth drops target readings that no label due at or after t can need.
@@ -190,9 +240,7 @@ func (j *joiner) forgetTruth(t int64) {
 	for k < len(j.truth) && j.truth[k].t < t-j.cfg.Tolerance {
 		k++
 	}
-	if k > 0 {
-		j.truth = slices.Delete(j.truth, 0, k)
-	}
+	j.truth = behind(j.truth, k)
 }
 
 func (j *joiner) save(w *state.Writer) {

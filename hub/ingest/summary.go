@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 
+	"skerry.dev/compute/metric"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
@@ -41,7 +42,11 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 		sum.Labels++
 		sum.Newest = max(sum.Newest, l.At)
 		if l.ChampionID != "" {
-			model, base := sum.Model+math.Abs(l.Truth-l.Champion), sum.Base+math.Abs(l.Truth-l.Persistence)
+			model, base := math.Abs(l.Truth-l.Champion), math.Abs(l.Truth-l.Persistence)
+			if l.Classes > 0 { // the numbers are those of classes
+				model, base = metric.LogLossOf(l.ChanceOf.Champion), metric.LogLossOf(l.ChanceOf.Baseline)
+			}
+			model, base = sum.Model+model, sum.Base+base
 			if finite(model) && finite(base) {
 				sum.Scored, sum.Model, sum.Base = sum.Scored+1, model, base
 			}

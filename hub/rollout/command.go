@@ -46,6 +46,9 @@ func (c *Controller) complete(ctx context.Context, s *Spec) error {
 	if m.TombstonedAt != 0 {
 		return fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
 	}
+	if m.RemovedAt != 0 {
+		return refusal{fmt.Errorf("model %s: %w: upload it again", registry.Name(m), registry.ErrRemoved)}
+	}
 	if s.Cycle == 0 {
 		if s.Cycle, err = c.cycle(ctx, s.Task); err != nil {
 			return err

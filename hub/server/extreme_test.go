@@ -12,8 +12,6 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"runtime"
-	"runtime/metrics"
 	"strings"
 	"sync"
 	"testing"
@@ -25,44 +23,14 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/rig"
 )
 
 // What one message or request may cost the hub.
 const (
-	maxCost = slower * time.Second
+	maxCost = rig.Slower * time.Second
 	maxHeap = 32 << 20
 )
-
-// cost runs do and returns how long it took and by how much the heap grew meanwhile at most.
-func cost(do func()) (took time.Duration, grown int64) {
-	heap := func() int64 {
-		s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-		metrics.Read(s)
-		return int64(s[0].Value.Uint64())
-	}
-	runtime.GC()
-	before, most := heap(), int64(0)
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(2 * time.Millisecond)
-		defer tick.Stop()
-		for {
-			most = max(most, heap())
-			select {
-			case <-stop:
-				return
-			case <-tick.C:
-			}
-		}
-	}()
-	began := time.Now()
-	do()
-	took = time.Since(began)
-	close(stop)
-	<-done
-	return took, most - before
-}
 
 // lines is a log that can be searched while it is written.
 type lines struct {
@@ -272,7 +240,7 @@ func TestExtremeValues(t *testing.T) {
 		var said string
 		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
 		for try := 0; try < 3 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
-			d, g := cost(func() { said = tt.do() })
+			d, g := rig.Cost(func() { said = tt.do() })
 			took, grown = min(took, d), min(grown, g)
 		}
 		if took > maxCost || grown > maxHeap {
@@ -301,7 +269,7 @@ func TestExtremeValues(t *testing.T) {
 			t.Errorf("%s: refused: %.300s", tt.name, said)
 		}
 	}
-	took, grown := cost(func() {
+	took, grown := rig.Cost(func() {
 		if _, err := h.Lake.Compact(t.Context(), true); err != nil {
 			t.Error(err)
 		}

@@ -70,7 +70,7 @@ type Link struct {
 	lastError atomic.Pointer[string]
 	sent      atomic.Int64
 	rewound   atomic.Int64
-	offset    atomic.Int64 // hub time - device time at the last hello, microseconds
+	greeting  atomic.Pointer[greeting]
 	maxChunks atomic.Int32 // chunks the hub takes in one message
 	state     chan []byte
 	conn      atomic.Pointer[nats.Conn]
@@ -288,10 +288,10 @@ func (l *Link) greet(ctx context.Context, conn *nats.Conn, h wire.Hello) (wire.A
 		return r.Applied, fmt.Errorf("reply: %w", err)
 	}
 	if r.Error != "" {
-		return r.Applied, fmt.Errorf("the hub reports: %s", r.Error)
+		return r.Applied, fmt.Errorf("the hub reports: %s", clip(r.Error))
 	}
 	l.suspect.Store(r.Suspect)
-	l.offset.Store(r.HubTime - time.Now().UnixMicro())
+	l.greeting.Store(&greeting{r.HubTime, time.Now()})
 	l.maxChunks.Store(int32(min(max(r.MaxChunks, 1), wire.MaxChunks)))
 	l.box.Applied(r.Applied)
 	return r.Applied, nil
@@ -363,7 +363,7 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 			return
 		}
 		if d.Device != l.opts.Device {
-			l.log.Warn("desired state is for another device", "device", d.Device)
+			l.log.Warn("desired state is for another device", "device", clip(d.Device))
 			return
 		}
 		l.opts.Desired(d)
@@ -391,5 +391,18 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	}
 }
 
-// ClockOffset returns hub time minus device time at the last hello, zero before the first.
-func (l *Link) ClockOffset() time.Duration { return time.Duration(l.offset.Load()) * time.Microsecond }
+// greeting is the hub's clock, in microseconds, at an instant of this process.
+type greeting struct {
+	hub int64
+	at  time.Time
+}
+
+// ClockOffset returns hub time minus device time, zero before the first hello. What has passed since
+// the hello is counted by the monotonic clock: a device's clock that is set meanwhile is seen.
+func (l *Link) ClockOffset() time.Duration {
+	g := l.greeting.Load()
+	if g == nil {
+		return 0
+	}
+	return time.UnixMicro(g.hub).Add(time.Since(g.at)).Sub(time.Now().Round(0))
+}

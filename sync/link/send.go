@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,6 +21,8 @@ import (
 const (
 	minPause = 250 * time.Millisecond
 	maxPause = 30 * time.Second
+	// maxRetry bounds for how long a hub can send a device away.
+	maxRetry = 5 * time.Minute
 	// maxDoublings bounds how often the wait for a receipt doubles: from 10 s to 5 minutes.
 	maxDoublings = 5
 	// maxFailures without one success in between end the session: a hello shows what is wrong.
@@ -83,6 +86,11 @@ func (s *lane) fail(bytes int, atLeast time.Duration) int {
 	pause := jitter(min(minPause<<min(s.failures, 10), maxPause))
 	s.until = time.Now().Add(max(pause, atLeast))
 	return s.failures
+}
+
+// retryAfter is how long to wait when the hub asks for so many milliseconds.
+func retryAfter(ms int64) time.Duration {
+	return time.Duration(min(max(ms, 0), maxRetry.Milliseconds())) * time.Millisecond
 }
 
 // hold waits until the lane may send. It returns false when ctx ends.
@@ -198,7 +206,7 @@ func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.
 		if ctx.Err() != nil {
 			return 0
 		}
-		n := s.fail(len(msg.Data), time.Duration(r.RetryMS)*time.Millisecond)
+		n := s.fail(len(msg.Data), retryAfter(r.RetryMS))
 		if n == 1 {
 			l.log.Warn("telemetry not taken by the hub, sending it again", "err", err, "chunks", len(refs), "bytes", len(msg.Data))
 		}
@@ -217,7 +225,7 @@ func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.
 		}
 		refused[f.Index] = true
 		ref := refs[f.Index]
-		l.log.Warn("chunk refused by the hub, which keeps it aside", "reason", f.Reason, "run", ref.Run, "class", ref.Class.String(), "from", ref.Range.From, "to", ref.Range.To)
+		l.log.Warn("chunk refused by the hub, which keeps it aside", "reason", clip(f.Reason), "run", ref.Run, "class", ref.Class.String(), "from", ref.Range.From, "to", ref.Range.To)
 		l.box.Sent(ref)
 	}
 	for i, ref := range refs {
@@ -245,13 +253,21 @@ func receipt(data []byte) (wire.Receipt, error) {
 		if json.Unmarshal(r.Error, &stream) != nil {
 			return wire.Receipt{}, errors.New("receipt: the error is neither a text nor a stream's")
 		}
-		return wire.Receipt{}, errors.New(stream.Description)
+		return wire.Receipt{}, errors.New(clip(stream.Description))
 	}
-	r.Receipt.Error = text
+	r.Receipt.Error = clip(text)
 	if !r.Applied && len(r.Refused) == 0 && r.RetryMS == 0 && r.Stream == "" {
 		return wire.Receipt{}, errors.New("receipt without a verdict")
 	}
 	return r.Receipt, nil
+}
+
+// clip bounds a text of the hub's for the log.
+func clip(s string) string {
+	if len(s) <= 500 {
+		return s
+	}
+	return strings.ToValidUTF8(s[:500], "") + "…"
 }
 
 // pace waits until n bytes of backfill may be sent. The limiter holds one second's worth: more at

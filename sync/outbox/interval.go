@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"slices"
 
 	"skerry.dev/sync/wire"
@@ -16,7 +17,7 @@ func (s *Set) Add(r wire.Range) {
 	}
 	i, _ := slices.BinarySearchFunc(*s, r.From, func(x wire.Range, from uint64) int {
 		switch {
-		case x.To+1 < from:
+		case after(x.To) < from:
 			return -1
 		case x.From > from:
 			return 1
@@ -24,21 +25,34 @@ func (s *Set) Add(r wire.Range) {
 		return 0
 	})
 	j := i
-	for j < len(*s) && (*s)[j].From <= r.To+1 {
+	for j < len(*s) && (*s)[j].From <= after(r.To) {
 		r.From, r.To = min(r.From, (*s)[j].From), max(r.To, (*s)[j].To)
 		j++
 	}
 	*s = slices.Replace(*s, i, j, r)
 }
 
-// Contains reports whether all of r is in the set.
-func (s Set) Contains(r wire.Range) bool {
-	for _, x := range s {
-		if x.From <= r.From && r.To <= x.To {
-			return true
-		}
+// after is the number behind n; there is none behind the last.
+func after(n uint64) uint64 { return max(n, n+1) }
+
+// setOf returns the set of ranges in any order. It costs O(n log n).
+func setOf(ranges []wire.Range) (s Set) {
+	slices.SortFunc(ranges, func(a, b wire.Range) int { return cmp.Compare(a.From, b.From) })
+	for _, r := range ranges {
+		s.Add(r)
 	}
-	return false
+	return s
+}
+
+// Contains reports whether all of r is in the set. It costs O(log n).
+func (s Set) Contains(r wire.Range) bool {
+	i, _ := slices.BinarySearchFunc(s, r.From, func(x wire.Range, from uint64) int {
+		if x.To < from {
+			return -1
+		}
+		return 1
+	})
+	return i < len(s) && s[i].From <= r.From && r.To <= s[i].To
 }
 
 // Mark is the largest n such that 1..n are all in the set, 0 when 1 is not.

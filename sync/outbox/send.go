@@ -163,20 +163,30 @@ func (o *Outbox) Rewind() (n int) {
 func (o *Outbox) Applied(a wire.Applied) (released int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	type part struct {
+		run   wire.Run
+		class wire.Class
+	}
+	known := map[wire.Run]bool{}
+	for _, s := range o.runs {
+		known[s.Run] = true
+	}
+	named := map[part][]wire.Range{} // one part may be named more than once
 	for _, set := range a.Sets {
-		if !set.Class.Valid() {
+		if !set.Class.Valid() || !known[set.Run] {
 			continue
 		}
-		var have Set
-		have.Add(wire.Range{From: 1, To: set.Mark})
-		for _, r := range set.Ranges {
-			have.Add(r)
-		}
-		for _, s := range o.runs {
-			if s.Run != set.Run {
+		p := part{set.Run, set.Class}
+		named[p] = append(append(named[p], wire.Range{From: 1, To: set.Mark}), set.Ranges...)
+	}
+	for _, s := range o.runs {
+		for c := range s.classes {
+			ranges, ok := named[part{s.Run, wire.Class(c)}]
+			if !ok {
 				continue
 			}
-			for _, e := range s.classes[set.Class] {
+			have := setOf(ranges)
+			for _, e := range s.classes[c] {
 				in := have.Contains(e.Range)
 				switch {
 				case in && !e.applied:

@@ -8,6 +8,7 @@ import (
 	"math"
 	"reflect"
 	"regexp"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
@@ -18,16 +19,33 @@ import (
 // Decoder fills structs from YAML nodes strictly and collects every problem: unknown keys (with a
 // suggestion), duplicate keys and values of the wrong type. The configuration package uses it
 // too, so that every file people write is read by one rule.
-type Decoder struct{ errs []error }
+type Decoder struct {
+	errs []error
+	more int // problems beyond maxProblems
+}
+
+// maxProblems is how many problems of a document are told: a file of junk has tens of thousands.
+const maxProblems = 50
 
 // NewDecoder returns a decoder without problems.
 func NewDecoder() *Decoder { return new(Decoder) }
 
 // Add records a problem.
-func (d *Decoder) Add(e *Error) { d.errs = append(d.errs, e) }
+func (d *Decoder) Add(e *Error) {
+	if len(d.errs) == maxProblems {
+		d.more++
+		return
+	}
+	d.errs = append(d.errs, e)
+}
 
-// Err joins the problems recorded, nil when there are none.
-func (d *Decoder) Err() error { return errors.Join(d.errs...) }
+// Err joins the problems recorded, nil when there are none; of very many it counts the later ones.
+func (d *Decoder) Err() error {
+	if d.more == 0 {
+		return errors.Join(d.errs...)
+	}
+	return errors.Join(append(slices.Clone(d.errs), fmt.Errorf("and %d problems more", d.more))...)
+}
 
 // Decode fills the struct that into points to from a mapping node. Keys match the yaml tags.
 func (d *Decoder) Decode(n *yaml.Node, into any) { d.mapping("", n, reflect.ValueOf(into).Elem()) }
@@ -97,6 +115,10 @@ func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
 		seen[k.Value] = k.Line
 		f, ok := fields[k.Value]
 		if !ok {
+			if len(d.errs) == maxProblems { // of very many, none is worth a suggestion
+				d.more++
+				continue
+			}
 			d.Add(&Error{Path: at, Line: k.Line, Msg: "unknown key" + Suggest(k.Value, known)})
 			continue
 		}
@@ -213,6 +235,9 @@ func kindName(k reflect.Kind) string {
 func Suggest(key string, known []string) string {
 	best, dist := "", len(key)/2+1
 	for _, k := range known {
+		if len(key) > 2*len(k) { // more than half of it would have to go
+			continue
+		}
 		if n := editDistance(key, k); n < dist {
 			best, dist = k, n
 		}

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
+	"strings"
+	"unicode"
 )
 
 // Phase is where a device is with one assigned artifact.
@@ -89,14 +92,92 @@ type Reported struct {
 	// quantiles of predictions since the process started, microseconds
 	LatencyUS map[string]float64 `json:"latency_us,omitempty"`
 	Reasons   []string           `json:"reasons,omitempty"`
+	// Inputs is what has arrived for the device's inputs, the most important first: what does not fit
+	// is left out from the end. Agents up to 0.9 report none.
+	Inputs []ReportedInput `json:"inputs,omitempty"`
 	// LeftOut explains what the document lacks because it would have been too large.
 	LeftOut string `json:"left_out,omitempty"`
 }
 
-// Encode writes the document in at most limit bytes. What does not fit is left out, the longest
-// task files first, then tasks from the end of the alphabet, and LeftOut tells how much; the
-// receiver keeps what it knows of a task whose file is missing. r is not changed.
+// Bounds of a reported document: how many inputs and reasons it has, and how many bytes their texts
+// have. Topics, payloads and keys of others' making stand in them.
+const (
+	MaxReportedInputs  = 500
+	MaxReportedReasons = 100
+	maxReportedText    = 1000
+	maxReportedName    = 200
+)
+
+// bound makes lists and texts of a document no larger than their bounds, on copies.
+func (r *Reported) bound() {
+	if n := len(r.Reasons) - MaxReportedReasons; n > 0 {
+		r.Reasons = append(slices.Clone(r.Reasons[:MaxReportedReasons-1]), fmt.Sprintf("and %d reasons more: skerry-agent status lists them on the device", n+1))
+	}
+	r.Reasons = clipped(r.Reasons, maxReportedText)
+	r.Inputs = slices.Clone(r.Inputs[:min(len(r.Inputs), MaxReportedInputs)])
+	for i := range r.Inputs {
+		in := &r.Inputs[i]
+		in.Series, in.Topic, in.Path = clip(in.Series, maxReportedName), clip(in.Topic, maxReportedName), clip(in.Path, maxReportedName)
+		in.Tasks = clipped(in.Tasks[:min(len(in.Tasks), 8)], maxReportedName)
+		in.LastRefused, in.Wrong = clip(in.LastRefused, maxReportedText), clipped(in.Wrong, maxReportedText)
+		if math.IsNaN(in.LastValue) || math.IsInf(in.LastValue, 0) { // JSON has no word for it
+			in.LastValue = 0
+		}
+	}
+}
+
+func clipped(texts []string, limit int) []string {
+	out := slices.Clone(texts)
+	for i := range out {
+		out[i] = clip(out[i], limit)
+	}
+	return out
+}
+
+// clip bounds a text in bytes and leaves out what no column of text takes: control characters, and
+// bytes that are not UTF-8.
+func clip(s string, limit int) string {
+	if len(s) > limit {
+		s = s[:limit] + "…"
+	}
+	return strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return ' '
+		}
+		return c
+	}, strings.ToValidUTF8(s, ""))
+}
+
+// Encode writes the document in at most limit bytes, with lists and texts within their bounds. What
+// does not fit is left out: inputs from the end until the others have half of the space, the longest
+// task files, then tasks from the end of the alphabet, and LeftOut tells how much; the receiver keeps
+// what it knows of a task whose file is missing. r is not changed.
 func (r Reported) Encode(limit int) ([]byte, error) {
+	all := len(r.Inputs)
+	r.bound()
+	for {
+		b, err := json.Marshal(r.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		if len(b) <= limit/2 {
+			break
+		}
+		r.Inputs = r.Inputs[:len(r.Inputs)*3/4]
+	}
+	leave := func(files, tasks, allTasks int) {
+		var parts []string
+		if n := all - len(r.Inputs); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d of %d inputs", n, all))
+		}
+		if files+tasks > 0 {
+			parts = append(parts, fmt.Sprintf("%d task files and %d of %d tasks", files, tasks, allTasks))
+		}
+		if len(parts) > 0 {
+			r.LeftOut = fmt.Sprintf("%s: a report has at most %d inputs and %d bytes", strings.Join(parts, ", "), MaxReportedInputs, limit)
+		}
+	}
+	leave(0, 0, 0)
 	b, err := json.Marshal(r)
 	if err != nil || len(b) <= limit {
 		return b, err
@@ -114,7 +195,7 @@ func (r Reported) Encode(limit int) ([]byte, error) {
 	}
 	slices.Sort(names)
 	for {
-		r.LeftOut = fmt.Sprintf("%d task files and %d of %d tasks: a report has at most %d bytes", files, tasks, len(names), limit)
+		leave(files, tasks, len(names))
 		if b, err = json.Marshal(r); err != nil || len(b) <= limit || len(r.Tasks) == 0 {
 			break
 		}
@@ -128,6 +209,27 @@ func (r Reported) Encode(limit int) ([]byte, error) {
 		err = fmt.Errorf("encode reported state: %d bytes without a task, at most %d are allowed", len(b), limit)
 	}
 	return b, err
+}
+
+// ReportedInput is what has arrived for one input since the agent started.
+type ReportedInput struct {
+	Series   string   `json:"series"`
+	Topic    string   `json:"topic"`
+	Path     string   `json:"path,omitempty"`
+	Tasks    []string `json:"tasks,omitempty"`
+	Readings uint64   `json:"readings"`
+	Refused  uint64   `json:"refused,omitempty"`
+	// messages on its topics that carried no value for it
+	Missing  uint64 `json:"missing,omitempty"`
+	LastSeen int64  `json:"last_seen,omitempty"` // arrival of the newest reading, microseconds
+	// of the newest reading; that of a category is its index
+	LastValue float64 `json:"last_value,omitempty"`
+	// usual time between two readings in seconds, 0 before there are two
+	EveryS float64 `json:"every_s,omitempty"`
+	// why the newest refused value was refused
+	LastRefused string `json:"last_refused,omitempty"`
+	// what is wrong and what to do
+	Wrong []string `json:"wrong,omitempty"`
 }
 
 // ReportedOutbox reports how much waits on the device.
@@ -153,10 +255,13 @@ type ReportedTask struct {
 	Drifts    int64  `json:"drifts"`
 	Champion  string `json:"champion"` // digest of the active model, "" while on baselines
 	Version   string `json:"version"`
-	// trailing prequential error of what was published (log loss for classification)
+	// trailing prequential error of what was published; of a classification the share of wrong
+	// classes
 	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
-	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
+	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval or the set
+	// of a classification with labels
+	Classes *ReportedClasses `json:"classes,omitempty"`
 	// trailing interval scores, of the interval and of one of constant width around the same values;
 	// the smaller the better, 0 when there are none
 	IntervalScore float64 `json:"interval_score,omitempty"`
@@ -165,6 +270,21 @@ type ReportedTask struct {
 	Unmatched int64 `json:"unmatched,omitempty"`
 	// Assignment reports how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
+}
+
+// ReportedClasses is how a classification does lately. The baseline is the newest label as far as
+// labels repeat, else how frequent each class is. Log losses are means in nats.
+type ReportedClasses struct {
+	ErrorRate         float64 `json:"error_rate"` // share of wrong classes
+	ErrorRateBaseline float64 `json:"error_rate_persistence"`
+	LogLoss           float64 `json:"log_loss"`
+	LogLossBaseline   float64 `json:"log_loss_persistence"`
+	SetSize           float64 `json:"set_size"` // mean number of classes in a set
+}
+
+// Texts are the errors of the predictions and of the baseline for people.
+func (c *ReportedClasses) Texts() (predictions, baseline string) {
+	return fmt.Sprintf("%.1f %% wrong, log loss %.3g", 100*c.ErrorRate, c.LogLoss), fmt.Sprintf("%.1f %%, %.3g", 100*c.ErrorRateBaseline, c.LogLossBaseline)
 }
 
 // ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on

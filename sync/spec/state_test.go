@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 )
@@ -42,7 +43,43 @@ func TestEncodeReported(t *testing.T) {
 			t.Error("Encode changed its receiver")
 		}
 	}
-	if _, err := (Reported{Reasons: []string{strings.Repeat("x", limit)}}).Encode(limit); err == nil {
+	if _, err := (Reported{Device: strings.Repeat("x", limit)}).Encode(limit); err == nil {
 		t.Error("Encode of what cannot be shortened = nil, want an error")
+	}
+}
+
+// TestEncodeInputs: of very many inputs with very long texts the first come, in half of a message at
+// most and as texts that every database takes; what a report holds otherwise is not crowded out.
+func TestEncodeInputs(t *testing.T) {
+	const limit = 100_000
+	long := strings.Repeat("ä", 70_000)
+	for _, c := range []struct{ inputs, reasons, text int }{{3, 2, 10}, {2000, 2, 10}, {MaxReportedInputs, 4000, 400}} {
+		r := Reported{Device: "a", Tasks: map[string]ReportedTask{"t": {Kind: "forecast", Spec: "task: t"}}}
+		for n := range c.inputs {
+			r.Inputs = append(r.Inputs, ReportedInput{Series: fmt.Sprint("s", n), Topic: long[:2*c.text], Path: "$.\x00\n\xff", Readings: 3, LastValue: math.NaN(), LastRefused: long[:c.text], Wrong: []string{long[:c.text]}})
+		}
+		for n := range c.reasons {
+			r.Reasons = append(r.Reasons, fmt.Sprint(n, " bad\x00", long[:c.text]))
+		}
+		b, err := r.Encode(limit)
+		if err != nil || len(b) > limit {
+			t.Fatalf("Encode of %+v = %d bytes, %v", c, len(b), err)
+		}
+		var got Reported
+		if err := json.Unmarshal(b, &got); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.Reasons) != min(c.reasons, MaxReportedReasons) || len(got.Inputs) == 0 || got.Tasks["t"].Spec == "" {
+			t.Errorf("of %+v %d inputs and %d reasons came", c, len(got.Inputs), len(got.Reasons))
+		}
+		if whole := len(got.Inputs) == c.inputs; whole != (got.LeftOut == "") {
+			t.Errorf("%d of %d inputs came, left out %q", len(got.Inputs), c.inputs, got.LeftOut)
+		}
+		if in := got.Inputs[0]; in.Series != "s0" || in.Path != "$.  " || in.LastValue != 0 || strings.Contains(got.Reasons[0], "\x00") {
+			t.Errorf("the first input came as %+v because of %.20q", in, got.Reasons[0])
+		}
+		if r.Inputs[0].Path != "$.\x00\n\xff" {
+			t.Error("Encode changed its receiver")
+		}
 	}
 }

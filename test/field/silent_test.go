@@ -2,6 +2,7 @@ package field
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -53,4 +54,32 @@ func TestSilentInputs(t *testing.T) {
 	s.publish("boiler/Temprature", "61", false)
 	s.publish("tank/level", "7", false)
 	eventually(t, "all is well again", func() bool { return a.reasons() == "" })
+}
+
+// TestSilentByHTTP: where readings come by HTTP alone a sensor that dies is named within a minute as
+// well.
+func TestSilentByHTTP(t *testing.T) {
+	t.Parallel()
+	a := newAgent(t, "", map[string]string{"level": levelTask, "never": "task: never\ntarget: {series: never, horizon: 1h}\ninputs: [{series: never, topic: tank/never}]\n"})
+	a.start()
+	began := time.Now()
+	for i := range 3 {
+		res, err := http.Post("http://"+a.web+"/v1/ingest/tank/level", "", strings.NewReader(fmt.Sprint(i)))
+		if err != nil || res.StatusCode != http.StatusNoContent {
+			t.Fatalf("POST = %v, %v", res, err)
+		}
+		res.Body.Close()
+	}
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for _, want := range []string{"nothing has come by HTTP on tank/never for the series never of task never", "no reading of the series level of task level has come on tank/level since"} {
+		for !strings.Contains(a.reasons(), want) || !strings.Contains(a.log(), want) {
+			if <-tick.C; time.Since(began) > namedWithin {
+				t.Fatalf("not said: %s", want)
+			}
+		}
+		if out, _ := a.command("doctor"); !strings.Contains(out, want) {
+			t.Errorf("doctor = %s", out)
+		}
+	}
 }

@@ -20,25 +20,28 @@ import (
 	"skerry.dev/test/rig"
 )
 
+// programs is where the programs are built.
+var programs string
+
 // program is the agent, built once.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "skerry-field-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "skerry-agent")
-	out, err := exec.Command("go", "build", "-o", path, "skerry.dev/agent/cmd/skerry-agent").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("build the agent: %w\n%s", err, out)
+var program = sync.OnceValues(func() (string, error) { return build("skerry.dev/agent/cmd/skerry-agent") })
+
+func build(pkg string) (string, error) {
+	path := filepath.Join(programs, filepath.Base(pkg))
+	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", pkg, err, out)
 	}
 	return path, nil
-})
+}
 
 func TestMain(m *testing.M) {
-	code := m.Run()
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	var err error
+	if programs, err = os.MkdirTemp("", "skerry-field-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
+	code := m.Run()
+	_ = os.RemoveAll(programs)
 	os.Exit(code)
 }
 
@@ -85,12 +88,14 @@ type agent struct {
 	proc *rig.Process
 
 	broker string
+	client string // its MQTT client id
+	more   string // further lines of its configuration
 }
 
 // stateIn makes a directory the one of its state.
 func (a *agent) stateIn(dir string) {
 	a.t.Helper()
-	a.write("agent.yaml", fmt.Sprintf("state_dir: %s\ntask_dir: %s/tasks\nmqtt: {broker: %q, client_id: field}\nhttp: {listen: %s}\n", dir, a.dir, a.broker, a.web))
+	a.write("agent.yaml", fmt.Sprintf("state_dir: %s\ntask_dir: %s/tasks\nmqtt: {broker: %q, client_id: %s}\nhttp: {listen: %s}\n%s", dir, a.dir, a.broker, a.client, a.web, a.more))
 }
 
 // newAgent prepares an agent with a state directory of its own; broker is an address, "" for none.
@@ -107,7 +112,7 @@ func newAgent(t *testing.T, broker string, tasks map[string]string) *agent {
 			t.Fatal(err)
 		}
 	}
-	a.broker = broker
+	a.broker, a.client = broker, "field"
 	a.stateIn(filepath.Join(a.dir, "state"))
 	for name, text := range tasks {
 		a.write("tasks/"+name+".yaml", text)

@@ -232,8 +232,16 @@ func (f *fleet) report(device string, a *spec.ReportedAssignment) {
 	if a != nil {
 		r.Generation = a.Generation
 	}
+	r.Inputs = []spec.ReportedInput{{Series: "pm25", Topic: "air/+/reading", Path: "$.pm25", Tasks: []string{task}, Readings: 17280, LastSeen: r.Time, LastValue: 61.5, EveryS: 3600},
+		{Series: "temp", Topic: "air/+/reading", Path: "$.temp", Tasks: []string{task}, Readings: 17101, Refused: 179, LastSeen: r.Time, EveryS: 3600, LastRefused: `air/x/reading $.temp "n/a": must be a number`}}
 	if device == f.absent {
 		r.Health, r.Reasons = "degraded", []string{"disk 91 % full"}
+		r.LeftOut = "7 of 30 inputs: a report has at most 500 inputs and 1048576 bytes"
+		for i := range 21 { // a gateway that died: more than one page, with long names
+			in := spec.ReportedInput{Series: fmt.Sprintf("humidity_of_the_%d_greenhouse", i), Topic: strings.Repeat("greenhouse/", 8) + fmt.Sprint(i), Path: "$.sensors['air humidity'].value", Tasks: []string{task},
+				Wrong: []string{fmt.Sprintf("no reading of the series humidity_of_the_%d_greenhouse of task %s has come since 2026-11-29 03:00:00 UTC, where one comes every 1m0s: look after the sensor, its power and its connection", i, task)}}
+			r.Inputs, r.Reasons = append([]spec.ReportedInput{in}, r.Inputs...), append(r.Reasons, in.Wrong...)
+		}
 		r.Outbox.PendingRecords, r.Outbox.PendingBytes, r.Outbox.OfflineDays = 4410, 39<<20, 4.6
 	}
 	f.running[device] = r

@@ -126,8 +126,8 @@ func TestWorkingHub(t *testing.T) {
 	f.account("vera", "viewer")
 	views := []visit{
 		{Name: "fleet", Hash: "#/fleet", Expect: []string{"aotizhongxin", "huairou", "pm25-next-hour@1", "4 of 5", "degraded", "disk 91 % full", "µg/m³", "4.6 days"}},
-		{Name: "device", Hash: "#/device/aotizhongxin", Expect: []string{"aotizhongxin", "linux/arm64", "pm25-next-hour", "µg/m³", "Drift: error changed", "410 µs", "31.0 MiB"}},
-		{Name: "device-absent", Hash: "#/device/huairou", Expect: []string{"huairou", "no link", "Degraded: disk 91 % full", "outbox full", "Local cache was damaged"}},
+		{Name: "device", Hash: "#/device/aotizhongxin", Expect: []string{"aotizhongxin", "linux/arm64", "pm25-next-hour", "µg/m³", "Drift: error changed", "410 µs", "31.0 MiB", "2, nothing wrong", "air/+/reading", "61.5", "must be a number"}},
+		{Name: "device-absent", Hash: "#/device/huairou", Expect: []string{"huairou", "no link", "disk 91 % full", "and 18 more: see the inputs below", "21 of 23 with something wrong", "1 to 8 of 23", "look after the sensor", "7 of 30 inputs", "outbox full", "Local cache was damaged"}},
 		{Name: "tasks", Hash: "#/tasks", Expect: []string{"pm25-next-hour", "pm25, 1 h ahead", "pm25-next-hour@1"}},
 		{Name: "task", Hash: "#/task/pm25-next-hour", Expect: []string{"Live error", "Truth and prediction", "Coverage", "changping", "page–hinkley", "input temp", "last value", "drift"}},
 		{Name: "models", Hash: "#/models", Expect: []string{"pm25-next-hour@3", "histogram boosting", "tombstoned", "champion", "7.63 µg/m³"}},

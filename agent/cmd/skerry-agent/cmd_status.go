@@ -122,13 +122,20 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		if a := k.Assignment; a != nil {
 			rollout = strings.TrimSuffix(string(a.Phase)+": "+a.Reason, ": ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, figure(k.MAE), figure(k.MAEBaseline), figure(k.Coverage), k.Rows, k.Labels, k.Drifts, rollout)
+		e, base := figure(k.MAE), figure(k.MAEBaseline)
+		if c := k.Classes; c != nil {
+			e, base = c.Texts()
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.Rows, k.Labels, k.Drifts, rollout)
 	}
 	if len(d.Inputs) > 0 {
-		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tLAST\tVALUE\tREFUSED\tFORGIVEN")
+		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tFORGIVEN")
 	}
 	for _, in := range d.Inputs {
-		last, value := "never", "-"
+		last, value, every := "never", "-", "-"
+		if in.EveryS > 0 {
+			every = fmt.Sprintf("%.3g s", in.EveryS)
+		}
 		if in.Readings > 0 {
 			last, value = time.UnixMicro(in.LastSeen).UTC().Format(time.RFC3339), fmt.Sprintf("%.6g", in.LastValue)
 		}
@@ -136,7 +143,12 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		for _, kind := range slices.Sorted(maps.Keys(in.Forgiven)) {
 			forgiven = append(forgiven, fmt.Sprintf("%s %d", kind, in.Forgiven[kind]))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%d\t%s\n", in.Series, in.Topic, in.Readings, last, value, in.Refused, cmp.Or(strings.Join(forgiven, ", "), "-"))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", in.Series, in.Topic, in.Readings, every, last, value, in.Refused, cmp.Or(strings.Join(forgiven, ", "), "-"))
+		for _, w := range in.Wrong {
+			if !slices.Contains(d.Reasons, w) { // of very many health names the first
+				fmt.Fprintf(t, "\t! %s\n", w)
+			}
+		}
 		if in.LastRefused != "" {
 			fmt.Fprintf(t, "\t→ %s\n", in.LastRefused)
 		}

@@ -99,8 +99,14 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 		e, last, coverage := "-", "-", "-"
 		if r.Labels > 0 {
 			e, last, coverage = fmt.Sprintf("%.4g", r.MAE), fmt.Sprintf("%.4g", r.MAEBaseline), fmt.Sprintf("%.1f %%", 100*r.Coverage)
+			if c := r.Classes; c != nil {
+				e, last = c.Texts()
+			}
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, text(because))
+	}
+	if d.Reported != nil {
+		writeInputs(t, d.Reported)
 	}
 	if len(d.Host) > 0 {
 		fmt.Fprintln(t, "\nHOST\tVALUE\tAT")
@@ -109,6 +115,31 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 		fmt.Fprintf(t, "%s\t%.6g\t%s\n", h.Metric, float64(h.Value), stamp(h.Time))
 	}
 	return t.Flush()
+}
+
+// writeInputs prints what has arrived at a device, and what is wrong with it that health does not say.
+func writeInputs(w io.Writer, r *spec.Reported) {
+	if len(r.Inputs) > 0 {
+		fmt.Fprintln(w, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tWHY")
+	}
+	for _, in := range r.Inputs {
+		last, value, every := "never", "-", "-"
+		if in.Readings > 0 {
+			last, value = stamp(in.LastSeen), fmt.Sprintf("%.6g", in.LastValue)
+		}
+		if in.EveryS > 0 {
+			every = span(time.Duration(in.EveryS * float64(time.Second)))
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", in.Series, strings.TrimSpace(in.Topic+" "+in.Path), in.Readings, every, last, value, in.Refused, text(in.LastRefused))
+		for _, why := range in.Wrong {
+			if !slices.Contains(r.Reasons, why) {
+				fmt.Fprintf(w, "\t! %s\n", why)
+			}
+		}
+	}
+	if r.LeftOut != "" {
+		fmt.Fprintf(w, "\nnot reported: %s\n", r.LeftOut)
+	}
 }
 
 // short is a digest as a cell; none is what the device does without a model.

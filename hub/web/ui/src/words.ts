@@ -1,4 +1,4 @@
-import { num, signed, words } from "./format";
+import { num, percent, signed, words } from "./format";
 import type { Paired, RolloutState } from "./types";
 
 export type Tone = "ok" | "warn" | "bad" | "info" | "mute";
@@ -74,6 +74,15 @@ const kinds: Record<string, string> = {
   gap: "Records were lost and declared",
   given_up: "Predictions waited too long for their truth",
   chunk_damaged: "A staged chunk is damaged and was set aside",
+  input_silent: "An input is silent",
+  input_without_values: "An input's messages hold no value for it",
+  input_refused: "An input's values are refused",
+  input_well: "An input gives readings again",
+  topics_merged: "Several topics feed one series",
+  readings_from_the_future: "Readings lie in the future",
+  clock_wrong: "The device's clock is wrong",
+  clock_well: "The device's clock is right again",
+  client_id_twice: "Another client has the agent's client id",
   labels_unmatched: "Labels match no row",
   task_reset: "A task starts learning anew",
   model_gone: "The model in use cannot be loaded any more",
@@ -96,8 +105,14 @@ export function detailWords(detail: unknown): [string, string][] {
 }
 
 /** errorName and baselineName are what a task's quality is measured in. */
-export const errorName = (kind: string) => (kind === "classification" ? "log loss" : "mean error");
-export const baselineName = (kind: string) => (kind === "forecast" || kind === "" ? "last value" : kind === "classification" ? "class shares" : "running mean");
+export const errorName = (kind: string) => (kind === "classification" ? "wrong classes" : "mean error");
+export const baselineName = (kind: string) => (kind === "forecast" || kind === "" ? "last value" : kind === "classification" ? "baseline" : "running mean");
+
+/** errorText shows an error: of a classification the share of wrong classes. */
+export const errorText = (kind: string, v: number | null | undefined, unit = "") => (kind === "classification" ? percent(v) : num(v, unit));
+
+/** within says what coverage counts. */
+export const within = (kind: string) => (kind === "classification" ? "of truths in the set of classes" : "of truths inside the interval");
 
 /** skill is how much smaller an error is than the baseline's: 0.2 is 20 % better. */
 export const skill = (error: number | undefined, baseline: number | undefined) => (error !== undefined && baseline !== undefined && baseline > 0 ? 1 - error / baseline : NaN);

@@ -83,15 +83,15 @@ export function Facts({ items, wide }: { items: [string, ReactNode][]; wide?: bo
 
 export type Heading = string | [string, string] | [string, string, () => void];
 
-/** Pages shows one page of a list and how to reach the others. */
-export function Pages({ page, size, total, onChange }: { page: number; size: number; total: number; onChange: (p: number) => void }) {
+/** Pages shows one page of a list and how to reach the others; ways are the words for back and forth. */
+export function Pages({ page, size, total, onChange, label = "Pages", ways = ["Newer", "Older"] }: { page: number; size: number; total: number; onChange: (p: number) => void; label?: string; ways?: [string, string] }) {
   if (total <= size) return null;
   const last = Math.ceil(total / size) - 1;
   return (
-    <nav className="pages" aria-label="Pages">
+    <nav className="pages" aria-label={label}>
       <span className="num">{page * size + 1} to {Math.min((page + 1) * size, total)} of {total}</span>
-      <button type="button" disabled={page <= 0} onClick={() => onChange(page - 1)}>Newer</button>
-      <button type="button" disabled={page >= last} onClick={() => onChange(page + 1)}>Older</button>
+      <button type="button" disabled={page <= 0} onClick={() => onChange(page - 1)}>{ways[0]}</button>
+      <button type="button" disabled={page >= last} onClick={() => onChange(page + 1)}>{ways[1]}</button>
     </nav>
   );
 }

@@ -1,11 +1,11 @@
 import { useState } from "react";
 import { call, may } from "../api";
 import { bytes, cap, count, duration, num, offline, percent, words } from "../format";
-import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, PhaseBadge, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
+import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, Pages, PhaseBadge, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
-import type { DeviceDetail, EventItem, Fleet, Gap, List, ReportedTask } from "../types";
-import { baselineName, errorName, phaseOf, skill } from "../words";
+import type { DeviceDetail, EventItem, Fleet, Gap, List, Reported, ReportedInput, ReportedTask } from "../types";
+import { baselineName, errorName, errorText, phaseOf, skill, within } from "../words";
 import { EventTable } from "./events";
 import { healthTone, LinkBadge } from "./fleet";
 
@@ -18,6 +18,7 @@ export function DeviceView({ name }: { name: string }) {
   const gaps = usePoll<List<Gap>>(`/v1/gaps?device=${encodeURIComponent(name)}&limit=50`, 10_000).data?.items;
   const me = useSession();
   const [asked, setAsked] = useState<"revoke" | "clear">();
+  const [taskPage, setTaskPage] = useState(0);
   const operator = may(me?.role, "operator");
   if (!d) {
     return (
@@ -38,6 +39,7 @@ export function DeviceView({ name }: { name: string }) {
   ] as const).filter(([n]) => n).map(([n, what]) => `${count(n!)} ${what}`);
   const box = r?.outbox;
   const tasks = Object.entries(r?.tasks ?? {}).sort(([a], [b]) => a.localeCompare(b));
+  const page = Math.min(taskPage, Math.max(0, Math.ceil(tasks.length / tasksShown) - 1));
   return (
     <>
       <Head title={d.name} up={[link("fleet"), "Fleet"]} badge={<><LinkBadge d={d} /> <Badge tone={healthTone(d.health)}>{d.health}</Badge></>}>
@@ -46,7 +48,7 @@ export function DeviceView({ name }: { name: string }) {
       </Head>
       <Trouble error={error} stale />
       {d.suspect && <p className="trouble" role="alert">This device may be a clone: {d.suspect}. Telemetry goes on; nothing is pushed to it until an operator decides.</p>}
-      {d.health === "degraded" && (d.reasons?.length ?? 0) > 0 && <p className="notice warn">Degraded: {d.reasons!.join("; ")}</p>}
+      {d.health === "degraded" && (d.reasons?.length ?? 0) > 0 && <Reasons all={d.reasons!} />}
       {odd.length > 0 && <p className="notice warn">Today {odd.join("; ")}: see the alarms below.</p>}
       <Stats>
         <Stat name="Last report" value={<Age us={d.reported_at} />} note={<>link seen <Age us={d.seen_at} /></>} />
@@ -55,13 +57,15 @@ export function DeviceView({ name }: { name: string }) {
         <Stat name="Reading to prediction" value={latency(r?.latency_us?.["mqtt_to_prediction_p99"])} note={`p99; the model alone ${latency(r?.latency_us?.["predict_p99"])}`} />
       </Stats>
 
-      {tasks.map(([task, t]) => (
+      {tasks.slice(page * tasksShown, (page + 1) * tasksShown).map(([task, t]) => (
         <TaskCard key={task} task={task} t={t} d={d} unit={fleet?.tasks.find((x) => x.name === task)?.unit ?? ""} />
       ))}
+      <Pages label="Pages of tasks" page={page} size={tasksShown} total={tasks.length} onChange={setTaskPage} ways={["Previous", "Next"]} />
       {tasks.length === 0 && (
         <Card><Empty title="This device has not reported a task"><p>Put a task file into the device's <code>tasks</code> folder and check it with</p><p><code>skerry-agent task check &lt;file&gt;</code></p></Empty></Card>
       )}
 
+      {r && <Inputs r={r} />}
       <div className="cols">
         <Card title="Records">
           {box && box.cap_bytes > 0 && (
@@ -129,6 +133,58 @@ export function DeviceView({ name }: { name: string }) {
   );
 }
 
+const reasonsShown = 4;
+const tasksShown = 3;
+const inputsShown = 8;
+
+/** Reasons says what is wrong with a device and what to do; of very many the first. */
+function Reasons({ all }: { all: string[] }) {
+  const more = all.length - reasonsShown;
+  return (
+    <div className="notice warn" role="status">
+      Degraded: {all.length === 1 ? all[0] : <ul>{all.slice(0, reasonsShown).map((x) => <li key={x}>{x}</li>)}</ul>}
+      {more > 0 && <>and {count(more)} more{all.some((x) => /series|input/.test(x)) ? ": see the inputs below" : ""}</>}
+    </div>
+  );
+}
+
+/** Inputs lists what has arrived for each input of a device, those with something wrong first. */
+function Inputs({ r }: { r: Reported }) {
+  const [wanted, setPage] = useState(0);
+  const all = r.inputs ?? [];
+  const page = Math.min(wanted, Math.max(0, Math.ceil(all.length / inputsShown) - 1));
+  if (!all.length && !r.left_out) return null; // the agent is older than this table
+  const wrong = all.filter((x) => x.wrong?.length).length;
+  return (
+    <Card title="Inputs" aside={<span className="mute">{wrong ? `${count(wrong)} of ${count(all.length)} with something wrong` : `${count(all.length)}, nothing wrong`}</span>} flush>
+      <Table stack wraps label="Inputs" head={["Series", "Topic and path", ["Readings", "n"], ["Every", "n"], "Last", ["Value", "n"], ["Refused", "n"], "State"]}>
+        {all.slice(page * inputsShown, (page + 1) * inputsShown).map((x) => <InputRow key={x.series} x={x} />)}
+      </Table>
+      <Pages label="Pages of inputs" page={page} size={inputsShown} total={all.length} onChange={setPage} ways={["Previous", "Next"]} />
+      {r.left_out && <p className="mute below">The device left out {r.left_out}.</p>}
+    </Card>
+  );
+}
+
+function InputRow({ x }: { x: ReportedInput }) {
+  const why = x.wrong?.length ? x.wrong.join("; ") : x.last_refused;
+  return (
+    <tr>
+      <th scope="row">{x.series}<small>{x.tasks?.join(", ")}</small></th>
+      <td data-l="Topic and path" className="any"><small>{x.topic}</small>{x.path && <small>{x.path}</small>}</td>
+      <td className="n" data-l="Readings">{count(x.readings)}</td>
+      <td className="n" data-l="Every">{x.every_s ? duration(x.every_s) : "–"}</td>
+      <td data-l="Last"><Age us={x.last_seen ?? 0} /></td>
+      <td className="n" data-l="Value">{x.readings ? num(x.last_value ?? 0) : "–"}</td>
+      <td className="n" data-l="Refused">{count(x.refused ?? 0)}</td>
+      <td data-l="State" className="any fill">
+        <Badge tone={x.wrong?.length ? "bad" : x.readings ? "ok" : "mute"}>{x.wrong?.length ? "wrong" : x.readings ? "ok" : "nothing yet"}</Badge>
+        {why && <small>{why}</small>}
+      </td>
+    </tr>
+  );
+}
+
 function latency(v: number | undefined): string {
   return v === undefined || v === 0 ? "–" : v >= 1000 ? num(v / 1000, "ms") : num(v, "µs");
 }
@@ -152,8 +208,8 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
     <Card title={<TaskLink name={task} />} aside={<span className="mute">data up to <Time us={t.watermark} seconds={false} /></span>}>
       <Stats>
         <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={!t.champion ? "no model runs yet" : why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered"} />
-        <Stat name={cap(errorName(t.kind))} value={t.labels ? num(t.mae, unit) : "–"} note={t.labels ? <>{baselineName(t.kind)} {num(t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
-        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note={t.interval_plain ? `interval score ${num(t.interval_score ?? 0, unit)}, with a constant width ${num(t.interval_plain, unit)}` : "of truths inside the interval"} />
+        <Stat name={cap(errorName(t.kind))} value={t.labels ? errorText(t.kind, t.mae, unit) : "–"} note={t.labels ? <>{t.classes && <>log loss {num(t.classes.log_loss)}; </>}{baselineName(t.kind)} {errorText(t.kind, t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
+        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note={t.interval_plain ? `interval score ${num(t.interval_score ?? 0, unit)}, with a constant width ${num(t.interval_plain, unit)}` : within(t.kind)} />
         <Stat name="Rows" value={count(t.rows)} note={`${count(t.labels)} with truth`} />
         <Stat name="Drifts" value={count(t.drifts)} note="since the task began" />
       </Stats>

@@ -1,0 +1,6 @@
+//go:build race
+
+package rig
+
+// Slower is how many times longer what is timed may take under the race detector.
+const Slower = 10
