@@ -72,7 +72,7 @@ month: ## 30 simulated days of four devices through a hub's ingest, lake and ret
 dialects: build full ## fit, evaluate and predict on the public tables in eleven writings (SKERRY_DATA); minutes
 	$(GO) run ./test/bench/dialects --data $(SKERRY_DATA) --bin $(BIN)
 
-domains: build ## seven public data sets through the whole loop, judged by what is published (SKERRY_DATA; DOMAINS_FLAGS, a set's name); half an hour
+domains: build ## seven public data sets through the whole loop, judged by what is published (SKERRY_DATA; DOMAINS_FLAGS); a quarter of an hour
 	$(GO) run ./test/domains --data $(SKERRY_DATA) --bin $(BIN) $(DOMAINS_FLAGS)
 
 clean: ## remove what was built

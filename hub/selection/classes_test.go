@@ -1,6 +1,7 @@
 package selection
 
 import (
+	"errors"
 	"math"
 	"strings"
 	"testing"
@@ -51,6 +52,11 @@ func TestJudgeRareClass(t *testing.T) {
 	}
 	if v, err = Judge(t.Context(), p, nil, a); err != nil || v.Outcome != sequential.Pass || v.Against != "the shares of the classes so far" {
 		t.Errorf("Judge = %+v, %v, want a model that tells the classes apart passed against their shares", v, err)
+	}
+	three := always(a, 0.5, 0.3, 0.2)
+	three.Manifest.Output.Classes = []string{"empty", "used", "closed"}
+	if _, err = Judge(t.Context(), p, three, a); !errors.Is(err, ErrOtherProblem) {
+		t.Errorf("Judge against a champion of three classes = %v, want ErrOtherProblem", err)
 	}
 	// one row that was wrong for sure does not decide
 	if v, err = Judge(t.Context(), p, always(a, 0.97, 0.03), always(a, 1, 0)); err != nil || v.Challenger > 7./30+0.01 || math.IsInf(v.Hi, 0) {

@@ -138,8 +138,8 @@ func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, er
 	return c.holdout(), err
 }
 
-// ErrOtherProblem means that an artifact does not fit the problem's inputs.
-var ErrOtherProblem = errors.New("artifact has other inputs than the problem")
+// ErrOtherProblem means that an artifact does not fit the problem's inputs or classes.
+var ErrOtherProblem = errors.New("artifact has other inputs or classes than the problem")
 
 // drive predicts every labelled row that is newer than all training rows of the artifacts, by
 // their horizon, with each of them.
@@ -151,7 +151,7 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 		if err != nil {
 			return err
 		}
-		if len(a.Manifest.Inputs) != len(p.Inputs) || a.Manifest.Kind != p.Kind {
+		if len(a.Manifest.Inputs) != len(p.Inputs) || a.Manifest.Kind != p.Kind || p.Kind == artifact.KindClassification && len(r.Classes()) != len(p.Classes) {
 			return ErrOtherProblem
 		}
 		for i := range p.Inputs {

@@ -18,7 +18,9 @@ type Policy struct {
 	MinNewLabels int64
 	// NewLabels is the number of new labels that starts a training. Default 0: never.
 	NewLabels int64
-	// Cooldown is the event time between two trainings of a task that has a model. Default 30 days.
+	// Cooldown is the event time between two trainings of a task that has a model. Default 30 days. It
+	// does not hold back a training on twice as many labels as the last one had: a first model has seen
+	// a day of a task with a row a minute.
 	Cooldown time.Duration
 	// Schedule is the event time after which a training starts. Default 0: never.
 	Schedule time.Duration
@@ -92,6 +94,9 @@ func (p *Policy) due(s *progress, champion bool) (reason string, ok bool) {
 		return "labels: enough for another try at a first model", s.rows() >= rows
 	}
 	fresh := s.rows() - s.LabelsThen
+	if fresh >= max(p.MinNewLabels, s.LabelsThen) {
+		return "labels: twice as many as the last training had", true
+	}
 	if s.Newest-s.NewestThen < p.Cooldown.Microseconds() {
 		return "", false
 	}

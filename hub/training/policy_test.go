@@ -17,7 +17,7 @@ func TestDue(t *testing.T) {
 		return l
 	}
 	trained := func(f func(*progress)) *progress {
-		s := &progress{Labels: 10_000, Targets: 10_000, Newest: 100 * day, Trained: true, LabelsThen: 5000, NewestThen: 10 * day, HeldOut: 0.5}
+		s := &progress{Labels: 10_000, Targets: 10_000, Newest: 100 * day, Trained: true, LabelsThen: 5001, NewestThen: 10 * day, HeldOut: 0.5}
 		f(s)
 		return s
 	}
@@ -40,8 +40,10 @@ func TestDue(t *testing.T) {
 		{"the loss rose", Policy{}, trained(func(s *progress) { s.Loss = loss(0.6, 1) }), "drift: the champion's loss"},
 		{"the loss rose within the threshold", Policy{}, trained(func(s *progress) { s.Loss = loss(0.57, 1) }), ""},
 		{"the loss rose above a wider threshold", Policy{Threshold: 0.3}, trained(func(s *progress) { s.Loss = loss(0.6, 1) }), ""},
-		{"new labels by themselves", Policy{NewLabels: 5000}, trained(func(*progress) {}), "labels: enough new"},
-		{"too few new labels", Policy{NewLabels: 5001}, trained(func(*progress) {}), ""},
+		{"new labels by themselves", Policy{NewLabels: 4999}, trained(func(*progress) {}), "labels: enough new"},
+		{"too few new labels", Policy{NewLabels: 5000}, trained(func(*progress) {}), ""},
+		{"twice as many labels within the cool-down", Policy{}, trained(func(s *progress) { s.LabelsThen, s.Newest = 5000, 11*day }), "labels: twice as many"},
+		{"twice as many labels, few by number", Policy{MinNewLabels: 5001}, trained(func(s *progress) { s.LabelsThen, s.Newest = 5000, 11*day }), ""},
 		{"schedule", Policy{Schedule: 90 * 24 * time.Hour}, trained(func(*progress) {}), "schedule"},
 		{"schedule not yet", Policy{Schedule: 91 * 24 * time.Hour}, trained(func(*progress) {}), ""},
 	} {
