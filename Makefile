@@ -73,7 +73,7 @@ dialects: build full ## fit, evaluate and predict on the public tables in eleven
 	$(GO) run ./test/bench/dialects --data $(SKERRY_DATA) --bin $(BIN)
 
 domains: build ## seven public data sets through the whole loop, judged by what is published (SKERRY_DATA; DOMAINS_FLAGS); a quarter of an hour
-	$(GO) run ./test/domains --data $(SKERRY_DATA) --bin $(BIN) $(DOMAINS_FLAGS)
+	$(GO) run ./test/domains --data "$(SKERRY_DATA)" --bin $(BIN) $(DOMAINS_FLAGS)
 
 clean: ## remove what was built
 	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html
