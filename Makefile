@@ -12,7 +12,7 @@ AGENTTAGS := -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build full web run test field narrow lint layers cross bench month dialects clean
+.PHONY: help build full web run test field narrow lint layers cross bench month dialects domains clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -71,6 +71,9 @@ month: ## 30 simulated days of four devices through a hub's ingest, lake and ret
 
 dialects: build full ## fit, evaluate and predict on the public tables in eleven writings (SKERRY_DATA); minutes
 	$(GO) run ./test/bench/dialects --data $(SKERRY_DATA) --bin $(BIN)
+
+domains: build ## seven public data sets through the whole loop, judged by what is published (SKERRY_DATA; DOMAINS_FLAGS); a quarter of an hour
+	$(GO) run ./test/domains --data $(SKERRY_DATA) --bin $(BIN) $(DOMAINS_FLAGS)
 
 clean: ## remove what was built
 	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html

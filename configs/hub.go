@@ -98,6 +98,9 @@ type HubKeep struct {
 	Gaps spec.Duration `yaml:"gaps" default:"730d" check:"1d..36500d"`
 	// Lake is everything in the lake, by event time; 0 is for ever.
 	Lake spec.Duration `yaml:"lake" check:"0s..36500d"`
+	// Models are artifacts of models that nothing has needed for so long; 0 is for ever. The newest ten
+	// of each task stay, and the record of every model.
+	Models spec.Duration `yaml:"models" default:"365d" check:"0s..36500d"`
 	// Audit is the audit chain, which can be verified from its cut on; 0 is for ever.
 	Audit spec.Duration `yaml:"audit" check:"0s..36500d"`
 }

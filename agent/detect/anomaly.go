@@ -180,6 +180,9 @@ func (f *AnomalyOptions) plan(rep *AnomalyReport, rows *anomalyRows) (all bool, 
 	}
 	if rep.Train > 0 && can {
 		f.Settings["train"] = f.Train
+		if _, said := f.Settings["accept"]; !said && slices.ContainsFunc(known, func(s anomaly.Setting) bool { return s.Name == "accept" }) {
+			f.Settings["accept"] = "0" // from those rows alone
+		}
 	}
 	all = all || f.Train == "" && !set && rows.clock == "" && rep.Detector == "isolation-forest"
 	if all && !can {

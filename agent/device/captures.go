@@ -177,6 +177,20 @@ func (d *Device) sighted(ctx context.Context, seen []source.Sighting) {
 // compile makes the plan of task files and the devices seen. What a template cannot be made for is
 // left out and named.
 func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error) {
+	scoped, err := d.names.Scope(files)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, note := range d.names.Notes(files) {
+		if !d.names.said[note] {
+			d.names.said[note] = true
+			d.log.Warn("a series has another name than in its file", "note", note)
+		}
+	}
+	if err := d.names.store(); err != nil {
+		d.log.Warn("names of series are not kept", "err", err)
+	}
+	files = scoped
 	tasks := d.captures.expand(files)
 	var templates []*spec.Task
 	for _, t := range files {

@@ -68,6 +68,7 @@ type Device struct {
 	reloading sync.Mutex                   // one change of the tasks at a time
 	files     atomic.Pointer[[]*spec.Task] // as they were read, with templates
 	captures  *captures
+	names     *Names
 
 	tasks    atomic.Pointer[[]*spec.Task]
 	beat     atomic.Int64 // unix nanoseconds of the runtime's last heartbeat

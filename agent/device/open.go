@@ -60,7 +60,10 @@ func Open(opts Options) (_ *Device, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
-	files, problem, err := loadUsable(d.cfg.TaskDir)
+	if d.names, err = openNames(d.cfg.StateDir); err != nil {
+		d.log.Warn("names of series", "err", err)
+	}
+	files, problem, err := loadUsable(d.cfg.TaskDir, d.names)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
+	"skerry.dev/compute/engine"
 	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -285,7 +286,7 @@ func (d *Device) Reported() spec.Reported {
 	r.LatencyUS = map[string]float64{"predict_p50": st.Latency.PredictP50, "predict_p99": st.Latency.PredictP99, "mqtt_to_prediction_p50": st.Latency.TotalP50, "mqtt_to_prediction_p99": st.Latency.TotalP99}
 	for _, t := range st.Tasks {
 		e := t.Engine
-		r.Tasks[t.Spec.Name] = spec.ReportedTask{
+		reported := spec.ReportedTask{
 			Kind:        string(t.Spec.Kind),
 			Spec:        t.Spec.Source,
 			SpecHash:    t.Spec.Hash,
@@ -298,14 +299,37 @@ func (d *Device) Reported() spec.Reported {
 			MAE:         e.MAE,
 			MAEBaseline: e.MAELast,
 			Coverage:    e.Coverage,
-			Unmatched:   e.Unmatched.Labels,
-			Assignment:  d.manager.Reported(t.Spec.Name),
+
+			IntervalScore: e.IntervalScore,
+			IntervalPlain: e.IntervalPlain,
+
+			Unmatched:  e.Unmatched.Labels,
+			Assignment: d.manager.Reported(t.Spec.Name),
 		}
+		if c := reportedClasses(e.Classes); c != nil {
+			reported.Classes, reported.MAE, reported.MAEBaseline = c, c.ErrorRate, c.ErrorRateBaseline
+		}
+		r.Tasks[t.Spec.Name] = reported
 	}
 	if r.Reasons = d.reasons(st); len(r.Reasons) > 0 {
 		r.Health = "degraded"
 	}
 	return r
+}
+
+// reportedClasses is how a classification does, nil for other tasks and before there are labels to
+// tell.
+func reportedClasses(s *engine.ClassScores) *spec.ReportedClasses {
+	if s == nil || math.IsNaN(s.Error+s.ErrorLast+s.LogLoss+s.LogLossLast+s.SetSize) {
+		return nil
+	}
+	return &spec.ReportedClasses{
+		ErrorRate:         s.Error,
+		ErrorRateBaseline: s.ErrorLast,
+		LogLoss:           s.LogLoss,
+		LogLossBaseline:   s.LogLossLast,
+		SetSize:           s.SetSize,
+	}
 }
 
 // reasons reports what is wrong and what to do.

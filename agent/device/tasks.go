@@ -19,40 +19,42 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// LoadTasks reads every *.yaml and *.yml file of a directory and compiles their plan. All
-// problems are reported together, and nothing is returned beside them. Names that begin with a dot
-// are left out: editors and Kubernetes make them.
-func LoadTasks(dir string) ([]*spec.Task, *source.Plan, error) {
-	tasks, errs := readTasks(dir)
+// LoadTasks reads every *.yaml and *.yml file of a directory. All problems are reported together,
+// and nothing is returned beside them. Names that begin with a dot are left out: editors and
+// Kubernetes make them.
+func LoadTasks(dir string) ([]*spec.Task, error) {
+	files, errs := readTasks(dir)
 	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	plan, err := source.Compile(tasks)
+	return files, nil
+}
+
+// Plan returns the tasks of files as they run beside each other, and what they listen to.
+func Plan(files []*spec.Task, names *Names) ([]*spec.Task, *source.Plan, error) {
+	tasks, err := names.Scope(files)
 	if err != nil {
 		return nil, nil, err
 	}
-	return tasks, plan, nil
+	plan, err := source.Compile(tasks)
+	return tasks, plan, err
 }
 
 // loadUsable is LoadTasks for the start: what is wrong with one file keeps no other task from
 // running. problem is about what was left out. It returns an error when there is no directory.
-func loadUsable(dir string) (tasks []*spec.Task, problem, err error) {
+func loadUsable(dir string, names *Names) (files []*spec.Task, problem, err error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		_, _, err := LoadTasks(dir)
+		_, err := LoadTasks(dir)
 		return nil, nil, err
 	}
 	read, errs := readTasks(dir)
-	if _, err = source.Compile(read); err == nil {
-		return read, errors.Join(errs...), nil
-	}
-	for _, t := range read { // which of them do not go together?
-		if _, err := source.Compile(append(slices.Clone(tasks), t)); err != nil {
-			errs = append(errs, fmt.Errorf("task file %s: %w", t.Path, err))
-			continue
+	tasks, err := names.Scope(read)
+	for _, t := range read {
+		if slices.ContainsFunc(tasks, func(fit *spec.Task) bool { return fit.Name == t.Name }) {
+			files = append(files, t)
 		}
-		tasks = append(tasks, t)
 	}
-	return tasks, errors.Join(errs...), nil
+	return files, errors.Join(append(errs, err)...), nil
 }
 
 // taskPaths lists the files of a directory in order.
@@ -191,7 +193,7 @@ func contents(dir string) (sum [sha256.Size]byte) {
 func (d *Device) reload(ctx context.Context) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	files, _, err := LoadTasks(d.cfg.TaskDir)
+	files, err := LoadTasks(d.cfg.TaskDir)
 	if err == nil && sameTasks(files, *d.files.Load()) {
 		d.badFile.Store(nil)
 		return

@@ -74,7 +74,7 @@ func Run(ctx context.Context, o Options) []Result {
 	}
 	var out []Result
 	for _, check := range []func(context.Context) []Result{
-		func(context.Context) []Result { return tasks(o.TaskDir) },
+		func(context.Context) []Result { return tasks(o.TaskDir, o.StateDir) },
 		func(ctx context.Context) []Result { return broker(ctx, o) },
 		func(context.Context) []Result { return []Result{clock(time.Now())} },
 		func(context.Context) []Result { return disk(o) },
@@ -150,8 +150,12 @@ func running(ctx context.Context, o Options) []Result {
 	return out
 }
 
-func tasks(dir string) []Result {
-	ts, _, err := device.LoadTasks(dir)
+func tasks(dir, state string) []Result {
+	ts, err := device.LoadTasks(dir)
+	names, _ := device.ReadNames(state) // what is wrong with them the agent reports
+	if err == nil {
+		_, _, err = device.Plan(ts, names)
+	}
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return []Result{{"tasks", Fail, err.Error(), "create the directory (task_dir) and put a task file into it"}}
@@ -160,11 +164,15 @@ func tasks(dir string) []Result {
 	case len(ts) == 0:
 		return []Result{{"tasks", Warn, "no task files in " + dir, "put a task file there: without one nothing is predicted"}}
 	}
-	names := make([]string, len(ts))
+	found := make([]string, len(ts))
 	for i, t := range ts {
-		names[i] = t.Name
+		found[i] = t.Name
 	}
-	return []Result{{"tasks", OK, strings.Join(names, ", "), ""}}
+	out := []Result{{"tasks", OK, strings.Join(found, ", "), ""}}
+	for _, note := range names.Notes(ts) {
+		out = append(out, Result{"tasks", Warn, note, "nothing, where the new name does; the hub and /metrics show it"})
+	}
+	return out
 }
 
 func clock(now time.Time) Result {

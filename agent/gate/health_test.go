@@ -3,12 +3,14 @@ package gate
 import (
 	"math"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
-	"skerry.dev/agent/internal/stations"
 	"skerry.dev/compute/state"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/realdata"
 )
 
 // judged offers the next reading of an hourly series.
@@ -21,7 +23,7 @@ func judged(h *health, v float64) wire.Flags {
 // TestHealthOnRealSensors watches eight stations as they are, and with faults put in: a value
 // held for two days, and one reading far off. The first must hardly be flagged, the others must.
 func TestHealthOnRealSensors(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join(stations.Dir(t), "beijing_air_*.csv.gz"))
+	files, err := filepath.Glob(filepath.Join(realdata.Path(t, "fleet"), "beijing_air_*.csv.gz"))
 	if err != nil || len(files) == 0 {
 		t.Fatal("no stations in the folder", err)
 	}
@@ -29,7 +31,9 @@ func TestHealthOnRealSensors(t *testing.T) {
 	rows, stuck, spikes := 0, 0, 0
 	faults, foundSpike, foundStuck, waited := 0, 0, 0, 0
 	for _, file := range files {
-		for _, values := range stations.Columns(t, file) {
+		name := strings.TrimSuffix(strings.TrimPrefix(filepath.Base(file), "beijing_air_"), ".csv.gz")
+		for _, values := range realdata.Station(t, name) {
+			values = slices.DeleteFunc(values, math.IsNaN)
 			var h, faulty health
 			found := true // since the last value that was held
 			for i, v := range values {

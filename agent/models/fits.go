@@ -32,5 +32,17 @@ func Fits(a *artifact.Artifact, t *spec.Task) error {
 			return fmt.Errorf("input %q of the artifact is in %q, of task %q it is in %q", in.Name, in.Unit, t.Name, of.Unit)
 		}
 	}
+	return fitClasses(m.Output.Classes, t)
+}
+
+// fitClasses holds that the artifact tells the task's classes apart, in whatever order.
+func fitClasses(made []string, t *spec.Task) error {
+	if t.Kind != spec.KindClassification {
+		return nil
+	}
+	a, b := slices.Sorted(slices.Values(made)), slices.Sorted(slices.Values(t.Target.Categories))
+	if !slices.Equal(a, b) {
+		return fmt.Errorf("the classes are %q in the artifact, %q in task %q: name them alike, skerry-hub import-model --classes does it for a model of another program", made, t.Target.Categories, t.Name)
+	}
 	return nil
 }

@@ -35,6 +35,27 @@ rows: {on: y}
 		}
 		return a
 	}
+	grades, err := spec.ParseTask("t.yaml", strings.NewReader(`
+task: grade
+kind: classification
+target: {series: g, topic: lab, categories: [waste, second, first]}
+inputs: [{series: y, topic: s/a}]
+rows: {on: y}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for classes, want := range map[string]string{"waste second first": "", "first second waste": "", "first second": `["first" "second"] in the artifact`, "0 1 2": "--classes"} {
+		err := Fits(&artifact.Artifact{Manifest: artifact.Manifest{
+			Task:   "grade",
+			Kind:   artifact.KindClassification,
+			Inputs: []feature.Input{{Name: "y"}},
+			Output: artifact.Output{Classes: strings.Fields(classes)},
+		}}, grades)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("classes %s: Fits = %v, want %q", classes, err, want)
+		}
+	}
 	for name, c := range map[string]struct {
 		change func(*artifact.Manifest)
 		want   string

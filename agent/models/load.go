@@ -32,6 +32,9 @@ type model struct {
 // fault, and a model that is slow is slow twice.
 const slowNS = 200_000
 
+// Classes implements engine.ClassModel.
+func (m *model) Classes() []float64 { return m.runner.Classes() }
+
 // Predict implements engine.Model. Only the runtime's goroutine calls it.
 func (m *model) Predict(h *feature.History, back int) (p, lo, hi float64, err error) {
 	began := time.Now()

@@ -98,6 +98,8 @@ func (ms *Models) paired(name string, probation bool) (spec.Paired, bool) {
 		Rows:         s.Paired.Rows,
 		Labelled:     s.Paired.Labelled,
 		Warm:         s.Paired.Warm,
+		From:         s.Paired.From,
+		To:           s.Paired.To,
 		SumIncumbent: s.Paired.SumIncumbent,
 		SumCandidate: s.Paired.SumCandidate,
 		SumDiff:      s.Paired.SumDiff,

@@ -56,11 +56,13 @@ type Summary struct {
 	RMSE    float64 `json:"rmse"`
 	MAELast float64 `json:"mae_last_value"`
 	Ratio   float64 `json:"ratio"` // mae / mae_last_value
-	// classification: share of labels on the right side of one half
-	Accuracy      float64 `json:"accuracy,omitempty"`
-	Nominal       float64 `json:"coverage_nominal"`
-	Coverage      float64 `json:"coverage"`
-	IntervalScore float64 `json:"interval_score"`
+	// classification: mean figures of all labels, whose MAE, RMSE and MAELast are those of numbers
+	// and 0 for more than two classes
+	Classes       *ClassSummary `json:"classes,omitempty"`
+	Accuracy      float64       `json:"accuracy,omitempty"`
+	Nominal       float64       `json:"coverage_nominal"`
+	Coverage      float64       `json:"coverage"`
+	IntervalScore float64       `json:"interval_score"`
 	// of the trailing quantiles of the last value's error, on the same labels
 	IntervalLast  float64                     `json:"interval_score_last_value"`
 	IntervalRatio float64                     `json:"interval_ratio"`
@@ -69,6 +71,18 @@ type Summary struct {
 	Experts       []prequential.ExpertSummary `json:"experts"`
 	Model         *ModelSummary               `json:"model,omitempty"`
 	Seconds       float64                     `json:"seconds"`
+}
+
+// ClassSummary is how a classification did, beside the baseline: the newest label as far as labels
+// repeat, else how frequent each class is; of two classes their shares lately.
+type ClassSummary struct {
+	ErrorRate     float64 `json:"error_rate"`
+	ErrorRateLast float64 `json:"error_rate_persistence"`
+	LogLoss       float64 `json:"log_loss"` // nats
+	LogLossLast   float64 `json:"log_loss_persistence"`
+	SetSize       float64 `json:"set_size"` // mean number of classes in a set
+	// of the model by itself from its activation on; 0 without one
+	LogLossModel float64 `json:"log_loss_model,omitempty"`
 }
 
 // Event is something the engine noticed.
@@ -133,6 +147,10 @@ type run struct {
 
 	abs, sq, base, hits, covered, own, last, n, paired float64
 	model                                              struct{ n, abs, published, base float64 }
+	classes                                            struct {
+		ClassSummary
+		n, model float64
+	}
 }
 
 func newRun(plan *source.Plan, opts Options) (*run, error) {
@@ -217,6 +235,8 @@ func (r *run) activate(at int64) error {
 		Model:  artifact.Model{Runner: runner},
 		Usual:  r.opts.Model.Usual,
 		Inputs: r.opts.Model.InputNames(),
+
+		Classes: r.opts.Model.Manifest.Output.Classes,
 	}
 	r.active = true
 	r.sum.Model = &ModelSummary{
@@ -258,6 +278,12 @@ func (r *run) take(o *engine.Output) error {
 }
 
 func (r *run) score(l *engine.Label) {
+	if l.Classes > 0 {
+		r.scoreClasses(l)
+	}
+	if l.Classes > 2 {
+		return
+	}
 	err, base := l.Truth-l.Predicted, math.Abs(l.Truth-l.Persistence)
 	if math.IsNaN(err) || math.IsNaN(base) {
 		return
@@ -266,9 +292,6 @@ func (r *run) score(l *engine.Label) {
 	r.abs += math.Abs(err)
 	r.sq += err * err
 	r.base += base
-	if (l.Predicted >= 0.5) == (l.Truth >= 0.5) {
-		r.hits++
-	}
 	if !math.IsNaN(l.Lower) && !math.IsNaN(l.Upper) {
 		if l.Truth >= l.Lower && l.Truth <= l.Upper {
 			r.covered++
@@ -286,6 +309,36 @@ func (r *run) score(l *engine.Label) {
 		m.published += math.Abs(err)
 		m.base += base
 		if l.Row <= r.opts.Model.Manifest.TrainTo {
+			r.sum.Model.Seen++
+		}
+	}
+}
+
+// scoreClasses sums up a label of a classification.
+func (r *run) scoreClasses(l *engine.Label) {
+	nats, natsLast := l.LogLoss()
+	if math.IsNaN(nats) || math.IsNaN(natsLast) {
+		return
+	}
+	c := &r.classes
+	c.n++
+	wrong, wrongLast := l.Wrong()
+	if wrong {
+		c.ErrorRate++
+	}
+	if wrongLast {
+		c.ErrorRateLast++
+	}
+	c.LogLoss += nats
+	c.LogLossLast += natsLast
+	c.SetSize += float64(l.SetSize)
+	if l.Covered {
+		r.hits++
+	}
+	if l.ChampionID != "" && !math.IsNaN(l.ChanceOf.Champion) {
+		c.model++
+		c.LogLossModel += metric.LogLossOf(l.ChanceOf.Champion)
+		if l.Classes > 2 && l.Row <= r.opts.Model.Manifest.TrainTo {
 			r.sum.Model.Seen++
 		}
 	}
@@ -309,8 +362,9 @@ func (r *run) finish() error {
 	s.Ratio, s.Coverage = over(s.MAE, s.MAELast), over(r.covered, r.n)
 	s.IntervalScore, s.IntervalLast = over(r.own, r.paired), over(r.last, r.paired)
 	s.IntervalRatio = over(s.IntervalScore, s.IntervalLast)
-	if r.opts.Task.Kind == spec.KindClassification {
-		s.Accuracy = over(r.hits, r.n)
+	if c := r.classes; r.opts.Task.Kind == spec.KindClassification {
+		s.Classes = &ClassSummary{over(c.ErrorRate, c.n), over(c.ErrorRateLast, c.n), over(c.LogLoss, c.n), over(c.LogLossLast, c.n), over(c.SetSize, c.n), over(c.LogLossModel, c.model)}
+		s.Accuracy, s.Coverage = 1-s.Classes.ErrorRate, over(r.hits, c.n)
 	}
 	for _, x := range st.Experts {
 		s.Weights[x.Name] = x.Weight
@@ -321,7 +375,7 @@ func (r *run) finish() error {
 		s.Experts = append(s.Experts, prequential.ExpertSummary{Name: x.Name, Loss: loss, Weight: x.Weight})
 	}
 	if m := s.Model; m != nil {
-		m.Labels = int64(r.model.n)
+		m.Labels = int64(max(r.model.n, r.classes.model))
 		m.MAE, m.Published, m.Last = over(r.model.abs, r.model.n), over(r.model.published, r.model.n), over(r.model.base, r.model.n)
 		m.Ratio = over(m.Published, m.Last)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -440,7 +441,7 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 }
 
 // category finds the category that a text names: itself, else the only one that differs in case
-// and spaces alone.
+// and spaces alone, else the only one that is the same number.
 func (s *Series) category(raw []byte) (text, *DecodeError) {
 	for i, c := range s.Categories {
 		if c == string(raw) {
@@ -459,6 +460,16 @@ func (s *Series) category(raw []byte) (text, *DecodeError) {
 	}
 	if found >= 0 {
 		return text{value: float64(found), forgiven: ForgivenCase}, nil
+	}
+	if v, err := strconv.ParseFloat(b, 64); err == nil {
+		same := func(c string) bool {
+			n, err := strconv.ParseFloat(strings.TrimSpace(c), 64)
+			return err == nil && n == v
+		}
+		first := slices.IndexFunc(s.Categories, same)
+		if first >= 0 && !slices.ContainsFunc(s.Categories[first+1:], same) {
+			return text{value: float64(first), forgiven: ForgivenForm}, nil
+		}
 	}
 	if low := strings.ToLower(b); marks[low] {
 		return text{missing: true, forgiven: ForgivenMark}, nil

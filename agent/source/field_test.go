@@ -202,12 +202,13 @@ func TestUnitsThatChange(t *testing.T) {
 	}
 }
 
-// TestCategoriesOfTheField: a category is itself, else the only one that differs in case or spaces.
+// TestCategoriesOfTheField: a category is itself, else the only one that differs in case or spaces, else
+// the only one that is the same number.
 func TestCategoriesOfTheField(t *testing.T) {
-	p := planOf(t, "  - {series: n, topic: x}\n  - {series: w, topic: x, path: $.w, categories: [W, w, North, 5]}\n", "")
+	p := planOf(t, "  - {series: n, topic: x}\n  - {series: w, topic: x, path: $.w, categories: [W, w, North, 5, 7, 7.0]}\n", "")
 	d := NewDecoder(p, 4096)
 	for payload, want := range map[string]string{
-		`{"w":"w"}`: "w=1", `{"w":"W"}`: "w=0", `{"w":" north "}`: "w=2", `{"w":5}`: "w=3", `{"w":"5"}`: "w=3", `{"w":"unknown"}`: "", `{"w":"south"}`: "",
+		`{"w":"w"}`: "w=1", `{"w":"W"}`: "w=0", `{"w":" north "}`: "w=2", `{"w":5}`: "w=3", `{"w":"5"}`: "w=3", `{"w":5.0}`: "w=3", `{"w":"05"}`: "w=3", `{"w":5.1}`: "", `{"w":7}`: "w=4", `{"w":"7.00"}`: "", `{"w":"NaN"}`: "", `{"w":"unknown"}`: "", `{"w":"south"}`: "",
 	} {
 		out, err := d.Decode("x", []byte(payload))
 		if err != nil || show(p, out.Readings) != want {

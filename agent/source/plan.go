@@ -42,6 +42,14 @@ type Plan struct {
 	cover   []string        // the filters to subscribe to: none of them is covered by another
 }
 
+// ClashError is returned when a task declares a series otherwise than one before it.
+type ClashError struct {
+	Series, Task string
+	text         string
+}
+
+func (e *ClashError) Error() string { return e.text }
+
 // Compile builds the plan of a device. A series may appear in several tasks when they agree on
 // topic, path, range, categories and event time; it is read once. A task whose topics capture a
 // level is a template: it has no series, and its topics are listened to for what it is to make tasks
@@ -133,8 +141,8 @@ func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberFor
 	}
 	have := &p.series[i]
 	if what, a, b := have.disagreement(&s); what != "" {
-		return fmt.Errorf("series %q: %s declares %s %s and %s declares %s: give both the same, or rename one of them",
-			s.Name, have.file, what, a, s.file, b)
+		return &ClashError{s.Name, t.Name, fmt.Sprintf("series %q: %s declares %s %s and %s declares %s: give both the same, or rename one of them",
+			s.Name, have.file, what, a, s.file, b)}
 	}
 	if !slices.Contains(have.Tasks, t.Name) {
 		have.Tasks = append(have.Tasks, t.Name)

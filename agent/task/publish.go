@@ -3,6 +3,7 @@ package task
 import (
 	"encoding/json"
 	"math"
+	"strconv"
 	"time"
 
 	"skerry.dev/compute/engine"
@@ -20,15 +21,7 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 		if !math.IsNaN(p.Value) {
 			r.publish(t, p, arrival)
 			if sampled(t.share, p.Row) {
-				b.Predictions = append(b.Predictions, wire.Prediction{
-					Task:  t.spec.Name,
-					Row:   p.Row,
-					For:   p.For,
-					Value: p.Value,
-					Lower: p.Lower,
-					Upper: p.Upper,
-					Model: p.Champion,
-				})
+				b.Predictions = append(b.Predictions, predicted(t.spec.Name, p))
 				r.open.records++
 			}
 		}
@@ -37,7 +30,7 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 	r.opts.Metrics.Labels.Add(float64(len(o.Labels)))
 	for i := range o.Labels {
 		l := &o.Labels[i]
-		b.Labels = append(b.Labels, wire.Label{
+		sent := wire.Label{
 			Task:        t.spec.Name,
 			Row:         l.Row,
 			At:          l.At,
@@ -52,7 +45,12 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 			ShadowID:    l.ShadowID,
 			BaselineLo:  l.BaselineLo,
 			BaselineHi:  l.BaselineHi,
-		})
+		}
+		if l.Classes > 2 {
+			sent.Classes, sent.Chance, sent.SetSize, sent.Covered = l.Classes, l.Chance, l.SetSize, l.Covered
+			sent.ChanceOf = wire.Chances{Champion: l.ChanceOf.Champion, Candidate: l.ChanceOf.Shadow, Baseline: l.ChanceOf.Baseline}
+		}
+		b.Labels = append(b.Labels, sent)
 		r.open.records++
 	}
 	for i := range o.Events {
@@ -76,6 +74,26 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 		}
 		r.event(string(e.Kind), t.spec.Name, e.Time, detail)
 	}
+}
+
+// predicted is a prediction as the hub gets it. Of two classes the value says everything.
+func predicted(task string, p *engine.Prediction) wire.Prediction {
+	out := wire.Prediction{
+		Task:  task,
+		Row:   p.Row,
+		For:   p.For,
+		Value: p.Value,
+		Lower: p.Lower,
+		Upper: p.Upper,
+		Model: p.Champion,
+	}
+	if len(p.Classes) > 2 {
+		out.Set = p.Set
+		for _, v := range p.Classes {
+			out.Chances = append(out.Chances, float32(v))
+		}
+	}
+	return out
 }
 
 // note keeps what the status shows of an output.
@@ -108,12 +126,39 @@ type published struct {
 	Base      float64  `json:"persistence"`
 	Baselines bool     `json:"baseline,omitempty"` // no hub model yet
 	Alarm     *bool    `json:"alarm,omitempty"`    // of an anomaly task, whose value is the score
-	// of a classification task, whose value is the probability of its second class: the more
-	// probable one,
+	// of a classification task, whose value is the probability of the second of two classes, or the
+	// number of the most probable of more, from 0: the most probable one,
 	Class string `json:"class,omitempty"`
-	// and those that the truth is one of with the nominal coverage; none when a row is like no
-	// class
+	// each class's probability,
+	Probabilities probabilities `json:"probabilities,omitempty"`
+	// and those that the truth is one of with the nominal coverage: the most probable at least, and
+	// all while nothing is known of the errors
 	Set []string `json:"set,omitempty"`
+}
+
+// probabilities writes classes in the order of the task.
+type probabilities []probability
+
+type probability struct {
+	name string
+	p    float64
+}
+
+// MarshalJSON writes an object by name, with six decimals.
+func (ps probabilities) MarshalJSON() ([]byte, error) {
+	b := []byte{'{'}
+	for i, c := range ps {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(c.name)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, name...), ':')
+		b = strconv.AppendFloat(b, math.Round(1e6*c.p)/1e6, 'f', -1, 64)
+	}
+	return append(b, '}'), nil
 }
 
 func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
@@ -142,9 +187,10 @@ func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
 	}
 	if t.spec.Kind == spec.KindClassification {
 		names := t.spec.Target.Categories
-		doc.Class = names[int(math.Round(p.Value))]
+		doc.Class = names[p.Class()]
 		for c, name := range names {
-			if float64(c) >= p.Lower && float64(c) <= p.Upper {
+			doc.Probabilities = append(doc.Probabilities, probability{name, p.Classes[c]})
+			if p.Set[c] {
 				doc.Set = append(doc.Set, name)
 			}
 		}

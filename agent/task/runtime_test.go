@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +19,6 @@ import (
 
 	"skerry.dev/agent/cache"
 	"skerry.dev/agent/gate"
-	"skerry.dev/agent/internal/stations"
 	"skerry.dev/agent/source"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/feature"
@@ -26,6 +26,7 @@ import (
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/realdata"
 )
 
 const taskYAML = `
@@ -572,7 +573,13 @@ func TestPoisonIsFlagged(t *testing.T) {
 // TestPoisonRecovers plays a real station through the whole runtime and compares its errors after
 // a bad day with those of a run without.
 func TestPoisonRecovers(t *testing.T) {
-	y, x := stations.Pairs(t, "PM2.5", "TEMP")
+	station := realdata.Station(t, "gucheng")
+	var y, x []float64
+	for i, v := range station["PM2.5"] {
+		if w := station["TEMP"][i]; !math.IsNaN(v + w) {
+			y, x = append(y, v), append(x, w)
+		}
+	}
 	const warm, days, settle, rows = 2500, 24, 48, 4500
 	run := func(poison func(i int, y float64) (int, float64)) (before, after float64) {
 		g := start(t, t.TempDir(), nil)
@@ -745,6 +752,109 @@ rows: {on: x}
 	t.Logf("%v rows: %.3f of the sets hold the truth, %.3f are one class, %.3f of the classes are right", n, held/n, one/n, right/n)
 	if n < rows-warm-10 || math.Abs(held/n-0.9) > 0.03 || one/n < 0.5 || right/n < 0.85 {
 		t.Error("want 0.90 of the sets to hold the truth, half of them to be one class, and 0.85 of the classes to be right")
+	}
+}
+
+// TestPublishedManyClasses plays a machine of four states: what is published names every class with its
+// probability in the order of the task file, and a set that always holds the class; what is stored
+// for the hub has the same numbers.
+func TestPublishedManyClasses(t *testing.T) {
+	task := parse(t, `
+task: state
+kind: classification
+target: {series: state, topic: s/f, path: $.state, categories: [off, "low, eco", high, off2]}
+inputs: [{series: x, topic: s/a, path: $.x}]
+time: {path: $.ts, format: unix, max_past: 36500d}
+rows: {on: x}
+`)
+	plan, err := source.Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, t.TempDir(), func(o *Options) { o.Tasks, o.Plan = []*spec.Task{task}, plan })
+	send := func(series string, at int64, v float64) {
+		k, _ := plan.Index(series)
+		m := source.Message{Plan: plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: []source.Reading{{Series: k, Time: at, HasTime: true, Value: v}}, Ack: func() {}}
+		if err := g.Message(context.Background(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rng := rand.New(rand.NewPCG(8, 8))
+	const rows, warm = 2000, 500
+	names := task.Target.Categories
+	truth := make([]string, rows)
+	for i := range rows {
+		class := rng.IntN(3) // the fourth never comes
+		truth[i] = names[class]
+		send("x", int64(i)*60e6, float64(class)+0.45*rng.NormFloat64())
+		send("state", int64(i)*60e6, float64(class))
+	}
+	g.Flush()
+	type published struct {
+		TS            time.Time
+		Value         float64
+		Class         string
+		Probabilities map[string]float64
+		Set           []string
+	}
+	byRow := map[int64]published{}
+	var held, right, n float64
+	for _, line := range g.output() {
+		_, body, _ := strings.Cut(line, " ")
+		var doc published
+		if err := json.Unmarshal([]byte(body), &doc); err != nil {
+			t.Fatal(err)
+		}
+		byRow[doc.TS.UnixMicro()] = doc
+		if !slices.Contains(doc.Set, doc.Class) || len(doc.Probabilities) != 4 || names[int(doc.Value)] != doc.Class {
+			t.Fatalf("published %s", body)
+		}
+		at := -1
+		for _, name := range names { // as the task file has them
+			next := strings.Index(body, strconv.Quote(name)+":")
+			if next < at {
+				t.Fatalf("the classes are out of order in %s", body)
+			}
+			at = next
+		}
+		if i := doc.TS.Unix() / 60; i >= warm {
+			n++
+			if slices.Contains(doc.Set, truth[i]) {
+				held++
+			}
+			if doc.Class == truth[i] {
+				right++
+			}
+		}
+	}
+	t.Logf("%v rows: %.3f of the sets hold the truth, %.3f of the classes are right", n, held/n, right/n)
+	if n < rows-warm-10 || math.Abs(held/n-0.9) > 0.03 || right/n < 0.75 {
+		t.Error("want 0.90 of the sets to hold the truth and 0.75 of the classes to be right")
+	}
+	stored, labels := 0, 0
+	for _, r := range records(t, g) {
+		for _, p := range r.Predictions {
+			stored++
+			doc := byRow[p.Row]
+			if len(p.Chances) != 4 || int(p.Value) != int(doc.Value) {
+				t.Fatalf("stored %+v, published %+v", p, doc)
+			}
+			for c, name := range names {
+				if math.Abs(float64(p.Chances[c])-doc.Probabilities[name]) > 1e-6 || p.Set[c] != slices.Contains(doc.Set, name) {
+					t.Fatalf("stored %+v, published %+v", p, doc)
+				}
+			}
+		}
+		for _, l := range r.Labels {
+			labels++
+			doc := byRow[l.Row]
+			if doc.Class != "" && (l.Classes != 4 || math.Abs(l.Chance-doc.Probabilities[names[int(l.Truth)]]) > 1e-6 || l.SetSize != len(doc.Set) || l.Covered != slices.Contains(doc.Set, names[int(l.Truth)])) {
+				t.Fatalf("label %+v of %+v", l, doc)
+			}
+		}
+	}
+	if stored < rows-10 || labels != rows {
+		t.Errorf("%d predictions and %d labels are stored for the hub", stored, labels)
 	}
 }
 

@@ -120,6 +120,8 @@ type Metrics struct {
 	Commits                                                    prometheus.Counter
 	// by task and expert
 	Weight, Loss *prometheus.GaugeVec
+	// by task, and of what was published or of constant widths
+	Interval *prometheus.GaugeVec
 }
 
 // NewMetrics makes the counters and registers them; reg may be nil.
@@ -150,25 +152,31 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}),
 		Commits: counter("commits_total", "Groups of messages made durable."),
 	}
-	gauge := func(name, help string) *prometheus.GaugeVec {
+	gauge := func(name, by, help string) *prometheus.GaugeVec {
 		return prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "skerry_agent_" + name,
 			Help: help,
-		}, []string{"task", "expert"})
+		}, []string{"task", by})
 	}
-	m.Weight = gauge("expert_weight", "Weight of an expert in its task's prediction.")
-	m.Loss = gauge("expert_loss", "Mean loss of an expert: absolute error, or log loss of classes.")
+	m.Weight = gauge("expert_weight", "expert", "Weight of an expert in its task's prediction.")
+	m.Loss = gauge("expert_loss", "expert", "Mean loss of an expert: absolute error, or log loss of classes.")
+	m.Interval = gauge("interval_score", "of", "Trailing interval score of what was published, and of constant widths around the same values: the smaller the better.")
 	if reg != nil {
-		reg.MustRegister(m.Weight, m.Loss, m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Anomalies, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
+		reg.MustRegister(m.Weight, m.Loss, m.Interval, m.Accepted, m.Repeated, m.Predictions, m.Labels, m.Drifts, m.Anomalies, m.Flagged, m.PredictSeconds, m.CommitSeconds, m.Commits)
 	}
 	return m
 }
 
-// experts shows what every task's experts weigh.
+// experts shows what every task's experts weigh, and how its intervals do.
 func (m *Metrics) experts(tasks []TaskStatus) {
 	m.Weight.Reset()
 	m.Loss.Reset()
+	m.Interval.Reset()
 	for i := range tasks {
+		if e := &tasks[i].Engine; e.IntervalPlain > 0 {
+			m.Interval.WithLabelValues(tasks[i].Spec.Name, "published").Set(e.IntervalScore)
+			m.Interval.WithLabelValues(tasks[i].Spec.Name, "constant").Set(e.IntervalPlain)
+		}
 		for _, x := range tasks[i].Engine.Experts {
 			m.Weight.WithLabelValues(tasks[i].Spec.Name, x.Name).Set(x.Weight)
 			if !math.IsNaN(x.Loss) {

@@ -68,6 +68,9 @@ func (m *Manager) Apply(d spec.Desired) error {
 	for task, a := range accepted {
 		m.assign(task, a)
 	}
+	if !d.Suspect {
+		m.state.Kept = nil
+	}
 	return m.save()
 }
 

@@ -399,6 +399,65 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// TestLostStateCostsNoArtifact: where nothing says any more which task runs what, every artifact
+// stays, over restarts as well, until the hub has said it. A clone's state is no such word.
+func TestLostStateCostsNoArtifact(t *testing.T) {
+	for name, lose := range map[string]func(path string) error{
+		"missing": os.Remove,
+		"damaged": func(path string) error { return os.WriteFile(path, []byte("{"), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			one := b.activate(1, "model one")
+			b.stop()
+			other := filepath.Join(b.dir, "slots", digestOf([]byte("of a task whose file is away"))+".skerry")
+			mine := filepath.Join(b.dir, "slots", one.Digest+".skerry")
+			there := func(what string, want bool, paths ...string) {
+				t.Helper()
+				for _, p := range paths {
+					if _, err := os.Stat(p); (err == nil) != want {
+						t.Errorf("%s: %s, want it there: %v", what, filepath.Base(p), want)
+					}
+				}
+			}
+			if err := os.WriteFile(other, []byte("x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := lose(filepath.Join(b.dir, "slots", stateFile)); err != nil {
+				t.Fatal(err)
+			}
+			b.start()
+			there("at the first start without a state", true, mine, other)
+			b.restart()
+			b.apply(spec.Desired{Generation: 2, Suspect: true})
+			b.restart()
+			there("after a restart and the state of a clone", true, mine, other)
+			two := b.activate(3, "model two")
+			b.restart()
+			there("after the hub's word", false, mine, other)
+			there("after the hub's word", true, filepath.Join(b.dir, "slots", two.Digest+".skerry"))
+		})
+	}
+}
+
+// TestUnreadableState: a state that cannot be read is not taken for a damaged one.
+func TestUnreadableState(t *testing.T) {
+	b := newBench(t)
+	b.activate(1, "model one")
+	b.stop()
+	path := filepath.Join(b.dir, "slots", stateFile)
+	if err := errors.Join(os.Rename(path, path+".old"), os.Mkdir(path, 0o700)); err != nil { // reading fails
+		t.Fatal(err)
+	}
+	_, err := Open(b.signed, fakeLoader{}, b.engine, Options{Dir: filepath.Join(b.dir, "slots"), FloorFile: filepath.Join(b.dir, "floors.json")})
+	if err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("Open = %v, want an error with the path", err)
+	}
+	if info, err := os.Stat(path); err != nil || !info.IsDir() {
+		t.Errorf("what could not be read was touched: %v", err)
+	}
+}
+
 // TestOpenWithoutOptions: an engine and a verifier are enough, and the state is as documented.
 func TestOpenWithoutOptions(t *testing.T) {
 	dir := t.TempDir()

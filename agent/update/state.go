@@ -33,6 +33,9 @@ type slot struct {
 type state struct {
 	Tombstones []string         `json:"tombstones,omitempty"`
 	Tasks      map[string]*slot `json:"tasks"`
+	// artifacts that a lost state may have named: none of them is removed before the hub has said
+	// what each task is to run
+	Kept []string `json:"kept,omitempty"`
 }
 
 // floors are the newest generations seen.
@@ -41,21 +44,26 @@ type floors struct {
 	Tasks    map[string]uint64 `json:"tasks"`
 }
 
-const stateFile = "state.json"
+const (
+	stateFile   = "state.json"
+	artifactExt = ".skerry"
+)
 
 func readJSON(path string, into any) error {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if err == nil {
-		err = json.Unmarshal(text, into)
-	}
 	if err != nil {
-		return fmt.Errorf("read %s: %w", path, err)
+		return err
+	}
+	if err := json.Unmarshal(text, into); err != nil {
+		return fmt.Errorf("read %s: %w: %w", path, errDamaged, err)
 	}
 	return nil
 }
+
+var errDamaged = errors.New("damaged")
 
 func writeJSON(path string, v any) error {
 	text, err := json.MarshalIndent(v, "", "  ")
@@ -68,7 +76,7 @@ func writeJSON(path string, v any) error {
 // load reads state and floors. A damaged state file costs the assignments, not the device: it is
 // set aside and the floors hold.
 func (m *Manager) load() error {
-	m.state = state{Tasks: map[string]*slot{}}
+	m.state = state{}
 	m.floors = floors{Tasks: map[string]uint64{}}
 	if err := readJSON(m.opts.FloorFile, &m.floors); err != nil {
 		return fmt.Errorf("%w: without its floors the device could be rolled back by an old document; restore the file or enrol again", err)
@@ -77,18 +85,39 @@ func (m *Manager) load() error {
 		m.floors.Tasks = map[string]uint64{}
 	}
 	path := filepath.Join(m.opts.Dir, stateFile)
-	if err := readJSON(path, &m.state); err != nil {
+	err := readJSON(path, &m.state)
+	if err != nil && !errors.Is(err, errDamaged) {
+		return fmt.Errorf("state of the model slots: %w", err)
+	}
+	if err != nil {
 		m.log.Error("state of the model slots is damaged: tasks start on their baselines", "err", err)
 		if err := os.Rename(path, path+".corrupt"); err != nil {
-			return fmt.Errorf("set damaged slot state aside: %w", err)
+			m.log.Error("damaged state of the model slots not set aside", "err", err)
 		}
 		m.state = state{}
 	}
 	if m.state.Tasks == nil {
-		m.state.Tasks = map[string]*slot{}
+		m.state = state{Tasks: map[string]*slot{}, Kept: m.artifacts()}
+		if n := len(m.state.Kept); n > 0 {
+			m.log.Warn("nothing says which task runs which of the artifacts here: they are kept until the hub has said it", "artifacts", n, "dir", m.opts.Dir)
+		}
 	}
 	maps.DeleteFunc(m.state.Tasks, func(_ string, s *slot) bool { return s == nil })
 	return nil
+}
+
+// artifacts lists the files of artifacts.
+func (m *Manager) artifacts() (names []string) {
+	entries, err := os.ReadDir(m.opts.Dir)
+	if err != nil {
+		return nil
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) == artifactExt {
+			names = append(names, e.Name())
+		}
+	}
+	return names
 }
 
 // save stores the state. The caller holds mu.
@@ -100,18 +129,18 @@ func (m *Manager) save() error {
 }
 
 func (m *Manager) artifactPath(digest string) string {
-	return filepath.Join(m.opts.Dir, digest+".skerry")
+	return filepath.Join(m.opts.Dir, digest+artifactExt)
 }
 
 func (m *Manager) partPath(digest string) string { return filepath.Join(m.opts.Dir, digest+".part") }
 
 // sweep removes artifacts and partial downloads that no slot needs. The caller holds mu.
 func (m *Manager) sweep() {
-	var keep []string
+	keep := slices.Clone(m.state.Kept)
 	for _, s := range m.state.Tasks {
-		keep = append(keep, s.Active+".skerry", s.Previous+".skerry")
+		keep = append(keep, s.Active+artifactExt, s.Previous+artifactExt)
 		if s.Assignment != nil && !s.Phase.Final() {
-			keep = append(keep, s.Assignment.Digest+".skerry", s.Assignment.Digest+".part")
+			keep = append(keep, s.Assignment.Digest+artifactExt, s.Assignment.Digest+".part")
 		}
 	}
 	entries, err := os.ReadDir(m.opts.Dir)
@@ -120,7 +149,7 @@ func (m *Manager) sweep() {
 	}
 	for _, e := range entries {
 		ext := filepath.Ext(e.Name())
-		if (ext == ".skerry" || ext == ".part") && !slices.Contains(keep, e.Name()) {
+		if (ext == artifactExt || ext == ".part") && !slices.Contains(keep, e.Name()) {
 			if err := os.Remove(filepath.Join(m.opts.Dir, e.Name())); err != nil {
 				m.log.Warn("unused artifact not removed", "file", e.Name(), "err", err)
 			}

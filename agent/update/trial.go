@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"time"
 
 	"skerry.dev/sync/spec"
 )
@@ -53,11 +54,18 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	if !ok {
 		return
 	}
-	s.Stats = p
+	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	if reason := Veto(p, trial, trial.MinShadow); reason != "" {
+	reason, settled := Veto(p, trial, trial.MinShadow)
+	if settled {
 		m.drop(ctx, task, s.Assignment.Digest)
 		m.finish(task, s, spec.PhaseVetoed, reason)
+		return
+	}
+	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
+		s.Reason = reason
+	}
+	if reason != "" {
 		return
 	}
 	if s.Assignment.Phase != spec.PhaseActive || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
@@ -87,16 +95,37 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	if !ok {
 		return
 	}
-	s.Stats = p
+	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	if reason := Veto(p, trial, trial.Probation); reason != "" {
+	reason, settled := Veto(p, trial, trial.Probation)
+	if settled {
 		m.goBack(ctx, task, s, reason)
+		return
+	}
+	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
+		s.Reason = reason
+	}
+	if reason != "" {
 		return
 	}
 	if p.Labelled >= int64(trial.Probation) {
 		m.drop(ctx, task, s.Previous)
 		m.finish(task, s, spec.PhaseActive, "")
 	}
+}
+
+// measured notes what a trial has measured. When it began stays known over a start of the program, with
+// which the engine begins to count event time anew. The caller holds mu.
+func (m *Manager) measured(s *slot, p spec.Paired) spec.Paired {
+	began := s.Stats.From
+	if began != 0 && s.Stats.Labelled <= p.Labelled && (p.From == 0 || began < p.From) {
+		p.From = began
+	}
+	s.Stats = p
+	if p.From != began {
+		m.store(s)
+	}
+	return p
 }
 
 // goBack replaces the active model by the one before it, or by the baselines when that is gone,
@@ -147,19 +176,20 @@ const (
 // Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled
 // rows the trial requires. The rules: no value that is not finite, no panic, p99 of a prediction
 // within the budget, and a paired loss that is not worse than the incumbent's by more than
-// MaxRegression.
-func Veto(p spec.Paired, t spec.Trial, enough int) string {
+// MaxRegression. settled reports whether the device gives the candidate up; with a reason that is not,
+// further rows must show it, see [spec.Trial.Worse].
+func Veto(p spec.Paired, t spec.Trial, enough int) (reason string, settled bool) {
 	switch {
 	case p.NonFinite > 0:
-		return fmt.Sprintf("%d of %d predictions were not finite", p.NonFinite, p.Rows)
+		return fmt.Sprintf("%d of %d predictions were not finite", p.NonFinite, p.Rows), true
 	case p.Panics > 0:
-		return fmt.Sprintf("%d of %d predictions panicked", p.Panics, p.Rows)
+		return fmt.Sprintf("%d of %d predictions panicked", p.Panics, p.Rows), true
 	case t.MaxLatencyUS > 0 && p.Rows >= minLook && p.LatencyP99US > t.MaxLatencyUS:
-		return fmt.Sprintf("p99 of a prediction is %.0f µs, allowed are %.0f µs", p.LatencyP99US, t.MaxLatencyUS)
+		return fmt.Sprintf("p99 of a prediction is %.0f µs, allowed are %.0f µs", p.LatencyP99US, t.MaxLatencyUS), true
 	}
 	n := float64(p.Labelled)
 	if n < 2 || (p.Labelled < int64(enough) && n < minLook) {
-		return ""
+		return "", false
 	}
 	z := zFinal
 	if p.Labelled < int64(enough) {
@@ -167,9 +197,13 @@ func Veto(p spec.Paired, t spec.Trial, enough int) string {
 	}
 	mean, incumbent := p.SumDiff/n, p.SumIncumbent/n
 	se := math.Sqrt(max(p.SumDiff2/n-mean*mean, 0) / (n - 1))
-	if lower := mean - z*se; !(lower <= t.MaxRegression*incumbent) { // NaN counts as worse
+	worse, settled := t.Worse(p, z*se)
+	switch {
+	case settled:
 		return fmt.Sprintf("loss is %.4g against the incumbent's %.4g on %d labelled rows (worse by at least %.4g, allowed %.4g)",
-			p.SumCandidate/n, incumbent, p.Labelled, lower, t.MaxRegression*incumbent)
+			p.SumCandidate/n, incumbent, p.Labelled, mean-z*se, t.MaxRegression*incumbent), true
+	case worse:
+		return fmt.Sprintf("worse so far: it waits for rows that span %v, or for better ones", time.Duration(t.Cycle)*time.Microsecond), false
 	}
-	return ""
+	return "", false
 }

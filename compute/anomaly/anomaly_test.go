@@ -171,6 +171,46 @@ func TestFewRows(t *testing.T) {
 	}
 }
 
+// TestChangeThatStays: a switch that is turned on, another level and another constant are alarms when
+// they come, and the usual state some hundred rows later; the way back is another change. A detector
+// that is told to keep what it learned goes on. What learns as it goes needs no telling.
+func TestChangeThatStays(t *testing.T) {
+	const change, back, end = 2000, 4000, 6000
+	rng := rand.New(rand.NewPCG(8, 1))
+	for name, value := range map[string]func(on float64) float64{
+		"switch":   func(on float64) float64 { return on },
+		"level":    func(on float64) float64 { return 20 + 8*on + rng.NormFloat64() },
+		"constant": func(on float64) float64 { return 5 + on },
+	} {
+		for accept, most := range map[string]int{"400": 410, "100": 110, "0": back - change} {
+			s, err := New("pca", map[string]string{"accept": accept}, Schema{Columns: []string{"a", "b"}, Timed: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			alarms := [3]int{}
+			for i := range end {
+				on := 0.0
+				if i >= change && i < back {
+					on = 1
+				}
+				if s.Update([]float64{10 + rng.NormFloat64(), value(on)}, int64(i)) >= s.Limit() {
+					switch {
+					case i < change:
+						alarms[0]++
+					case i < back:
+						alarms[1]++
+					default:
+						alarms[2]++
+					}
+				}
+			}
+			if alarms[0] > 20 || alarms[1] < most-most/5 || alarms[1] > most+20 || accept != "0" && (alarms[2] < most-most/5 || alarms[2] > most+20) {
+				t.Errorf("%s, accept=%s: %d alarms before the change, after it and after the way back, want some %d for each change", name, accept, alarms, most)
+			}
+		}
+	}
+}
+
 func TestDamagedStates(t *testing.T) {
 	each(t, func(t *testing.T, columns int, made func() Scorer) {
 		a := made()

@@ -1,11 +1,8 @@
 package anomaly
 
 import (
-	"compress/gzip"
-	"encoding/csv"
 	"encoding/json"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,6 +11,7 @@ import (
 
 	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/metric"
+	"skerry.dev/test/realdata"
 )
 
 // lines returns the lines of a public table after its header, or skips the test.
@@ -22,24 +20,8 @@ func lines(t *testing.T, name ...string) [][]string {
 	if testing.Short() || race.Enabled {
 		t.Skip("whole benchmarks take some seconds: run without -short and -race")
 	}
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(append([]string{dir, "anomaly"}, name...)...))
-	if err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := csv.NewReader(z).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rows[1:]
+	_, rows := realdata.CSV(t, append([]string{"anomaly"}, name...)...)
+	return rows
 }
 
 func cell(t *testing.T, s string) float64 {
@@ -55,11 +37,7 @@ func cell(t *testing.T, s string) float64 {
 // docs/performance/anomaly.md.
 func TestNAB(t *testing.T) {
 	rows := lines(t, "nab.csv.gz")
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "anomaly", "nab_windows.json"))
+	b, err := os.ReadFile(realdata.Path(t, "anomaly", "nab_windows.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

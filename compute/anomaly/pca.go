@@ -16,13 +16,19 @@ import (
 // Associated with Principal Component Analysis", Technometrics 21 (1979); we take the limits from
 // the rows of the fit instead of a normal distribution, and the median over the last rows, so
 // that an alarm comes some rows late but noise at the limit makes none.
+//
+// A change that stays, a switch turned on or another speed, is an alarm when it comes and then the
+// usual state: where nothing is fitted at regular times, the components are fitted to the rows
+// beyond the limit once there are enough of them with few others between.
 type pca struct {
-	train, refresh, smooth int64
-	variance, quantile     float64
+	train, refresh, smooth, accept int64
+	variance, quantile             float64
 
-	width  int
-	rows   window
-	since  int64 // rows since the fit
+	width int
+	rows  window // to be fitted to: the newest; without refresh those since the rows went beyond
+	// rows since the fit; without refresh rows beyond the limit, of which each row within it takes
+	// away withinCost
+	since  int64
 	fitted bool
 
 	mean, scale []float64
@@ -35,12 +41,15 @@ type pca struct {
 	z, cov, vectors, sorted []float64 // scratch
 }
 
-func newPCA() *pca { return &pca{train: 400, refresh: 0, smooth: 5, variance: 0.7, quantile: 0.99} }
+func newPCA() *pca {
+	return &pca{train: 400, refresh: 0, smooth: 5, accept: 400, variance: 0.7, quantile: 0.99}
+}
 
 func (p *pca) settings() []setting.Setting {
 	return []setting.Setting{
 		setting.Whole("train", &p.train, 10, 1<<20, "rows that the components are fitted to; they have no score"),
 		setting.Whole("refresh", &p.refresh, 0, 1<<32, "rows after which the components are fitted again, to the newest rows; 0 keeps them"),
+		setting.Whole("accept", &p.accept, 0, 1<<20, "rows beyond the limit, nearly all in a row, after which what is new is taken for usual and the components are fitted to it; 0 keeps them; without an effect where refresh is not 0"),
 		setting.Whole("smooth", &p.smooth, 1, 1000, "rows over which the median is taken, against single noisy ones; a row at three times its limit is an alarm alone"),
 		setting.Number("variance", &p.variance, 0, 1, "share of the variance that the components carry"),
 		setting.Number("quantile", &p.quantile, 0.5, 1, "of the fitted rows that lie within a limit"),
@@ -77,6 +86,7 @@ func (p *pca) Update(x []float64, _ int64) float64 {
 		ratio := max(p.sorted[n/2], now/soleLimits)
 		score = ratio / (1 + ratio)
 		if p.refresh == 0 {
+			p.settle(x, score)
 			return score
 		}
 	}
@@ -86,10 +96,29 @@ func (p *pca) Update(x []float64, _ int64) float64 {
 		p.fit()
 		p.since, p.fitted = 0, true
 		if p.refresh == 0 {
-			p.rows.rows = nil
+			p.rows.clear()
 		}
 	}
 	return score
+}
+
+// settle fits the components to a state that has stayed.
+func (p *pca) settle(x []float64, score float64) {
+	if p.accept == 0 {
+		return
+	}
+	if score >= p.Limit() {
+		p.since++
+	} else if p.since = max(p.since-withinCost, 0); p.since == 0 {
+		p.rows.clear()
+		return
+	}
+	p.rows.add(x)
+	if p.since >= p.accept && int64(p.rows.len()) >= min(p.accept, p.train) {
+		p.fit()
+		p.since = 0
+		p.rows.clear()
+	}
 }
 
 const (
@@ -99,6 +128,7 @@ const (
 	minLimit      = 1e-6  // of T² and Q, where all rows of the fit lie in few dimensions
 	soleLimits    = 3     // limits beyond which a row needs no others
 	maxColumns    = 512   // columns: a fit costs the cube
+	withinCost    = 20    // rows beyond the limit that one within it makes up for
 )
 
 // distances returns T² and Q.

@@ -35,6 +35,9 @@ func (w *window) add(x []float64) {
 	}
 }
 
+// clear forgets the rows and keeps their room.
+func (w *window) clear() { w.rows, w.next = w.rows[:0], 0 }
+
 // clean writes x to dst with every value bounded and NaN for those that are missing.
 func clean(dst, x []float64) {
 	for j, v := range x[:len(dst)] {

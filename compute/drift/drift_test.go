@@ -1,34 +1,21 @@
 package drift
 
 import (
-	"compress/gzip"
-	"encoding/csv"
 	"encoding/json"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
-)
 
-func dataDir(t *testing.T) string {
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "drift")); err != nil {
-		t.Skipf("no data at %s: set SKERRY_DATA to the shared data folder", dir)
-	}
-	return dir
-}
+	"skerry.dev/test/realdata"
+)
 
 // TestConformance holds the detectors to the alarm positions that river 0.7.0 gives on the shared
 // streams.
 func TestConformance(t *testing.T) {
-	dir := dataDir(t)
-	raw, err := os.ReadFile(filepath.Join(dir, "drift", "conformance_expected.json"))
+	raw, err := os.ReadFile(realdata.Path(t, "drift", "conformance_expected.json"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,21 +25,9 @@ func TestConformance(t *testing.T) {
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(filepath.Join(dir, "drift", "conformance_streams.csv.gz"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := csv.NewReader(zr).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, rows := realdata.CSV(t, "drift", "conformance_streams.csv.gz")
 	streams := map[string][]float64{}
-	for _, r := range rows[1:] {
+	for _, r := range rows {
 		x, err := strconv.ParseFloat(r[2], 64)
 		if err != nil {
 			t.Fatal(err)

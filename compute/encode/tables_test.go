@@ -5,7 +5,6 @@ import (
 	"encoding/csv"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"skerry.dev/compute/metric"
 	"skerry.dev/compute/neural/neuralfit"
 	"skerry.dev/compute/tabular"
+	"skerry.dev/test/realdata"
 )
 
 // table is a public data set with its rows split.
@@ -34,7 +34,7 @@ func load(t *testing.T, path, name, target string, classify bool, categories, dr
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
+		t.Fatal(err)
 	}
 	defer file.Close()
 	types := map[string]frame.Type{}
@@ -126,10 +126,6 @@ func TestAgainstScikitLearn(t *testing.T) {
 	if testing.Short() || underRace {
 		t.Skip("trains for a while: run without -short and -race")
 	}
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
 	every := os.Getenv("SKERRY_TABLES") == "all"
 	theirs := map[string][2]float64{}
 	for _, r := range records(t, "testdata/sklearn.csv") {
@@ -145,7 +141,7 @@ func TestAgainstScikitLearn(t *testing.T) {
 		if !every && !slices.Contains(few, name) {
 			return
 		}
-		tb := load(t, filepath.Join(dir, file), name, target, classify, categories, drop)
+		tb := load(t, realdata.Path(t, file), name, target, classify, categories, drop)
 		l, p := linearfit.Params{}, neuralfit.Params{}
 		switch {
 		case tb.classes > 2:
@@ -170,7 +166,7 @@ func TestAgainstScikitLearn(t *testing.T) {
 		t.Logf("| %s | %d | %.4g | %.4g | %.3f | %.1f s | %.4g | %.4g | %.3f | %.1f s |", name, len(tb.data.Train),
 			theirs[name][0], a, a/theirs[name][0], linTime.Seconds(), theirs[name][1], b, b/theirs[name][1], mlpTime.Seconds())
 	}
-	for _, r := range records(t, filepath.Join(dir, "tabular/meta/index.csv")) {
+	for _, r := range records(t, realdata.Path(t, "tabular/meta/index.csv")) {
 		var categories []string
 		if r[6] != "" {
 			categories = strings.Split(r[6], ";")
@@ -197,7 +193,7 @@ func records(t *testing.T, path string) [][]string {
 	t.Helper()
 	f, err := os.Open(path)
 	if err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
+		t.Fatal(err)
 	}
 	defer f.Close()
 	rows, err := csv.NewReader(f).ReadAll()

@@ -13,9 +13,9 @@ import (
 type Kind uint8
 
 // The kinds. A Forecast predicts one of its input series Horizon ahead and labels itself. A
-// Regression (and a two-class Classification, whose value is the probability of class 1) predicts
-// a quantity whose truth arrives later as a label for the row's time. An Anomaly scores how
-// unusual each row is, from 0 to 1; it has no labels and takes no model.
+// Regression predicts a quantity whose truth arrives later as a label for the row's time, a
+// Classification one of its classes, by their numbers. An Anomaly scores how unusual each row is,
+// from 0 to 1; it has no labels and takes no model.
 const (
 	Forecast Kind = iota
 	Regression
@@ -43,10 +43,11 @@ type Config struct {
 	Tolerance int64
 	// what a prediction stays within, NaN when open; a classification's is a probability
 	Low, High float64
-	On        int   // a row fires at every reading of this series; -1 with Every
-	Every     int64 // or at every multiple of this, microseconds
-	MaxAge    int64 // older inputs are missing, microseconds
-	Lateness  int64 // the watermark stays this far behind the newest reading, microseconds
+	Classes   []string // of a classification, 2 to MaxClasses; nil: two without names
+	On        int      // a row fires at every reading of this series; -1 with Every
+	Every     int64    // or at every multiple of this, microseconds
+	MaxAge    int64    // older inputs are missing, microseconds
+	Lateness  int64    // the watermark stays this far behind the newest reading, microseconds
 	// Readings have stopped once none arrived for longer than Idle and Lateness, microseconds of
 	// arrival time; rows that wait for the watermark fire then.
 	Idle  int64
@@ -98,7 +99,7 @@ func (c *Config) check() error {
 	if c.Share < 0 || c.Share > 0.5 || c.MaxAge < 0 || c.Lateness < 0 || c.Idle < 0 || c.Tolerance < 0 {
 		bad("engine: a negative or too large setting: share %v, max age %d, lateness %d, idle %d, tolerance %d", c.Share, c.MaxAge, c.Lateness, c.Idle, c.Tolerance)
 	}
-	return errors.Join(append(errs, c.checkLearning())...)
+	return errors.Join(append(errs, c.checkClasses(), c.checkLearning())...)
 }
 
 // silence is how long nothing must arrive until readings have stopped, in microseconds.
@@ -135,7 +136,8 @@ const NoArrival = math.MinInt64
 const LabelSeries = -1
 
 // Model predicts the target from the newest rows. For a forecast all three numbers are changes
-// against the target's value at the row. lower and upper may be NaN. It must not keep h.
+// against the target's value at the row, for two classes point is the probability of the second.
+// lower and upper may be NaN. It must not keep h. One of more than two classes is a ClassModel too.
 type Model interface {
 	Predict(h *feature.History, back int) (point, lower, upper float64, err error)
 }
@@ -146,6 +148,9 @@ type Loaded struct {
 	Model Model
 	// names of the series as Model and Usual have them; nil: those of the task in its order
 	Inputs []string
+	// of a classification: the names of the classes as Model has them; nil: those of the task in
+	// its order
+	Classes []string
 	// the series of a row and, after them, Model's predictions; nil: the inputs are not watched
 	Usual *inputs.Reference
 }
@@ -158,13 +163,22 @@ type Row struct {
 
 // Prediction is what the task predicts for Row.Time + Horizon.
 type Prediction struct {
-	Row, For     int64
-	Value        float64 // NaN when nothing can be predicted (no target value at the row)
-	Lower, Upper float64 // NaN while nothing is known about the errors
-	Persistence  float64 // the last value
+	Row, For int64
+	// NaN when nothing can be predicted (no target value at the row). Of two classes the probability
+	// of the second, of more the number of the most probable.
+	Value        float64
+	Lower, Upper float64 // NaN while nothing is known about the errors, and of more than two classes
+	Persistence  float64 // what the baseline says: the last value, or the mean of the newest labels
 	Champion     string  // "" while the task runs on its baselines
 	Alarm        bool    // of an Anomaly: the row is one
+	// of a classification with a Value: each class's probability, and the classes that the truth is
+	// one of with the nominal coverage, of which the most probable always is one; the caller's to keep
+	Classes []float64
+	Set     []bool
 }
+
+// Class is the number of the most probable class of a classification that has a Value.
+func (p *Prediction) Class() int { return int(math.Round(p.Value)) }
 
 // Label is a matured prediction.
 type Label struct {
@@ -177,7 +191,19 @@ type Label struct {
 	ChampionID, ShadowID string
 	// trailing quantiles of the persistence error around the last value
 	BaselineLo, BaselineHi float64
+
+	// The rest is of a classification. Classes is how many there are, else 0; of more than two the
+	// truth and the predictions above are numbers of classes, of two probabilities of the second.
+	Classes  int
+	Chance   float64 // probability that what was published gave the truth
+	ChanceOf Chances
+	SetSize  int  // classes in the set, 0 without a prediction
+	Covered  bool // the truth was in the set
 }
+
+// Chances are the probabilities that others gave the truth: the models, NaN when absent, and the
+// baseline.
+type Chances struct{ Champion, Shadow, Baseline float64 }
 
 // EventKind names what happened.
 type EventKind string

@@ -1,17 +1,14 @@
 package engine
 
 import (
-	"compress/gzip"
-	"encoding/csv"
-	"errors"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
+
+	"skerry.dev/compute/metric"
+	"skerry.dev/test/realdata"
 )
 
 // domain is a real data set as a task sees it: rows of its inputs, and truths that come late.
@@ -23,48 +20,10 @@ type domain struct {
 	quiet  int       // rows of the horizon or the delay, for the comparison
 }
 
-// table reads a compressed CSV of the data folder.
-func table(t testing.TB, name string) (head map[string]int, rows [][]string) {
-	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		t.Skip("set SKERRY_DATA to the folder of the real data sets (data/README.md)")
-	}
-	f, err := os.Open(filepath.Join(dir, name))
-	if errors.Is(err, fs.ErrNotExist) {
-		t.Skipf("%v: set SKERRY_DATA to the folder of the real data sets (data/README.md)", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := csv.NewReader(z).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	head = map[string]int{}
-	for i, n := range all[0] {
-		head[n] = i
-	}
-	return head, all[1:]
-}
-
-func parsed(s string) float64 {
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return math.NaN()
-	}
-	return v
-}
-
 func open(name string) Series { return Series{Name: name, Min: math.NaN(), Max: math.NaN()} }
 
 func forecast(t testing.TB, file, target string, inputs []string, kinds map[string][]string, step, horizon time.Duration) domain {
-	head, rows := table(t, file)
+	head, rows := realdata.CSV(t, file)
 	c := Config{Task: file, Kind: Forecast, Horizon: horizon.Microseconds(), Tolerance: horizon.Microseconds() / 2, On: 0, MaxAge: (3 * step).Microseconds(), Level: 0.9, Adapt: true}
 	for _, n := range append([]string{target}, inputs...) {
 		s := open(n)
@@ -76,7 +35,7 @@ func forecast(t testing.TB, file, target string, inputs []string, kinds map[stri
 		at := 1_500_000_000_000_000 + int64(i)*step.Microseconds()
 		var msg []Reading
 		for k, s := range c.Series {
-			v := parsed(r[head[s.Name]])
+			v := realdata.Number(r[head[s.Name]])
 			if s.Categories != nil {
 				v = float64(slices.Index(s.Categories, r[head[s.Name]]))
 			}
@@ -88,7 +47,7 @@ func forecast(t testing.TB, file, target string, inputs []string, kinds map[stri
 }
 
 func regression(t testing.TB, file string, inputs []string, kind Kind, step time.Duration, delay int, truth func(head map[string]int, r []string) float64) domain {
-	head, rows := table(t, file)
+	head, rows := realdata.CSV(t, file)
 	c := Config{Task: file, Kind: kind, Target: -1, Tolerance: 1e6, On: 0, MaxAge: (3 * step).Microseconds(), Level: 0.9, Adapt: true}
 	for _, n := range inputs {
 		c.Series = append(c.Series, open(n))
@@ -98,7 +57,7 @@ func regression(t testing.TB, file string, inputs []string, kind Kind, step time
 		at := 1_500_000_000_000_000 + int64(i)*step.Microseconds()
 		var msg []Reading
 		for k, s := range c.Series {
-			msg = append(msg, Reading{k, at, parsed(r[head[s.Name]])})
+			msg = append(msg, Reading{k, at, realdata.Number(r[head[s.Name]])})
 		}
 		d.rows = append(d.rows, msg)
 		d.labels = append(d.labels, Reading{LabelSeries, at, truth(head, r)})
@@ -108,10 +67,10 @@ func regression(t testing.TB, file string, inputs []string, kind Kind, step time
 
 func remaining(t testing.TB) domain {
 	inputs := []string{"s2", "s3", "s4", "s7", "s8", "s9", "s11", "s12", "s13", "s14", "s15", "s17", "s20", "s21"}
-	head, rows := table(t, "pdm/cmapss_fd001_train.csv.gz")
+	head, rows := realdata.CSV(t, "pdm/cmapss_fd001_train.csv.gz")
 	last := map[string]float64{}
 	for _, r := range rows {
-		last[r[head["unit"]]] = max(last[r[head["unit"]]], parsed(r[head["cycle"]]))
+		last[r[head["unit"]]] = max(last[r[head["unit"]]], realdata.Number(r[head["cycle"]]))
 	}
 	// five engines run at once, each a row a minute
 	units := map[int][][]string{}
@@ -142,10 +101,10 @@ func remaining(t testing.TB) domain {
 			ts := at + int64(k)*5e6
 			var msg []Reading
 			for i, n := range inputs {
-				msg = append(msg, Reading{i, ts, parsed(r[head[n]])})
+				msg = append(msg, Reading{i, ts, realdata.Number(r[head[n]])})
 			}
 			d.rows = append(d.rows, msg)
-			d.labels = append(d.labels, Reading{LabelSeries, ts, min(125, last[r[head["unit"]]]-parsed(r[head["cycle"]]))})
+			d.labels = append(d.labels, Reading{LabelSeries, ts, min(125, last[r[head["unit"]]]-realdata.Number(r[head["cycle"]]))})
 		}
 		if !any {
 			return d
@@ -155,7 +114,7 @@ func remaining(t testing.TB) domain {
 
 func domains(t testing.TB) map[string]domain {
 	col := func(name string) func(map[string]int, []string) float64 {
-		return func(head map[string]int, r []string) float64 { return parsed(r[head[name]]) }
+		return func(head map[string]int, r []string) float64 { return realdata.Number(r[head[name]]) }
 	}
 	return map[string]domain{
 		"steel": forecast(t, "forecast/steel_energy.csv.gz", "Usage_kWh", []string{"Lagging_Current_Reactive.Power_kVarh", "Leading_Current_Reactive_Power_kVarh", "CO2(tCO2)", "Lagging_Current_Power_Factor", "Leading_Current_Power_Factor", "Load_Type"},
@@ -172,16 +131,18 @@ func TestIntervalsOnDomains(t *testing.T) {
 	for name, d := range domains(t) {
 		t.Run(name, func(t *testing.T) {
 			s := play(t, d)
-			if s.cover < 0.88 || s.cover > 0.92 || s.score > 1.05*s.constScore || s.widest > 12*s.width {
-				t.Error("intervals cover too little or too much, or are worse than constant ones by more than a twentieth, or grow without bound")
+			own, constant := s.own, s.constant
+			if own.Coverage < 0.88 || own.Coverage > 0.92 || own.Score > 1.03*constant.Score || own.Widest > 12*own.Width {
+				t.Error("intervals cover too little or too much, or are worse than constant ones by more than 3 %, or grow without bound")
 			}
-			t.Logf("MAE %.4g; coverage %.3f, width %.4g (largest %.3g), interval score %.4g; constant: coverage %.3f, width %.4g, score %.4g; ratio %.3f", s.mae, s.cover, s.width, s.widest, s.score, s.constCover, s.constWidth, s.constScore, s.score/s.constScore)
+			t.Logf("MAE %.4g; published %+v; constant %+v; ratio %.3f", s.mae, own, constant, own.Score/constant.Score)
 		})
 	}
 }
 
 type played struct {
-	mae, cover, width, widest, score, constCover, constWidth, constScore float64
+	mae           float64
+	own, constant metric.IntervalSummary
 }
 
 func play(t testing.TB, d domain) (s played) {
@@ -197,46 +158,23 @@ func play(t testing.TB, d domain) (s played) {
 			take(e.Ingest(NoArrival, d.labels[i-d.delay:i-d.delay+1]))
 		}
 	}
-	var errs []float64
-	n, miss := 0.0, 2/(1-d.cfg.Level)
-	score := func(lo, hi, y float64) float64 {
-		return hi - lo + miss*max(lo-y, 0) + miss*max(y-hi, 0)
+	var rows []metric.Interval
+	n := 0.0
+	for _, l := range labels {
+		if !math.IsNaN(l.Predicted) {
+			n++
+			s.mae += (math.Abs(l.Truth-l.Predicted) - s.mae) / n
+		}
+		rows = append(rows, metric.Interval{Truth: l.Truth, Predicted: l.Predicted, Lower: l.Lower, Upper: l.Upper})
 	}
-	for i, l := range labels {
-		errs = append(errs, math.Abs(l.Truth-l.Predicted))
-		if !math.IsNaN(errs[i]) {
-			s.mae += errs[i] / float64(len(labels))
-		}
-		if i < 500+d.quiet || math.IsNaN(l.Lower) {
-			continue
-		}
-		known := slices.Clone(errs[i-d.quiet-500+1 : i-d.quiet+1])
-		slices.Sort(known)
-		q := known[450]
-		n++
-		lo, hi := l.Predicted-q, l.Predicted+q
-		s.width += l.Upper - l.Lower
-		s.widest = max(s.widest, l.Upper-l.Lower)
-		s.constWidth += hi - lo
-		s.score += score(l.Lower, l.Upper, l.Truth)
-		s.constScore += score(lo, hi, l.Truth)
-		if l.Lower <= l.Truth && l.Truth <= l.Upper {
-			s.cover++
-		}
-		if lo <= l.Truth && l.Truth <= hi {
-			s.constCover++
-		}
-	}
-	for _, v := range []*float64{&s.width, &s.constWidth, &s.score, &s.constScore, &s.cover, &s.constCover} {
-		*v /= n
-	}
+	s.own, s.constant = metric.CompareIntervals(rows, d.cfg.Level, scoreWindow, d.quiet, 0)
 	return s
 }
 
 // TestAlarmsOnCleanData: at its defaults an anomaly task alarms on one row of a hundred of a test rig
 // that runs without a fault, and on the faults of the runs after it.
 func TestAlarmsOnCleanData(t *testing.T) {
-	head, rows := table(t, "anomaly/skab.csv.gz")
+	head, rows := realdata.CSV(t, "anomaly/skab.csv.gz")
 	cfg := Config{Task: "rig", Kind: Anomaly, Target: -1, On: 0, MaxAge: 60e6, Level: 0.9}
 	names := []string{"Accelerometer1RMS", "Accelerometer2RMS", "Current", "Pressure", "Temperature", "Thermocouple", "Voltage", "VolumeFlowRateRMS"}
 	for _, n := range names {
@@ -247,7 +185,7 @@ func TestAlarmsOnCleanData(t *testing.T) {
 	for i, r := range rows {
 		var msg []Reading
 		for k, n := range names {
-			msg = append(msg, Reading{k, 1_600_000_000_000_000 + int64(i)*1e6, parsed(r[head[n]])})
+			msg = append(msg, Reading{k, 1_600_000_000_000_000 + int64(i)*1e6, realdata.Number(r[head[n]])})
 		}
 		kind := "clean"
 		if r[head["series"]] != "anomaly-free/anomaly-free" {

@@ -46,11 +46,20 @@ type Engine struct {
 	detectors []detector
 	scorer    *rowScorer // of an Anomaly; then there are no experts
 
-	pend pendings
-	x    []float64 // scratch: inputs of the local learners
-	out1 []float64 // scratch: what the experts predict
-	p    []float64 // scratch: their combined prediction
-	why  [online.SpreadInputs]float64
+	// of a classification: how its newest predictions did; and of more than two classes what makes
+	// sets, the baseline, and scratch for a candidate's probabilities and for a set
+	scores *classTrails
+	sets   *conformal.Adaptive
+	usual  *frequencies
+	tried  []float64
+	set    []bool
+
+	pend  pendings
+	early []Reading // scratch: labels of a message that wait for its rows
+	x     []float64 // scratch: inputs of the local learners
+	out1  []float64 // scratch: what the experts predict
+	p     []float64 // scratch: their combined prediction
+	why   [online.SpreadInputs]float64
 	// rows beside those the champion was trained on; nil when unknown these
 	watch   *inputs.Watcher
 	watched []float64 // scratch: a row and the champion's prediction
@@ -60,6 +69,8 @@ type Engine struct {
 	mae   metric.Trail
 	base  metric.Trail
 	cover metric.Trail
+	// interval scores of what was issued, and of a constant width; a Load begins them anew
+	score, plain metric.Trail
 }
 
 // slot holds a model.
@@ -71,6 +82,8 @@ type slot struct {
 	columns []int
 	hist    *feature.History
 	row     []float64
+	// of a model with another order of classes: the task's number of each
+	classes []int
 }
 
 // Stats count since the engine began.
@@ -90,16 +103,20 @@ type Unmatched struct {
 // Status is a snapshot for people and for reported state.
 type Status struct {
 	Stats
-	Unmatched       Unmatched
-	Watermark       int64 // microseconds, math.MinInt64 before the first reading
-	Champion        string
-	Shadow          string
-	Experts         []Expert
-	MAE, MAELast    float64 // trailing errors of what was published and of the last value
-	Coverage        float64 // trailing coverage
-	Scale           float64
-	PendingLabels   int
-	CoverageNominal float64
+	Unmatched    Unmatched
+	Watermark    int64 // microseconds, math.MinInt64 before the first reading
+	Champion     string
+	Shadow       string
+	Experts      []Expert
+	MAE, MAELast float64 // trailing errors of what was published and of the last value
+	Coverage     float64 // trailing coverage
+	// trailing interval scores of what was published and of intervals of constant width, in units of
+	// the target; 0 before the first since the program began
+	IntervalScore, IntervalPlain float64
+	Scale                        float64
+	PendingLabels                int
+	CoverageNominal              float64
+	Classes                      *ClassScores // of a classification; MAE and MAELast are 0 for more than two
 }
 
 // Expert is one voice of the mixture.
@@ -109,12 +126,23 @@ type Expert struct {
 	Loss   float64 // mean absolute error, or log loss; NaN before the first label
 }
 
-// Paired compares two models on the same labelled rows; losses are scaled and clipped to [0, 4].
+// Paired compares two models on the same labelled rows. Losses are absolute errors in units of the
+// scale, or the log losses of classes in nats, and clipped to [0, 4].
 type Paired struct {
 	Rows, Labelled, Warm                          int64
 	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
 	NonFinite                                     int64
 	SumDisagreement                               float64
+	// event times of the first and the newest labelled row, 0 before; a Load begins them anew
+	From, To int64
+}
+
+// upTo notes the event time of a labelled row.
+func (p *Paired) upTo(row int64) {
+	if p.From == 0 {
+		p.From = row
+	}
+	p.To = max(p.To, row)
 }
 
 func (p *Paired) add(incumbent, candidate float64) {
@@ -154,6 +182,8 @@ func New(cfg Config) (*Engine, error) {
 		mae:      metric.Trail{N: trailRows},
 		base:     metric.Trail{N: trailRows},
 		cover:    metric.Trail{N: trailRows},
+		score:    metric.Trail{N: trailRows},
+		plain:    metric.Trail{N: trailRows},
 		arrived:  NoArrival,
 	}
 	e.join = newJoiner(&e.cfg)
@@ -164,10 +194,11 @@ func New(cfg Config) (*Engine, error) {
 		}
 		return e, nil
 	}
+	e.newScores()
 	if err := errors.Join(e.newExperts(), e.newDetectors()); err != nil {
 		return nil, err
 	}
-	e.pend.init(len(e.x), len(e.out1))
+	e.pend.init(len(e.x), len(e.out1), len(e.tried))
 	return e, nil
 }
 
@@ -179,7 +210,7 @@ func (e *Engine) History() *feature.History { return e.hist }
 
 // Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of
 // the device) and returns what followed. Readings of the message belong together: rows fire after
-// all of them. When readings had stopped before it, the rows that waited fire first, as [Idle]
+// all of them, and a label among them may be that of a row that fires so. When readings had stopped before it, the rows that waited fire first, as [Idle]
 // would have fired them: whether it was called in between changes nothing but the moment of the
 // output. For NoArrival the newest event time so far stands for the arrival. The output is valid
 // until the next call.
@@ -194,9 +225,12 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	e.settle(arrival)
 	// A clock that was set back counts on from where it is: only differences matter.
 	e.arrived, e.settled = arrival, false
+	e.early = e.early[:0]
 	for _, r := range readings {
 		if r.Series == LabelSeries {
-			e.label(r.Time, r.Value)
+			if _, ok := e.label(r); !ok {
+				e.early = append(e.early, r)
+			}
 			continue
 		}
 		if e.join.add(r) {
@@ -205,6 +239,11 @@ func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 		}
 	}
 	e.advance(e.join.watermark())
+	for _, r := range e.early {
+		if nearest, ok := e.label(r); !ok {
+			e.unmatched(r.Time, nearest)
+		}
+	}
 	return &e.out
 }
 
@@ -279,10 +318,12 @@ func (e *Engine) mature(t int64) {
 	e.join.forgetTruth(oldest)
 }
 
-// label matches a truth that arrived by message to the prediction of the same row time.
-func (e *Engine) label(row int64, truth float64) {
-	if math.IsNaN(truth) || e.scorer != nil {
-		return
+// label matches a truth that arrived by message to the prediction of the same row time. What is no
+// truth needs no match. nearest is the prediction that comes nearest, -1 when none waits.
+func (e *Engine) label(r Reading) (nearest int, ok bool) {
+	row, truth := r.Time, r.Value
+	if math.IsNaN(truth) || e.scorer != nil || e.many() && !isClass(truth, len(e.set)) {
+		return -1, true
 	}
 	best, dist := -1, int64(math.MaxInt64)
 	for i := range e.pend.n {
@@ -291,8 +332,7 @@ func (e *Engine) label(row int64, truth float64) {
 		}
 	}
 	if best < 0 || dist > e.cfg.Tolerance {
-		e.unmatched(row, best)
-		return
+		return best, false
 	}
 	e.lost.InARow = 0
 	p := e.pend.at(best)
@@ -302,6 +342,7 @@ func (e *Engine) label(row int64, truth float64) {
 	for e.pend.n > 0 && e.pend.at(0).done {
 		e.pend.pop()
 	}
+	return best, true
 }
 
 // unmatched notes a label that belongs to no row that waits; nearest is the one that comes nearest,
@@ -382,6 +423,9 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 	}
 	p, lo, hi, err := s.Model.Predict(rows, back)
 	p, lo, hi = p+origin, lo+origin, hi+origin
+	if s.classes != nil { // of two, in the other order
+		p = 1 - p
+	}
 	if err != nil || math.IsNaN(p) || math.IsInf(p, 0) {
 		return nan, nan, nan, true
 	}
@@ -391,6 +435,10 @@ func (e *Engine) raw(s *slot, back int) (p, lo, hi float64, bad bool) {
 func (e *Engine) unit() float64 { return max(e.scale.Mean(), 1e-9) }
 
 func (e *Engine) predict(t int64) {
+	if e.many() {
+		e.predictClasses(t)
+		return
+	}
 	champ, lo, hi, bad := e.raw(&e.champion, 0)
 	if bad {
 		e.stats.NonFinite++
@@ -440,18 +488,16 @@ func (e *Engine) predict(t int64) {
 			pr.Lower, pr.Upper = min(pr.Lower, math.Round(value)), max(pr.Upper, math.Round(value))
 		}
 	}
+	if e.cfg.Kind == Classification && !math.IsNaN(value) {
+		pr.Classes = []float64{1 - value, value}
+		pr.Set = []bool{!(pr.Lower > 0), !(pr.Upper < 1)} // both while nothing is known
+	}
 	e.out.Predictions = append(e.out.Predictions, pr)
 	e.stats.Predictions++
 	if math.IsNaN(value) && e.cfg.Kind == Forecast {
 		return // without a target value there is nothing a label could teach
 	}
-	if e.pend.n == MaxPending {
-		before := e.stats.GivenUp
-		e.stats.GivenUp += int64(e.pend.thin())
-		if bits.Len64(uint64(before)) != bits.Len64(uint64(e.stats.GivenUp)) {
-			e.event(Event{Kind: EventGivenUp, Time: t, Value: float64(e.stats.GivenUp)})
-		}
-	}
+	e.makeRoom(t)
 	p := e.pend.push()
 	p.row, p.due, p.done, p.epoch = t, t+e.cfg.Horizon, false, e.epoch
 	p.champ, p.why = champ, e.why
@@ -460,6 +506,18 @@ func (e *Engine) predict(t int64) {
 	p.origin, p.last, p.shadow, p.shadowBad = origin, last, shadow, shadowBad
 	p.baseLo, p.baseHi = last+e.persist.Quantile((1-e.cfg.Level)/2), last+e.persist.Quantile((1+e.cfg.Level)/2)
 	copy(p.x, e.x)
+}
+
+// makeRoom gives predictions up when too many wait for one more.
+func (e *Engine) makeRoom(t int64) {
+	if e.pend.n < e.pend.most {
+		return
+	}
+	before := e.stats.GivenUp
+	e.stats.GivenUp += int64(e.pend.thin())
+	if bits.Len64(uint64(before)) != bits.Len64(uint64(e.stats.GivenUp)) {
+		e.event(Event{Kind: EventGivenUp, Time: t, Value: float64(e.stats.GivenUp)})
+	}
 }
 
 // physical keeps a value within the target's declared range, or a probability between 0 and 1.
@@ -507,10 +565,13 @@ func (e *Engine) halves(p, lo, hi float64) conformal.Halves {
 // learn scores a matured prediction and updates everything that learns, from the values stored
 // with it.
 func (e *Engine) learn(p *pending, truth float64, at int64) {
-	unit := e.unit()
-	loss := func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) } // NaN stays NaN
+	if e.many() {
+		e.learnClasses(p, truth, at)
+		return
+	}
+	loss := e.lossOf(truth)
 
-	e.out.Labels = append(e.out.Labels, Label{
+	l := Label{
 		Row:         p.row,
 		At:          at,
 		Truth:       truth,
@@ -524,7 +585,12 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 		ShadowID:    e.idAt(p, &e.shadow),
 		BaselineLo:  p.baseLo,
 		BaselineHi:  p.baseHi,
-	})
+	}
+	if e.scores != nil {
+		l.twoClasses(p)
+		e.scores.add(&l)
+	}
+	e.out.Labels = append(e.out.Labels, l)
 	e.stats.Labels++
 	e.mae.Add(math.Abs(truth - p.value))
 	e.base.Add(math.Abs(truth - p.last))
@@ -536,15 +602,28 @@ func (e *Engine) learn(p *pending, truth float64, at int64) {
 	e.spread.Learn(p.why[:], p.x, truth, truth-p.value)
 	e.persist.Add(truth - p.last)
 	if p.epoch == e.epoch && (e.shadow.use || e.previous) {
-		e.pair(p, truth, loss)
+		e.pair(p, p.champ, p.shadow, p.last, loss)
 	}
-	e.errorDrift(p, at, loss)
+	v := p.champ
+	if math.IsNaN(v) {
+		v = p.value
+	}
+	e.errorDrift(v, at, loss)
 	if e.cfg.Kind == Forecast {
 		e.scale.Add(math.Abs(truth - p.origin))
 	} else {
 		e.level.Add(truth)
 		e.scale.Add(math.Abs(truth - e.level.Mean()))
 	}
+}
+
+// lossOf returns the loss of a prediction of truth, in [0, maxLoss]; NaN stays NaN.
+func (e *Engine) lossOf(truth float64) func(v float64) float64 {
+	if e.cfg.Kind == Classification {
+		return func(v float64) float64 { return min(metric.LogLossOf(ofTruth(v, truth)), maxLoss) }
+	}
+	unit := e.unit()
+	return func(v float64) float64 { return min(math.Abs(truth-v)/unit, maxLoss) }
 }
 
 // issued scores the interval of a prediction.
@@ -554,6 +633,11 @@ func (e *Engine) issued(p *pending, truth float64) {
 		e.cover.Add(1)
 	} else {
 		e.cover.Add(0)
+	}
+	if e.cfg.Kind != Classification {
+		plain := p.issue.Made[0] // a constant width: the quantile of the newest errors
+		e.score.Add(metric.IntervalScore(p.lower, p.upper, truth, e.cfg.Level))
+		e.plain.Add(metric.IntervalScore(e.physical(p.value-plain.Below), e.physical(p.value+plain.Above), truth, e.cfg.Level))
 	}
 	e.interval.Update(&p.issue, truth-p.value, e.late)
 }
@@ -569,13 +653,15 @@ func (e *Engine) idAt(p *pending, s *slot) string {
 // pair adds a labelled row to the running trial. While a candidate is in shadow, it is compared
 // with the champion (or, without one, with the last value); on probation the champion is the
 // candidate and the previous model, kept in the shadow slot, the incumbent.
-func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
-	candidate, incumbent := p.shadow, p.champ
+func (e *Engine) pair(p *pending, champion, shadow, last float64, loss func(float64) float64) {
+	candidate, incumbent := shadow, champion
 	if e.previous {
 		candidate, incumbent = incumbent, candidate
 	}
 	if math.IsNaN(incumbent) {
-		incumbent = p.last
+		if incumbent = last; math.IsNaN(last) {
+			return // before the first label there is nothing to compare with
+		}
 	}
 	if math.IsNaN(candidate) {
 		if p.shadowBad || e.previous { // no answer where one was due is the worst answer
@@ -583,14 +669,11 @@ func (e *Engine) pair(p *pending, truth float64, loss func(float64) float64) {
 		}
 		return
 	}
+	e.trial.upTo(p.row)
 	e.trial.add(loss(incumbent), loss(candidate))
 }
 
-func (e *Engine) errorDrift(p *pending, at int64, loss func(float64) float64) {
-	v := p.champ
-	if math.IsNaN(v) {
-		v = p.value
-	}
+func (e *Engine) errorDrift(v float64, at int64, loss func(float64) float64) {
 	if math.IsNaN(v) {
 		return
 	}
@@ -664,9 +747,14 @@ func (e *Engine) Status() Status {
 		MAE:             e.mae.Mean(),
 		MAELast:         e.base.Mean(),
 		Coverage:        e.cover.Mean(),
+		IntervalScore:   e.score.Mean(),
+		IntervalPlain:   e.plain.Mean(),
 		Scale:           e.scale.Mean(),
 		PendingLabels:   e.pend.n,
 		CoverageNominal: e.cfg.Level,
+	}
+	if e.scores != nil {
+		s.Classes = e.scores.scores()
 	}
 	if e.champion.use {
 		s.Champion = e.champion.ID

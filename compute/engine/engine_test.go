@@ -2,14 +2,10 @@ package engine
 
 import (
 	"bytes"
-	"compress/gzip"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +15,7 @@ import (
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/metric"
+	"skerry.dev/test/realdata"
 )
 
 const hour = int64(3600 * 1_000_000)
@@ -63,26 +60,10 @@ func synthetic(n int, seed uint64) batches {
 
 func station(t *testing.T, name string) batches {
 	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, "fleet", "beijing_air_"+name+".csv.gz"))
-	if err != nil {
-		t.Skipf("no station data at %s: set SKERRY_DATA to the shared data folder", dir)
-	}
-	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := csv.NewReader(zr).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	_, rows := realdata.CSV(t, "fleet", "beijing_air_"+name+".csv.gz")
 	cols := []int{4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15}
 	var out batches
-	for _, r := range rows[1:] {
+	for _, r := range rows {
 		var d [4]int
 		for i := range d {
 			d[i], _ = strconv.Atoi(r[i])

@@ -30,16 +30,16 @@ const lastPrior = 4
 // rows before, and that of the row.
 func (e *Engine) newExperts() error {
 	s := online.Schema{Inputs: make([]online.Input, localInputs(&e.cfg))}
-	if e.cfg.Kind == Classification {
-		s.Classes = 2
-	}
+	s.Classes = e.cfg.classes()
 	if e.cfg.Kind != Forecast {
 		e.recent = online.NewRecent(s)
 		s.Inputs = append(s.Inputs, e.recent.Inputs()...)
 	}
 	var err error
-	if e.spread, err = online.NewSpread(s.Inputs); err != nil {
-		return fmt.Errorf("engine: %w", err)
+	if !e.many() {
+		if e.spread, err = online.NewSpread(s.Inputs); err != nil {
+			return fmt.Errorf("engine: %w", err)
+		}
 	}
 	e.own, e.echo = len(s.Inputs), online.NewEcho(s)
 	e.at = e.own + len(e.echo.Inputs())
@@ -102,7 +102,7 @@ func (e *Engine) newDetectors() error {
 }
 
 // offer writes what an outsider predicts, as the committee takes it: a change, a number or the
-// probabilities of both classes.
+// probabilities of two classes.
 func (e *Engine) offer(dst []float64, v, origin float64) {
 	if e.cfg.Kind == Classification {
 		dst[0], dst[1] = 1-v, v
@@ -121,21 +121,26 @@ func (e *Engine) value(p []float64, origin float64) float64 { return origin + p[
 // expertsAt fills the scratch row and the outsiders' places for the row back rows ago. champ and
 // last are the model's and the last value.
 func (e *Engine) expertsAt(back int, champ, last, origin float64) {
+	e.offer(e.x[e.at:], champ, origin)
+	e.offer(e.out1[(len(e.experts.Members())-1)*e.experts.Width():], last, origin)
+	e.voices(back)
+}
+
+// voices fills the scratch row and the model's place for the row back rows ago, whose model's
+// prediction stands in the scratch row already.
+func (e *Engine) voices(back int) {
 	e.localRow(back)
 	if e.recent != nil {
 		e.recent.Into(e.x[localInputs(&e.cfg):e.own])
 	}
-	w := e.experts.Width()
-	e.offer(e.x[e.at:], champ, origin)
 	e.echo.Into(e.x[e.own:e.at], e.x[e.at:])
-	e.offer(e.out1[:w], champ, origin)
-	e.offer(e.out1[(len(e.experts.Members())-1)*w:], last, origin)
+	copy(e.out1[:e.experts.Width()], e.x[e.at:])
 }
 
 // target is the label as the learners see it.
 func (e *Engine) target(truth, origin float64) float64 {
-	if e.cfg.Kind == Classification {
-		return math.Round(min(max(truth, 0), 1))
+	if k := e.cfg.classes(); k > 0 {
+		return math.Round(min(max(truth, 0), float64(k-1)))
 	}
 	return truth - origin
 }

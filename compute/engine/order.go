@@ -13,6 +13,9 @@ import (
 // slotOf returns a slot with m.
 func (e *Engine) slotOf(m Loaded) (slot, error) {
 	s := slot{Loaded: m, use: true}
+	if err := e.orderClasses(&s); err != nil {
+		return slot{}, err
+	}
 	if m.Inputs == nil || slices.EqualFunc(m.Inputs, e.cfg.Series, func(name string, c Series) bool { return name == c.Name }) {
 		return s, nil
 	}
@@ -30,6 +33,37 @@ func (e *Engine) slotOf(m Loaded) (slot, error) {
 	s.row = make([]float64, len(s.columns))
 	s.follow(e.hist)
 	return s, nil
+}
+
+// orderClasses finds the model's classes among the task's.
+func (e *Engine) orderClasses(s *slot) error {
+	if _, ok := s.Model.(ClassModel); e.many() && !ok {
+		return fmt.Errorf("engine: model %s gives no probabilities of classes", short(s.ID))
+	}
+	names := e.cfg.Classes
+	if len(names) == 0 || s.Classes == nil || slices.Equal(s.Classes, names) {
+		return nil
+	}
+	if len(s.Classes) != len(names) {
+		return fmt.Errorf("engine: model %s has %d classes, the task has %d", short(s.ID), len(s.Classes), len(names))
+	}
+	s.classes = make([]int, len(names))
+	for k, name := range names {
+		c := slices.Index(s.Classes, name)
+		if c < 0 {
+			return fmt.Errorf("engine: model %s does not know class %q", short(s.ID), name)
+		}
+		s.classes[c] = k
+	}
+	return nil
+}
+
+// class is the task's number of the model's class c.
+func (s *slot) class(c int) int {
+	if s.classes == nil {
+		return c
+	}
+	return s.classes[c]
 }
 
 // follow takes over all rows of h.

@@ -20,6 +20,11 @@ type pending struct {
 	baseLo, baseHi      float64
 	why                 [online.SpreadInputs]float64
 	x, out              []float64 // inputs of the local learners; the experts' predictions
+
+	// of more than two classes: the probabilities that were published and the candidate's, and the
+	// largest score of a class of the set; last is the newest label then
+	said, tried []float64
+	limit       float64
 }
 
 // pendings is a queue that reuses its entries.
@@ -28,9 +33,19 @@ type pendings struct {
 	head, n int
 	width   int // of x
 	room    int // of out
+	classes int // when more than two, else 0
+	most    int // that wait
 }
 
-func (q *pendings) init(width, room int) { q.width, q.room = width, room }
+// classBytes bounds the predictions of many classes that wait for their label, which are large.
+const classBytes = 16 << 20
+
+func (q *pendings) init(width, room, classes int) {
+	q.width, q.room, q.classes, q.most = width, room, classes, MaxPending
+	if classes > 0 {
+		q.most = min(q.most, classBytes/(8*(width+room+2*classes)))
+	}
+}
 
 func (q *pendings) at(i int) *pending { return &q.buf[(q.head+i)%len(q.buf)] }
 
@@ -42,6 +57,9 @@ func (q *pendings) push() *pending {
 		}
 		for i := q.n; i < len(grown); i++ {
 			grown[i].x, grown[i].out = make([]float64, q.width), make([]float64, q.room)
+			if q.classes > 0 {
+				grown[i].said, grown[i].tried = make([]float64, q.classes), make([]float64, q.classes)
+			}
 		}
 		q.buf, q.head = grown, 0
 	}
@@ -103,12 +121,17 @@ func (q *pendings) save(w *state.Writer) {
 		}
 		w.Floats(p.x)
 		w.Floats(p.out)
+		if q.classes > 0 {
+			w.Float(p.limit)
+			w.Floats(p.said)
+			w.Floats(p.tried)
+		}
 	}
 }
 
 func (q *pendings) load(r *state.Reader, version int64) {
 	n := r.Len(8 * (5 + 11 + online.SpreadInputs + 2 + q.width + q.room))
-	if n > MaxPending {
+	if n > q.most {
 		r.Fail()
 		return
 	}
@@ -125,5 +148,10 @@ func (q *pendings) load(r *state.Reader, version int64) {
 		}
 		r.FloatsInto(p.x)
 		r.FloatsInto(p.out)
+		if q.classes > 0 {
+			p.limit = r.Float()
+			r.FloatsInto(p.said)
+			r.FloatsInto(p.tried)
+		}
 	}
 }

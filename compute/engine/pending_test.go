@@ -113,3 +113,26 @@ func TestDefaultAlarmRate(t *testing.T) {
 		t.Errorf("the fault is seen: %v; %d alarms of 20,000 rows, want 1 %% at most", fault, alarms)
 	}
 }
+
+// TestLabelInTheMessageOfItsRow: the truth of a row may stand in the message that makes the row, as in
+// a table of both; it is learned after the row was predicted.
+func TestLabelInTheMessageOfItsRow(t *testing.T) {
+	e, err := New(Config{Task: "t", Kind: Regression, Target: -1, Series: []Series{open("x")}, On: 0, Tolerance: 1e6, MaxAge: 60e6, Level: 0.9, Adapt: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range int64(40) {
+		at := i * 10e6
+		out := e.Ingest(NoArrival, []Reading{{LabelSeries, at, float64(i % 4)}, {0, at, float64(i % 4)}})
+		if len(out.Predictions) != 1 || len(out.Labels) != 1 || out.Labels[0].Row != at {
+			t.Fatalf("row %d: %d predictions, labels %+v", i, len(out.Predictions), out.Labels)
+		}
+		if p := out.Labels[0].Predicted; i == 0 && !math.IsNaN(p) || i > 0 && math.IsNaN(p) {
+			t.Fatalf("row %d was predicted as %v", i, p)
+		}
+	}
+	e.Ingest(NoArrival, []Reading{{LabelSeries, 1e12, 1}, {0, 41 * 10e6, 1}})
+	if s := e.Status(); s.Labels != 40 || s.Unmatched.Labels != 1 || s.Unmatched.Nearest != 41*10e6 {
+		t.Errorf("status %+v", s)
+	}
+}

@@ -39,9 +39,10 @@ func (e *Engine) Shadow(m Loaded) error {
 			inc = e.last(back)
 		}
 		if !math.IsNaN(c) && !math.IsNaN(inc) {
-			unit := e.unit()
+			loss := e.lossOf(truth)
 			e.trial.Warm++
-			e.trial.add(min(math.Abs(truth-inc)/unit, maxLoss), min(math.Abs(truth-c)/unit, maxLoss))
+			e.trial.upTo(e.hist.Time(back))
+			e.trial.add(loss(inc), loss(c))
 		}
 	})
 	return nil
@@ -184,7 +185,13 @@ func (e *Engine) warm() {
 
 // Recalibrate makes the intervals anew for the level of the configuration, from the newest errors,
 // after a Load of a state that was made for another.
-func (e *Engine) Recalibrate() { e.interval.Restart() }
+func (e *Engine) Recalibrate() {
+	if e.many() {
+		e.sets.Restart()
+		return
+	}
+	e.interval.Restart()
+}
 
 // Trial returns what the running trial or probation has measured; ok is false when none runs. On
 // probation the champion counts as the candidate.
@@ -216,7 +223,10 @@ func short(id string) string {
 }
 
 const (
-	snapshotVersion = 6
+	snapshotVersion = 7
+	// absoluteLosses is the version before a classification was judged by its log loss, and the
+	// version of every other kind; it is still read. What compares or watches losses begins anew.
+	absoluteLosses = 6
 	// oneInterval is the version before intervals were made in several ways; it is still read.
 	oneInterval = 5
 	// withoutClock is the version before arrival times; it is still read. What waited when it was
@@ -227,7 +237,7 @@ const (
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
 	w := state.Writer{B: b}
-	w.Int(snapshotVersion)
+	w.Int(e.version())
 	w.String(e.Champion())
 	w.String(e.ShadowID())
 	w.Bool(e.previous)
@@ -253,9 +263,7 @@ func (e *Engine) Save(b []byte) []byte {
 		e.recent.Save(&w)
 	}
 	e.echo.Save(&w)
-	e.spread.Save(&w)
-	e.interval.Save(&w)
-	e.persist.Save(&w)
+	e.saveUncertainty(&w)
 	for _, t := range e.trails() {
 		t.Save(&w)
 	}
@@ -268,6 +276,47 @@ func (e *Engine) Save(b []byte) []byte {
 	}
 	e.saveStats(&w)
 	return w.B
+}
+
+// version is that of the snapshots that Save makes.
+func (e *Engine) version() int64 {
+	if e.cfg.Kind == Classification {
+		return snapshotVersion
+	}
+	return absoluteLosses
+}
+
+// saveUncertainty appends what makes intervals or sets.
+func (e *Engine) saveUncertainty(w *state.Writer) {
+	if e.scores != nil {
+		e.scores.save(w)
+	}
+	if e.many() {
+		e.sets.Save(w)
+		e.usual.save(w)
+		return
+	}
+	e.spread.Save(w)
+	e.interval.Save(w)
+	e.persist.Save(w)
+}
+
+func (e *Engine) loadUncertainty(r *state.Reader, version int64) {
+	if e.scores != nil && version > absoluteLosses {
+		e.scores.load(r)
+	}
+	if e.many() {
+		e.sets.Load(r)
+		e.usual.load(r)
+		return
+	}
+	e.spread.Load(r)
+	if version > oneInterval {
+		e.interval.Load(r)
+	} else {
+		e.interval.LoadAdaptive(r)
+	}
+	e.persist.Load(r)
 }
 
 func (e *Engine) saveStats(w *state.Writer) {
@@ -342,18 +391,19 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		e.recent.Load(r)
 	}
 	e.echo.Load(r)
-	e.spread.Load(r)
-	if version > oneInterval {
-		e.interval.Load(r)
-	} else {
-		e.interval.LoadAdaptive(r)
-	}
-	e.persist.Load(r)
+	e.loadUncertainty(r, version)
 	for _, t := range e.trails() {
 		t.Load(r)
 	}
 	for _, d := range e.detectors {
 		d.Load(r)
+	}
+	if e.scores != nil && version <= absoluteLosses {
+		e.trial = Paired{}
+		e.detectors = nil
+		if err := e.newDetectors(); err != nil {
+			return err
+		}
 	}
 	watched := r.Bool()
 	if e.beginWatch(); gone != nil && watched && e.watch == nil {

@@ -10,13 +10,17 @@ func (e *Engine) beginWatch() {
 	}
 }
 
-// watchInputs takes the newest row and the champion's prediction for it, without the origin, and
+// watchInputs takes the newest row and the champion's prediction for it, without the origin or of
+// classes the probability of the model's last (of two the task's last), and
 // reports when they are no longer what the champion was trained on.
 func (e *Engine) watchInputs(t int64, says float64) {
 	if e.watch == nil {
 		return
 	}
 	copy(e.watched, e.champion.ordered(e.hist.Row(0)))
+	if e.champion.classes != nil && !e.many() { // of two classes, in the other order
+		says = 1 - says
+	}
 	e.watched[len(e.watched)-1] = says
 	report := e.watch.Push(e.watched)
 	if report == nil {

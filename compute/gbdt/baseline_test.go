@@ -3,21 +3,17 @@ package gbdt
 import (
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
 	"skerry.dev/compute/tabular"
+	"skerry.dev/test/realdata"
 )
 
 // TestAgainstKnownFigures trains on public tables by the hash split of their README and compares
 // with the histogram booster in tabular/baselines.csv: hgb has MAE 2.4406 on ccpp (xgb 2.2725)
 // and log loss 0.0592 on ai4i2020.
 func TestAgainstKnownFigures(t *testing.T) {
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
 	for _, c := range []struct {
 		file, target string
 		drop         []string
@@ -29,9 +25,9 @@ func TestAgainstKnownFigures(t *testing.T) {
 		{"pdm/ai4i2020.csv.gz", "Machine failure", []string{"UID", "Product ID", "TWF", "HDF", "PWF", "OSF", "RNF"},
 			Params{Objective: Logistic, Rounds: 100, LearningRate: 0.06, Leaves: 15}, "log loss", 0.0625},
 	} {
-		file, err := os.Open(filepath.Join(dir, c.file))
+		file, err := os.Open(realdata.Path(t, c.file))
 		if err != nil {
-			t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
+			t.Fatal(err)
 		}
 		defer file.Close()
 		f, err := tabular.Read(file, tabular.Options{})

@@ -41,6 +41,20 @@ func (t *Trail) Save(w *state.Writer) {
 // Load restores it.
 func (t *Trail) Load(r *state.Reader) { t.n, t.value = r.Float(), r.Float() }
 
+// LeastProbability is what [ClassLoss] takes for smaller probabilities.
+const LeastProbability = 0.001
+
+// ClassLoss is the log loss of one row from the probability that was given to its class: at most
+// -log(LeastProbability), 6.9. The bound keeps single rows from deciding a comparison; for models
+// whose probabilities stay above it the score is proper: the true probabilities have the least loss.
+// NaN has the greatest.
+func ClassLoss(p float64) float64 {
+	if !(p > LeastProbability) {
+		p = LeastProbability
+	}
+	return -math.Log(min(p, 1))
+}
+
 // IntervalScore is the negatively oriented score of an interval [lo, hi] at nominal coverage
 // level for the truth y: its width plus 2/(1-level) times the distance by which y lies outside.
 // After Gneiting and Raftery, JASA 102 (2007), eq. 43.

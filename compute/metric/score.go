@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"skerry.dev/compute/internal/exact"
 )
 
 // The functions below score predictions of a whole table, as an evaluation does. y holds the
@@ -115,6 +117,14 @@ func LogLoss(y, p, w []float64, outputs int) float64 {
 	}
 	return mean(y, own, w, func(_, p float64) float64 { return -math.Log(max(p, 0x1p-52)) })
 }
+
+// LeastChance is the least probability that [LogLossOf] takes of a truth: a certainty that was wrong
+// costs 9.2 nats.
+const LeastChance = 1e-4
+
+// LogLossOf returns the log loss in nats of a truth that was given probability p, the same bits on
+// every machine: devices and hub score a stream by it. NaN stays NaN.
+func LogLossOf(p float64) float64 { return -exact.Log(min(max(p, LeastChance), 1)) }
 
 // MacroF1 returns the mean of the F1 scores of the classes that occur in y or p, each the
 // harmonic mean of precision and recall.

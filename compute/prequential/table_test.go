@@ -7,12 +7,12 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"skerry.dev/compute/drift"
+	"skerry.dev/test/realdata"
 )
 
 // switching is a table of two classes whose rule turns over in the middle.
@@ -154,20 +154,16 @@ func TestPrequentialRefuses(t *testing.T) {
 // TestAutoOnRealStreams holds the default learner to what river's best single models reach
 // (docs/performance/online.md); the larger streams are in test/bench/online.
 func TestAutoOnRealStreams(t *testing.T) {
-	dir := os.Getenv("SKERRY_DATA")
 	if testing.Short() {
 		t.Skip("plays real streams for a while: run without -short")
-	}
-	if dir == "" {
-		t.Skip("needs the public data sets: set SKERRY_DATA to their folder")
 	}
 	for _, c := range []struct {
 		file, target  string
 		accuracy, mae float64
 	}{{"river_phishing", "is_phishing", 0.89, 0}, {"river_bananas", "target", 0.889, 0}, {"river_trump_approval", "five_thirty_eight", 0, 0.2}, {"river_chick_weights", "weight", 0, 23.11}} {
-		f, err := os.Open(filepath.Join(dir, "drift", c.file+".csv.gz"))
+		f, err := os.Open(realdata.Path(t, "drift", c.file+".csv.gz"))
 		if err != nil {
-			t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
+			t.Fatal(err)
 		}
 		r, err := Table(context.Background(), f, TableOptions{Name: c.file, Target: c.target, Seed: 1})
 		f.Close()

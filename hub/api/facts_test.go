@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"reflect"
 	"testing"
 	"time"
 
@@ -20,7 +21,7 @@ func TestTaskFacts(t *testing.T) {
 			t.Errorf("facts of %d minutes = %+v", minutes, f)
 		}
 	}
-	if f := c.of(meta.Task{Name: "flow", Spec: "kind: [of a later time"}); f != (taskFacts{}) {
+	if f := c.of(meta.Task{Name: "flow", Spec: "kind: [of a later time"}); !reflect.DeepEqual(f, taskFacts{}) {
 		t.Errorf("facts of a file that cannot be read = %+v", f)
 	}
 	pass := func() time.Duration {

@@ -37,30 +37,33 @@ type FleetDevice struct {
 
 // DeviceTask is how a task does on a device.
 type DeviceTask struct {
-	Task     string     `json:"task"`
-	Kind     string     `json:"kind"`
-	Champion string     `json:"champion" doc:"digest of the active model, empty on baselines"`
-	Version  string     `json:"version"`
-	MAE      float64    `json:"mae"`
-	Baseline float64    `json:"mae_persistence"`
-	Coverage float64    `json:"coverage"`
-	Labels   int64      `json:"labels"`
-	Drifts   int64      `json:"drifts"`
-	Time     int64      `json:"watermark"`
-	Phase    spec.Phase `json:"phase" doc:"of the newest assignment, empty without one"`
-	Digest   string     `json:"digest" doc:"of the newest assignment"`
-	Reason   string     `json:"reason"`
+	Task     string  `json:"task"`
+	Kind     string  `json:"kind"`
+	Champion string  `json:"champion" doc:"digest of the active model, empty on baselines"`
+	Version  string  `json:"version"`
+	MAE      float64 `json:"mae"`
+	Baseline float64 `json:"mae_persistence"`
+	Coverage float64 `json:"coverage"`
+	// of a classification with labels, whose mae is the share of wrong classes
+	Classes *spec.ReportedClasses `json:"classes,omitempty"`
+	Labels  int64                 `json:"labels"`
+	Drifts  int64                 `json:"drifts"`
+	Time    int64                 `json:"watermark"`
+	Phase   spec.Phase            `json:"phase" doc:"of the newest assignment, empty without one"`
+	Digest  string                `json:"digest" doc:"of the newest assignment"`
+	Reason  string                `json:"reason"`
 }
 
 // FleetTask is a task with what its file describes.
 type FleetTask struct {
-	Name     string  `json:"name"`
-	Kind     string  `json:"kind"`
-	Target   string  `json:"target"`
-	Unit     string  `json:"unit"`
-	Horizon  float64 `json:"horizon_s" doc:"0 without one"`
-	Interval float64 `json:"interval" doc:"nominal coverage"`
-	Devices  int     `json:"devices"`
+	Name     string   `json:"name"`
+	Kind     string   `json:"kind"`
+	Target   string   `json:"target"`
+	Classes  []string `json:"classes,omitempty" doc:"their names, of a classification"`
+	Unit     string   `json:"unit"`
+	Horizon  float64  `json:"horizon_s" doc:"0 without one"`
+	Interval float64  `json:"interval" doc:"nominal coverage"`
+	Devices  int      `json:"devices"`
 	// Differing devices get no models of the task.
 	Differing []string `json:"differing" doc:"devices whose task file means something else than the definition"`
 	Source    string   `json:"source" doc:"who defined the task: device/name, user/name, token/name"`
@@ -155,6 +158,7 @@ func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
 			MAE:      t.MAE,
 			Baseline: t.MAEBaseline,
 			Coverage: t.Coverage,
+			Classes:  t.Classes,
 			Labels:   t.Labels,
 			Drifts:   t.Drifts,
 			Time:     t.Watermark,
@@ -181,6 +185,7 @@ func (s *Server) fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (F
 	out.Devices = len(reports) - len(out.Differing)
 	f := s.facts.of(t)
 	out.Target, out.Horizon, out.Interval, out.Unit = f.target, f.horizon, f.interval, f.unit
+	out.Classes = f.classes
 	c, err := q.Champion(ctx, t.Name, "")
 	if errors.Is(err, meta.ErrNotFound) {
 		return out, nil
@@ -201,6 +206,7 @@ func (s *Server) fleetTask(ctx context.Context, q *meta.Queries, t meta.Task) (F
 // agent's file may hold what it does not support.
 type taskFacts struct {
 	target, unit      string
+	classes           []string
 	horizon, interval float64
 }
 
@@ -226,6 +232,9 @@ func (c *factCache) of(t meta.Task) taskFacts {
 	var f taskFacts
 	if file, err := spec.ParseTask(t.Name, strings.NewReader(t.Spec)); err == nil {
 		f = taskFacts{target: file.Target.Series, horizon: file.Target.Horizon.Std().Seconds(), interval: file.Interval}
+		if file.Kind == spec.KindClassification {
+			f.classes = file.Target.Categories
+		}
 		for _, in := range file.Inputs {
 			if in.Series == file.Target.Series {
 				f.unit = in.Unit

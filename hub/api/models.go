@@ -29,11 +29,12 @@ type Model struct {
 	CreatedAt    int64           `json:"created_at"`
 	TombstonedAt int64           `json:"tombstoned_at"`
 	Tombstone    string          `json:"tombstone"`
+	RemovedAt    int64           `json:"removed_at" doc:"microseconds: since then its artifact is no longer kept, see keep.models; 0: it is there"`
 }
 
 func view(m meta.Model) Model {
 	return Model{m.Digest, registry.Name(m), m.Task, m.Version, m.Kind, m.State, m.Size, m.Target, json.RawMessage(m.Metrics), json.RawMessage(m.Lineage),
-		m.CreatedBy, m.CreatedAt, m.TombstonedAt, m.Tombstone}
+		m.CreatedBy, m.CreatedAt, m.TombstonedAt, m.Tombstone, m.RemovedAt}
 }
 
 type modelsIn struct {

@@ -8,6 +8,7 @@ import (
 
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/tasks"
+	"skerry.dev/sync/spec"
 )
 
 type taskIn struct {
@@ -40,6 +41,8 @@ type RecentQuality struct {
 	MAE            meta.Float `json:"mae"`
 	MAEPersistence meta.Float `json:"mae_persistence"`
 	Coverage       meta.Float `json:"coverage"`
+	// of a classification with labels, whose mae is the share of wrong classes
+	Classes *spec.ReportedClasses `json:"classes,omitempty"`
 }
 
 func (s *Server) taskRoutes() {
@@ -128,8 +131,40 @@ func (s *Server) getTask(ctx context.Context, in *taskIn) (*body[TaskDetail], er
 		out.Models = append(out.Models, view(m))
 	}
 	points, err := q.LabelPoints(ctx, in.Name, "", 0, 1<<62, 1000)
-	out.Recent = quality(points)
+	if out.Kind == string(spec.KindClassification) {
+		out.Recent = classQuality(points)
+	} else {
+		out.Recent = quality(points)
+	}
 	return reply(out, err)
+}
+
+// classQuality sums up the newest matured predictions of a classification.
+func classQuality(points []meta.LabelPoint) RecentQuality {
+	var c spec.ReportedClasses
+	var n, covered float64
+	for _, p := range points {
+		s, ok := p.Score()
+		if !ok {
+			continue
+		}
+		n++
+		c.ErrorRate += s.Wrong
+		c.ErrorRateBaseline += s.WrongBaseline
+		c.LogLoss += s.LogLoss
+		c.LogLossBaseline += s.LogLossBaseline
+		c.SetSize += float64(s.SetSize)
+		if s.Covered {
+			covered++
+		}
+	}
+	if n == 0 {
+		return quality(nil)
+	}
+	for _, v := range []*float64{&c.ErrorRate, &c.ErrorRateBaseline, &c.LogLoss, &c.LogLossBaseline, &c.SetSize} {
+		*v /= n
+	}
+	return RecentQuality{int64(n), meta.Float(c.ErrorRate), meta.Float(c.ErrorRateBaseline), meta.Float(covered / n), &c}
 }
 
 func quality(points []meta.LabelPoint) RecentQuality {

@@ -5,7 +5,7 @@ package feed
 const (
 	// KindApplied: ingest has applied a batch. Detail: Applied.
 	KindApplied = "applied"
-	// KindDrift: a device found drift in the errors of a model. Detail: Drift.
+	// KindDrift: a device found drift in the errors of a task. Detail: Drift.
 	KindDrift = "drift"
 	// KindState: a device reported its state. Detail: State.
 	KindState = "state"
@@ -41,10 +41,10 @@ type LabelSum struct {
 	Base   float64 `json:"base,omitempty"`
 }
 
-// Drift is one drift event of a device about a hub's model.
+// Drift is one drift event of a device.
 type Drift struct {
-	Time  int64  `json:"time"` // event time, microseconds
-	Model string `json:"model"`
+	Time  int64  `json:"time"`  // event time, microseconds
+	Model string `json:"model"` // the hub's model that errs, "" for the device's baselines
 }
 
 // State names the tasks that a device runs by the hashes of their files.

@@ -376,6 +376,10 @@ func (c *chunk) gap(ctx context.Context, q *meta.Queries, e wire.Event, now int6
 func (c *chunk) labels(now int64) []meta.LabelPoint {
 	var out []meta.LabelPoint
 	for _, l := range c.records.Labels {
+		if l.Classes == 0 {
+			nan := math.NaN()
+			l.Chance, l.ChanceOf = nan, wire.Chances{Champion: nan, Candidate: nan, Baseline: nan}
+		}
 		out = append(out, meta.LabelPoint{
 			Task:        l.Task,
 			Device:      c.device,
@@ -391,6 +395,14 @@ func (c *chunk) labels(now int64) []meta.LabelPoint {
 			ChampionID:  l.ChampionID,
 			CandidateID: l.ShadowID,
 			ReceivedAt:  now,
+
+			Classes:         l.Classes,
+			Chance:          meta.Float(l.Chance),
+			ChampionChance:  meta.Float(l.ChanceOf.Champion),
+			CandidateChance: meta.Float(l.ChanceOf.Candidate),
+			BaselineChance:  meta.Float(l.ChanceOf.Baseline),
+			SetSize:         l.SetSize,
+			Covered:         l.Covered,
 		})
 	}
 	return out

@@ -66,7 +66,10 @@ func TestIndexed(t *testing.T) {
 		if !math.IsNaN(float64(l.Candidate)) {
 			t.Errorf("the missing prediction of a candidate is %v, want NaN", l.Candidate)
 		}
-		l.Candidate = 0
+		if !math.IsNaN(float64(l.Chance + l.ChampionChance)) {
+			t.Errorf("a label of a number has probabilities %v and %v", l.Chance, l.ChampionChance)
+		}
+		l.Candidate, l.Chance, l.ChampionChance, l.CandidateChance, l.BaselineChance = 0, 0, 0, 0, 0
 		if want := (meta.LabelPoint{Task: "pm", Device: "dev-1", RowTime: 10, At: 20, Truth: 1.5, Predicted: 2, Lower: 1, Upper: 3, Persistence: 4,
 			Champion: 5, ChampionID: "c", CandidateID: "s", ReceivedAt: l.ReceivedAt}); l != want {
 			t.Errorf("label = %+v, want %+v", l, want)

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/feed"
@@ -20,9 +21,10 @@ type State struct {
 	Data   []byte
 }
 
-// States stores reported states, oldest first, if it can in one transaction. It returns for every
-// state why it must come again, nil for one that is done with: stored, or refused for good. A
-// refused one is kept in quarantine and raises an alarm.
+// States stores reported states, oldest first, if it can in one transaction. Each says everything
+// about its device, so of several of one device the last that can be read is stored. It returns for
+// every state why it must come again, nil for one that is done with: stored, followed by a newer one,
+// or refused for good. A refused one is kept in quarantine and raises an alarm.
 func (i *Ingester) States(ctx context.Context, batch []State) []error {
 	out := make([]error, len(batch))
 	if err := i.opts.Room(); err != nil {
@@ -31,11 +33,16 @@ func (i *Ingester) States(ctx context.Context, batch []State) []error {
 		}
 		return out
 	}
-	items := make([]*stateItem, len(batch))
+	var items []*stateItem
+	last := map[string]*stateItem{}
 	for n, s := range batch {
-		items[n] = &stateItem{State: s, n: n}
-		items[n].state, items[n].bad = readState(s)
+		item := &stateItem{State: s, n: n}
+		if item.state, item.bad = readState(s); item.bad == nil {
+			last[s.Device] = item
+		}
+		items = append(items, item)
 	}
+	items = slices.DeleteFunc(items, func(s *stateItem) bool { return s.bad == nil && last[s.Device] != s })
 	store := func(part []*stateItem) error {
 		err := i.db.Tx(ctx, func(q *meta.Queries) error {
 			now, err := q.Clock(ctx)

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 
+	"skerry.dev/compute/metric"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
@@ -41,7 +42,11 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 		sum.Labels++
 		sum.Newest = max(sum.Newest, l.At)
 		if l.ChampionID != "" {
-			model, base := sum.Model+math.Abs(l.Truth-l.Champion), sum.Base+math.Abs(l.Truth-l.Persistence)
+			model, base := math.Abs(l.Truth-l.Champion), math.Abs(l.Truth-l.Persistence)
+			if l.Classes > 0 { // the numbers are those of classes
+				model, base = metric.LogLossOf(l.ChanceOf.Champion), metric.LogLossOf(l.ChanceOf.Baseline)
+			}
+			model, base = sum.Model+model, sum.Base+base
 			if finite(model) && finite(base) {
 				sum.Scored, sum.Model, sum.Base = sum.Scored+1, model, base
 			}
@@ -58,8 +63,8 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 	}
 	for i := range r.Events {
 		e := &r.Events[i]
-		model := modelOf(e)
-		if model == "" || !spec.ValidName(e.Task) {
+		model, ok := modelOf(e)
+		if !ok || !spec.ValidName(e.Task) {
 			continue
 		}
 		drift, err := feed.New(feed.KindDrift, e.Task, h.Device, feed.Drift{Time: e.Time, Model: model})
@@ -88,16 +93,16 @@ func report(ctx context.Context, q *meta.Queries, fresh []*chunk) error {
 
 func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
 
-// modelOf returns the hub's model in whose errors a device found drift, "" for any other event:
-// only that drift requests another model.
-func modelOf(e *wire.Event) string {
+// modelOf returns the hub's model in whose errors a device found drift, "" for those of its
+// baselines; ok is false for any other event, which requests no model.
+func modelOf(e *wire.Event) (model string, ok bool) {
 	var d struct {
-		Model string `json:"model"`
+		Model *string `json:"model"`
 	}
-	if e.Kind != feed.KindDrift || json.Unmarshal([]byte(e.Detail), &d) != nil || len(d.Model) > maxModelName {
-		return ""
+	if e.Kind != feed.KindDrift || json.Unmarshal([]byte(e.Detail), &d) != nil || d.Model == nil || len(*d.Model) > maxModelName {
+		return "", false
 	}
-	return d.Model
+	return *d.Model, true
 }
 
 // maxModelName bounds the name of a model, in bytes; a digest has 64.

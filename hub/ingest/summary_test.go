@@ -37,6 +37,7 @@ func TestSummary(t *testing.T) {
 	drift := wire.Event{Time: 3, Kind: "drift", Task: "pm", Detail: `{"model":"m"}`}
 	add(wire.ClassEvent, wire.Records{Events: []wire.Event{
 		drift,
+		{Time: 5, Kind: "drift", Task: "pm", Detail: `{"model":""}`},  // of the baselines
 		{Time: 4, Kind: "drift", Task: "pm", Detail: `{"input":"a"}`}, // of an input
 		{Time: 4, Kind: "model", Task: "pm", Detail: `{"model":"m"}`},
 		{Time: 4, Kind: "drift", Task: "pm", Detail: `not JSON`},
@@ -45,8 +46,8 @@ func TestSummary(t *testing.T) {
 	add(wire.ClassAlarm, wire.Records{Events: []wire.Event{drift}})
 
 	events, err := s.events()
-	if err != nil || len(events) != 2 {
-		t.Fatalf("events = %v, %v, want the sums and one drift", events, err)
+	if err != nil || len(events) != 3 {
+		t.Fatalf("events = %v, %v, want the sums and two drifts", events, err)
 	}
 	var sums feed.Applied
 	if err := json.Unmarshal(events[0].Detail, &sums); err != nil {
@@ -64,6 +65,9 @@ func TestSummary(t *testing.T) {
 	}
 	if e := events[1]; e.Kind != feed.KindDrift || e.Task != "pm" || e.Device != "dev-1" || string(e.Detail) != `{"time":3,"model":"m"}` {
 		t.Errorf("drift = %+v", e)
+	}
+	if e := events[2]; e.Kind != feed.KindDrift || string(e.Detail) != `{"time":5,"model":""}` {
+		t.Errorf("drift of the baselines = %+v", e)
 	}
 }
 

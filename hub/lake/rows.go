@@ -52,6 +52,14 @@ type Label struct {
 	CandidateID string  `parquet:"candidate_id,dict"`
 	BaselineLo  float64 `parquet:"baseline_lo"`
 	BaselineHi  float64 `parquet:"baseline_hi"`
+	// of a task of more than two classes; else 0
+	Classes         int32   `parquet:"classes,delta"`
+	Chance          float64 `parquet:"chance"`
+	ChampionChance  float64 `parquet:"champion_chance"`
+	CandidateChance float64 `parquet:"candidate_chance"`
+	BaselineChance  float64 `parquet:"baseline_chance"`
+	SetSize         int32   `parquet:"set_size,delta"`
+	Covered         bool    `parquet:"covered"`
 }
 
 // Prediction is a row of the class prediction; see wire.Prediction.
@@ -67,6 +75,9 @@ type Prediction struct {
 	Lower      float64 `parquet:"lower"`
 	Upper      float64 `parquet:"upper"`
 	Model      string  `parquet:"model,dict"`
+	// of a task of more than two classes: the probability of each, and whether it is in the set
+	Chances []float32 `parquet:"chances,list"`
+	Set     []bool    `parquet:"in_set,list"`
 }
 
 // Event is a row of the classes event and alarm.
@@ -125,7 +136,8 @@ func labelRows(p place, r *wire.Records) []Label {
 	out := make([]Label, len(r.Labels))
 	for i, x := range r.Labels {
 		out[i] = Label{p.device, p.run, p.ordinal, p.first + int64(i), x.Task, x.Row, x.At, x.Truth, x.Predicted, x.Lower, x.Upper, x.Persistence,
-			x.Champion, x.Candidate, x.ChampionID, x.ShadowID, x.BaselineLo, x.BaselineHi}
+			x.Champion, x.Candidate, x.ChampionID, x.ShadowID, x.BaselineLo, x.BaselineHi,
+			int32(x.Classes), x.Chance, x.ChanceOf.Champion, x.ChanceOf.Candidate, x.ChanceOf.Baseline, int32(x.SetSize), x.Covered}
 	}
 	return out
 }
@@ -133,7 +145,7 @@ func labelRows(p place, r *wire.Records) []Label {
 func predictionRows(p place, r *wire.Records) []Prediction {
 	out := make([]Prediction, len(r.Predictions))
 	for i, x := range r.Predictions {
-		out[i] = Prediction{p.device, p.run, p.ordinal, p.first + int64(i), x.Task, x.Row, x.For, x.Value, x.Lower, x.Upper, x.Model}
+		out[i] = Prediction{p.device, p.run, p.ordinal, p.first + int64(i), x.Task, x.Row, x.For, x.Value, x.Lower, x.Upper, x.Model, x.Chances, x.Set}
 	}
 	return out
 }

@@ -1,6 +1,9 @@
 // Package learn goes from a task and what its devices have measured to a challenger and the verdict
 // about it. It decides nothing: what to do with the challenger is the caller's part.
 //
+// Where no model is in force and the first challenger of a forecast does not pass, a second one that sees
+// changes alone is tried on the same rows, at half the error that a wrong verdict may have.
+//
 // Training rows are built by the same engine that runs on the devices, from the readings in the
 // order the devices accepted them: what a model is trained on is what it will be shown. The
 // challenger is judged on rows newer than the training data of both.
@@ -13,6 +16,7 @@ import (
 	"context"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/sequential"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
 )
@@ -63,5 +67,26 @@ func Run(ctx context.Context, in Input) (Output, error) {
 	}
 	in.Found(out.Challenger)
 	out.Verdict, err = selection.Judge(ctx, p, in.Champion, out.Challenger.Artifact)
-	return out, err
+	if err != nil || out.Verdict.Outcome == sequential.Pass || in.Champion != nil || p.Kind != artifact.KindForecast {
+		return out, err
+	}
+	return out, second(ctx, &in, p, &out)
+}
+
+// second tries for a first model of a forecast once more with one that sees changes alone, and takes
+// it when it passes: levels that drift, with the seasons or with wear, are what most often makes a
+// model worse than the last value on rows newer than those it was chosen by.
+func second(ctx context.Context, in *Input, p selection.Problem, out *Output) error {
+	p.Changes = true
+	c, err := selection.Run(ctx, p, in.Search)
+	if err != nil {
+		return err
+	}
+	v, err := selection.Judge(ctx, p, nil, c.Artifact)
+	if err != nil || v.Outcome != sequential.Pass {
+		return err
+	}
+	in.Found(c)
+	out.Challenger, out.Verdict = c, v
+	return nil
 }

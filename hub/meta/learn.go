@@ -4,6 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"skerry.dev/compute/metric"
 )
 
 // Event is something a device or the hub noticed. ReceivedAt is Clock in the transaction that stores
@@ -151,6 +157,20 @@ func (q *Queries) AnyTask(ctx context.Context, name string) (Task, error) {
 	return one[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name = $1", name)
 }
 
+// TasksNamed lists the tasks of some names, removed or not, by name.
+func (q *Queries) TasksNamed(ctx context.Context, names []string) ([]Task, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	args, places := make([]any, len(names)), make([]string, len(names))
+	for i, n := range names {
+		args[i], places[i] = n, fmt.Sprintf("$%d", i+1)
+	}
+	tasks, err := many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE name IN ("+strings.Join(places, ", ")+")", args...)
+	slices.SortFunc(tasks, func(a, b Task) int { return strings.Compare(a.Name, b.Name) })
+	return tasks, err
+}
+
 // Tasks lists every task that is not removed.
 func (q *Queries) Tasks(ctx context.Context) ([]Task, error) {
 	return many[Task](ctx, q, "SELECT "+taskCols+" FROM task WHERE removed_at = 0 ORDER BY name")
@@ -180,6 +200,13 @@ func (q *Queries) PutTaskDevice(ctx context.Context, t TaskDevice) error {
 // TaskDevice returns what a device reports of a task or ErrNotFound.
 func (q *Queries) TaskDevice(ctx context.Context, task, device string) (TaskDevice, error) {
 	return one[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 AND device = $2", task, device)
+}
+
+// DeviceTasks lists what a device reports, by the task's name.
+func (q *Queries) DeviceTasks(ctx context.Context, device string) ([]TaskDevice, error) {
+	rows, err := many[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE device = $1", device)
+	slices.SortFunc(rows, func(a, b TaskDevice) int { return strings.Compare(a.Task, b.Task) })
+	return rows, err
 }
 
 // TaskReports lists the devices that report a task, as defined or not.
@@ -213,13 +240,63 @@ type LabelPoint struct {
 	ChampionID  string `json:"champion_id"`
 	CandidateID string `json:"candidate_id"`
 	ReceivedAt  int64  `json:"received_at"`
+	// of a task of more than two classes, see wire.Label; NaN and 0 otherwise
+	Classes         int   `json:"classes,omitempty"`
+	Chance          Float `json:"chance"`
+	ChampionChance  Float `json:"champion_chance"`
+	CandidateChance Float `json:"candidate_chance"`
+	BaselineChance  Float `json:"baseline_chance"`
+	SetSize         int   `json:"set_size,omitempty"`
+	Covered         bool  `json:"covered,omitempty"`
 }
 
-const labelCols = "task, device, row_time, at, truth, predicted, lower_bound, upper_bound, persistence, champion, candidate, champion_id, candidate_id, received_at"
+const labelCols = "task, device, row_time, at, truth, predicted, lower_bound, upper_bound, persistence, champion, candidate, champion_id, candidate_id, received_at, " +
+	"classes, chance, champion_chance, candidate_chance, baseline_chance, set_size, covered"
 
 func (l *LabelPoint) dest() []any {
 	return []any{&l.Task, &l.Device, &l.RowTime, &l.At, &l.Truth, &l.Predicted, &l.Lower, &l.Upper, &l.Persistence,
-		&l.Champion, &l.Candidate, &l.ChampionID, &l.CandidateID, &l.ReceivedAt}
+		&l.Champion, &l.Candidate, &l.ChampionID, &l.CandidateID, &l.ReceivedAt,
+		&l.Classes, &l.Chance, &l.ChampionChance, &l.CandidateChance, &l.BaselineChance, &l.SetSize, &l.Covered}
+}
+
+// ClassScore is how one prediction of a classification did.
+type ClassScore struct {
+	Wrong, WrongBaseline     float64 // 1 when another class was the most probable
+	LogLoss, LogLossBaseline float64 // nats
+	SetSize                  int
+	Covered                  bool
+}
+
+// Score scores a point of a classification. Of two classes the point holds probabilities of the
+// second, where both may be true while there are no bounds. It is not ok without a truth or a
+// prediction.
+func (l *LabelPoint) Score() (s ClassScore, ok bool) {
+	truth := math.Round(float64(l.Truth))
+	wrong := func(v Float) float64 {
+		if math.Round(float64(v)) == truth {
+			return 0
+		}
+		return 1
+	}
+	s = ClassScore{wrong(l.Predicted), wrong(l.Persistence), metric.LogLossOf(float64(l.Chance)), metric.LogLossOf(float64(l.BaselineChance)), l.SetSize, l.Covered}
+	if l.Classes == 0 {
+		second := truth >= 1
+		of := func(v Float) float64 {
+			if second {
+				return metric.LogLossOf(float64(v))
+			}
+			return metric.LogLossOf(1 - float64(v))
+		}
+		s.LogLoss, s.LogLossBaseline = of(l.Predicted), of(l.Persistence)
+		s.SetSize, s.Covered = 0, false
+		for c, in := range []bool{!(l.Lower > 0), !(l.Upper < 1)} {
+			if in {
+				s.SetSize++
+				s.Covered = s.Covered || float64(c) == truth
+			}
+		}
+	}
+	return s, !math.IsNaN(truth + s.LogLoss + s.LogLossBaseline)
 }
 
 // InsertLabelPoint stores a matured prediction; a repeat is ignored.
@@ -358,14 +435,15 @@ type Model struct {
 	CreatedBy    string `json:"created_by"`
 	CreatedAt    int64  `json:"created_at"`
 	TombstonedAt int64  `json:"tombstoned_at"`
-	Tombstone    string `json:"tombstone"` // why
+	Tombstone    string `json:"tombstone"`  // why
+	RemovedAt    int64  `json:"removed_at"` // its artifact; 0: it is there
 }
 
-const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone"
+const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone, removed_at"
 
 func (m *Model) dest() []any {
 	return []any{&m.Digest, &m.Task, &m.Version, &m.Kind, &m.State, &m.Size, &m.Target, &m.Metrics, &m.Lineage, &m.CreatedBy,
-		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone}
+		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone, &m.RemovedAt}
 }
 
 // InsertModel stores a model under the next version number of its task and returns the stored row.
@@ -397,6 +475,28 @@ func (q *Queries) Models(ctx context.Context, task string, limit int) ([]Model, 
 // UpdateModel replaces a model's state and metrics.
 func (q *Queries) UpdateModel(ctx context.Context, digest, state, metrics string) error {
 	return must(q.exec(ctx, "UPDATE model SET state = $2, metrics = $3 WHERE digest = $1", digest, state, metrics))
+}
+
+// UnusedModels lists models whose artifacts nothing has needed since a time (microseconds), oldest
+// first and at most PruneRows: made before it, champions of nobody, not among the newest keep of
+// their task, in no rollout that is under way or changed since, and in no document that a device was
+// sent or has sent.
+func (q *Queries) UnusedModels(ctx context.Context, before, keep int64) ([]Model, error) {
+	return many[Model](ctx, q, fmt.Sprintf(`SELECT %s FROM model WHERE removed_at = 0 AND created_at < $1
+		AND (SELECT COUNT(*) FROM model newer WHERE newer.task = model.task AND newer.version > model.version) >= $2
+		AND NOT EXISTS (SELECT 1 FROM champion WHERE champion.digest = model.digest)
+		AND NOT EXISTS (SELECT 1 FROM rollout WHERE (rollout.updated_at >= $1 OR rollout.state NOT IN ('completed', 'rolled_back', 'aborted'))
+			AND (rollout.digest = model.digest OR rollout.spec LIKE '%%' || model.digest || '%%' OR rollout.status LIKE '%%' || model.digest || '%%'))
+		AND NOT EXISTS (SELECT 1 FROM rollout JOIN rollout_device ON rollout_device.rollout = rollout.id
+			WHERE rollout.updated_at >= $1 AND rollout_device.stats LIKE '%%' || model.digest || '%%')
+		AND NOT EXISTS (SELECT 1 FROM desired WHERE desired.document LIKE '%%' || model.digest || '%%')
+		AND NOT EXISTS (SELECT 1 FROM reported WHERE reported.document LIKE '%%' || model.digest || '%%')
+		ORDER BY created_at, digest LIMIT %d`, modelCols, PruneRows), before, keep)
+}
+
+// SetModelRemoved notes when the artifact of a model was deleted, 0: it is there.
+func (q *Queries) SetModelRemoved(ctx context.Context, digest string, at int64) error {
+	return must(q.exec(ctx, "UPDATE model SET removed_at = $2 WHERE digest = $1", digest, at))
 }
 
 // TombstoneModel marks a model as never to run again. It fails with ErrNotFound when it is

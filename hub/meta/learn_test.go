@@ -38,7 +38,8 @@ func TestLabelPoints(t *testing.T) {
 		ctx, q := t.Context(), s.Read()
 		var points []meta.LabelPoint
 		for i := range 250 { // more than one statement takes
-			points = append(points, meta.LabelPoint{Task: "t", Device: []string{"a", "b"}[i%2], RowTime: int64(i), At: int64(i) + 10, Truth: meta.Float(i), ReceivedAt: int64(1000 + i)})
+			points = append(points, meta.LabelPoint{Task: "t", Device: []string{"a", "b"}[i%2], RowTime: int64(i), At: int64(i) + 10, Truth: meta.Float(i), ReceivedAt: int64(1000 + i),
+				Classes: i % 5, Chance: 0.5, ChampionChance: 0.25, CandidateChance: 0.125, BaselineChance: meta.Float(i), SetSize: i % 3, Covered: i%2 == 0})
 		}
 		write(t, s, func(q *meta.Queries) error { return q.InsertLabelPoints(ctx, points) })
 		again := points[7]

@@ -34,6 +34,10 @@ const (
 // ErrTombstoned is returned where a model is needed that must not run again.
 var ErrTombstoned = errors.New("the model is tombstoned")
 
+// ErrRemoved is returned where an artifact is needed that was deleted because nothing had needed it
+// for long.
+var ErrRemoved = errors.New("its artifact is no longer kept (keep.models)")
+
 // Registry is safe for concurrent use.
 type Registry struct {
 	db    *meta.Store
@@ -80,6 +84,13 @@ func (r *Registry) Register(ctx context.Context, data []byte, in Info) (meta.Mod
 		m, err = q.Model(ctx, digest)
 		if err == nil && m.Task != in.Task {
 			return fmt.Errorf("the artifact belongs to task %q", m.Task)
+		}
+		if err == nil && m.RemovedAt > 0 { // what deletes it does so within a transaction, too
+			if _, err := r.blobs.PutContent(ctx, data); err != nil {
+				return err
+			}
+			m.RemovedAt = 0
+			return errors.Join(q.SetModelRemoved(ctx, digest, 0), q.Audit(ctx, in.CreatedBy, "model.restore", Name(m), "sha256:"+digest))
 		}
 		if !errors.Is(err, meta.ErrNotFound) {
 			return err
@@ -129,7 +140,7 @@ func Target(task, digest string) string { return "models/" + task + "/" + digest
 func Name(m meta.Model) string { return fmt.Sprintf("%s@%d", m.Task, m.Version) }
 
 // Repair signs models that a crash left unsigned, of the newest that devices accept at one time,
-// and stops signing tombstoned ones.
+// and stops signing tombstoned ones and those whose artifact was removed.
 func (r *Registry) Repair(ctx context.Context) error {
 	models, err := r.db.Read().Models(ctx, "", 0)
 	if err != nil {
@@ -138,7 +149,7 @@ func (r *Registry) Repair(ctx context.Context) error {
 	var dead []string
 	live := 0
 	for _, m := range models {
-		if m.TombstonedAt > 0 {
+		if m.TombstonedAt > 0 || m.RemovedAt > 0 {
 			dead = append(dead, m.Target)
 			continue
 		}
@@ -198,6 +209,9 @@ func promote(ctx context.Context, q *meta.Queries, actor, digest, cohort string)
 	}
 	if m.TombstonedAt > 0 {
 		return ErrTombstoned
+	}
+	if m.RemovedAt > 0 {
+		return ErrRemoved
 	}
 	old, err := q.Champion(ctx, m.Task, cohort)
 	if err != nil && !errors.Is(err, meta.ErrNotFound) {

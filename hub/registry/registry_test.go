@@ -18,6 +18,7 @@ import (
 
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/meta"
+	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/hub/registry"
 	"skerry.dev/sync/trust"
 	"skerry.dev/sync/trust/signing"
@@ -36,17 +37,18 @@ type hub struct {
 
 func newHub(t *testing.T) *hub {
 	t.Helper()
-	h := &hub{t: t, dir: t.TempDir()}
+	return newHubOn(t, metatest.SQLite(t))
+}
+
+func newHubOn(t *testing.T, d metatest.DB) *hub {
+	t.Helper()
+	h := &hub{t: t, dir: t.TempDir(), db: d.Open(t)}
 	check := func(err error) {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	var err error
-	h.db, err = meta.Open(t.Context(), meta.Options{Dir: h.dir})
-	check(err)
-	t.Cleanup(func() { h.db.Close() })
 	blobs, err := blob.Open(t.Context(), "", h.dir, "blobs")
 	check(err)
 	t.Cleanup(func() { blobs.Close() })

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
@@ -44,10 +46,42 @@ func (c *Controller) complete(ctx context.Context, s *Spec) error {
 	if m.TombstonedAt != 0 {
 		return fmt.Errorf("model %s: %w: %s", registry.Name(m), registry.ErrTombstoned, m.Tombstone)
 	}
+	if m.RemovedAt != 0 {
+		return refusal{fmt.Errorf("model %s: %w: upload it again", registry.Name(m), registry.ErrRemoved)}
+	}
+	if s.Cycle == 0 {
+		if s.Cycle, err = c.cycle(ctx, s.Task); err != nil {
+			return err
+		}
+	}
 	if err := s.Defaults(); err != nil {
 		return refusal{err}
 	}
 	return nil
+}
+
+// cycleHorizons is how many horizons of a task its cycle has at least.
+const cycleHorizons = 3
+
+// cycle returns the seconds that losses of a task must span where its horizon is long, 0 for the
+// default.
+func (c *Controller) cycle(ctx context.Context, task string) (int64, error) {
+	row, err := c.db.Read().Task(ctx, task)
+	if errors.Is(err, meta.ErrNotFound) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	t, err := spec.ParseTask(task, strings.NewReader(row.Spec))
+	if err != nil {
+		return 0, nil // no device runs it by this file
+	}
+	s := int64(cycleHorizons * t.Target.Horizon.Std() / time.Second)
+	if s <= defaultCycle {
+		return 0, nil
+	}
+	return s, nil
 }
 
 // free returns ErrBusy when the task has a rollout under way.

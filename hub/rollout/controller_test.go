@@ -131,7 +131,7 @@ func (f *fake) look(ctx context.Context, d spec.Desired) {
 func obedient(diff float64) func(spec.Assignment, spec.Phase) (spec.Phase, spec.Paired, string) {
 	return func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
 		n := int64(200)
-		stats := spec.Paired{Rows: n, Labelled: n, SumIncumbent: 200, SumCandidate: 200 * (1 + diff), SumDiff: 200 * diff, SumDiff2: 200 * (diff*diff + 0.001)}
+		stats := spec.Paired{Rows: n, Labelled: n, From: 1, To: 8 * 24 * 3600e6, SumIncumbent: 200, SumCandidate: 200 * (1 + diff), SumDiff: 200 * diff, SumDiff2: 200 * (diff*diff + 0.001)}
 		switch {
 		case a.Phase == spec.PhaseShadow:
 			return spec.PhaseShadow, stats, ""
@@ -396,4 +396,53 @@ func eventually(t *testing.T, ok func() bool) {
 		time.Sleep(25 * time.Millisecond)
 	}
 	t.Fatal("not within ten seconds")
+}
+
+// TestCycle: what losses must span follows the task's horizon where that is long, and goes to the
+// devices with what training measured.
+func TestCycle(t *testing.T) {
+	const day = 24 * 3600
+	file := func(horizon string) string {
+		return "task: t\ntarget: {series: x, horizon: " + horizon + "}\ninputs: [{series: x, topic: a, path: $.x}]\n"
+	}
+	w := newWorld(t)
+	w.add("dev-1", true)
+	digest := w.model("one").Digest
+	for _, tt := range []struct {
+		file string
+		asks int64
+		want int64
+	}{{file("1h"), 0, 7 * day}, {file("10d"), 0, 30 * day}, {file("10d"), 3600, 3600}, {"no task file", 0, 7 * day}} {
+		w.tx(func(q *meta.Queries) error {
+			return q.PutTask(t.Context(), meta.Task{Name: "t", Kind: "forecast", Spec: tt.file, Hash: tt.file, FirstSeen: meta.Now(), LastSeen: meta.Now()}, "dev-1")
+		})
+		p, err := w.Rollouts.Plan(t.Context(), rollout.Spec{Digest: digest, Cycle: tt.asks})
+		if err != nil || p.Spec.Cycle != tt.want {
+			t.Errorf("a rollout of %q asking for %d = cycle %d s, %v, want %d", tt.file, tt.asks, p.Spec.Cycle, err, tt.want)
+		}
+	}
+	if _, err := w.Rollouts.Plan(t.Context(), rollout.Spec{Digest: digest, Cycle: -1}); !errors.Is(err, rollout.ErrRefused) {
+		t.Errorf("a negative cycle = %v, want it refused", err)
+	}
+	evidence := &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.5}
+	if _, err := w.Rollouts.Create(t.Context(), "user/ada", rollout.Spec{Digest: digest, Evidence: evidence}); err != nil {
+		t.Fatal(err)
+	}
+	for range 500 {
+		d, err := w.Fleet.Desired(t.Context(), "dev-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if a, ok := d.Assignments["t"]; ok {
+			if a.Trial.Cycle != 7*day*1e6 || a.Trial.Evidence == nil || *a.Trial.Evidence != *evidence {
+				t.Errorf("the device is ordered %+v, want the cycle and the evidence in it", a.Trial)
+			}
+			return
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	t.Error("the device is not ordered anything within ten seconds")
 }

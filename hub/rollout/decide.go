@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"skerry.dev/compute/sequential"
 	"skerry.dev/sync/spec"
@@ -75,7 +76,9 @@ func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision
 
 	d.Orders = orders(st.Stage, ordered, started)
 	verdict, ready := judge(s, &d.Status, st.Stage, ordered, started, now)
-	d.Status.Verdict = string(verdict)
+	if d.Status.Verdict = string(verdict); verdict == worseSoFar {
+		d.Status.Verdict = string(sequential.Inconclusive)
+	}
 	expired := now-st.Since > seconds(s.Deadline)
 	switch {
 	case verdict == sequential.Fail:
@@ -88,7 +91,9 @@ func Decide(seed string, s *Spec, st Status, devices []View, now int64) Decision
 		if c.Waiting == 0 {
 			d.Status.Step = "soaking"
 		}
-		d.Status.Reason = waiting(ordered)
+		if d.Status.Reason = waiting(ordered); verdict == worseSoFar {
+			d.Status.Reason = fmt.Sprintf("worse so far: waits for rows that span %v, or for better ones", time.Duration(s.Cycle)*time.Second)
+		}
 	case float64(c.Unknown) > s.MaxUnknown*float64(c.Targets):
 		d.Status.Step = "soaking"
 		d.Status.Reason = fmt.Sprintf("%d of %d devices have no link", c.Unknown, c.Targets)
@@ -295,12 +300,20 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int, now int6
 	lo, hi := sequential.Bound(n, p.SumDiff, p.SumDiff2, s.Alpha, float64(s.MinShadow*max(counted, 1)))
 	st.Bound = [2]float64{finite(lo), finite(hi)}
 	verdict := sequential.NonInferior(n, p.SumIncumbent, p.SumDiff, p.SumDiff2, s.MaxRegression, s.Alpha, s.MinShadow)
+	if verdict == sequential.Fail {
+		if _, settled := s.trial().Worse(p, p.SumDiff/n-lo); !settled {
+			return worseSoFar, false
+		}
+	}
 	if stage > 0 && ready && verdict == sequential.Inconclusive {
 		// shadow has shown on everybody's rows that it is not worse; here nothing may contradict
 		verdict = sequential.Pass
 	}
 	return verdict, ready
 }
+
+// worseSoFar is the verdict on losses that show a candidate to be worse without settling it.
+const worseSoFar sequential.Verdict = "worse so far"
 
 func finite(v float64) float64 {
 	return min(max(v, -1e9), 1e9) // JSON has no infinity
@@ -314,6 +327,10 @@ func add(a *spec.Paired, b spec.Paired) {
 	a.Rows += b.Rows
 	a.Labelled += b.Labelled
 	a.Warm += b.Warm
+	if b.From != 0 && (a.From == 0 || b.From < a.From) {
+		a.From = b.From
+	}
+	a.To = max(a.To, b.To)
 	a.SumIncumbent += b.SumIncumbent
 	a.SumCandidate += b.SumCandidate
 	a.SumDiff += b.SumDiff

@@ -13,10 +13,10 @@ const now = int64(1_800_000_000_000_000)
 
 func ago(d time.Duration) int64 { return now - d.Microseconds() }
 
-// paired has n labelled rows whose candidate loss is the incumbent's of 1 plus diff, with a
+// paired has n labelled rows, an hour apart, whose candidate loss is the incumbent's of 1 plus diff, with a
 // little noise so that the variance is not zero.
 func paired(n int64, diff float64) spec.Paired {
-	p := spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: float64(n) * (1 + diff), LatencyP99US: 50}
+	p := spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: float64(n) * (1 + diff), LatencyP99US: 50, From: ago(time.Duration(n) * time.Hour), To: now}
 	p.SumDiff = float64(n) * diff
 	p.SumDiff2 = float64(n) * (diff*diff + 0.0001)
 	return p
@@ -49,6 +49,10 @@ func TestDecide(t *testing.T) {
 	shadow, probation, active := spec.PhaseShadow, spec.PhaseProbation, spec.PhaseActive
 	good, bad, few := paired(300, -0.2), paired(300, 0.5), paired(10, -0.2)
 	murky := spec.Paired{Rows: 100, Labelled: 100, SumIncumbent: 100, SumCandidate: 100, SumDiff2: 100}
+	holiday := bad
+	holiday.From = ago(4 * 24 * time.Hour)
+	gross := paired(300, 1.5)
+	gross.From = holiday.From
 	long := ago(8 * 24 * time.Hour)
 	for _, tt := range []struct {
 		name    string
@@ -70,6 +74,12 @@ func TestDecide(t *testing.T) {
 			reason: "waiting: needs 17.5 MB"},
 		{name: "shadow passes", devices: fleetOf(5, shadow, shadow, good), state: Running, to: 1, step: "rolling"},
 		{name: "shadow fails by loss", devices: fleetOf(5, shadow, shadow, bad), state: RollingBack, reason: "worse"},
+		{name: "a few days that are worse settle nothing", devices: fleetOf(1, shadow, shadow, holiday), state: Running, reason: "worse so far: waits for rows that span 168h0m0s"},
+		{name: "a few days that are worse at the deadline", since: long, devices: fleetOf(1, shadow, shadow, holiday), state: Paused, reason: "deadline"},
+		{name: "a canary's few days that are worse do not promote", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Stats = active, probation, holiday }), state: Running, to: 1, reason: "worse so far"},
+		{name: "a few days suffice where they are grossly worse", devices: fleetOf(1, shadow, shadow, gross), state: RollingBack, reason: "worse"},
+		{name: "a week that is worse against what training measured", devices: fleetOf(1, shadow, shadow, paired(300, 0.3)), spec: func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.5} }, state: Running, reason: "worse so far"},
+		{name: "a week that is far worse than training measured", devices: fleetOf(1, shadow, shadow, paired(300, 0.8)), spec: func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.5} }, state: RollingBack, reason: "worse"},
 		{name: "shadow fails by NaN", devices: with(fleetOf(5, shadow, shadow, good), 3, func(v *View) { v.Stats.NonFinite = 1 }), state: RollingBack, reason: "not finite"},
 		{name: "shadow fails by a panic", devices: with(fleetOf(5, shadow, shadow, good), 3, func(v *View) { v.Stats.Panics = 2 }), state: RollingBack, reason: "panicked 2 times"},
 		{name: "shadow fails by latency", devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Stats.LatencyP99US = 1500 }), state: RollingBack, reason: "latency 1500 µs, allowed 1000"},

@@ -62,7 +62,7 @@ func (c *Controller) restorePrevious(ctx context.Context, l *duty.Lease, r *Roll
 			return fleet.ErrUnchanged
 		}
 		delete(d.Assignments, r.Task)
-		if prev.Digest != "" && prev.TombstonedAt == 0 {
+		if prev.Digest != "" && prev.TombstonedAt == 0 && prev.RemovedAt == 0 {
 			d.Assignments[r.Task] = spec.Assignment{
 				Generation: d.Generation,
 				Digest:     prev.Digest,
@@ -96,7 +96,7 @@ func restoreChampion(ctx context.Context, q *meta.Queries, r *Rollout, parts []P
 		if p.Previous == "" || p.Previous == r.Spec.Digest {
 			continue
 		}
-		if m, err := q.Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 {
+		if m, err := q.Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 && m.RemovedAt == 0 {
 			return registry.Promote(ctx, q, "rollout "+r.ID, m.Digest, r.Spec.Cohort)
 		}
 	}

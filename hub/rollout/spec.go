@@ -38,12 +38,15 @@ type Spec struct {
 	Probation     int     `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
 	MaxRegression float64 `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
 	Alpha         float64 `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
+	Cycle         int64   `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
 	MaxLatencyUS  float64 `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
 	MaxFailed     float64 `json:"max_failed,omitempty" doc:"fraction of the started devices that may veto, revert or fail before the rollout is rolled back; the first in a canary is one too many; default 0.1"`
 	MaxUnknown    float64 `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
 	Silent        int64   `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; default 120"`
 	Deadline      int64   `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default 7 days"`
 	Approval      bool    `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
+
+	Evidence *spec.Evidence `json:"evidence,omitempty" doc:"what training measured of the candidate against what is in force"`
 }
 
 // Stage is a share of the targets that may activate the candidate.
@@ -52,6 +55,9 @@ type Stage struct {
 	Percent float64 `json:"percent,omitempty" doc:"of the targets, 0 to 100"`
 	Count   int     `json:"count,omitempty" doc:"at least so many devices"`
 }
+
+// defaultCycle is a week, in seconds: what a plant, an office or the weather goes through.
+const defaultCycle = 7 * 24 * 3600
 
 // ShadowStage is the name of stage 0.
 const ShadowStage = "shadow"
@@ -78,6 +84,9 @@ func (s *Spec) Defaults() error {
 	deff(&s.MaxLatencyUS, 1000)
 	deff(&s.MaxFailed, 0.1)
 	deff(&s.MaxUnknown, 0.5)
+	if s.Cycle == 0 {
+		s.Cycle = defaultCycle
+	}
 	if s.Silent == 0 {
 		s.Silent = 120
 	}
@@ -96,6 +105,9 @@ func (s *Spec) Defaults() error {
 		if !(v > 0 && v < 1) {
 			bad("%s %v: must be above 0 and below 1", name, v)
 		}
+	}
+	if s.Cycle < 0 {
+		bad("cycle_s %d: must not be negative", s.Cycle)
 	}
 	last := 0.0
 	for i, st := range s.Stages {
@@ -120,6 +132,8 @@ func (s *Spec) trial() spec.Trial {
 		Probation:     s.Probation,
 		MaxRegression: s.MaxRegression,
 		MaxLatencyUS:  s.MaxLatencyUS,
+		Cycle:         seconds(s.Cycle),
+		Evidence:      s.Evidence,
 	}
 }
 

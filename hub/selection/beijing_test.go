@@ -1,59 +1,18 @@
 package selection
 
 import (
-	"compress/gzip"
 	"context"
-	"encoding/csv"
 	"fmt"
 	"math"
 	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
+	"skerry.dev/test/realdata"
 )
-
-// dataDir returns the folder of public data sets, or skips the test.
-func dataDir(t testing.TB) string {
-	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "shared", "data")
-	}
-	if _, err := os.Stat(filepath.Join(dir, "fleet")); err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
-	}
-	return dir
-}
-
-func readCSV(t testing.TB, path string) [][]string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows, err := csv.NewReader(z).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rows
-}
-
-func number(s string) float64 {
-	v, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return math.NaN()
-	}
-	return v
-}
 
 const hourUS = int64(time.Hour / time.Microsecond)
 
@@ -63,7 +22,6 @@ var winds = []string{"N", "NNE", "NE", "ENE", "E", "ESE", "SE", "SSE", "S", "SSW
 // was measured.
 func beijing(t testing.TB, stations ...string) Problem {
 	t.Helper()
-	dir := dataDir(t)
 	names := []string{"pm25", "pm10", "so2", "no2", "co", "o3", "temp", "pres", "dewp", "rain", "wd", "wspm"}
 	p := Problem{Task: "pm25-next-hour", Kind: artifact.KindForecast, HorizonUS: hourUS, OffsetUS: 8 * hourUS, Seed: 1}
 	for _, n := range names {
@@ -76,7 +34,8 @@ func beijing(t testing.TB, stations ...string) Problem {
 	for _, station := range stations {
 		s := Series{Device: station}
 		at := map[int64]float64{}
-		for _, r := range readCSV(t, filepath.Join(dir, "fleet", "beijing_air_"+station+".csv.gz"))[1:] {
+		_, rows := realdata.CSV(t, "fleet", "beijing_air_"+station+".csv.gz")
+		for _, r := range rows {
 			if r[4] == "" {
 				continue
 			}
@@ -84,7 +43,7 @@ func beijing(t testing.TB, stations ...string) Problem {
 			tm := time.Date(n(0), time.Month(n(1)), n(2), n(3), 0, 0, 0, time.UTC).UnixMicro() - 8*hourUS
 			row := make([]float64, len(names))
 			for j := range row {
-				row[j] = number(r[4+j])
+				row[j] = realdata.Number(r[4+j])
 			}
 			row[10] = math.NaN()
 			for k, w := range winds {

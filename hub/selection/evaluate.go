@@ -3,7 +3,10 @@ package selection
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math"
+	"strconv"
+	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
@@ -135,8 +138,8 @@ func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, er
 	return c.holdout(), err
 }
 
-// ErrOtherProblem means that an artifact does not fit the problem's inputs.
-var ErrOtherProblem = errors.New("artifact has other inputs than the problem")
+// ErrOtherProblem means that an artifact does not fit the problem's inputs or classes.
+var ErrOtherProblem = errors.New("artifact has other inputs or classes than the problem")
 
 // drive predicts every labelled row that is newer than all training rows of the artifacts, by
 // their horizon, with each of them.
@@ -148,7 +151,7 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 		if err != nil {
 			return err
 		}
-		if len(a.Manifest.Inputs) != len(p.Inputs) || a.Manifest.Kind != p.Kind {
+		if len(a.Manifest.Inputs) != len(p.Inputs) || a.Manifest.Kind != p.Kind || p.Kind == artifact.KindClassification && len(r.Classes()) != len(p.Classes) {
 			return ErrOtherProblem
 		}
 		for i := range p.Inputs {
@@ -183,11 +186,13 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 	return nil
 }
 
-// Verdict is which of two artifacts is better on rows that neither was trained on. Losses are
-// those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean |y − baseline| of the
-// device so far, or 0/1 errors for a classification.
+// Verdict is which of two artifacts is better on rows that neither was trained on. Losses of numbers
+// are those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean |y − baseline| of the
+// device so far. Those of a classification are log losses, see [metric.ClassLoss]: errors of the
+// more probable class would be blind to rare ones.
 type Verdict struct {
 	Outcome    sequential.Verdict `json:"outcome"`
+	Against    string             `json:"against"`    // "the champion", or which baseline
 	Champion   float64            `json:"champion"`   // mean loss
 	Challenger float64            `json:"challenger"` // mean loss
 	// instants compared; devices at the same instant are averaged first, since they err together
@@ -198,6 +203,10 @@ type Verdict struct {
 	// Lo and Hi with confidence 95 %, however often it is looked at
 	Hi     float64 `json:"hi"`
 	Reason string  `json:"reason"`
+	// mean interval scores in units of the scale, of the intervals that a device would publish; 0 for
+	// a classification
+	IntervalChampion   float64 `json:"interval_champion,omitempty"`
+	IntervalChallenger float64 `json:"interval_challenger,omitempty"`
 }
 
 const (
@@ -207,13 +216,19 @@ const (
 	// of the champion's loss
 	judgeMargin = 0.02
 	lossCap     = 4
+	// rows of a class that chance does not leave out of those judged by: fewer than 1 in 20 times when
+	// so many are to be expected
+	expectedRows = 3
+	// by how much a challenger's interval score may exceed the champion's, as a share of it
+	intervalMargin = 0.1
 )
 
 // Judge compares challenger with champion on the labelled rows that are newer than the training
 // rows of both. A nil champion is the baseline: the last value of a forecast, the mean so far of
-// a regression, the most frequent class so far. Pass: the challenger is better on average and
-// surely not worse by more than 2 %; fail: it is surely worse; anything else, and fewer than 100
-// instants, is inconclusive.
+// a regression, the shares of the classes so far. Pass: the challenger is better on average and
+// surely not worse by more than 2 %, and its intervals are not worse by more than 10 %; fail: it is
+// surely worse; anything else is inconclusive, and so is a judgement on fewer than 100 instants, or on
+// rows that lack a class of which some were to be expected.
 func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifact) (Verdict, error) {
 	p.defaults()
 	if err := p.check(); err != nil {
@@ -227,15 +242,29 @@ func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifa
 	at := map[int64]*pair{}
 	var order []int64
 	follow := newFollowers(&p)
+	iv := newIntervals(&p)
+	judged := make([]float64, len(p.Classes))
 	rows := 0
-	err := p.drive(ctx, as, func(d int, s *Series, i int, _ []*artifact.Runner, out [][3]float64) {
+	err := p.drive(ctx, as, func(d int, s *Series, i int, r []*artifact.Runner, out [][3]float64) {
 		truth, base := s.Target[i], p.base(s, i)
 		follow[d].upTo(&p, s, i)
-		old := follow[d].predict(&p, base)
-		if champion != nil {
-			old = base + out[1][0]
+		var a, b float64
+		if p.Kind == artifact.KindClassification {
+			class := int(truth)
+			judged[class]++
+			a, b = metric.ClassLoss(follow[d].share(class)), metric.ClassLoss(r[0].Classes()[class])
+			if champion != nil {
+				a = metric.ClassLoss(r[1].Classes()[class])
+			}
+		} else {
+			old := [3]float64{follow[d].predict(&p, base), math.NaN(), math.NaN()}
+			if champion != nil {
+				old = add(out[1], base)
+			}
+			scale := follow[d].scale(math.Abs(truth - base))
+			a, b = gateLoss(truth, old[0], scale), gateLoss(truth, base+out[0][0], scale)
+			iv.add(d, truth, scale, old, add(out[0], base))
 		}
-		scale := follow[d].scale(math.Abs(truth - base))
 		q := at[s.Times[i]]
 		if q == nil {
 			q = &pair{}
@@ -244,13 +273,17 @@ func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifa
 		}
 		rows++
 		q.n++
-		q.a += p.gateLoss(truth, old, scale)
-		q.b += p.gateLoss(truth, base+out[0][0], scale)
+		q.a += a
+		q.b += b
 	})
 	if err != nil {
 		return Verdict{}, err
 	}
-	v := Verdict{N: len(order), Rows: rows, Outcome: sequential.Inconclusive}
+	v := Verdict{N: len(order), Rows: rows, Outcome: sequential.Inconclusive, Against: "the champion"}
+	if champion == nil {
+		v.Against = p.baselineName()
+	}
+	v.IntervalChampion, v.IntervalChallenger = iv.means()
 	var sum, sum2 float64
 	for _, t := range order {
 		q := at[t]
@@ -267,10 +300,19 @@ func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifa
 		return v, nil
 	}
 	v.Champion, v.Challenger = v.Champion/n, v.Challenger/n
-	v.Lo, v.Hi = sequential.Bound(n, sum, sum2, judgeAlpha, max(n, judgeInstants))
+	alpha := judgeAlpha
+	if p.Changes { // the second look at the same rows, see package learn
+		alpha /= 2
+	}
+	v.Lo, v.Hi = sequential.Bound(n, sum, sum2, alpha, max(n, judgeInstants))
+	missing := p.missingClasses(judged)
 	switch {
+	case len(missing) > 0:
+		v.Reason = fmt.Sprintf("no row to judge by is of class %s, although others are: more time is needed", strings.Join(missing, " or "))
 	case v.Lo > 0:
-		v.Outcome, v.Reason = sequential.Fail, "surely worse than the champion"
+		v.Outcome, v.Reason = sequential.Fail, "surely worse than "+v.Against
+	case v.IntervalChallenger > (1+intervalMargin)*v.IntervalChampion:
+		v.Reason = fmt.Sprintf("its intervals are worse: score %.3g against %.3g of %s", v.IntervalChallenger, v.IntervalChampion, v.Against)
 	case sum < 0 && v.Hi <= judgeMargin*v.Champion:
 		v.Outcome, v.Reason = sequential.Pass, "better, and surely not worse beyond the margin"
 	default:
@@ -279,18 +321,50 @@ func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifa
 	return v, nil
 }
 
-func (p *Problem) gateLoss(truth, pred, scale float64) float64 {
-	if p.Kind == artifact.KindClassification {
-		if truth == pred {
-			return 0
-		}
-		return 1
-	}
+// add moves a prediction and the ends of its interval.
+func add(p [3]float64, by float64) [3]float64 { return [3]float64{p[0] + by, p[1] + by, p[2] + by} }
+
+func gateLoss(truth, pred, scale float64) float64 {
 	return min(math.Abs(truth-pred)/scale, lossCap)
 }
 
+// baselineName says what a task without a champion is judged against.
+func (p *Problem) baselineName() string {
+	switch p.Kind {
+	case artifact.KindForecast:
+		return "the last value"
+	case artifact.KindRegression:
+		return "the mean so far"
+	}
+	return "the shares of the classes so far"
+}
+
+// missingClasses are those with no judged row although, by their share of all labelled rows, some were
+// to be expected. judged counts rows by class.
+func (p *Problem) missingClasses(judged []float64) (missing []string) {
+	all, total, n := make([]float64, len(judged)), 0.0, 0.0
+	for d := range p.Devices {
+		s := &p.Devices[d]
+		for i := range s.Times {
+			if p.Kind == artifact.KindClassification && p.labelled(s, i) {
+				all[int(s.Target[i])]++
+				total++
+			}
+		}
+	}
+	for _, c := range judged {
+		n += c
+	}
+	for k := range all {
+		if judged[k] == 0 && all[k]*n >= expectedRows*total && total > 0 {
+			missing = append(missing, strconv.Quote(p.Classes[k]))
+		}
+	}
+	return missing
+}
+
 // follower is the baseline of one device: the last value of a forecast, the mean so far of a
-// regression, the most frequent class so far of a classification. It holds the truths of the rows
+// regression, the shares of the classes so far of a classification. It holds the truths of the rows
 // before the one it predicts, and its own mean absolute error on them.
 type follower struct {
 	next   int // first row not yet seen
@@ -315,29 +389,26 @@ func (f *follower) upTo(p *Problem, s *Series, i int) {
 			continue
 		}
 		y := s.Target[f.next]
-		f.err += math.Abs(y - f.predict(p, p.base(s, f.next)))
-		f.sum += y
-		f.n++
 		if p.Kind == artifact.KindClassification {
 			f.counts[int(y)]++
+		} else {
+			f.err += math.Abs(y - f.predict(p, p.base(s, f.next)))
+			f.sum += y
 		}
+		f.n++
 	}
 }
 
+// share is a class's share of the labels so far, by Laplace's rule of succession.
+func (f *follower) share(class int) float64 {
+	return (f.counts[class] + 1) / (f.n + float64(len(f.counts)))
+}
+
 func (f *follower) predict(p *Problem, base float64) float64 {
-	switch {
-	case p.Kind == artifact.KindForecast || f.n == 0:
+	if p.Kind == artifact.KindForecast || f.n == 0 {
 		return base
-	case p.Kind == artifact.KindRegression:
-		return f.sum / f.n
 	}
-	best := 0
-	for k, c := range f.counts {
-		if c > f.counts[best] {
-			best = k
-		}
-	}
-	return float64(best)
+	return f.sum / f.n
 }
 
 func (f *follower) scale(fallback float64) float64 {

@@ -50,7 +50,7 @@ func TestExtras(t *testing.T) {
 			}
 		}
 		rows, dist := p.places(), int64(hourUS)
-		at, holdout := split(rows, 0, 0.18)
+		at, holdout := p.split(rows, 0.18)
 		tb, err := newTable(&p, candidates(&p, dist), rows, at, holdout, 2)
 		if err != nil {
 			t.Fatal(err)

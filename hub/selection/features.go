@@ -3,6 +3,7 @@ package selection
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"skerry.dev/compute/artifact"
@@ -80,6 +81,11 @@ func candidates(p *Problem, dist int64) *design {
 			g.spectrum(order[0])
 		}
 	}
+	if p.Changes {
+		g.cols = slices.DeleteFunc(g.cols, func(c feature.Column) bool {
+			return levels[c.Op] && !slices.ContainsFunc(p.Features, func(f feature.Column) bool { return f.Name == c.Name })
+		})
+	}
 	pipe := &feature.Pipeline{
 		Inputs:    p.Inputs,
 		Columns:   g.cols,
@@ -91,6 +97,13 @@ func candidates(p *Problem, dist int64) *design {
 	}
 	pipe.Rows = lookback(pipe, dist)
 	return &design{pipe: pipe, encodings: g.encoded}
+}
+
+// levels are the operations whose results move with the level of a series, or go on with the years.
+var levels = map[feature.Op]bool{
+	feature.OpValue: true, feature.OpLag: true, feature.OpLast: true, feature.OpMean: true, feature.OpMin: true, feature.OpMax: true,
+	feature.OpMedian: true, feature.OpQuantile: true, feature.OpEWMean: true, feature.OpEnergy: true, feature.OpRatio: true,
+	feature.OpDifference: true, feature.OpProduct: true, feature.OpYearSin: true, feature.OpYearCos: true, feature.OpMonth: true,
 }
 
 // shapeRows is how many rows there must be for the families that twice as many columns come from:

@@ -116,7 +116,7 @@ func (s *search) prepare(ctx context.Context) error {
 	if len(rows) < least {
 		return fmt.Errorf("%w: %d, need %d", ErrTooFewRows, len(rows), least)
 	}
-	at, holdout := split(rows, s.p.HorizonUS, s.p.Holdout)
+	at, holdout := s.p.split(rows, s.p.Holdout)
 	if at < least/2 || holdout >= len(rows) {
 		return fmt.Errorf("%w: %d before the holdout of %d", ErrTooFewRows, at, len(rows)-holdout)
 	}

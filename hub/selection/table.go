@@ -108,9 +108,39 @@ func (v *view) width() int { return v.pipe.Width() }
 // holdoutShare is the default of Problem.Holdout.
 const holdoutShare = 0.18
 
-// split returns where the search rows end and where the holdout starts.
-func split(rows []place, horizon int64, share float64) (search, holdout int) {
-	cut := rows[int(float64(len(rows))*(1-share))].time
+// The hold-out of a classification grows to hold so many rows of every class, or the usual share of
+// those there are, up to a share of all rows.
+const (
+	holdoutClass = 20
+	holdoutMost  = 0.4
+)
+
+// split returns where the search rows end and where the holdout starts: share of the rows, the newest,
+// and more where these lack a class of a stream. Classes come in blocks there: a night, a weekend.
+func (p *Problem) split(rows []place, share float64) (search, holdout int) {
+	first := int(float64(len(rows)) * (1 - share))
+	if p.Kind == artifact.KindClassification && !p.Independent {
+		all, held := make([]float64, len(p.Classes)), make([]float64, len(p.Classes))
+		for _, r := range rows {
+			all[int(r.y)]++
+		}
+		for _, r := range rows[first:] {
+			held[int(r.y)]++
+		}
+		lacks := func() bool {
+			for k := range all {
+				if held[k] < min(holdoutClass, math.Ceil(share*all[k])) {
+					return true
+				}
+			}
+			return false
+		}
+		for least := int(float64(len(rows)) * (1 - max(share, holdoutMost))); first > least && lacks(); {
+			first--
+			held[int(rows[first].y)]++
+		}
+	}
+	cut, horizon := rows[first].time, p.HorizonUS
 	holdout, _ = slices.BinarySearchFunc(rows, cut, func(r place, t int64) int { return cmp.Compare(r.time, t) })
 	search, _ = slices.BinarySearchFunc(rows, cut-horizon, func(r place, t int64) int { return cmp.Compare(r.time, t) })
 	return search, holdout

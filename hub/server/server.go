@@ -385,6 +385,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error {
 		return h.Duties.Run(ctx, "retention", retain.New(h.DB, h.opts.Config.Keep, h.Log).Run)
 	})
+	g.Go(func() error {
+		return h.Duties.Run(ctx, "artifacts", func(ctx context.Context, l *duty.Lease) error {
+			return h.Registry.RunRemoval(ctx, l, h.opts.Config.Keep.Models.Std(), h.Log)
+		})
+	})
 	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
 	g.Go(func() error {
 		return h.Duties.Run(ctx, "trust", func(ctx context.Context, _ *duty.Lease) error {

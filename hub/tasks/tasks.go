@@ -25,6 +25,9 @@ const (
 // how long what a device reported of a task counts after the device was heard of last.
 const forgetAfter = 30 * 24 * time.Hour
 
+// noteEvery is how often it is noted that a device still reports the same of a task.
+const noteEvery = time.Minute
+
 // ErrRefused is wrapped by errors about a definition that somebody asked for.
 var ErrRefused = errors.New("not a definition")
 
@@ -37,13 +40,34 @@ func Report(ctx context.Context, q *meta.Queries, device string, reported map[st
 			return err
 		}
 	}
+	defs, err := q.TasksNamed(ctx, names)
+	if err != nil {
+		return err
+	}
+	rows, err := q.DeviceTasks(ctx, device)
+	if err != nil {
+		return err
+	}
+	var unknown []report
 	for _, name := range names {
 		r := report{device: device, name: name, task: reported[name], now: now}
-		if err := r.take(ctx, q); err != nil {
+		i, known := slices.BinarySearchFunc(defs, name, func(t meta.Task, name string) int { return strings.Compare(t.Name, name) })
+		if !known {
+			unknown = append(unknown, r)
+			continue
+		}
+		var old *meta.TaskDevice
+		if k, ok := slices.BinarySearchFunc(rows, name, func(t meta.TaskDevice, name string) int { return strings.Compare(t.Task, name) }); ok {
+			old = &rows[k]
+		}
+		if err := r.take(ctx, q, defs[i], old); err != nil {
 			return fmt.Errorf("task %q: %w", name, err)
 		}
 	}
-	return nil
+	if len(unknown) == 0 {
+		return nil
+	}
+	return propose(ctx, q, device, unknown)
 }
 
 func limit(ctx context.Context, q *meta.Queries, device string, now int64, reason string) error {
@@ -61,21 +85,13 @@ type report struct {
 	now          int64
 }
 
-func (r *report) take(ctx context.Context, q *meta.Queries) error {
-	def, err := q.AnyTask(ctx, r.name)
-	if errors.Is(err, meta.ErrNotFound) {
-		return r.propose(ctx, q)
-	}
-	if err != nil {
-		return err
-	}
+// take compares a report with the definition and stores what is new in it. old is what the device
+// reported before, nil for the first time. The same again within noteEvery costs nothing.
+func (r *report) take(ctx context.Context, q *meta.Queries, def meta.Task, old *meta.TaskDevice) error {
 	row := meta.TaskDevice{Task: r.name, Device: r.device, Hash: r.task.SpecHash, LastSeen: r.now, Version: def.Version}
-	old, err := q.TaskDevice(ctx, r.name, r.device)
 	switch {
-	case err != nil && !errors.Is(err, meta.ErrNotFound):
-		return err
 	case r.task.SpecHash == def.Hash:
-	case err == nil && old.Hash == r.task.SpecHash && old.Version == def.Version:
+	case old != nil && old.Hash == r.task.SpecHash && old.Version == def.Version:
 		row.Spec, row.Differs = old.Spec, old.Differs // compared before
 	default:
 		row.Differs = meaning(r.task.Spec) != meaning(def.Spec)
@@ -83,7 +99,12 @@ func (r *report) take(ctx context.Context, q *meta.Queries) error {
 	if row.Differs && r.task.Spec != "" {
 		row.Spec = r.task.Spec
 	}
-	if row.Differs && (!old.Differs || old.Hash != row.Hash) {
+	if old != nil && r.now-old.LastSeen < noteEvery.Microseconds() && def.RemovedAt <= old.LastSeen {
+		if same := *old; same.Hash == row.Hash && same.Version == row.Version && same.Differs == row.Differs && same.Spec == row.Spec {
+			return nil
+		}
+	}
+	if row.Differs && (old == nil || !old.Differs || old.Hash != row.Hash) {
 		changed, err := r.follow(ctx, q, def)
 		if changed || err != nil {
 			return err
@@ -97,18 +118,25 @@ func (r *report) take(ctx context.Context, q *meta.Queries) error {
 	return errors.Join(q.PutTaskDevice(ctx, row), q.TouchTask(ctx, r.name, r.now))
 }
 
-// propose defines a task that nobody knows yet.
-func (r *report) propose(ctx context.Context, q *meta.Queries) error {
-	all, own, err := q.CountTasks(ctx, source(r.device))
-	switch {
-	case err != nil:
+// propose defines tasks of a device that nobody knows yet, as many as it may.
+func propose(ctx context.Context, q *meta.Queries, device string, unknown []report) error {
+	all, own, err := q.CountTasks(ctx, source(device))
+	if err != nil {
 		return err
-	case own >= MaxPerDevice:
-		return limit(ctx, q, r.device, r.now, fmt.Sprintf("the device has defined %d tasks, as many as one may: %q is left out", own, r.name))
-	case all >= MaxTasks:
-		return limit(ctx, q, r.device, r.now, fmt.Sprintf("the hub has %d tasks, as many as it takes: %q is left out; remove some with: skerry-hub task remove", all, r.name))
 	}
-	return r.define(ctx, q, 1, r.now)
+	for n, r := range unknown {
+		switch left := len(unknown) - n; {
+		case own >= MaxPerDevice:
+			return limit(ctx, q, device, r.now, fmt.Sprintf("the device has defined %d tasks, as many as one may: %q is left out, with %d more", own, r.name, left-1))
+		case all >= MaxTasks:
+			return limit(ctx, q, device, r.now, fmt.Sprintf("the hub has %d tasks, as many as it takes: %q is left out, with %d more; remove some with: skerry-hub task remove", all, r.name, left-1))
+		}
+		if err := r.define(ctx, q, 1, r.now); err != nil {
+			return fmt.Errorf("task %q: %w", r.name, err)
+		}
+		all, own = all+1, own+1
+	}
+	return nil
 }
 
 func source(device string) string { return "device/" + device }

@@ -123,7 +123,7 @@ func TestDefinition(t *testing.T) {
 // forgotten a month after the last report.
 func TestRemove(t *testing.T) {
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {
-		s, ctx := &store{T: t, db: d.Open(t), now: meta.Now()}, t.Context()
+		s, ctx := &store{T: t, db: d.Open(t), now: meta.Now() - 60e6}, t.Context()
 		s.report("a", file("flow", "1h", "q"))
 		if err := tasks.Remove(ctx, s.db, "user/eva", "flow"); err != nil {
 			t.Fatal(err)
@@ -174,6 +174,39 @@ func TestBounds(t *testing.T) {
 	if s.alarms("a", "task_limit") != 1 {
 		t.Error("the device that reports too many tasks has no alarm")
 	}
+}
+
+// TestTheSameAgain: what a device reports of a task is noted again after a minute, not with every
+// report, and at once when something changed.
+func TestTheSameAgain(t *testing.T) {
+	metatest.Each(t, func(t *testing.T, d metatest.DB) {
+		s := &store{T: t, db: d.Open(t), now: meta.Now()}
+		noted := func() int64 {
+			rows, err := s.db.Read().DeviceTasks(t.Context(), "a")
+			if err != nil || len(rows) != 1 {
+				t.Fatalf("the device reports %+v, %v", rows, err)
+			}
+			return rows[0].LastSeen
+		}
+		s.report("a", file("flow", "1h", "q"))
+		first := noted()
+		for range 58 {
+			s.report("a", file("flow", "1h", "q"))
+		}
+		if at := noted(); at != first {
+			t.Errorf("noted again after %d s", (at-first)/1e6)
+		}
+		s.report("a", file("flow", "1h", "q"))
+		s.report("a", file("flow", "1h", "q"))
+		if at := noted(); at != first+60e6 {
+			t.Errorf("noted after %d s, want after a minute", (at-first)/1e6)
+		}
+		s.report("b", file("flow", "1h", "q"))
+		s.report("a", file("flow", "2h", "q"))
+		if at := noted(); at != s.now {
+			t.Errorf("another reading of the task is noted %d s late", (s.now-at)/1e6)
+		}
+	})
 }
 
 // TestSetRefuses names what is wrong with a definition.

@@ -1,6 +1,9 @@
 package training
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Policy defines when a task is trained. The zero value takes the defaults.
 type Policy struct {
@@ -15,7 +18,9 @@ type Policy struct {
 	MinNewLabels int64
 	// NewLabels is the number of new labels that starts a training. Default 0: never.
 	NewLabels int64
-	// Cooldown is the event time between two trainings. Default 30 days.
+	// Cooldown is the event time between two trainings of a task that has a model. Default 30 days. It
+	// does not hold back a training on twice as many labels as the last one had: a first model has seen
+	// a day of a task with a row a minute.
 	Cooldown time.Duration
 	// Schedule is the event time after which a training starts. Default 0: never.
 	Schedule time.Duration
@@ -59,15 +64,39 @@ func (p *Policy) defaults() {
 	}
 }
 
-// due decides whether a task must be trained and why.
-func (p *Policy) due(s *progress) (reason string, ok bool) {
+// What a task without a model needs for another try, as a multiple of the labels at the one before:
+// by labels alone, and with drift reported by its devices. Labels that grow by a factor bound the
+// number of tries by a logarithm, so that a task that cannot be learned costs little for ever.
+const (
+	retryGrowth = 1.5
+	driftGrowth = 1.2
+)
+
+// again is at how many labelled rows a task without a model is trained again; with drift earlier.
+func (p *Policy) again(s *progress) (rows, withDrift int64) {
+	then := float64(s.LabelsThen)
+	return max(p.MinLabels, int64(math.Ceil(retryGrowth*then))), max(p.MinLabels, int64(math.Ceil(driftGrowth*then)))
+}
+
+// due decides whether a task must be trained and why. champion reports whether a model is in force.
+func (p *Policy) due(s *progress, champion bool) (reason string, ok bool) {
 	if p.Disabled {
 		return "", false
 	}
 	if !s.Trained {
 		return "labels: enough for a first model", s.rows() >= p.MinLabels
 	}
+	if !champion {
+		rows, withDrift := p.again(s)
+		if s.rows() < rows && s.rows() >= withDrift && s.Drifts+s.BaselineDrifts >= p.DriftEvents {
+			return "drift: reported by devices without a model", true
+		}
+		return "labels: enough for another try at a first model", s.rows() >= rows
+	}
 	fresh := s.rows() - s.LabelsThen
+	if fresh >= max(p.MinNewLabels, s.LabelsThen) {
+		return "labels: twice as many as the last training had", true
+	}
 	if s.Newest-s.NewestThen < p.Cooldown.Microseconds() {
 		return "", false
 	}

@@ -2,6 +2,7 @@ package training
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ func TestDue(t *testing.T) {
 		return l
 	}
 	trained := func(f func(*progress)) *progress {
-		s := &progress{Labels: 10_000, Targets: 10_000, Newest: 100 * day, Trained: true, LabelsThen: 5000, NewestThen: 10 * day, HeldOut: 0.5}
+		s := &progress{Labels: 10_000, Targets: 10_000, Newest: 100 * day, Trained: true, LabelsThen: 5001, NewestThen: 10 * day, HeldOut: 0.5}
 		f(s)
 		return s
 	}
@@ -39,15 +40,57 @@ func TestDue(t *testing.T) {
 		{"the loss rose", Policy{}, trained(func(s *progress) { s.Loss = loss(0.6, 1) }), "drift: the champion's loss"},
 		{"the loss rose within the threshold", Policy{}, trained(func(s *progress) { s.Loss = loss(0.57, 1) }), ""},
 		{"the loss rose above a wider threshold", Policy{Threshold: 0.3}, trained(func(s *progress) { s.Loss = loss(0.6, 1) }), ""},
-		{"new labels by themselves", Policy{NewLabels: 5000}, trained(func(*progress) {}), "labels: enough new"},
-		{"too few new labels", Policy{NewLabels: 5001}, trained(func(*progress) {}), ""},
+		{"new labels by themselves", Policy{NewLabels: 4999}, trained(func(*progress) {}), "labels: enough new"},
+		{"too few new labels", Policy{NewLabels: 5000}, trained(func(*progress) {}), ""},
+		{"twice as many labels within the cool-down", Policy{}, trained(func(s *progress) { s.LabelsThen, s.Newest = 5000, 11*day }), "labels: twice as many"},
+		{"twice as many labels, few by number", Policy{MinNewLabels: 5001}, trained(func(s *progress) { s.LabelsThen, s.Newest = 5000, 11*day }), ""},
 		{"schedule", Policy{Schedule: 90 * 24 * time.Hour}, trained(func(*progress) {}), "schedule"},
 		{"schedule not yet", Policy{Schedule: 91 * 24 * time.Hour}, trained(func(*progress) {}), ""},
 	} {
 		tt.policy.defaults()
-		reason, ok := tt.policy.due(tt.state)
+		reason, ok := tt.policy.due(tt.state, true)
 		if ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
 			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
+		}
+	}
+}
+
+// TestDueWithoutModel: a first training that leads to no model in force is not the last one. It is
+// tried again at a growing number of labels, earlier where the devices' baselines drift, however
+// little event time has passed.
+func TestDueWithoutModel(t *testing.T) {
+	var p Policy
+	p.defaults()
+	s := &progress{Labels: 2000, Targets: 2000, Newest: day}
+	var at []int64
+	for s.Labels < 40_000 {
+		if _, ok := p.due(s, false); ok {
+			at = append(at, s.rows())
+			s.began(&JobResult{Labels: s.rows(), Newest: s.Newest})
+		}
+		s.Labels, s.Targets, s.Newest = s.Labels+100, s.Targets+100, s.Newest+1e6
+	}
+	if want := []int64{2000, 3000, 4500, 6800, 10_200, 15_300, 23_000, 34_500}; !slices.Equal(at, want) {
+		t.Errorf("trained at %v labels, want %v", at, want)
+	}
+	for _, tt := range []struct {
+		name           string
+		labels         int64
+		model, without int // drift events
+		want           string
+	}{
+		{"drift of the baselines", 12_000, 0, 3, "drift: reported by devices without a model"},
+		{"drift of a model that was taken back", 12_000, 2, 1, "drift: reported by devices without a model"},
+		{"drift soon after the last try", 11_999, 0, 9, ""},
+		{"little drift", 14_999, 1, 1, ""},
+		{"labels", 15_000, 0, 0, "labels: enough for another try"},
+	} {
+		s := &progress{Labels: tt.labels, Targets: tt.labels, Trained: true, LabelsThen: 10_000, Drifts: tt.model, BaselineDrifts: tt.without}
+		if reason, ok := p.due(s, false); ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
+			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
+		}
+		if reason, ok := p.due(s, true); ok {
+			t.Errorf("%s: due with a model in force = %q, want that only its own drift asks for another", tt.name, reason)
 		}
 	}
 }

@@ -20,10 +20,12 @@ type progress struct {
 	Labels int64 `json:"labels"`
 	// Targets counts readings of the target series; labels travel before readings, and a model
 	// needs both.
-	Targets int64     `json:"targets"`
-	Newest  int64     `json:"newest"` // newest event time of a label, microseconds
-	Drifts  int       `json:"drifts"` // since the last training
-	Loss    lossTrail `json:"loss"`
+	Targets int64 `json:"targets"`
+	Newest  int64 `json:"newest"` // newest event time of a label, microseconds
+	Drifts  int   `json:"drifts"` // since the last training, in the errors of a hub's model
+	// the same in the errors of devices that run on their baselines
+	BaselineDrifts int       `json:"baseline_drifts,omitempty"`
+	Loss           lossTrail `json:"loss"`
 
 	Trained    bool    `json:"trained"`
 	LabelsThen int64   `json:"labels_then"` // rows when the last training began
@@ -52,7 +54,7 @@ func (s *progress) read(row meta.Task) {
 func (s *progress) began(r *JobResult) {
 	s.Trained = true
 	s.LabelsThen, s.NewestThen = min(r.Labels, s.rows()), r.Newest
-	s.Drifts, s.Loss = 0, lossTrail{}
+	s.Drifts, s.BaselineDrifts, s.Loss = 0, 0, lossTrail{}
 	if r.Holdout != nil && r.Holdout.MAEBaseline > 0 {
 		s.HeldOut = r.Holdout.MAE / r.Holdout.MAEBaseline
 	}
@@ -196,7 +198,11 @@ func (b *book) drift(e feed.Event) error {
 		return nil
 	}
 	p := b.task(e.Task)
-	if d.Time > p.NewestThen { // late news of an older world ask for nothing
+	switch {
+	case d.Time <= p.NewestThen: // late news of an older world ask for nothing
+	case d.Model == "":
+		p.BaselineDrifts++
+	default:
 		p.Drifts++
 	}
 	return nil

@@ -71,10 +71,11 @@ func TestProgress(t *testing.T) {
 		store(t, db, func(q *meta.Queries) error {
 			return errors.Join(
 				feed.Add(ctx, q, feed.KindDrift, "next", "dev-1", feed.Drift{Time: 1, Model: "m"}),
+				feed.Add(ctx, q, feed.KindDrift, "next", "dev-1", feed.Drift{Time: 2}),
 				feed.Add(ctx, q, feed.KindDrift, "next", "dev-1", feed.Drift{Time: 2, Model: "m"}))
 		})
 		p := catch(t, db)["next"]
-		want := progress{Labels: 7, Targets: 4 + 5, Newest: 40, Drifts: 2, Loss: lossTrail{Model: 1, Base: 2, N: 7}, Hash: "h", Series: "pm25"}
+		want := progress{Labels: 7, Targets: 4 + 5, Newest: 40, Drifts: 2, BaselineDrifts: 1, Loss: lossTrail{Model: 1, Base: 2, N: 7}, Hash: "h", Series: "pm25"}
 		if *p != want {
 			t.Errorf("progress = %+v, want %+v", *p, want)
 		}
@@ -86,7 +87,7 @@ func TestProgress(t *testing.T) {
 			b.task("next").began(&JobResult{Labels: 7, Newest: 40})
 			return errors.Join(b.store(ctx, q), feed.Add(ctx, q, feed.KindDrift, "next", "dev-1", feed.Drift{Time: 40, Model: "m"}))
 		})
-		if p := catch(t, db)["next"]; p.Drifts != 0 || !p.Trained || p.LabelsThen != 7 || p.NewestThen != 40 || p.Loss.N != 0 {
+		if p := catch(t, db)["next"]; p.Drifts != 0 || p.BaselineDrifts != 0 || !p.Trained || p.LabelsThen != 7 || p.NewestThen != 40 || p.Loss.N != 0 {
 			t.Errorf("after a training and drift of an older world: %+v", p)
 		}
 	})
@@ -195,7 +196,7 @@ func TestCancel(t *testing.T) {
 			return errors.Join(b.store(ctx, q), q.PutTask(ctx, meta.Task{Name: "next", Spec: taskFile, Hash: "h"}, "d"))
 		})
 		due := func() bool {
-			_, ok := tr.policy.due(stored(t, db)["next"])
+			_, ok := tr.policy.due(stored(t, db)["next"], false)
 			return ok
 		}
 		if !due() {

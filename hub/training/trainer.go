@@ -183,8 +183,13 @@ func (t *Trainer) trigger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	champions, err := t.db.Read().Champions(ctx)
+	if err != nil {
+		return err
+	}
 	for name, p := range b.tasks {
-		reason, ok := t.policy.due(p)
+		has := slices.ContainsFunc(champions, func(c meta.Champion) bool { return c.Task == name && c.Cohort == "" })
+		reason, ok := t.policy.due(p, has)
 		if !ok {
 			continue
 		}
@@ -410,7 +415,7 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 		return err
 	}
 	t.note(res, func(r *JobResult) { r.Digest, r.Model, r.Verdict = m.Digest, registry.Name(m), &verdict })
-	return t.decide(ctx, j, s, res, m, verdict)
+	return t.decide(ctx, j, s, res, m, verdict, champion != nil)
 }
 
 // Readings is the lake as a source of training rows. When a reading arrived follows from the start
@@ -442,17 +447,22 @@ func Readings(db *meta.Store, l *lake.Lake) learn.Source {
 	}
 }
 
-// decide rolls out a challenger that passed.
-func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobResult, m meta.Model, v selection.Verdict) error {
+// decide rolls out a challenger that passed. champion reports whether it was judged against one.
+func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobResult, m meta.Model, v selection.Verdict, champion bool) error {
 	outcome := ""
 	switch {
 	case v.Outcome != sequential.Pass && !s.Force:
-		outcome = fmt.Sprintf("kept in the registry: %s against the champion (%s)", v.Outcome, v.Reason)
+		outcome = fmt.Sprintf("kept in the registry: %s against %s (%s)", v.Outcome, v.Against, v.Reason)
+		if !champion && !t.policy.Disabled {
+			rows, withDrift := t.policy.again(&progress{LabelsThen: res.Labels})
+			outcome += fmt.Sprintf("; the task has no model yet and is trained again at %d labelled rows, with drift at %d", rows, withDrift)
+		}
 	case t.policy.NoRollout:
 		outcome = "kept in the registry: automatic rollouts are off"
 	default:
 		sp := t.rollSpec
 		sp.Task, sp.Digest = s.Task, m.Digest
+		sp.Evidence = &spec.Evidence{Rows: int64(v.N), Incumbent: v.Champion, Diff: v.Challenger - v.Champion}
 		r, err := t.rollouts.Create(ctx, "training "+j.ID, sp)
 		if errors.Is(err, rollout.ErrBusy) {
 			outcome = "kept in the registry: " + err.Error()

@@ -20,7 +20,7 @@ const day = int64(24 * time.Hour / time.Microsecond)
 // everything that holds one back: a job or a rollout under way, an unknown task file, the policy.
 func TestTrigger(t *testing.T) {
 	first := progress{Labels: 3000, Targets: 3000, Newest: 9 * day}
-	trained := progress{Labels: 9000, Targets: 9000, Newest: 100 * day, Trained: true, LabelsThen: 3000, NewestThen: 9 * day, HeldOut: 0.5}
+	trained := progress{Labels: 9000, Targets: 9000, Newest: 100 * day, Trained: true, LabelsThen: 5000, NewestThen: 9 * day, HeldOut: 0.5}
 	with := func(p progress, f func(p *progress)) progress { f(&p); return p }
 	job := func(state string) func(q *meta.Queries) error {
 		return func(q *meta.Queries) error {
@@ -32,6 +32,9 @@ func TestTrigger(t *testing.T) {
 			return q.PutRollout(t.Context(), meta.Rollout{ID: "r", Task: "next", State: string(s), Spec: "{}", Status: "{}"})
 		}
 	}
+	inForce := func(q *meta.Queries) error {
+		return q.SetChampion(t.Context(), meta.Champion{Task: "next", Digest: "d"})
+	}
 	for _, tt := range []struct {
 		name   string
 		policy Policy
@@ -40,14 +43,16 @@ func TestTrigger(t *testing.T) {
 		want   string                      // beginning of the reason, "" for no job
 	}{
 		{"a first model", Policy{}, first, nil, "labels: enough for a first model"},
-		{"new labels", Policy{NewLabels: 6000}, trained, nil, "labels: enough new ones"},
-		{"drift", Policy{DriftEvents: 2}, with(trained, func(p *progress) { p.Drifts = 2 }), nil, "drift: reported by devices"},
-		{"a loss that rose", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels} }), nil, "drift: the champion's loss"},
-		{"a loss that rose on few labels", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels - 1} }), nil, ""},
-		{"a loss that rose over one that is unknown", Policy{}, with(trained, func(p *progress) { p.HeldOut, p.Loss = 0, lossTrail{Model: 9, Base: 1, N: trailLabels} }), nil, ""},
-		{"the schedule", Policy{Schedule: 91 * 24 * time.Hour}, trained, nil, "schedule"},
-		{"nothing", Policy{}, trained, nil, ""},
-		{"the cool-down", Policy{NewLabels: 1, Cooldown: 92 * 24 * time.Hour}, trained, nil, ""},
+		{"new labels", Policy{NewLabels: 4000}, trained, inForce, "labels: enough new ones"},
+		{"drift", Policy{DriftEvents: 2}, with(trained, func(p *progress) { p.Drifts = 2 }), inForce, "drift: reported by devices"},
+		{"a loss that rose", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels} }), inForce, "drift: the champion's loss"},
+		{"a loss that rose on few labels", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels - 1} }), inForce, ""},
+		{"a loss that rose over one that is unknown", Policy{}, with(trained, func(p *progress) { p.HeldOut, p.Loss = 0, lossTrail{Model: 9, Base: 1, N: trailLabels} }), inForce, ""},
+		{"another try at a first model", Policy{}, trained, nil, "labels: enough for another try"},
+		{"twice as many labels", Policy{Cooldown: 92 * 24 * time.Hour}, with(trained, func(p *progress) { p.LabelsThen = 4500 }), inForce, "labels: twice as many"},
+		{"the schedule", Policy{Schedule: 91 * 24 * time.Hour}, trained, inForce, "schedule"},
+		{"nothing", Policy{}, trained, inForce, ""},
+		{"the cool-down", Policy{NewLabels: 1, Cooldown: 92 * 24 * time.Hour}, trained, inForce, ""},
 		{"training is off", Policy{Disabled: true}, first, nil, ""},
 		{"a job waits", Policy{}, first, job(Queued), ""},
 		{"a job runs", Policy{}, first, job(Started), ""},

@@ -12,7 +12,9 @@ import (
 // FromArtifact serves an artifact. The request carries rows in event-time order: tensor "rows" of
 // FP64 [n, inputs], missing = null, and "time" of INT64 [n], microseconds. The answer has one
 // value per row in "prediction" (in the target's unit), "lower" and "upper"; each row is
-// predicted from itself and the rows before it, as on a device that has seen nothing else.
+// predicted from itself and the rows before it, as on a device that has seen nothing else. Of a
+// classification "prediction" is the number of the most probable class, and "probabilities" [n,
+// classes] has every class's.
 func FromArtifact(name, version string, a *artifact.Artifact) Model {
 	return &artifactModel{name: name, version: version, a: a}
 }
@@ -37,6 +39,9 @@ func (m *artifactModel) Metadata() ModelMetadata {
 			{Name: "upper", Datatype: "FP64", Shape: []int64{-1}},
 		},
 	}
+	if k := len(m.a.Manifest.Output.Classes); k > 0 {
+		md.Outputs = append(md.Outputs, TensorMetadata{Name: probabilities, Datatype: "FP64", Shape: []int64{-1, int64(k)}})
+	}
 	if m.version != "" {
 		md.Versions = []string{m.version}
 	}
@@ -57,6 +62,7 @@ func (m *artifactModel) Infer(ctx context.Context, r *InferRequest) (*InferRespo
 	h := feature.NewHistory(width, max(m.a.Pipeline.Rows, 1))
 	n := len(times)
 	out := [3][]float64{make([]float64, n), make([]float64, n), make([]float64, n)}
+	var classes []float64
 	for i, t := range times {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -71,6 +77,7 @@ func (m *artifactModel) Infer(ctx context.Context, r *InferRequest) (*InferRespo
 		if m.a.Manifest.Kind == artifact.KindForecast {
 			base = row[m.a.Manifest.Output.Input]
 		}
+		classes = append(classes, runner.Classes()...)
 		out[0][i], out[1][i], out[2][i] = base+p, base+lo, base+hi
 	}
 	resp := &InferResponse{ModelName: m.name, ModelVersion: m.version, ID: r.ID}
@@ -84,8 +91,19 @@ func (m *artifactModel) Infer(ctx context.Context, r *InferRequest) (*InferRespo
 			})
 		}
 	}
+	if k := len(runner.Classes()); k > 0 && (len(r.Outputs) == 0 || wants(r.Outputs, probabilities)) {
+		resp.Outputs = append(resp.Outputs, Tensor{
+			Name:     probabilities,
+			Datatype: "FP64",
+			Shape:    []int64{int64(n), int64(k)},
+			Floats:   classes,
+		})
+	}
 	return resp, nil
 }
+
+// probabilities names the output of a classification.
+const probabilities = "probabilities"
 
 func wants(outputs []RequestedOutput, name string) bool {
 	for _, o := range outputs {

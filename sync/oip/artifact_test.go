@@ -93,6 +93,39 @@ func TestArtifactMetadata(t *testing.T) {
 	}
 }
 
+// TestArtifactClasses asks a classification: the answer has every class's probability beside the most
+// probable class, and gives them alone when they are asked for.
+func TestArtifactClasses(t *testing.T) {
+	a := level(t, artifact.KindRegression, 0)
+	point, err := linear.New(1, ensemble.Softmax, []float64{0, 1, 0}, []float64{0, 0, 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Manifest.Kind, a.Manifest.Output.Classes = artifact.KindClassification, []string{"idle", "heat", "hold"}
+	a.Models = map[artifact.Role]artifact.Predictor{artifact.Point: point}
+	a.Calibration = artifact.Calibration{}
+	m := FromArtifact("phase", "7", a)
+	if out := m.Metadata().Outputs; len(out) != 4 || out[3].Name != "probabilities" || !slices.Equal(out[3].Shape, []int64{-1, 3}) {
+		t.Errorf("outputs %+v", out)
+	}
+	in := &InferRequest{Inputs: []Tensor{
+		{Name: "rows", Datatype: "FP64", Shape: []int64{2, 2}, Floats: []float64{0, 0, 5, 0}},
+		{Name: "time", Datatype: "INT64", Shape: []int64{2}, Floats: []float64{0, 1}},
+	}}
+	r, err := m.Infer(t.Context(), in)
+	if err != nil || len(r.Outputs) != 4 {
+		t.Fatalf("Infer = %+v, %v", r, err)
+	}
+	p := r.Outputs[3].Floats
+	if !slices.Equal(r.Outputs[0].Floats, []float64{1, 2}) || !slices.Equal(r.Outputs[3].Shape, []int64{2, 3}) || len(p) != 6 || math.Abs(p[0]+p[1]+p[2]-1) > 1e-12 || math.Abs(p[1]-math.E/(2+math.E)) > 1e-9 || !(p[5] > 0.9) {
+		t.Errorf("outputs %+v", r.Outputs)
+	}
+	in.Outputs = []RequestedOutput{{Name: "probabilities"}}
+	if r, err := m.Infer(t.Context(), in); err != nil || len(r.Outputs) != 1 || r.Outputs[0].Name != "probabilities" {
+		t.Errorf("Infer of the probabilities = %+v, %v", r, err)
+	}
+}
+
 // TestArtifactInfer asks models whose answers can be told without a program: a forecast is the
 // change added to the row's own value, a regression the value itself.
 func TestArtifactInfer(t *testing.T) {

@@ -60,10 +60,13 @@ func (o *Outbox) appendClass(tx *bbolt.Tx, a *Added, c wire.Class, b *Batch) err
 	if c == wire.ClassAlarm {
 		r.Events = b.Alarms
 	}
-	for n := r.Len(c); n > 0; n = r.Len(c) {
-		part := take(&r, c, min(n, wire.MaxRecords))
-		if err := o.put(tx, a, c, &part); err != nil {
-			return err
+	plain, many := r.Split(c)
+	for _, r := range []wire.Records{plain, many} {
+		for n := r.Len(c); n > 0; n = r.Len(c) {
+			part := take(&r, c, min(n, wire.MaxRecords))
+			if err := o.put(tx, a, c, &part); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

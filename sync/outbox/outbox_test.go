@@ -89,6 +89,53 @@ func TestSequencesAndSplit(t *testing.T) {
 	}
 }
 
+// TestClassesApart: what programs before tasks of many classes cannot read is in chunks of its own,
+// behind the others.
+func TestClassesApart(t *testing.T) {
+	db := openDB(t)
+	o := open(t, db, Options{})
+	b := new(Batch)
+	for i := range 10 {
+		l, p := wire.Label{Task: "level", Row: int64(i)}, wire.Prediction{Task: "level", Row: int64(i)}
+		if i%3 == 0 {
+			l.Task, l.Classes, l.Chance = "phase", 3, 0.5
+			p.Task, p.Chances, p.Set = "phase", []float32{0.25, 0.5, 0.25}, []bool{false, true, true}
+		}
+		b.Labels, b.Predictions = append(b.Labels, l), append(b.Predictions, p)
+	}
+	put(t, db, o, b)
+	o.Online(true)
+	var got []string
+	for {
+		r, ok := next(o, Backfill)
+		if !ok {
+			break
+		}
+		v, err := o.Read(db, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rec, err := wire.Decode(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprint(r.Class, r.Range, v[4]))
+		for _, l := range rec.Labels {
+			if (l.Task == "phase") != (v[4] == 2) || l.Task == "phase" && l.Chance != 0.5 {
+				t.Errorf("%+v in a chunk of version %d", l, v[4])
+			}
+		}
+		for _, p := range rec.Predictions {
+			if (p.Task == "phase") != (v[4] == 2) || p.Task == "phase" && !p.Set[2] {
+				t.Errorf("%+v in a chunk of version %d", p, v[4])
+			}
+		}
+	}
+	if want := "[label {7 10} 2 label {1 6} 1 prediction {7 10} 2 prediction {1 6} 1]"; fmt.Sprint(got) != want {
+		t.Errorf("chunks %v, want %s", got, want)
+	}
+}
+
 func TestRollbackLeavesNothing(t *testing.T) {
 	db := openDB(t)
 	o := open(t, db, Options{})

@@ -163,24 +163,56 @@ func (t *Task) Instance(name string, values []string) (*Task, error) {
 			return nil, fmt.Errorf("task %s: %d values for %d captured levels", t.Name, len(values), len(names))
 		}
 	}
-	root, err := Document([]byte(t.Source))
-	if err != nil {
-		return nil, err
-	}
-	suffix := "_" + strings.ReplaceAll(strings.TrimPrefix(name, t.Name+"-"), "-", "_")
 	renamed := map[string]string{}
+	tail := strings.TrimPrefix(name, t.Name+"-")
 	for i := range t.Inputs {
 		if captured(t.Inputs[i].Topic) != nil {
-			s := t.Inputs[i].Series
-			renamed[s] = s[:min(len(s), 127-len(suffix))] + suffix
+			renamed[t.Inputs[i].Series] = ScopedName(t.Inputs[i].Series, tail)
 		}
 	}
 	if captured(t.Target.Topic) != nil {
-		s := t.Target.Series
-		renamed[s] = s[:min(len(s), 127-len(suffix))] + suffix
+		renamed[t.Target.Series] = ScopedName(t.Target.Series, tail)
 	}
-	topic := func(s string) string {
-		return fill(s, func(n string) string { return values[slices.Index(names, n)] })
+	out, err := t.rewrite(name, renamed, func(topic string) string {
+		return fill(topic, func(n string) string { return values[slices.Index(names, n)] })
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.Template, out.Values = t.Name, values
+	return out, nil
+}
+
+// Scoped returns the task with series of its own: each of those given has the task's name behind its
+// own (temp_boiler). It is what a device runs where another task reads something else under that
+// name. With series that the task does not have it is the task as it is.
+func (t *Task) Scoped(series []string) (*Task, error) {
+	renamed := map[string]string{}
+	for i := range t.Inputs {
+		if s := t.Inputs[i].Series; slices.Contains(series, s) {
+			renamed[s] = ScopedName(s, t.Name)
+		}
+	}
+	if s := t.Target.Series; t.Target.Topic != "" && slices.Contains(series, s) {
+		renamed[s] = ScopedName(s, t.Name)
+	}
+	if len(renamed) == 0 {
+		return t, nil
+	}
+	return t.rewrite(t.Name, renamed, func(topic string) string { return topic })
+}
+
+// ScopedName is a series with the name of the task that has it to itself behind its own.
+func ScopedName(series, name string) string {
+	suffix := "_" + strings.ReplaceAll(name, "-", "_")
+	return series[:min(len(series), 127-len(suffix))] + suffix
+}
+
+// rewrite makes a task file of its own: another name, other topics, other names of series.
+func (t *Task) rewrite(name string, renamed map[string]string, topic func(string) string) (*Task, error) {
+	root, err := Document([]byte(t.Source))
+	if err != nil {
+		return nil, err
 	}
 	series := func(s string) string {
 		if to, ok := renamed[s]; ok {
@@ -216,12 +248,7 @@ func (t *Task) Instance(name string, values []string) (*Task, error) {
 	if err := e.Encode(root); err != nil {
 		return nil, err
 	}
-	out, err := ParseTask(t.Path, &text)
-	if err != nil {
-		return nil, err
-	}
-	out.Template, out.Values = t.Name, values
-	return out, nil
+	return ParseTask(t.Path, &text)
 }
 
 // renameIn renames the series of an expression.

@@ -30,7 +30,7 @@ func (t *Task) Engine() engine.Config {
 	case KindRegression:
 		c.Kind = engine.Regression
 	case KindClassification:
-		c.Kind = engine.Classification
+		c.Kind, c.Classes = engine.Classification, t.Target.Categories
 	case KindAnomaly:
 		c.Kind, c.Scorer, c.ScorerSet, c.AlarmRate = engine.Anomaly, t.Anomaly.Detector, t.Anomaly.Set, t.Anomaly.Rate
 	default:

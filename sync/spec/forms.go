@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -35,6 +36,26 @@ func checkForms(bad func(path, value, msg string), at string, tm InputTime, num 
 		}
 	}
 }
+
+// checkClasses reports what is wrong with the classes of a classification.
+func checkClasses(bad func(path, value, msg string), names []string) {
+	if n := len(names); n < 2 || n > MaxClasses {
+		bad("target.categories", strconv.Itoa(n)+" classes", fmt.Sprintf("name the classes that the task tells apart, 2 to %d, as labels spell them", MaxClasses))
+	}
+	seen := map[string]int{}
+	for i, name := range names {
+		key := fmt.Sprintf("target.categories[%d]", i)
+		if strings.TrimSpace(name) == "" || len(name) > maxClassName {
+			bad(key, name, fmt.Sprintf("must be a name of 1 to %d bytes", maxClassName))
+		} else if j, twice := seen[name]; twice {
+			bad(key, name, fmt.Sprintf("is the class target.categories[%d] already: remove one", j))
+		}
+		seen[name] = i
+	}
+}
+
+// maxClassName bounds the name of a class, in bytes: every prediction names all of them.
+const maxClassName = 256
 
 func checkTime(bad func(path, value, msg string), at, format, zone string) {
 	if err := CheckTimeFormat(format); err != nil {

@@ -68,6 +68,10 @@ type Trial struct {
 	// candidate's mean loss may exceed the incumbent's by this fraction
 	MaxRegression float64 `json:"max_regression"`
 	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
+	// event time that losses must span before they settle that a candidate is worse, microseconds
+	Cycle int64 `json:"cycle_us,omitempty"`
+	// what the hub knows of the candidate, nil when nobody has compared it
+	Evidence *Evidence `json:"evidence,omitempty"`
 }
 
 // Reported is the state a device publishes whenever it changes and at least every 30 s while
@@ -251,14 +255,36 @@ type ReportedTask struct {
 	Drifts    int64  `json:"drifts"`
 	Champion  string `json:"champion"` // digest of the active model, "" while on baselines
 	Version   string `json:"version"`
-	// trailing prequential error of what was published (log loss for classification)
+	// trailing prequential error of what was published; of a classification the share of wrong
+	// classes
 	MAE         float64 `json:"mae"`
 	MAEBaseline float64 `json:"mae_persistence"` // the same of the last-value baseline
-	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval
+	Coverage    float64 `json:"coverage"`        // trailing coverage of the interval or the set
+	// of a classification with labels
+	Classes *ReportedClasses `json:"classes,omitempty"`
+	// trailing interval scores, of the interval and of one of constant width around the same values;
+	// the smaller the better, 0 when there are none
+	IntervalScore float64 `json:"interval_score,omitempty"`
+	IntervalPlain float64 `json:"interval_plain,omitempty"`
 	// labels by message that belonged to no row
 	Unmatched int64 `json:"unmatched,omitempty"`
 	// Assignment reports how far the newest assignment has come.
 	Assignment *ReportedAssignment `json:"assignment,omitempty"`
+}
+
+// ReportedClasses is how a classification does lately. The baseline is the newest label as far as
+// labels repeat, else how frequent each class is. Log losses are means in nats.
+type ReportedClasses struct {
+	ErrorRate         float64 `json:"error_rate"` // share of wrong classes
+	ErrorRateBaseline float64 `json:"error_rate_persistence"`
+	LogLoss           float64 `json:"log_loss"`
+	LogLossBaseline   float64 `json:"log_loss_persistence"`
+	SetSize           float64 `json:"set_size"` // mean number of classes in a set
+}
+
+// Texts are the errors of the predictions and of the baseline for people.
+func (c *ReportedClasses) Texts() (predictions, baseline string) {
+	return fmt.Sprintf("%.1f %% wrong, log loss %.3g", 100*c.ErrorRate, c.LogLoss), fmt.Sprintf("%.1f %%, %.3g", 100*c.ErrorRateBaseline, c.LogLossBaseline)
 }
 
 // ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on
@@ -278,6 +304,8 @@ type Paired struct {
 	Rows         int64   `json:"rows"`          // predictions made by the candidate
 	Labelled     int64   `json:"labelled"`      // rows with both losses
 	Warm         int64   `json:"warm"`          // of these, rows from the local cache
+	From         int64   `json:"from"`          // event time of the first labelled row, microseconds
+	To           int64   `json:"to"`            // and of the newest
 	SumIncumbent float64 `json:"sum_incumbent"` // sum of the incumbent's losses
 	SumCandidate float64 `json:"sum_candidate"`
 	SumDiff      float64 `json:"sum_diff"`  // sum of candidate - incumbent

@@ -16,15 +16,17 @@ import (
 
 	"skerry.dev/compute/anomaly"
 	"skerry.dev/compute/drift"
+	"skerry.dev/compute/engine"
 	"skerry.dev/compute/online/learner"
 )
 
 // Limits of a task file.
 const (
-	MaxTaskBytes  = 256 << 10 // a task file
-	MaxInputs     = 256       // series of a task
-	MaxCategories = 256       // categories of an input
-	MaxFeatures   = 32        // user-defined features
+	MaxTaskBytes  = 256 << 10         // a task file
+	MaxInputs     = 256               // series of a task
+	MaxCategories = 256               // categories of an input
+	MaxClasses    = engine.MaxClasses // of a classification task
+	MaxFeatures   = 32                // user-defined features
 	MaxHorizon    = 366 * 24 * time.Hour
 
 	minLearner, maxLearner = 64 << 10, 256 << 20 // bytes of a local learner
@@ -84,7 +86,7 @@ type Target struct {
 	// predictions stay within, and labels by message that are outside are missing; default of a
 	// forecast: its input's
 	Range      *[2]number `yaml:"range,omitempty"`
-	Categories []string   `yaml:"categories,omitempty"` // the two classes of a classification task
+	Categories []string   `yaml:"categories,omitempty"` // the classes of a classification task, 2 to MaxClasses
 	// how labels that arrive by message are written, as for an input
 	Time   InputTime          `yaml:"time,omitempty"`
 	Number NumberForm         `yaml:"number,omitempty"`
@@ -460,8 +462,8 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if t.Horizon() != 0 {
 			bad("target.horizon", t.Horizon().String(), "only a forecast has a horizon")
 		}
-		if n := len(t.Target.Categories); t.Kind == KindClassification && n != 2 {
-			bad("target.categories", strconv.Itoa(n)+" classes", "a classification task distinguishes two classes: name both; for more make a task of each against the rest")
+		if t.Kind == KindClassification {
+			checkClasses(bad, t.Target.Categories)
 		}
 	case KindAnomaly:
 		if t.Target.Series != "" || t.Target.Topic != "" || t.Horizon() != 0 {

@@ -2,9 +2,13 @@ package spec
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/compute/engine"
 )
 
 const sample = `
@@ -48,6 +52,10 @@ func TestParseTaskReportsEveryProblem(t *testing.T) {
 			[]string{"task (line 1)", "must be one of the inputs", "inputs[0].topic", "# stands alone", "inputs[0].path", "inputs[0].range (line 4)", "already defined by inputs[0]", "+ stands alone", "interval", "rows.on"}},
 		{"a classification needs classes and labels", "task: c\nkind: classification\ntarget: {series: y}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
 			[]string{"target.topic", "target.categories"}},
+		{"a class without a name, one twice", "task: c\nkind: classification\ntarget: {series: y, topic: t, categories: [a, \"\", b, a]}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
+			[]string{"target.categories[1] (line 3)", "1 to 256 bytes", "target.categories[3] (line 3): \"a\": is the class target.categories[0] already"}},
+		{"more classes than can be learned", "task: c\nkind: classification\ntarget: {series: y, topic: t, categories: [" + strings.Join(numbered(257), ", ") + "]}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n",
+			[]string{`target.categories (line 3): "257 classes"`, "2 to 256"}},
 		{"an anomaly task", "task: a\nkind: anomaly\ntarget: {series: y, topic: t}\ninputs: [{series: x, topic: a}]\nanomaly: {detector: oracle, rate: 0.5}\n",
 			[]string{"has no target", "anomaly.detector", "oracle", "anomaly.rate", "must be 0 to 0.1"}},
 		{"anomaly of another kind", "task: f\ntarget: {series: x, horizon: 1h}\ninputs: [{series: x, topic: a}]\nanomaly: {rate: 0.01}\n", []string{"is for tasks of kind anomaly"}},
@@ -74,6 +82,27 @@ func TestParseTaskReportsEveryProblem(t *testing.T) {
 	_, err := ParseTask("f.yaml", strings.NewReader("task: A\ntarget: {series: x, horizon: 1h}\ninputs: [{series: x, topic: a}]\n"))
 	if e, ok := errors.AsType[*Error](err); !ok || e.Path != "task" || e.Line != 1 || e.Value != "A" {
 		t.Errorf("error is not an *Error with path, line and value: %#v", err)
+	}
+}
+
+func numbered(n int) (out []string) {
+	for i := range n {
+		out = append(out, fmt.Sprint("c", i))
+	}
+	return out
+}
+
+// TestClasses: a classification has from two to MaxClasses classes, whose names may be numbers.
+func TestClasses(t *testing.T) {
+	for _, names := range [][]string{{"off", "idle", "load"}, {"0", "1", "2", "3"}, numbered(MaxClasses)} {
+		task, err := ParseTask("f.yaml", strings.NewReader("task: c\nkind: classification\ntarget: {series: y, topic: t, categories: ["+strings.Join(names, ", ")+"]}\ninputs: [{series: x, topic: a}]\nrows: {on: x}\n"))
+		if err != nil {
+			t.Errorf("%d classes: %v", len(names), err)
+			continue
+		}
+		if got := task.Engine(); got.Kind != engine.Classification || !slices.Equal(got.Classes, names) {
+			t.Errorf("the engine's classes are %q, want %q", got.Classes, names)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	// dictionary makes one long string cheap to send, and not cheap to store.
 	maxTextBytes    = 4 << 20
 	formatVersion   = 1
+	classesVersion  = 2 // of chunks of labels and predictions with more than two classes
 	headerFixedSize = 4 + 1 + 1 + 16 + 8 + 4 + 1
 )
 
@@ -83,13 +84,17 @@ func Encode(h Header, r *Records) ([]byte, error) {
 		return nil, errors.New("encode chunk: sequence numbers start at 1")
 	}
 	var w columns
+	version := r.version(h.Class)
 	w.records(h.Class, r)
+	if version == classesVersion {
+		w.classes(h.Class, r)
+	}
 	if w.err != nil {
 		return nil, fmt.Errorf("encode chunk: %w", w.err)
 	}
 	out := make([]byte, 0, headerFixedSize+len(h.Device)+len(w.b)/2+64)
 	out = append(out, magic[:]...)
-	out = append(out, formatVersion, byte(h.Class))
+	out = append(out, version, byte(h.Class))
 	out = append(out, h.Run[:]...)
 	out = binary.LittleEndian.AppendUint64(out, h.First)
 	out = binary.LittleEndian.AppendUint32(out, uint32(h.Count))
@@ -119,8 +124,8 @@ func split(b []byte) (h Header, body []byte, err error) {
 	if [4]byte(b[:4]) != magic {
 		return h, nil, fmt.Errorf("%w: bad magic %x", ErrCorrupt, b[:4])
 	}
-	if b[4] != formatVersion {
-		return h, nil, fmt.Errorf("%w: version %d, this program reads %d", ErrCorrupt, b[4], formatVersion)
+	if b[4] != formatVersion && b[4] != classesVersion {
+		return h, nil, fmt.Errorf("%w: version %d, this program reads %d and %d", ErrCorrupt, b[4], formatVersion, classesVersion)
 	}
 	frame, sum := b[:len(b)-4], binary.LittleEndian.Uint32(b[len(b)-4:])
 	if got := crc32.Checksum(frame, castagnoli); got != sum {
@@ -134,6 +139,8 @@ func split(b []byte) (h Header, body []byte, err error) {
 	switch {
 	case !h.Class.Valid():
 		return h, nil, fmt.Errorf("%w: class %d", ErrCorrupt, b[5])
+	case b[4] == classesVersion && h.Class != ClassLabel && h.Class != ClassPrediction:
+		return h, nil, fmt.Errorf("%w: version %d of class %s", ErrCorrupt, b[4], h.Class)
 	case count == 0 || count > MaxRecords:
 		return h, nil, fmt.Errorf("%w: %d records", ErrCorrupt, count)
 	case h.First == 0 || h.First > math.MaxInt64-MaxRecords:
@@ -164,6 +171,9 @@ func Decode(b []byte) (Header, *Records, error) {
 	}
 	rd := columnReader{b: raw, n: h.Count}
 	r := rd.records(h.Class)
+	if b[4] == classesVersion {
+		rd.classes(h.Class, r)
+	}
 	if rd.err != nil {
 		return h, nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, h.Class, rd.err)
 	}

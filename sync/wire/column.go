@@ -126,6 +126,61 @@ var labelFloats = [...]func(*Label) *float64{
 	func(l *Label) *float64 { return &l.BaselineHi },
 }
 
+// classes writes the columns that chunks of version 2 have after the others.
+func (w *columns) classes(c Class, r *Records) {
+	if c == ClassLabel {
+		ls := r.Labels
+		w.ints(len(ls), func(i int) int64 { return int64(ls[i].Classes) })
+		for _, at := range labelChances {
+			w.floats(len(ls), func(i int) float64 { return *at(&ls[i]) })
+		}
+		w.ints(len(ls), func(i int) int64 {
+			if ls[i].Covered {
+				return 2*int64(ls[i].SetSize) + 1
+			}
+			return 2 * int64(ls[i].SetSize)
+		})
+		return
+	}
+	ps := r.Predictions
+	w.ints(len(ps), func(i int) int64 { return int64(len(ps[i].Chances)) })
+	var chances []float32
+	var set []byte
+	for i := range ps {
+		if len(ps[i].Set) != len(ps[i].Chances) || len(ps[i].Set) > MaxClasses {
+			w.err = fmt.Errorf("%d probabilities and %d classes of a set, must be as many and at most %d", len(ps[i].Chances), len(ps[i].Set), MaxClasses)
+			return
+		}
+		for c, v := range ps[i].Chances {
+			n := len(chances)
+			if n%8 == 0 {
+				set = append(set, 0)
+			}
+			if ps[i].Set[c] {
+				set[n/8] |= 1 << (n % 8)
+			}
+			chances = append(chances, v)
+		}
+	}
+	start := len(w.b)
+	w.b = append(w.b, make([]byte, 4*len(chances))...)
+	for i, v := range chances {
+		bits := math.Float32bits(v)
+		for p := range 4 {
+			w.b[start+p*len(chances)+i] = byte(bits >> (8 * p))
+		}
+	}
+	w.b = append(w.b, set...)
+}
+
+// labelChances are the probabilities of a label in their order on the wire.
+var labelChances = [...]func(*Label) *float64{
+	func(l *Label) *float64 { return &l.Chance },
+	func(l *Label) *float64 { return &l.ChanceOf.Champion },
+	func(l *Label) *float64 { return &l.ChanceOf.Candidate },
+	func(l *Label) *float64 { return &l.ChanceOf.Baseline },
+}
+
 // columnReader is the inverse of columns. After the first error every method does nothing.
 type columnReader struct {
 	b    []byte
@@ -264,4 +319,54 @@ func (r *columnReader) records(c Class) *Records {
 		r.strings(func(i int, s string) { es[i].Detail = s })
 	}
 	return out
+}
+
+// classes is the inverse of that of columns.
+func (r *columnReader) classes(c Class, out *Records) {
+	wrong := func() { r.fail(fmt.Errorf("a number of classes that is not 0 to %d", MaxClasses)) }
+	if c == ClassLabel {
+		ls := out.Labels
+		r.ints(func(i int, v int64) {
+			if ls[i].Classes = int(v); v < 0 || v > MaxClasses {
+				wrong()
+			}
+		})
+		for _, at := range labelChances {
+			r.floats(func(i int, v float64) { *at(&ls[i]) = v })
+		}
+		r.ints(func(i int, v int64) {
+			if ls[i].SetSize, ls[i].Covered = int(v>>1), v&1 == 1; v < 0 || v>>1 > MaxClasses {
+				wrong()
+			}
+		})
+		return
+	}
+	ps, n := out.Predictions, 0
+	r.ints(func(i int, v int64) {
+		if v < 0 || v > MaxClasses {
+			wrong()
+			return
+		}
+		if v > 0 {
+			ps[i].Chances, ps[i].Set = make([]float32, v), make([]bool, v)
+		}
+		n += int(v)
+	})
+	if size := 4*n + (n+7)/8; r.err != nil || len(r.b) < size {
+		r.fail(errShort)
+		return
+	}
+	set, at := r.b[4*n:], 0
+	for i := range ps {
+		for c := range ps[i].Chances {
+			var bits uint32
+			for p := range 4 {
+				bits |= uint32(r.b[p*n+at]) << (8 * p)
+			}
+			ps[i].Chances[c] = math.Float32frombits(bits)
+			ps[i].Set[c] = set[at/8]>>(at%8)&1 == 1
+			at++
+		}
+	}
+	r.b = r.b[4*n+(n+7)/8:]
 }

@@ -80,19 +80,20 @@ func TestHeaderNamesTheDamage(t *testing.T) {
 		change func(b []byte) []byte
 		want   string
 	}{
-		"magic":            {func(b []byte) []byte { b[0] = 'X'; return b }, "bad magic"},
-		"a later version":  {func(b []byte) []byte { b[4] = 2; return b }, "version 2, this program reads 1"},
-		"class 0":          {func(b []byte) []byte { b[5] = 0; return b }, "class 0"},
-		"class 7":          {func(b []byte) []byte { b[5] = 7; return b }, "class 7"},
-		"sequence 0":       {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[22:], 0); return b }, "first sequence number 0"},
-		"sequence 2^63":    {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[22:], 1<<63); return b }, "first sequence number 9223372036854775808"},
-		"no records":       {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], 0); return b }, "0 records"},
-		"501 records":      {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], 501); return b }, "501 records"},
-		"4 G records":      {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], math.MaxUint32); return b }, "4294967295 records"},
-		"no device":        {func(b []byte) []byte { b[34] = 0; return b }, "device name of 0 bytes"},
-		"a device too far": {func(b []byte) []byte { b[34] = 255; return b[:60] }, "device name of 255 bytes"},
-		"a cut body":       {func(b []byte) []byte { return b[:len(b)-1] }, ErrCorrupt.Error()},
-		"too large":        {func(b []byte) []byte { return append(b, make([]byte, MaxChunkBytes)...) }, "bytes"},
+		"magic":                 {func(b []byte) []byte { b[0] = 'X'; return b }, "bad magic"},
+		"a later version":       {func(b []byte) []byte { b[4] = 3; return b }, "version 3, this program reads 1 and 2"},
+		"version 2 of readings": {func(b []byte) []byte { b[4] = 2; return b }, "version 2 of class reading"},
+		"class 0":               {func(b []byte) []byte { b[5] = 0; return b }, "class 0"},
+		"class 7":               {func(b []byte) []byte { b[5] = 7; return b }, "class 7"},
+		"sequence 0":            {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[22:], 0); return b }, "first sequence number 0"},
+		"sequence 2^63":         {func(b []byte) []byte { binary.LittleEndian.PutUint64(b[22:], 1<<63); return b }, "first sequence number 9223372036854775808"},
+		"no records":            {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], 0); return b }, "0 records"},
+		"501 records":           {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], 501); return b }, "501 records"},
+		"4 G records":           {func(b []byte) []byte { binary.LittleEndian.PutUint32(b[30:], math.MaxUint32); return b }, "4294967295 records"},
+		"no device":             {func(b []byte) []byte { b[34] = 0; return b }, "device name of 0 bytes"},
+		"a device too far":      {func(b []byte) []byte { b[34] = 255; return b[:60] }, "device name of 255 bytes"},
+		"a cut body":            {func(b []byte) []byte { return b[:len(b)-1] }, ErrCorrupt.Error()},
+		"too large":             {func(b []byte) []byte { return append(b, make([]byte, MaxChunkBytes)...) }, "bytes"},
 	} {
 		b := sealed(tt.change(bytes.Clone(good[:len(good)-4])))
 		if _, _, err := Decode(b); !errors.Is(err, ErrCorrupt) || !strings.Contains(err.Error(), tt.want) {

@@ -142,7 +142,19 @@ type Label struct {
 	Champion, Candidate    float64
 	ChampionID, ShadowID   string // artifact digests, "" where there was none
 	BaselineLo, BaselineHi float64
+
+	// The rest is of a task of more than two classes, where the numbers above are those of classes
+	// and NaN as bounds. Of two classes they are the probability of the second.
+	Classes  int     // how many; else 0
+	Chance   float64 // probability that what was published gave the truth
+	ChanceOf Chances
+	SetSize  int  // classes that were published as possible
+	Covered  bool // the truth was among them
 }
+
+// Chances are the probabilities that others than what was published gave the truth, NaN where there
+// was none.
+type Chances struct{ Champion, Candidate, Baseline float64 }
 
 // Prediction is what the task predicted at row time Row about instant For. Model is the champion's
 // digest or "" while the task runs on its baselines.
@@ -152,6 +164,11 @@ type Prediction struct {
 	Value        float64
 	Lower, Upper float64
 	Model        string
+
+	// Of a task of more than two classes, whose Value is the number of the most probable: the
+	// probability of each, and whether the truth may be that one.
+	Chances []float32
+	Set     []bool
 }
 
 // Event is something that happened: drift, model changes, damage, trouble. Detail is a JSON object.
@@ -211,7 +228,7 @@ func (r *Records) Size() int {
 		n += len(l.Task) + len(l.ChampionID) + len(l.ShadowID)
 	}
 	for i := range r.Predictions {
-		n += len(r.Predictions[i].Task) + len(r.Predictions[i].Model)
+		n += len(r.Predictions[i].Task) + len(r.Predictions[i].Model) + 5*len(r.Predictions[i].Chances)
 	}
 	for i := range r.Events {
 		e := &r.Events[i]
@@ -221,4 +238,48 @@ func (r *Records) Size() int {
 		n += len(r.Hosts[i].Metric)
 	}
 	return n
+}
+
+// MaxClasses is the most classes of a prediction.
+const MaxClasses = 256
+
+// Split parts the records of a class from those of more than two classes, which programs before
+// them cannot read.
+func (r *Records) Split(c Class) (plain, many Records) {
+	plain = *r
+	switch c {
+	case ClassLabel:
+		plain.Labels, many.Labels = parted(r.Labels, func(l *Label) bool { return l.Classes > 0 })
+	case ClassPrediction:
+		plain.Predictions, many.Predictions = parted(r.Predictions, func(p *Prediction) bool { return len(p.Chances) > 0 })
+	}
+	return plain, many
+}
+
+func parted[T any](all []T, many func(*T) bool) (a, b []T) {
+	n := 0
+	for i := range all {
+		if many(&all[i]) {
+			n++
+		}
+	}
+	if n == 0 {
+		return all, nil
+	}
+	for i := range all {
+		if many(&all[i]) {
+			b = append(b, all[i])
+		} else {
+			a = append(a, all[i])
+		}
+	}
+	return a, b
+}
+
+// version is the format of a chunk of these records of a class.
+func (r *Records) version(c Class) byte {
+	if _, many := r.Split(c); many.Len(c) > 0 {
+		return classesVersion
+	}
+	return formatVersion
 }

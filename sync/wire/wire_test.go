@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"testing"
 )
 
@@ -28,7 +29,7 @@ func sample(n int, seed uint64) *Records {
 		}
 		l.Candidate = math.Inf(1)
 		r.Labels = append(r.Labels, l)
-		r.Predictions = append(r.Predictions, Prediction{"pm25-next-hour", t, t + 3_600_000_000, 1, 0.5, 2, "m"})
+		r.Predictions = append(r.Predictions, Prediction{Task: "pm25-next-hour", Row: t, For: t + 3_600_000_000, Value: 1, Lower: 0.5, Upper: 2, Model: "m"})
 		r.Events = append(r.Events, Event{t, "drift", "pm25-next-hour", `{"detector":"adwin"}`})
 		r.Hosts = append(r.Hosts, Host{t, "cpu_percent", 12.5})
 	}
@@ -100,6 +101,116 @@ func TestGolden(t *testing.T) {
 		_, got, err := Decode(b)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: golden chunk reads as %+v (%v), want %+v", c, got, err, want)
+		}
+	}
+}
+
+// classes makes n labels and predictions, of three classes and of some more.
+func classes(n int, seed uint64) *Records {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	r := new(Records)
+	for i := range n {
+		t := 1_700_000_000_000_000 + int64(i)*60_000_000
+		k := 3 + i%2*9
+		nan := math.Inf(-1) // as absent values, but comparable
+		l := Label{Task: "phase", Row: t, At: t, Truth: float64(i % k), Predicted: 1, Lower: nan, Upper: nan, Persistence: 2, BaselineLo: nan, BaselineHi: nan,
+			Classes: k, Chance: rng.Float64(), ChanceOf: Chances{rng.Float64(), nan, 0.25}, SetSize: i % (k + 1), Covered: i%3 > 0}
+		r.Labels = append(r.Labels, l)
+		p := Prediction{Task: "phase", Row: t, For: t, Value: 1, Lower: nan, Upper: nan}
+		for c := range k {
+			p.Chances = append(p.Chances, rng.Float32())
+			p.Set = append(p.Set, (c+i)%3 == 0)
+		}
+		r.Predictions = append(r.Predictions, p)
+	}
+	return r
+}
+
+// TestClasses holds that labels and predictions of more than two classes come back as they were, in
+// chunks of version 2, and that today's code reads those of this build.
+func TestClasses(t *testing.T) {
+	for _, c := range []Class{ClassLabel, ClassPrediction} {
+		for _, n := range []int{1, 2, 77, MaxRecords} {
+			want := only(classes(n, 3), c)
+			b, err := Encode(header(c), want)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h, got, err := Decode(b)
+			if err != nil || !reflect.DeepEqual(got, want) || b[4] != classesVersion {
+				t.Fatalf("%s: %d records differ after a round trip, or are of version %d (%v)", c, n, b[4], err)
+			}
+			if again, err := Encode(h, got); err != nil || !bytes.Equal(again, b) {
+				t.Errorf("%s: what decodes does not encode to the same bytes (%v)", c, err)
+			}
+		}
+		path := filepath.Join("testdata", "v2-"+c.String()+".chunk")
+		want := only(classes(9, 5), c)
+		if *update {
+			b, err := Encode(header(c), want)
+			if err == nil {
+				err = os.WriteFile(path, b, 0o644)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, got, err := Decode(b); err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: the golden chunk reads as %+v (%v), want %+v", c, got, err, want)
+		}
+	}
+}
+
+// TestSplit parts records that programs before version 2 read from those that they cannot.
+func TestSplit(t *testing.T) {
+	many, plain := classes(5, 1), sample(4, 1)
+	all := &Records{Labels: append(slices.Clone(many.Labels), plain.Labels...), Predictions: append(slices.Clone(plain.Predictions), many.Predictions...)}
+	for _, c := range []Class{ClassLabel, ClassPrediction} {
+		a, b := all.Split(c)
+		if a.Len(c) != 4 || b.Len(c) != 5 || a.version(c) != formatVersion || b.version(c) != classesVersion {
+			t.Errorf("%s: %d plain records and %d of many classes, want 4 and 5", c, a.Len(c), b.Len(c))
+		}
+		if a, b := plain.Split(c); a.Len(c) != 4 || b.Len(c) != 0 {
+			t.Errorf("%s: of plain records %d and %d", c, a.Len(c), b.Len(c))
+		}
+	}
+}
+
+// TestClassesAreBounded: numbers of classes beyond the bound, and columns that end early, are no
+// chunk; probabilities without a set have no form.
+func TestClassesAreBounded(t *testing.T) {
+	for _, p := range []Prediction{{Chances: make([]float32, 3)}, {Chances: make([]float32, MaxClasses+1), Set: make([]bool, MaxClasses+1)}} {
+		if _, err := Encode(header(ClassPrediction), &Records{Predictions: []Prediction{p}}); err == nil {
+			t.Errorf("%d probabilities and a set of %d are encoded", len(p.Chances), len(p.Set))
+		}
+	}
+	for _, c := range []Class{ClassLabel, ClassPrediction} {
+		var w columns
+		r := only(classes(20, 1), c)
+		w.records(c, r)
+		start := len(w.b)
+		w.classes(c, r)
+		for n := start; n < len(w.b); n++ {
+			rd := columnReader{b: w.b[:n], n: 20}
+			if out := rd.records(c); rd.err == nil {
+				rd.classes(c, out)
+			}
+			if rd.err == nil {
+				t.Fatalf("%s: %d of %d bytes are read as all", c, n, len(w.b))
+			}
+		}
+	}
+	for _, v := range []int64{-1, MaxClasses + 1, math.MaxInt64} {
+		var w columns
+		w.records(ClassPrediction, &Records{Predictions: make([]Prediction, 1)})
+		w.ints(1, func(int) int64 { return v })
+		rd := columnReader{b: w.b, n: 1}
+		if rd.classes(ClassPrediction, rd.records(ClassPrediction)); rd.err == nil {
+			t.Errorf("%d classes are read", v)
 		}
 	}
 }

@@ -137,6 +137,17 @@ type flow struct {
 	at   map[int64]time.Time
 }
 
+// onDisk starts an agent whose state lies on a disk of its own, and a sensor that it reads.
+func onDisk(t *testing.T) (*disk, *agent, *sensor) {
+	t.Helper()
+	d := newDisk(t, 40)
+	port, _ := mosquitto(t)
+	a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{"flow": flowTask}), newSensor(t, port)
+	a.stateIn(filepath.Join(d.dir, "state"))
+	a.start()
+	return d, a, s
+}
+
 // newFlow publishes 100 readings a second at most.
 func newFlow(t *testing.T, s *sensor) *flow {
 	f := &flow{t: t, cli: s.cli, start: time.Now().Truncate(time.Second), quit: make(chan struct{}), said: map[int64]int{}, at: map[int64]time.Time{}}
@@ -259,11 +270,7 @@ func rounds(t *testing.T) int {
 // once, nothing that was acknowledged is lost or dropped, the cap is what was configured, and
 // storing goes on by itself.
 func TestOthersFillTheDisk(t *testing.T) {
-	d := newDisk(t, 40)
-	port, _ := mosquitto(t)
-	a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{"flow": flowTask}), newSensor(t, port)
-	a.stateIn(filepath.Join(d.dir, "state"))
-	a.start()
+	d, a, s := onDisk(t)
 	before, err := a.detail()
 	if err != nil {
 		t.Fatal(err)
@@ -307,11 +314,7 @@ func TestOthersFillTheDisk(t *testing.T) {
 // TestDiskTurnsReadOnly: a disk that a fault has made read-only is as a full one: predictions go on,
 // nothing is acknowledged, and storing goes on once it can be written again.
 func TestDiskTurnsReadOnly(t *testing.T) {
-	d := newDisk(t, 40)
-	port, _ := mosquitto(t)
-	a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{"flow": flowTask}), newSensor(t, port)
-	a.stateIn(filepath.Join(d.dir, "state"))
-	a.start()
+	d, a, s := onDisk(t)
 	f := newFlow(t, s)
 	f.predicted("all is well")
 	d.abort()
@@ -326,11 +329,7 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 func TestDiskDies(t *testing.T) {
 	for round := range rounds(t) {
 		t.Run(fmt.Sprint(round), func(t *testing.T) {
-			d := newDisk(t, 40)
-			port, _ := mosquitto(t)
-			a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{"flow": flowTask}), newSensor(t, port)
-			a.stateIn(filepath.Join(d.dir, "state"))
-			a.start()
+			d, a, s := onDisk(t)
 			f := newFlow(t, s)
 			f.predicted("all is well")
 			if round%2 == 0 {
@@ -354,11 +353,7 @@ func TestDiskDies(t *testing.T) {
 // TestStartOnAFullDisk: an agent whose disk was filled while it was down starts, predicts and says
 // what is wrong; once there is space it stores.
 func TestStartOnAFullDisk(t *testing.T) {
-	d := newDisk(t, 40)
-	port, _ := mosquitto(t)
-	a, s := newAgent(t, fmt.Sprintf("tcp://127.0.0.1:%d", port), map[string]string{"flow": flowTask}), newSensor(t, port)
-	a.stateIn(filepath.Join(d.dir, "state"))
-	a.start()
+	d, a, s := onDisk(t)
 	a.stop()
 	d.fill()
 	a.start()

@@ -20,7 +20,7 @@ type AgentOptions struct {
 	Device string
 	Broker string            // tcp://host:port
 	NATS   string            // host:port of the hub's NATS listener
-	Hub    string            // host:port of the hub's REST API
+	Hub    string            // host:port of the hub's REST API; "" for a device without a hub
 	Tasks  map[string]string // task files by name
 	Config string            // further lines of agent.yaml, at top level
 	Back   string            // bandwidth of backfill, default 8MiB
@@ -47,20 +47,24 @@ func NewAgent(o AgentOptions) (*Agent, error) {
 		Dir:    filepath.Join(o.Dir, o.Device),
 		HTTP:   fmt.Sprintf("127.0.0.1:%d", port),
 	}
-	if a.Link, err = NewProxy(o.NATS); err != nil {
-		return nil, err
-	}
-	if a.Web, err = NewProxy(o.Hub); err != nil {
-		return nil, err
+	hub := ""
+	if o.Hub != "" {
+		if a.Link, err = NewProxy(o.NATS); err != nil {
+			return nil, err
+		}
+		if a.Web, err = NewProxy(o.Hub); err != nil {
+			return nil, err
+		}
+		if o.Back == "" {
+			o.Back = "8MiB"
+		}
+		hub = fmt.Sprintf("hub:\n  nats_urls: [\"nats://%s\"]\n  bandwidth_back: %s\n", a.Link.Addr(), o.Back)
 	}
 	if err := os.MkdirAll(a.TaskDir(), 0o755); err != nil {
 		return nil, err
 	}
-	if o.Back == "" {
-		o.Back = "8MiB"
-	}
-	conf := fmt.Sprintf("state_dir: %s\ntask_dir: %s\nmqtt:\n  broker: %s\nhttp:\n  listen: %s\nhub:\n  nats_urls: [\"nats://%s\"]\n  bandwidth_back: %s\nlog:\n  level: info\n%s",
-		a.StateDir(), a.TaskDir(), o.Broker, a.HTTP, a.Link.Addr(), o.Back, o.Config)
+	conf := fmt.Sprintf("state_dir: %s\ntask_dir: %s\nmqtt:\n  broker: %s\nhttp:\n  listen: %s\n%slog:\n  level: info\n%s",
+		a.StateDir(), a.TaskDir(), o.Broker, a.HTTP, hub, o.Config)
 	if err := os.WriteFile(a.Config(), []byte(conf), 0o644); err != nil {
 		return nil, err
 	}
@@ -154,6 +158,9 @@ func (a *Agent) SetCut(cut bool) {
 
 // Close closes the links. Stop the agent first.
 func (a *Agent) Close() {
-	a.Link.Close()
-	a.Web.Close()
+	for _, p := range []*Proxy{a.Link, a.Web} {
+		if p != nil {
+			p.Close()
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/drift"
+	"skerry.dev/test/realdata"
 )
 
 // driftJSON is what a reader of the report relies on.
@@ -143,13 +144,9 @@ func TestDriftWarnings(t *testing.T) {
 
 // TestDriftOfRiver holds the command, on the shared streams, to the positions that river 0.7.0 has.
 func TestDriftOfRiver(t *testing.T) {
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "drift", "conformance_expected.json"))
+	b, err := os.ReadFile(realdata.Path(t, "drift", "conformance_expected.json"))
 	if err != nil {
-		t.Skip("no conformance streams: set SKERRY_DATA to the shared data folder")
+		t.Fatal(err)
 	}
 	var want struct {
 		DriftAt map[string]map[string][]int `json:"drift_at"`
@@ -159,7 +156,7 @@ func TestDriftOfRiver(t *testing.T) {
 	}
 	for of, args := range map[string][]string{"ADWIN": {"adwin", "--set", "semantics=river-0.7"}, "DDM": {"ddm", "--set", "semantics=river-0.7"}, "HDDM_A": {"HDDM_A"}, "PageHinkley_t10": {"page-hinkley", "--set", "semantics=river-0.7,threshold=10"}} {
 		for _, stream := range []string{"b_02_05", "b_05_25"} {
-			r := parseDrift(t, must(t, append([]string{"drift", "--data", filepath.Join(dir, "drift", "conformance_streams.csv.gz"), "--column", "x", "--where", "stream=" + stream, "--json", "--detector"}, args...)...))
+			r := parseDrift(t, must(t, append([]string{"drift", "--data", realdata.Path(t, "drift", "conformance_streams.csv.gz"), "--column", "x", "--where", "stream=" + stream, "--json", "--detector"}, args...)...))
 			if !slices.Equal(r.Drifts, want.DriftAt[stream][of]) {
 				t.Errorf("%s on %s = %v, want %v", of, stream, r.Drifts, want.DriftAt[stream][of])
 			}

@@ -184,7 +184,11 @@ func newReplayCommand() *cobra.Command {
 				done = closer
 				fmt.Fprintln(w, "row,at,truth,prediction,lower,upper,last_value,model,model_digest")
 				opts.Label = func(l engine.Label) error {
-					_, err := fmt.Fprintf(w, "%s,%s,%s,%s,%s,%s,%s,%s,%s\n", stampCSV(l.Row), stampCSV(l.At), number(l.Truth), number(l.Predicted), number(l.Lower), number(l.Upper), number(l.Persistence), number(l.Champion), l.ChampionID)
+					value := number
+					if l.Classes > 2 { // whose numbers are those of classes
+						value = func(v float64) string { return nameOf(opts.Task.Target.Categories, v) }
+					}
+					_, err := fmt.Fprintf(w, "%s,%s,%s,%s,%s,%s,%s,%s,%s\n", stampCSV(l.Row), stampCSV(l.At), value(l.Truth), value(l.Predicted), number(l.Lower), number(l.Upper), value(l.Persistence), value(l.Champion), l.ChampionID)
 					return err
 				}
 			}
@@ -240,21 +244,25 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 	if s.Kind == string(spec.KindAnomaly) {
 		return writeAnomalies(t, s)
 	}
-	fmt.Fprintf(t, "error\t%s, last value %s, ratio %s\n", figure(s.MAE), figure(s.MAELast), figure(s.Ratio))
-	if s.Accuracy > 0 {
-		fmt.Fprintf(t, "accuracy\t%s\n", figure(s.Accuracy))
+	if c := s.Classes; c != nil {
+		fmt.Fprintf(t, "error\t%.1f %% wrong, log loss %s; baseline %.1f %%, %s\n", 100*c.ErrorRate, figure(c.LogLoss), 100*c.ErrorRateLast, figure(c.LogLossLast))
+		fmt.Fprintf(t, "sets\t%.1f %% of truths in a nominal %.0f %%, %.2f classes in the mean\n", 100*s.Coverage, 100*s.Nominal, c.SetSize)
+	} else {
+		fmt.Fprintf(t, "error\t%s, last value %s, ratio %s\n", figure(s.MAE), figure(s.MAELast), figure(s.Ratio))
+		fmt.Fprintf(t, "interval\t%.1f %% of truths in a nominal %.0f %%; score %s, of the last value's error quantiles %s\n", 100*s.Coverage, 100*s.Nominal, figure(s.IntervalScore), figure(s.IntervalLast))
 	}
-	fmt.Fprintf(t, "interval\t%.1f %% of truths in a nominal %.0f %%; score %s, of the last value's error quantiles %s\n", 100*s.Coverage, 100*s.Nominal, figure(s.IntervalScore), figure(s.IntervalLast))
 	names := make([]string, 0, len(s.Experts))
 	for _, x := range s.Experts {
 		names = append(names, fmt.Sprintf("%s %.2f (loss %s)", x.Name, x.Weight, figure(x.Loss)))
 	}
 	fmt.Fprintf(t, "experts\t%s\n", strings.Join(names, ", "))
-	if m := s.Model; m != nil {
+	if m, c := s.Model, s.Classes; m != nil && c != nil {
+		fmt.Fprintf(t, "model\t%s from %s on: log loss %s on %d labels\n", m.Digest[:12], m.ActivatedAt.Format(time.DateTime), figure(c.LogLossModel), m.Labels)
+	} else if m != nil {
 		fmt.Fprintf(t, "model\t%s from %s on: error %s, published %s, last value %s, ratio %s on %d labels\n", m.Digest[:12], m.ActivatedAt.Format(time.DateTime), figure(m.MAE), figure(m.Published), figure(m.Last), figure(m.Ratio), m.Labels)
-		if m.Seen > 0 {
-			fmt.Fprintf(t, "\t%d of these labels lie before %s, in its training data: judge it from there on with --activate-at\n", m.Seen, m.TrainTo.Format(time.DateTime))
-		}
+	}
+	if m := s.Model; m != nil && m.Seen > 0 {
+		fmt.Fprintf(t, "\t%d of these labels lie before %s, in its training data: judge it from there on with --activate-at\n", m.Seen, m.TrainTo.Format(time.DateTime))
 	}
 	drifts := slices.DeleteFunc(slices.Clone(s.Events), func(e replay.Event) bool { return e.Kind == string(engine.EventGivenUp) })
 	fmt.Fprintf(t, "drift\t%d events\n", len(drifts))
@@ -306,6 +314,18 @@ func number(v float64) string {
 		return ""
 	}
 	return strconv.FormatFloat(v, 'g', -1, 64)
+}
+
+// nameOf is a class's name as a cell of a CSV, "" for none.
+func nameOf(names []string, v float64) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	name := names[int(v)]
+	if strings.ContainsAny(name, ",\"\r\n") {
+		name = `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+	}
+	return name
 }
 
 func stampCSV(us int64) string { return time.UnixMicro(us).UTC().Format(time.RFC3339Nano) }

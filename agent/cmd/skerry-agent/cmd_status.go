@@ -122,7 +122,11 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		if a := k.Assignment; a != nil {
 			rollout = strings.TrimSuffix(string(a.Phase)+": "+a.Reason, ": ")
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, figure(k.MAE), figure(k.MAEBaseline), figure(k.Coverage), k.Rows, k.Labels, k.Drifts, rollout)
+		e, base := figure(k.MAE), figure(k.MAEBaseline)
+		if c := k.Classes; c != nil {
+			e, base = c.Texts()
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.Rows, k.Labels, k.Drifts, rollout)
 	}
 	if len(d.Inputs) > 0 {
 		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tFORGIVEN")

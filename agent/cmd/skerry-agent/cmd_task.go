@@ -32,12 +32,15 @@ func newTaskCheckCommand() *cobra.Command {
 With an agent running, it also tells which of its tasks would start learning anew with these files,
 and why. Comments, spaces, order, topics, paths and ranges reset nothing.`,
 		RunE: func(cmd *cobra.Command, files []string) error {
-			tasks, plan, err := readTasks(cmd, files)
+			tasks, plan, notes, err := readTasks(cmd, files)
 			if err != nil {
 				return err
 			}
 			w := cmd.OutOrStdout()
 			fmt.Fprintf(w, "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
+			for _, note := range notes {
+				fmt.Fprintln(w, note)
+			}
 			for _, t := range tasks {
 				if names := t.Captures(); names != nil {
 					fmt.Fprintf(w, "task %s is made for each {%s} that its topics match, at most %d\n", t.Name, strings.Join(names, "}, {"), t.MaxDevices)
@@ -120,7 +123,7 @@ func newTaskListCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "list", Short: "List the tasks of task_dir", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			tasks, _, err := readTasks(cmd, nil)
+			tasks, _, _, err := readTasks(cmd, nil)
 			if err != nil {
 				return err
 			}
@@ -162,16 +165,37 @@ func newTaskListCommand() *cobra.Command {
 	return cmd
 }
 
-// readTasks reads the files named, or those of task_dir, and compiles their plan.
-func readTasks(cmd *cobra.Command, files []string) ([]*spec.Task, *source.Plan, error) {
-	if len(files) == 0 {
-		cfg, _, err := loadConfig(cmd)
-		if err != nil {
-			return nil, nil, err
-		}
-		return device.LoadTasks(cfg.TaskDir)
+// readTasks reads the files named, or those of task_dir, as they would run beside each other on this
+// device. notes are about series that have other names there.
+func readTasks(cmd *cobra.Command, files []string) (tasks []*spec.Task, plan *source.Plan, notes []string, err error) {
+	cfg, _, err := loadConfig(cmd)
+	if err != nil && len(files) == 0 {
+		return nil, nil, nil, err
 	}
-	var tasks []*spec.Task
+	state := ""
+	if err == nil { // files can be judged without a configuration
+		state = cfg.StateDir
+	}
+	names, doubt := device.ReadNames(state)
+	var read []*spec.Task
+	if len(files) == 0 {
+		read, err = device.LoadTasks(cfg.TaskDir)
+	} else {
+		read, err = parseTasks(files)
+	}
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if tasks, plan, err = device.Plan(read, names); err != nil {
+		return nil, nil, nil, err
+	}
+	if notes = names.Notes(read); len(notes) > 0 && doubt != nil {
+		notes = append(notes, doubt.Error())
+	}
+	return tasks, plan, notes, nil
+}
+
+func parseTasks(files []string) (tasks []*spec.Task, err error) {
 	var errs []error
 	for _, path := range files {
 		f, err := os.Open(path)
@@ -183,9 +207,5 @@ func readTasks(cmd *cobra.Command, files []string) ([]*spec.Task, *source.Plan, 
 		f.Close()
 		tasks, errs = append(tasks, t), append(errs, err)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return nil, nil, err
-	}
-	plan, err := source.Compile(tasks)
-	return tasks, plan, err
+	return tasks, errors.Join(errs...)
 }

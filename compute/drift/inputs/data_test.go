@@ -1,56 +1,33 @@
 package inputs
 
 import (
-	"compress/gzip"
-	"encoding/csv"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
-	"strconv"
 	"testing"
 
 	"skerry.dev/compute/internal/race"
+	"skerry.dev/test/realdata"
 )
 
 // realRows returns the numeric columns of a public file, in its order.
 func realRows(t testing.TB, file string) [][]float64 {
 	t.Helper()
-	dir := os.Getenv("SKERRY_DATA")
-	if dir == "" {
-		dir = filepath.Join("..", "..", "..", "..", "shared", "data")
-	}
-	f, err := os.Open(filepath.Join(dir, file))
-	if err != nil {
-		t.Skipf("no %s: set SKERRY_DATA to the shared data folder", file)
-	}
-	defer f.Close()
-	zr, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	recs, err := csv.NewReader(zr).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	head, recs := realdata.CSV(t, file)
 	var columns []int
-	for j := range recs[0] {
+	for j := range len(head) {
 		numeric := true
-		for _, rec := range recs[1:200] {
-			_, err := strconv.ParseFloat(rec[j], 64)
-			numeric = numeric && (err == nil || rec[j] == "")
+		for _, rec := range recs[:200] {
+			numeric = numeric && (rec[j] == "" || !math.IsNaN(realdata.Number(rec[j])))
 		}
 		if numeric {
 			columns = append(columns, j)
 		}
 	}
-	rows := make([][]float64, 0, len(recs)-1)
-	for _, rec := range recs[1:] {
+	rows := make([][]float64, 0, len(recs))
+	for _, rec := range recs {
 		row := make([]float64, len(columns))
 		for k, j := range columns {
-			if row[k], err = strconv.ParseFloat(rec[j], 64); err != nil {
-				row[k] = math.NaN()
-			}
+			row[k] = realdata.Number(rec[j])
 		}
 		rows = append(rows, row)
 	}

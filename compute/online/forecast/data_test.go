@@ -1,45 +1,22 @@
 package forecast
 
 import (
-	"compress/gzip"
-	"encoding/csv"
-	"io"
 	"math"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
+
+	"skerry.dev/test/realdata"
 )
 
 // TestM4 forecasts every sixth hourly series of the M4 competition 48 hours ahead. The whole set
 // is in test/bench/forecast.
 func TestM4(t *testing.T) {
-	path := filepath.Join(os.Getenv("SKERRY_DATA"), "forecast", "m4_hourly.csv.gz")
-	file, err := os.Open(path)
-	if os.Getenv("SKERRY_DATA") == "" || err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
-	}
-	defer file.Close()
-	z, err := gzip.NewReader(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := csv.NewReader(z)
+	_, rows := realdata.CSV(t, "forecast", "m4_hourly.csv.gz")
 	type series struct{ train, test []float64 }
 	var all []series
-	last := "series"
-	for {
-		row, err := rows.Read()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		if row[0] == "series" {
-			continue
-		}
+	last := ""
+	for _, row := range rows {
 		if row[0] != last {
 			all, last = append(all, series{}), row[0]
 		}

@@ -6,6 +6,7 @@ import (
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/hoeffding"
 	"skerry.dev/compute/online/hoeffding/streams"
+	"skerry.dev/test/realdata"
 )
 
 // classified are the streams of river's benchmark page, with their targets.
@@ -21,7 +22,7 @@ var classified = []struct{ file, target string }{
 func accuracies(t *testing.T, seeds int, published [4]float64, slack float64, learner func(s online.Schema, seed uint64) (online.Classifier, error)) {
 	t.Helper()
 	for i, f := range classified {
-		s := streams.Public(t, f.file, f.target, false)
+		s := streams.Public(t, realdata.Path(t, f.file), f.target, false)
 		got, n := 0.0, seeds
 		if len(s.X) > 10_000 {
 			if n = 1; testing.Short() {
@@ -89,7 +90,7 @@ func TestPatchesOnPublicStreams(t *testing.T) {
 func errorsOf(t *testing.T, published [2]float64, learner func(s online.Schema) (online.Regressor, error)) {
 	t.Helper()
 	for i, f := range []struct{ file, target string }{{"drift/river_trump_approval.csv.gz", "five_thirty_eight"}, {"drift/river_chick_weights.csv.gz", "weight"}} {
-		s := streams.Public(t, f.file, f.target, true)
+		s := streams.Public(t, realdata.Path(t, f.file), f.target, true)
 		r, err := learner(s.Schema)
 		if err != nil {
 			t.Fatal(err)
@@ -117,7 +118,7 @@ func TestRegressionForestOnPublicStreams(t *testing.T) {
 // TestLinearLeavesDoNotDiverge plays the bike rentals in time order, on which the linear leaves
 // of river 0.26 reach errors of 1e9.
 func TestLinearLeavesDoNotDiverge(t *testing.T) {
-	s := streams.Public(t, "tabular/bike_sharing_hour.csv.gz", "cnt", true, "instant", "dteday", "casual", "registered")
+	s := streams.Public(t, realdata.Path(t, "tabular/bike_sharing_hour.csv.gz"), "cnt", true, "instant", "dteday", "casual", "registered")
 	for _, leaf := range []hoeffding.NumberLeaf{hoeffding.AdaptiveLinear, hoeffding.Linear, hoeffding.Mean} {
 		r, err := hoeffding.NewRegressionTree(s.Schema, hoeffding.RegressionOptions{Leaf: leaf})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"skerry.dev/compute/online/hoeffding/streams"
 	"skerry.dev/compute/online/mondrian"
 	"skerry.dev/compute/online/onlinetest"
+	"skerry.dev/test/realdata"
 )
 
 func TestKeepTheContract(t *testing.T) {
@@ -45,7 +46,7 @@ func TestClassifierOnPublicStreams(t *testing.T) {
 		{"drift/elec2.csv.gz", "class", 1, 0.850},
 		{"drift/river_image_segments.csv.gz", "category", 3, 0.902},
 	} {
-		s := streams.Public(t, tt.file, tt.target, false)
+		s := streams.Public(t, realdata.Path(t, tt.file), tt.target, false)
 		got := 0.0
 		for seed := range uint64(tt.seeds) {
 			c, err := mondrian.NewClassifier(s.Schema, mondrian.Options{Seed: seed})
@@ -73,7 +74,7 @@ func TestRegressorOnPublicStreams(t *testing.T) {
 		{"drift/river_trump_approval.csv.gz", "five_thirty_eight", mondrian.Own, 0.269},
 		{"drift/river_chick_weights.csv.gz", "weight", mondrian.Own, 21.9},
 	} {
-		s := streams.Public(t, tt.file, tt.target, true)
+		s := streams.Public(t, realdata.Path(t, tt.file), tt.target, true)
 		got := 0.0
 		for seed := range uint64(5) {
 			r, err := mondrian.NewRegressor(s.Schema, mondrian.Options{Seed: seed, Unit: tt.unit})

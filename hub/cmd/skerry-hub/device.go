@@ -99,6 +99,9 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 		e, last, coverage := "-", "-", "-"
 		if r.Labels > 0 {
 			e, last, coverage = fmt.Sprintf("%.4g", r.MAE), fmt.Sprintf("%.4g", r.MAEBaseline), fmt.Sprintf("%.1f %%", 100*r.Coverage)
+			if c := r.Classes; c != nil {
+				e, last = c.Texts()
+			}
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, text(because))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ func (r *remote) trainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "train <task>",
 		Short: "Train a task now",
-		Long: "Queue a training of a task: rows from the lake, model selection, a judgement against the champion on rows that neither has seen, and a rollout when it is better.\n\n" +
+		Long: "Queue a training of a task: rows from the lake, model selection, a judgement on newer rows against the champion, or against the baseline where there is none, and a rollout when it is better.\n\n" +
 			"With --wait the command follows the job and fails when the job fails.",
 		Example:           "  skerry-hub train pm25-next-hour --wait\n  skerry-hub train pm25-next-hour --reason \"sensor replaced\" --force",
 		Args:              cobra.ExactArgs(1),
@@ -174,7 +175,7 @@ func writeJob(w io.Writer, j training.Job) error {
 		fmt.Fprintf(t, "model\t%s (%s) %s\n", res.Model, res.Learner, res.Digest)
 	}
 	if v := res.Verdict; v != nil {
-		fmt.Fprintf(t, "verdict\t%s: %s\n", v.Outcome, v.Reason)
+		fmt.Fprintf(t, "verdict\t%s against %s: %s\n", v.Outcome, cmp.Or(v.Against, "the champion"), v.Reason)
 	}
 	if res.Outcome != "" {
 		fmt.Fprintf(t, "outcome\t%s\n", res.Outcome)

@@ -20,7 +20,7 @@ var mlFlags = []keyFlag{
 	{"train-min-new-labels", "adaptive_learning.min_labels", "labels since the last training before drift or schedule may ask for another (default 2000)"},
 	{"train-new-labels", "adaptive_learning.new_labels", "labels that ask for a training by themselves (default never)"},
 	{"train-drift-events", "adaptive_learning.drift_events", "drift events that ask for a training (default 3)"},
-	{"train-cooldown", "adaptive_learning.cooldown", "event time between two trainings (default 30d)"},
+	{"train-cooldown", "adaptive_learning.cooldown", "event time between two trainings of a task with a model, unless its labels have doubled (default 30d)"},
 	{"train-schedule", "adaptive_learning.schedule", "event time after which a task is trained anyway (default never)"},
 	{"train-budget", "model_selection.budget", "wall time of one model selection (default 1m)"},
 	{"train-trials", "model_selection.max_trials", "settings to try instead of a time budget; makes the result reproducible"},

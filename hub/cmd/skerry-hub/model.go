@@ -87,6 +87,9 @@ func writeModel(w io.Writer, l api.Lineage) error {
 	if m.TombstonedAt > 0 {
 		fmt.Fprintf(t, "forbidden\t%s: %s\n", stamp(m.TombstonedAt), text(m.Tombstone))
 	}
+	if m.RemovedAt > 0 {
+		fmt.Fprintf(t, "artifact\tno longer kept since %s (keep.models): upload it again to use it\n", stamp(m.RemovedAt))
+	}
 	fmt.Fprintf(t, "size\t%s\ndigest\t%s\ncreated\t%s by %s\n", size(m.Size), m.Digest, stamp(m.CreatedAt), text(m.CreatedBy))
 	if j := l.Job; j != nil {
 		fmt.Fprintf(t, "trained by\t%s, %s", j.ID, j.State)

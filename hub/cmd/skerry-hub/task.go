@@ -84,7 +84,10 @@ func printTask(w io.Writer, t *api.TaskDetail) {
 	fmt.Fprintf(w, "first seen  %s\nlast seen   %s\n", stamp(t.FirstSeen), stamp(t.LastSeen))
 	fmt.Fprintf(w, "devices     %d: %s\n", len(t.Devices), text(strings.Join(t.Devices, ", ")))
 	fmt.Fprintf(w, "champion    %s\nmodels      %d\n", champion, len(t.Models))
-	if n := t.Recent.Labels; n > 0 {
+	if n, c := t.Recent.Labels, t.Recent.Classes; n > 0 && c != nil {
+		e, base := c.Texts()
+		fmt.Fprintf(w, "error       %s over the newest %d truths, baseline %s, sets of %.1f classes cover %.1f %%\n", e, n, base, c.SetSize, 100*float64(t.Recent.Coverage))
+	} else if n > 0 {
 		fmt.Fprintf(w, "error       %.4g over the newest %d truths, last value %.4g, coverage %.1f %%\n", float64(t.Recent.MAE), n, float64(t.Recent.MAEPersistence), 100*float64(t.Recent.Coverage))
 	}
 	if len(t.Drifts) > 0 {

@@ -2,10 +2,10 @@ package main
 
 import (
 	"math"
-	"os"
 	"testing"
 
 	"skerry.dev/compute/metric"
+	"skerry.dev/test/realdata"
 )
 
 // TestPublishedScores holds the scorer to what the benchmark's scoreboard says of detectors that
@@ -13,16 +13,12 @@ import (
 // of another generator, 11.0, 1.2 and 19.5, of which only the size can be the same: our mean over
 // ten is printed with -v.
 func TestPublishedScores(t *testing.T) {
-	dir := os.Getenv("SKERRY_DATA")
 	if testing.Short() {
 		t.Skip("the whole corpus, 13 times, takes some seconds: run without -short")
 	}
-	if dir == "" {
-		t.Skip("needs the public data sets: set SKERRY_DATA to their folder")
-	}
-	corpus, err := loadNAB(dir)
+	corpus, err := loadNAB(realdata.Path(t))
 	if err != nil {
-		t.Skipf("needs the public data sets: set SKERRY_DATA to their folder (%v)", err)
+		t.Fatal(err)
 	}
 	score := func(name string, seed uint64) (out [3]float64) {
 		var c []metric.NABSeries

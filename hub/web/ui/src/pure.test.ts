@@ -2,7 +2,7 @@ import { describe, expect, test } from "vitest";
 import { errorFrom, may, query } from "./api";
 import { ago, bytes, count, duration, num, offline, percent, plain, shortDigest, signed, utc } from "./format";
 import { parseRoute } from "./poll";
-import { align, errorCurves, quality, rollingMean, spacing } from "./stats";
+import { align, byClass, errorCurves, logLoss, quality, rollingMean, spacing } from "./stats";
 import type { LabelPoint } from "./types";
 import { detailWords, progress, rolloutActions, signedSkill, skill } from "./words";
 
@@ -54,8 +54,25 @@ describe("error series", () => {
   });
   test("quality", () => {
     const q = quality([point("a", 0, 1, 1.5), point("a", 1, 5, 2), point("a", 2, null, 2)]);
-    expect(q).toEqual({ labels: 2, mae: 1.75, baseline: 3, coverage: 0.5 });
+    expect(q).toEqual({ labels: 2, mae: 1.75, baseline: 3, coverage: 0.5, logLoss: NaN });
     expect(quality([]).mae).toBeNaN();
+  });
+  test("two classes are told apart at one half", () => {
+    const q = quality([point("a", 0, 1, 0.8, 0.4), point("a", 1, 0, 0.3, 0.4), point("a", 2, 1, 0.4, 0.4)], "classification");
+    expect([q.labels, q.mae, q.baseline]).toEqual([3, 1 / 3, 2 / 3]);
+    expect(q.logLoss).toBeCloseTo(-(Math.log(0.8) + Math.log(0.7) + Math.log(0.4)) / 3);
+  });
+  test("many classes are compared by number and name", () => {
+    const of = (truth: number, said: number, chance: number, covered: boolean): LabelPoint => ({ ...point("a", 0, truth, said, 0), lower: null, upper: null, classes: 3, chance, baseline_chance: 0.3, set_size: 1, covered });
+    const points = [of(2, 2, 0.9, true), of(2, 0, 0.2, false), of(0, 0, 0.6, true)];
+    const q = quality(points, "classification");
+    expect([q.mae, q.baseline, q.coverage]).toEqual([1 / 3, 2 / 3, 2 / 3]);
+    expect(logLoss(points[0]!)).toBeCloseTo(-Math.log(0.9));
+    expect(errorCurves(points, 3, "classification")[0]!.error[2]).toBeCloseTo(1 / 3);
+    expect(byClass(points, ["idle", "warm", "hot"])).toEqual([
+      { name: "hot", truths: 2, right: 1, chance: 0.55, taken: [["idle", 1]] },
+      { name: "idle", truths: 1, right: 1, chance: 0.6, taken: [] },
+    ]);
   });
   test("a long curve starts when its mean has settled", () => {
     const [c] = errorCurves(Array.from({ length: 10 }, (_, h) => point("a", h, 1, 2)), 3);

@@ -31,8 +31,26 @@ export interface ErrorCurve {
 
 export const finite = (p: LabelPoint) => p.truth !== null && p.predicted !== null;
 
+/** missed is the error of a prediction; of a classification 1 for a wrong class. */
+export const missed = (truth: number, said: number, kind: string) => (kind === "classification" ? Number(Math.round(said) !== Math.round(truth)) : Math.abs(truth - said));
+
+/** nats is the log loss of a truth that was given a probability, as devices count it. */
+const nats = (p: number) => -Math.log(Math.min(Math.max(p, 1e-4), 1));
+
+/** logLoss of a point of a classification; NaN without a prediction. */
+export function logLoss(p: LabelPoint): number {
+  if (p.classes) return nats(p.chance ?? NaN);
+  return p.truth === null || p.predicted === null ? NaN : nats(p.truth >= 0.5 ? p.predicted : 1 - p.predicted);
+}
+
+/** covered reports whether the truth was in the interval or set, undefined when none was given. */
+function covered(p: LabelPoint): boolean | undefined {
+  if (p.classes) return p.covered ?? false;
+  return p.lower === null || p.upper === null ? undefined : p.truth! >= p.lower && p.truth! <= p.upper;
+}
+
 /** errorCurves makes one curve per device from points in order of time. */
-export function errorCurves(points: LabelPoint[], window: number): ErrorCurve[] {
+export function errorCurves(points: LabelPoint[], window: number, kind = ""): ErrorCurve[] {
   const by = new Map<string, LabelPoint[]>();
   for (const p of points) if (finite(p)) (by.get(p.device) ?? by.set(p.device, []).get(p.device)!).push(p);
   return [...by.keys()].sort().map((device) => {
@@ -40,8 +58,8 @@ export function errorCurves(points: LabelPoint[], window: number): ErrorCurve[] 
     return {
       device,
       times: list.map((p) => p.row_time / 1e6),
-      error: settle(rollingMean(list.map((p) => Math.abs(p.truth! - p.predicted!)), window), window),
-      baseline: settle(rollingMean(list.map((p) => (p.persistence === null ? NaN : Math.abs(p.truth! - p.persistence))), window), window),
+      error: settle(rollingMean(list.map((p) => missed(p.truth!, p.predicted!, kind)), window), window),
+      baseline: settle(rollingMean(list.map((p) => (p.persistence === null ? NaN : missed(p.truth!, p.persistence, kind))), window), window),
     };
   });
 }
@@ -79,25 +97,56 @@ export interface Quality {
   mae: number;
   baseline: number;
   coverage: number;
+  logLoss: number; // of a classification, nats
 }
 
 /** quality sums up matured predictions; without any the means are NaN. */
-export function quality(points: LabelPoint[]): Quality {
-  let labels = 0, mae = 0, based = 0, baseline = 0, bounded = 0, covered = 0;
+export function quality(points: LabelPoint[], kind = ""): Quality {
+  let labels = 0, mae = 0, based = 0, baseline = 0, bounded = 0, hits = 0, loss = 0;
   for (const p of points) {
     if (!finite(p)) continue;
     labels++;
-    mae += Math.abs(p.truth! - p.predicted!);
+    mae += missed(p.truth!, p.predicted!, kind);
+    if (kind === "classification") loss += logLoss(p);
     if (p.persistence !== null) {
       based++;
-      baseline += Math.abs(p.truth! - p.persistence);
+      baseline += missed(p.truth!, p.persistence, kind);
     }
-    if (p.lower !== null && p.upper !== null) {
+    const hit = covered(p);
+    if (hit !== undefined) {
       bounded++;
-      if (p.truth! >= p.lower && p.truth! <= p.upper) covered++;
+      if (hit) hits++;
     }
   }
-  return { labels, mae: mae / labels, baseline: baseline / based, coverage: covered / bounded };
+  return { labels, mae: mae / labels, baseline: baseline / based, coverage: hits / bounded, logLoss: kind === "classification" ? loss / labels : NaN };
+}
+
+/** ClassRow is how predictions of one true class did. */
+export interface ClassRow {
+  name: string;
+  truths: number;
+  right: number;
+  chance: number; // mean probability that it was given
+  taken: [string, number][]; // for which others, the most frequent first
+}
+
+/** byClass sums up matured predictions of a classification by the true class, the most frequent first. */
+export function byClass(points: LabelPoint[], names: string[]): ClassRow[] {
+  const rows = names.map((name) => ({ name, truths: 0, right: 0, chance: 0, wrong: new Map<string, number>() }));
+  for (const p of points) {
+    if (!finite(p)) continue;
+    const row = rows[Math.round(p.truth!)];
+    if (!row) continue;
+    const said = Math.round(p.predicted!);
+    row.truths++;
+    row.chance += p.classes ? (p.chance ?? 0) : p.truth! >= 0.5 ? p.predicted! : 1 - p.predicted!;
+    if (said === Math.round(p.truth!)) row.right++;
+    else row.wrong.set(names[said] ?? String(said), (row.wrong.get(names[said] ?? String(said)) ?? 0) + 1);
+  }
+  return rows
+    .filter((r) => r.truths > 0)
+    .map((r) => ({ name: r.name, truths: r.truths, right: r.right, chance: r.chance / r.truths, taken: [...r.wrong].sort((a, b) => b[1] - a[1]) }))
+    .sort((a, b) => b.truths - a.truths);
 }
 
 /** spacing is the usual distance of neighbouring times, the median, in the unit of times; NaN without two. */

@@ -22,6 +22,14 @@ export interface Outbox {
   offline_days: number;
   stored?: Record<string, number>;
 }
+/** ReportedClasses is how a classification does lately: shares of wrong classes and log losses in nats. */
+export interface ReportedClasses {
+  error_rate: number;
+  error_rate_persistence: number;
+  log_loss: number;
+  log_loss_persistence: number;
+  set_size: number;
+}
 export interface FleetDeviceTask {
   task: string;
   kind: string;
@@ -30,6 +38,7 @@ export interface FleetDeviceTask {
   mae: number;
   mae_persistence: number;
   coverage: number;
+  classes?: ReportedClasses;
   labels: number;
   drifts: number;
   watermark: number;
@@ -57,6 +66,7 @@ export interface FleetTask {
   name: string;
   kind: string;
   target: string;
+  classes?: string[]; // names, of a classification
   unit: string;
   horizon_s: number;
   interval: number;
@@ -99,6 +109,9 @@ export interface ReportedTask {
   mae: number;
   mae_persistence: number;
   coverage: number;
+  classes?: ReportedClasses;
+  interval_score?: number;
+  interval_plain?: number;
   assignment?: { generation: number; rollout: string; digest: string; phase: string; reason?: string; stats: Paired };
 }
 export interface Reported {
@@ -205,6 +218,12 @@ export interface LabelPoint {
   lower: number | null;
   upper: number | null;
   persistence: number | null;
+  // of more than two classes, whose truth and predictions are their numbers; of two they are probabilities of the second
+  classes?: number;
+  chance?: number | null; // probability that was given to the truth
+  baseline_chance?: number | null;
+  set_size?: number;
+  covered?: boolean;
 }
 
 export interface Holdout {
@@ -238,6 +257,9 @@ export interface Verdict {
   lo: number;
   hi: number;
   reason: string;
+  against?: string;
+  interval_champion?: number;
+  interval_challenger?: number;
 }
 export interface Lineage {
   id?: string;

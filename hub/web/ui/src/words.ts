@@ -1,4 +1,4 @@
-import { num, signed, words } from "./format";
+import { num, percent, signed, words } from "./format";
 import type { Paired, RolloutState } from "./types";
 
 export type Tone = "ok" | "warn" | "bad" | "info" | "mute";
@@ -105,8 +105,14 @@ export function detailWords(detail: unknown): [string, string][] {
 }
 
 /** errorName and baselineName are what a task's quality is measured in. */
-export const errorName = (kind: string) => (kind === "classification" ? "log loss" : "mean error");
-export const baselineName = (kind: string) => (kind === "forecast" || kind === "" ? "last value" : kind === "classification" ? "class shares" : "running mean");
+export const errorName = (kind: string) => (kind === "classification" ? "wrong classes" : "mean error");
+export const baselineName = (kind: string) => (kind === "forecast" || kind === "" ? "last value" : kind === "classification" ? "baseline" : "running mean");
+
+/** errorText shows an error: of a classification the share of wrong classes. */
+export const errorText = (kind: string, v: number | null | undefined, unit = "") => (kind === "classification" ? percent(v) : num(v, unit));
+
+/** within says what coverage counts. */
+export const within = (kind: string) => (kind === "classification" ? "of truths in the set of classes" : "of truths inside the interval");
 
 /** skill is how much smaller an error is than the baseline's: 0.2 is 20 % better. */
 export const skill = (error: number | undefined, baseline: number | undefined) => (error !== undefined && baseline !== undefined && baseline > 0 ? 1 - error / baseline : NaN);

@@ -5,7 +5,7 @@ import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, Pages, Ph
 import { Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
 import type { DeviceDetail, EventItem, Fleet, Gap, List, Reported, ReportedInput, ReportedTask } from "../types";
-import { baselineName, errorName, phaseOf, skill } from "../words";
+import { baselineName, errorName, errorText, phaseOf, skill, within } from "../words";
 import { EventTable } from "./events";
 import { healthTone, LinkBadge } from "./fleet";
 
@@ -208,8 +208,8 @@ function TaskCard({ task, t, d, unit }: { task: string; t: ReportedTask; d: Devi
     <Card title={<TaskLink name={task} />} aside={<span className="mute">data up to <Time us={t.watermark} seconds={false} /></span>}>
       <Stats>
         <Stat name="Active model" value={<ModelLink digest={t.champion} name={t.version} />} note={!t.champion ? "no model runs yet" : why?.desired && why.desired !== t.champion ? "another is on its way" : "as ordered"} />
-        <Stat name={cap(errorName(t.kind))} value={t.labels ? num(t.mae, unit) : "–"} note={t.labels ? <>{baselineName(t.kind)} {num(t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
-        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note="of truths inside the interval" />
+        <Stat name={cap(errorName(t.kind))} value={t.labels ? errorText(t.kind, t.mae, unit) : "–"} note={t.labels ? <>{t.classes && <>log loss {num(t.classes.log_loss)}; </>}{baselineName(t.kind)} {errorText(t.kind, t.mae_persistence, unit)} <Skill value={skill(t.mae, t.mae_persistence)} baseline={baselineName(t.kind)} /></> : "no truth has arrived yet"} />
+        <Stat name="Coverage" value={t.labels ? percent(t.coverage) : "–"} note={t.interval_plain ? `interval score ${num(t.interval_score ?? 0, unit)}, with a constant width ${num(t.interval_plain, unit)}` : within(t.kind)} />
         <Stat name="Rows" value={count(t.rows)} note={`${count(t.labels)} with truth`} />
         <Stat name="Drifts" value={count(t.drifts)} note="since the task began" />
       </Stats>

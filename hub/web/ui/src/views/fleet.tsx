@@ -1,11 +1,11 @@
 import { useState } from "react";
 import { call, may } from "../api";
-import { bytes, count, num, offline, percent, words } from "../format";
+import { bytes, count, offline, percent, words } from "../format";
 import { Age, Badge, Card, Command, DeviceLink, Dialog, Empty, Loading, ModelLink, PhaseBadge, Skill, Stat, Stats, Table, TaskLink, Trouble } from "../parts/bits";
 import { Filter, Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
 import type { EnrollToken, Fleet, FleetDevice, FleetTask } from "../types";
-import { baselineName, finalStates, skill, type Tone } from "../words";
+import { baselineName, errorText, finalStates, skill, type Tone } from "../words";
 import type { List, Rollout } from "../types";
 
 export const healthTone = (h: string): Tone => (h === "ok" ? "ok" : h === "degraded" ? "warn" : "mute");
@@ -96,7 +96,7 @@ function Row({ d, tasks }: { d: FleetDevice; tasks: FleetTask[] }) {
           {t && <ModelLink digest={t.champion} name={t.version} />}
           {moving && <small><PhaseBadge phase={t.phase} /></small>}
         </td>
-        <td className="n" data-l="Error">{t && t.labels > 0 ? num(t.mae, unit) : "–"}</td>
+        <td className="n" data-l="Error">{t && t.labels > 0 ? errorText(kind, t.mae, unit) : "–"}</td>
         <td className="n" data-l="vs. baseline">{t && <Skill value={t.labels > 0 ? skill(t.mae, t.mae_persistence) : NaN} baseline={baselineName(kind)} />}</td>
         <td className="n" data-l="Coverage">{t && t.labels > 0 ? percent(t.coverage) : "–"}</td>
         {first ? (

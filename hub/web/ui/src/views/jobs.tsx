@@ -89,7 +89,7 @@ export function JobView({ id }: { id: string }) {
           <p>{r.outcome ? `${cap(r.outcome)}.` : j.state === "failed" ? "It failed." : "Not decided yet."} {r.rollout && <a href={link("rollout", r.rollout)}>Rollout {r.rollout}</a>}</p>
           <Facts items={[["Because of", j.spec.trigger], ["Queued", <><Time us={j.created_at} /> by {j.created_by}</>], ["Started", <Time us={j.started_at} />], ["Finished", <Time us={j.finished_at} />], ["Lineage", <code>{j.spec.lineage}</code>]]} />
         </Card>
-        <Card title="Judged against the champion">{r.verdict ? <VerdictBox v={r.verdict} /> : <p className="mute">The comparison comes last.</p>}</Card>
+        <Card title={`Judged against ${r.verdict?.against ?? "the champion"}`}>{r.verdict ? <VerdictBox v={r.verdict} /> : <p className="mute">The comparison comes last.</p>}</Card>
       </div>
       <Card title="Leaderboard" flush>{r.leaderboard?.length ? <Leaderboard items={r.leaderboard} unit={unit} /> : <Empty title="No candidate was measured yet" />}</Card>
     </>

@@ -1,6 +1,6 @@
 import { useState } from "react";
 import { call, may, query } from "../api";
-import { bytes, count, duration, num, percent, plain, shortDigest, words } from "../format";
+import { bytes, cap, count, duration, num, percent, plain, shortDigest, words } from "../format";
 import { Age, Ask, Badge, Card, Copy, Empty, Facts, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head, Select } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
@@ -116,7 +116,7 @@ export function ModelView({ digest }: { digest: string }) {
             ]}
           />
         </Card>
-        <Card title="Judged against the champion">
+        <Card title={`Judged against ${l.verdict?.against ?? "the champion"}`}>
           {l.verdict ? <VerdictBox v={l.verdict} /> : <p className="mute">It was imported: nobody has compared it yet.</p>}
         </Card>
       </div>
@@ -169,12 +169,13 @@ export function VerdictBox({ v }: { v: Verdict }) {
       <Facts
         items={[
           ["Challenger's mean loss", num(v.challenger)],
-          ["Champion's mean loss", num(v.champion)],
+          [`${cap(v.against ?? "the champion")}: mean loss`, num(v.champion)],
           ["Difference", `between ${num(v.lo)} and ${num(v.hi)}`],
           ["Compared on", `${count(v.n)} instants, ${count(v.rows)} rows`],
+          ...(v.interval_challenger ? [["Interval score", `${num(v.interval_challenger)} against ${num(v.interval_champion ?? 0)}`] as [string, string]] : []),
         ]}
       />
-      <p className="mute below">Losses are scaled by the target's usual change and clipped at 4. The difference holds with 95 % confidence.</p>
+      <p className="mute below">Losses of numbers are scaled by the target's usual change and clipped at 4; those of classes are log losses. The difference holds with 95 % confidence.</p>
     </>
   );
 }

@@ -5,9 +5,9 @@ import { Age, Ask, Badge, Card, DeviceLink, Empty, Loading, ModelLink, Skill, St
 import { Chart, Legend, type Line, type Mark } from "../parts/chart";
 import { Head, Select } from "../parts/page";
 import { link, useLabels, usePoll, useSession } from "../poll";
-import { align, errorCurves, quality, spacing } from "../stats";
+import { align, byClass, errorCurves, quality, spacing } from "../stats";
 import type { EventItem, Fleet, FleetTask, Job, LabelPoint, List } from "../types";
-import { baselineName, errorName, skill } from "../words";
+import { baselineName, errorName, errorText, skill } from "../words";
 
 export function TasksView() {
   const { data, error } = usePoll<Fleet>("/v1/fleet");
@@ -32,7 +32,7 @@ export function TasksView() {
                   <td>{predicts(t)}</td>
                   <td className="n">{t.devices}</td>
                   <td><ModelLink digest={t.champion} name={t.model} /></td>
-                  <td className="n">{num(q.mae, t.unit)}</td>
+                  <td className="n">{errorText(t.kind, q.mae, t.unit)}</td>
                   <td className="n"><Skill value={skill(q.mae, q.baseline)} baseline={baselineName(t.kind)} /></td>
                   <td className="n">{percent(q.coverage)}</td>
                   <td><Age us={t.last_seen} /></td>
@@ -103,7 +103,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
   const inputs = usePoll<List<EventItem>>(`/v1/events${query({ task: task.name, kind: "input_drift", limit: 200 })}`, 4000).data?.items;
   const [window_, setWindow] = useState("72");
   const points = labels.data ?? none;
-  const q = useMemo(() => quality(points), [points]);
+  const q = useMemo(() => quality(points, task.kind), [points, task.kind]);
   const devices = fleet.devices.filter((d) => d.tasks.some((t) => t.task === task.name));
   const error = cap(errorName(task.kind));
   const base = baselineName(task.kind);
@@ -113,7 +113,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
       <Stats>
         <Stat name="Predicts" value={predicts(task)} note={`${task.unit ? `in ${task.unit}, ` : ""}defined by ${task.source || "a device"}`} />
         <Stat name="Champion" value={<ModelLink digest={task.champion} name={version(task.model)} />} note={task.champion ? <>since <Age us={task.since} /></> : "devices predict by their baselines"} />
-        <Stat name={`${error}, shown rows`} value={num(q.mae, task.unit)} note={<>{base} {num(q.baseline, task.unit)} <Skill value={skill(q.mae, q.baseline)} baseline={base} /></>} />
+        <Stat name={`${error}, shown rows`} value={errorText(task.kind, q.mae, task.unit)} note={<>{task.kind === "classification" && <>log loss {num(q.logLoss)}; </>}{base} {errorText(task.kind, q.baseline, task.unit)} <Skill value={skill(q.mae, q.baseline)} baseline={base} /></>} />
         <Stat name="Coverage" value={percent(q.coverage)} note={task.interval ? `nominal ${percent(task.interval, 0)}` : `of ${count(q.labels)} truths`} />
         <Stat name="Training" value={job ? <a href={link("job", job.id)}>{job.state}</a> : "none yet"} note={job ? (job.result.model ?? job.spec.trigger) : "starts by itself when there are labels enough"} />
       </Stats>
@@ -133,10 +133,10 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
         ) : points.length === 0 ? (
           <NoLabels />
         ) : (
-          <ErrorChart points={points} window={Number(window_)} unit={task.unit} marks={marks} base={base} drifted={!!drifts?.length} inputDrifted={!!inputs?.length} />
+          <ErrorChart points={points} window={Number(window_)} kind={task.kind} unit={task.unit} marks={marks} base={base} drifted={!!drifts?.length} inputDrifted={!!inputs?.length} />
         )}
       </Card>
-      <Truth task={task} devices={devices.map((d) => d.name)} />
+      {task.kind === "classification" ? <Classes task={task} points={points} /> : <Truth task={task} devices={devices.map((d) => d.name)} />}
       <div className="cols wide">
         <Card title="Devices" flush>
           <Table label="Devices of the task" head={["Device", "Model", ["Error", "n"], ["vs. baseline", "n"], ["Coverage", "n"], ["Drifts", "n"]]}>
@@ -146,7 +146,7 @@ function TaskBody({ task, fleet, job }: { task: FleetTask; fleet: Fleet; job: Jo
                 <tr key={d.name}>
                   <th scope="row"><DeviceLink name={d.name} /></th>
                   <td><ModelLink digest={t.champion} name={version(t.version)} /></td>
-                  <td className="n">{t.labels ? num(t.mae, task.unit) : "–"}</td>
+                  <td className="n">{t.labels ? errorText(task.kind, t.mae, task.unit) : "–"}</td>
                   <td className="n"><Skill value={t.labels ? skill(t.mae, t.mae_persistence) : NaN} baseline={base} /></td>
                   <td className="n">{t.labels ? percent(t.coverage) : "–"}</td>
                   <td className="n">{count(t.drifts)}</td>
@@ -173,18 +173,18 @@ function NoLabels() {
   );
 }
 
-function ErrorChart({ points, window, unit, marks, base, drifted, inputDrifted }: { points: LabelPoint[]; window: number; unit: string; marks: Mark[]; base: string; drifted: boolean; inputDrifted: boolean }) {
-  const curves = useMemo(() => errorCurves(points, window), [points, window]);
+function ErrorChart({ points, window, kind, unit, marks, base, drifted, inputDrifted }: { points: LabelPoint[]; window: number; kind: string; unit: string; marks: Mark[]; base: string; drifted: boolean; inputDrifted: boolean }) {
+  const curves = useMemo(() => errorCurves(points, window, kind), [points, window, kind]);
   const shown = curves.slice(0, palette.length);
   const [times, rows] = useMemo(() => align(shown.map((c) => ({ times: c.times, values: [c.error, c.baseline] })), 1500), [curves]);
   const lines = useMemo(
     () => shown.flatMap((c, i): Line[] => [{ label: c.device, color: palette[i]!, width: 2 }, { label: `${c.device}, ${base}`, color: palette[i]!, width: 1.25, dash: [4, 4] }]),
     [shown.map((c) => c.device).join(), base],
   );
-  const last = shown.map((c) => `${c.device} ${num(c.error.at(-1), unit)}, ${base} ${num(c.baseline.at(-1), unit)}`).join("; ");
+  const last = shown.map((c) => `${c.device} ${errorText(kind, c.error.at(-1), unit)}, ${base} ${errorText(kind, c.baseline.at(-1), unit)}`).join("; ");
   return (
     <>
-      <Chart times={times} rows={rows} lines={lines} marks={marks} unit={unit} height={300} zero label={`Rolling mean absolute error over event time. Latest: ${last}.`} />
+      <Chart times={times} rows={rows} lines={lines} marks={marks} unit={unit} height={300} zero label={`${kind === "classification" ? "Rolling share of wrong classes" : "Rolling mean absolute error"} over event time. Latest: ${last}.`} />
       <Legend
         items={[
           ...shown.map((c, i) => ({ label: c.device, color: palette[i]! })),
@@ -195,6 +195,33 @@ function ErrorChart({ points, window, unit, marks, base, drifted, inputDrifted }
       />
       {curves.length > shown.length && <p className="mute below">The first {shown.length} of {curves.length} devices are drawn.</p>}
     </>
+  );
+}
+
+const mostClasses = 40;
+
+/** Classes tells how each class was predicted. */
+function Classes({ task, points }: { task: FleetTask; points: LabelPoint[] }) {
+  const rows = useMemo(() => byClass(points, task.classes ?? []), [points, task.classes]);
+  return (
+    <Card title="Classes" flush>
+      {rows.length === 0 ? (
+        <NoLabels />
+      ) : (
+        <Table label="How each class was predicted" wraps head={["True class", ["Truths", "n"], ["Right", "n"], ["Mean probability", "n"], "Else taken for"]}>
+          {rows.slice(0, mostClasses).map((r) => (
+            <tr key={r.name}>
+              <th scope="row">{r.name}</th>
+              <td className="n">{count(r.truths)}</td>
+              <td className="n">{percent(r.right / r.truths)}</td>
+              <td className="n">{percent(r.chance)}</td>
+              <td>{r.taken.slice(0, 3).map(([name, n]) => `${name} ${count(n)}`).join(", ") || "–"}</td>
+            </tr>
+          ))}
+        </Table>
+      )}
+      {rows.length > mostClasses && <p className="mute below">The {mostClasses} most frequent of {rows.length} classes are shown.</p>}
+    </Card>
   );
 }
 

@@ -1,0 +1,155 @@
+package device
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"skerry.dev/agent/source"
+	"skerry.dev/sync/identity"
+	"skerry.dev/sync/spec"
+)
+
+// Names are the series that tasks of this device have to themselves. Series are one space of names
+// for all tasks, so that two tasks with one sensor read it once. Where a task declares something else
+// under a name that is taken, its series gets the task's name behind it. Which of two had to give way
+// is kept in a file of the state directory: a file that comes later, whatever its name, changes
+// nothing about the tasks that are there. Safe for one goroutine at a time.
+type Names struct {
+	path   string
+	own    map[string][]string // by task; a task without any is known, too
+	stored string
+	// the file could not be read, and is left as it is; it was read and is damaged
+	doubt, damaged bool
+	said           map[string]bool // notes that are in the log
+}
+
+// ReadNames reads the names of a state directory and touches nothing. A missing file knows nothing,
+// and so does one that cannot be read or is damaged, which the error is about.
+func ReadNames(dir string) (*Names, error) {
+	n := &Names{path: filepath.Join(dir, "series.json"), own: map[string][]string{}, said: map[string]bool{}}
+	b, err := os.ReadFile(n.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return n, nil
+	case err != nil:
+		n.doubt = true
+	default:
+		if err = json.Unmarshal(b, &n.own); err == nil {
+			n.stored = string(b)
+			return n, nil
+		}
+		n.own, n.damaged = map[string][]string{}, true
+	}
+	return n, fmt.Errorf("read the names of series: %w: of tasks that read different things under one name the first file keeps it", err)
+}
+
+// openNames is ReadNames for the agent itself: a damaged file is set aside.
+func openNames(dir string) (*Names, error) {
+	n, err := ReadNames(dir)
+	if n.damaged {
+		err = errors.Join(err, os.Rename(n.path, n.path+".damaged"))
+	}
+	return n, err
+}
+
+// Scope returns the tasks as they run beside each other, in their order, with series of their own
+// where the names of others are taken. It returns an error for each that cannot, and the others.
+func (n *Names) Scope(files []*spec.Task) ([]*spec.Task, error) {
+	if out, err := n.scoped(files); err == nil {
+		if _, err := source.Compile(out); err == nil {
+			for _, t := range files {
+				n.own[t.Name] = append([]string{}, n.own[t.Name]...)
+			}
+			return out, nil
+		}
+	}
+	known := func(t *spec.Task) bool { _, ok := n.own[t.Name]; return ok }
+	order := slices.Clone(files)
+	slices.SortStableFunc(order, func(a, b *spec.Task) int {
+		switch {
+		case known(a) == known(b):
+			return 0
+		case known(a):
+			return -1
+		}
+		return 1
+	})
+	placed := map[string]*spec.Task{} // by path
+	var fit []*spec.Task
+	var errs []error
+	for _, t := range order {
+		own := append([]string{}, n.own[t.Name]...)
+		for {
+			one, err := t.Scoped(own)
+			if err == nil {
+				_, err = source.Compile(append(slices.Clone(fit), one))
+			}
+			if err == nil {
+				fit, placed[t.Path] = append(fit, one), one
+				n.own[t.Name] = own
+				break
+			}
+			clash, ok := errors.AsType[*source.ClashError](err)
+			if !ok || clash.Task != t.Name || slices.Contains(own, clash.Series) || !declares(t, clash.Series) {
+				errs = append(errs, fmt.Errorf("task file %s: %w", t.Path, err))
+				break
+			}
+			own = append(own, clash.Series)
+		}
+	}
+	var out []*spec.Task
+	for _, t := range files {
+		if one := placed[t.Path]; one != nil {
+			out = append(out, one)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+// scoped returns the tasks with the names that are known.
+func (n *Names) scoped(files []*spec.Task) ([]*spec.Task, error) {
+	out := make([]*spec.Task, len(files))
+	for i, t := range files {
+		var err error
+		if out[i], err = t.Scoped(n.own[t.Name]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// declares reports whether a series is named in the task's file.
+func declares(t *spec.Task, series string) bool {
+	return t.Target.Series == series || slices.ContainsFunc(t.Inputs, func(in spec.Input) bool { return in.Series == series })
+}
+
+// Notes tells for each of the tasks which of its series have other names than in its file.
+func (n *Names) Notes(files []*spec.Task) (notes []string) {
+	for _, t := range files {
+		for _, s := range n.own[t.Name] {
+			if declares(t, s) {
+				notes = append(notes, fmt.Sprintf("task %s: its series %s is called %s on this device, since another task reads something else as %s; to choose the name rename it in the file",
+					t.Name, s, spec.ScopedName(s, t.Name), s))
+			}
+		}
+	}
+	return notes
+}
+
+// store keeps the names where they changed.
+func (n *Names) store() error {
+	b, err := json.MarshalIndent(n.own, "", " ")
+	if err != nil || n.doubt || string(b)+"\n" == n.stored {
+		return err
+	}
+	if err := identity.WriteFile(n.path, append(b, '\n')); err != nil {
+		return err
+	}
+	n.stored = string(b) + "\n"
+	return nil
+}
