@@ -24,7 +24,8 @@ import (
 // What one message, request or task file may cost the agent.
 const (
 	maxCost = rig.Slower * time.Second
-	maxHeap = 32 << 20
+	// garbage counts as well, of which the race detector's slow collector leaves more
+	maxHeap = min(rig.Slower, 2) * (32 << 20)
 )
 
 // lines is a log that can be searched while it is written.
@@ -251,8 +252,8 @@ func TestExtremeValues(t *testing.T) {
 		{"a topic of 400 levels", message("y"+strings.Repeat("/l", 400), "1"), ""},
 		{"a topic of 3,000 letters", message("y/"+strings.Repeat("l", 3000), "1"), ""},
 		{"a device with a name of 3,000 letters", message("z/"+strings.Repeat("d", 3000)+"/g", "1"), ""},
-		{"2,000 topics", func() string {
-			for i := range 2000 {
+		{"1,000 topics", func() string {
+			for i := range 1000 {
 				cli.Publish(fmt.Sprintf("y/%d/%s", i, strings.Repeat("l", 200)), 0, false, "1")
 			}
 			settled()
@@ -278,16 +279,19 @@ func TestExtremeValues(t *testing.T) {
 		return func() string {
 			write(name, text)
 			defer os.Remove(filepath.Join(tasks, name))
+			before := d.badFile.Load()
 			reload <- os.Interrupt
-			reload <- os.Interrupt // is taken when the first was dealt with
-			if p := d.badFile.Load(); p != nil {
-				return *p
+			for range 500 {
+				if p := d.badFile.Load(); p != nil && p != before {
+					return *p
+				}
+				time.Sleep(5 * time.Millisecond)
 			}
 			return "taken"
 		}
 	}
 	var inputs, unknown strings.Builder
-	for i := range 200 {
+	for i := range 100 {
 		fmt.Fprintf(&inputs, "  - {series: s%d, topic: big/%d, categories: [%s]}\n", i, i, strings.Repeat("c, ", 300)+"d")
 	}
 	for i := range 20_000 {
@@ -305,7 +309,7 @@ func TestExtremeValues(t *testing.T) {
 		"a file that names itself":  {"task: &a [*a]\n", "must be"},
 		"brackets":                  {"task: " + strings.Repeat("[", 60_000), "nested.yaml"},
 		"a mapping in a mapping":    {strings.Repeat("{task: ", 20_000), "nested.yaml"},
-		"200 inputs of 301 classes": {"task: big\ntarget: {series: s0, horizon: 1h}\ninputs:\n" + inputs.String(), "at most 256"},
+		"100 inputs of 301 classes": {"task: big\ntarget: {series: s0, horizon: 1h}\ninputs:\n" + inputs.String(), "at most 256"},
 		"a task that is a path":     {"task: ../../x\ntarget: {series: p, horizon: 1h}\ninputs: [{series: p, topic: p}]\n", "task"},
 		"an expression":             {"task: deep\ntarget: {series: p, horizon: 1h}\ninputs: [{series: p, topic: p}]\nfeatures: [{name: f, expr: \"" + strings.Repeat("(", 50_000) + "p" + strings.Repeat(")", 50_000) + "\"}]\n", "features[0].expr"},
 		"an expression of signs":    {"task: deep\ntarget: {series: p, horizon: 1h}\ninputs: [{series: p, topic: p}]\nfeatures: [{name: f, expr: \"" + strings.Repeat("-", 100_000) + "p\"}]\n", "features[0].expr"},
@@ -342,7 +346,7 @@ func TestExtremeValues(t *testing.T) {
 	for _, tt := range values {
 		said, from := "", len(log.since(0))
 		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
-		for try := 0; try < 3 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
+		for try := 0; try < 5 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
 			dt, dg := rig.Cost(func() { said = tt.do() })
 			took, grown = min(took, dt), min(grown, dg)
 		}
@@ -355,7 +359,7 @@ func TestExtremeValues(t *testing.T) {
 		named := func() bool {
 			return strings.Contains(said, tt.want) || strings.Contains(log.since(from), tt.want) || strings.Contains(strings.Join(d.Reported().Reasons, "\n"), tt.want)
 		}
-		for wait := 0; wait < 100 && !named(); wait++ {
+		for wait := 0; wait < 500 && !named(); wait++ {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if !named() {

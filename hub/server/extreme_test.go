@@ -143,6 +143,10 @@ func TestExtremeValues(t *testing.T) {
 	for n := range 5_000 { // as many as fit into a message
 		tasks[fmt.Sprintf("t%d", n)] = spec.ReportedTask{}
 	}
+	inputs := make([]spec.ReportedInput, 3000)
+	for n := range inputs {
+		inputs[n] = spec.ReportedInput{Series: fmt.Sprint("s", n), Topic: strings.Repeat("t/", 60), LastSeen: math.MaxInt64, LastValue: -math.MaxFloat64, LastRefused: strings.Repeat("x", 40)}
+	}
 	var hellos [][]byte
 	for range 10 {
 		hello := wire.Hello{Device: "pump-1", Version: "1"}
@@ -210,6 +214,8 @@ func TestExtremeValues(t *testing.T) {
 		{"a task that is a path", report(spec.Reported{Generation: 2, Tasks: map[string]spec.ReportedTask{"../../x": {}}}), "not a valid name"},
 		{"a report with NUL", state(`{"device":"pump-1","health":"a\u0000b"}`), "NUL"},
 		{"a version of 64 KiB", report(spec.Reported{Generation: 3, Version: long}), "has 65536 bytes"},
+		{"3,000 inputs with all that an agent may say of them", report(spec.Reported{Generation: 4, Inputs: inputs}), ""},
+		{"a device with 3,000 inputs", get("/v1/devices/pump-1"), "200"},
 		{"the largest generation", report(spec.Reported{Generation: math.MaxUint64}), ""},
 
 		{"a limit beyond int64", get("/v1/events?limit=9223372036854775808"), "422"},
