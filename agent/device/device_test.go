@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"skerry.dev/configs"
+	"skerry.dev/test/wait"
 )
 
 const taskFile = `task: level
@@ -82,17 +83,6 @@ func get(t *testing.T, url string) string {
 	return string(b)
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for range 600 {
-		if f() {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	t.Fatalf("not within 12 s: %s", what)
-}
-
 // begin opens and runs a device.
 func begin(t *testing.T, cfg *configs.AgentConfig) (d *Device, stop func()) {
 	t.Helper()
@@ -130,7 +120,7 @@ func TestAlone(t *testing.T) {
 	}
 	write(taskFile)
 	_, stop := begin(t, config(t, dir, url, addr))
-	eventually(t, "ready and connected", func() bool {
+	wait.For(t, "ready and connected", func() bool {
 		var doc struct {
 			Ready bool
 			Links map[string]bool
@@ -172,20 +162,20 @@ func TestAlone(t *testing.T) {
 	hears(`"ts":"1970-01-01T19:00:00Z"`)
 
 	write(strings.Replace(taskFile, "horizon: 1h", "horizon: -1h", 1))
-	eventually(t, "the faulty file is reported", func() bool {
+	wait.For(t, "the faulty file is reported", func() bool {
 		h := get(t, "http://"+addr+"/health")
 		return strings.Contains(h, "degraded") && strings.Contains(h, "level.yaml")
 	})
 	send(20, `{"ts":TS,"y":41}`)
 	hears(`"ts":"1970-01-01T20:00:00Z"`)
 	write(strings.Replace(taskFile, "task: level", "task: depth", 1))
-	eventually(t, "the corrected file is in force", func() bool { return strings.Contains(get(t, "http://"+addr+"/health"), `"ok"`) })
+	wait.For(t, "the corrected file is in force", func() bool { return strings.Contains(get(t, "http://"+addr+"/health"), `"ok"`) })
 	send(21, `{"ts":TS,"y":42}`)
 	hears(`/depth/prediction`)
 	stop()
 
 	_, stop = begin(t, config(t, dir, url, addr))
-	eventually(t, "the rows from before the restart", func() bool {
+	wait.For(t, "the rows from before the restart", func() bool {
 		var doc struct {
 			State struct {
 				Tasks  map[string]struct{ Rows int }
@@ -230,7 +220,7 @@ func TestStartsBesideFaults(t *testing.T) {
 	write("other.yaml", other)
 	d, stop := begin(t, config(t, dir, url, addr))
 	rows := func(task string) int64 { return d.Reported().Tasks[task].Rows }
-	eventually(t, "connected", func() bool { return d.Links()["mqtt"] })
+	wait.For(t, "connected", func() bool { return d.Links()["mqtt"] })
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID("sensor"))
 	if tok := c.Connect(); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
 		t.Fatal(tok.Error())
@@ -241,7 +231,7 @@ func TestStartsBesideFaults(t *testing.T) {
 			t.Fatal("the broker takes nothing")
 		}
 	}
-	eventually(t, "both tasks have rows", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
+	wait.For(t, "both tasks have rows", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
 	stop()
 
 	write("other.yaml", "task: [1")
@@ -254,7 +244,7 @@ func TestStartsBesideFaults(t *testing.T) {
 	}
 	d, stop = begin(t, config(t, dir, url, addr))
 	for _, want := range []string{"other.yaml", "twice.yaml", "already defined in", "empty.yaml", "no local pages"} {
-		eventually(t, "health names "+want, func() bool { return strings.Contains(strings.Join(d.Reported().Reasons, "\n"), want) })
+		wait.For(t, "health names "+want, func() bool { return strings.Contains(strings.Join(d.Reported().Reasons, "\n"), want) })
 	}
 	if text := strings.Join(d.Reported().Reasons, "\n"); strings.Contains(text, ".#level") {
 		t.Errorf("reasons %q name an editor's file", text)
@@ -269,6 +259,6 @@ func TestStartsBesideFaults(t *testing.T) {
 		}
 	}
 	write("other.yaml", other)
-	eventually(t, "both tasks run, with what they had learned", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
+	wait.For(t, "both tasks run, with what they had learned", func() bool { return rows("level") >= 19 && rows("other") >= 19 })
 	stop()
 }

@@ -19,6 +19,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
 	"skerry.dev/test/rig"
+	"skerry.dev/test/wait"
 )
 
 // What one message, request or task file may cost the agent.
@@ -137,7 +138,7 @@ func TestExtremeValues(t *testing.T) {
 	if tok := cli.Subscribe("skerry/+/ok/prediction", 1, func(_ mqtt.Client, m mqtt.Message) { predicted <- string(m.Payload()) }); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
 		t.Fatal(tok.Error())
 	}
-	eventually(t, "connected", func() bool { return d.Links()["mqtt"] })
+	wait.For(t, "connected", func() bool { return d.Links()["mqtt"] })
 	send := func(topic string, payload []byte) {
 		if tok := cli.Publish(topic, 1, false, payload); !tok.WaitTimeout(10*time.Second) || tok.Error() != nil {
 			t.Errorf("publish on %s: %v", topic, tok.Error())
@@ -370,7 +371,7 @@ func TestExtremeValues(t *testing.T) {
 		}
 	}
 	reload <- os.Interrupt
-	eventually(t, "the task files are right again", func() bool { return d.badFile.Load() == nil })
+	wait.For(t, "the task files are right again", func() bool { return d.badFile.Load() == nil })
 	settled()
 }
 

@@ -101,7 +101,10 @@ func TestBrokerCauses(t *testing.T) {
 		"no TLS there":      {"tls://u:hunter2@" + guarded, "TLS", nil},
 		"no answer":         {"tcp://u:hunter2@" + silent(t), "does not answer", nil},
 	} {
-		o := Options{Broker: tt.broker, TLS: tt.tls, Timeout: time.Second, CommitAcks: 16}
+		o := Options{Broker: tt.broker, TLS: tt.tls, Timeout: 10 * time.Second, CommitAcks: 16}
+		if name == "no answer" {
+			o.Timeout = time.Second
+		}
 		if name == "wrong password" {
 			o.Username, o.Password = "u", "hunter2"
 		}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"skerry.dev/test/wait"
 )
 
 // deaf is a sink that acknowledges nothing until it is well again, and what is held then.
@@ -68,18 +70,6 @@ func (d *deaf) values() []float64 {
 	return slices.Clone(d.got)
 }
 
-// until waits for a condition.
-func until(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.Now().Add(15 * time.Second); !ok(); <-tick.C {
-		if time.Now().After(limit) {
-			t.Fatalf("not within 15 s: %s", what)
-		}
-	}
-}
-
 // TestLive: while the sink can store nothing, every message still reaches it at once, far beyond the
 // broker's window of unacknowledged ones; when it can again, the copies that the broker has kept are
 // acknowledged without being taken for readings, also where payloads have no time and repeat, and
@@ -90,7 +80,7 @@ func TestLive(t *testing.T) {
 			addr, d := broker(t), &deaf{}
 			c, stop := start(t, addr, countPlan(t), d, Options{Trouble: d.why})
 			defer stop()
-			until(t, "connected", c.Connected)
+			wait.For(t, "connected", c.Connected)
 			cli := peer(t, addr)
 			want := 0
 			send := func(qos byte, v float64) {
@@ -102,27 +92,27 @@ func TestLive(t *testing.T) {
 			}
 			for round := range 3 {
 				send(1, 1)
-				until(t, "taken in good times", func() bool { return len(d.values()) == want })
+				wait.For(t, "taken in good times", func() bool { return len(d.values()) == want })
 				d.ill()
-				until(t, "the second connection hears", func() bool { return !c.Live().IsZero() })
+				wait.For(t, "the second connection hears", func() bool { return !c.Live().IsZero() })
 				for i := range 100 {
 					send(1, float64(i/3)) // values repeat, as those of a slow sensor
 				}
-				until(t, "each is taken in bad times", func() bool { return len(d.values()) == want })
+				wait.For(t, "each is taken in bad times", func() bool { return len(d.values()) == want })
 				send(0, 7)
-				until(t, "one that the broker does not keep is taken once", func() bool { return len(d.values()) == want })
+				wait.For(t, "one that the broker does not keep is taken once", func() bool { return len(d.values()) == want })
 				d.well()
-				until(t, "the copies are acknowledged", func() bool {
+				wait.For(t, "the copies are acknowledged", func() bool {
 					d.mu.Lock()
 					defer d.mu.Unlock()
 					return d.copies >= 100*(round+1)
 				})
-				until(t, "the second connection is given up", func() bool { return c.Live().IsZero() })
+				wait.For(t, "the second connection is given up", func() bool { return c.Live().IsZero() })
 			}
 			for _, v := range []float64{0, 0, 33, 33} {
 				send(1, v)
 			}
-			until(t, "taken afterwards", func() bool { return len(d.values()) == want })
+			wait.For(t, "taken afterwards", func() bool { return len(d.values()) == want })
 			if got := d.values(); len(got) != want {
 				t.Errorf("%d readings, want %d: %v", len(got), want, got)
 			}
@@ -137,7 +127,7 @@ func TestLiveRefused(t *testing.T) {
 	d := &deaf{}
 	c, stop := start(t, p.Addr().String(), countPlan(t), d, Options{Trouble: d.why})
 	defer stop()
-	until(t, "connected", c.Connected)
+	wait.For(t, "connected", c.Connected)
 	cli := peer(t, p.target)
 	p.mu.Lock()
 	p.down = true // no new connection
@@ -146,12 +136,12 @@ func TestLiveRefused(t *testing.T) {
 	for i := range 50 {
 		publish(t, cli, "test/a", fmt.Sprintf(`{"n":%d}`, i))
 	}
-	until(t, "the window is taken", func() bool { return len(d.values()) == 20 })
+	wait.For(t, "the window is taken", func() bool { return len(d.values()) == 20 })
 	if !c.Live().IsZero() {
 		t.Error("a connection that was refused hears")
 	}
 	d.well()
-	until(t, "the rest", func() bool { return len(d.values()) == 50 })
+	wait.For(t, "the rest", func() bool { return len(d.values()) == 50 })
 	for i, v := range d.values() {
 		if v != float64(i) {
 			t.Fatalf("reading %d = %g", i, v)

@@ -23,6 +23,7 @@ import (
 
 	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
+	"skerry.dev/test/wait"
 )
 
 // natsBroker starts nats-server's MQTT listener in the process. It redelivers after AckWait, not
@@ -209,19 +210,8 @@ func start(t *testing.T, addr string, plan *Plan, s Sink, opts Options) (c *Clie
 		}
 	})
 	t.Cleanup(stop)
-	waitFor(t, "connection", c.Connected)
+	wait.For(t, "connection", c.Connected)
 	return c, stop
-}
-
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatal("timed out waiting for " + what)
 }
 
 // peer is an ordinary MQTT client of the broker.
@@ -313,14 +303,14 @@ func TestReconnect(t *testing.T) {
 		heard := make(chan string, 100)
 		p.Subscribe("out/#", 1, func(_ mqtt.Client, m mqtt.Message) { heard <- m.Topic() + "=" + string(m.Payload()) }).Wait()
 		px.cut(true)
-		waitFor(t, "loss", func() bool { return !c.Connected() })
+		wait.For(t, "loss", func() bool { return !c.Connected() })
 		publish(t, p, "test/a", `{"n":2}`) // while away: the session keeps it
 		for i := range 5 {
 			c.Publish("out/x", []byte(strconv.Itoa(i)), false)
 			c.Publish("out/y", []byte(strconv.Itoa(i)), false)
 		}
 		px.cut(false)
-		waitFor(t, "reconnection", c.Connected)
+		wait.For(t, "reconnection", c.Connected)
 		publish(t, p, "test/b", `{"n":3}`)
 
 		msgs := s.wait(t, 4) // 1, 1 again (not acknowledged), 2, 3
@@ -405,7 +395,7 @@ func TestReplace(t *testing.T) {
 	s := &sink{auto: true}
 	c, _ := start(t, addr, airPlan(t), s, Options{})
 	c.Replace(countPlan(t))
-	waitFor(t, "the new subscription", func() bool {
+	wait.For(t, "the new subscription", func() bool {
 		publish(t, p, "test/a", `{"n":1}`)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -425,7 +415,7 @@ func TestSinkErrorEndsRun(t *testing.T) {
 	boom := errors.New("commit state unknown")
 	done := make(chan error, 1)
 	go func() { done <- c.Run(t.Context(), &sink{err: boom}) }()
-	waitFor(t, "connection", c.Connected)
+	wait.For(t, "connection", c.Connected)
 	publish(t, peer(t, addr), "test/a", `{"n":1}`)
 	select {
 	case err := <-done:
@@ -490,7 +480,7 @@ func TestBurst(t *testing.T) {
 		tk.Wait()
 	}
 	sent := time.Since(began)
-	waitFor(t, "the burst to end", func() bool {
+	wait.For(t, "the burst to end", func() bool {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if time.Since(s.arrived) > 100*time.Millisecond {

@@ -16,6 +16,7 @@ import (
 	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
+	"skerry.dev/test/wait"
 )
 
 func TestUpdateDesired(t *testing.T) {
@@ -222,7 +223,7 @@ func TestRun(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- h.fleet.Run(ctx) }()
-	eventually(t, "the bucket gets both documents", func() bool {
+	wait.For(t, "the bucket gets both documents", func() bool {
 		_, err := h.bus.Desired.Get(t.Context(), "new")
 		e, err2 := h.bus.Desired.Get(t.Context(), "old")
 		return err == nil && err2 == nil && strings.Contains(string(e.Value()), `"generation":2`)
@@ -235,9 +236,9 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the link is up", func() bool { return h.row("new").Connected })
+	wait.For(t, "the link is up", func() bool { return h.row("new").Connected })
 	nc.Close()
-	eventually(t, "the link is down", func() bool { return !h.row("new").Connected })
+	wait.For(t, "the link is down", func() bool { return !h.row("new").Connected })
 	events, err := h.db.Read().LinkEvents(t.Context(), "new", 0)
 	if err != nil || len(events) != 2 || !events[0].Connected || events[1].Connected {
 		t.Errorf("link events = %+v, %v, want up and down", events, err)

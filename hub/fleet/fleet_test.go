@@ -23,6 +23,7 @@ import (
 	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // hub is a fleet over a database and a NATS server of its own.
@@ -125,18 +126,6 @@ func (b *box) connect() (*nats.Conn, error) {
 		b.h.t.Cleanup(nc.Close)
 	}
 	return nc, err
-}
-
-// eventually waits for what another goroutine does.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for range 1000 {
-		if ok() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("not within 10 s: %s", what)
 }
 
 func TestCreateTokenRefuses(t *testing.T) {
@@ -415,7 +404,7 @@ func TestRevokeAndEnrolAgain(t *testing.T) {
 	if err := h.fleet.Revoke(t.Context(), "ada", "pump-1"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the connection closes", nc.IsClosed)
+	wait.For(t, "the connection closes", nc.IsClosed)
 	if _, err := old.connect(); err == nil {
 		t.Error("a revoked credential connects")
 	}

@@ -18,6 +18,7 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/hub/training"
 	"skerry.dev/sync/spec"
+	"skerry.dev/test/wait"
 )
 
 // world is a running hub with devices that answer desired state as agents do.
@@ -238,7 +239,7 @@ func TestRolloutCompletes(t *testing.T) {
 	// A device that comes later gets the champion without a rollout of its own.
 	w.add("late", true)
 	w.start(&fake{name: "late", behave: obedient(-0.2)})
-	eventually(t, func() bool {
+	wait.For(t, "what follows from it", func() bool {
 		d, err := w.Fleet.Desired(t.Context(), "late")
 		return err == nil && d.Assignments["t"].Digest == m.Digest && d.Assignments["t"].Phase == spec.PhaseActive
 	})
@@ -271,7 +272,7 @@ func TestRolloutRollsBackPoison(t *testing.T) {
 		w.add(n, true)
 	}
 	w.start(&fake{name: "a", champion: good.Digest, behave: poison}, &fake{name: "b", champion: good.Digest, behave: poison}, &fake{name: "c", champion: good.Digest, behave: poison})
-	eventually(t, func() bool {
+	wait.For(t, "what follows from it", func() bool {
 		r, _, err := w.Fleet.Reported(t.Context(), "c")
 		return err == nil && r.Tasks["t"].Champion == good.Digest
 	})
@@ -377,7 +378,7 @@ func TestRetry(t *testing.T) {
 	if _, err := w.Rollouts.Do(t.Context(), "user/ada", r.ID, rollout.Pause, ""); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool {
+	wait.For(t, "what follows from it", func() bool {
 		rep, _, err := w.Fleet.Reported(t.Context(), "a")
 		return err == nil && rep.Tasks["t"].Assignment.Phase == spec.PhaseFailed
 	})
@@ -385,17 +386,6 @@ func TestRetry(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await(r.ID, "completed after the retry", is(rollout.Completed))
-}
-
-func eventually(t *testing.T, ok func() bool) {
-	t.Helper()
-	for range 400 {
-		if ok() {
-			return
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	t.Fatal("not within ten seconds")
 }
 
 // TestCycle: what losses must span follows the task's horizon where that is long, and goes to the

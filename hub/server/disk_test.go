@@ -18,6 +18,7 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // smallDisk is a file system of its own, in memory. The test is skipped where none may be mounted.
@@ -73,18 +74,6 @@ func (h *hub) ready() (int, string) {
 	return res.StatusCode, string(b)
 }
 
-// within waits for something and fails the test when it does not come.
-func within(t *testing.T, d time.Duration, what string, is func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(d); !is(); <-tick.C {
-		if time.Now().After(end) {
-			t.Fatalf("not within %v: %s", d, what)
-		}
-	}
-}
-
 // TestFullDisk lets another program fill the hub's disk and free it, again and again: what was
 // acknowledged is there, nothing is acknowledged that is not, /ready says so meanwhile, and telemetry
 // and reported state flow again without a hand.
@@ -138,16 +127,16 @@ func TestFullDisk(t *testing.T) {
 			first += 100
 		}
 	}()
-	within(t, 20*time.Second, "telemetry flows", func() bool { return acked.Load() > 500 })
+	wait.Within(t, 20*time.Second, "telemetry flows", func() bool { return acked.Load() > 500 })
 	longest := time.Duration(0)
 	for round := range rounds {
 		free := fillDisk(t, dir)
-		within(t, 10*time.Second, "/ready is 503 on a full disk", func() bool {
+		wait.Within(t, 10*time.Second, "/ready is 503 on a full disk", func() bool {
 			code, body := h.ready()
 			return code == http.StatusServiceUnavailable && strings.Contains(body, `"disk"`)
 		})
 		stuck := acked.Load()
-		within(t, 10*time.Second, "a message is refused with a time to come again", func() bool {
+		wait.Within(t, 10*time.Second, "a message is refused with a time to come again", func() bool {
 			m, err := a.nc.Request(wire.SubjectLive("north", "pump-1"), []byte("x"), time.Second)
 			var r wire.Receipt
 			return err == nil && json.Unmarshal(m.Data, &r) == nil && r.RetryMS > 0 && strings.Contains(r.Error, "room")
@@ -155,9 +144,9 @@ func TestFullDisk(t *testing.T) {
 		reportState(t, a, uint64(2*round+1)) // which cannot be stored
 		free()
 		began := time.Now()
-		within(t, time.Minute, "telemetry flows again", func() bool { return acked.Load() > stuck })
-		within(t, time.Minute, "the hub is ready again", func() bool { code, _ := h.ready(); return code == http.StatusOK })
-		within(t, time.Minute, "reported state flows again", func() bool {
+		wait.Within(t, time.Minute, "telemetry flows again", func() bool { return acked.Load() > stuck })
+		wait.Within(t, time.Minute, "the hub is ready again", func() bool { code, _ := h.ready(); return code == http.StatusOK })
+		wait.Within(t, time.Minute, "reported state flows again", func() bool {
 			reportState(t, a, uint64(2*round+2))
 			doc, err := h.DB.Read().Reported(t.Context(), "pump-1")
 			return err == nil && doc.Generation == int64(2*round+2)
@@ -237,7 +226,7 @@ func TestDamageIsSeen(t *testing.T) {
 	}
 	h.stop()
 	h.up() // a start compares the sizes of all
-	within(t, 10*time.Second, "a missing file is named after a start", func() bool { return h.Lake.Err() != nil })
+	wait.Within(t, 10*time.Second, "a missing file is named after a start", func() bool { return h.Lake.Err() != nil })
 
 	h.stop()
 	db := filepath.Join(h.opts.Config.DataDir, "hub.db")

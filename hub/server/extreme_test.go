@@ -24,6 +24,7 @@ import (
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 	"skerry.dev/test/rig"
+	"skerry.dev/test/wait"
 )
 
 // What one message or request may cost the hub.
@@ -270,7 +271,7 @@ func TestExtremeValues(t *testing.T) {
 			}
 			return false
 		}
-		within(t, 10*time.Second, fmt.Sprintf("%s is named by %q, the hub answers %.300q", tt.name, tt.want, said), named)
+		wait.Within(t, 10*time.Second, fmt.Sprintf("%s is named by %q, the hub answers %.300q", tt.name, tt.want, said), named)
 		if tt.want == "" && strings.Contains(said, `"refused"`) {
 			t.Errorf("%s: refused: %.300s", tt.name, said)
 		}

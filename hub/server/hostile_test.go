@@ -19,6 +19,7 @@ import (
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 	"skerry.dev/test/rig"
+	"skerry.dev/test/wait"
 )
 
 // hostile is a device that does one thing wrong, as fast as it can, and by what it must be named.
@@ -122,7 +123,7 @@ func TestOneHostileDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	agents[0].state(state)
-	within(t, 10*time.Second, "the task is defined", func() bool { _, err := h.DB.Read().Task(t.Context(), "shared"); return err == nil })
+	wait.Within(t, 10*time.Second, "the task is defined", func() bool { _, err := h.DB.Read().Task(t.Context(), "shared"); return err == nil })
 
 	quiet := round()
 	t.Logf("without a hostile device: at most %v for a chunk", quiet.Round(time.Millisecond))
@@ -143,7 +144,7 @@ func TestOneHostileDevice(t *testing.T) {
 			}
 		}()
 		worst := round()
-		within(t, 2*time.Minute, bad.name+" is named by an alarm "+bad.kind, func() bool {
+		wait.Within(t, 2*time.Minute, bad.name+" is named by an alarm "+bad.kind, func() bool {
 			events, err := h.DB.Read().Events(t.Context(), meta.EventFilter{Device: a.reply.Device, Kind: bad.kind, Class: int64(wire.ClassAlarm)})
 			return err == nil && len(events) > 0
 		})

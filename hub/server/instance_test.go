@@ -9,6 +9,7 @@ import (
 
 	"skerry.dev/configs"
 	"skerry.dev/hub/server"
+	"skerry.dev/test/wait"
 )
 
 // count returns how many files lie below a folder.
@@ -116,7 +117,7 @@ func TestAnotherDatabase(t *testing.T) {
 	}
 	h.opts.Adopt = true
 	h.up() // back
-	within(t, 10*time.Second, "the hub is ready", func() bool { code, _ := h.ready(); return code == 200 })
+	wait.Within(t, 10*time.Second, "the hub is ready", func() bool { code, _ := h.ready(); return code == 200 })
 }
 
 // TestUpgradeBinds opens a folder from before stores had an owner: its own database takes it, an

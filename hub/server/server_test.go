@@ -31,6 +31,7 @@ import (
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/trust"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // hub is a running hub that a test can stop and start again.
@@ -286,17 +287,6 @@ func (h *hub) check(device string) lake.Check {
 	return c
 }
 
-func eventually(t *testing.T, what string, fn func() bool) {
-	t.Helper()
-	for range 200 {
-		if fn() {
-			return
-		}
-		time.Sleep(25 * time.Millisecond)
-	}
-	t.Fatalf("%s: not within five seconds", what)
-}
-
 func TestEndToEnd(t *testing.T) {
 	h := start(t, server.Options{})
 	a := h.agent("dev-1")
@@ -353,7 +343,7 @@ func TestEndToEnd(t *testing.T) {
 			t.Errorf("GET %s has %d items, want %d: %v", path, len(list.Items), want, list.Items)
 		}
 	}
-	eventually(t, "connected", func() bool {
+	wait.For(t, "connected", func() bool {
 		var d struct{ Connected bool }
 		h.do("GET", "/v1/devices/dev-1", nil, &d, 200)
 		return d.Connected
@@ -437,7 +427,7 @@ func TestHubRestartInTheMiddle(t *testing.T) {
 	for _, i := range order {
 		a.back(sent[i])
 	}
-	eventually(t, "everything applied", func() bool {
+	wait.For(t, "everything applied", func() bool {
 		for _, s := range a.hello().Applied.Sets {
 			if s.Class == wire.ClassReading {
 				return s.Mark == 400 && len(s.Ranges) == 0
@@ -563,7 +553,7 @@ func TestReportedState(t *testing.T) {
 	b, _ := json.Marshal(rep)
 	a.state(b)
 	var task struct{ Devices []string }
-	eventually(t, "task known", func() bool {
+	wait.For(t, "task known", func() bool {
 		tasks, err := h.DB.Read().Tasks(t.Context())
 		return err == nil && len(tasks) == 1
 	})
@@ -689,7 +679,7 @@ func TestModels(t *testing.T) {
 	if code, _ := get(identity.PathArtifact+m.Digest, a.reply.JWT, ""); code != 401 {
 		t.Errorf("artifact for a revoked device = %d, want 401", code)
 	}
-	eventually(t, "revoked device disconnected", func() bool { return !a.nc.IsConnected() })
+	wait.For(t, "revoked device disconnected", func() bool { return !a.nc.IsConnected() })
 	if err := h.DB.Read().VerifyAudit(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -715,7 +705,7 @@ func TestDesiredSurvivesRestart(t *testing.T) {
 	h.stop()
 	h.up()
 	a.connect()
-	eventually(t, "bucket repaired", func() bool {
+	wait.For(t, "bucket repaired", func() bool {
 		m, err := a.nc.Request(wire.SubjectDesiredRead("dev-1"), nil, 2*time.Second)
 		var d spec.Desired
 		return err == nil && json.Unmarshal(m.Data, &d) == nil && d.Generation == 9

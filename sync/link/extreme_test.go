@@ -15,6 +15,7 @@ import (
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 	"skerry.dev/test/rig"
+	"skerry.dev/test/wait"
 )
 
 // lines is a log that can be searched while it is written.
@@ -56,7 +57,7 @@ func TestExtremeMessages(t *testing.T) {
 	for range 50 {
 		d.put(t, 10)
 	}
-	eventually(t, "the link is up", d.link.Up)
+	wait.For(t, "the link is up", d.link.Up)
 	run := d.box.Run()
 
 	publish := func(subject string, doc []byte) {
@@ -74,7 +75,7 @@ func TestExtremeMessages(t *testing.T) {
 			generation++
 			good, _ := json.Marshal(spec.Desired{Device: "dev", Generation: generation})
 			publish("desired.dev", good)
-			eventually(t, "the good document behind it", func() bool {
+			wait.For(t, "the good document behind it", func() bool {
 				d.mu.Lock()
 				defer d.mu.Unlock()
 				return len(d.desired) > 0 && d.desired[len(d.desired)-1] == generation
@@ -89,7 +90,7 @@ func TestExtremeMessages(t *testing.T) {
 			good, _ := json.Marshal(wire.Applied{Sets: []wire.AppliedSet{{Run: run, Class: wire.ClassEvent, Mark: done}}})
 			publish(wire.SubjectApplied("dev"), good)
 			want := int64(50*11 - done)
-			eventually(t, "the good message behind it", func() bool { return d.box.Stats().PendingRecords == want })
+			wait.For(t, "the good message behind it", func() bool { return d.box.Stats().PendingRecords == want })
 		}
 	}
 	sets := func(a wire.Applied) []byte {
@@ -146,14 +147,14 @@ func TestExtremeMessages(t *testing.T) {
 		if took > maxCost || grown > maxHeap {
 			t.Errorf("%s: took %v and %d MiB, at most %v and %d MiB are allowed", tt.name, took.Round(time.Millisecond), grown>>20, maxCost, maxHeap>>20)
 		}
-		eventually(t, fmt.Sprintf("%s is named by %q", tt.name, tt.want), func() bool { return strings.Contains(log.String(), tt.want) })
+		wait.For(t, fmt.Sprintf("%s is named by %q", tt.name, tt.want), func() bool { return strings.Contains(log.String(), tt.want) })
 	}
 	if n := len(log.String()); n > 64<<10 {
 		t.Errorf("%d bytes of log", n)
 	}
 	all, _ := json.Marshal(wire.Applied{Sets: []wire.AppliedSet{{Run: run, Class: wire.ClassEvent, Mark: 50}, {Run: run, Class: wire.ClassReading, Mark: 500}}})
 	publish(wire.SubjectApplied("dev"), all)
-	eventually(t, "everything released", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "everything released", func() bool { return d.box.Stats().PendingRecords == 0 })
 }
 
 // TestRetryOfYears: a hub that sends a device away for years, or for less than nothing, is asked

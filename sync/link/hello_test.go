@@ -9,6 +9,7 @@ import (
 
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // TestHelloOfManyRuns holds that a device that started thousands of times while it was offline says
@@ -48,7 +49,7 @@ func TestHelloOfManyRuns(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- l.Run(ctx) }()
-	eventually(t, "everything applied", func() bool { return box.Stats().PendingRecords == 0 })
+	wait.For(t, "everything applied", func() bool { return box.Stats().PendingRecords == 0 })
 	cancel()
 	if err := <-done; err != nil {
 		t.Errorf("Run = %v", err)

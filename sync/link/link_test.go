@@ -16,6 +16,7 @@ import (
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // fakeHub is a real NATS server and a ledger in memory. It applies what arrives unless it is told
@@ -233,32 +234,21 @@ func fill(t *testing.T, box *outbox.Outbox, db *bbolt.DB, n int, behind int64) {
 	box.Committed(a)
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
-	t.Helper()
-	for range 1500 {
-		if f() {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	t.Fatalf("not within 15 s: %s", what)
-}
-
 func TestSendApplyRelease(t *testing.T) {
 	h := startHub(t, t.TempDir(), -1)
 	defer h.stop()
 	d := newDevice(t, h.srv.ClientURL(), nil)
 	d.put(t, 700)
-	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 && d.link.Up() })
+	wait.For(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 && d.link.Up() })
 	if off := d.link.ClockOffset(); off > time.Second || off < -time.Second {
 		t.Errorf("clock offset %v on one machine", off)
 	}
 	// the hub may apply before the broker answers
-	eventually(t, "three chunks acknowledged", func() bool { sent, _ := d.link.Sent(); return sent >= 3 })
+	wait.For(t, "three chunks acknowledged", func() bool { sent, _ := d.link.Sent(); return sent >= 3 })
 	doc := []byte(`{"device":"dev"}`)
 	d.link.PublishState([]byte(`{"old":1}`))
 	d.link.PublishState(doc)
-	eventually(t, "state stored", func() bool {
+	wait.For(t, "state stored", func() bool {
 		s, err := h.js.Stream(t.Context(), wire.StreamState)
 		if err != nil {
 			return false
@@ -276,7 +266,7 @@ func TestTakenIsNotApplied(t *testing.T) {
 	h.lose = 3
 	d := newDevice(t, h.srv.ClientURL(), nil)
 	d.put(t, 600)
-	eventually(t, "lost chunks sent again", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "lost chunks sent again", func() bool { return d.box.Stats().PendingRecords == 0 })
 	if _, rewound := d.link.Sent(); rewound == 0 {
 		t.Error("nothing was sent again although three chunks were lost behind the acknowledgement")
 	}
@@ -298,7 +288,7 @@ func TestNoReceipt(t *testing.T) {
 	for range 4 {
 		d.put(t, 600)
 	}
-	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if set := h.ledger[d.box.Run()][wire.ClassReading]; set.Mark() != 2400 {
@@ -319,7 +309,7 @@ func TestBacklogIsJoined(t *testing.T) {
 	h.mu.Lock()
 	h.refuse = ""
 	h.mu.Unlock()
-	eventually(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "everything applied", func() bool { return d.box.Stats().PendingRecords == 0 })
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	total := 0
@@ -369,10 +359,10 @@ func TestHubRestart(t *testing.T) {
 		o.NATS = func() ([]string, []nats.Option, error) { mu.Lock(); defer mu.Unlock(); return []string{url}, nil, nil }
 	})
 	d.put(t, 10)
-	eventually(t, "first records applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "first records applied", func() bool { return d.box.Stats().PendingRecords == 0 })
 	ledger := h.ledger
 	h.stop()
-	eventually(t, "link down", func() bool { return !d.link.Up() })
+	wait.For(t, "link down", func() bool { return !d.link.Up() })
 	d.put(t, 20)
 	again := startHub(t, dir, -1)
 	defer again.stop()
@@ -382,7 +372,7 @@ func TestHubRestart(t *testing.T) {
 	mu.Lock()
 	url = again.srv.ClientURL()
 	mu.Unlock()
-	eventually(t, "the rest applied", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "the rest applied", func() bool { return d.box.Stats().PendingRecords == 0 })
 	again.mu.Lock()
 	defer again.mu.Unlock()
 	if set := again.ledger[d.box.Run()][wire.ClassReading]; set.Mark() != 30 || again.hellos == 0 {
@@ -397,25 +387,25 @@ func TestLiveOvertakesBackfill(t *testing.T) {
 		o.BackfillBytes = 20_000 // a chunk or two a second
 		o.NATS = func() ([]string, []nats.Option, error) { return []string{h.srv.ClientURL()}, nil, nil }
 	})
-	eventually(t, "link up", d.link.Up)
+	wait.For(t, "link up", d.link.Up)
 	h.mu.Lock()
 	h.refuse = "wait"
 	h.mu.Unlock()
 	_ = h.srv.DisconnectClientByID(clientOf(t, h, "skerry-agent dev"))
-	eventually(t, "link down", func() bool { return !d.link.Up() })
+	wait.For(t, "link down", func() bool { return !d.link.Up() })
 	for range 400 {
 		d.put(t, 100)
 	}
 	h.mu.Lock()
 	h.refuse = ""
 	h.mu.Unlock()
-	eventually(t, "link up again", d.link.Up)
+	wait.For(t, "link up again", d.link.Up)
 	if d.link.LastError() != "" {
 		t.Errorf("LastError = %q on a link that is up", d.link.LastError())
 	}
 	d.put(t, 1)
 	last := uint64(d.next)
-	eventually(t, "the live reading applied", func() bool {
+	wait.For(t, "the live reading applied", func() bool {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		for i, head := range h.order {
@@ -479,15 +469,15 @@ func TestDesiredIsReadAndFollowed(t *testing.T) {
 			return true
 		}
 	}
-	eventually(t, "first document", has(3))
+	wait.For(t, "first document", has(3))
 	put(99, "another") // not for this device
 	put(4, "dev")
-	eventually(t, "second document", has(3, 4))
+	wait.For(t, "second document", has(3, 4))
 }
 
 func TestNoAddress(t *testing.T) {
 	d := newDevice(t, "", func(o *Options) { o.NATS = func() ([]string, []nats.Option, error) { return nil, nil, nil } })
-	eventually(t, "an explanation", func() bool { return d.link.LastError() != "" })
+	wait.For(t, "an explanation", func() bool { return d.link.LastError() != "" })
 	if d.link.Up() || d.link.Suspect() {
 		t.Error("a link without an address is up")
 	}

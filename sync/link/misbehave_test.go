@@ -16,6 +16,7 @@ import (
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/wait"
 )
 
 // answer makes a hub treat its messages by f from now on: f gets each message and what the ledger
@@ -74,7 +75,7 @@ func TestAnswersOfEveryKind(t *testing.T) {
 			for range 3 {
 				d.put(t, 600)
 			}
-			eventually(t, "everything released", func() bool { return d.box.Stats().PendingRecords == 0 })
+			wait.For(t, "everything released", func() bool { return d.box.Stats().PendingRecords == 0 })
 			h.mu.Lock()
 			defer h.mu.Unlock()
 			if set := h.ledger[d.box.Run()][wire.ClassReading]; set == nil || set.Mark() != 1800 {
@@ -118,7 +119,7 @@ func TestLateAnswer(t *testing.T) {
 	}
 	d := newDevice(t, h.srv.ClientURL(), func(o *Options) { o.ReceiptTimeout = 50 * time.Millisecond })
 	d.put(t, 10)
-	eventually(t, "the records released", func() bool { return d.box.Stats().PendingRecords == 0 })
+	wait.For(t, "the records released", func() bool { return d.box.Stats().PendingRecords == 0 })
 	if sent, _ := d.link.Sent(); sent != 2 {
 		t.Errorf("%d chunks are answered for, want 2: the late refusal counts for nothing", sent)
 	}
@@ -141,7 +142,7 @@ func TestRefusedChunks(t *testing.T) {
 	h.mu.Lock()
 	h.refuse = ""
 	h.mu.Unlock()
-	eventually(t, "every chunk answered for", func() bool { sent, _ := d.link.Sent(); return sent == 2*chunks })
+	wait.For(t, "every chunk answered for", func() bool { sent, _ := d.link.Sent(); return sent == 2*chunks })
 	h.mu.Lock()
 	messages := len(h.sizes)
 	h.mu.Unlock()
@@ -171,14 +172,14 @@ func TestHelloOfEveryKind(t *testing.T) {
 			h.mu.Unlock()
 			d := newDevice(t, h.srv.ClientURL(), func(o *Options) { o.HelloTimeout = 50 * time.Millisecond })
 			d.put(t, 10)
-			eventually(t, tt.want, func() bool { return strings.Contains(d.link.LastError(), tt.want) })
+			wait.For(t, tt.want, func() bool { return strings.Contains(d.link.LastError(), tt.want) })
 			h.mu.Lock()
 			if d.link.Up() || len(h.sizes) > 0 {
 				t.Errorf("up %v with %d messages sent, want neither", d.link.Up(), len(h.sizes))
 			}
 			h.reply = nil
 			h.mu.Unlock()
-			eventually(t, "the link up and everything applied", func() bool { return d.link.Up() && d.box.Stats().PendingRecords == 0 })
+			wait.For(t, "the link up and everything applied", func() bool { return d.link.Up() && d.box.Stats().PendingRecords == 0 })
 			if got := d.link.LastError(); got != "" {
 				t.Errorf("LastError of a link that is up = %q", got)
 			}
@@ -212,14 +213,14 @@ func TestHelloTellsTheDevice(t *testing.T) {
 			o.Status = func(up bool) { mu.Lock(); statuses = append(statuses, up); mu.Unlock() }
 			o.Greeted = func(wire.Applied) { mu.Lock(); greeted++; mu.Unlock() }
 		})
-		eventually(t, "the link up", d.link.Up)
+		wait.For(t, "the link up", d.link.Up)
 		if got := int(d.link.maxChunks.Load()); got != tt.want || !d.link.Suspect() {
 			t.Errorf("%s: %d chunks a message, suspect %v, want %d and a suspicion", name, got, d.link.Suspect(), tt.want)
 		}
 		if off := d.link.ClockOffset(); off < 59*time.Minute || off > 61*time.Minute {
 			t.Errorf("%s: the hub is %v ahead, want an hour", name, off)
 		}
-		eventually(t, "the status", func() bool { mu.Lock(); defer mu.Unlock(); return slices.Equal(statuses, []bool{true}) && greeted == 1 })
+		wait.For(t, "the status", func() bool { mu.Lock(); defer mu.Unlock(); return slices.Equal(statuses, []bool{true}) && greeted == 1 })
 	}
 }
 
@@ -260,7 +261,7 @@ func TestDesiredStateThatIsRefused(t *testing.T) {
 	h := startHub(t, t.TempDir(), -1)
 	defer h.stop()
 	d := newDevice(t, h.srv.ClientURL(), nil)
-	eventually(t, "the link up", d.link.Up)
+	wait.For(t, "the link up", d.link.Up)
 	other, _ := json.Marshal(spec.Desired{Device: "another", Generation: 9})
 	mine, _ := json.Marshal(spec.Desired{Device: "dev", Generation: 5})
 	for _, body := range [][]byte{nil, []byte("{"), []byte(`{"device":7}`), []byte(`[]`), other, mine} {
@@ -268,7 +269,7 @@ func TestDesiredStateThatIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the document", func() bool {
+	wait.For(t, "the document", func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		return len(d.desired) > 0

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/test/wait"
 )
 
 // TestRetainedAtEveryStart: a sensor that died after one retained value has measured once, however
@@ -17,7 +19,7 @@ func TestRetainedAtEveryStart(t *testing.T) {
 	a.write("tasks/end.yaml", "task: end\ntarget: {series: end, horizon: 1h}\ninputs: [{series: end, topic: tank/end}]\n")
 	for range 3 {
 		a.start()
-		eventually(t, "both retained values came", func() bool {
+		wait.For(t, "both retained values came", func() bool {
 			d, err := a.detail()
 			return err == nil && len(d.Inputs) == 2 && d.Inputs[0].Retained > 0 && d.Inputs[1].Retained > 0
 		})
@@ -28,7 +30,7 @@ func TestRetainedAtEveryStart(t *testing.T) {
 		t.Errorf("one measurement became %d rows", a.rows("level"))
 	}
 	s.publish("tank/level", "2.75", false)
-	eventually(t, "the sensor lives again", func() bool { return a.rows("level") == 2 })
+	wait.For(t, "the sensor lives again", func() bool { return a.rows("level") == 2 })
 }
 
 // TestClockThatIsSlow: readings that are not used since they lie in the future are named with what
@@ -42,5 +44,5 @@ func TestClockThatIsSlow(t *testing.T) {
 		s.publish("tank/level", fmt.Sprintf(`{"t":%d,"v":1}`, ahead.Unix()+int64(i)), false)
 	}
 	const want = "ahead of this device's clock, beyond time.max_future"
-	eventually(t, "the readings from the future are named", func() bool { return strings.Contains(a.reasons(), want) && strings.Contains(a.log(), want) })
+	wait.For(t, "the readings from the future are named", func() bool { return strings.Contains(a.reasons(), want) && strings.Contains(a.log(), want) })
 }

@@ -18,6 +18,8 @@ import (
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"golang.org/x/sys/unix"
+
+	"skerry.dev/test/wait"
 )
 
 // disk is a small file system of its own, mounted at dir.
@@ -234,7 +236,7 @@ func (f *flow) predictedSince(from int64, what string) {
 			f.t.Logf("%d of %d readings are not predicted from, the first is number %d", n, sent, first)
 		}
 	}()
-	eventually(f.t, what, func() bool { n, _ := waits(); return n == 0 })
+	wait.For(f.t, what, func() bool { n, _ := waits(); return n == 0 })
 }
 
 // stored is how many readings the agent has accepted and kept.
@@ -279,19 +281,19 @@ func TestOthersFillTheDisk(t *testing.T) {
 	for round := range rounds(t) {
 		f.predicted("all is well")
 		d.fill()
-		eventually(t, "the full disk is noticed", func() bool { return strings.Contains(a.reasons(), "nothing can be stored") })
-		eventually(t, "it is said that predictions go on from memory", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
+		wait.For(t, "the full disk is noticed", func() bool { return strings.Contains(a.reasons(), "nothing can be stored") })
+		wait.For(t, "it is said that predictions go on from memory", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
 		kept := a.stored()
 		from, _ := f.counts()
-		eventually(t, "400 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+400 })
+		wait.For(t, "400 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+400 })
 		f.predictedSince(from, fmt.Sprintf("round %d: every reading is predicted from while the disk is full", round))
 		d.free()
-		eventually(t, "it is stored again", func() bool { return a.stored() > kept && !strings.Contains(a.reasons(), "nothing can be stored") })
+		wait.For(t, "it is stored again", func() bool { return a.stored() > kept && !strings.Contains(a.reasons(), "nothing can be stored") })
 	}
 	f.stop()
 	f.predicted("all is well in the end")
 	sent, said := f.counts()
-	eventually(t, "every reading is stored", func() bool { return a.stored() == sent })
+	wait.For(t, "every reading is stored", func() bool { return a.stored() == sent })
 	after, err := a.detail()
 	if err != nil {
 		t.Fatal(err)
@@ -318,9 +320,9 @@ func TestDiskTurnsReadOnly(t *testing.T) {
 	f := newFlow(t, s)
 	f.predicted("all is well")
 	d.abort()
-	eventually(t, "it is noticed", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
+	wait.For(t, "it is noticed", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
 	from, _ := f.counts()
-	eventually(t, "300 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+300 })
+	wait.For(t, "300 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+300 })
 	f.predictedSince(from, "every reading is predicted from while the disk is read-only")
 }
 
@@ -334,12 +336,12 @@ func TestDiskDies(t *testing.T) {
 			f.predicted("all is well")
 			if round%2 == 0 {
 				d.abort()
-				eventually(t, "it is noticed", func() bool { return strings.Contains(a.reasons(), "nothing can be stored") })
+				wait.For(t, "it is noticed", func() bool { return strings.Contains(a.reasons(), "nothing can be stored") })
 				f.predicted("all that comes waits in memory")
 			}
 			d.die()
 			began := time.Now()
-			eventually(t, "the agent ends", func() bool { _, ended := a.proc.Exited(); return ended })
+			wait.For(t, "the agent ends", func() bool { _, ended := a.proc.Exited(); return ended })
 			if err, _ := a.proc.Exited(); err == nil || time.Since(began) > 10*time.Second {
 				t.Errorf("ended after %v with %v", time.Since(began), err)
 			}
@@ -358,13 +360,13 @@ func TestStartOnAFullDisk(t *testing.T) {
 	d.fill()
 	a.start()
 	f := newFlow(t, s)
-	eventually(t, "it is said", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
+	wait.For(t, "it is said", func() bool { return strings.Contains(a.reasons(), "predicting from memory since") })
 	from, _ := f.counts()
-	eventually(t, "300 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+300 })
+	wait.For(t, "300 readings come meanwhile", func() bool { n, _ := f.counts(); return n >= from+300 })
 	f.predictedSince(from, "every reading is predicted from")
 	d.free()
 	f.stop()
 	f.predicted("all of them")
 	sent, _ := f.counts()
-	eventually(t, "every reading is stored", func() bool { return a.stored() == sent })
+	wait.For(t, "every reading is stored", func() bool { return a.stored() == sent })
 }

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"skerry.dev/test/wait"
 )
 
 // section is what stands under one heading of docs/guides/tasks.md.
@@ -56,7 +58,7 @@ func TestTaskGuide(t *testing.T) {
 			}
 			for _, p := range s.predictions {
 				name, want, _ := strings.Cut(p, " ")
-				eventually(t, "the prediction "+p, func() bool {
+				wait.For(t, "the prediction "+p, func() bool {
 					mu.Lock()
 					defer mu.Unlock()
 					return slices.ContainsFunc(published[name], func(p string) bool { return holds(p, want) })

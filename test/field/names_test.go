@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"skerry.dev/test/wait"
 )
 
 // TestOneNameForTwoThings: a task file that comes later and reads something else under a name that is
@@ -18,7 +20,7 @@ func TestOneNameForTwoThings(t *testing.T) {
 	a.start()
 	send := func(hour int, task, topic, temp string) {
 		t.Helper()
-		eventually(t, task+" predicts from its own sensor", func() bool {
+		wait.For(t, task+" predicts from its own sensor", func() bool {
 			s.publish(topic, fmt.Sprintf(`{"ts":"2026-11-29T%02d:00:00Z","temp":%s}`, hour, temp), false) // the same again is known
 			return strings.Contains(s.heard("/"+task+"/prediction"), `"persistence":`+temp)
 		})
@@ -26,10 +28,10 @@ func TestOneNameForTwoThings(t *testing.T) {
 	send(1, "middle", "hall", "21")
 	send(2, "middle", "hall", "22")
 	a.write("tasks/attic.yaml", file("attic", "roof"))
-	eventually(t, "the new task is there", func() bool { return a.rows("attic") == 0 })
+	wait.For(t, "the new task is there", func() bool { return a.rows("attic") == 0 })
 	send(3, "middle", "hall", "23")
 	send(3, "attic", "roof", "3")
-	eventually(t, "the task that was there has all its rows", func() bool { return a.rows("middle") == 3 })
+	wait.For(t, "the task that was there has all its rows", func() bool { return a.rows("middle") == 3 })
 	if !strings.Contains(a.log(), "temp_attic") {
 		t.Error("the log does not say the other name")
 	}
@@ -40,5 +42,5 @@ func TestOneNameForTwoThings(t *testing.T) {
 	a.start()
 	send(4, "middle", "hall", "24")
 	send(4, "attic", "roof", "4")
-	eventually(t, "the task that was there goes on after a restart", func() bool { return a.rows("middle") == 4 })
+	wait.For(t, "the task that was there goes on after a restart", func() bool { return a.rows("middle") == 4 })
 }

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"skerry.dev/test/wait"
 )
 
 // TestPayloadsOfTheField: what firmware sends becomes the prediction that it stands for.
@@ -52,7 +54,7 @@ func TestPayloadsOfTheField(t *testing.T) {
 	}
 	for _, c := range cases {
 		topic := "/" + c.name + "/prediction"
-		eventually(t, "a prediction of "+c.name, func() bool { return s.heard(topic) != "" })
+		wait.For(t, "a prediction of "+c.name, func() bool { return s.heard(topic) != "" })
 		var p struct {
 			TS    string
 			Value float64
@@ -79,7 +81,7 @@ func TestWebSocketBroker(t *testing.T) {
 	a, s := newAgent(t, fmt.Sprintf("ws://127.0.0.1:%d", ws), map[string]string{"level": levelTask}), newSensor(t, port)
 	a.start()
 	s.publish("tank/level", "3.5", false)
-	eventually(t, "a prediction", func() bool { return strings.Contains(s.heard("/level/prediction"), `"value":3.5`) })
+	wait.For(t, "a prediction", func() bool { return strings.Contains(s.heard("/level/prediction"), `"value":3.5`) })
 	if out, _ := a.command("doctor"); !strings.Contains(out, "takes connection, subscription and messages") {
 		t.Errorf("doctor = %s", out)
 	}
@@ -95,7 +97,7 @@ func TestNoBroker(t *testing.T) {
 		t.Fatalf("POST = %v, %v", res, err)
 	}
 	res.Body.Close()
-	eventually(t, "a row", func() bool { return a.rows("level") == 1 })
+	wait.For(t, "a row", func() bool { return a.rows("level") == 1 })
 	if r := a.reasons(); r != "" {
 		t.Errorf("health is degraded: %s", r)
 	}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"skerry.dev/test/wait"
 )
 
 // TestTaskFilesBehindLinks: a directory that is a link and is pointed elsewhere, a file behind a
@@ -28,7 +30,7 @@ func TestTaskFilesBehindLinks(t *testing.T) {
 	put := func(name, task string) { must(os.WriteFile(at(name), []byte(named(task)), 0o644)) }
 	has := func(what, task string) {
 		t.Helper()
-		eventually(t, what, func() bool { return a.rows(task) == 0 })
+		wait.For(t, what, func() bool { return a.rows(task) == 0 })
 	}
 	must(os.Remove(at("tasks")), os.Mkdir(at("one"), 0o755), os.Mkdir(at("two"), 0o755))
 	put("one/t.yaml", "first")
@@ -52,7 +54,7 @@ func TestTaskFilesBehindLinks(t *testing.T) {
 	has("it is edited", "sixth")
 
 	must(syscall.Kill(a.proc.PID(), syscall.SIGHUP))
-	eventually(t, "SIGHUP reads them again", func() bool { return strings.Contains(a.log(), "task files are read again") })
+	wait.For(t, "SIGHUP reads them again", func() bool { return strings.Contains(a.log(), "task files are read again") })
 	put("tasks/t.yaml", "seventh")
 	has("the agent goes on", "seventh")
 }

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"skerry.dev/test/wait"
 )
 
 // TestNarrowedTopics: what task files of an earlier process needed and those of this one do not is
@@ -16,10 +18,10 @@ func TestNarrowedTopics(t *testing.T) {
 	a.stop()
 	a.write("tasks/level.yaml", levelTask)
 	a.start()
-	eventually(t, "the old filter is given up", func() bool { return strings.Contains(a.log(), "subscriptions given up") })
+	wait.For(t, "the old filter is given up", func() bool { return strings.Contains(a.log(), "subscriptions given up") })
 	s.publish("tank/other", "1", false)
 	s.publish("tank/level", "2", false)
-	eventually(t, "the level is read", func() bool { return a.rows("level") == 1 })
+	wait.For(t, "the level is read", func() bool { return a.rows("level") == 1 })
 	if n := a.metric("skerry_source_unknown_topic_total"); n != "0" {
 		t.Errorf("%s messages came on a filter that no task has", n)
 	}
@@ -35,7 +37,7 @@ func TestOneClientIDTwice(t *testing.T) {
 	b.start()
 	const want = `another client has the same client id "field"`
 	for _, x := range []*agent{a, b} {
-		eventually(t, "the second client is named", func() bool {
+		wait.For(t, "the second client is named", func() bool {
 			return strings.Contains(x.reasons(), want) && strings.Contains(x.log(), "client_id_twice")
 		})
 		if n := strings.Count(x.log(), "broker "); n > 15 {

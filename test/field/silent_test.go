@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"skerry.dev/test/wait"
 )
 
 // TestSilentInputs: a topic that nothing comes on and a sensor that dies are named within a minute,
@@ -53,7 +55,7 @@ func TestSilentInputs(t *testing.T) {
 	}
 	s.publish("boiler/Temprature", "61", false)
 	s.publish("tank/level", "7", false)
-	eventually(t, "all is well again", func() bool { return a.reasons() == "" })
+	wait.For(t, "all is well again", func() bool { return a.reasons() == "" })
 }
 
 // TestSilentByHTTP: where readings come by HTTP alone a sensor that dies is named within a minute as

@@ -18,6 +18,7 @@ import (
 
 	"skerry.dev/agent/serve"
 	"skerry.dev/test/rig"
+	"skerry.dev/test/wait"
 )
 
 // programs is where the programs are built.
@@ -70,7 +71,7 @@ func mosquitto(t *testing.T) (port, ws int) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { p.Stop(5 * time.Second) })
-	eventually(t, "the broker listens", func() bool {
+	wait.For(t, "the broker listens", func() bool {
 		c, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil {
 			c.Close()
@@ -145,7 +146,7 @@ func (a *agent) start() {
 	if err := a.proc.Start(); err != nil {
 		a.t.Fatal(err)
 	}
-	eventually(a.t, "the agent is up", func() bool {
+	wait.For(a.t, "the agent is up", func() bool {
 		d, err := a.detail()
 		up, broker := d.Links["mqtt"]
 		return err == nil && d.Ready && (up || !broker)
@@ -263,13 +264,3 @@ func (s *sensor) heard(suffix string) string {
 	return ""
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for limit := time.Now().Add(30 * time.Second); !ok(); <-tick.C {
-		if time.Now().After(limit) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
