@@ -45,15 +45,14 @@ type classified struct {
 // cannot.
 type oven struct {
 	*world
-	cli   mqtt.Client
-	rng   *mrand.Rand
-	agent *rig.Agent
-	minute,
-	labels int
-	truth map[time.Time]string
-	mu    sync.Mutex // guards what follows
-	said  []classified
-	bad   []string
+	cli    mqtt.Client
+	rng    *mrand.Rand
+	agent  *rig.Agent
+	minute int
+	truth  map[time.Time]string
+	mu     sync.Mutex // guards what follows
+	said   []classified
+	bad    []string
 }
 
 func newOven(w *world) *oven {
