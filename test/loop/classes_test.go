@@ -82,12 +82,12 @@ func (o *oven) run(n int) {
 	for ; n > 0; n -= batchOfOven {
 		rows, labels := o.batch(min(n, batchOfOven))
 		o.publish("oven/meter", rows)
-		o.until(30*time.Second, "the oven's rows are predicted", func() (bool, string) {
+		o.until(2*time.Minute, "the oven's rows are predicted", func() (bool, string) {
 			st, err := o.agent.State(o.ctx)
 			return err == nil && st.Tasks["oven"].Rows == int64(o.minute), fmt.Sprint(err, " ", st.Tasks["oven"].Rows, " of ", o.minute)
 		})
 		o.publish("oven/phase", labels)
-		o.until(30*time.Second, "the oven's labels are learned", func() (bool, string) {
+		o.until(2*time.Minute, "the oven's labels are learned", func() (bool, string) {
 			st, err := o.agent.State(o.ctx)
 			return err == nil && st.Tasks["oven"].Labels == int64(o.minute), fmt.Sprint(err, " ", st.Tasks["oven"].Labels, " of ", o.minute)
 		})
@@ -192,7 +192,7 @@ func TestClasses(t *testing.T) {
 		t.Errorf("the agent reports %+v of its classes, error %v", c, st.Tasks["oven"].MAE)
 	}
 
-	w.until(30*time.Second, "the hub has the labels", func() (bool, string) {
+	w.until(2*time.Minute, "the hub has the labels", func() (bool, string) {
 		d, err := w.api.Task(w.ctx, "oven")
 		return err == nil && d.Recent.Labels == 1000 && d.Recent.Classes != nil, fmt.Sprintf("%+v %v", d.Recent, err)
 	})
