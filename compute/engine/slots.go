@@ -224,8 +224,8 @@ func short(id string) string {
 
 const (
 	snapshotVersion = 7
-	// absoluteLosses is the version before a classification was judged by its log loss, and the
-	// version of every other kind; it is still read. What compares or watches losses begins anew.
+	// absoluteLosses is the version before a classification was judged by its log loss and windows of
+	// errors were longer; it is still read. What compares or watches losses of classes begins anew.
 	absoluteLosses = 6
 	// oneInterval is the version before intervals were made in several ways; it is still read.
 	oneInterval = 5
@@ -237,7 +237,7 @@ const (
 // Save appends the whole state to b.
 func (e *Engine) Save(b []byte) []byte {
 	w := state.Writer{B: b}
-	w.Int(e.version())
+	w.Int(snapshotVersion)
 	w.String(e.Champion())
 	w.String(e.ShadowID())
 	w.Bool(e.previous)
@@ -276,14 +276,6 @@ func (e *Engine) Save(b []byte) []byte {
 	}
 	e.saveStats(&w)
 	return w.B
-}
-
-// version is that of the snapshots that Save makes.
-func (e *Engine) version() int64 {
-	if e.cfg.Kind == Classification {
-		return snapshotVersion
-	}
-	return absoluteLosses
 }
 
 // saveUncertainty appends what makes intervals or sets.
