@@ -376,17 +376,27 @@ func (c *Client) hearPlan(cli mqtt.Client, p, old *Plan) error {
 	if len(subs) == 0 {
 		return errors.New("no task reads a topic")
 	}
-	token := cli.SubscribeMultiple(subs, nil)
+	refused, err := c.subscribeTo(cli, subs)
+	if err == nil && len(refused) > 0 {
+		err = fmt.Errorf("the broker refused the subscription %s", refused[0])
+	}
+	return err
+}
+
+// subscribeTo subscribes a connection to filters and returns those that the broker refuses.
+func (c *Client) subscribeTo(cli mqtt.Client, filters map[string]byte) (refused []string, err error) {
+	token := cli.SubscribeMultiple(filters, nil)
 	if !token.WaitTimeout(c.opts.ConnectTimeout) {
-		return errors.New("no answer from the broker")
+		return nil, errors.New("no answer from the broker")
 	}
 	if err := token.Error(); err != nil {
-		return err
+		return nil, err
 	}
 	for f, code := range token.(*mqtt.SubscribeToken).Result() {
 		if code > 2 {
-			return fmt.Errorf("the broker refused the subscription %s", f)
+			refused = append(refused, f)
 		}
 	}
-	return nil
+	slices.Sort(refused)
+	return refused, nil
 }

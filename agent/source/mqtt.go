@@ -472,18 +472,12 @@ func (c *Client) subscribe(cli mqtt.Client) error {
 		for _, f := range filters {
 			subs[f] = byte(c.opts.QoS)
 		}
-		token := cli.SubscribeMultiple(subs, nil)
-		if !token.WaitTimeout(c.opts.ConnectTimeout) {
-			return errors.New("no answer from the broker")
-		}
-		if err := token.Error(); err != nil {
+		var err error
+		if refused, err = c.subscribeTo(cli, subs); err != nil {
 			return err
 		}
-		for f, code := range token.(*mqtt.SubscribeToken).Result() {
-			if code > 2 {
-				refused = append(refused, f)
-				c.opts.Log.Error("broker refused a subscription: check its access rules for this client", "filter", f, "client_id", c.opts.ClientID)
-			}
+		for _, f := range refused {
+			c.opts.Log.Error("broker refused a subscription: check its access rules for this client", "filter", f, "client_id", c.opts.ClientID)
 		}
 	}
 	c.mu.Lock()
