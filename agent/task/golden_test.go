@@ -1,14 +1,13 @@
 package task
 
 import (
-	"compress/gzip"
-	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
 	"skerry.dev/agent/cache"
 	"skerry.dev/sync/wire"
+	"skerry.dev/test/realdata"
 )
 
 // golden are caches that builds have left behind: 300 rows of values, then model "a" as the
@@ -37,7 +36,9 @@ func TestStateOfEarlierBuilds(t *testing.T) {
 	for _, name := range golden {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
-			unpack(t, filepath.Join("testdata", name), filepath.Join(dir, cache.FileName))
+			if err := os.WriteFile(filepath.Join(dir, cache.FileName), realdata.Gunzip(t, filepath.Join("testdata", name)), 0o600); err != nil {
+				t.Fatal(err)
+			}
 			g := withFiles(t, dir, goldenTask)
 			g.base = goldenBase
 			before := g.store.Outbox().Stats()
@@ -67,25 +68,5 @@ func TestStateOfEarlierBuilds(t *testing.T) {
 				}
 			}
 		})
-	}
-}
-
-func unpack(t *testing.T, from, to string) {
-	t.Helper()
-	f, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err == nil {
-		err = os.WriteFile(to, b, 0o600)
-	}
-	if err != nil {
-		t.Fatal(err)
 	}
 }

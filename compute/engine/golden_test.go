@@ -1,15 +1,14 @@
 package engine
 
 import (
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"io"
 	"math"
 	"math/rand/v2"
-	"os"
 	"testing"
+
+	"skerry.dev/test/realdata"
 )
 
 // press is a classification of two classes whose labels come five rows late.
@@ -76,24 +75,11 @@ func TestTwoClassesAsBefore(t *testing.T) {
 	if sum() != begun {
 		t.Errorf("700 predictions have hash %x, want %x", sum(), begun)
 	}
-	f, err := os.Open("testdata/two-classes-v6.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
 	old, err := New(pressConfig())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := old.Load(b, func(id string) (Loaded, error) { return models[id], nil }); err != nil {
+	if err := old.Load(realdata.Gunzip(t, "testdata/two-classes-v6.gz"), func(id string) (Loaded, error) { return models[id], nil }); err != nil {
 		t.Fatal(err)
 	}
 	if trial, _, ok := old.Trial(); !ok || trial.Labelled != 0 || old.Status().Labels != e.Status().Labels {

@@ -2,9 +2,7 @@ package interchange
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -16,6 +14,7 @@ import (
 	"skerry.dev/compute/chain"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
+	"skerry.dev/test/realdata"
 )
 
 // peerCase is what testdata/make.py wrote about a model.
@@ -28,24 +27,6 @@ type peerCase struct {
 	Labels []any        `json:"labels"`
 	name   string
 	model  []byte
-}
-
-func unzip(t testing.TB, path string) []byte {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b, err := io.ReadAll(z)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // peerNames lists the models of testdata that begin with a prefix.
@@ -66,7 +47,7 @@ func peerModel(t testing.TB, name string) []byte {
 	for _, ext := range []string{".txt", ".json", ".ubj", ".onnx"} {
 		path := filepath.Join("testdata", name+ext+".gz")
 		if _, err := os.Stat(path); err == nil {
-			return unzip(t, path)
+			return realdata.Gunzip(t, path)
 		}
 	}
 	t.Fatalf("no model %s in testdata", name)
@@ -76,7 +57,7 @@ func peerModel(t testing.TB, name string) []byte {
 func loadPeer(t testing.TB, name string) *peerCase {
 	t.Helper()
 	c := &peerCase{name: name, model: peerModel(t, name)}
-	if err := json.Unmarshal(unzip(t, filepath.Join("testdata", name+".case.json.gz")), c); err != nil {
+	if err := json.Unmarshal(realdata.Gunzip(t, filepath.Join("testdata", name+".case.json.gz")), c); err != nil {
 		t.Fatal(err)
 	}
 	return c

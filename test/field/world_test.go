@@ -263,4 +263,3 @@ func (s *sensor) heard(suffix string) string {
 	}
 	return ""
 }
-

@@ -4,8 +4,10 @@
 package realdata
 
 import (
+	"bytes"
 	"compress/gzip"
 	"encoding/csv"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -48,16 +50,7 @@ func beside(t testing.TB) string {
 // CSV reads a compressed table: the place of each column by its name, and the rows below the header.
 func CSV(t testing.TB, elem ...string) (columns map[string]int, rows [][]string) {
 	t.Helper()
-	f, err := os.Open(Path(t, elem...))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	all, err := csv.NewReader(z).ReadAll()
+	all, err := csv.NewReader(bytes.NewReader(Gunzip(t, Path(t, elem...)))).ReadAll()
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%s: %d lines, %v", filepath.Join(elem...), len(all), err)
 	}
@@ -66,6 +59,25 @@ func CSV(t testing.TB, elem ...string) (columns map[string]int, rows [][]string)
 		columns[name] = i
 	}
 	return columns, all[1:]
+}
+
+// Gunzip returns what a compressed file holds.
+func Gunzip(t testing.TB, path string) []byte {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(z)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 // Number is the value of a cell, NaN where it has none.
