@@ -16,7 +16,6 @@ import (
 func TestOneReader(t *testing.T) {
 	want := map[string][]string{
 		"encoding/csv NewReader": {
-			"agent/internal/stations", // data of tests
 			"compute/tabular",
 		},
 		"github.com/parquet-go/parquet-go OpenFile": {
