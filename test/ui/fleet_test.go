@@ -296,7 +296,7 @@ func (f *fleet) answer(device, id string, until rollout.State) bool {
 		n = 31 // of the 48 that probation takes
 	}
 	diff := f.loss - 0.8
-	stats := spec.Paired{Rows: int64(n), Labelled: int64(n), Warm: int64(n * 0.8), SumIncumbent: 0.8 * n, SumCandidate: f.loss * n, SumDiff: diff * n, SumDiff2: (diff*diff + 0.04) * n, LatencyP99US: 58, Disagreement: 0.14}
+	stats := spec.Paired{Rows: int64(n), Labelled: int64(n), Warm: int64(n * 0.8), From: 1, To: 8 * 24 * 3600e6, SumIncumbent: 0.8 * n, SumCandidate: f.loss * n, SumDiff: diff * n, SumDiff2: (diff*diff + 0.04) * n, LatencyP99US: 58, Disagreement: 0.14}
 	// better in truth: its line in seed is only above the others' to tell it apart
 	if f.loss > 0.9 && f.loss < 1 {
 		stats.SumCandidate, stats.SumDiff, stats.SumDiff2 = 0.74*n, -0.06*n, 0.02*n
