@@ -131,12 +131,12 @@ func TestFullDisk(t *testing.T) {
 	longest := time.Duration(0)
 	for round := range rounds {
 		free := fillDisk(t, dir)
-		wait.Within(t, 10*time.Second, "/ready is 503 on a full disk", func() bool {
+		wait.For(t, "/ready is 503 on a full disk", func() bool {
 			code, body := h.ready()
 			return code == http.StatusServiceUnavailable && strings.Contains(body, `"disk"`)
 		})
 		stuck := acked.Load()
-		wait.Within(t, 10*time.Second, "a message is refused with a time to come again", func() bool {
+		wait.For(t, "a message is refused with a time to come again", func() bool {
 			m, err := a.nc.Request(wire.SubjectLive("north", "pump-1"), []byte("x"), time.Second)
 			var r wire.Receipt
 			return err == nil && json.Unmarshal(m.Data, &r) == nil && r.RetryMS > 0 && strings.Contains(r.Error, "room")
@@ -226,7 +226,7 @@ func TestDamageIsSeen(t *testing.T) {
 	}
 	h.stop()
 	h.up() // a start compares the sizes of all
-	wait.Within(t, 10*time.Second, "a missing file is named after a start", func() bool { return h.Lake.Err() != nil })
+	wait.For(t, "a missing file is named after a start", func() bool { return h.Lake.Err() != nil })
 
 	h.stop()
 	db := filepath.Join(h.opts.Config.DataDir, "hub.db")

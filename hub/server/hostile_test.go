@@ -123,7 +123,7 @@ func TestOneHostileDevice(t *testing.T) {
 		t.Fatal(err)
 	}
 	agents[0].state(state)
-	wait.Within(t, 10*time.Second, "the task is defined", func() bool { _, err := h.DB.Read().Task(t.Context(), "shared"); return err == nil })
+	wait.For(t, "the task is defined", func() bool { _, err := h.DB.Read().Task(t.Context(), "shared"); return err == nil })
 
 	quiet := round()
 	t.Logf("without a hostile device: at most %v for a chunk", quiet.Round(time.Millisecond))

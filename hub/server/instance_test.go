@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"skerry.dev/configs"
 	"skerry.dev/hub/server"
@@ -117,7 +116,7 @@ func TestAnotherDatabase(t *testing.T) {
 	}
 	h.opts.Adopt = true
 	h.up() // back
-	wait.Within(t, 10*time.Second, "the hub is ready", func() bool { code, _ := h.ready(); return code == 200 })
+	wait.For(t, "the hub is ready", func() bool { code, _ := h.ready(); return code == 200 })
 }
 
 // TestUpgradeBinds opens a folder from before stores had an owner: its own database takes it, an
