@@ -1,52 +1,24 @@
 package device
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"skerry.dev/test/extreme"
 	"skerry.dev/test/rig"
 	"skerry.dev/test/wait"
 )
-
-// What one message, request or task file may cost the agent.
-const (
-	maxCost = rig.Slower * time.Second
-	// garbage counts as well, of which the race detector's slow collector leaves more
-	maxHeap = min(rig.Slower, 2) * (32 << 20)
-)
-
-// lines is a log that can be searched while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-// since returns what was written after the first n bytes.
-func (l *lines) since(n int) string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()[n:]
-}
 
 var extremeTasks = map[string]string{
 	// rows at each reading, and labels by message
@@ -111,7 +83,7 @@ func TestExtremeValues(t *testing.T) {
 		write(name+".yaml", text)
 	}
 	url1 := broker(t)
-	var log lines
+	var log extreme.Log
 	reload := make(chan os.Signal)
 	d, err := Open(Options{Config: config(t, dir, url1, addr), Version: "test", Log: slog.New(slog.NewTextHandler(&log, nil)), Reload: reload})
 	if err != nil {
@@ -283,7 +255,7 @@ func TestExtremeValues(t *testing.T) {
 			before := d.badFile.Load()
 			reload <- os.Interrupt
 			said := "taken"
-			for range 500 * rig.Slower {
+			for range 500 * extreme.Slower {
 				// what was read before this file was there may be reported after it
 				if p := d.badFile.Load(); p != nil && p != before {
 					if said = *p; strings.Contains(said, want) {
@@ -349,33 +321,22 @@ func TestExtremeValues(t *testing.T) {
 		}), "larger than"})
 
 	for _, tt := range values {
-		said, from := "", len(log.since(0))
-		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
-		maxCost := time.Duration(maxCost)
-		if testing.Short() { // beside other tests, and counting what they cover
-			maxCost *= 10
-		}
-		for try := 0; try < 5 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
-			dt, dg := rig.Cost(func() { said = tt.do() })
-			took, grown = min(took, dt), min(grown, dg)
-		}
-		if took > maxCost || grown > maxHeap {
-			t.Errorf("%s: took %v and %d MiB, at most %v and %d MiB are allowed: %.100s", tt.name, took.Round(time.Millisecond), grown>>20, maxCost, maxHeap>>20, said)
-		}
+		said, from := "", log.Len()
+		extreme.Within(t, tt.name, func() { said = tt.do() })
 		if strings.HasPrefix(said, "5") {
 			t.Errorf("%s: the agent answers %.200s", tt.name, said)
 		}
 		named := func() bool {
-			return strings.Contains(said, tt.want) || strings.Contains(log.since(from), tt.want) || strings.Contains(strings.Join(d.Reported().Reasons, "\n"), tt.want)
+			return strings.Contains(said, tt.want) || strings.Contains(log.Since(from), tt.want) || strings.Contains(strings.Join(d.Reported().Reasons, "\n"), tt.want)
 		}
 		for wait := 0; wait < 500 && !named(); wait++ {
 			time.Sleep(20 * time.Millisecond)
 		}
 		if !named() {
-			t.Errorf("%s is not named by %q; the answer is %.300q and the log %.1000s", tt.name, tt.want, said, log.since(from))
+			t.Errorf("%s is not named by %q; the answer is %.300q and the log %.1000s", tt.name, tt.want, said, log.Since(from))
 		}
-		if n := len(log.since(from)); n > 64<<10 {
-			t.Errorf("%s: %d bytes of log: %.300s", tt.name, n, log.since(from))
+		if n := len(log.Since(from)); n > 64<<10 {
+			t.Errorf("%s: %d bytes of log: %.300s", tt.name, n, log.Since(from))
 		}
 	}
 	reload <- os.Interrupt

@@ -7,54 +7,30 @@ import (
 	"math"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/sync/spec"
-	"skerry.dev/test/rig"
+	"skerry.dev/test/extreme"
 )
-
-// lines is a log that can be searched while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // TestExtremeAssignments gives a device desired state that no hub should send, as long as a message
 // may be, and artifacts that are not what they should be. Until each is dealt with it takes at most a
 // second and 32 MiB, the log or the report names what was wrong, and the next good model becomes
 // active.
 func TestExtremeAssignments(t *testing.T) {
-	const (
-		maxCost = rig.Slower * time.Second
-		maxHeap = 32 << 20
-	)
-	b := newBench(t)
-	var log lines
-	b.m.log = slog.New(slog.NewTextHandler(&log, nil))
+	var log extreme.Log
+	b := newBenchLogging(t, slog.New(slog.NewTextHandler(&log, nil)))
 	var answer atomic.Pointer[http.HandlerFunc]
-	b.handler = func(w http.ResponseWriter, r *http.Request) {
+	b.handle(func(w http.ResponseWriter, r *http.Request) {
 		if h := answer.Load(); h != nil {
 			(*h)(w, r)
 			return
 		}
 		b.serve(w, r)
-	}
+	})
 	generation := uint64(0)
 	good := strings.Repeat("a", 64)
 	// give applies a document of n assignments and waits until the manager has looked at them.
@@ -151,21 +127,10 @@ func TestExtremeAssignments(t *testing.T) {
 			}
 		}), "HTTP 500"},
 	} {
-		from := len(log.String())
+		from := log.Len()
 		said := ""
-		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
-		maxCost := time.Duration(maxCost)
-		if testing.Short() { // beside other tests, and counting what they cover
-			maxCost *= 10
-		}
-		for try := 0; try < 3 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
-			dt, dg := rig.Cost(func() { said = tt.do() })
-			took, grown = min(took, dt), min(grown, dg)
-		}
-		if took > maxCost || grown > maxHeap {
-			t.Errorf("%s: took %v and %d MiB, at most %v and %d MiB are allowed: %.200s", tt.name, took.Round(time.Millisecond), grown>>20, maxCost, maxHeap>>20, said)
-		}
-		named := log.String()[from:]
+		extreme.Within(t, tt.name, func() { said = tt.do() })
+		named := log.Since(from)
 		if !strings.Contains(said, tt.want) && !strings.Contains(named, tt.want) {
 			t.Errorf("%s: %q and the log\n%.2000s\nname no %q", tt.name, said, named, tt.want)
 		}

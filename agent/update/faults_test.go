@@ -55,7 +55,7 @@ func TestPartialFiles(t *testing.T) {
 			b := newBench(t)
 			var mu sync.Mutex
 			var ranges []string
-			b.handler = func(w http.ResponseWriter, r *http.Request) {
+			b.handle(func(w http.ResponseWriter, r *http.Request) {
 				mu.Lock()
 				ranges = append(ranges, r.Header.Get("Range"))
 				first := len(ranges) == 1
@@ -65,7 +65,7 @@ func TestPartialFiles(t *testing.T) {
 					return
 				}
 				b.serve(w, r)
-			}
+			})
 			digest := digestOf(content)
 			if tt.part != nil {
 				if err := os.WriteFile(b.m.partPath(digest), tt.part, 0o600); err != nil {
@@ -116,11 +116,11 @@ func TestStateThatCannotBeStored(t *testing.T) {
 		b := newBench(t)
 		asked, answer := make(chan struct{}), make(chan struct{})
 		ask := sync.OnceFunc(func() { close(asked) })
-		b.handler = func(w http.ResponseWriter, r *http.Request) {
+		b.handle(func(w http.ResponseWriter, r *http.Request) {
 			ask()
 			<-answer
 			b.serve(w, r)
-		}
+		})
 		a := b.assign(1, "model", spec.PhaseActive)
 		<-asked
 		unblock := b.block()
@@ -315,14 +315,14 @@ func TestAssignedAnew(t *testing.T) {
 	t.Run("while it downloads", func(t *testing.T) {
 		b := newBench(t)
 		asked := make(chan struct{}, 1)
-		b.handler = func(w http.ResponseWriter, r *http.Request) {
+		b.handle(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, digestOf([]byte("model one"))) {
 				asked <- struct{}{}
 				<-r.Context().Done()
 				return
 			}
 			b.serve(w, r)
-		}
+		})
 		one := b.assign(1, "model one", spec.PhaseShadow)
 		<-asked
 		two := b.assign(2, "model two", spec.PhaseShadow)
@@ -361,7 +361,7 @@ func TestAssignedAnew(t *testing.T) {
 	t.Run("to what is active", func(t *testing.T) {
 		b := newBench(t)
 		one := b.activate(1, "model one")
-		b.handler = http.NotFound // nothing to download
+		b.handle(http.NotFound) // nothing to download
 		one.Generation = 2
 		b.apply(spec.Desired{Generation: 2, Assignments: map[string]spec.Assignment{"t": one}})
 		b.reach(spec.PhaseActive, "")

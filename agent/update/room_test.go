@@ -34,7 +34,7 @@ func TestRoomForReadings(t *testing.T) {
 			b.free = func() (uint64, error) { return uint64(room.Load()), nil }
 			b.start()
 			var requests atomic.Int64
-			b.handler = func(w http.ResponseWriter, r *http.Request) { requests.Add(1); b.serve(w, r) }
+			b.handle(func(w http.ResponseWriter, r *http.Request) { requests.Add(1); b.serve(w, r) })
 			digest := digestOf([]byte(content))
 			if tt.part {
 				if err := os.WriteFile(b.m.partPath(digest), []byte(content[:1000]), 0o600); err != nil {
@@ -77,7 +77,7 @@ func TestPartialFileGoes(t *testing.T) {
 // TestMissingArtifact holds that the reason is reported.
 func TestMissingArtifact(t *testing.T) {
 	b := newBench(t)
-	b.handler = http.NotFound
+	b.handle(http.NotFound)
 	b.assign(1, "model", spec.PhaseShadow)
 	b.reach(spec.PhaseDownloading, "the hub does not have the artifact")
 }

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +17,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,7 +167,8 @@ type bench struct {
 	dir     string
 	engine  *fakeEngine
 	signed  *fakeVerifier
-	handler http.HandlerFunc
+	handler atomic.Pointer[http.HandlerFunc]
+	log     *slog.Logger
 	srv     *httptest.Server
 	m       *Manager
 	stop    func()
@@ -173,20 +177,32 @@ type bench struct {
 }
 
 func newBench(t *testing.T) *bench {
-	b := &bench{t: t, dir: t.TempDir(), signed: &fakeVerifier{targets: map[string][]byte{}}}
-	b.handler = b.serve
-	b.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { b.handler(w, r) }))
+	t.Helper()
+	return newBenchLogging(t, nil)
+}
+
+func newBenchLogging(t *testing.T, log *slog.Logger) *bench {
+	t.Helper()
+	b := &bench{t: t, dir: t.TempDir(), signed: &fakeVerifier{targets: map[string][]byte{}}, log: log}
+	b.handle(b.serve)
+	b.srv = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*b.handler.Load())(w, r) }))
 	t.Cleanup(b.srv.Close)
 	b.start()
 	return b
 }
+
+// handle lets h answer the downloads from now on.
+func (b *bench) handle(h http.HandlerFunc) { b.handler.Store(&h) }
 
 func (b *bench) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Authorization") != "Bearer jwt" {
 		http.Error(w, "no credential", http.StatusUnauthorized)
 		return
 	}
-	for _, content := range b.signed.targets {
+	b.signed.mu.Lock()
+	signed := maps.Clone(b.signed.targets)
+	b.signed.mu.Unlock()
+	for _, content := range signed {
 		if strings.HasSuffix(r.URL.Path, digestOf(content)) {
 			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 			return
@@ -205,7 +221,7 @@ func (b *bench) start() {
 func (b *bench) startWith(e *fakeEngine) {
 	b.t.Helper()
 	m, err := Open(b.signed, fakeLoader{}, b.engine, Options{Dir: filepath.Join(b.dir, "slots"), FloorFile: filepath.Join(b.dir, "floors.json"),
-		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000, Free: b.free,
+		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000, Free: b.free, Log: b.log,
 		Events: func(e Event) { b.mu.Lock(); b.events = append(b.events, e); b.mu.Unlock() }})
 	if err != nil {
 		b.t.Fatal(err)
@@ -481,7 +497,7 @@ func TestDownloadResumes(t *testing.T) {
 	}
 	var sent, requests int
 	// cuts the connection at random offsets
-	b.handler = func(w http.ResponseWriter, r *http.Request) {
+	b.handle(func(w http.ResponseWriter, r *http.Request) {
 		requests++
 		rec := httptest.NewRecorder()
 		b.serve(rec, r)
@@ -498,7 +514,7 @@ func TestDownloadResumes(t *testing.T) {
 		if n < rec.Body.Len() {
 			panic(http.ErrAbortHandler)
 		}
-	}
+	})
 	b.assign(1, string(content), spec.PhaseActive)
 	b.reach(spec.PhaseShadow, "")
 	if requests < 2 || sent > len(content)+requests*64<<10 {
@@ -534,7 +550,7 @@ func TestDownloadRefuses(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
-			b.handler = tt.handler
+			b.handle(tt.handler)
 			a := b.assign(1, string(content), spec.PhaseActive)
 			b.reach(tt.phase, tt.reason)
 			b.stop()
@@ -555,7 +571,9 @@ func TestVerify(t *testing.T) {
 	})
 	t.Run("expired metadata install nothing", func(t *testing.T) {
 		b := newBench(t)
+		b.signed.mu.Lock()
 		b.signed.refresh = errors.New("timestamp.json is expired")
+		b.signed.mu.Unlock()
 		b.assign(1, "model", spec.PhaseActive)
 		b.reach(spec.PhaseDownloading, "expired")
 		b.signed.mu.Lock()

@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -23,33 +22,9 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
-	"skerry.dev/test/rig"
+	"skerry.dev/test/extreme"
 	"skerry.dev/test/wait"
 )
-
-// What one message or request may cost the hub.
-const (
-	maxCost = rig.Slower * time.Second
-	maxHeap = 32 << 20
-)
-
-// lines is a log that can be searched while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // bomb is a chunk whose columns are zeros, very many of them, with all checksums right.
 func bomb(a *agent, count uint32, size int) []byte {
@@ -67,7 +42,7 @@ func bomb(a *agent, count uint32, size int) []byte {
 // send, through the bus and the routes. Each takes at most a second and 32 MiB, and the answer, an
 // alarm of the device or the log names what was wrong with it, if it was.
 func TestExtremeValues(t *testing.T) {
-	var log lines
+	var log extreme.Log
 	h := start(t, server.Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
 	a := h.agent("pump-1")
 	a.hello()
@@ -245,23 +220,12 @@ func TestExtremeValues(t *testing.T) {
 	}
 	for _, tt := range values {
 		var said string
-		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
-		maxCost := time.Duration(maxCost)
-		if testing.Short() { // beside other tests, and counting what they cover
-			maxCost *= 10
-		}
-		for try := 0; try < 3 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
-			d, g := rig.Cost(func() { said = tt.do() })
-			took, grown = min(took, d), min(grown, g)
-		}
-		if took > maxCost || grown > maxHeap {
-			t.Errorf("%s: took %v and %d MiB, at most %v and %d MiB are allowed: %.100s", tt.name, took.Round(time.Millisecond), grown>>20, maxCost, maxHeap>>20, said)
-		}
+		extreme.Within(t, tt.name, func() { said = tt.do() })
 		if strings.HasPrefix(said, "5") {
 			t.Errorf("%s: the hub answers %.200s", tt.name, said)
 		}
 		named := func() bool {
-			if strings.Contains(said, tt.want) || strings.Contains(log.String(), tt.want) {
+			if strings.Contains(said, tt.want) || strings.Contains(log.Since(0), tt.want) {
 				return true
 			}
 			events, err := h.DB.Read().Events(t.Context(), meta.EventFilter{Device: "pump-1", Limit: 1000})
@@ -280,7 +244,7 @@ func TestExtremeValues(t *testing.T) {
 			t.Errorf("%s: refused: %.300s", tt.name, said)
 		}
 	}
-	took, grown := rig.Cost(func() {
+	took, grown := extreme.Cost(func() {
 		if _, err := h.Lake.Compact(t.Context(), true); err != nil {
 			t.Error(err)
 		}

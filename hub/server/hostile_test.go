@@ -18,7 +18,7 @@ import (
 	"skerry.dev/hub/server"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
-	"skerry.dev/test/rig"
+	"skerry.dev/test/extreme"
 	"skerry.dev/test/wait"
 )
 
@@ -82,7 +82,7 @@ func hostiles() []hostile {
 func TestOneHostileDevice(t *testing.T) {
 	const good = 19
 	chunks := uint64(20)
-	if rig.Slower > 1 {
+	if extreme.Slower > 1 {
 		chunks = 5 // enough for the race detector to see what there is to see
 	}
 	h := start(t, server.Options{Config: configs.HubConfig{Ingest: configs.HubIngest{DeviceQuota: 2 << 20}}})
@@ -102,7 +102,7 @@ func TestOneHostileDevice(t *testing.T) {
 				for c := range chunks {
 					b := a.encode(wire.ClassReading, first+10*c, records(first+10*c, 10))
 					began, taken := time.Now(), false
-					for !taken && time.Since(began) < rig.Slower*20*time.Second {
+					for !taken && time.Since(began) < extreme.Slower*20*time.Second {
 						var r wire.Receipt
 						m, err := a.nc.Request(wire.SubjectLive("north", a.reply.Device), b, 5*time.Second)
 						taken = err == nil && json.Unmarshal(m.Data, &r) == nil && r.Applied
@@ -138,7 +138,7 @@ func TestOneHostileDevice(t *testing.T) {
 				select {
 				case <-stop:
 					return
-				case <-time.After(rig.Slower * time.Millisecond): // so that it leaves the machine to the others
+				case <-time.After(extreme.Slower * time.Millisecond): // so that it leaves the machine to the others
 					bad.do(a, n)
 				}
 			}
@@ -152,7 +152,7 @@ func TestOneHostileDevice(t *testing.T) {
 		<-done
 		a.nc.Close()
 		t.Logf("%s: at most %v for a chunk of the others", bad.name, worst.Round(time.Millisecond))
-		if worst > rig.Slower*max(10*time.Second, 20*quiet) {
+		if worst > extreme.Slower*max(10*time.Second, 20*quiet) {
 			t.Errorf("%s: a chunk of another device took %v", bad.name, worst)
 		}
 	}

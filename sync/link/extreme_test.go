@@ -7,49 +7,26 @@ import (
 	"log/slog"
 	"math"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"skerry.dev/sync/outbox"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
-	"skerry.dev/test/rig"
+	"skerry.dev/test/extreme"
 	"skerry.dev/test/wait"
 )
-
-// lines is a log that can be searched while it is written.
-type lines struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 // TestExtremeMessages gives a device messages that no hub should send, as long as the bus takes them.
 // Until each is dealt with it takes at most a second and 32 MiB, and the log names what was wrong;
 // afterwards telemetry flows as before.
 func TestExtremeMessages(t *testing.T) {
-	const (
-		maxCost = rig.Slower * time.Second
-		maxHeap = 32 << 20
-	)
 	h := startHub(t, t.TempDir(), -1)
 	defer h.stop()
 	h.mu.Lock()
 	h.mute = true // nothing is released but by what the test sends
 	h.mu.Unlock()
-	var log lines
+	var log extreme.Log
 	d := newDevice(t, h.srv.ClientURL(), func(o *Options) {
 		o.Log = slog.New(slog.NewTextHandler(&log, nil))
 		o.ReceiptTimeout = time.Hour
@@ -139,21 +116,10 @@ func TestExtremeMessages(t *testing.T) {
 		{"one set 8,000 times", applied(sets(many)), ""},
 		{"everything of classes that there are not", applied([]byte(fmt.Sprintf(`{"sets":[{"run":%q,"class":255,"mark":18446744073709551615}]}`, run))), ""},
 	} {
-		took, grown := time.Duration(math.MaxInt64), int64(math.MaxInt64)
-		maxCost := time.Duration(maxCost)
-		if testing.Short() { // beside other tests, and counting what they cover
-			maxCost *= 10
-		}
-		for try := 0; try < 3 && (took > maxCost || grown > maxHeap); try++ { // the machine may be busy with others
-			dt, dg := rig.Cost(tt.do)
-			took, grown = min(took, dt), min(grown, dg)
-		}
-		if took > maxCost || grown > maxHeap {
-			t.Errorf("%s: took %v and %d MiB, at most %v and %d MiB are allowed", tt.name, took.Round(time.Millisecond), grown>>20, maxCost, maxHeap>>20)
-		}
-		wait.For(t, fmt.Sprintf("%s is named by %q", tt.name, tt.want), func() bool { return strings.Contains(log.String(), tt.want) })
+		extreme.Within(t, tt.name, tt.do)
+		wait.For(t, fmt.Sprintf("%s is named by %q", tt.name, tt.want), func() bool { return strings.Contains(log.Since(0), tt.want) })
 	}
-	if n := len(log.String()); n > 64<<10 {
+	if n := log.Len(); n > 64<<10 {
 		t.Errorf("%d bytes of log", n)
 	}
 	all, _ := json.Marshal(wire.Applied{Sets: []wire.AppliedSet{{Run: run, Class: wire.ClassEvent, Mark: 50}, {Run: run, Class: wire.ClassReading, Mark: 500}}})
