@@ -113,6 +113,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Publish:    d.publish,
 		Stream:     d.stream.Send,
 		Ahead:      func(series string, arrival, ahead int64) { d.inputs.Ahead(series, arrival, ahead) },
+		ByID:       func(series, id string, found bool, arrival int64) { d.inputs.ByID(series, id, found, arrival) },
 		Heartbeat:  d.heartbeat,
 		AgentCache: d.cfg.Cache,
 		Log:        d.log,

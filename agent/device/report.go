@@ -246,6 +246,7 @@ func reportedInputs(all []source.InputStatus) []spec.ReportedInput {
 			Missing:     st.Missing,
 			LastSeen:    st.LastSeen,
 			LastValue:   st.LastValue,
+			LastText:    st.LastText,
 			EveryS:      st.EveryS,
 			LastRefused: st.LastRefused,
 			Wrong:       st.Wrong,

@@ -22,6 +22,7 @@ import (
 // Gate passes readings. Series have stable numbers, which the caller gives.
 type Gate struct {
 	series     map[uint32]*seen
+	ids        map[uint32]*idTimes // of the series that TimeOf was asked for
 	past       Past
 	pages      int // of a series at most
 	generation uint64
@@ -54,7 +55,7 @@ func New(past Past, pages int) *Gate {
 	if pages <= 0 {
 		pages = DefaultPages
 	}
-	return &Gate{series: map[uint32]*seen{}, past: past, pages: pages}
+	return &Gate{series: map[uint32]*seen{}, ids: map[uint32]*idTimes{}, past: past, pages: pages}
 }
 
 var errPage = errors.New("a page of known readings is damaged")
@@ -66,7 +67,7 @@ func LimitsOf(s *source.Series, tasks []*spec.Task) Limits {
 		Min:       math.Inf(-1),
 		Max:       math.Inf(1),
 		MaxFuture: math.MaxInt64,
-		Number:    len(s.Categories) == 0,
+		Number:    len(s.Categories) == 0 && !s.IDs,
 	}
 	if s.Range != nil {
 		lim.Min, lim.Max = s.Range[0], s.Range[1]
@@ -197,7 +198,7 @@ func (g *Gate) Save() []byte {
 // Load restores a state, also one of the version before. After an error the gate must not be used.
 func (g *Gate) Load(b []byte) error {
 	r := &state.Reader{B: b}
-	g.series = map[uint32]*seen{}
+	g.series, g.ids = map[uint32]*seen{}, map[uint32]*idTimes{}
 	n := int64(0)
 	old := true
 	if n = r.Int(); n == stateVersion {

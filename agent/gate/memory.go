@@ -108,6 +108,9 @@ func find(entries []entry, e entry) (same, other bool) {
 
 // remember keeps an accepted reading.
 func (g *Gate) remember(series uint32, s *seen, e entry) {
+	if x := g.ids[series]; x != nil {
+		x.put(e.value, e.time)
+	}
 	if e.time <= s.floor {
 		g.rememberOld(series, s, e)
 		return
@@ -191,25 +194,30 @@ func (g *Gate) drop(series uint32, s *seen) {
 		return
 	}
 	s.made = 0
+	all := g.starts(series, s)
+	for i := 0; i < len(all)-g.pages; i++ {
+		s.unsaved.put(all[i], nil)
+	}
+}
+
+// starts returns the starts of a series' pages in order, none where they cannot be read.
+func (g *Gate) starts(series uint32, s *seen) []int64 {
 	var all []int64
 	if g.past != nil {
 		stored, err := g.past.Starts(series)
 		if err != nil {
 			g.fail(err)
-			return
+			return nil
 		}
 		all = stored
 	}
 	all = append(slices.Clone(all), s.unsaved.starts...)
 	slices.Sort(all)
 	all = slices.Compact(all)
-	all = slices.DeleteFunc(all, func(start int64) bool {
+	return slices.DeleteFunc(all, func(start int64) bool {
 		i, ok := slices.BinarySearch(s.unsaved.starts, start)
 		return ok && len(s.unsaved.pages[i].entries) == 0
 	})
-	for i := 0; i < len(all)-g.pages; i++ {
-		s.unsaved.put(all[i], nil)
-	}
 }
 
 // fail keeps the first problem of the store for TakePages. A reading whose page cannot be read is

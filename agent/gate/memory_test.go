@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
 	"skerry.dev/agent/cache"
@@ -227,5 +228,57 @@ func TestStateOfEarlierBuilds(t *testing.T) {
 	}
 	if again := gate.New(nil, 0); again.Load(k.Save()) != nil || !bytes.Equal(again.Save(), k.Save()) {
 		t.Error("it is not saved as it is loaded")
+	}
+}
+
+// TestTimeOf: the time of a row is found by its id, from memory, pages and after restarts, and an id
+// that is used again is that of its newest row.
+func TestTimeOf(t *testing.T) {
+	k := newKeeper(t, 0)
+	key := func(i int) uint64 { return source.Key(strconv.Itoa(i)) }
+	const rows = 3000
+	add := func(i, at int) {
+		k.admit(7, int64(at)*1e6, math.Float64frombits(key(i)))
+	}
+	for i := range rows {
+		add(i, i)
+		switch i {
+		case 1000:
+			k.commit(t)
+		case 1500: // asked for the first time, with pages stored and not
+			if at, ok := k.TimeOf(7, key(3)); !ok || at != 3e6 {
+				t.Errorf("TimeOf(3) = %d, %v", at, ok)
+			}
+		}
+	}
+	add(42, rows)
+	k.commit(t)
+	for _, when := range []string{"running", "after a restart"} {
+		for i := range rows {
+			want := int64(i) * 1e6
+			if i == 42 {
+				want = rows * 1e6
+			}
+			if at, ok := k.TimeOf(7, key(i)); !ok || at != want {
+				t.Fatalf("%s: TimeOf(%d) = %d, %v, want %d", when, i, at, ok, want)
+			}
+		}
+		for series, i := range map[uint32]int{7: rows + 1, 8: 3} {
+			if at, ok := k.TimeOf(series, key(i)); ok {
+				t.Errorf("%s: TimeOf(%d) of series %d = %d, want none", when, i, series, at)
+			}
+		}
+		k.restart(t)
+	}
+	k = newKeeper(t, 0)
+	k.TimeOf(7, 0)
+	for i := range 100_002 {
+		add(i, i)
+	}
+	if _, ok := k.TimeOf(7, key(1)); ok {
+		t.Error("an id is known after 100,000 newer ones")
+	}
+	if at, ok := k.TimeOf(7, key(2)); !ok || at != 2e6 {
+		t.Errorf("TimeOf the oldest of the newest 100,000 = %d, %v", at, ok)
 	}
 }

@@ -25,6 +25,7 @@ const (
 	ErrCategory     ErrorKind = "category"
 	ErrTime         ErrorKind = "time"
 	ErrSize         ErrorKind = "size"
+	ErrID           ErrorKind = "id"
 )
 
 // DecodeError is one problem of a payload.
@@ -74,16 +75,19 @@ type Reading struct {
 	HasTime  bool
 	Forgiven Forgiven // what it was read in spite of
 	Value    float64  // a category is its index; never NaN
+	// of a label whose time is that of the row with this id, which is to be looked up; HasTime is
+	// false then
+	ID string
 }
 
 // Decoded is what a payload held. Its slices belong to the decoder and are valid until the next
 // Decode.
 type Decoded struct {
-	Readings []Reading // sorted by time, those without a time last
+	Readings []Reading // sorted by time, those without a time last, and behind them those with an id
 	// series that the topic carries and this payload did not, or sent null for
 	Missing  int
 	Absent   []int             // which series these are
-	Untimed  []int             // series whose value is lost since its time cannot be read
+	Untimed  []int             // series whose value is lost since its time or id cannot be read
 	Refused  []int             // series whose value was refused, once for each value
 	Marked   []int             // series for which it had a word that says missing
 	Problems []*DecodeError    // what is wrong with values that were left out, the first 16
@@ -123,7 +127,8 @@ type slotState struct {
 }
 
 type moment struct {
-	us       int64 // noTime or badTime
+	us       int64 // or noTime, badTime
+	id       string
 	forgiven Forgiven
 }
 
@@ -172,6 +177,11 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	}
 	if byTime := func(a, b Reading) int {
 		switch {
+		case (a.ID == "") != (b.ID == ""):
+			if a.ID == "" {
+				return -1
+			}
+			return 1
 		case a.HasTime != b.HasTime && a.HasTime:
 			return -1
 		case a.HasTime != b.HasTime:
@@ -259,13 +269,19 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 			st.times[at].us = badTime
 			continue
 		}
-		t, fg, err := s.form.parse(c.kind, c.raw, d.Now)
+		var m moment
+		var err *DecodeError
+		if s.form.id {
+			m.id, err = idOf(c.kind, c.raw)
+		} else {
+			m.us, m.forgiven, err = s.form.parse(c.kind, c.raw, d.Now)
+		}
 		if err != nil {
 			err.Topic, err.Path = topic, s.form.path
 			d.problem(err)
-			t = badTime
+			m.us = badTime
 		}
-		st.times[at] = moment{t, fg}
+		st.times[at] = m
 	}
 	for i := range d.scan.captures {
 		c := &d.scan.captures[i]
@@ -290,8 +306,12 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 				d.out.Untimed = append(d.out.Untimed, s.series)
 				continue
 			case at < len(ts) && ts[at].us != noTime:
-				r.Time, r.HasTime = ts[at].us, true
+				r.Time, r.HasTime, r.ID = ts[at].us, ts[at].id == "", ts[at].id
 				r.Forgiven |= ts[at].forgiven
+			case tp.slots[s.time].form.id:
+				d.problem(&DecodeError{Kind: ErrID, Topic: topic, Path: s.path, Value: excerpt(c.raw), Series: of.Name,
+					Allowed: "a label needs the id of its row, which should stand at " + tp.slots[s.time].path + " (target.id)"})
+				continue
 			case d.scan.fail != nil:
 				// and so it would be when the time may stand in what is lost
 				d.out.Untimed = append(d.out.Untimed, s.series)
@@ -386,6 +406,13 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 
 // value reads the text of a value: as one of the categories of the series, or as a number.
 func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
+	if s.IDs {
+		id, err := idOf(kind, raw)
+		if err != nil {
+			return text{}, err
+		}
+		return text{value: math.Float64frombits(Key(id))}, nil
+	}
 	if kind == valueObject || kind == valueArray {
 		want := "a number, true or false"
 		if len(s.Categories) > 0 {

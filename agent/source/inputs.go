@@ -51,9 +51,11 @@ type InputStatus struct {
 	// value is
 	Retained  uint64  `json:"retained"`
 	Future    uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
+	NoRow     uint64  `json:"no_row,omitempty"`       // labels whose id no row has had
 	LastSeen  int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
 	LastTime  int64   `json:"last_time_us,omitempty"` // its event time
 	LastValue float64 `json:"last_value"`             // a category is its index
+	LastText  string  `json:"last_text,omitempty"`    // of a category its name
 	// usual time between two readings in seconds, 0 before there are two
 	EveryS      float64 `json:"every_s,omitempty"`
 	LastRefused string  `json:"last_refused,omitempty"` // why a value was refused
@@ -73,6 +75,9 @@ type InputStatus struct {
 	future   int    // readings from the future, those of the last hour and before without a pause
 	futureAt int64  // arrival of the newest of them
 	ahead    int64  // microseconds that it is ahead of the device's clock
+	strays   run    // labels since one that found its row by its id
+	strayID  string // the id of the newest of them
+	matched  bool   // whether any did
 
 	gap, longest float64  // usual and longest of its gaps, microseconds
 	silent       int64    // since when it is silent, 0 when it is not
@@ -201,7 +206,7 @@ const sureBarren = 10
 
 // wrong lists what is wrong with an input.
 func (in *Inputs) wrong(st *InputStatus) (out []string) {
-	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st)} {
+	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st), in.stray(st)} {
 		if why != "" {
 			out = append(out, why)
 		}
@@ -211,7 +216,49 @@ func (in *Inputs) wrong(st *InputStatus) (out []string) {
 
 // of names an input.
 func (st *InputStatus) of() string {
+	if on, path, ok := strings.Cut(st.Series, idMark); ok {
+		return fmt.Sprintf("the id (rows.id: %s) of the rows of series %s of task %s", path, on, strings.Join(st.Tasks, ", "))
+	}
 	return fmt.Sprintf("the series %s of task %s", st.Series, strings.Join(st.Tasks, ", "))
+}
+
+// ByID notes whether a label found its row by its id.
+func (in *Inputs) ByID(series, id string, found bool, arrival int64) {
+	in.mu.Lock()
+	st := in.series[series]
+	if st == nil || found {
+		if st != nil {
+			st.strays, st.matched = run{}, true
+		}
+		in.mu.Unlock()
+		return
+	}
+	in.now = max(in.now, arrival)
+	st.NoRow++
+	st.strays.add(arrival)
+	st.strayID = excerpt([]byte(id))
+	why := in.stray(st)
+	tell := why != "" && !st.strays.told
+	st.strays.told = st.strays.told || tell
+	c := *st
+	in.mu.Unlock()
+	if tell {
+		in.tell(&c, "labels_unmatched", why)
+	}
+}
+
+// stray says what is wrong with labels whose ids no row has had, "" for nothing.
+func (in *Inputs) stray(st *InputStatus) string {
+	if !st.strays.sure(in.now, !st.matched) {
+		return ""
+	}
+	rows := "rows.id"
+	if i, ok := in.plan.index[st.Series]; ok {
+		if on, path, ok := strings.Cut(in.plan.series[i].ByID, idMark); ok {
+			rows = fmt.Sprintf("%s of the messages of series %s (rows.id)", path, on)
+		}
+	}
+	return fmt.Sprintf("%s in a row of %s could not be used, since no row is known with the id; the newest is %q: the id of a label (target.id) is the one at %s, and that message comes before the label", many(st.strays.n, "label"), st.of(), st.strayID, rows)
 }
 
 // withoutValues says what is wrong with an input whose messages hold no value for it, "" for nothing.
@@ -226,7 +273,11 @@ func (in *Inputs) withoutValues(st *InputStatus) string {
 	if st.barren.n == 1 {
 		have, they = "has", "it holds"
 	}
-	return fmt.Sprintf("%s on %s %s held nothing for %s at the path %s; %s %s: correct the input's path", many(st.barren.n, "message"), st.Topic, have, st.of(), st.Path, they, st.holds)
+	what := "the input's path"
+	if strings.Contains(st.Series, idMark) {
+		what = "rows.id"
+	}
+	return fmt.Sprintf("%s on %s %s held nothing for %s at the path %s; %s %s: correct %s", many(st.barren.n, "message"), st.Topic, have, st.of(), st.Path, they, st.holds, what)
 }
 
 // many is a number of things in words.
@@ -390,11 +441,14 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 		}
 		st.Readings++
 		st.barren, st.inVain, st.marks = run{}, run{}, 0
-		if how.retained && !r.HasTime {
+		if how.retained && !r.HasTime && r.ID == "" {
 			st.Retained++
 		}
 		st.learn(how.at)
-		st.LastSeen, st.LastTime, st.LastValue = how.at, r.Time, r.Value
+		st.LastSeen, st.LastTime, st.LastValue, st.LastText = how.at, r.Time, r.Value, p.series[r.Series].word(r.Value)
+		if p.series[r.Series].IDs { // the series whose rows they are has the same topic
+			continue
+		}
 		if name := clip(topic); len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, name) {
 			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(name)); len(st.Topics) == 2 {
 				tell(st, "topics_merged", st.merged())
@@ -431,6 +485,9 @@ func (in *Inputs) refuse(p *Plan, tp *topicPlan, err error, at int64) (fresh []n
 	in.now = max(in.now, at)
 	states := in.of(p)
 	tp.each(func(i int) {
+		if p.series[i].IDs {
+			return
+		}
 		st := states[i]
 		st.Refused++
 		st.LastRefused = err.Error()
@@ -456,6 +513,9 @@ func (in *Inputs) Status() []InputStatus {
 	out := make([]InputStatus, 0, len(in.series))
 	for _, st := range in.series {
 		c := *st
+		if strings.Contains(st.Series, idMark) && len(in.wrong(st)) == 0 {
+			continue
+		}
 		c.EveryS, c.Wrong = math.Round(st.gap/1e3)/1e3, in.wrong(st)
 		for i, n := range st.counters {
 			if n > 0 {

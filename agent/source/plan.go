@@ -23,6 +23,10 @@ type Series struct {
 	Categories []string
 	Sync       bool     // readings are sent to the hub
 	Tasks      []string // names of the tasks that use it
+	// IDs says that its values are no readings but [Key] of the ids of the rows of a task, at their
+	// times; ByID names the series of ids that its readings, labels, find their times in
+	IDs  bool
+	ByID string
 
 	time  timeForm // its path is empty for arrival times
 	form  form
@@ -90,7 +94,12 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 				Categories: t.Target.Categories,
 				Range:      t.Target.Range,
 				Sync:       t.Sync.Readings != "none",
+				ByID:       idSeries(t),
 			}, t.Target.Time, t.Target.Number, t.Target.Words))
+			if on := slices.IndexFunc(t.Inputs, func(in spec.Input) bool { return in.Series == t.Rows.On }); t.Rows.ID != "" && on >= 0 {
+				in := &t.Inputs[on]
+				errs = append(errs, p.add(t, Series{Name: idSeries(t), Topic: in.Topic, Path: t.Rows.ID, IDs: true}, in.Time, spec.NumberForm{}, nil))
+			}
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -109,13 +118,39 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 	return p, nil
 }
 
+// idSeries names the series of the ids of a task's rows, "" where they have none. No task can name a
+// series so.
+func idSeries(t *spec.Task) string {
+	if t.Rows.ID == "" {
+		return ""
+	}
+	return t.Rows.On + idMark + t.Rows.ID
+}
+
+// idMark stands in the name of a series of ids, and in no other.
+const idMark = "#"
+
+// word returns how a value is shown: the name of a category, shortened; "" for a number.
+func (s *Series) word(v float64) string {
+	if s.IDs {
+		return "an id"
+	}
+	if i := int(v); i >= 0 && i < len(s.Categories) {
+		return excerpt([]byte(s.Categories[i]))
+	}
+	return ""
+}
+
 func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberForm, words map[string]float64) error {
 	s.file, s.Tasks = t.Path, []string{t.Name}
 	s.form, s.unit = newForm(num, words), new(atomic.Pointer[string])
 	if num != (spec.NumberForm{}) || len(words) > 0 {
 		s.wrote = fmt.Sprintf("%+v %v", num, words)
 	}
-	if s.Path != "" { // a bare value carries no time
+	switch {
+	case s.ByID != "":
+		s.time = timeForm{path: t.Target.ID, id: true}
+	case s.Path != "": // a bare value carries no time
 		s.time = timeForm{
 			path:    cmp.Or(tm.Path, t.Time.Path),
 			format:  cmp.Or(tm.Format, t.Time.Format),
@@ -160,6 +195,7 @@ func (s *Series) disagreement(o *Series) (what, a, b string) {
 	pairs := [...]struct{ what, a, b string }{
 		{"topic", s.Topic, o.Topic},
 		{"path", s.Path, o.Path},
+		{"rows.on and rows.id", s.ByID, o.ByID},
 		{"range", rangeText(s.Range), rangeText(o.Range)},
 		{"categories", strings.Join(s.Categories, ","), strings.Join(o.Categories, ",")},
 		{"time.path", s.time.path, o.time.path},

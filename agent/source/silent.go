@@ -48,6 +48,9 @@ func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silen
 	in.now = max(in.now, now)
 	for _, st := range in.order {
 		fresh = append(fresh, in.worse(st)...)
+		if strings.Contains(st.Series, idMark) { // the series whose rows they are is as silent
+			continue
+		}
 		pause := time.Duration(now-max(since, st.LastSeen)) * time.Microsecond
 		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
 			continue

@@ -12,10 +12,11 @@ type timeForm struct {
 	path, format, zone string
 	maxPast            int64          // microseconds behind the clock, 0: back to firstTime
 	loc                *time.Location // of times that say no zone; nil: they are refused
+	id                 bool           // an id stands there, which says of which row's time it is
 }
 
 func (f *timeForm) same(o *timeForm) bool {
-	return f.path == o.path && f.format == o.format && f.zone == o.zone && f.maxPast == o.maxPast
+	return f.path == o.path && f.id == o.id && f.format == o.format && f.zone == o.zone && f.maxPast == o.maxPast
 }
 
 const (

@@ -17,6 +17,8 @@ type routes struct {
 	ids    []uint32
 	names  []string
 	sync   []bool
+	idOf   []uint32 // of labels by id: the number of the series of ids; else 0, which is none
+	isID   []bool
 	limits []gate.Limits
 	tasks  [][]int // task → series → engine series, or noSeries
 }
@@ -41,14 +43,22 @@ func (r *Runtime) route(p *source.Plan) *routes {
 	for i, t := range r.tasks {
 		specs[i] = t.spec
 	}
-	for _, s := range p.Series() {
-		id, ok := r.ids[s.Name]
+	number := func(name string) uint32 {
+		id, ok := r.ids[name]
 		if !ok {
 			id = uint32(len(r.ids) + 1)
-			r.ids[s.Name] = id
-			r.newIDs[s.Name] = id
+			r.ids[name] = id
+			r.newIDs[name] = id
 		}
-		rt.ids, rt.names, rt.sync = append(rt.ids, id), append(rt.names, s.Name), append(rt.sync, s.Sync)
+		return id
+	}
+	for _, s := range p.Series() {
+		byID := uint32(0)
+		if s.ByID != "" {
+			byID = number(s.ByID)
+		}
+		rt.idOf, rt.isID = append(rt.idOf, byID), append(rt.isID, s.IDs)
+		rt.ids, rt.names, rt.sync = append(rt.ids, number(s.Name)), append(rt.names, s.Name), append(rt.sync, s.Sync)
 		rt.limits = append(rt.limits, gate.LimitsOf(&s, specs))
 	}
 	for _, t := range r.tasks {
@@ -77,6 +87,14 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst
 	for _, rd := range in.readings {
+		if rd.ID != "" {
+			at, ok := r.gate.TimeOf(rt.idOf[rd.Series], source.Key(rd.ID))
+			r.opts.ByID(rt.names[rd.Series], rd.ID, ok, in.Arrival)
+			if !ok {
+				continue
+			}
+			rd.Time, rd.HasTime = at, true
+		}
 		flags, repeated, changes := r.gate.Admit(rt.ids[rd.Series], &in.Message, rd, rt.limits[rd.Series])
 		if repeated {
 			r.opts.Metrics.Repeated.Inc()
@@ -105,7 +123,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 			r.open.records++
 		}
 		r.opts.Metrics.flagged(x.flags)
-		if x.flags&wire.FlagFuture != 0 {
+		if x.flags&wire.FlagFuture != 0 && !rt.isID[rd.Series] {
 			r.opts.Ahead(rt.names[rd.Series], in.Arrival, rd.Time-in.Arrival)
 		}
 	}

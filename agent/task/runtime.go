@@ -37,6 +37,9 @@ type Options struct {
 	// Ahead is called with a reading that is too far ahead of the clock to be used, by that many
 	// microseconds. It must not block.
 	Ahead func(series string, arrival, ahead int64)
+	// ByID is called with a label whose row is known by an id: found is false when no row has had it,
+	// and the label is not used. It must not block.
+	ByID func(series, id string, found bool, arrival int64)
 	// Heartbeat is called at least once a second while the runtime makes progress (the service
 	// manager's watchdog).
 	Heartbeat func()
@@ -73,6 +76,9 @@ func (o *Options) defaults() {
 	}
 	if o.Ahead == nil {
 		o.Ahead = func(string, int64, int64) {}
+	}
+	if o.ByID == nil {
+		o.ByID = func(string, string, bool, int64) {}
 	}
 	if o.Stream == nil {
 		o.Stream = func(string, []byte) {}

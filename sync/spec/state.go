@@ -119,6 +119,7 @@ func (r *Reported) bound() {
 		in := &r.Inputs[i]
 		in.Series, in.Topic, in.Path = clip(in.Series, maxReportedName), clip(in.Topic, maxReportedName), clip(in.Path, maxReportedName)
 		in.Tasks = clipped(in.Tasks[:min(len(in.Tasks), 8)], maxReportedName)
+		in.LastText = clip(in.LastText, maxReportedName)
 		in.LastRefused, in.Wrong = clip(in.LastRefused, maxReportedText), clipped(in.Wrong, maxReportedText)
 		if math.IsNaN(in.LastValue) || math.IsInf(in.LastValue, 0) { // JSON has no word for it
 			in.LastValue = 0
@@ -224,6 +225,7 @@ type ReportedInput struct {
 	LastSeen int64  `json:"last_seen,omitempty"` // arrival of the newest reading, microseconds
 	// of the newest reading; that of a category is its index
 	LastValue float64 `json:"last_value,omitempty"`
+	LastText  string  `json:"last_text,omitempty"` // of a category its name
 	// usual time between two readings in seconds, 0 before there are two
 	EveryS float64 `json:"every_s,omitempty"`
 	// why the newest refused value was refused
@@ -285,6 +287,15 @@ type ReportedClasses struct {
 // Texts are the errors of the predictions and of the baseline for people.
 func (c *ReportedClasses) Texts() (predictions, baseline string) {
 	return fmt.Sprintf("%.1f %% wrong, log loss %.3g", 100*c.ErrorRate, c.LogLoss), fmt.Sprintf("%.1f %%, %.3g", 100*c.ErrorRateBaseline, c.LogLossBaseline)
+}
+
+// IntervalText is the interval score beside that of intervals of constant width, "-" where there is
+// none.
+func (t *ReportedTask) IntervalText() string {
+	if t.IntervalPlain == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.4g, constant %.4g", t.IntervalScore, t.IntervalPlain)
 }
 
 // ReportedAssignment is a device's progress with an assignment. Losses are paired: both models on

@@ -83,3 +83,12 @@ func TestEncodeInputs(t *testing.T) {
 		}
 	}
 }
+
+func TestIntervalText(t *testing.T) {
+	if got := (&ReportedTask{}).IntervalText(); got != "-" {
+		t.Errorf("without a score: %q", got)
+	}
+	if got := (&ReportedTask{IntervalScore: 1.23456, IntervalPlain: 2}).IntervalText(); got != "1.235, constant 2" {
+		t.Errorf("with a score: %q", got)
+	}
+}

@@ -74,7 +74,7 @@ type Task struct {
 
 // Target is the series to predict. For a forecast it is one of the inputs and Horizon is how far
 // ahead. Otherwise labels arrive by message on Topic and are matched to the row of the same event
-// time.
+// time, or of the same id.
 type Target struct {
 	Series  string   `yaml:"series"`
 	Horizon Duration `yaml:"horizon,omitempty"`
@@ -83,6 +83,9 @@ type Target struct {
 	Tolerance Duration `yaml:"tolerance,omitempty"`
 	Topic     string   `yaml:"topic,omitempty"`
 	Path      string   `yaml:"path,omitempty"`
+	// JSON path of the id that a label has in common with its row's message, see Rows.ID; a label
+	// needs no time then
+	ID string `yaml:"id,omitempty"`
 	// predictions stay within, and labels by message that are outside are missing; default of a
 	// forecast: its input's
 	Range      *[2]number `yaml:"range,omitempty"`
@@ -147,7 +150,10 @@ type NumberForm struct {
 
 // Rows defines when readings become a row.
 type Rows struct {
-	On       string   `yaml:"on,omitempty"`    // a row at every reading of this series
+	On string `yaml:"on,omitempty"` // a row at every reading of this series
+	// JSON path of an id in the messages of On, by which labels find their row: of a part, an order,
+	// a batch
+	ID       string   `yaml:"id,omitempty"`
 	Every    Duration `yaml:"every,omitempty"` // or at every multiple of this
 	MaxAge   Duration `yaml:"max_age,omitempty"`
 	Lateness Duration `yaml:"lateness,omitempty"`
@@ -544,11 +550,12 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	if _, _, err := t.Calendar.Read(); err != nil {
 		bad("calendar", "", err.Error())
 	}
-	for path, p := range map[string]string{"time.path": t.Time.Path, "target.path": t.Target.Path} {
+	for path, p := range map[string]string{"time.path": t.Time.Path, "target.path": t.Target.Path, "target.id": t.Target.ID, "rows.id": t.Rows.ID} {
 		if err := CheckPath(p); err != nil {
 			bad(path, p, err.Error())
 		}
 	}
+	t.checkIDs(bad)
 	checkTime(bad, "time", t.Time.Format, t.Time.Zone)
 	switch {
 	case t.Rows.On != "" && t.Rows.Every != 0:
@@ -593,6 +600,31 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	}
 	if strings.ContainsAny(t.Publish.Topic, "+#\x00") || t.Publish.Topic == "" {
 		bad("publish.topic", t.Publish.Topic, "must be a topic without the wildcards + and #")
+	}
+}
+
+// checkIDs checks how labels find their rows by an id.
+func (t *Task) checkIDs(bad func(path, value, msg string)) {
+	label, row := t.Target.ID, t.Rows.ID
+	if label == "" && row == "" {
+		return
+	}
+	on := slices.IndexFunc(t.Inputs, func(in Input) bool { return in.Series == t.Rows.On })
+	switch {
+	case t.Target.Topic == "":
+		bad("rows.id", row, "is for tasks whose labels arrive by message (target.topic): remove it")
+	case label == "":
+		bad("target.id", "", "where the id stands in the messages of labels, as rows.id does for rows: both or neither")
+	case row == "":
+		bad("rows.id", "", "where the id stands in the messages of the series of rows.on, as target.id does for labels: both or neither")
+	case t.Rows.On == "":
+		bad("rows.id", row, "rows at every multiple of a time have no id: name the series that makes them, rows.on")
+	case t.Target.Time != InputTime{}:
+		bad("target.time", t.Target.Time.Path, "a label has an id or a time: remove target.time or target.id and rows.id")
+	case t.Target.Path == "":
+		bad("target.path", "", "a message that is the bare label has no id: name the path of the label in it")
+	case on >= 0 && t.Inputs[on].Path == "":
+		bad(fmt.Sprintf("inputs[%d].path", on), "", "a message that is the bare value has no id: name the path of the value in it")
 	}
 }
 

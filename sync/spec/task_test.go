@@ -165,3 +165,27 @@ func FuzzParseTask(f *testing.F) {
 		}
 	})
 }
+
+// TestIDs: what ids of rows and labels need, each mistake at its key.
+func TestIDs(t *testing.T) {
+	const good = "task: part\nkind: regression\ntarget: {series: ok, topic: test, path: $.ok, id: $.part}\ninputs: [{series: f, topic: press, path: $.f}, {series: g, topic: press}]\nrows: {on: f, id: $.part}\n"
+	if _, err := parse(good); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ from, to, want string }{
+		{", id: $.part}\ninputs", "}\ninputs", "target.id (line 3): where the id stands in the messages of labels"},
+		{"on: f, id: $.part", "on: f", "rows.id (line 5): where the id stands in the messages of the series of rows.on"},
+		{"id: $.part}\ninputs", "id: part}\ninputs", `target.id (line 3): "part": must be a path`},
+		{"on: f, id: $.part", "on: f, id: $..", `rows.id (line 5): "$..": must be a path`},
+		{"on: f, id", "every: 1m, id", `rows.id (line 5): "$.part": rows at every multiple of a time have no id`},
+		{"id: $.part}\ninputs", "id: $.part, time: {path: $.t}}\ninputs", `target.time (line 3): "$.t": a label has an id or a time`},
+		{"path: $.ok, ", "", "target.path (line 3): a message that is the bare label has no id"},
+		{"on: f", "on: g", "inputs[1].path (line 4): a message that is the bare value has no id"},
+		{"kind: regression\ntarget: {series: ok, topic: test, path: $.ok, id: $.part}", "target: {series: f, horizon: 1h}", `rows.id (line 4): "$.part": is for tasks whose labels arrive by message`},
+	} {
+		text := strings.Replace(good, tt.from, tt.to, 1)
+		if _, err := parse(text); err == nil || text == good || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s → %s: %v, want %s", tt.from, tt.to, err, tt.want)
+		}
+	}
+}

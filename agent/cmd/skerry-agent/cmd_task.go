@@ -23,6 +23,16 @@ func newTaskCommand() *cobra.Command {
 	return cmd
 }
 
+// sensors counts the series of a plan without those of ids.
+func sensors(p *source.Plan) (n int) {
+	for _, s := range p.Series() {
+		if !s.IDs {
+			n++
+		}
+	}
+	return n
+}
+
 func newTaskCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "check [file …]",
@@ -37,7 +47,7 @@ and why. Comments, spaces, order, topics, paths and ranges reset nothing.`,
 				return err
 			}
 			w := cmd.OutOrStdout()
-			fmt.Fprintf(w, "ok: tasks %d, series %d, topics %s\n", len(tasks), len(plan.Series()), strings.Join(plan.Filters(), ", "))
+			fmt.Fprintf(w, "ok: tasks %d, series %d, topics %s\n", len(tasks), sensors(plan), strings.Join(plan.Filters(), ", "))
 			for _, note := range notes {
 				fmt.Fprintln(w, note)
 			}

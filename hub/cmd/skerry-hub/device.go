@@ -88,7 +88,7 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 	}
 	slices.Sort(names)
 	if names = slices.Compact(names); len(names) > 0 {
-		fmt.Fprintln(t, "\nTASK\tRUNS\tSHOULD RUN\tROWS\tLABELS\tERROR\tLAST VALUE\tCOVERAGE\tWHY")
+		fmt.Fprintln(t, "\nTASK\tRUNS\tSHOULD RUN\tROWS\tLABELS\tERROR\tLAST VALUE\tCOVERAGE\tINTERVAL SCORE\tWHY")
 	}
 	for _, name := range names {
 		why, r := d.Why[name], reported[name]
@@ -103,7 +103,7 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 				e, last = c.Texts()
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, text(because))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, r.IntervalText(), text(because))
 	}
 	if d.Reported != nil {
 		writeInputs(t, d.Reported)
@@ -112,9 +112,27 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 		fmt.Fprintln(t, "\nHOST\tVALUE\tAT")
 	}
 	for _, h := range d.Host {
-		fmt.Fprintf(t, "%s\t%.6g\t%s\n", h.Metric, float64(h.Value), stamp(h.Time))
+		name, value := hostText(h.Metric, float64(h.Value))
+		fmt.Fprintf(t, "%s\t%s\t%s\n", name, value, stamp(h.Time))
 	}
 	return t.Flush()
+}
+
+// hostText tells a metric's unit by the end of its name, as the agent names them.
+func hostText(metric string, v float64) (name, value string) {
+	i := strings.LastIndexByte(metric, '_')
+	name = strings.ReplaceAll(metric[:max(i, 0)], "_", " ")
+	switch metric[i+1:] {
+	case "bytes":
+		return name, size(int64(v))
+	case "seconds":
+		return name, span(time.Duration(v * float64(time.Second)))
+	case "percent":
+		return name, fmt.Sprintf("%.1f %%", v)
+	case "celsius":
+		return name, fmt.Sprintf("%.1f °C", v)
+	}
+	return strings.ReplaceAll(metric, "_", " "), fmt.Sprintf("%.4g", v)
 }
 
 // writeInputs prints what has arrived at a device, and what is wrong with it that health does not say.
@@ -125,7 +143,7 @@ func writeInputs(w io.Writer, r *spec.Reported) {
 	for _, in := range r.Inputs {
 		last, value, every := "never", "-", "-"
 		if in.Readings > 0 {
-			last, value = stamp(in.LastSeen), fmt.Sprintf("%.6g", in.LastValue)
+			last, value = stamp(in.LastSeen), cmp.Or(in.LastText, fmt.Sprintf("%.6g", in.LastValue))
 		}
 		if in.EveryS > 0 {
 			every = span(time.Duration(in.EveryS * float64(time.Second)))

@@ -139,7 +139,8 @@ func TestFleetCommands(t *testing.T) {
 		Outbox:  spec.ReportedOutbox{PendingRecords: 17},
 		Tasks:   map[string]spec.ReportedTask{"flow": {Kind: "forecast", Spec: taskFile, SpecHash: "h"}},
 		Inputs: []spec.ReportedInput{{Series: "flow", Topic: "t", Path: "$.q", Readings: 12, LastSeen: 1_790_000_000_000_000, LastValue: 2.5, EveryS: 10, Refused: 1, LastRefused: "no number",
-			Wrong: []string{"hot", "no reading comes: look after the sensor"}}},
+			Wrong: []string{"hot", "no reading comes: look after the sensor"}},
+			{Series: "valve", Topic: "v", Readings: 1, LastSeen: 1_790_000_000_000_000, LastValue: 1, LastText: "shut"}},
 		LeftOut: "3 of 4 inputs",
 	})
 	prints(t, `pump-1 north beta linux/arm64 2\.0 yes degraded 17 - `+stamp+`$`, "device", "list")
@@ -157,7 +158,7 @@ func TestFleetCommands(t *testing.T) {
 	refused(t, `device "pump-2"`, "device", "show", "pump-2")
 	refused(t, "accepts 1 arg", "device", "show")
 	prints(t, `^device pump-1 site north cohort beta class linux/arm64 version 2\.0 link up health degraded, reported `+stamp+` - hot enrolled `+stamp+` waiting 17 records, .* starts \d+.* TASK RUNS SHOULD RUN .* flow baselines baselines 0 0 - - - `+
-		`.*INPUT TOPIC READINGS EVERY LAST VALUE REFUSED WHY flow t \$\.q 12 10s `+stamp+` 2\.5 1 no number ! no reading comes: look after the sensor not reported: 3 of 4 inputs$`, "device", "show", "pump-1")
+		`.*INPUT TOPIC READINGS EVERY LAST VALUE REFUSED WHY flow t \$\.q 12 10s `+stamp+` 2\.5 1 no number ! no reading comes: look after the sensor valve v 1 - `+stamp+` shut 0 - not reported: 3 of 4 inputs$`, "device", "show", "pump-1")
 
 	prints(t, `^TASK KIND DEFINED BY FIRST SEEN LAST SEEN flow forecast device/pump-1 `+stamp+` `+stamp+`$`, "task", "list")
 	prints(t, `"name": "flow", .*"devices": \[ "pump-1" \], "differing": \[\], "champion": ""`, "task", "show", "flow", "--json")
@@ -444,6 +445,17 @@ func TestOpenAPI(t *testing.T) {
 				t.Errorf("%s %s has the operation id %q, as %s has", method, path, op.OperationID, other)
 			}
 			ids[op.OperationID] = method + " " + path
+		}
+	}
+}
+
+func TestHostText(t *testing.T) {
+	for metric, want := range map[string]string{
+		"cpu_percent": "cpu 12.3 %", "mem_available_bytes": "mem available 12 B", "uptime_seconds": "uptime 12.3s",
+		"temperature_cpu_thermal_celsius": "temperature cpu thermal 12.3 °C", "load1": "load1 12.34", "fans_running": "fans running 12.34",
+	} {
+		if name, value := hostText(metric, 12.34); name+" "+value != want {
+			t.Errorf("%s is shown as %q %q, want %q", metric, name, value, want)
 		}
 	}
 }

@@ -140,6 +140,7 @@ export interface ReportedInput {
   missing?: number;
   last_seen?: number;
   last_value?: number;
+  last_text?: string;
   every_s?: number;
   last_refused?: string;
   wrong?: string[];

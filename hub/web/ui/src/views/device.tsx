@@ -175,7 +175,7 @@ function InputRow({ x }: { x: ReportedInput }) {
       <td className="n" data-l="Readings">{count(x.readings)}</td>
       <td className="n" data-l="Every">{x.every_s ? duration(x.every_s) : "–"}</td>
       <td data-l="Last"><Age us={x.last_seen ?? 0} /></td>
-      <td className="n" data-l="Value">{x.readings ? num(x.last_value ?? 0) : "–"}</td>
+      <td className="n" data-l="Value">{x.readings ? x.last_text || num(x.last_value ?? 0) : "–"}</td>
       <td className="n" data-l="Refused">{count(x.refused ?? 0)}</td>
       <td data-l="State" className="any fill">
         <Badge tone={x.wrong?.length ? "bad" : x.readings ? "ok" : "mute"}>{x.wrong?.length ? "wrong" : x.readings ? "ok" : "nothing yet"}</Badge>
