@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/maphash"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -45,11 +44,11 @@ type live struct {
 	since   time.Time     // of hearing; zero when it does not
 	from    time.Time     // the session's messages received since wait until proceed is closed
 	proceed chan struct{} // nil while they do not wait
-	taken   map[string][]uint64
+	taken   map[uint64][]uint64 // hashes of payloads by that of their topic, whose name may be long
 	count   int // of all topics
 	// what the session has given while there is a second connection, which may bring it too; nil at
 	// other times
-	early    map[string][]uint64
+	early    map[uint64][]uint64
 	earlier  int       // of all topics
 	unknown  int       // taken beyond takenMax
 	released time.Time // when the session's messages went on last
@@ -57,14 +56,14 @@ type live struct {
 }
 
 func newLive() *live {
-	return &live{seed: maphash.MakeSeed(), kick: make(chan struct{}, 1), taken: map[string][]uint64{}}
+	return &live{seed: maphash.MakeSeed(), kick: make(chan struct{}, 1), taken: map[uint64][]uint64{}}
 }
 
 // begin is called before the second connection subscribes.
 func (l *live) begin() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.early, l.earlier = map[string][]uint64{}, 0
+	l.early, l.earlier = map[uint64][]uint64{}, 0
 }
 
 // hear notes that everything published from now on comes by the second connection, and makes the
@@ -72,11 +71,11 @@ func (l *live) begin() {
 func (l *live) hear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.from = time.Now(); l.since.IsZero() {
-		l.since = l.from
-	}
 	if l.proceed == nil {
-		l.proceed = make(chan struct{})
+		l.proceed, l.from = make(chan struct{}), time.Now()
+	}
+	if l.since.IsZero() {
+		l.since = l.from
 	}
 }
 
@@ -103,6 +102,13 @@ func (l *live) end() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.since, l.early, l.earlier = time.Time{}, nil, 0
+}
+
+// waitsSince returns from when on the session's messages wait; false while they do not.
+func (l *live) waitsSince() (time.Time, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.from, l.proceed != nil
 }
 
 // wait blocks while a message of the session has to wait. It reports whether it had to, and false
@@ -134,12 +140,12 @@ func (l *live) hearing() time.Time {
 func (l *live) note(topic string, payload []byte) (again, full bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	h := maphash.Bytes(l.seed, payload)
-	if i := slices.Index(l.early[topic], h); i >= 0 {
-		if l.earlier--; len(l.early[topic]) == 1 {
-			delete(l.early, topic)
+	of, h := maphash.String(l.seed, topic), maphash.Bytes(l.seed, payload)
+	if i := slices.Index(l.early[of], h); i >= 0 {
+		if l.earlier--; len(l.early[of]) == 1 {
+			delete(l.early, of)
 		} else {
-			l.early[topic] = slices.Delete(l.early[topic], i, i+1)
+			l.early[of] = slices.Delete(l.early[of], i, i+1)
 		}
 		return true, false
 	}
@@ -147,10 +153,7 @@ func (l *live) note(topic string, payload []byte) (again, full bool) {
 		l.unknown++
 		return false, l.unknown == 1
 	}
-	if _, ok := l.taken[topic]; !ok {
-		topic = strings.Clone(topic)
-	}
-	l.taken[topic] = append(l.taken[topic], h)
+	l.taken[of] = append(l.taken[of], h)
 	l.count++
 	return false, false
 }
@@ -160,7 +163,8 @@ func (l *live) note(topic string, payload []byte) (again, full bool) {
 func (l *live) was(msg mqtt.Message) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	have := l.taken[msg.Topic()]
+	of := maphash.String(l.seed, msg.Topic())
+	have := l.taken[of]
 	if msg.Qos() == 0 || len(have) == 0 && l.early == nil {
 		return false // what is sent without acknowledgement is not kept by the broker
 	}
@@ -171,9 +175,9 @@ func (l *live) was(msg mqtt.Message) bool {
 		}
 		l.count -= i + 1
 		if have = have[i+1:]; len(have) == 0 {
-			delete(l.taken, msg.Topic())
+			delete(l.taken, of)
 		} else {
-			l.taken[msg.Topic()] = have
+			l.taken[of] = have
 		}
 		return true
 	}
@@ -182,7 +186,7 @@ func (l *live) was(msg mqtt.Message) bool {
 			clear(l.early)
 			l.earlier = 1
 		}
-		l.early[msg.Topic()] = append(l.early[msg.Topic()], h)
+		l.early[of] = append(l.early[of], h)
 	}
 	return false
 }
@@ -295,6 +299,9 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 	}()
 	var r reader
 	take := func(in inbound) error {
+		if err := c.behind(ctx); err != nil {
+			return err
+		}
 		if in.msg.Qos() > 0 { // of others the broker keeps no copy
 			again, full := c.live.note(in.msg.Topic(), in.msg.Payload())
 			if again {
@@ -354,6 +361,34 @@ func (c *Client) hear(ctx context.Context, sink Sink) error {
 			return nil
 		}
 	}
+}
+
+// behind waits while the session has given messages before the second connection was heard that the
+// sink does not have yet: what the second connection brings is newer, and of a reading that comes
+// after a newer one nothing is predicted.
+func (c *Client) behind(ctx context.Context) error {
+	for {
+		from, waits := c.live.waitsSince()
+		if !waits || !c.feeds(from) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// feeds reports whether a message that the session gave before a time is not with the sink yet.
+func (c *Client) feeds(before time.Time) bool {
+	c.inMu.Lock()
+	defer c.inMu.Unlock()
+	at := c.feeding
+	if at.IsZero() && len(c.queue) > 0 {
+		at = c.queue[0].at
+	}
+	return !at.IsZero() && at.Before(before)
 }
 
 // hearPlan subscribes the second connection to a plan's filters in place of another's.

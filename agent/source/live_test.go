@@ -207,3 +207,61 @@ type qos1 struct {
 func (s qos1) Topic() string   { return s.topic }
 func (s qos1) Payload() []byte { return s.payload }
 func (s qos1) Qos() byte       { return 1 }
+
+// gated is a deaf sink that takes nothing of the session before its gate opens.
+type gated struct {
+	deaf
+	gate chan struct{}
+}
+
+func (g *gated) Message(ctx context.Context, m Message) error {
+	if m.Ack != nil {
+		<-g.gate
+	}
+	return g.deaf.Message(ctx, m)
+}
+
+// TestLiveInOrder: what the session gave before the second connection was heard reaches the sink
+// before what that one brings.
+func TestLiveInOrder(t *testing.T) {
+	addr, d := mosquitto(t), &gated{gate: make(chan struct{})}
+	c, stop := start(t, addr, countPlan(t), d, Options{Trouble: d.why})
+	defer stop()
+	wait.For(t, "connected", c.Connected)
+	cli := peer(t, addr)
+	send := func(from, to int) {
+		t.Helper()
+		for v := from; v < to; v++ {
+			if tok := cli.Publish("test/a", 1, false, fmt.Sprintf(`{"n":%d}`, v)); !tok.WaitTimeout(5*time.Second) || tok.Error() != nil {
+				t.Fatal("publish", tok.Error())
+			}
+		}
+	}
+	received := func() int {
+		c.inMu.Lock()
+		defer c.inMu.Unlock()
+		return len(c.queue)
+	}
+	send(0, 1)
+	wait.For(t, "the sink has the first message", func() bool {
+		c.inMu.Lock()
+		defer c.inMu.Unlock()
+		return !c.feeding.IsZero()
+	})
+	send(1, 10)
+	wait.For(t, "the others wait", func() bool { return received() == 9 })
+	d.ill()
+	wait.For(t, "the second connection hears", func() bool { return !c.Live().IsZero() })
+	send(10, 40)
+	wait.For(t, "the window is full", func() bool { return received() == 19 })
+	if got := d.values(); len(got) > 0 {
+		t.Errorf("the sink has %v before the session's oldest message", got)
+	}
+	close(d.gate)
+	wait.For(t, "all are taken", func() bool { return len(d.values()) >= 40 })
+	if got := d.values(); len(got) != 40 || !slices.IsSorted(got) {
+		t.Errorf("taken in the order %v", got)
+	}
+	d.well()
+	wait.For(t, "the second connection is given up", func() bool { return c.Live().IsZero() })
+}

@@ -139,11 +139,12 @@ type Client struct {
 	since   atomic.Int64           // unix nanoseconds of the newest connection
 	taken   atomic.Pointer[string] // why it seems that another client has this one's id
 
-	inMu   sync.Mutex // guards queue
-	inCond *sync.Cond
-	queue  []inbound
-	bytes  int // of the queue's payloads
-	closed bool
+	inMu    sync.Mutex // guards what follows
+	inCond  *sync.Cond
+	queue   []inbound
+	bytes   int       // of the queue's payloads
+	feeding time.Time // when the message came that is being handed to the sink; zero: none is
+	closed  bool
 }
 
 type inbound struct {
@@ -309,6 +310,7 @@ const maxQueuedBytes = 16 << 20
 func (c *Client) take(empty []inbound) []inbound {
 	c.inMu.Lock()
 	defer c.inMu.Unlock()
+	c.feeding = time.Time{}
 	for len(c.queue) == 0 && !c.closed {
 		c.inCond.Wait()
 	}
@@ -316,6 +318,7 @@ func (c *Client) take(empty []inbound) []inbound {
 		return nil
 	}
 	full := c.queue
+	c.feeding = full[0].at
 	c.queue, c.bytes = empty, 0
 	c.inCond.Broadcast()
 	return full
@@ -518,6 +521,9 @@ func (c *Client) feed(ctx context.Context, sink Sink) error {
 		}
 		for i := range batch {
 			in := &batch[i]
+			c.inMu.Lock()
+			c.feeding = in.at
+			c.inMu.Unlock()
 			switch waited, ok := c.live.wait(ctx, in); {
 			case !ok:
 				return nil
