@@ -41,11 +41,11 @@ type live struct {
 	kick chan struct{} // nothing can be stored: there is no time to lose
 
 	mu      sync.Mutex
-	since   time.Time     // of hearing; zero when it does not
-	from    time.Time     // the session's messages received since wait until proceed is closed
-	proceed chan struct{} // nil while they do not wait
+	since   time.Time           // of hearing; zero when it does not
+	from    time.Time           // the session's messages received since wait until proceed is closed
+	proceed chan struct{}       // nil while they do not wait
 	taken   map[uint64][]uint64 // hashes of payloads by that of their topic, whose name may be long
-	count   int // of all topics
+	count   int                 // of all topics
 	// what the session has given while there is a second connection, which may bring it too; nil at
 	// other times
 	early    map[uint64][]uint64
