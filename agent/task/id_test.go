@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"skerry.dev/agent/source"
-	"skerry.dev/sync/spec"
 )
 
 // TestLabelsByID: labels find their rows by id, also after a restart, in the engine and in what is
@@ -22,26 +21,20 @@ inputs: [{series: force, topic: press, path: $.force}]
 time: {path: $.t, format: unix, max_past: 36500d}
 rows: {on: force, id: $.part}
 `)
-	plan, err := source.Compile([]*spec.Task{task})
-	if err != nil {
-		t.Fatal(err)
-	}
 	dir := t.TempDir()
 	var found []string
 	begin := func() *rig {
-		return start(t, dir, func(o *Options) {
-			o.Tasks, o.Plan = []*spec.Task{task}, plan
+		return startTask(t, dir, task, func(o *Options) {
 			o.ByID = func(series, id string, ok bool, _ int64) { found = append(found, fmt.Sprint(series, " ", id, " ", ok)) }
 		})
 	}
-	dec := source.NewDecoder(plan, 1<<16)
 	send := func(g *rig, topic, payload string) {
 		t.Helper()
-		out, err := dec.Decode(topic, []byte(payload))
+		out, err := source.NewDecoder(g.plan, 1<<16).Decode(topic, []byte(payload))
 		if err != nil || len(out.Problems) > 0 {
 			t.Fatal(payload, err, out.Problems)
 		}
-		m := source.Message{Plan: plan, Topic: topic, Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: slices.Clone(out.Readings), Ack: func() {}}
+		m := source.Message{Plan: g.plan, Topic: topic, Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: out.Readings, Ack: func() {}}
 		if err := g.Message(context.Background(), m); err != nil {
 			t.Fatal(err)
 		}

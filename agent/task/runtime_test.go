@@ -116,6 +116,36 @@ func start(t *testing.T, dir string, change func(*Options)) *rig {
 	return g
 }
 
+// startTask is start with one task of the test's own.
+func startTask(t *testing.T, dir string, task *spec.Task, change func(*Options)) *rig {
+	t.Helper()
+	plan, err := source.Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := start(t, dir, func(o *Options) {
+		o.Tasks, o.Plan = []*spec.Task{task}, plan
+		if change != nil {
+			change(o)
+		}
+	})
+	g.plan = plan
+	return g
+}
+
+// reading sends one reading of a series.
+func (g *rig) reading(t *testing.T, series string, at int64, v float64) {
+	t.Helper()
+	k, ok := g.plan.Index(series)
+	if !ok {
+		t.Fatalf("no series %s", series)
+	}
+	m := source.Message{Plan: g.plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: []source.Reading{{Series: k, Time: at, HasTime: true, Value: v}}, Ack: func() {}}
+	if err := g.Message(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (g *rig) stop(t *testing.T) {
 	if g.cancel == nil {
 		return
@@ -693,21 +723,8 @@ inputs: [{series: x, topic: s/a, path: $.x}]
 time: {path: $.ts, format: unix, max_past: 36500d}
 rows: {on: x}
 `)
-	plan, err := source.Compile([]*spec.Task{task})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := start(t, t.TempDir(), func(o *Options) { o.Tasks, o.Plan = []*spec.Task{task}, plan })
-	send := func(series string, at int64, v float64) {
-		k, ok := plan.Index(series)
-		if !ok {
-			t.Fatalf("no series %s", series)
-		}
-		m := source.Message{Plan: plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: []source.Reading{{Series: k, Time: at, HasTime: true, Value: v}}, Ack: func() {}}
-		if err := g.Message(context.Background(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g := startTask(t, t.TempDir(), task, nil)
+	send := func(series string, at int64, v float64) { t.Helper(); g.reading(t, series, at, v) }
 	rng := rand.New(rand.NewPCG(8, 8))
 	const rows, warm = 3000, 1000
 	truth := make([]string, rows)
@@ -767,18 +784,8 @@ inputs: [{series: x, topic: s/a, path: $.x}]
 time: {path: $.ts, format: unix, max_past: 36500d}
 rows: {on: x}
 `)
-	plan, err := source.Compile([]*spec.Task{task})
-	if err != nil {
-		t.Fatal(err)
-	}
-	g := start(t, t.TempDir(), func(o *Options) { o.Tasks, o.Plan = []*spec.Task{task}, plan })
-	send := func(series string, at int64, v float64) {
-		k, _ := plan.Index(series)
-		m := source.Message{Plan: plan, Topic: "s/a", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: []source.Reading{{Series: k, Time: at, HasTime: true, Value: v}}, Ack: func() {}}
-		if err := g.Message(context.Background(), m); err != nil {
-			t.Fatal(err)
-		}
-	}
+	g := startTask(t, t.TempDir(), task, nil)
+	send := func(series string, at int64, v float64) { t.Helper(); g.reading(t, series, at, v) }
 	rng := rand.New(rand.NewPCG(8, 8))
 	const rows, warm = 2000, 500
 	names := task.Target.Categories
