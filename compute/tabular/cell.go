@@ -123,7 +123,7 @@ func (c *Cell) Number() (float64, error) {
 }
 
 // parseNumber reads a number as people and programs write it: with a decimal point or comma, and
-// with thousands in groups. Go's own forms 1_0 and 0x1p4 are identifiers.
+// with thousands in groups; 5 % is 5. Go's own forms 1_0 and 0x1p4 are identifiers.
 func parseNumber(s string, comma bool) (float64, bool) {
 	if !comma || strings.IndexByte(s, '.') < 0 && strings.IndexByte(s, ',') < 0 {
 		if v, err := strconv.ParseFloat(s, 64); err == nil || errors.Is(err, strconv.ErrRange) {
@@ -132,6 +132,12 @@ func parseNumber(s string, comma bool) (float64, bool) {
 	}
 	if len(s) > 64 {
 		return 0, false
+	}
+	if s, ok := strings.CutSuffix(s, "%"); ok { // of a share the hundredths, as people count them
+		if s = strings.TrimRight(s, " \u00a0\u202f"); s == "" || s[len(s)-1] < '0' || s[len(s)-1] > '9' {
+			return 0, false
+		}
+		return parseNumber(s, comma)
 	}
 	if s, ok := strings.CutPrefix(s, "−"); ok { // U+2212
 		v, ok := parseNumber(s, comma)

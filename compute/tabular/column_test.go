@@ -220,8 +220,7 @@ func TestCodesNamesTheCell(t *testing.T) {
 func TestDistinct(t *testing.T) {
 	for text, want := range map[string]string{
 		"a,b,a\n1,2,3\n": `line 1, column 3 "a": column 1 has this name already`,
-		",a\n0,1\n":      "line 1, column 1: it has no name",
-		"a,b,\n1,2,\n":   "line 1, column 3: it has no name",
+		"a,,b\n1,2,3\n":  "line 1, column 2: it has no name",
 	} {
 		if _, err := Open(strings.NewReader(text), Options{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("Open(%q) = %v, want %q", text, err, want)
@@ -288,5 +287,35 @@ func TestEmptyLines(t *testing.T) {
 	f, err := Read(strings.NewReader("x,y\n1,2\n\n3,4\n"), Options{})
 	if err != nil || f.Rows != 2 {
 		t.Errorf("an empty line among two columns = %+v, %v, want two rows", f, err)
+	}
+}
+
+// TestNameless: the column of row numbers that pandas writes and separators at the ends of lines are
+// no columns, which is said; a value in a column without a name is an error.
+func TestNameless(t *testing.T) {
+	for _, tt := range []struct{ text, names, note, err string }{
+		{",a,b\n0,1,x\n1,2,y\n", "a b", "column 1 has no name and is left out", ""},
+		{"a,b,,\n1,x,,\n2,y,,\n", "a b", "", ""},
+		{",a,\n0,1,\n", "a", "column 1 has no name", ""},
+		{"a,b,\n1,x,\n2,y,7\n", "", "", `line 3, column 3: "7" stands in a column without a name`},
+	} {
+		var notes []string
+		f, err := Read(strings.NewReader(tt.text), Options{Note: func(s string) { notes = append(notes, s) }})
+		if tt.err != "" {
+			if err == nil || !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("Read(%q) = %v, want %q", tt.text, err, tt.err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("Read(%q) = %v", tt.text, err)
+			continue
+		}
+		if got := strings.Join(NamesOf(f), " "); got != tt.names || f.Columns[0].Values[0] != 1 {
+			t.Errorf("Read(%q) has the columns %s with %v first, want %s", tt.text, got, f.Columns[0].Values, tt.names)
+		}
+		if got := strings.Join(notes, "\n"); tt.note == "" && got != "" || !strings.Contains(got, tt.note) {
+			t.Errorf("Read(%q) notes %q, want %q", tt.text, got, tt.note)
+		}
 	}
 }

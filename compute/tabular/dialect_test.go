@@ -161,6 +161,7 @@ func TestFewUnreadableCells(t *testing.T) {
 		"none":           {column(40), frame.Number, 0, ""},
 		"marks":          {column(20, "N/A", "-", "None", "NULL", "?", "--", "#DIV/0!", "", "unknown"), frame.Number, 9, ""},
 		"one":            {column(40, "5%"), frame.Number, 1, `column "v": 1 of 41 cells is no number and counts as missing: the first is line 42, "5%"`},
+		"percent":        {"v,k\n5%,a\n7.5 %,b\n,c\n-1%,d\n", frame.Number, 1, `column "v" holds percentages: 5% is read as the number before the sign`},
 		"infinite":       {column(4, "inf", "-Infinity"), frame.Number, 2, `column "v": 2 of 6 cells are infinite and count as missing: the first is line 6`},
 		"beyond":         {column(40, "a", "b", "c"), frame.Category, 0, `column "v" is read as text: 3 of 43 cells are no number, the first is line 42, "a"`},
 		"of few rows":    {column(5, "x"), frame.Category, 0, `1 of 6 cells is no number`},

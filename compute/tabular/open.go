@@ -155,7 +155,50 @@ func Open(r io.Reader, o Options) (Reader, error) {
 	if o.Missing != nil {
 		whole = newMarked(whole, o.Missing)
 	}
+	whole = withoutNameless(whole, o)
 	return whole, distinct(whole.Fields())
+}
+
+// namelessReader leaves columns out that have no name: the first, in which programs write the number
+// of the row, and what stands behind the last name where lines end with a separator.
+type namelessReader struct {
+	Reader
+	fields []Field
+	from   int // 1 where the first column is left out
+	to     int // columns from here on have no name and must be empty
+}
+
+// withoutNameless returns r itself where every column has a name or none may be left out.
+func withoutNameless(r Reader, o Options) Reader {
+	fields := r.Fields()
+	n := &namelessReader{Reader: r, to: len(fields)}
+	for n.to > 1 && fields[n.to-1].Name == "" {
+		n.to--
+	}
+	if n.to > 1 && fields[0].Name == "" {
+		n.from = 1
+		o.note("column 1 has no name and is left out, as the numbers of rows are that programs write there: give it a name to use it")
+	}
+	if n.from == 0 && n.to == len(fields) {
+		return r
+	}
+	n.fields = fields[n.from:n.to]
+	return n
+}
+
+func (n *namelessReader) Fields() []Field { return n.fields }
+
+func (n *namelessReader) Next() ([]Cell, error) {
+	cells, err := n.Reader.Next()
+	if err != nil {
+		return nil, err
+	}
+	for j := n.to; j < len(cells); j++ {
+		if !cells[j].Missing() {
+			return nil, &Error{Line: n.Line(), Column: j + 1, Err: fmt.Errorf("%q stands in a column without a name: give the column one in line 1, or leave it out", clip(cells[j].String()))}
+		}
+	}
+	return cells[n.from:n.to], nil
 }
 
 // markedReader is a reader whose marks for "missing" are given.

@@ -46,6 +46,8 @@ type Tally struct {
 	bad     flaw
 	inf     flaw
 	unknown flaw
+	// the first present number has a percent sign, as all must have then; how it is written
+	percent string
 }
 
 var nan = math.NaN()
@@ -91,6 +93,9 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if t.inf.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s infinite and %s as missing: the first is %s", t.Name, are(t.inf.n, t.Present), counts(t.inf.n), t.inf.place))
 	}
+	if t.percent != "" {
+		out = append(out, fmt.Sprintf("column %q holds percentages: %s is read as the number before the sign", t.Name, t.percent))
+	}
 	if s := t.unseenNote(); s != "" {
 		out = append(out, s)
 	}
@@ -131,7 +136,7 @@ func counts(n int) string {
 }
 
 // Number reads a cell of a column of numbers: NaN when it is missing, unreadable or infinite, which
-// is counted.
+// is counted. All are percentages, of which the number before the sign is read, or none is.
 func (t *Tally) Number(c *Cell, p Place) (v float64) {
 	if c.Missing() {
 		return nan
@@ -149,7 +154,14 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		t.inf.add(p, c.String())
 		return nan
 	}
-	t.Present++
+	percent := c.kind == text && strings.HasSuffix(strings.TrimSpace(c.text), "%")
+	if t.Present++; t.Present == 1 && percent {
+		t.percent = strings.Clone(clip(c.String()))
+	}
+	if percent != (t.percent != "") { // nobody knows which of 5% and 5 is meant in hundredths
+		t.bad.add(p, c.String())
+		return nan
+	}
 	return v
 }
 
