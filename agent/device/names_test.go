@@ -2,6 +2,7 @@ package device
 
 import (
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"skerry.dev/agent/source"
 	"skerry.dev/sync/spec"
+	"skerry.dev/test/extreme"
 )
 
 // named is a task file whose series temp comes on a topic.
@@ -135,5 +137,31 @@ func TestDamagedNames(t *testing.T) {
 	}
 	if _, _, err := Plan([]*spec.Task{named(t, "m.yaml", "middle", "hall")}, names); err != nil || names.store() != nil {
 		t.Errorf("Plan without known names: %v", err)
+	}
+}
+
+// TestFirstStart: the first start makes the state directory before it keeps anything in it, and
+// warns of nothing but that it is not enrolled.
+func TestFirstStart(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "tasks"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "tasks", "a.yaml"), []byte(named(t, "a.yaml", "hall", "hall").Source), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var log extreme.Log
+	d, err := Open(Options{Config: config(t, dir, "", "127.0.0.1:0"), Version: "test", Log: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "state", "series.json")); err != nil {
+		t.Error("the names of series are not kept:", err)
+	}
+	if said := log.Since(0); strings.Count(said, "\n") != 1 || !strings.Contains(said, "not enrolled") {
+		t.Errorf("the first start warns of %s", said)
 	}
 }

@@ -60,6 +60,9 @@ func Open(opts Options) (_ *Device, err error) {
 	if err := d.identify(); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(d.cfg.StateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("state directory: %w", err)
+	}
 	if d.names, err = openNames(d.cfg.StateDir); err != nil {
 		d.log.Warn("names of series", "err", err)
 	}
