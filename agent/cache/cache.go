@@ -69,6 +69,9 @@ type Store struct {
 	damage string
 	lock   *dirlock.Lock
 
+	borrowed error  // see Borrowed
+	copy     string // the directory of the copy
+
 	free     func(dir string) (uint64, error)
 	reserve  int64
 	maxBytes int64 // cap of the file
@@ -89,7 +92,7 @@ func Open(opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
 	lock, err := dirlock.Acquire(opts.Dir)
-	if err != nil {
+	if err != nil && Classify(err) != ReadOnly { // nobody else can write there either
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
 	path := filepath.Join(opts.Dir, FileName)
@@ -109,11 +112,18 @@ func Open(opts Options) (*Store, error) {
 			opts.Log.Warn("the disk is full: the reserve is given up for the start")
 		}
 	}
-	if err := s.repair(path, opts); err != nil {
-		return nil, errors.Join(err, lock.Release())
+	if err = s.repair(path, opts); err == nil {
+		if err = s.use(path, opts.Outbox); err != nil {
+			err = fmt.Errorf("open cache %s: %w", path, err)
+		}
 	}
-	if err := s.use(path, opts.Outbox); err != nil {
-		return nil, errors.Join(fmt.Errorf("open cache %s: %w", path, err), lock.Release())
+	if Classify(err) == ReadOnly {
+		if err = s.borrow(path, opts.Outbox, err); err == nil {
+			opts.Log.Error("nothing can be stored", "err", s.borrowed)
+		}
+	}
+	if err != nil {
+		return nil, errors.Join(err, lock.Release())
 	}
 	return s, nil
 }
@@ -264,8 +274,14 @@ type Commit struct {
 	Seen      []SeenPage
 }
 
-// Commit stores c. A nil error means that it is durable. See Survivable for errors.
+// Commit stores c. A nil error means that it is durable. See Classify for errors, and ErrWritable.
 func (s *Store) Commit(c *Commit) error {
+	switch {
+	case s.borrowed != nil && writable(s.dir):
+		return ErrWritable
+	case s.borrowed != nil:
+		return s.borrowed
+	}
 	var added *outbox.Added
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
 		s.bound(tx)
@@ -453,7 +469,10 @@ func (s *Store) Close() error {
 	}
 	err := s.db.Close()
 	s.db = nil
-	if err == nil {
+	switch {
+	case s.borrowed != nil:
+		err = errors.Join(err, os.RemoveAll(s.copy))
+	case err == nil:
 		err = os.WriteFile(s.cleanMark(), nil, 0o600)
 	}
 	return errors.Join(err, s.lock.Release())

@@ -275,7 +275,7 @@ func (d *Device) openEdges(plan *source.Plan) error {
 		Log:     d.log,
 		Metrics: d.metrics,
 	})
-	if d.id != nil {
+	if d.id != nil && d.store.Borrowed() == nil { // a copy has no outbox to go on with
 		d.link = link.New(d.store.Outbox(), d.store.DB(), link.Options{
 			Device:        d.name,
 			Site:          d.site,

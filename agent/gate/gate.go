@@ -143,6 +143,20 @@ func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 	return find(entries, e)
 }
 
+// Newest returns the newest accepted reading of a series; false where there is none, or several of its
+// time contradict each other.
+func (g *Gate) Newest(series uint32) (t int64, v float64, ok bool) {
+	s := g.series[series]
+	if s == nil || len(s.newestEntries) == 0 {
+		return 0, 0, false
+	}
+	e := s.newestEntries[len(s.newestEntries)-1]
+	if n := len(s.newestEntries) - 2; n >= 0 && s.newestEntries[n].time == e.time {
+		return 0, 0, false
+	}
+	return e.time, math.Float64frombits(e.value), true
+}
+
 // unwell are the flags of readings that carry no information about what is usual of a series.
 const unwell = wire.Blocked | wire.Missing
 

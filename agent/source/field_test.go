@@ -378,6 +378,28 @@ func TestCaptureForm(t *testing.T) {
 
 // TestTemplatesListen: a template has no series; a topic that it has no task for is a sighting, and
 // the task that is made of it reads the topic.
+// TestTemplatesShare: what all tasks of a template read is listened to before there is one.
+func TestTemplatesShare(t *testing.T) {
+	tmpl := task(t, "room", "task: room\ntarget: {series: v, horizon: 1h}\ninputs: [{series: v, topic: \"h/{room}/v\"}, {series: out, topic: yard, path: $.t}]\n")
+	one, err := tmpl.Instance("room-attic", []string{"attic"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, tasks := range map[string][]*spec.Task{"[room]": {tmpl}, "[room room-attic]": {tmpl, one}} {
+		p, err := Compile(tasks)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i, ok := p.Index("out")
+		if !ok || fmt.Sprint(p.Series()[i].Tasks) != want {
+			t.Errorf("the shared series is %+v, want that of %s", p.Series(), want)
+		}
+		if out, err := NewDecoder(p, 100).Decode("yard", []byte(`{"t":5}`)); err != nil || show(p, out.Readings) != "out=5" {
+			t.Errorf("Decode = %q, %v", show(p, out.Readings), err)
+		}
+	}
+}
+
 func TestTemplatesListen(t *testing.T) {
 	tmpl := task(t, "room", "task: room\ntarget: {series: v, horizon: 1h}\ninputs: [{series: v, topic: \"h/{room}/v\"}]\n")
 	p, err := Compile([]*spec.Task{tmpl})

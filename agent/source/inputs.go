@@ -67,9 +67,11 @@ type InputStatus struct {
 	// what is wrong and what to do
 	Wrong []string `json:"wrong,omitempty"`
 
+	from     int64 // when it came with another plan, microseconds; 0: with the first
 	counters [len(forgivenNames)]uint64
 	barren   run    // messages on its topics since one gave a reading, or was refused with a reason
 	holds    string // what the messages hold instead
+	beside   bool   // the newest of them gave readings of other series
 	inVain   run    // values refused since one was read
 	marks    int    // messages since a reading that say that there is no value
 	future   int    // readings from the future, those of the last hour and before without a pause
@@ -263,7 +265,7 @@ func (in *Inputs) stray(st *InputStatus) string {
 
 // withoutValues says what is wrong with an input whose messages hold no value for it, "" for nothing.
 func (in *Inputs) withoutValues(st *InputStatus) string {
-	if st.Readings > 0 || !st.barren.sure(in.now, true) { // a key that comes seldom has had one
+	if st.Readings > 0 || !st.barren.sure(in.now, !st.beside) { // a key that comes seldom has had one
 		return ""
 	}
 	if st.holds == "" || st.Path == "" {
@@ -380,12 +382,16 @@ func (in *Inputs) of(p *Plan) []*InputStatus {
 	if in.plan == p {
 		return in.order
 	}
+	from := int64(0)
+	if in.plan != nil {
+		from = time.Now().UnixMicro()
+	}
 	in.plan, in.order = p, nil
 	for i := range p.series {
 		s := &p.series[i]
 		st := in.series[s.Name]
 		if st == nil || st.Topic != s.Topic || st.Path != s.Path {
-			st = &InputStatus{Series: s.Name, Topic: s.Topic, Path: s.Path}
+			st = &InputStatus{Series: s.Name, Topic: s.Topic, Path: s.Path, from: from}
 			in.series[s.Name] = st
 		}
 		st.Tasks = s.Tasks
@@ -461,6 +467,7 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 	for _, s := range out.Absent {
 		st := states[s]
 		st.Missing++
+		st.beside = len(out.Readings) > 0
 		if st.barren.add(how.at); st.Readings == 0 && (st.barren.n == 1 || st.barren.n == sureBarren) {
 			st.holds = holds(payload)
 		}

@@ -69,22 +69,16 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 					p.filters = append(p.filters, f)
 				}
 			}
+			for _, in := range t.SharedInputs() {
+				errs = append(errs, p.input(t, in))
+			}
 			continue
 		}
 		if t.Template != "" {
 			p.made[madeKey(t.Template, t.Values)] = true
 		}
 		for i := range t.Inputs {
-			in := &t.Inputs[i]
-			errs = append(errs, p.add(t, Series{
-				Name:       in.Series,
-				Topic:      in.Topic,
-				Path:       in.Path,
-				Unit:       in.Unit,
-				Range:      in.Range,
-				Categories: in.Categories,
-				Sync:       in.Sync != "none" && t.Sync.Readings != "none",
-			}, in.Time, in.Number, in.Words))
+			errs = append(errs, p.input(t, &t.Inputs[i]))
 		}
 		if t.Target.Topic != "" {
 			errs = append(errs, p.add(t, Series{
@@ -139,6 +133,18 @@ func (s *Series) word(v float64) string {
 		return excerpt([]byte(s.Categories[i]))
 	}
 	return ""
+}
+
+func (p *Plan) input(t *spec.Task, in *spec.Input) error {
+	return p.add(t, Series{
+		Name:       in.Series,
+		Topic:      in.Topic,
+		Path:       in.Path,
+		Unit:       in.Unit,
+		Range:      in.Range,
+		Categories: in.Categories,
+		Sync:       in.Sync != "none" && t.Sync.Readings != "none",
+	}, in.Time, in.Number, in.Words)
 }
 
 func (p *Plan) add(t *spec.Task, s Series, tm spec.InputTime, num spec.NumberForm, words map[string]float64) error {

@@ -35,6 +35,9 @@ func (st *InputStatus) learn(at int64) {
 
 // patience is how long the input may be silent.
 func (st *InputStatus) patience() time.Duration {
+	if st.Readings > 0 && st.gap == 0 { // of one reading nobody knows when the next is due
+		return time.Hour
+	}
 	return max(leastSilence, time.Duration(max(silentGaps*st.gap, longestGaps*st.longest))*time.Microsecond)
 }
 
@@ -51,14 +54,15 @@ func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silen
 		if strings.Contains(st.Series, idMark) { // the series whose rows they are is as silent
 			continue
 		}
-		pause := time.Duration(now-max(since, st.LastSeen)) * time.Microsecond
+		began := max(since, st.LastSeen, st.from)
+		pause := time.Duration(now-began) * time.Microsecond
 		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
 			continue
 		}
 		if st.silent == 0 {
 			silent = append(silent, st.Series)
 		}
-		st.silent = max(since, st.LastSeen)
+		st.silent = began
 	}
 	in.mu.Unlock()
 	for i := range fresh {
@@ -102,13 +106,20 @@ func (in *Inputs) isSilent(st *InputStatus) string {
 		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, but %s that could not be read: %s", st.of(), st.Topic, since, many(st.inVain.n, "value"), st.LastRefused)
 	}
 	if st.Readings > 0 {
+		if st.gap == 0 {
+			return fmt.Sprintf("no second reading of %s has come on %s since %s UTC: look after the sensor, its power and its connection", st.of(), st.Topic, since)
+		}
 		usual := time.Duration(st.gap) * time.Microsecond
 		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", st.of(), st.Topic, since, usual.Round(max(time.Second, usual/100)))
 	}
 	if !in.Broker {
 		return fmt.Sprintf("nothing has come by HTTP on %s for %s since the agent began at %s UTC: start its sender, or correct the input's topic; readings are sent to /v1/ingest/<topic>", st.Topic, st.of(), since)
 	}
-	what := fmt.Sprintf("nothing has come on %s for %s since the broker was connected at %s UTC: ", st.Topic, st.of(), since)
+	when := "the broker was connected"
+	if st.silent == st.from {
+		when = "its task file was read"
+	}
+	what := fmt.Sprintf("nothing has come on %s for %s since %s at %s UTC: ", st.Topic, st.of(), when, since)
 	if len(st.near) > 0 {
 		return what + "correct the input's topic, or start its sender; messages do come on " + strings.Join(st.near, ", ")
 	}

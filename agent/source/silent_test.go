@@ -1,9 +1,12 @@
 package source
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"skerry.dev/sync/spec"
 )
@@ -61,5 +64,67 @@ inputs: [{series: a, topic: hall/a}, {series: door, topic: hall/door}, {series: 
 	}
 	if got := silent(4 * 3600); !slices.Equal(got, []string{"a", "door"}) {
 		t.Errorf("after hours: %v", got)
+	}
+}
+
+// TestSilentSince: an input is not silent for the time before its task file was read, and of one
+// reading nobody knows when the next is due.
+func TestSilentSince(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const file = "\ntask: %s\ntarget: {series: %s, horizon: 1s}\ninputs: [{series: %s, topic: hall/%s}]\n"
+		first, second := task(t, "one", fmt.Sprintf(file, "one", "a", "a", "a")), task(t, "two", fmt.Sprintf(file, "two", "b", "b", "b"))
+		in := NewInputs(nil)
+		in.Broker = true
+		var told []string
+		in.Event = func(kind, _ string, d map[string]any) { told = append(told, fmt.Sprint(kind, " ", d["what"])) }
+		began := time.Now().UnixMicro()
+		use := func(tasks ...*spec.Task) *Plan {
+			p, err := Compile(tasks)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in.Use(p)
+			return p
+		}
+		look := func() []string {
+			got := in.Silent(time.Now().UnixMicro(), began, func(string) bool { return false })
+			in.Near(got, nil)
+			return got
+		}
+		p := use(first)
+		in.note(p, "hall/a", nil, &Decoded{Readings: []Reading{{Series: 0, Time: began}}}, arrived{at: time.Now().UnixMicro()})
+		time.Sleep(10 * time.Minute)
+		if got := look(); got != nil {
+			t.Errorf("ten minutes after one reading %v are silent", got)
+		}
+		use(first, second)
+		time.Sleep(40 * time.Second)
+		if got := look(); got != nil {
+			t.Errorf("40 s after its task file was read %v are silent", got)
+		}
+		time.Sleep(10 * time.Second)
+		if got := look(); !slices.Equal(got, []string{"b"}) || len(told) != 1 || !strings.Contains(told[0], "for the series b of task two since its task file was read at 2000-01-01 00:10:00 UTC") {
+			t.Errorf("50 s after it %v are silent, told %q", got, told)
+		}
+		time.Sleep(50 * time.Minute)
+		if got := look(); !slices.Equal(got, []string{"a"}) || !strings.Contains(told[1], "no second reading of the series a of task one") {
+			t.Errorf("after an hour %v are silent, told %q", got, told)
+		}
+	})
+}
+
+// TestKeysThatComeSeldom: one message that has readings of other series, and none of an input, is no
+// reason to think that its path is wrong; one that has none at all is.
+func TestKeysThatComeSeldom(t *testing.T) {
+	for payload, wrong := range map[string]int{`{"a":1}`: 0, `{"A":1}`: 2} {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount(t, "\ntask: few\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall, path: $.a}, {series: b, topic: hall, path: $.b}]\n")
+			a.message("hall", payload)
+			time.Sleep(50 * time.Second)
+			a.Silent(time.Now().UnixMicro(), time.Now().UnixMicro(), func(string) bool { return false })
+			if r := a.Reasons(); len(r) != wrong {
+				t.Errorf("after %s: %q, want %d reasons", payload, r, wrong)
+			}
+		})
 	}
 }

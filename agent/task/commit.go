@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -224,6 +225,10 @@ func (r *Runtime) store(ctx context.Context, c *sealed) error {
 				r.log.Info("storing again")
 			}
 			return nil
+		}
+		if errors.Is(err, cache.ErrWritable) {
+			r.log.Warn("the state directory can be written again: starting anew with it")
+			return err
 		}
 		if cache.Classify(err) == cache.Unknown {
 			r.log.Error("commit failed, state on disk is unknown: stopping", "err", err)

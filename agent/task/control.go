@@ -1,8 +1,10 @@
 package task
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -196,9 +198,37 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		r.tasks = next
 		r.plans = nil
 		r.route(plan)
+		for _, t := range next {
+			if old[t.spec.Name] == nil && t.engine.Status().Rows == 0 {
+				r.acquaint(t)
+			}
+		}
 		c.touch()
 		return nil
 	})
+}
+
+// acquaint shows a new task the newest reading that is known of each of its inputs, but for the one
+// whose readings are its rows: another task may read it, or the template that the task is made of.
+func (r *Runtime) acquaint(t *running) {
+	now := time.Now().UnixMicro()
+	r.scratch = r.scratch[:0]
+	for i := range t.spec.Inputs {
+		in := &t.spec.Inputs[i]
+		if in.Series == t.spec.Rows.On {
+			continue
+		}
+		at, v, ok := r.gate.Newest(r.ids[in.Series])
+		if !ok || at > now+t.spec.Time.MaxFuture.Micros() || at < now-t.spec.Rows.MaxAge.Micros() || in.Range != nil && (v < in.Range[0] || v > in.Range[1]) {
+			continue
+		}
+		r.scratch = append(r.scratch, engine.Reading{Series: i, Time: at, Value: v})
+	}
+	if len(r.scratch) == 0 {
+		return
+	}
+	slices.SortStableFunc(r.scratch, func(a, b engine.Reading) int { return cmp.Compare(a.Time, b.Time) })
+	r.emit(t, t.engine.Ingest(now, r.scratch), now)
 }
 
 // succeed returns a task as its file is now, with what it had learned; why tells why it could not

@@ -168,6 +168,9 @@ func Open(opts Options) (*Runtime, error) {
 	if d := opts.Store.Damage(); d != "" {
 		r.alarm("cache_damaged", "", map[string]any{"problem": d})
 	}
+	if err := opts.Store.Borrowed(); err != nil { // to be stored, so that it is noticed when that is possible
+		r.alarm("state_read_only", "", map[string]any{"problem": err.Error()})
+	}
 	r.setStatus()
 	return r, nil
 }

@@ -687,6 +687,44 @@ func TestReplaceKeepsTheOthers(t *testing.T) {
 	})
 }
 
+// TestNewTaskKnowsItsInputs: a task that is added sees the newest reading of inputs that were read
+// before, but not of the series that makes its rows, nor what is out of range or older than max_age.
+func TestNewTaskKnowsItsInputs(t *testing.T) {
+	for _, tt := range []struct {
+		about string
+		rows  string
+		y     float64
+		age   time.Duration
+		knows bool
+	}{
+		{"the newest reading", "{on: x}", 5, time.Minute, true},
+		{"its own rows", "{on: y}", 5, time.Minute, false},
+		{"out of range", "{on: x}", 2000, time.Minute, false},
+		{"too old", "{on: x, max_age: 1m}", 5, time.Hour, false},
+	} {
+		inBubble(t, func(t *testing.T) {
+			g := start(t, t.TempDir(), nil)
+			first := parse(t, taskYAML)
+			at := time.Now().Add(-tt.age).UnixMicro()
+			g.reading(t, "y", at, tt.y)
+			g.Flush()
+			second := parse(t, "\ntask: other\ntarget: {series: x, horizon: 1h}\ninputs: [{series: y, topic: s/a, path: $.y, range: [0, 1000]}, {series: x, topic: s/a, path: $.x}]\ntime: {path: $.ts, format: unix, max_past: 36500d}\nrows: "+tt.rows+"\n")
+			plan, err := source.Compile([]*spec.Task{first, second})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := g.Replace(context.Background(), []*spec.Task{first, second}, plan, true); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second) // the status is half a second old at most
+			synctest.Wait()
+			if st := g.Status().Tasks[1].Engine; (st.Watermark == at) != tt.knows || st.Rows != 0 {
+				t.Errorf("%s: watermark %d, rows %d", tt.about, st.Watermark, st.Rows)
+			}
+		})
+	}
+}
+
 func TestPublishedDocument(t *testing.T) {
 	g := start(t, t.TempDir(), nil)
 	for i := range 60 {

@@ -78,7 +78,7 @@ func (l *Lock) Release() error {
 		return nil
 	}
 	err := os.Remove(l.pid)
-	if errors.Is(err, os.ErrNotExist) {
+	if _, gone := os.Lstat(l.pid); errors.Is(gone, os.ErrNotExist) { // where nothing can be written it never was
 		err = nil
 	}
 	return errors.Join(err, l.file.Unlock())

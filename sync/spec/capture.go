@@ -67,6 +67,17 @@ func (t *Task) CapturedFilters() (filters []string) {
 	return filters
 }
 
+// SharedInputs returns the inputs of a template whose topics capture nothing: all of its tasks read
+// them.
+func (t *Task) SharedInputs() (shared []*Input) {
+	for i := range t.Inputs {
+		if captured(t.Inputs[i].Topic) == nil {
+			shared = append(shared, &t.Inputs[i])
+		}
+	}
+	return shared
+}
+
 func fill(topic string, value func(name string) string) string {
 	levels := strings.Split(topic, "/")
 	for i, l := range levels {

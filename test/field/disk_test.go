@@ -107,6 +107,14 @@ func (d *disk) abort() {
 	}
 }
 
+// remount makes the file system read-only ("ro") or writable ("rw").
+func (d *disk) remount(how string) {
+	d.t.Helper()
+	if out, err := exec.Command("mount", "-o", "remount,"+how, d.dir).CombinedOutput(); err != nil {
+		d.t.Fatalf("remount,%s: %v: %s", how, err, out)
+	}
+}
+
 // die makes every further access fail with EIO, as a card that was pulled out.
 func (d *disk) die() {
 	d.t.Helper()
@@ -369,4 +377,39 @@ func TestStartOnAFullDisk(t *testing.T) {
 	f.predicted("all of them")
 	sent, _ := f.counts()
 	wait.For(t, "every reading is stored", func() bool { return a.stored() == sent })
+}
+
+// TestStartOnAReadOnlyDisk: an agent whose disk became read-only while it was down starts with what it
+// had learned, predicts and says what is wrong. Once the disk can be written it goes on with its own
+// state by itself, and stores what the broker has kept.
+func TestStartOnAReadOnlyDisk(t *testing.T) {
+	d, a, s := onDisk(t)
+	f := newFlow(t, s)
+	wait.For(t, "some is stored", func() bool { return a.stored() >= 100 })
+	f.stop()
+	f.predicted("all is well")
+	sent, _ := f.counts()
+	wait.For(t, "all is stored", func() bool { return a.stored() == sent })
+	rows := a.rows("flow")
+	a.stop()
+	d.remount("ro")
+	a.start()
+	if got := a.rows("flow"); got != rows {
+		t.Errorf("%d rows are learned from at the start, want %d", got, rows)
+	}
+	g := newFlow(t, s)
+	wait.For(t, "it is said", func() bool {
+		return strings.Contains(a.reasons(), "works from a copy in memory") && strings.Contains(a.reasons(), "predicting from memory since")
+	})
+	from, _ := g.counts()
+	wait.For(t, "300 readings come meanwhile", func() bool { n, _ := g.counts(); return n >= from+300 })
+	g.predictedSince(from, "every reading is predicted from")
+	g.stop()
+	d.remount("rw")
+	more, _ := g.counts()
+	wait.For(t, "every reading is stored", func() bool { return a.stored() == sent+more }) // of all runs
+	wait.For(t, "what was learned goes on", func() bool { return a.rows("flow") == rows+more })
+	if left, err := filepath.Glob("/dev/shm/skerry-state-*"); err != nil || len(left) > 0 {
+		t.Errorf("copies are left: %v, %v", left, err)
+	}
 }

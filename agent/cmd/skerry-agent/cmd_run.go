@@ -45,7 +45,7 @@ func newRunCommand() *cobra.Command {
 			signal.Notify(hangup, syscall.SIGHUP)
 			defer signal.Stop(hangup)
 			n := service.NewNotifier()
-			d, err := device.Open(device.Options{
+			opts := device.Options{
 				Config:  cfg,
 				Version: configs.ProgramVersion(),
 				Log:     log,
@@ -62,11 +62,17 @@ func newRunCommand() *cobra.Command {
 						log.Warn("service manager not notified", "err", err)
 					}
 				},
-			})
-			if err != nil {
-				return err
 			}
-			return errors.Join(d.Run(ctx), d.Close())
+			for {
+				d, err := device.Open(opts)
+				if err != nil {
+					return err
+				}
+				err = errors.Join(d.Run(ctx), d.Close())
+				if ctx.Err() != nil || !errors.Is(err, cache.ErrWritable) {
+					return err
+				}
+			}
 		},
 	}
 }
