@@ -243,6 +243,7 @@ func reportedInputs(all []source.InputStatus) []spec.ReportedInput {
 			Tasks:       st.Tasks,
 			Readings:    st.Readings,
 			Refused:     st.Refused,
+			Outside:     st.Outside,
 			Missing:     st.Missing,
 			LastSeen:    st.LastSeen,
 			LastValue:   st.LastValue,
@@ -356,8 +357,10 @@ func (d *Device) reasons(st *task.Status) []string {
 		out = append(out, d.inputs.Reasons()...)
 	}
 	for i := range st.Tasks {
-		if s := unmatched(&st.Tasks[i]); s != "" {
-			out = append(out, s)
+		for _, s := range []string{unmatched(&st.Tasks[i]), overtaken(&st.Tasks[i])} {
+			if s != "" {
+				out = append(out, s)
+			}
 		}
 	}
 	if len(st.Tasks) == 0 && len(*d.files.Load()) == 0 {
@@ -399,6 +402,20 @@ func unmatched(t *task.TaskStatus) string {
 		why = fmt.Sprintf("the nearest row that waits is of %s, %v away, and the tolerance is %v", at(u.Nearest), d.Abs(), t.Spec.Target.Tolerance.Std())
 	}
 	return fmt.Sprintf("task %s: the last %d labels match no row; the newest is of %s: %s. A label carries the time of its row: correct it at the sender, or set target.tolerance", t.Spec.Name, u.InARow, at(u.Time), why)
+}
+
+// overtakenInARow is how many readings in a row must make no row until that is a matter of health.
+const overtakenInARow = 5
+
+// overtaken tells that a task's rows do not come about, since other readings overtake those that make
+// them; "" when they do.
+func overtaken(t *task.TaskStatus) string {
+	o := t.Engine.Overtaken
+	if o.InARow < overtakenInARow {
+		return ""
+	}
+	behind := (time.Duration(o.Behind) * time.Microsecond).Round(time.Millisecond)
+	return fmt.Sprintf("task %s: the last %d readings of %s made no row: the newest came %v behind the time that another input's readings, or its own, had reached by then. Inputs without a time of their own have that of their arrival: give all of them their time (time.path), or set rows.lateness to more than %v", t.Spec.Name, o.InARow, t.Spec.Rows.On, behind, behind)
 }
 
 // gauges exports what is read rather than counted.

@@ -133,7 +133,7 @@ func running(ctx context.Context, o Options) []Result {
 	}
 	res, err := (&http.Client{Timeout: 5 * time.Second}).Do(req)
 	if err != nil {
-		return []Result{{"agent", OK, "does not answer on " + at + ": it is not running, or has no pages", ""}}
+		return []Result{{"agent", Warn, "does not answer on " + at + ": it is not running, or has no pages", "start it: skerry-agent run, or the service"}}
 	}
 	defer res.Body.Close()
 	var h struct{ Reasons []string }

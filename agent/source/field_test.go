@@ -426,3 +426,67 @@ func TestTemplatesListen(t *testing.T) {
 		t.Errorf("Decode = %q, %v", show(p, out.Readings), err)
 	}
 }
+
+// TestNamesOfZones: a layout's zone is one that time.zone knows, or UTC; any other is refused, since
+// many places have its name.
+func TestNamesOfZones(t *testing.T) {
+	for _, tt := range []struct{ zone, text, want string }{
+		{"America/New_York", "2026-11-30 02:03:47 EST", "2026-11-30T07:03:47Z"},
+		{"America/New_York", "2026-07-01 02:00:00 EDT", "2026-07-01T06:00:00Z"},
+		{"America/New_York", "2026-11-30 02:03:47 UTC", "2026-11-30T02:03:47Z"},
+		{"America/New_York", "2026-11-30 02:03:47 CET", "names a zone, CET, that many places have"},
+		{"", "2026-11-30 02:03:47 CEST", "names a zone, CEST, that many places have"},
+		{"", "2026-11-30 02:03:47 GMT", "2026-11-30T02:03:47Z"},
+	} {
+		loc, err := spec.Zone(tt.zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := timeForm{format: "2006-01-02 15:04:05 MST", loc: loc}
+		us, _, derr := f.parse(valueString, []byte(tt.text), 0)
+		got := time.UnixMicro(us).UTC().Format(time.RFC3339)
+		if derr != nil {
+			got = derr.Error()
+		}
+		if !strings.Contains(got, tt.want) {
+			t.Errorf("%s in the zone %q is %s, want %s", tt.text, tt.zone, got, tt.want)
+		}
+	}
+}
+
+// TestRisingClock: no two calls get one time, and a clock that is set back is followed.
+func TestRisingClock(t *testing.T) {
+	now := int64(5e6)
+	clock := rising(func() (int64, bool) { return now, true })
+	for i := range int64(1000) {
+		if at, ok := clock(); !ok || at != 5e6+i {
+			t.Fatalf("call %d gets %d", i, at)
+		}
+	}
+	for _, want := range []int64{6e6, 5_000_000} {
+		now = want
+		if at, _ := clock(); at != want && want > 5e6 {
+			t.Errorf("the clock shows %d, the caller gets %d", now, at)
+		}
+	}
+	now = 1e6
+	if at, _ := clock(); at != 1e6 {
+		t.Errorf("a clock that is set back to 1 s gives %d", at)
+	}
+}
+
+// TestOutOfRange: readings out of the range are counted and named, with the range.
+func TestOutOfRange(t *testing.T) {
+	a := newAccount(t, "\ntask: few\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall, path: $.h, range: [0, 1]}]\n")
+	for i := range 10 {
+		a.message("hall", fmt.Sprintf(`{"h":%d}`, 20+i))
+	}
+	want := "10 readings in a row of the series a of task few out of its range [0, 1], the newest is 29: out of range counts as missing"
+	if st := a.Status()[0]; st.Outside != 10 || len(st.Wrong) != 1 || !strings.HasPrefix(st.Wrong[0], want) || len(a.told) != 1 || !strings.HasPrefix(a.told[0], "input_out_of_range few: "+want) {
+		t.Errorf("status %+v, told %q, want %s", st, a.told, want)
+	}
+	a.message("hall", `{"h":0.5}`)
+	if r := a.Reasons(); len(r) > 0 || len(a.told) != 2 {
+		t.Errorf("reasons %q, told %q after one within the range", r, a.told)
+	}
+}

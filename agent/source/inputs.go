@@ -52,6 +52,7 @@ type InputStatus struct {
 	Retained  uint64  `json:"retained"`
 	Future    uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
 	NoRow     uint64  `json:"no_row,omitempty"`       // labels whose id no row has had
+	Outside   uint64  `json:"outside,omitempty"`      // readings out of the declared range, which are missing
 	LastSeen  int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
 	LastTime  int64   `json:"last_time_us,omitempty"` // its event time
 	LastValue float64 `json:"last_value"`             // a category is its index
@@ -80,6 +81,8 @@ type InputStatus struct {
 	strays   run    // labels since one that found its row by its id
 	strayID  string // the id of the newest of them
 	matched  bool   // whether any did
+	outside  run    // readings out of the range since one within
+	bounds   string // the range
 
 	gap, longest float64  // usual and longest of its gaps, microseconds
 	silent       int64    // since when it is silent, 0 when it is not
@@ -208,7 +211,7 @@ const sureBarren = 10
 
 // wrong lists what is wrong with an input.
 func (in *Inputs) wrong(st *InputStatus) (out []string) {
-	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st), in.stray(st)} {
+	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st), in.stray(st), in.outOfRange(st)} {
 		if why != "" {
 			out = append(out, why)
 		}
@@ -247,6 +250,14 @@ func (in *Inputs) ByID(series, id string, found bool, arrival int64) {
 	if tell {
 		in.tell(&c, "labels_unmatched", why)
 	}
+}
+
+// outOfRange says what is wrong with an input whose readings lie out of its range, "" for nothing.
+func (in *Inputs) outOfRange(st *InputStatus) string {
+	if !st.outside.sure(in.now, st.Outside == st.Readings) {
+		return ""
+	}
+	return fmt.Sprintf("%s in a row of %s out of its range %s, the newest is %.6g: out of range counts as missing: correct the input's range, or look after the sensor", many(st.outside.n, "reading"), st.of(), st.bounds, st.LastValue)
 }
 
 // stray says what is wrong with labels whose ids no row has had, "" for nothing.
@@ -458,6 +469,20 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 		if name := clip(topic); len(st.Topics) < maxInputTopics && !slices.Contains(st.Topics, name) {
 			if st.Topics = append(slices.Clip(st.Topics), strings.Clone(name)); len(st.Topics) == 2 {
 				tell(st, "topics_merged", st.merged())
+			}
+		}
+		if rg := p.series[r.Series].Range; rg == nil || r.Value >= rg[0] && r.Value <= rg[1] {
+			if st.outside.told {
+				tell(st, InputWell, fmt.Sprintf("readings of %s lie within the range again", st.of()))
+			}
+			st.outside = run{}
+		} else {
+			st.Outside++
+			st.bounds = rangeText(rg)
+			st.outside.add(how.at)
+			if why := in.outOfRange(st); why != "" && !st.outside.told {
+				st.outside.told = true
+				tell(st, "input_out_of_range", why)
 			}
 		}
 		if r.Forgiven != 0 {

@@ -104,6 +104,7 @@ func (o *Options) defaults() {
 	if o.Clock == nil {
 		o.Clock = func() (int64, bool) { return time.Now().UnixMicro(), true }
 	}
+	o.Clock = rising(o.Clock)
 	if o.Behind == nil {
 		o.Behind = func() int64 { return 0 }
 	}
@@ -207,6 +208,24 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 	c.cli = cli
 	c.mu.Unlock()
 	return cli, lost
+}
+
+// rising returns a clock that gives every caller a time of his own: what has no time of its own has
+// that of its arrival, and of two readings of one time the second would be a contradiction. It may run
+// a second ahead of the clock that it follows, a microsecond for each call.
+func rising(clock func() (int64, bool)) func() (int64, bool) {
+	var mu sync.Mutex
+	var last int64
+	return func() (int64, bool) {
+		now, ok := clock()
+		mu.Lock()
+		defer mu.Unlock()
+		if ahead := last - now; ahead >= 0 && ahead < time.Second.Microseconds() {
+			now = last + 1
+		}
+		last = now
+		return now, ok
+	}
 }
 
 // clientOptions are those of every connection. lost gets the reason when it ends.

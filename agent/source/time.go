@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 )
 
@@ -90,7 +91,14 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 		}
 		return f.plausible(us, fg, raw, now, f.format)
 	}
-	t, perr := time.Parse(f.format, string(b))
+	in := time.UTC
+	if f.loc != nil && strings.Contains(f.format, "MST") {
+		in = f.loc // which knows the names that are used there
+	}
+	t, perr := time.ParseInLocation(f.format, string(b), in)
+	if name, off := t.Zone(); perr == nil && off == 0 && name != "UTC" && name != "GMT" && t.Location() != in {
+		return bad("names a zone, " + name + ", that many places have, and time.zone does not: send UTC or an offset, or name the zone of the sender's clock by time.zone")
+	}
 	if perr != nil {
 		return bad("must be a time as in time.format, " + time.Date(2026, 11, 29, 14, 5, 0, 0, time.UTC).Format(f.format))
 	}

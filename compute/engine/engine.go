@@ -100,10 +100,19 @@ type Unmatched struct {
 	Nearest int64 // row that came nearest to it, math.MinInt64 when none waited
 }
 
+// Overtaken are readings of the series that makes rows which made none, since they came behind the
+// watermark: other inputs, or newer readings, had moved it on by then.
+type Overtaken struct {
+	Readings int64 // since the program began
+	InARow   int64 // since one made a row
+	Behind   int64 // by how much the newest of them came behind the watermark, microseconds
+}
+
 // Status is a snapshot for people and for reported state.
 type Status struct {
 	Stats
 	Unmatched    Unmatched
+	Overtaken    Overtaken
 	Watermark    int64 // microseconds, math.MinInt64 before the first reading
 	Champion     string
 	Shadow       string
@@ -743,6 +752,7 @@ func (e *Engine) Status() Status {
 	s := Status{
 		Stats:           e.stats,
 		Unmatched:       e.lost,
+		Overtaken:       e.join.overtaken,
 		Watermark:       e.join.watermark(),
 		MAE:             e.mae.Mean(),
 		MAELast:         e.base.Mean(),

@@ -705,3 +705,25 @@ func TestAnomalyTask(t *testing.T) {
 		}
 	}
 }
+
+// TestOvertaken: readings that make no row, since another input's had moved the watermark on, are
+// counted until one makes a row.
+func TestOvertaken(t *testing.T) {
+	c := airConfig()
+	e, err := New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := 1000 * hour
+	for i := range int64(7) {
+		e.Ingest(NoArrival, []Reading{{Series: 1, Time: at + i*1e6, Value: 1}})
+		e.Ingest(NoArrival, []Reading{{Series: 0, Time: at + i*1e6 - 2e6, Value: 5}})
+	}
+	if s := e.Status(); s.Rows != 0 || s.Overtaken != (Overtaken{Readings: 7, InARow: 7, Behind: 2e6}) {
+		t.Errorf("rows %d, %+v", s.Rows, s.Overtaken)
+	}
+	e.Ingest(NoArrival, []Reading{{Series: 0, Time: at + hour, Value: 5}})
+	if s := e.Status(); s.Rows != 1 || s.Overtaken.InARow != 0 || s.Overtaken.Readings != 7 {
+		t.Errorf("after one in time: rows %d, %+v", s.Rows, s.Overtaken)
+	}
+}

@@ -32,6 +32,8 @@ type joiner struct {
 	anyFired bool
 	empty    int // rows without any value at the end of those fired, see next
 	held     int // rows without a new reading that the present call has fired, see next
+
+	overtaken Overtaken
 }
 
 const (
@@ -79,6 +81,11 @@ func (j *joiner) settle() {
 // add takes one reading and reports whether it came behind the watermark.
 func (j *joiner) add(r Reading) (late bool) {
 	late = j.started && r.Time < j.watermark()
+	if late && r.Series == j.cfg.On {
+		j.overtaken.Readings++
+		j.overtaken.InARow++
+		j.overtaken.Behind = j.watermark() - r.Time
+	}
 	if !j.started || r.Time > j.newest {
 		if !j.started && j.cfg.Every > 0 {
 			// the first row is the first multiple not before the first reading
@@ -95,6 +102,7 @@ func (j *joiner) add(r Reading) (late bool) {
 	if r.Series == j.cfg.On && !late && (!j.anyFired || r.Time > j.fired) && !math.IsNaN(r.Value) {
 		if i, dup := slices.BinarySearch(j.due, r.Time); !dup {
 			j.due = slices.Insert(j.due, i, r.Time)
+			j.overtaken.InARow = 0
 		}
 	}
 	return late

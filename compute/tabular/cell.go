@@ -194,8 +194,28 @@ func digits(s string) bool {
 	return s != ""
 }
 
+// compactDate reads 20240701, 2024070110, 202407011030 and 20240701103000, in UTC; false for any other
+// number. As counts since 1970 they would be of 1970, of the years from 2030 on, of 1976 and of ones
+// that are far off.
+func compactDate(v float64) (us int64, ok bool) {
+	if v != math.Trunc(v) || v < 19000101 || v > 21991231235959 {
+		return 0, false
+	}
+	s := strconv.FormatInt(int64(v), 10)
+	switch len(s) {
+	case 8, 10, 12, 14:
+	default:
+		return 0, false
+	}
+	t, err := time.Parse("20060102150405"[:len(s)], s)
+	if err != nil || t.Year() < 1900 || t.Year() > 2199 {
+		return 0, false
+	}
+	return t.UnixMicro(), true
+}
+
 // Instant returns the time of a cell that is not missing, in microseconds since 1970; a number is
-// a count since then, see [Epoch]. It is frame.NoTime for a text that means "missing" among times.
+// a date without separators, or a count since then, see [Epoch]. It is frame.NoTime for a text that means "missing" among times.
 func (c *Cell) Instant() (int64, error) {
 	switch c.kind {
 	case instant:
@@ -211,6 +231,9 @@ func (c *Cell) Instant() (int64, error) {
 	}
 	v, err := c.Number()
 	if err == nil {
+		if t, ok := compactDate(v); ok {
+			return t, nil
+		}
 		if t := Epoch(v); t != frame.NoTime || math.IsNaN(v) {
 			return t, nil
 		}
@@ -242,6 +265,9 @@ func (c *Cell) InstantIn(format string) (int64, error) {
 	t, err := time.Parse(goLayout(format), c.String())
 	if err != nil {
 		return 0, fmt.Errorf("%q is no time in the format %q", clip(c.String()), format)
+	}
+	if name, off := t.Zone(); off == 0 && name != "UTC" && name != "GMT" && name != "" { // not one that Go knows
+		return 0, fmt.Errorf("%q names a zone, %s, that many places have: write UTC or an offset", clip(c.String()), name)
 	}
 	return t.UnixMicro(), nil
 }

@@ -319,3 +319,12 @@ func TestNameless(t *testing.T) {
 		}
 	}
 }
+
+// TestPandasIndex: the index that pandas writes into Parquet is no input.
+func TestPandasIndex(t *testing.T) {
+	var notes []string
+	f, err := Read(strings.NewReader("x,__index_level_0__,y\n1,7,2\n"), Options{Note: func(s string) { notes = append(notes, s) }})
+	if err != nil || strings.Join(NamesOf(f), " ") != "x y" || f.Columns[1].Values[0] != 2 || len(notes) != 1 || !strings.Contains(notes[0], "is left out: it is the index of a pandas table") {
+		t.Errorf("Read = %v, %v, notes %q", f, err, notes)
+	}
+}

@@ -219,3 +219,26 @@ func TestDecimals(t *testing.T) {
 		t.Error("a decimal sign of ; gave no error")
 	}
 }
+
+// TestLateDecimalComma: a decimal comma behind the rows that decide the dialect makes numbers neither
+// a thousand times too large in silence nor a column of text.
+func TestLateDecimalComma(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("x,y\n")
+	for i := range 2100 {
+		fmt.Fprintf(&b, "%d,%d\n", i, i%97)
+	}
+	head := b.String()
+	var notes []string
+	note := func(s string) { notes = append(notes, s) }
+	f, err := Read(strings.NewReader(head+"1,\"63,500\"\n"), Options{Note: note})
+	if err != nil || f.Columns[1].Values[2100] != 63500 || len(notes) != 1 || !strings.Contains(notes[0], `1 of 2101 cells is read with a comma between thousands, the first is line 2102, "63,500"; say --decimal ,`) {
+		t.Errorf("one late group: %v, notes %q", err, notes)
+	}
+	for _, proof := range []string{"0,750", "12,5"} {
+		_, err := Read(strings.NewReader(head+"1,\"63,500\"\n2,\""+proof+"\"\n"), Options{})
+		if want := fmt.Sprintf("%q in line 2103 has a decimal comma, so %q in line 2102 may be wrong by a factor of 1,000", proof, "63,500"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("with %s: %v, want %s", proof, err, want)
+		}
+	}
+}

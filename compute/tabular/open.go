@@ -159,30 +159,38 @@ func Open(r io.Reader, o Options) (Reader, error) {
 	return whole, distinct(whole.Fields())
 }
 
-// namelessReader leaves columns out that have no name: the first, in which programs write the number
-// of the row, and what stands behind the last name where lines end with a separator.
+// namelessReader leaves columns out that are none of the table's own: the first where it has no name,
+// and those that pandas names __index_level_0__, in which programs write the number of the row; and
+// what stands behind the last name where lines end with a separator.
 type namelessReader struct {
 	Reader
 	fields []Field
-	from   int // 1 where the first column is left out
-	to     int // columns from here on have no name and must be empty
+	keep   []int
+	empty  int // columns from here on have no name and must be empty
+	cells  []Cell
 }
 
-// withoutNameless returns r itself where every column has a name or none may be left out.
+// withoutNameless returns r itself where nothing is to be left out.
 func withoutNameless(r Reader, o Options) Reader {
 	fields := r.Fields()
-	n := &namelessReader{Reader: r, to: len(fields)}
-	for n.to > 1 && fields[n.to-1].Name == "" {
-		n.to--
+	n := &namelessReader{Reader: r, empty: len(fields)}
+	for n.empty > 1 && fields[n.empty-1].Name == "" {
+		n.empty--
 	}
-	if n.to > 1 && fields[0].Name == "" {
-		n.from = 1
-		o.note("column 1 has no name and is left out, as the numbers of rows are that programs write there: give it a name to use it")
+	for j, f := range fields[:n.empty] {
+		switch {
+		case j == 0 && f.Name == "" && n.empty > 1:
+			o.note("column 1 has no name and is left out, as the numbers of rows are that programs write there: give it a name to use it")
+		case strings.HasPrefix(f.Name, "__index_level_") && strings.HasSuffix(f.Name, "__"):
+			o.note(fmt.Sprintf("column %q is left out: it is the index of a pandas table; give it a name to use it", f.Name))
+		default:
+			n.keep, n.fields = append(n.keep, j), append(n.fields, f)
+		}
 	}
-	if n.from == 0 && n.to == len(fields) {
+	if len(n.keep) == len(fields) || len(n.keep) == 0 {
 		return r
 	}
-	n.fields = fields[n.from:n.to]
+	n.cells = make([]Cell, len(n.keep))
 	return n
 }
 
@@ -193,12 +201,15 @@ func (n *namelessReader) Next() ([]Cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	for j := n.to; j < len(cells); j++ {
+	for j := n.empty; j < len(cells); j++ {
 		if !cells[j].Missing() {
 			return nil, &Error{Line: n.Line(), Column: j + 1, Err: fmt.Errorf("%q stands in a column without a name: give the column one in line 1, or leave it out", clip(cells[j].String()))}
 		}
 	}
-	return cells[n.from:n.to], nil
+	for k, j := range n.keep {
+		n.cells[k] = cells[j]
+	}
+	return n.cells, nil
 }
 
 // markedReader is a reader whose marks for "missing" are given.

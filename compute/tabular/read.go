@@ -248,6 +248,9 @@ func (b *builder) reject() { b.wrong, b.c.Values, b.c.Times = true, nil, nil }
 
 // end decides whether the column is what it was taken for.
 func (b *builder) end() error {
+	if err := b.tally.Contradicts(); err != nil && !b.wrong {
+		return err
+	}
 	switch {
 	case b.fixed && b.c.Type != frame.Category:
 		return b.tally.Wrong(b.c.Type)

@@ -46,6 +46,8 @@ type Tally struct {
 	bad     flaw
 	inf     flaw
 	unknown flaw
+	grouped flaw // numbers read with a comma between thousands, of the form that a decimal comma has
+	commas  flaw // unreadable cells that a decimal comma would explain
 	// the first present number has a percent sign, as all must have then; how it is written
 	percent string
 }
@@ -66,9 +68,21 @@ func (t *Tally) Few() bool {
 	return t.bad.n == 0 || t.Present >= leastRows && float64(t.bad.n) <= Unreadable*float64(t.Present)
 }
 
+// Contradicts is an error when cells show that the column has decimal commas, and others were read as
+// if commas stood between thousands: they would be wrong by a factor of a thousand.
+func (t *Tally) Contradicts() error {
+	if t.grouped.n == 0 || t.commas.n == 0 {
+		return nil
+	}
+	return fmt.Errorf("column %q: %q in %s has a decimal comma, so %q in %s may be wrong by a factor of 1,000: say --decimal , where commas are decimal, else correct the first", t.Name, t.commas.text, t.commas.place, t.grouped.text, t.grouped.place)
+}
+
 // Wrong is an error when a column cannot be what it must be, since most of its cells are not: nil
 // otherwise.
 func (t *Tally) Wrong(want frame.Type) error {
+	if err := t.Contradicts(); err != nil {
+		return err
+	}
 	if t.Present < leastRows || 2*t.bad.n <= t.Present {
 		return nil
 	}
@@ -92,6 +106,9 @@ func (t *Tally) Notes(want frame.Type) []string {
 	}
 	if t.inf.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s infinite and %s as missing: the first is %s", t.Name, are(t.inf.n, t.Present), counts(t.inf.n), t.inf.place))
+	}
+	if t.grouped.n > 0 && t.grouped.place.Line > sampleRows {
+		out = append(out, fmt.Sprintf("column %q: %s read with a comma between thousands, the first is %s, %q; say --decimal , where it is decimal", t.Name, are(t.grouped.n, t.Present), t.grouped.place, t.grouped.text))
 	}
 	if t.percent != "" {
 		out = append(out, fmt.Sprintf("column %q holds percentages: %s is read as the number before the sign", t.Name, t.percent))
@@ -146,6 +163,9 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 	case err != nil:
 		t.Present++
 		t.bad.add(p, c.String())
+		if _, ok := parseNumber(strings.TrimSpace(c.text), true); ok && c.kind == text && strings.Contains(c.text, ",") {
+			t.commas.add(p, c.text)
+		}
 		return nan
 	case math.IsNaN(v):
 		return nan
@@ -153,6 +173,9 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		t.Present++
 		t.inf.add(p, c.String())
 		return nan
+	}
+	if c.kind == text && !c.form.comma && strings.Count(c.text, ",") == 1 && !strings.Contains(c.text, ".") {
+		t.grouped.add(p, c.text)
 	}
 	percent := c.kind == text && strings.HasSuffix(strings.TrimSpace(c.text), "%")
 	if t.Present++; t.Present == 1 && percent {

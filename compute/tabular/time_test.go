@@ -1,8 +1,10 @@
 package tabular
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"skerry.dev/compute/frame"
 )
@@ -99,3 +101,35 @@ func TestEpochs(t *testing.T) {
 		}
 	}
 }
+
+// TestDatesWithoutSeparators: whole numbers that are dates are no counts since 1970.
+func TestDatesWithoutSeparators(t *testing.T) {
+	for text, want := range map[string]string{
+		"20240701100000": "2024-07-01T10:00:00Z", "202407011030": "2024-07-01T10:30:00Z", "2024070110": "2024-07-01T10:00:00Z", "20240701": "2024-07-01T00:00:00Z",
+		"1719828000": "2024-07-01T10:00:00Z", "1719828000000": "2024-07-01T10:00:00Z", "20241301": "1970-08-23T06:35:01Z",
+	} {
+		number, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []Cell{asText(text), Number(number)} {
+			us, err := c.Instant()
+			if got := time.UnixMicro(us).UTC().Format(time.RFC3339); err != nil || got != want {
+				t.Errorf("%s is %s, %v, want %s", text, got, err, want)
+			}
+		}
+	}
+}
+
+// TestNamesOfZones: a zone whose name many places have is not taken for UTC.
+func TestNamesOfZones(t *testing.T) {
+	for text, ok := range map[string]bool{"2024-07-01 10:00:00 CEST": false, "2024-07-01 10:00:00 EST": false, "2024-07-01 10:00:00 UTC": true, "2024-07-01 10:00:00 GMT": true} {
+		c := asText(text)
+		us, err := c.InstantIn("%Y-%m-%d %H:%M:%S %Z")
+		if (err == nil) != ok || ok && us != 1719828000e6 {
+			t.Errorf("%s = %d, %v", text, us, err)
+		}
+	}
+}
+
+func asText(s string) Cell { return Cell{kind: text, text: s} }

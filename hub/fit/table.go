@@ -405,6 +405,15 @@ func forecast(sh *shape, r *rowSet, o *Options) (selection.Series, error) {
 			}
 		}
 	}
+	again := 0
+	for i := 1; i < len(r.times); i++ {
+		if r.times[i] == r.times[i-1] {
+			again++
+		}
+	}
+	if again > 0 {
+		o.note("%d of %d rows have the time of a row before them and are left out: a forecast learns from the readings of one device; where a column names the device, fit one device's rows at a time, and where clocks are set back write times with their offset", again, len(r.times))
+	}
 	var batch []engine.Reading
 	for i, t := range r.times {
 		batch = batch[:0]

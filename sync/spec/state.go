@@ -220,6 +220,7 @@ type ReportedInput struct {
 	Tasks    []string `json:"tasks,omitempty"`
 	Readings uint64   `json:"readings"`
 	Refused  uint64   `json:"refused,omitempty"`
+	Outside  uint64   `json:"outside,omitempty"` // readings out of the declared range, which are missing
 	// messages on its topics that carried no value for it
 	Missing  uint64 `json:"missing,omitempty"`
 	LastSeen int64  `json:"last_seen,omitempty"` // arrival of the newest reading, microseconds

@@ -129,7 +129,7 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.IntervalText(), k.Rows, k.Labels, k.Drifts, rollout)
 	}
 	if len(d.Inputs) > 0 {
-		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tFORGIVEN")
+		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tOUT OF RANGE\tFORGIVEN")
 	}
 	for _, in := range d.Inputs {
 		last, value, every := "never", "-", "-"
@@ -143,7 +143,7 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		for _, kind := range slices.Sorted(maps.Keys(in.Forgiven)) {
 			forgiven = append(forgiven, fmt.Sprintf("%s %d", kind, in.Forgiven[kind]))
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", in.Series, in.Topic, in.Readings, every, last, value, in.Refused, cmp.Or(strings.Join(forgiven, ", "), "-"))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Series, in.Topic, in.Readings, every, last, value, in.Refused, in.Outside, cmp.Or(strings.Join(forgiven, ", "), "-"))
 		for _, w := range in.Wrong {
 			if !slices.Contains(d.Reasons, w) { // of very many health names the first
 				fmt.Fprintf(t, "\t! %s\n", w)

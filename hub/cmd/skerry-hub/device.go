@@ -98,7 +98,9 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 		}
 		e, last, coverage := "-", "-", "-"
 		if r.Labels > 0 {
-			e, last, coverage = fmt.Sprintf("%.4g", r.MAE), fmt.Sprintf("%.4g", r.MAEBaseline), fmt.Sprintf("%.1f %%", 100*r.Coverage)
+			if r.MAE != 0 || r.MAEBaseline != 0 || r.Coverage != 0 { // labels came for rows that had a prediction
+				e, last, coverage = fmt.Sprintf("%.4g", r.MAE), fmt.Sprintf("%.4g", r.MAEBaseline), fmt.Sprintf("%.1f %%", 100*r.Coverage)
+			}
 			if c := r.Classes; c != nil {
 				e, last = c.Texts()
 			}
@@ -138,7 +140,7 @@ func hostText(metric string, v float64) (name, value string) {
 // writeInputs prints what has arrived at a device, and what is wrong with it that health does not say.
 func writeInputs(w io.Writer, r *spec.Reported) {
 	if len(r.Inputs) > 0 {
-		fmt.Fprintln(w, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tWHY")
+		fmt.Fprintln(w, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tOUT OF RANGE\tWHY")
 	}
 	for _, in := range r.Inputs {
 		last, value, every := "never", "-", "-"
@@ -148,7 +150,7 @@ func writeInputs(w io.Writer, r *spec.Reported) {
 		if in.EveryS > 0 {
 			every = span(time.Duration(in.EveryS * float64(time.Second)))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%s\n", in.Series, strings.TrimSpace(in.Topic+" "+in.Path), in.Readings, every, last, value, in.Refused, text(in.LastRefused))
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%d\t%d\t%s\n", in.Series, strings.TrimSpace(in.Topic+" "+in.Path), in.Readings, every, last, value, in.Refused, in.Outside, text(in.LastRefused))
 		for _, why := range in.Wrong {
 			if !slices.Contains(r.Reasons, why) {
 				fmt.Fprintf(w, "\t! %s\n", why)

@@ -158,7 +158,7 @@ func TestFleetCommands(t *testing.T) {
 	refused(t, `device "pump-2"`, "device", "show", "pump-2")
 	refused(t, "accepts 1 arg", "device", "show")
 	prints(t, `^device pump-1 site north cohort beta class linux/arm64 version 2\.0 link up health degraded, reported `+stamp+` - hot enrolled `+stamp+` waiting 17 records, .* starts \d+.* TASK RUNS SHOULD RUN .* flow baselines baselines 0 0 - - - `+
-		`.*INPUT TOPIC READINGS EVERY LAST VALUE REFUSED WHY flow t \$\.q 12 10s `+stamp+` 2\.5 1 no number ! no reading comes: look after the sensor valve v 1 - `+stamp+` shut 0 - not reported: 3 of 4 inputs$`, "device", "show", "pump-1")
+		`.*INPUT TOPIC READINGS EVERY LAST VALUE REFUSED OUT OF RANGE WHY flow t \$\.q 12 10s `+stamp+` 2\.5 1 0 no number ! no reading comes: look after the sensor valve v 1 - `+stamp+` shut 0 0 - not reported: 3 of 4 inputs$`, "device", "show", "pump-1")
 
 	prints(t, `^TASK KIND DEFINED BY FIRST SEEN LAST SEEN flow forecast device/pump-1 `+stamp+` `+stamp+`$`, "task", "list")
 	prints(t, `"name": "flow", .*"devices": \[ "pump-1" \], "differing": \[\], "champion": ""`, "task", "show", "flow", "--json")

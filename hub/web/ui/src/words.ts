@@ -77,6 +77,8 @@ const kinds: Record<string, string> = {
   input_silent: "An input is silent",
   input_without_values: "An input's messages hold no value for it",
   input_refused: "An input's values are refused",
+  input_out_of_range: "An input's readings are out of its range",
+  state_read_only: "The state directory cannot be written",
   input_well: "An input gives readings again",
   topics_merged: "Several topics feed one series",
   readings_from_the_future: "Readings lie in the future",
