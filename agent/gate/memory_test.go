@@ -281,4 +281,16 @@ func TestTimeOf(t *testing.T) {
 	if at, ok := k.TimeOf(7, key(2)); !ok || at != 2e6 {
 		t.Errorf("TimeOf the oldest of the newest 100,000 = %d, %v", at, ok)
 	}
+	for i := range 150_000 { // a carrier that comes again and again, and others
+		add(3, 200_000+2*i)
+		if i%10 == 0 {
+			add(300_000+i, 200_001+2*i)
+		}
+	}
+	if at, ok := k.TimeOf(7, key(3)); !ok || at != (200_000+2*149_999)*1e6 {
+		t.Errorf("TimeOf an id that comes again = %d, %v", at, ok)
+	}
+	if at, ok := k.TimeOf(7, key(100_001)); !ok || at != 100_001e6 {
+		t.Errorf("TimeOf one of the newest 100,000 ids = %d, %v: one that comes again takes the room of one", at, ok)
+	}
 }

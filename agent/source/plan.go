@@ -121,6 +121,12 @@ func idSeries(t *spec.Task) string {
 	return t.Rows.On + idMark + t.Rows.ID
 }
 
+// RowsOf names the series whose readings make the rows that a series of ids names.
+func (s *Series) RowsOf() string {
+	on, _, _ := strings.Cut(s.Name, idMark)
+	return on
+}
+
 // idMark stands in the name of a series of ids, and in no other.
 const idMark = "#"
 

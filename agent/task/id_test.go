@@ -41,6 +41,11 @@ rows: {on: force, id: $.part}
 	}
 	const at = 1_790_000_000
 	g := begin()
+	// rows that are refused, in the future or of a time that another has do not lend theirs
+	send(g, "press", fmt.Sprintf(`{"part":"p-9","t":%d,"force":null}`, at-120))
+	send(g, "press", `{"part":"p-9","t":1990000000,"force":1}`)
+	send(g, "press", fmt.Sprintf(`{"part":"p-8","t":%d,"force":1}`, at-60))
+	send(g, "press", fmt.Sprintf(`{"part":"p-9","t":%d,"force":2}`, at-60))
 	for i := range 5 {
 		send(g, "press", fmt.Sprintf(`{"t":%d,"force":%d,"part":"p-%d"}`, at+60*i, i, i))
 	}

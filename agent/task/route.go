@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,7 +19,7 @@ type routes struct {
 	names  []string
 	sync   []bool
 	idOf   []uint32 // of labels by id: the number of the series of ids; else 0, which is none
-	isID   []bool
+	rowsOf []int    // of ids: the series whose readings make the rows that they name; else -1
 	limits []gate.Limits
 	tasks  [][]int // task → series → engine series, or noSeries
 }
@@ -57,7 +58,11 @@ func (r *Runtime) route(p *source.Plan) *routes {
 		if s.ByID != "" {
 			byID = number(s.ByID)
 		}
-		rt.idOf, rt.isID = append(rt.idOf, byID), append(rt.isID, s.IDs)
+		rows := -1
+		if s.IDs {
+			rows, _ = p.Index(s.RowsOf()) // it is an input
+		}
+		rt.idOf, rt.rowsOf = append(rt.idOf, byID), append(rt.rowsOf, rows)
 		rt.ids, rt.names, rt.sync = append(rt.ids, number(s.Name)), append(rt.names, s.Name), append(rt.sync, s.Sync)
 		rt.limits = append(rt.limits, gate.LimitsOf(&s, specs))
 	}
@@ -86,7 +91,10 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	mono := began.Sub(r.start).Nanoseconds()
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst
-	for _, rd := range in.readings {
+	for _, rd := range inOrder(rt, in.readings) {
+		if rows := rt.rowsOf[rd.Series]; rows >= 0 && !r.makesRow(rows, rd.Time) {
+			continue // of what made no row nobody may find the time
+		}
 		if rd.ID != "" {
 			at, ok := r.gate.TimeOf(rt.idOf[rd.Series], source.Key(rd.ID))
 			r.opts.ByID(rt.names[rd.Series], rd.ID, ok, in.Arrival)
@@ -123,7 +131,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 			r.open.records++
 		}
 		r.opts.Metrics.flagged(x.flags)
-		if x.flags&wire.FlagFuture != 0 && !rt.isID[rd.Series] {
+		if x.flags&wire.FlagFuture != 0 {
 			r.opts.Ahead(rt.names[rd.Series], in.Arrival, rd.Time-in.Arrival)
 		}
 	}
@@ -150,6 +158,32 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	if r.due(began) {
 		r.sealNow(ctx)
 	}
+}
+
+// inOrder returns the readings of a message with ids behind the readings that they name, and labels
+// that are found by an id behind those.
+func inOrder(rt *routes, readings []source.Reading) []source.Reading {
+	rank := func(rd *source.Reading) int {
+		switch {
+		case rd.ID != "":
+			return 2
+		case rt.rowsOf[rd.Series] >= 0:
+			return 1
+		}
+		return 0
+	}
+	byRank := func(a, b source.Reading) int { return rank(&a) - rank(&b) }
+	if !slices.IsSortedFunc(readings, byRank) {
+		slices.SortStableFunc(readings, byRank)
+	}
+	return readings
+}
+
+// makesRow reports whether a reading of the message is one of a series at a time, and may make a row.
+func (r *Runtime) makesRow(series int, at int64) bool {
+	return slices.ContainsFunc(r.inputs, func(x input) bool {
+		return x.at == series && x.time == at && x.flags&(wire.Blocked|wire.Missing) == 0
+	})
 }
 
 // feed offers the accepted inputs of a message to one task.

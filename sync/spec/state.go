@@ -290,6 +290,14 @@ func (c *ReportedClasses) Texts() (predictions, baseline string) {
 	return fmt.Sprintf("%.1f %% wrong, log loss %.3g", 100*c.ErrorRate, c.LogLoss), fmt.Sprintf("%.1f %%, %.3g", 100*c.ErrorRateBaseline, c.LogLossBaseline)
 }
 
+// LabelsText is how many labels found their row, and how many did not.
+func (t *ReportedTask) LabelsText() string {
+	if t.Unmatched == 0 {
+		return fmt.Sprint(t.Labels)
+	}
+	return fmt.Sprintf("%d, %d without a row", t.Labels, t.Unmatched)
+}
+
 // IntervalText is the interval score beside that of intervals of constant width, "-" where there is
 // none.
 func (t *ReportedTask) IntervalText() string {

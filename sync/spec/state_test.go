@@ -92,3 +92,11 @@ func TestIntervalText(t *testing.T) {
 		t.Errorf("with a score: %q", got)
 	}
 }
+
+func TestLabelsText(t *testing.T) {
+	for want, r := range map[string]ReportedTask{"7": {Labels: 7}, "7, 3 without a row": {Labels: 7, Unmatched: 3}} {
+		if got := r.LabelsText(); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+}

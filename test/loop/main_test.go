@@ -26,7 +26,7 @@ func run(m *testing.M) int {
 	defer os.RemoveAll(dir)
 	bin = dir
 	// as make build does
-	for _, args := range [][]string{{"-tags", "nethttpomithttp2", "./agent/cmd/skerry-agent"}, {"./hub/cmd/skerry-hub", "./test/demo"}} {
+	for _, args := range [][]string{append(small(), "-tags", "nethttpomithttp2", "./agent/cmd/skerry-agent"), {"./hub/cmd/skerry-hub", "./test/demo"}} {
 		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", dir + string(filepath.Separator)}, args...)...)
 		cmd.Dir = filepath.Join("..", "..")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
@@ -36,4 +36,12 @@ func run(m *testing.M) int {
 		}
 	}
 	return m.Run()
+}
+
+// small are the flags that keep the agent small, as in the Makefile.
+func small() (flags []string) {
+	for _, p := range []string{"google.golang.org/protobuf/...", "github.com/prometheus/...", "github.com/spf13/...", "go.yaml.in/...", "github.com/theupdateframework/..."} {
+		flags = append(flags, "-gcflags="+p+"=-l")
+	}
+	return flags
 }

@@ -126,7 +126,7 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		if c := k.Classes; c != nil {
 			e, base = c.Texts()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.IntervalText(), k.Rows, k.Labels, k.Drifts, rollout)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.IntervalText(), k.Rows, k.LabelsText(), k.Drifts, rollout)
 	}
 	if len(d.Inputs) > 0 {
 		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tOUT OF RANGE\tFORGIVEN")

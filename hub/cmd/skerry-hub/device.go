@@ -105,7 +105,7 @@ func writeDevice(w io.Writer, d api.DeviceDetail) error {
 				e, last = c.Texts()
 			}
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.Labels, e, last, coverage, r.IntervalText(), text(because))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\n", name, short(why.Running), short(why.Desired), r.Rows, r.LabelsText(), e, last, coverage, r.IntervalText(), text(because))
 	}
 	if d.Reported != nil {
 		writeInputs(t, d.Reported)
