@@ -86,7 +86,7 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 		if strings.HasPrefix(filepath.Base(p), ".") {
 			continue
 		}
-		b, err := readTask(p)
+		b, err := ReadTask(p)
 		var t *spec.Task
 		if err == nil {
 			t, err = spec.ParseTask(p, bytes.NewReader(b))
@@ -104,9 +104,9 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 	return tasks, errs
 }
 
-// readTask reads a file as far as a task file may be long, and one byte more. What is no file, such as
+// ReadTask reads a file as far as a task file may be long, and one byte more. What is no file, such as
 // a pipe, is not opened: that may take for ever.
-func readTask(path string) ([]byte, error) {
+func ReadTask(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
@@ -182,7 +182,7 @@ func contents(dir string) (sum [sha256.Size]byte) {
 		fmt.Fprintln(h, err)
 	}
 	for _, p := range paths {
-		b, err := readTask(p)
+		b, err := ReadTask(p)
 		fmt.Fprintf(h, "%d %v\n", len(b), err)
 		h.Write(b)
 	}

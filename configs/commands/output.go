@@ -68,6 +68,30 @@ func WriteFile(path string, b []byte) error {
 	return f.Commit()
 }
 
+// CheckOutput reports before long work that a file cannot be written, or is one of those that are
+// read; "" and "-" are no files.
+func CheckOutput(path string, inputs ...string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	info, err := os.Stat(path)
+	if err == nil {
+		for _, in := range inputs {
+			if other, err := os.Stat(in); err == nil && os.SameFile(info, other) && info.Mode().IsRegular() {
+				return fmt.Errorf("write %s: it is the file that is read, %s, and would be replaced: name another", path, in)
+			}
+		}
+		if !info.Mode().IsRegular() && !info.IsDir() { // a pipe must not be opened twice
+			return nil
+		}
+	}
+	f, err := CreateFile(path)
+	if err != nil {
+		return err
+	}
+	return f.Discard()
+}
+
 // File is a file that comes to its place as a whole, when it is committed.
 type File struct {
 	*os.File

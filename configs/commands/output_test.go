@@ -82,3 +82,39 @@ func TestWriteFile(t *testing.T) {
 		t.Errorf("WriteFile of a directory = %v", err)
 	}
 }
+
+// TestCheckOutput: before long work it is known that a file cannot be written, or would replace what
+// is read, and nothing is left behind.
+func TestCheckOutput(t *testing.T) {
+	dir := t.TempDir()
+	data, link := filepath.Join(dir, "data.csv"), filepath.Join(dir, "link.csv")
+	if err := os.WriteFile(data, []byte("a\n1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(data, link); err != nil {
+		t.Skip(err)
+	}
+	for _, tt := range []struct {
+		out    string
+		inputs []string
+		want   string
+	}{
+		{"", []string{data}, ""},
+		{"-", []string{data}, ""},
+		{filepath.Join(dir, "new"), []string{data}, ""},
+		{data, []string{filepath.Join(dir, "other"), "-"}, ""},
+		{os.DevNull, []string{os.DevNull}, ""},
+		{data, []string{"", data}, "it is the file that is read"},
+		{data, []string{link}, "it is the file that is read"},
+		{link, []string{data}, "it is the file that is read"},
+		{dir, nil, "it is a directory"},
+		{filepath.Join(dir, "none", "x"), nil, "no such file or directory"},
+	} {
+		if err := commands.CheckOutput(tt.out, tt.inputs...); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("CheckOutput(%s, %q) = %v, want %q", tt.out, tt.inputs, err, tt.want)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 2 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}

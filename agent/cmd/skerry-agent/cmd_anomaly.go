@@ -105,7 +105,7 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 }
 
 func (f *anomalyFlags) writeScores(cmd *cobra.Command, a *detect.Anomaly) error {
-	w, done, err := createCSV(cmd, f.out)
+	w, done, err := createCSV(cmd, f.out, f.data)
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func newPredictCommand() *cobra.Command {
 				return err
 			}
 			defer in.Close()
-			w, done, err := createCSV(cmd, out)
+			w, done, err := createCSV(cmd, out, files.data, model)
 			if err != nil {
 				return err
 			}

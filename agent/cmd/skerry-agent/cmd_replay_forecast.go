@@ -106,7 +106,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	o.Progress = p.rows
-	visit, done, err := rowsCSV(cmd, out, false)
+	visit, done, err := rowsCSV(cmd, out, files.data, false)
 	if err != nil {
 		return err
 	}

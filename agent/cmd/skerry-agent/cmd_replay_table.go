@@ -106,7 +106,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	o.Progress = p.rows
-	visit, done, err := rowsCSV(cmd, out, true)
+	visit, done, err := rowsCSV(cmd, out, files.data, true)
 	if err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (p *progress) rows(row, rows int) {
 
 // rowsCSV returns what writes each row of a replay to the file out, with its set of classes when
 // sets is true, and what ends the file; visit is nil when out is empty.
-func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*prequential.TableRow) error, done func(keep bool) error, err error) {
+func rowsCSV(cmd *cobra.Command, out, data string, sets bool) (visit func(*prequential.TableRow) error, done func(keep bool) error, err error) {
 	if out == "" {
 		return nil, func(bool) error { return nil }, nil
 	}
-	w, done, err := createCSV(cmd, out)
+	w, done, err := createCSV(cmd, out, data)
 	if err != nil {
 		return nil, nil, err
 	}

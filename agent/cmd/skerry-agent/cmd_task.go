@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -208,13 +208,12 @@ func readTasks(cmd *cobra.Command, files []string) (tasks []*spec.Task, plan *so
 func parseTasks(files []string) (tasks []*spec.Task, err error) {
 	var errs []error
 	for _, path := range files {
-		f, err := os.Open(path)
+		b, err := device.ReadTask(path)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		t, err := spec.ParseTask(path, f)
-		f.Close()
+		t, err := spec.ParseTask(path, bytes.NewReader(b))
 		tasks, errs = append(tasks, t), append(errs, err)
 	}
 	return tasks, errors.Join(errs...)

@@ -79,6 +79,9 @@ func fitCommand() *cobra.Command {
 			if err := addTransforms(&o, transforms); err != nil {
 				return err
 			}
+			if err := commands.CheckOutput(out, o.Data, o.Test); err != nil {
+				return err
+			}
 			p := newProgress(c.ErrOrStderr())
 			defer p.clear()
 			began := time.Now()
