@@ -157,7 +157,7 @@ func (d *Device) sighted(ctx context.Context, seen []source.Sighting) {
 	wait, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	before := d.Tasks()
-	if err := d.use(wait, *d.files.Load()); err != nil {
+	if err := d.use(wait, *d.files.Load(), d.badFile.Load() == nil); err != nil {
 		d.log.Error("no tasks for new devices", "err", err)
 		return
 	}
@@ -224,13 +224,13 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 	return fit, plan, err
 }
 
-// use puts task files in force.
-func (d *Device) use(ctx context.Context, files []*spec.Task) error {
+// use puts task files in force. all says that they are all that there are, see [task.Runtime.Replace].
+func (d *Device) use(ctx context.Context, files []*spec.Task, all bool) error {
 	tasks, plan, err := d.compile(files)
 	if err != nil {
 		return err
 	}
-	if err := d.runtime.Replace(ctx, tasks, plan, !d.captures.doubt); err != nil {
+	if err := d.runtime.Replace(ctx, tasks, plan, all && !d.captures.doubt); err != nil {
 		return err
 	}
 	d.files.Store(&files)

@@ -189,29 +189,71 @@ func contents(dir string) (sum [sha256.Size]byte) {
 	return [sha256.Size]byte(h.Sum(nil))
 }
 
-// reload takes over changed task files; a faulty set changes nothing.
+// reload takes over changed task files. What is wrong with one of them keeps no other from being
+// taken over, and its task goes on as its file was before.
 func (d *Device) reload(ctx context.Context) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	files, err := LoadTasks(d.cfg.TaskDir)
-	if err == nil && sameTasks(files, *d.files.Load()) {
-		d.badFile.Store(nil)
-		return
-	}
-	if err == nil {
-		if err = d.use(ctx, files); err == nil {
-			d.badFile.Store(nil)
+	files, problem, err := d.readable()
+	if err == nil && !sameTasks(files, *d.files.Load()) {
+		if err = d.use(ctx, files, problem == nil); err == nil {
 			d.log.Info("task files reloaded", "tasks", len(d.Tasks()))
 			d.resume(ctx)
 			d.report()
-			return
 		}
 	}
-	msg := err.Error()
+	if err == nil && problem == nil {
+		d.badFile.Store(nil)
+		return
+	}
+	msg := errors.Join(err, problem).Error()
 	if old := d.badFile.Swap(&msg); old != nil && *old == msg {
 		return
 	}
-	d.log.Error("task files not reloaded: the ones before stay in force", "err", err)
+	if err != nil {
+		d.log.Error("task files not reloaded: the ones before stay in force", "err", msg)
+		return
+	}
+	d.log.Error("task files left out: what they were before stays in force, the others are taken over", "err", msg)
+}
+
+// readable returns the files of the task directory as far as they can run beside each other, and in
+// place of one that cannot what it was before; problem is about those. It is an error, and nothing is
+// to change, when there is no telling what a file's task is to be.
+func (d *Device) readable() (files []*spec.Task, problem, err error) {
+	if info, err := os.Stat(d.cfg.TaskDir); err != nil || !info.IsDir() {
+		_, err := LoadTasks(d.cfg.TaskDir)
+		return nil, nil, err
+	}
+	read, errs := readTasks(d.cfg.TaskDir)
+	fit, scopeErr := d.names.Scope(read)
+	if scopeErr != nil {
+		errs = append(errs, scopeErr)
+	}
+	for _, t := range read {
+		if slices.ContainsFunc(fit, func(f *spec.Task) bool { return f.Name == t.Name }) {
+			files = append(files, t)
+		}
+	}
+	if len(errs) == 0 {
+		return files, nil, nil
+	}
+	paths, err := taskPaths(d.cfg.TaskDir)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, before := range *d.files.Load() {
+		taken := slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Path == before.Path })
+		switch {
+		case taken || !slices.Contains(paths, before.Path): // the file is another's, or gone
+		case slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Name == before.Name }):
+			return nil, nil, errors.Join(errs...)
+		default:
+			files = append(files, before)
+		}
+	}
+	slices.SortStableFunc(files, func(a, b *spec.Task) int { return strings.Compare(a.Path, b.Path) })
+	return files, errors.Join(errs...), nil
 }
 
 // resume brings back the models of tasks that began anew, where they still fit.
