@@ -83,7 +83,7 @@ type Reading struct {
 // Decoded is what a payload held. Its slices belong to the decoder and are valid until the next
 // Decode.
 type Decoded struct {
-	Readings []Reading // sorted by time, those without a time last, and behind them those with an id
+	Readings []Reading // sorted by time, those without a time of their own last
 	// series that the topic carries and this payload did not, or sent null for
 	Missing  int
 	Absent   []int             // which series these are
@@ -177,11 +177,6 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 	}
 	if byTime := func(a, b Reading) int {
 		switch {
-		case (a.ID == "") != (b.ID == ""):
-			if a.ID == "" {
-				return -1
-			}
-			return 1
 		case a.HasTime != b.HasTime && a.HasTime:
 			return -1
 		case a.HasTime != b.HasTime:
