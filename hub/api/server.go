@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -145,6 +146,9 @@ func loadSecret(opts Options) ([]byte, error) {
 		rand.Read(b) // never fails
 		b = []byte(hex.EncodeToString(b))
 		err = errors.Join(os.MkdirAll(opts.KeyDir, 0o700), os.WriteFile(file, b, 0o600))
+	}
+	if err == nil && len(b) < 32 {
+		err = fmt.Errorf("%s: has %d bytes, must have at least 32: put it back from a backup, or remove it (a new one is made, and every login ends)", file, len(b))
 	}
 	return b, err
 }

@@ -50,6 +50,17 @@ type Ring struct {
 	changed func(*jwt.AccountClaims, string) error
 }
 
+// Files lists the files of the keys in dir, which Open makes where they are missing.
+func Files(dir string) []string {
+	out := []string{keyFile(dir, "operator"), keyFile(dir, "account"), keyFile(dir, "system")}
+	for _, r := range roles {
+		out = append(out, keyFile(dir, "sign-"+string(r)))
+	}
+	return out
+}
+
+func keyFile(dir, name string) string { return filepath.Join(dir, "nats-"+name+".nk") }
+
 // Open reads the keys in dir. Files are created with mode 0600 on first use and never replaced.
 func Open(dir string) (*Ring, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -59,15 +70,15 @@ func Open(dir string) (*Ring, error) {
 	var err error
 	load := func(name string, prefix nkeys.PrefixByte) (kp nkeys.KeyPair) {
 		if err == nil {
-			kp, err = loadKey(filepath.Join(dir, name+".nk"), prefix)
+			kp, err = loadKey(keyFile(dir, name), prefix)
 		}
 		return kp
 	}
-	k.operator = load("nats-operator", nkeys.PrefixByteOperator)
-	k.account = load("nats-account", nkeys.PrefixByteAccount)
-	k.system = load("nats-system", nkeys.PrefixByteAccount)
+	k.operator = load("operator", nkeys.PrefixByteOperator)
+	k.account = load("account", nkeys.PrefixByteAccount)
+	k.system = load("system", nkeys.PrefixByteAccount)
 	for _, r := range roles {
-		k.signers[r] = load("nats-sign-"+string(r), nkeys.PrefixByteAccount)
+		k.signers[r] = load("sign-"+string(r), nkeys.PrefixByteAccount)
 	}
 	if err == nil {
 		err = k.loadRevoked()

@@ -56,6 +56,9 @@ type Options struct {
 	ResetAdmin bool
 	// Adopt lets this database take over a lake and artifacts that belong to another.
 	Adopt bool
+	// NewKeys makes new keys where some of a data folder that was used are gone, and sets the rest
+	// aside. Every device must be enrolled again.
+	NewKeys bool
 	// Version is shown by /health. Default "dev".
 	Version string
 	// Inspect reads an uploaded artifact; see api.Options.
@@ -134,11 +137,11 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if h.lakeBlobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "lake"); err != nil {
 		return nil, err
 	}
-	keyDir := filepath.Join(cfg.DataDir, "keys")
-	if h.Trust, err = signing.Open(signing.Options{
-		Keys: keyDir,
-		Dir:  filepath.Join(cfg.DataDir, "tuf"),
-	}); err != nil {
+	keyDir, tufDir := filepath.Join(cfg.DataDir, "keys"), filepath.Join(cfg.DataDir, "tuf")
+	if err := h.secrets(ctx, keyDir, tufDir); err != nil {
+		return nil, err
+	}
+	if h.Trust, err = signing.Open(signing.Options{Keys: keyDir, Dir: tufDir}); err != nil {
 		return nil, err
 	}
 	if err := h.bind(ctx); err != nil {

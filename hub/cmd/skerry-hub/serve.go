@@ -67,6 +67,7 @@ func (f *serveFlags) bind(c *cobra.Command) {
 	c.Flags().StringVar(&f.config, "config", "", "hub.yaml; see configs/hub.yaml for every key")
 	c.Flags().StringVar(&f.passwordFile, "admin-password-file", "", "file with the password of the user admin, used on the first start only")
 	c.Flags().BoolVar(&f.opts.Adopt, "adopt", false, "let this database take over a lake and artifacts that belong to another; once, deletes nothing")
+	c.Flags().BoolVar(&f.opts.NewKeys, "new-keys", false, "make new keys where those of a used data folder are lost for good; once, deletes nothing, every device must be enrolled again")
 	bindKeys(c, hubFlags)
 }
 

@@ -67,6 +67,19 @@ type Repository struct {
 	timestamp *metadata.Metadata[metadata.TimestampType]
 }
 
+// Files lists the files below the folders of Options without which a repository that was made cannot
+// go on: the keys of the roles that sign every day, and where the metadata begins. Those of root and
+// targets may lie elsewhere.
+func Files(keys, dir string) []string {
+	out := []string{filepath.Join(dir, "timestamp.json")}
+	for _, role := range []string{trust.RoleModels, metadata.SNAPSHOT, metadata.TIMESTAMP} {
+		out = append(out, keyPath(keys, role))
+	}
+	return out
+}
+
+func keyPath(dir, role string) string { return filepath.Join(dir, "tuf-"+role+".pem") }
+
 // Open reads the repository, making keys and metadata on first use and signing again what is
 // about to expire.
 func Open(opts Options) (*Repository, error) {
@@ -98,27 +111,23 @@ func (r *Repository) expires(life time.Duration) time.Time {
 	return r.opts.Now().UTC().Add(life).Truncate(time.Second)
 }
 
-func (r *Repository) keyPath(role string) string {
-	return filepath.Join(r.opts.Keys, "tuf-"+role+".pem")
-}
-
 // key loads a role's private key; create makes it when it does not exist.
 func (r *Repository) key(role string, create bool) (ed25519.PrivateKey, error) {
-	b, err := os.ReadFile(r.keyPath(role))
+	b, err := os.ReadFile(keyPath(r.opts.Keys, role))
 	if errors.Is(err, fs.ErrNotExist) && create {
 		_, priv, err := ed25519.GenerateKey(nil)
 		if err != nil {
 			return nil, err
 		}
 		block := pem.EncodeToMemory(&pem.Block{Type: "ED25519 SEED", Bytes: priv.Seed()})
-		return priv, write(r.keyPath(role), block)
+		return priv, write(keyPath(r.opts.Keys, role), block)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("key of role %s: %w", role, err)
 	}
 	block, _ := pem.Decode(b)
 	if block == nil || len(block.Bytes) != ed25519.SeedSize {
-		return nil, fmt.Errorf("key of role %s: %s is not an Ed25519 seed in PEM", role, r.keyPath(role))
+		return nil, fmt.Errorf("key of role %s: %s is not an Ed25519 seed in PEM", role, keyPath(r.opts.Keys, role))
 	}
 	return ed25519.NewKeyFromSeed(block.Bytes), nil
 }
@@ -394,7 +403,7 @@ func (r *Repository) refresh() error {
 }
 
 func (r *Repository) have(role string) bool {
-	_, err := os.Stat(r.keyPath(role))
+	_, err := os.Stat(keyPath(r.opts.Keys, role))
 	return err == nil
 }
 
