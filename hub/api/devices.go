@@ -20,7 +20,7 @@ type devicesIn struct {
 // DeviceState is a device as the hub sees it.
 type DeviceState struct {
 	meta.Device
-	Health     string               `json:"health"`
+	Health     string               `json:"health" doc:"ok or degraded as it reported, unknown before it did, revoked"`
 	Reasons    []string             `json:"reasons,omitempty"`
 	Outbox     *spec.ReportedOutbox `json:"outbox,omitempty"`
 	Tasks      []string             `json:"tasks,omitempty"`
@@ -66,14 +66,26 @@ func (s *Server) deviceRoutes() {
 }
 
 func state(d meta.Device, r *spec.Reported, at int64) DeviceState {
-	out := DeviceState{Device: d, Health: "unknown", ReportedAt: at}
+	out := DeviceState{Device: d, Health: healthOf(d, r), ReportedAt: at}
 	if r != nil {
-		out.Health, out.Reasons, out.Outbox = r.Health, r.Reasons, &r.Outbox
+		out.Reasons, out.Outbox = r.Reasons, &r.Outbox
 		for name := range r.Tasks {
 			out.Tasks = append(out.Tasks, name)
 		}
 	}
 	return out
+}
+
+// healthOf is the health of a device in one word. What a revoked device reported before says nothing
+// of it any more.
+func healthOf(d meta.Device, r *spec.Reported) string {
+	switch {
+	case d.RevokedAt > 0:
+		return "revoked"
+	case r == nil:
+		return "unknown"
+	}
+	return r.Health
 }
 
 // deviceState returns a device with what it reported, nil when it has reported nothing, or what

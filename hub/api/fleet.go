@@ -29,7 +29,7 @@ type FleetDevice struct {
 	ReportedAt int64                `json:"reported_at" doc:"of its newest report, microseconds; 0 never"`
 	Suspect    string               `json:"suspect" doc:"why it may be a clone"`
 	RevokedAt  int64                `json:"revoked_at"`
-	Health     string               `json:"health"`
+	Health     string               `json:"health" doc:"ok or degraded as it reported, unknown before it did, revoked"`
 	Reasons    []string             `json:"reasons"`
 	Outbox     *spec.ReportedOutbox `json:"outbox,omitempty"`
 	Tasks      []DeviceTask         `json:"tasks"`
@@ -135,7 +135,7 @@ func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
 		SeenAt:    d.SeenAt,
 		Suspect:   d.Suspect,
 		RevokedAt: d.RevokedAt,
-		Health:    "unknown",
+		Health:    healthOf(d, nil),
 		Reasons:   []string{},
 		Tasks:     []DeviceTask{},
 	}
@@ -146,7 +146,7 @@ func fleetDevice(d meta.Device, doc meta.Document) (FleetDevice, error) {
 	if err := json.Unmarshal([]byte(doc.Document), &r); err != nil {
 		return out, fmt.Errorf("reported state of device %q: %w", d.Name, err)
 	}
-	out.ReportedAt, out.Health, out.Outbox = doc.At, r.Health, &r.Outbox
+	out.ReportedAt, out.Health, out.Outbox = doc.At, healthOf(d, &r), &r.Outbox
 	out.Reasons = append(out.Reasons, r.Reasons...)
 	for _, name := range slices.Sorted(maps.Keys(r.Tasks)) {
 		t := r.Tasks[name]

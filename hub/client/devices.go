@@ -24,6 +24,11 @@ func (c *Client) RevokeDevice(ctx context.Context, name string) error {
 	return c.Call(ctx, http.MethodPost, "/v1/devices/"+url.PathEscape(name)+"/revoke", nil, nil)
 }
 
+// DeleteDevice voids a device's credential and forgets the device; its data stays.
+func (c *Client) DeleteDevice(ctx context.Context, name string) error {
+	return c.Call(ctx, http.MethodDelete, "/v1/devices/"+url.PathEscape(name), nil, nil)
+}
+
 // ClearSuspect decides that a suspect device is the only one of its name.
 func (c *Client) ClearSuspect(ctx context.Context, name string) error {
 	return c.Call(ctx, http.MethodPost, "/v1/devices/"+url.PathEscape(name)+"/clear-suspect", nil, nil)

@@ -209,6 +209,18 @@ func (r *remote) deviceCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error {
 				return r.client().RevokeDevice(c.Context(), args[0])
 			},
+			ValidArgsFunction: r.deviceNames(),
+		},
+		&cobra.Command{
+			Use:   "remove <name>",
+			Short: "Void a device's credential and forget the device; its data stays",
+			Long: "Void a device's credential and forget the device: its site, cohort, assignments and what it reported. Its readings, predictions and events stay until their retention ends.\n\n" +
+				"The agent goes on predicting by itself. It comes back by a new token: skerry-hub token device.",
+			Args: cobra.ExactArgs(1),
+			RunE: func(c *cobra.Command, args []string) error {
+				return r.client().DeleteDevice(c.Context(), args[0])
+			},
+			ValidArgsFunction: r.deviceNames(),
 		},
 		&cobra.Command{
 			Use:   "clear-suspect <name>",
@@ -217,5 +229,6 @@ func (r *remote) deviceCommand() *cobra.Command {
 			RunE: func(c *cobra.Command, args []string) error {
 				return r.client().ClearSuspect(c.Context(), args[0])
 			},
+			ValidArgsFunction: r.deviceNames(),
 		})
 }

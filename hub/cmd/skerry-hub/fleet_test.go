@@ -242,6 +242,10 @@ func TestFleetCommands(t *testing.T) {
 		t.Errorf("device show of a revoked device = %s", out)
 	}
 	prints(t, `revoked `+stamp, "device", "show", "pump-1")
+	prints(t, `pump-1 north beta linux/arm64 2\.0 no revoked `, "device", "list")
+	must(t, "device", "remove", "pump-1")
+	refused(t, "not found", "device", "show", "pump-1")
+	refused(t, "not found", "device", "remove", "pump-1")
 }
 
 // TestTrainWaits follows a training that cannot be done: the command shows why and fails.
