@@ -117,6 +117,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Stream:     d.stream.Send,
 		Ahead:      func(series string, arrival, ahead int64) { d.inputs.Ahead(series, arrival, ahead) },
 		ByID:       func(series, id string, found bool, arrival int64) { d.inputs.ByID(series, id, found, arrival) },
+		Forgive:    func(series string, f source.Forgiven) { d.inputs.Forgive(series, f) },
 		Heartbeat:  d.heartbeat,
 		AgentCache: d.cfg.Cache,
 		Log:        d.log,

@@ -1,6 +1,9 @@
 package gate
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // maxIDs is how many ids of a series are known at most: of the newest rows.
 const maxIDs = 100_000
@@ -54,6 +57,49 @@ func (g *Gate) TimeOf(series uint32, key uint64) (int64, bool) {
 	}
 	row, ok := x.rows[key]
 	return row.time, ok
+}
+
+// maxApart is by how many microseconds rows of one time are told apart at most.
+const maxApart = 1000
+
+// Apart returns the time of a row that says it is of time t, by its id: t, or the next microsecond
+// that is not of a row with another id. taken tells of rows that are not admitted yet. Senders whose
+// clocks have whole seconds give several parts one time. It returns t where a thousand are taken.
+// series is that of the ids, key the reading's value. It reads the pages that hold these times.
+func (g *Gate) Apart(series uint32, key float64, t int64, taken func(int64) bool) int64 {
+	known := g.from(series, t)
+	for at := t; at < t+maxApart; at++ {
+		other := false
+		for len(known) > 0 && known[0].time == at {
+			if known[0].value == math.Float64bits(key) {
+				return at
+			}
+			other, known = true, known[1:]
+		}
+		if !other && !taken(at) {
+			return at
+		}
+	}
+	return t
+}
+
+// from returns what is known of a series of the times from t on, in order, as far as Apart looks.
+func (g *Gate) from(series uint32, t int64) (known []entry) {
+	s := g.series[series]
+	if s == nil || t > s.newest {
+		return nil
+	}
+	for next := t; next <= s.floor && next < t+maxApart; {
+		_, entries, _ := g.page(series, s, next)
+		i, _ := slices.BinarySearchFunc(entries, entry{time: next}, compareTimes)
+		if i == len(entries) {
+			break // none of the page, and so none without a gap behind t
+		}
+		known = append(known, entries[i:]...)
+		next = entries[len(entries)-1].time + 1
+	}
+	i, _ := slices.BinarySearchFunc(s.newestEntries, entry{time: t}, compareTimes)
+	return append(known, s.newestEntries[i:]...)
 }
 
 // each calls f with what is known of a series, in order of time.

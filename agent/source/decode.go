@@ -74,6 +74,7 @@ type Reading struct {
 	Time     int64 // microseconds since the Unix epoch; the arrival time when HasTime is false
 	HasTime  bool
 	Forgiven Forgiven // what it was read in spite of
+	Elem     int32    // which element of an array of readings it stood in, 0 outside of one
 	Value    float64  // a category is its index; never NaN
 	// of a label whose time is that of the row with this id, which is to be looked up; HasTime is
 	// false then
@@ -250,7 +251,7 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 	for i := range d.scan.captures {
 		c := &d.scan.captures[i]
 		s, st := &tp.slots[c.slot], &d.slots[c.slot]
-		if s.series >= 0 || c.kind == valueNull {
+		if s.series >= 0 || c.kind == valueNull || s.form.id && isNoID(c.raw) {
 			continue
 		}
 		at := 0
@@ -289,7 +290,7 @@ func (d *Decoder) resolve(topic string, tp *topicPlan) {
 			continue
 		}
 		of := &d.plan.series[s.series]
-		r := Reading{Series: s.series, Forgiven: d.scan.forgiven | st.repeat}
+		r := Reading{Series: s.series, Forgiven: d.scan.forgiven | st.repeat, Elem: int32(max(c.elem, 0))}
 		if s.time >= 0 {
 			at := 0
 			if s.starred {
@@ -402,6 +403,9 @@ func (d *Decoder) bare(topic string, series int, payload []byte) {
 // value reads the text of a value: as one of the categories of the series, or as a number.
 func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 	if s.IDs {
+		if isNoID(raw) {
+			return text{missing: true}, nil
+		}
 		id, err := idOf(kind, raw)
 		if err != nil {
 			return text{}, err

@@ -28,12 +28,13 @@ const (
 	ForgivenDepth                          // something nested too deeply beside the value
 	ForgivenNested                         // JSON inside a string
 	ForgivenTrailing                       // rubbish behind the document
+	ForgivenShared                         // a row's time that another row, with another id, has
 )
 
 var forgivenNames = [...]string{
 	"quoted_number", "number_form", "unit", "decimal_comma", "digit_groups", "word", "missing_word", "category_case",
 	"time_form", "repeated_local_time", "skipped_local_time", "trailing_nul", "encoding", "escape", "syntax", "not_finite",
-	"duplicate_key", "depth", "json_in_string", "trailing_text",
+	"duplicate_key", "depth", "json_in_string", "trailing_text", "shared_time",
 }
 
 // Names lists what is in the set, as metrics and status name it.

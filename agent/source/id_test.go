@@ -57,9 +57,12 @@ func TestIDsOfRowsAndLabels(t *testing.T) {
 		{"press", `{"t":1790000000,"force":4.5,"part":1017}`, []string{"force 4.5 1790000000", "force#$.part 1017 1790000000"}},
 		{"press", `{"t":1790000000,"force":4.5}`, []string{"force 4.5 1790000000"}},
 		{"press", `{"t":1790000000,"force":4.5,"part":{}}`, []string{"force 4.5 1790000000", "id: {}: an id is a number, or a text of 1 to 256 bytes"}},
+		{"press", `{"t":1790000000,"force":4.5,"part":"n/a"}`, []string{"force 4.5 1790000000"}},
+		{"press", `{"t":1790000000,"force":4.5,"part":true}`, []string{"force 4.5 1790000000", "id: true: an id is a number, or a text of 1 to 256 bytes"}},
+		{"test/1", `[{"part":"unknown","ok":"bad"},{"part":" N/A ","ok":"good"}]`, []string{fmt.Sprintf(noID, "bad"), fmt.Sprintf(noID, "good")}},
 		{"test/1", `[{"part":"A-17","ok":"bad"},{"part":1017,"ok":"good"}]`, []string{"ok 1 0 A-17", "ok 0 0 1017"}},
 		{"test/1", `[{"ok":"bad"},{"part":1017,"ok":"good"},{"part":null,"ok":"good"}]`, []string{"ok 0 0 1017", fmt.Sprintf(noID, "bad"), fmt.Sprintf(noID, "good")}},
-		{"test/1", `[{"part":"","ok":"bad"}]`, []string{"id: : an id is a number, or a text of 1 to 256 bytes"}},
+		{"test/1", `[{"part":"","ok":"bad"}]`, []string{fmt.Sprintf(noID, "bad")}},
 		{"test/1", `[{"part":"` + strings.Repeat("x", 257) + `","ok":"bad"}]`, []string{"id: " + strings.Repeat("x", 60) + "…: an id is a number, or a text of 1 to 256 bytes"}},
 	} {
 		if got := read(tt.topic, tt.payload); !slices.Equal(got, tt.want) {

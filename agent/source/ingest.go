@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,7 @@ import (
 
 // Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been
 // published on the topic and answers once the readings are durable. It answers 204 when all of them
-// are stored; 200 and what was refused, as a Partial in JSON, when some are; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
+// are stored; 200 and what was refused, as a Partial in JSON, when some are, also of a label whose id no row has had; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
 // above the payload limit; 503 when they were not durable in time: send the payload again, a
 // repeat with the same event time changes nothing.
 type Ingest struct {
@@ -132,7 +133,14 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ClockOK:  ok,
 		Behind:   in.behind(),
 		Readings: readings,
-		Ack:      func() { once.Do(func() { close(durable) }) },
+		Stray: func(series, id string) {
+			part.Taken--
+			part.Refused++
+			if len(part.Problems) < maxProblems {
+				part.Problems = append(part.Problems, fmt.Sprintf("label of series %q: no row is known with the id %q: it is not kept; send the row first", series, id))
+			}
+		},
+		Ack: func() { once.Do(func() { close(durable) }) },
 	}
 	if err := in.sink.Message(r.Context(), m); err != nil {
 		w.Header().Set("Retry-After", "1")

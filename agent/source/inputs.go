@@ -84,6 +84,9 @@ type InputStatus struct {
 	outside  run    // readings out of the range since one within
 	bounds   string // the range
 
+	bunch  run     // readings without a time since one that came no sooner than usual
+	normal float64 // the usual gap when it began, microseconds
+
 	gap, longest float64  // usual and longest of its gaps, microseconds
 	silent       int64    // since when it is silent, 0 when it is not
 	near         []string // topics like its own that something comes on
@@ -249,6 +252,37 @@ func (in *Inputs) ByID(series, id string, found bool, arrival int64) {
 	in.mu.Unlock()
 	if tell {
 		in.tell(&c, "labels_unmatched", why)
+	}
+}
+
+// sureBunch is how many readings in a bunch are worth a word.
+const sureBunch = 10
+
+// bunched notes a reading without a time of its own that comes much sooner than usual, as those do
+// that a broker or gateway has kept while the link was down, and says so of the tenth, "" else: the
+// time of their arrival is not theirs.
+func (st *InputStatus) bunched(r *Reading, how arrived) string {
+	if st.bunch.n == 0 {
+		st.normal = st.gap
+	}
+	gap := float64(how.at - st.LastSeen)
+	if r.HasTime || r.ID != "" || how.retained || st.LastSeen == 0 || st.normal < 1e6 || gap < 0 || gap > st.normal/20 {
+		st.bunch = run{}
+		return ""
+	}
+	if st.bunch.add(how.at); st.bunch.n != sureBunch {
+		return ""
+	}
+	return fmt.Sprintf("%d readings of %s came within %s, where one comes every %s: a backlog of the broker or a gateway; they carry no time of their own and got that of their arrival, in rows and at the hub: let the sender add one, and name it by time.path",
+		sureBunch, st.of(), (time.Duration(how.at-st.bunch.since) * time.Microsecond).Round(time.Millisecond), (time.Duration(st.normal) * time.Microsecond).Round(time.Second))
+}
+
+// Forgive notes what a reading was used in spite of, besides what its payload showed.
+func (in *Inputs) Forgive(series string, f Forgiven) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if st := in.series[series]; st != nil {
+		in.forgive(st, f)
 	}
 }
 
@@ -460,6 +494,9 @@ func (in *Inputs) note(p *Plan, topic string, payload []byte, out *Decoded, how 
 		st.barren, st.inVain, st.marks = run{}, run{}, 0
 		if how.retained && !r.HasTime && r.ID == "" {
 			st.Retained++
+		}
+		if why := st.bunched(r, how); why != "" {
+			tell(st, "readings_bunched", why)
 		}
 		st.learn(how.at)
 		st.LastSeen, st.LastTime, st.LastValue, st.LastText = how.at, r.Time, r.Value, p.series[r.Series].word(r.Value)

@@ -194,3 +194,42 @@ func TestFewMessages(t *testing.T) {
 		})
 	}
 }
+
+// TestBacklogWithoutTimes: what a broker kept while the link was down comes at once; without times of
+// its own it gets that of its arrival, which is told. With times it is not, nor is a single late one.
+func TestBacklogWithoutTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have
+		a := newAccount(t, "\ntask: tank\ntarget: {series: level, horizon: 1h}\ninputs: [{series: level, topic: tank, path: $.level}]\ntime: {path: $.t, format: unix}\n")
+		for i := range 20 {
+			time.Sleep(time.Minute)
+			a.message("tank", fmt.Sprintf(`{"level":%d}`, i))
+		}
+		time.Sleep(2 * time.Hour)
+		for i := range 20 {
+			a.message("tank", fmt.Sprintf(`{"level":%d,"t":%d}`, i, time.Now().Unix()-int64(60*(20-i))))
+		}
+		for range 3 {
+			time.Sleep(time.Minute)
+			for i := range sureBunch {
+				a.message("tank", fmt.Sprintf(`{"level":%d}`, i))
+			}
+		}
+		if len(a.told) > 0 {
+			t.Errorf("told %q of readings with times, and of a few", a.told)
+		}
+		for i := range 50 {
+			time.Sleep(time.Minute)
+			a.message("tank", fmt.Sprintf(`{"level":%d}`, i))
+		}
+		time.Sleep(2 * time.Hour)
+		for i := range 120 {
+			time.Sleep(time.Millisecond)
+			a.message("tank", fmt.Sprintf(`{"level":%d}`, i))
+		}
+		want := "readings_bunched tank: 10 readings of the series level of task tank came within 9ms, where one comes every "
+		if len(a.told) != 1 || !strings.HasPrefix(a.told[0], want) || !strings.HasSuffix(a.told[0], "name it by time.path") {
+			t.Errorf("told %q, want one with %q", a.told, want)
+		}
+	})
+}

@@ -34,6 +34,8 @@ type Message struct {
 	Retained bool   // the broker had kept the message: it was sent at some time before
 	Behind   int64  // microseconds that the device's clock is known to be slow, at least 0
 	Readings []Reading
+	// Stray is called before Ack for each label whose id no row has had. nil: nobody asks.
+	Stray func(series, id string)
 	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
 	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does

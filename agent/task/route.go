@@ -91,6 +91,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	mono := began.Sub(r.start).Nanoseconds()
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst
+	r.tellApart(rt, in)
 	for _, rd := range inOrder(rt, in.readings) {
 		if rows := rt.rowsOf[rd.Series]; rows >= 0 && !r.makesRow(rows, rd.Time) {
 			continue // of what made no row nobody may find the time
@@ -98,6 +99,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		if rd.ID != "" {
 			at, ok := r.gate.TimeOf(rt.idOf[rd.Series], source.Key(rd.ID))
 			r.opts.ByID(rt.names[rd.Series], rd.ID, ok, in.Arrival)
+			if !ok && in.Stray != nil {
+				in.Stray(rt.names[rd.Series], rd.ID)
+			}
 			if !ok {
 				continue
 			}
@@ -157,6 +161,38 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	inbounds.Put(in)
 	if r.due(began) {
 		r.sealNow(ctx)
+	}
+}
+
+// rowPlace is a time of the rows that a series of ids is of.
+type rowPlace struct {
+	series int
+	time   int64
+}
+
+// tellApart gives the rows of a message times of their own where other ids have had theirs: see
+// [gate.Gate.Apart]. What stands beside an id moves with it.
+func (r *Runtime) tellApart(rt *routes, in *inbound) {
+	clear(r.places)
+	for i := range in.readings {
+		if rt.rowsOf[in.readings[i].Series] < 0 || !in.readings[i].HasTime {
+			continue
+		}
+		rd := in.readings[i] // a copy: its time is what the message says
+		at := r.gate.Apart(rt.ids[rd.Series], rd.Value, rd.Time, func(t int64) bool {
+			id, ok := r.places[rowPlace{rd.Series, t}]
+			return ok && id != rd.Value
+		})
+		r.places[rowPlace{rd.Series, at}] = rd.Value
+		if at == rd.Time {
+			continue
+		}
+		for k := range in.readings {
+			if x := &in.readings[k]; x.HasTime && x.Elem == rd.Elem && x.Time == rd.Time {
+				x.Time = at
+			}
+		}
+		r.opts.Forgive(rt.names[rt.rowsOf[rd.Series]], source.ForgivenShared)
 	}
 }
 

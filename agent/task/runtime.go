@@ -40,6 +40,9 @@ type Options struct {
 	// ByID is called with a label whose row is known by an id: found is false when no row has had it,
 	// and the label is not used. It must not block.
 	ByID func(series, id string, found bool, arrival int64)
+	// Forgive is called with what a series' reading was used in spite of, besides what its payload
+	// showed. It must not block.
+	Forgive func(series string, f source.Forgiven)
 	// Heartbeat is called at least once a second while the runtime makes progress (the service
 	// manager's watchdog).
 	Heartbeat func()
@@ -80,6 +83,9 @@ func (o *Options) defaults() {
 	if o.ByID == nil {
 		o.ByID = func(string, string, bool, int64) {}
 	}
+	if o.Forgive == nil {
+		o.Forgive = func(string, source.Forgiven) {}
+	}
 	if o.Stream == nil {
 		o.Stream = func(string, []byte) {}
 	}
@@ -117,6 +123,7 @@ type Runtime struct {
 	latency   Latency
 	scratch   []engine.Reading
 	inputs    []input
+	places    map[rowPlace]float64 // the ids of the message's rows
 
 	status  atomic.Pointer[Status]
 	trouble atomic.Pointer[string] // why commits fail, nil when they do not
@@ -154,6 +161,7 @@ func Open(opts Options) (*Runtime, error) {
 		gone:   make(chan struct{}),
 		done:   make(chan struct{}),
 		newIDs: map[string]uint32{},
+		places: map[rowPlace]float64{},
 	}
 	ids, err := opts.Store.Series()
 	if err != nil {

@@ -86,6 +86,7 @@ const kinds: Record<string, string> = {
   clock_well: "The device's clock is right again",
   client_id_twice: "Another client has the agent's client id",
   labels_unmatched: "Labels match no row",
+  readings_bunched: "A backlog came without times",
   task_reset: "A task starts learning anew",
   model_gone: "The model in use cannot be loaded any more",
 };
