@@ -281,7 +281,7 @@ func TestExtremeValues(t *testing.T) {
 	const anomaly = "task: odd\nkind: anomaly\ninputs: [{series: odd, topic: odd}]\nanomaly: {detector: %s, set: {%s}}\n"
 	for name, v := range map[string]struct{ text, want string }{
 		"20,000 unknown keys":       {unknown.String(), "problems more"},
-		"a key of 200,000 letters":  {long + ": 1\n", "yaml: "},
+		"a key of 200,000 letters":  {long + ": 1\n", "no YAML (line 1)"},
 		"a billion laughs":          {laughs, "unknown key"},
 		"a file that names itself":  {"task: &a [*a]\n", "must be"},
 		"brackets":                  {"task: " + strings.Repeat("[", 60_000), "nested.yaml"},

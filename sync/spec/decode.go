@@ -61,14 +61,14 @@ func Document(text []byte) (*yaml.Node, error) {
 	if err := d.Decode(&first); errors.Is(err, io.EOF) {
 		return nil, nil
 	} else if err != nil {
-		return nil, err
+		return nil, syntax(text, err)
 	}
 	for {
 		var more yaml.Node
 		if err := d.Decode(&more); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, err
+			return nil, syntax(text, err)
 		}
 		if len(more.Content) > 0 && more.Content[0].Tag != "!!null" {
 			return nil, fmt.Errorf("line %d: a second document begins before this line (---): put everything into one", more.Content[0].Line)
@@ -78,6 +78,41 @@ func Document(text []byte) (*yaml.Node, error) {
 		return nil, nil
 	}
 	return first.Content[0], nil
+}
+
+// maxLooked is how many bytes are read at most to find the line of an error.
+const maxLooked = 1 << 20
+
+// yamlLine is what the parser says of the place of an error: of where it began to be read, and often
+// the line before.
+var yamlLine = regexp.MustCompile(`^yaml: (line \d+: )?`)
+
+// syntax names the line of what is no YAML, and what helps most often. It is the line behind the
+// longest beginning of the text that is YAML.
+func syntax(text []byte, err error) error {
+	e := &Error{Path: "no YAML", Msg: yamlLine.ReplaceAllString(err.Error(), "")}
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	rest, looked := len(text), 0
+	for n := len(lines); n > 0 && looked < maxLooked; n-- {
+		rest -= len(lines[n-1])
+		looked += rest
+		d := yaml.NewDecoder(bytes.NewReader(text[:rest]))
+		var err error
+		for err == nil {
+			err = d.Decode(new(yaml.Node))
+		}
+		if !errors.Is(err, io.EOF) {
+			continue
+		}
+		e.Line, e.Value = n, strings.ToValidUTF8(string(bytes.TrimSpace(lines[n-1])), "?")
+		if bytes.Contains(lines[n-1], []byte("\t")) {
+			e.Msg += "; indent by spaces: YAML takes no tabs"
+		} else {
+			e.Msg += `; a text that holds any of [ ] { } , # & * : ! | > ' " % @ stands in quotes, such as path: "$.rows[*].t"`
+		}
+		return e
+	}
+	return err
 }
 
 func (d *Decoder) mapping(path string, n *yaml.Node, v reflect.Value) {
