@@ -103,6 +103,10 @@ func Discover(ctx context.Context, o configs.AgentMQTT, certificates *tls.Config
 	return found, len(refused), nil
 }
 
+// OfAgents reports whether agents publish on a topic, as far as its name tells: predictions, and
+// whether they are online.
+func OfAgents(topic string) bool { return strings.HasPrefix(topic, "skerry/") }
+
 // paths lists the values of a payload.
 func paths(b []byte) (out []FoundPath) {
 	b = trim(b)

@@ -128,7 +128,7 @@ func (in *Inputs) isSilent(st *InputStatus) string {
 
 // near returns the topics that are most like a filter.
 func near(filter string, topics []string) []string {
-	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return strings.HasPrefix(t, "skerry/") || strings.HasPrefix(t, "$") })
+	topics = slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return OfAgents(t) || strings.HasPrefix(t, "$") })
 	slices.SortStableFunc(topics, func(a, b string) int { return cmp.Compare(unlike(filter, a), unlike(filter, b)) })
 	topics = topics[:min(len(topics), nearest)]
 	for i, t := range topics {

@@ -66,6 +66,9 @@ At another hub than before the device forgets whom it trusted and which document
 				Version: configs.ProgramVersion(),
 				Log:     slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil)),
 			})
+			if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+				return fmt.Errorf("no hub answered at %s within %s: %w: correct --hub (the address of the REST API, port 8000 unless the hub says otherwise), or wait longer by --timeout; nothing was changed", hub, timeout, err)
+			}
 			if err != nil {
 				return err
 			}
@@ -82,7 +85,7 @@ At another hub than before the device forgets whom it trusted and which document
 	cmd.Flags().StringVar(&hub, "hub", "", "address of the hub (default hub.url)")
 	cmd.Flags().StringVar(&caFile, "ca-file", "", "PEM file of the authority that signed the hub's certificate (default hub.ca_file, which the running agent needs as well)")
 	cmd.Flags().StringVar(&token, "token", "", `one-time token made at the hub, "-" reads it from standard input`)
-	cmd.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "how long to go on trying when the hub does not answer")
+	cmd.Flags().DurationVar(&timeout, "timeout", 30*time.Second, "how long to go on trying when the hub does not answer")
 	_ = cmd.MarkFlagRequired("token") // the flag is there: it was added above
 	return cmd
 }

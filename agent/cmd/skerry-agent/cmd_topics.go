@@ -91,6 +91,10 @@ func writeTopics(w io.Writer, found []source.Found, more int, wait time.Duration
 			}
 			fmt.Fprintf(t, "  %s\t%s\t%s\n", path, v.Kind, v.Value)
 		}
+		if source.OfAgents(f.Topic) {
+			fmt.Fprint(t, "  # published by an agent: no input\n\n")
+			continue
+		}
 		for _, v := range f.Values {
 			if v.Kind != "number" && v.Kind != "word" && v.Kind != "boolean" {
 				continue

@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
+
+	"skerry.dev/agent/source"
 )
 
 const twoTasks = `
@@ -161,5 +166,39 @@ func TestInstallChecksFirst(t *testing.T) {
 	}
 	if out := must(t, append(flags, "install", "--dry-run")...); !strings.Contains(out, "install refuses this here") {
 		t.Errorf("dry run:\n%s", out)
+	}
+}
+
+// TestTopicsLeaveAgentsOut: what agents publish is shown and not proposed as an input, which would
+// make a model predict from its own predictions.
+func TestTopicsLeaveAgentsOut(t *testing.T) {
+	var b bytes.Buffer
+	values := []source.FoundPath{{Path: "$.value", Kind: "number", Value: "4.5"}}
+	err := writeTopics(&b, []source.Found{
+		{Topic: "plant/temp", Messages: 1, Sample: `{"value":4.5}`, Values: values},
+		{Topic: "skerry/roof/air/prediction", Messages: 1, Sample: `{"value":4.5}`, Values: values},
+	}, 0, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := b.String()
+	if n := strings.Count(out, "- {series:"); n != 1 || !strings.Contains(out, "skerry/roof/air/prediction") || !strings.Contains(out, "published by an agent") {
+		t.Errorf("%d lines are proposed, want that of the sensor alone:\n%s", n, out)
+	}
+}
+
+// TestEnrollWithoutAHub ends by itself where nothing answers, and says what to correct.
+func TestEnrollWithoutAHub(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	url := "http://" + l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	out, err := agent(t, "", "enroll", "--hub", url, "--token", "x", "--timeout", "1s", "--set", "state_dir="+t.TempDir())
+	if err == nil || !strings.Contains(err.Error(), "no hub answered at "+url) || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), "--hub") {
+		t.Errorf("enroll at a closed port: %v\n%s", err, out)
 	}
 }
