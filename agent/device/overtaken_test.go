@@ -23,3 +23,13 @@ func TestOvertaken(t *testing.T) {
 		}
 	}
 }
+
+// TestOvertakenForRoom: where so many readings wait that the lateness is not kept, a longer one is no
+// remedy, and the number is named.
+func TestOvertakenForRoom(t *testing.T) {
+	st := &task.TaskStatus{Spec: &spec.Task{Name: "mix", Rows: spec.Rows{On: "mtemp"}}}
+	st.Engine.Overtaken = engine.Overtaken{Readings: 9, InARow: 5, Behind: 2e6, Room: 32_768_000}
+	if got := overtaken(st); !strings.Contains(got, "32768 readings of a series wait at most, which are those of 32.768s") || strings.Contains(got, "to more than") {
+		t.Errorf("health says %q", got)
+	}
+}

@@ -415,6 +415,9 @@ func overtaken(t *task.TaskStatus) string {
 		return ""
 	}
 	behind := (time.Duration(o.Behind) * time.Microsecond).Round(time.Millisecond)
+	if o.Room > 0 {
+		return fmt.Sprintf("task %s: the last %d readings of %s made no row: the newest came %v behind the time that rows were complete to. rows.lateness is %v, but %d readings of a series wait at most, which are those of %v here: let the sender send them in order, or seldomer", t.Spec.Name, o.InARow, t.Spec.Rows.On, behind, t.Spec.Rows.Lateness.Std(), engine.MaxWaiting, (time.Duration(o.Room) * time.Microsecond).Round(time.Millisecond))
+	}
 	return fmt.Sprintf("task %s: the last %d readings of %s made no row: the newest came %v behind the time that another input's readings, or its own, had reached by then. Inputs without a time of their own have that of their arrival: give all of them their time (time.path), or set rows.lateness to more than %v", t.Spec.Name, o.InARow, t.Spec.Rows.On, behind, behind)
 }
 

@@ -52,7 +52,7 @@ func TestReadingsThatWait(t *testing.T) {
 	late := mustNew(t, Config{Task: "late", Kind: Forecast, Series: two, Horizon: 60e6, Tolerance: 1e6, On: 0, MaxAge: 30e6, Lateness: 36500 * 86400e6, Level: 0.9})
 	empty := len(silent.Save(nil))
 	at, rows := int64(1e15), 0
-	for i := range 3 * maxWaiting {
+	for i := range 3 * MaxWaiting {
 		at += 1e5
 		silent.Ingest(at, []Reading{{1, at, float64(i)}})
 		rows += len(late.Ingest(at, []Reading{{0, at, 1}, {1, at, float64(i)}}).Rows)
@@ -61,10 +61,14 @@ func TestReadingsThatWait(t *testing.T) {
 		t.Errorf("a silent series makes the engine keep %d bytes", n)
 	}
 	o := silent.Ingest(at, []Reading{{0, at, 5}})
-	if len(o.Rows) != 1 || o.Rows[0].Values[0] != 5 || o.Rows[0].Values[1] != 3*maxWaiting-1 {
+	if len(o.Rows) != 1 || o.Rows[0].Values[0] != 5 || o.Rows[0].Values[1] != 3*MaxWaiting-1 {
 		t.Errorf("the row after the silence: %v", o.Rows)
 	}
-	if rows != 2*maxWaiting+1 { // the newest row that fired keeps its reading
-		t.Errorf("%d rows with a lateness of a hundred years, want those beyond %d waiting readings", rows, maxWaiting)
+	if rows != 2*MaxWaiting+1 { // the newest row that fired keeps its reading
+		t.Errorf("%d rows with a lateness of a hundred years, want those beyond %d waiting readings", rows, MaxWaiting)
+	}
+	late.Ingest(at, []Reading{{0, at - MaxWaiting*1e5 - 5e5 - 1, 1}})
+	if o := late.Status().Overtaken; o.InARow != 1 || o.Room != (MaxWaiting-1)*1e5 {
+		t.Errorf("a reading behind those that wait: %+v, want the time for which readings wait", o)
 	}
 }

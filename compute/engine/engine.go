@@ -106,6 +106,9 @@ type Overtaken struct {
 	Readings int64 // since the program began
 	InARow   int64 // since one made a row
 	Behind   int64 // by how much the newest of them came behind the watermark, microseconds
+	// Room is how far the watermark could stand back, microseconds, where it did less than the
+	// lateness since too many readings of a series waited; 0 where it did as configured.
+	Room int64
 }
 
 // Status is a snapshot for people and for reported state.

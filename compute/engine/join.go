@@ -36,13 +36,12 @@ type joiner struct {
 	overtaken Overtaken
 }
 
-const (
-	// maxHeld is how many rows of a cadence one call fires beside those that a reading falls into.
-	maxHeld = 4096
-	// maxWaiting is how many readings of a series wait for the watermark: with more of them it moves
-	// on, whatever the lateness.
-	maxWaiting = 32768
-)
+// MaxWaiting is how many readings of a series wait for the watermark: with more of them it moves on,
+// whatever the lateness.
+const MaxWaiting = 32768
+
+// maxHeld is how many rows of a cadence one call fires beside those that a reading falls into.
+const maxHeld = 4096
 
 func newJoiner(cfg *Config) *joiner {
 	return &joiner{
@@ -60,7 +59,7 @@ func (j *joiner) watermark() int64 {
 	}
 	w := j.newest - j.cfg.Lateness
 	for _, s := range j.series {
-		if n := len(s) - maxWaiting; n > 0 {
+		if n := len(s) - MaxWaiting; n >= 0 { // the newest row that fired keeps its reading
 			w = max(w, s[n].t)
 		}
 	}
@@ -84,7 +83,11 @@ func (j *joiner) add(r Reading) (late bool) {
 	if late && r.Series == j.cfg.On {
 		j.overtaken.Readings++
 		j.overtaken.InARow++
-		j.overtaken.Behind = j.watermark() - r.Time
+		w := j.watermark()
+		j.overtaken.Behind, j.overtaken.Room = w-r.Time, 0
+		if room := j.newest - w; room < j.cfg.Lateness {
+			j.overtaken.Room = max(room, 1)
+		}
 	}
 	if !j.started || r.Time > j.newest {
 		if !j.started && j.cfg.Every > 0 {
