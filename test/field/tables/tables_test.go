@@ -27,7 +27,9 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		for _, args := range [][]string{{"-o", dir, "skerry.dev/hub/cmd/skerry-hub"}, {"-tags", "full", "-o", dir, "skerry.dev/agent/cmd/skerry-agent"}} {
-			if out, err := exec.Command("go", append([]string{"build"}, args...)...).CombinedOutput(); err != nil {
+			build := exec.Command("go", append([]string{"build", "-trimpath"}, args...)...)
+			build.Env = append(os.Environ(), "CGO_ENABLED=0") // as make build does
+			if out, err := build.CombinedOutput(); err != nil {
 				fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 				return 1
 			}
