@@ -2,8 +2,9 @@ package tabular
 
 import (
 	"bytes"
-	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +15,10 @@ const Separators = ",;\t|"
 
 // dialect is how a text is written.
 type dialect struct {
-	comma rune
-	forms []form   // by column
-	notes []string // what was found that is not usual
+	comma  rune
+	forms  []form   // by column
+	quotes bool     // fields in quotes were seen
+	notes  []string // what was found that is not usual
 }
 
 // sampleBytes and sampleRows are how much of a text decides its dialect.
@@ -46,6 +48,7 @@ func sniff(head []byte, whole bool, o *Options) dialect {
 	if len(rows) == 0 {
 		return d
 	}
+	_, d.quotes = split(head, d.comma)
 	signs := make([]signs, len(rows[0]))
 	var all signsOf
 	for j := range signs {
@@ -142,19 +145,26 @@ func separator(head []byte) (rune, [][]string) {
 	return ',', rows
 }
 
-// records splits the lines of a text, up to the first that is wrong.
+// records splits the lines of a text. What cannot be read is a row of too many fields.
 func records(head []byte, comma rune) [][]string {
-	r := csv.NewReader(bytes.NewReader(head))
-	r.Comma, r.FieldsPerRecord, r.LazyQuotes = comma, -1, true
-	var rows [][]string
+	rows, _ := split(head, comma)
+	return rows
+}
+
+// split is records, and reports whether fields in quotes were seen.
+func split(head []byte, comma rune) (rows [][]string, quotes bool) {
+	s := newSplitter(bytes.NewReader(head), comma, sampleBytes)
 	for len(rows) < sampleRows {
-		row, err := r.Read()
-		if err != nil {
+		row, err := s.next()
+		if errors.Is(err, io.EOF) {
 			break
 		}
-		rows = append(rows, row)
+		if err != nil {
+			row = make([]string, s.want+1)
+		}
+		rows = append(rows, slices.Clone(row))
 	}
-	return rows
+	return rows, s.proper
 }
 
 // signs counts what the cells of a column show.

@@ -46,6 +46,9 @@ func TestDialects(t *testing.T) {
 		"commas in quotes":       "x,k\n\"1,5\",a\n2,b\n",
 		"all of it at once":      "\xef\xbb\xbf\"x\";\"k\"\r\n\"1,5\";\"a\"\r\n\"2\";\"b\"\r\n",
 		"for a spreadsheet":      "sep=;\nx;k\n1,5;a\n2;b\n",
+		"of old Macs":            "x,k\r1.5,a\r2,b\r",
+		"of old Macs, then not":  "x,k\r1.5,a\r2,b\r\n",
+		"blanks about quotes":    "x,k\n \"1.5\" , \"a\"\n2,b\n",
 		"packed in two":          string(packed(t, "x,k\n1.5,a\n")) + string(packed(t, "2,b\n")),
 	} {
 		for how, r := range map[string]io.Reader{
@@ -82,8 +85,9 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"a cell too many":       {"x,k\n1,a\n1,a,b\n", "line 3"},
 		"a cell too few":        {"x,k\n\n\n1\n", "line 4"},
 		"after a quoted break":  {"x,k\n1,\"a\nb\"\n1\n", "line 4"},
-		"a quote inside":        {"x,k\n1,a\"b\n", "line 2, column 4"},
-		"a quote never closed":  {"x,k\n1,\"a\n2,b\n", "line 3"},
+		"a quote never closed":  {"x,k\n1,\"a,c\n2,b\n", "line 2, column 1: the quote that opens in this line is never closed"},
+		"a quote closed amid":   {"x,k\n1,\"a\"b,c\n2,b\n", "line 2, column 1: a quote closes a field and something else follows"},
+		"a quote over lines":    {"x,k\n1,\"a,c\n2\",b,c\n3,d\n", "the record has 3 fields up to line 3, where the quote that opens in line 2 is closed, and must have 2"},
 		"one name twice":        {"x,k,x\n1,a,2\n", `line 1, column 3 "x"`},
 		"a name that is empty":  {"x,,k\n1,2,a\n", "line 1, column 2"},
 		"semicolons, two cells": {"x;k\n1;a\n2,5\n", "line 3"},
@@ -240,5 +244,75 @@ func TestLateDecimalComma(t *testing.T) {
 		if want := fmt.Sprintf("%q in line 2103 has a decimal comma, so %q in line 2102 may be wrong by a factor of 1,000", proof, "63,500"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("with %s: %v, want %s", proof, err, want)
 		}
+	}
+}
+
+// TestStrayQuotes: a quote that opens no field costs no rows, and quoted fields of several lines stay
+// one. What may be wrong is said, with its line.
+func TestStrayQuotes(t *testing.T) {
+	long := strings.Repeat("a line of a letter, with \"\"quotes\"\"\n", 30)
+	for name, tt := range map[string]struct {
+		text string
+		want string // the texts of column k
+		note string
+	}{
+		"inches":                {"x,k\n1,12\" pipe\n2,b\n", `12" pipe|b`, ""},
+		"an opening one":        {"x,k\n1,\"5 inch\n2,b\n3,c\n", `"5 inch|b|c`, `1 line has a quote that is read as text, since it opens or closes no field: it is line 2, 1,"5 inch`},
+		"two opening ones":      {"x,k\n1,\"5 inch\n2,b\n3,\"6 inch\n4,d\n", `"5 inch|b|"6 inch|d`, `2 lines have a quote that is read as text, since it opens or closes no field: the first is line 2`},
+		"opens, closes":         {"x,k\n1,\"a\n2,b\n3,c\"\n4,d\n", `"a|b|c"|d`, `it is line 2`},
+		"in the first column":   {"k,x\n\"a,1\nb,2\nc\",3\nd,4\n", `"a|b|c"|d`, `it is line 2`},
+		"beside a quoted field": {"x,k,l\n1,\"b, c\",\"5 inch\n2,d,e\n", `b, c|d`, `line 2`},
+		"two in a line":         {"x,k,l\n1,\"5 inch,12\"\n2,d,e\n", `"5 inch|d`, `line 2`},
+		"of two lines":          {"x,k\n1,\"a\nb\"\n2,c\n", "a\nb|c", ""},
+		"of an address":         {"x,k\n1,\"Main St 5\nBerlin, Mitte\"\n2,c\n", "Main St 5\nBerlin, Mitte|c", `the quote that opens in line 2, 1,"Main St 5, makes one field of 2 lines: where that is not one text but rows, close the quote`},
+		"where others quote":    {"x,k\n0,\"z, y\"\n1,\"a\n2,b\n3,c\"\n4,d\n", "z, y|a\n2,b\n3,c|d", `the quote that opens in line 3, 1,"a, makes one field of 3 lines`},
+		"a letter":              {"x,k\n1,\"" + long + "\"\n2,c\n", strings.ReplaceAll(long, `""`, `"`) + "|c", `makes one field of 31 lines`},
+		"of Windows":            {"x,k\r\n1,\"a\r\nb\"\r\n2,c\r\n", "a\nb|c", ""},
+		"empty lines in it":     {"x,k\n1,\"a\n\n\nb\"\n2,c\n", "a\n\n\nb|c", ""},
+		"one column":            {"k\n\"a\nb\"\n\"c\"\n", "a\nb|c", ""},
+		"doubled":               {"x,k\n1,\"say \"\"a\"\"\"\n2,\"\"\"\"\n", `say "a"|"`, ""},
+	} {
+		for how, r := range map[string]io.Reader{"at once": strings.NewReader(tt.text), "byte by byte": iotest.OneByteReader(strings.NewReader(tt.text))} {
+			var notes []string
+			f, err := Read(r, Options{Note: func(s string) { notes = append(notes, s) }})
+			if err != nil {
+				t.Errorf("%s, %s: Read = %v", name, how, err)
+				continue
+			}
+			c, err := Column(f, "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, v := range c.Values {
+				got = append(got, c.Categories[int(v)])
+			}
+			if s := strings.Join(got, "|"); s != tt.want && s != strings.TrimSpace(tt.want) && strings.ReplaceAll(s, "\n|", "|") != strings.ReplaceAll(tt.want, "\n|", "|") {
+				t.Errorf("%s, %s: Read = %q, want %q", name, how, s, tt.want)
+			}
+			if s := strings.Join(notes, "\n"); tt.note == "" && s != "" || !strings.Contains(s, tt.note) {
+				t.Errorf("%s, %s: notes %q, want %q", name, how, s, tt.note)
+			}
+		}
+	}
+}
+
+// TestManyStrayQuotes: lines that are looked at again and again cost no time or memory to speak of, and
+// the lines of an error are right behind them.
+func TestManyStrayQuotes(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("x,k\n")
+	const n = 20_000
+	for i := range n {
+		fmt.Fprintf(&b, "%d,%s\n", i, []string{`"5 inch`, "b", `"c, d"`, "12\"\""}[i%4])
+	}
+	f, err := Read(strings.NewReader(b.String()), Options{})
+	if err != nil || f.Rows != n {
+		t.Errorf("Read = %v", err)
+	}
+	b.WriteString("1\n")
+	_, err = Read(strings.NewReader(b.String()), Options{})
+	if e, ok := errors.AsType[*Error](err); !ok || e.Line != n+2 {
+		t.Errorf("Read = %v, want line %d", err, n+2)
 	}
 }

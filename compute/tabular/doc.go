@@ -10,6 +10,8 @@
 //
 //   - the separator of a text, its decimal sign (by column) and the order of its dates (by column)
 //     are found in its first 256 KiB, or given by [Options]; what is not plain CSV is said by a note;
+//   - a quote that opens or closes no field is text, and costs no rows; a quoted field that may hold
+//     rows is said by a note; lines end with LF, CR LF or CR;
 //   - spaces around a cell do not count; the empty cell, NA, N/A, null, NaN, ? and their relatives
 //     are missing, in any case, and among numbers and times also None, - and the errors of
 //     spreadsheets; [Options] may name others;

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"strings"
 
 	"skerry.dev/compute/frame"
@@ -284,6 +283,6 @@ func random(r io.Reader, in io.Reader, o Options) (io.ReaderAt, int64, error) {
 			return at, size, nil
 		}
 	}
-	b, err := io.ReadAll(&limit{r: in, left: o.MaxBytes, line: math.MaxInt64, max: math.MaxInt64})
+	b, err := io.ReadAll(&limit{r: in, left: o.MaxBytes})
 	return bytes.NewReader(b), int64(len(b)), err
 }

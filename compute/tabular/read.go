@@ -41,7 +41,7 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 		}
 	}
 	if !ok {
-		b, err := io.ReadAll(&limit{r: r, left: o.MaxBytes, line: math.MaxInt64, max: math.MaxInt64})
+		b, err := io.ReadAll(&limit{r: r, left: o.MaxBytes})
 		if err != nil {
 			return nil, fmt.Errorf("read table: %w", err)
 		}

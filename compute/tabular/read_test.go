@@ -110,7 +110,7 @@ func TestReadIsBounded(t *testing.T) {
 	}
 	for name, r := range map[string]io.Reader{
 		"line":       io.LimitReader(io.MultiReader(strings.NewReader("a,b\n1,2\n"), &endless{text: "7"}), 10<<30),
-		"quote":      io.LimitReader(io.MultiReader(strings.NewReader("a,b\n1,\""), &endless{text: "7\n"}), 10<<30),
+		"quote":      io.LimitReader(io.MultiReader(strings.NewReader("a,b\n1,2,\""), &endless{text: "7\n"}), 10<<30),
 		"columns":    strings.NewReader(wide.String() + "\n"),
 		"cells":      io.LimitReader(io.MultiReader(strings.NewReader("a,b\n"), &endless{text: "1,2\n"}), 10<<20),
 		"categories": strings.NewReader("a\nx\ny\nz\n"),

@@ -434,9 +434,9 @@ func TestFewRows(t *testing.T) {
 	}
 }
 
-// TestNoArtifactBesideAnError: a fit whose report cannot be written leaves no artifact, and an old
-// one as it was; predictions that fail leave no file.
-func TestNoArtifactBesideAnError(t *testing.T) {
+// TestNothingBesideAnError: a fit whose report cannot be written is refused before the work, and an
+// old artifact is as it was; predictions that fail leave no file.
+func TestNothingBesideAnError(t *testing.T) {
 	f := newFolder(t)
 	f.write("d.csv", lines("a,y", 100, func(i int) string { return fmt.Sprintf("%.4f,%.4f", noise(i, 1), noise(i, 1)) }))
 	f.write("m.skerry", "old")
@@ -447,7 +447,7 @@ func TestNoArtifactBesideAnError(t *testing.T) {
 		t.Errorf("the artifact is %q, %v", b, err)
 	}
 	f.run("skerry-hub fit --data d.csv --target y --out m.skerry" + gbdt)
-	f.write("cut.csv", "a\n1\n\"2\n")
+	f.write("cut.csv", "a\n1\n2,3\n")
 	if _, _, err := f.try("skerry-agent predict --model m.skerry --data cut.csv --out p.csv"); err == nil {
 		t.Error("a broken table was predicted")
 	}
