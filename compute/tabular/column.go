@@ -272,6 +272,9 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 	}
 	return func(i int) float64 {
 		if v := c.Values[i]; !math.IsNaN(v) {
+			if k, ok := book.exact[c.Words[v]]; ok { // as the file has it, with its unit
+				return code(k)
+			}
 			return code(book.number(v))
 		}
 		return math.NaN()

@@ -184,6 +184,9 @@ func (s *signs) see(cell string) {
 		return
 	}
 	if strings.ContainsAny(cell, ",.") {
+		if number, _, ok := amount(cell); ok {
+			cell = number
+		}
 		_, comma := parseNumber(cell, true)
 		_, point := parseNumber(cell, false)
 		switch {

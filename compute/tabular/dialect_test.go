@@ -316,3 +316,91 @@ func TestManyStrayQuotes(t *testing.T) {
 		t.Errorf("Read = %v, want line %d", err, n+2)
 	}
 }
+
+// TestUnits: numbers with one unit or currency beside them are numbers, and a note says so; with
+// several they are text, and a note says why.
+func TestUnits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		cells string // separated by |
+		want  string // the numbers, "" for categories
+		note  string
+	}{
+		"a currency before":   {"$7.10|$1,234.50|-$3|$-4|NA", "7.1 1234.5 -3 -4 NaN", `column "v" holds numbers with the unit $: $7.10 is read as 7.1`},
+		"with a space":        {"€ 5|€ 7.5", "5 7.5", "the unit €"},
+		"of a country":        {"US$5|US$7", "5 7", "the unit US$"},
+		"a code before":       {"EUR 5|EUR 7", "5 7", "the unit EUR"},
+		"a code behind":       {"1,234.50 USD|7 USD", "1234.5 7", "the unit USD"},
+		"a unit":              {"7.1 kg|8kg|−2 kg", "7.1 8 -2", `the unit kg: 7.1 kg is read as 7.1`},
+		"degrees":             {"21.5 °C|20 °C", "21.5 20", "the unit °C"},
+		"an exponent":         {"3 m3/h|4 m3/h", "3 4", "the unit m3/h"},
+		"a decimal comma":     {"7,1 kg|8,25 kg", "7.1 8.25", "the unit kg"},
+		"two units":           {"5 kg|700 g|6 kg", "", `column "v" is read as text: its numbers have different units, the first kg as in 5 kg, and g as in line 3, "700 g"`},
+		"two currencies":      {"$5|€5", "", "different units"},
+		"a unit and none":     {"5 kg|6 kg|7", "", "different units, the first kg as in 5 kg, and none as in line 4"},
+		"mostly none":         {"5 kg" + strings.Repeat("|6", 30), "NaN" + strings.Repeat(" 6", 30), `1 of 31 cells is no number and counts as missing: the first is line 2, "5 kg"`},
+		"names":               {"A 5|A 7", "", ""},
+		"house numbers":       {"1a|2b|3c|4d|5e|6f|7g", "", ""},
+		"names with a number": {"5 red apples|6 red apples", "", ""},
+	} {
+		var b strings.Builder
+		b.WriteString("v;k\n")
+		for _, c := range strings.Split(tt.cells, "|") {
+			b.WriteString(c + ";x\n")
+		}
+		var notes []string
+		f, err := Read(strings.NewReader(b.String()), Options{Comma: ';', Note: func(s string) { notes = append(notes, s) }})
+		if err != nil {
+			t.Errorf("%s: Read = %v", name, err)
+			continue
+		}
+		v, got := &f.Columns[0], ""
+		if v.Type == frame.Number {
+			got = strings.Trim(fmt.Sprint(v.Values), "[]")
+		}
+		if s := strings.Join(notes, "\n"); got != tt.want || !strings.Contains(s, tt.note) || tt.note == "" && s != "" {
+			t.Errorf("%s: Read = %s %q with notes %q, want %q and %q", name, v.Type, got, s, tt.want, tt.note)
+		}
+	}
+	// by the type of an artifact; the classes of a target keep their names
+	f, err := Read(strings.NewReader("v\n90°\n0°\n90°\n"), Options{Types: map[string]frame.Type{"v": frame.Number}})
+	if err != nil || fmt.Sprint(f.Columns[0].Values) != "[90 0 90]" {
+		t.Fatalf("by its type: %+v, %v", f, err)
+	}
+	names := Classes(&f.Columns[0], 10)
+	code, err := Codes(&f.Columns[0], names)
+	if err != nil || fmt.Sprint(names) != "[0° 90°]" || code(0) != 1 || code(1) != 0 {
+		t.Errorf("classes %q, %v", names, err)
+	}
+}
+
+// TestDigitsThatAreLost: leading zeros and numbers that a float64 cannot tell apart are said, and kept
+// where the column is to be text.
+func TestDigitsThatAreLost(t *testing.T) {
+	table := "zip,id,n\n00713,9007199254740993,10\n713,9007199254740992,0.5\n01234,5,0\n"
+	var notes []string
+	o := Options{Note: func(s string) { notes = append(notes, s) }}
+	if _, err := Read(strings.NewReader(table), o); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(notes, "\n")
+	for _, want := range []string{
+		`column "zip": 2 of 3 cells are read without leading zeros, the first is line 2, "00713"; where they are names such as postal codes, fit with --text zip`,
+		`column "id": 2 of 3 cells are whole numbers beyond 2^53, of which neighbours become one: the first is line 2, "9007199254740993"; where they are names, fit with --text id`,
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("notes %q, want %q", got, want)
+		}
+	}
+	if len(notes) != 2 {
+		t.Errorf("%d notes, want 2: %q", len(notes), notes)
+	}
+	notes, o.Text = nil, []string{"zip", "ID"}
+	f, err := Read(strings.NewReader(table), o)
+	if err != nil || fmt.Sprint(f.Columns[0].Categories, f.Columns[1].Categories) != "[00713 713 01234] [9007199254740993 9007199254740992 5]" || len(notes) != 0 {
+		t.Errorf("as text: %+v, %v, notes %q", f, err, notes)
+	}
+	o.Text = []string{"town"}
+	if _, err := Read(strings.NewReader(table), o); err == nil || !strings.Contains(err.Error(), `text: there is no column "town"`) {
+		t.Errorf("Read = %v", err)
+	}
+}

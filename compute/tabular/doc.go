@@ -15,7 +15,8 @@
 //   - spaces around a cell do not count; the empty cell, NA, N/A, null, NaN, ? and their relatives
 //     are missing, in any case, and among numbers and times also None, - and the errors of
 //     spreadsheets; [Options] may name others;
-//   - numbers have a decimal point or comma and may have their thousands in groups; true and false
+//   - numbers have a decimal point or comma and may have their thousands in groups, and one unit or
+//     currency for all of a column, which a note names; true and false
 //     are 1 and 0; infinite numbers are missing;
 //   - times are in ISO 8601 and its relatives, with day, month and year in a European or American
 //     order where only one has a meaning, or the number of seconds, milliseconds, microseconds or

@@ -37,6 +37,9 @@ type Options struct {
 	// left out
 	Types map[string]frame.Type
 	Only  bool // Read: no column but those of Types and Time
+	// Read: columns whose cells are categories whatever they look like, such as postal codes, found as
+	// Match does; Types goes before. A name that no column has is an error.
+	Text []string
 }
 
 func (o *Options) note(s string) {

@@ -26,7 +26,7 @@ import (
 //
 // Cells become numbers as they are read, so memory is that of the table and of the distinct
 // categories. Where the cells show that a column is no numbers (or no times) after all, the text is
-// read again: at most twice, from its start when r can seek, else from a copy of its packed bytes.
+// read again: at most three times, from its start when r can seek, else from a copy of its packed bytes.
 func Read(r io.Reader, o Options) (*frame.Frame, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -47,9 +47,9 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 		}
 		src = bytes.NewReader(b)
 	}
-	types, told := map[string]frame.Type{}, map[string]string{}
+	types, told, plain := map[string]frame.Type{}, map[string]string{}, map[string]bool{}
 	for {
-		p := pass{o: &o, types: types, told: told}
+		p := pass{o: &o, types: types, told: told, plain: plain}
 		f, err := p.read(src)
 		if err != nil {
 			return nil, fmt.Errorf("read table: %w", err)
@@ -67,11 +67,12 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 }
 
 // pass is one reading of the table. types are what earlier passes found out, told why a column is
-// text.
+// text, plain which columns have no unit although their first number has.
 type pass struct {
 	o     *Options
 	types map[string]frame.Type
 	told  map[string]string
+	plain map[string]bool // columns in which few numbers have a unit, the first among them
 	notes []string
 	again bool // a column turned out to be of another type
 }
@@ -119,10 +120,14 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 		if b.skip {
 			continue
 		}
+		name := b.c.Name
+		if b.c.Type == frame.Number && b.tally.unit != "" && 2*b.tally.plain > b.tally.Present {
+			p.plain[name], p.again = true, true
+			continue
+		}
 		if err := b.end(); err != nil {
 			return nil, err
 		}
-		name := b.c.Name
 		switch {
 		case b.wrong:
 			if p.types[name], p.again = b.next, true; b.c.Type == frame.Number {
@@ -154,9 +159,13 @@ func (p *pass) builders(fields []Field) ([]builder, error) {
 	if err != nil {
 		return nil, err
 	}
+	asText, err := textOf(Names(fields), p.o.Text)
+	if err != nil {
+		return nil, err
+	}
 	builders := make([]builder, len(fields))
 	for j, field := range fields {
-		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}, tally: Tally{Name: field.Name}}
+		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}, tally: Tally{Name: field.Name, noUnits: p.plain[field.Name]}}
 		given, ok := types[j]
 		b.skip = p.o.Only && !ok && j != clock
 		switch {
@@ -164,6 +173,8 @@ func (p *pass) builders(fields []Field) ([]builder, error) {
 			b.fixed, b.c.Type, b.format = true, frame.Time, p.o.TimeFormat
 		case ok:
 			b.fixed, b.c.Type = true, given
+		case asText[j]:
+			b.fixed, b.c.Type = true, frame.Category
 		case !field.Inferred:
 			b.fixed, b.c.Type = true, field.Type
 		default:
@@ -188,6 +199,22 @@ func typesOf(names []string, given map[string]frame.Type) (map[int]frame.Type, e
 		}
 	}
 	return types, nil
+}
+
+// textOf finds the columns that are to be read as text.
+func textOf(names, wanted []string) (map[int]bool, error) {
+	at, err := Match(names, wanted)
+	if err != nil {
+		return nil, fmt.Errorf("text: %w", err)
+	}
+	out := map[int]bool{}
+	for k, i := range at {
+		if i < 0 {
+			return nil, fmt.Errorf("text: %w", NoColumn(names, wanted[k]))
+		}
+		out[i] = true
+	}
+	return out, nil
 }
 
 // builder collects a column.

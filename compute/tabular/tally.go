@@ -3,6 +3,7 @@ package tabular
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"skerry.dev/compute/frame"
@@ -48,9 +49,20 @@ type Tally struct {
 	unknown flaw
 	grouped flaw // numbers read with a comma between thousands, of the form that a decimal comma has
 	commas  flaw // unreadable cells that a decimal comma would explain
-	// the first present number has a percent sign, as all must have then; how it is written
-	percent string
+	// what stands beside the first present number, % or a unit or currency, as it must beside all;
+	// how that is written and read
+	unit, written string
+	value         float64
+	noUnits       bool     // no unit is looked for
+	plain         int      // present numbers without a unit
+	other         flaw     // numbers with another unit than the first, or none; they are bad, too
+	units         []string // the different ones of these, some
+	zeros         flaw     // whole numbers with leading zeros, which the number has not
+	huge          flaw     // whole numbers that a float64 may not hold
 }
+
+// someUnits is how many different units of a column are named, and taken for units at all.
+const someUnits = 4
 
 var nan = math.NaN()
 
@@ -102,7 +114,11 @@ func (t *Tally) Must(want frame.Type) error {
 func (t *Tally) Notes(want frame.Type) []string {
 	var out []string
 	if t.bad.n > 0 {
-		out = append(out, fmt.Sprintf("column %q: %s no %s and %s as missing: the first is %s, %q", t.Name, are(t.bad.n, t.Present), want, counts(t.bad.n), t.bad.place, t.bad.text))
+		of := ""
+		if t.unit != "" && t.other.n == t.bad.n {
+			of = " with the unit " + t.unit
+		}
+		out = append(out, fmt.Sprintf("column %q: %s no %s%s and %s as missing: the first is %s, %q", t.Name, are(t.bad.n, t.Present), want, of, counts(t.bad.n), t.bad.place, t.bad.text))
 	}
 	if t.inf.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s infinite and %s as missing: the first is %s", t.Name, are(t.inf.n, t.Present), counts(t.inf.n), t.inf.place))
@@ -110,8 +126,18 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if t.grouped.n > 0 && t.grouped.place.Line > sampleRows {
 		out = append(out, fmt.Sprintf("column %q: %s read with a comma between thousands, the first is %s, %q; say --decimal , where it is decimal", t.Name, are(t.grouped.n, t.Present), t.grouped.place, t.grouped.text))
 	}
-	if t.percent != "" {
-		out = append(out, fmt.Sprintf("column %q holds percentages: %s is read as the number before the sign", t.Name, t.percent))
+	switch t.unit {
+	case "":
+	case "%":
+		out = append(out, fmt.Sprintf("column %q holds percentages: %s is read as the number before the sign", t.Name, t.written))
+	default:
+		out = append(out, fmt.Sprintf("column %q holds numbers with the unit %s: %s is read as %s", t.Name, t.unit, t.written, ClassName(t.value)))
+	}
+	if f := &t.zeros; f.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s read without leading zeros, the first is %s, %q; where they are names such as postal codes, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
+	}
+	if f := &t.huge; f.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s whole numbers beyond 2^53, of which neighbours become one: the first is %s, %q; where they are names, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
 	}
 	if s := t.unseenNote(); s != "" {
 		out = append(out, s)
@@ -132,6 +158,9 @@ func (t *Tally) unseenNote() string {
 // instead describes a column that was not taken for numbers although most of its cells are some; ""
 // where few are.
 func (t *Tally) instead() string {
+	if t.unit != "" && t.other.n == t.bad.n && len(t.units) < someUnits {
+		return fmt.Sprintf("column %q is read as text: its numbers have different units, the first %s as in %s, and %s as in %s, %q; write all with one to have numbers", t.Name, t.unit, t.written, strings.Join(t.units, ", "), t.other.place, t.other.text)
+	}
 	if t.Present == 0 || t.bad.n == 0 || 2*t.bad.n >= t.Present {
 		return ""
 	}
@@ -153,17 +182,33 @@ func counts(n int) string {
 }
 
 // Number reads a cell of a column of numbers: NaN when it is missing, unreadable or infinite, which
-// is counted. All are percentages, of which the number before the sign is read, or none is.
+// is counted. All have one unit, currency or percent sign, beside which the number is read, or none has.
 func (t *Tally) Number(c *Cell, p Place) (v float64) {
 	if c.Missing() {
 		return nan
 	}
 	v, err := c.Number()
+	digits, unit := "", "" // of a text
+	if c.kind == text {
+		digits = strings.TrimSpace(c.text)
+		if err != nil && !t.noUnits {
+			if number, of, ok := amount(digits); ok {
+				if w, ok := parseNumber(number, c.form.comma); ok {
+					v, err, digits, unit = w, nil, number, of
+				}
+			}
+		} else if strings.HasSuffix(digits, "%") {
+			unit = "%"
+		}
+	}
 	switch {
 	case err != nil:
 		t.Present++
 		t.bad.add(p, c.String())
-		if _, ok := parseNumber(strings.TrimSpace(c.text), true); ok && c.kind == text && strings.Contains(c.text, ",") {
+		if number, _, ok := amount(digits); ok {
+			digits = number
+		}
+		if _, ok := parseNumber(digits, true); ok && strings.Contains(digits, ",") {
 			t.commas.add(p, c.text)
 		}
 		return nan
@@ -174,18 +219,41 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		t.inf.add(p, c.String())
 		return nan
 	}
-	if c.kind == text && !c.form.comma && strings.Count(c.text, ",") == 1 && !strings.Contains(c.text, ".") {
+	if c.kind == text && !c.form.comma && strings.Count(digits, ",") == 1 && !strings.Contains(digits, ".") {
 		t.grouped.add(p, c.text)
 	}
-	percent := c.kind == text && strings.HasSuffix(strings.TrimSpace(c.text), "%")
-	if t.Present++; t.Present == 1 && percent {
-		t.percent = strings.Clone(clip(c.String()))
+	if t.Present++; t.Present == 1 && unit != "" {
+		t.unit, t.written, t.value = strings.Clone(unit), strings.Clone(clip(c.String())), v
 	}
-	if percent != (t.percent != "") { // nobody knows which of 5% and 5 is meant in hundredths
+	if unit == "" {
+		t.plain++
+	}
+	if unit != t.unit { // nobody knows which of 5% and 5 is meant in hundredths, nor how many g a kg has
 		t.bad.add(p, c.String())
+		t.other.add(p, c.String())
+		if unit == "" {
+			unit = "none"
+		}
+		if len(t.units) < someUnits && !slices.Contains(t.units, unit) {
+			t.units = append(t.units, strings.Clone(unit))
+		}
 		return nan
 	}
+	t.digits(strings.TrimLeft(digits, "+-"), v, p)
 	return v
+}
+
+// digits counts a number whose digits a float64 does not keep.
+func (t *Tally) digits(s string, v float64, p Place) {
+	if len(s) < 2 || s[0] != '0' && math.Abs(v) < 1<<53 || !digits(s) {
+		return
+	}
+	if s[0] == '0' {
+		t.zeros.add(p, s)
+	}
+	if math.Abs(v) >= 1<<53 {
+		t.huge.add(p, s)
+	}
 }
 
 // Time reads a cell of a column of times in a format, "" for any: frame.NoTime when it is missing

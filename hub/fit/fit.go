@@ -222,7 +222,7 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	for i := range f.Columns {
 		t.Types[f.Columns[i].Name] = f.Columns[i].Type
 	}
-	t.Only = true
+	t.Only, t.Text = true, nil
 	test, err = dataset.Read(o.Test, t)
 	return f, test, err
 }
