@@ -64,7 +64,14 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		}
 		head, skipped = head[n:], 1
 	}
-	d := sniff(head, err != nil, o)
+	whole := err != nil
+	if i := bytes.LastIndexByte(head, '\n'); !whole && i > 0 {
+		head = head[:i+1] // the last line may be cut off
+	}
+	if err := preamble(head, o.Comma, skipped); err != nil {
+		return nil, err
+	}
+	d := sniff(head, o)
 	c := newSplitter(&limit{r: in, left: o.MaxBytes}, d.comma, o.MaxLine)
 	c.line, c.proper = skipped, d.quotes
 	header, err := c.next() // the error of Peek comes again

@@ -27,14 +27,8 @@ const (
 	sampleRows  = 2000
 )
 
-// sniff finds the dialect of a text from its first bytes; whole means that there are no more. What
-// the options say is not looked for.
-func sniff(head []byte, whole bool, o *Options) dialect {
-	if !whole { // the last line may be cut off
-		if i := bytes.LastIndexByte(head, '\n'); i > 0 {
-			head = head[:i+1]
-		}
-	}
+// sniff finds the dialect of a text from its first lines. What the options say is not looked for.
+func sniff(head []byte, o *Options) dialect {
 	d := dialect{comma: o.Comma}
 	var rows [][]string
 	if d.comma == 0 {

@@ -404,3 +404,63 @@ func TestDigitsThatAreLost(t *testing.T) {
 		t.Errorf("Read = %v", err)
 	}
 }
+
+// TestPreamble: lines before the header end the reading with the line that looks like it.
+func TestPreamble(t *testing.T) {
+	for text, want := range map[string]string{
+		"Report of station 5\n\ntime,temp\n2026-01-01,1.5\n2026-01-02,2\n": "line 3 looks like the header, not line 1: it has 2 fields separated by commas",
+		"Report\nby me\ntime;temp\n2026-01-01;1,5\n":                       "line 3 looks like the header",
+		"Report,,\n,,\ntime,temp,hum\n2026-01-01,1.5,3\n2026-01-02,2,4\n":  "line 3 looks like the header",
+		"# of a logger\n# v2\na\tb\n1\t2\n":                                "line 3 looks like the header, not line 1: it has 2 fields separated by tabs",
+		"sep=;\nReport\na;b\n1;2\n":                                        "line 3 looks like the header, not line 2",
+		"name\nSmith, John\nBrown, Ann\n":                                  "wrong number of fields",
+		"a,b\n1,2\nx,y\n3,4\n":                                             "",
+		"a;b\nx;y\n1;2\n":                                                  "",
+		",a,b\nx,y,z\n1,2,3\n":                                             "",
+		"v\n1,5\n2,5\n":                                                    "",
+	} {
+		_, err := Read(strings.NewReader(text), Options{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("Read(%q) = %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestLateOrderOfDates: what shows the order of dates may stand behind the sample; without it the dates
+// are text or an error that names the cause.
+func TestLateOrderOfDates(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("d,v\n")
+	for i := range 2100 {
+		fmt.Fprintf(&b, "%02d/%02d/2026,1.5\n", 1+i%12, 1+(i+1)%12)
+	}
+	const feb1 = 1769904000000000 // 2026-02-01
+	for tail, tt := range map[string]struct {
+		first int64
+		note  string
+	}{
+		"04/13/2026,1\n":               {1767312000000000, ""}, // 2026-01-02
+		"13/04/2026,1\n":               {feb1, ""},
+		"":                             {0, `column "d" is read as text: 2100 of 2100 cells have two meanings, day first or month first, such as "01/02/2026" in line 2: name the layout by --time-format`},
+		"13/04/2026,1\n04/13/2026,1\n": {0, `have two meanings`},
+	} {
+		for _, clock := range []string{"", "d"} {
+			var notes []string
+			f, err := Read(strings.NewReader(b.String()+tail), Options{Time: clock, Note: func(s string) { notes = append(notes, s) }})
+			switch {
+			case tt.note != "" && clock != "":
+				if err == nil || !strings.Contains(err.Error(), "two meanings") {
+					t.Errorf("%q as the time: %v", tail, err)
+				}
+			case err != nil:
+				t.Errorf("%q: %v", tail, err)
+			case tt.note != "":
+				if s := strings.Join(notes, "\n"); f.Columns[0].Type != frame.Category || !strings.Contains(s, tt.note) {
+					t.Errorf("%q: %s, notes %q, want %q", tail, f.Columns[0].Type, s, tt.note)
+				}
+			case f.Columns[0].Type != frame.Time || f.Columns[0].Times[0] != tt.first || f.Columns[0].Missing() != 0:
+				t.Errorf("%q: %s, first %v, notes %q", tail, f.Columns[0].Type, f.Columns[0].Times[:1], notes)
+			}
+		}
+	}
+}

@@ -26,7 +26,7 @@ import (
 //
 // Cells become numbers as they are read, so memory is that of the table and of the distinct
 // categories. Where the cells show that a column is no numbers (or no times) after all, the text is
-// read again: at most three times, from its start when r can seek, else from a copy of its packed bytes.
+// read again: at most four times, from its start when r can seek, else from a copy of its packed bytes.
 func Read(r io.Reader, o Options) (*frame.Frame, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -47,9 +47,10 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 		}
 		src = bytes.NewReader(b)
 	}
-	types, told, plain := map[string]frame.Type{}, map[string]string{}, map[string]bool{}
+	types, told := map[string]frame.Type{}, map[string]string{}
+	plain, orders := map[string]bool{}, map[string]dateOrder{}
 	for {
-		p := pass{o: &o, types: types, told: told, plain: plain}
+		p := pass{o: &o, types: types, told: told, plain: plain, orders: orders}
 		f, err := p.read(src)
 		if err != nil {
 			return nil, fmt.Errorf("read table: %w", err)
@@ -67,14 +68,16 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 }
 
 // pass is one reading of the table. types are what earlier passes found out, told why a column is
-// text, plain which columns have no unit although their first number has.
+// text, plain which columns have no unit although their first number has, orders
+// what stands first in the dates of a column, where only some of them show it.
 type pass struct {
-	o     *Options
-	types map[string]frame.Type
-	told  map[string]string
-	plain map[string]bool // columns in which few numbers have a unit, the first among them
-	notes []string
-	again bool // a column turned out to be of another type
+	o      *Options
+	types  map[string]frame.Type
+	told   map[string]string
+	orders map[string]dateOrder
+	plain  map[string]bool // columns in which few numbers have a unit, the first among them
+	notes  []string
+	again  bool // a column turned out to be of another type
 }
 
 func (p *pass) read(src io.Reader) (*frame.Frame, error) {
@@ -125,6 +128,12 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 			p.plain[name], p.again = true, true
 			continue
 		}
+		if t := &b.tally; b.c.Type == frame.Time && t.twoWays.n > 0 && b.order == noOrder && (t.dayFirst > 0) != (t.monthFirst > 0) {
+			if p.orders[name], p.again = dayFirst, true; t.monthFirst > 0 {
+				p.orders[name] = monthFirst
+			}
+			continue
+		}
 		if err := b.end(); err != nil {
 			return nil, err
 		}
@@ -132,6 +141,8 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 		case b.wrong:
 			if p.types[name], p.again = b.next, true; b.c.Type == frame.Number {
 				p.told[name] = b.tally.instead()
+			} else if s := b.tally.twoMeanings(); s != "" {
+				p.told[name] = fmt.Sprintf("column %q is read as text: %s", name, s)
 			}
 		case b.c.Type != frame.Category:
 			p.notes = append(p.notes, b.tally.Notes(b.c.Type)...)
@@ -165,7 +176,7 @@ func (p *pass) builders(fields []Field) ([]builder, error) {
 	}
 	builders := make([]builder, len(fields))
 	for j, field := range fields {
-		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}, tally: Tally{Name: field.Name, noUnits: p.plain[field.Name]}}
+		b := builder{most: p.o.MaxCategories, c: frame.Column{Name: field.Name}, tally: Tally{Name: field.Name, noUnits: p.plain[field.Name]}, order: p.orders[field.Name]}
 		given, ok := types[j]
 		b.skip = p.o.Only && !ok && j != clock
 		switch {
@@ -222,9 +233,10 @@ type builder struct {
 	skip   bool
 	most   int // categories
 	c      frame.Column
-	fixed  bool   // its type was given
-	format string // of times
-	wrong  bool   // its type is not what it seemed: next is tried in another pass
+	fixed  bool      // its type was given
+	format string    // of times
+	order  dateOrder // of the dates, where the whole column shows it
+	wrong  bool      // its type is not what it seemed: next is tried in another pass
 	next   frame.Type
 	tally  Tally
 	index  map[string]int
@@ -250,6 +262,9 @@ func (b *builder) add(cell *Cell, at Place) error {
 		b.c.Values = append(b.c.Values, v)
 		b.word(cell, v)
 	case frame.Time:
+		if b.order != noOrder {
+			cell.form.dates = b.order
+		}
 		b.c.Times = append(b.c.Times, b.instant(cell, at))
 	default:
 		return b.category(cell)
@@ -260,12 +275,13 @@ func (b *builder) add(cell *Cell, at Place) error {
 	if b.tally.bad.n == 1 { // the first decides what is tried next
 		b.next = frame.Category
 		if b.c.Type == frame.Number {
-			if _, err := cell.Instant(); err == nil {
+			day, month := orders(cell.text)
+			if _, err := cell.Instant(); err == nil || day || month {
 				b.next = frame.Time
 			}
 		}
 	}
-	if b.tally.Present >= hopeless && 2*b.tally.bad.n > b.tally.Present {
+	if b.tally.Present >= hopeless && 2*(b.tally.bad.n-b.tally.twoWays.n) > b.tally.Present {
 		b.reject()
 	}
 	return nil

@@ -57,6 +57,9 @@ type Tally struct {
 	plain         int      // present numbers without a unit
 	other         flaw     // numbers with another unit than the first, or none; they are bad, too
 	units         []string // the different ones of these, some
+	twoWays       flaw     // dates that may have the day or the month first; they are bad, too
+	dayFirst      int      // dates that can only have the day first
+	monthFirst    int      // and the month
 	zeros         flaw     // whole numbers with leading zeros, which the number has not
 	huge          flaw     // whole numbers that a float64 may not hold
 }
@@ -98,6 +101,9 @@ func (t *Tally) Wrong(want frame.Type) error {
 	if t.Present < leastRows || 2*t.bad.n <= t.Present {
 		return nil
 	}
+	if s := t.twoMeanings(); s != "" {
+		return fmt.Errorf("column %q must hold a %s in each row: %s", t.Name, want, s)
+	}
 	return fmt.Errorf("column %q must hold a %s in each row: %d of %d cells are none, the first is %s, %q", t.Name, want, t.bad.n, t.Present, t.bad.place, t.bad.text)
 }
 
@@ -105,6 +111,9 @@ func (t *Tally) Wrong(want frame.Type) error {
 func (t *Tally) Must(want frame.Type) error {
 	if t.Few() {
 		return nil
+	}
+	if s := t.twoMeanings(); s != "" {
+		return fmt.Errorf("column %q must hold a %s in each row: %s", t.Name, want, s)
 	}
 	return fmt.Errorf("column %q must hold a %s in each row: %s none, the first is %s, %q; where such cells mean \"missing\", name them by --missing", t.Name, want, are(t.bad.n, t.Present), t.bad.place, t.bad.text)
 }
@@ -263,6 +272,9 @@ func (t *Tally) Time(c *Cell, p Place, format string) int64 {
 		return frame.NoTime
 	}
 	us, err := c.InstantIn(format)
+	if format == "" {
+		t.order(c, p)
+	}
 	if err != nil {
 		t.Present++
 		t.bad.add(p, c.String())
@@ -272,6 +284,50 @@ func (t *Tally) Time(c *Cell, p Place, format string) int64 {
 		t.Present++
 	}
 	return us
+}
+
+// order counts what a date without a known order shows.
+func (t *Tally) order(c *Cell, p Place) {
+	if c.kind != text || c.form.dates != noOrder {
+		return
+	}
+	switch day, month := orders(c.text); {
+	case day && month:
+		t.twoWays.add(p, c.text)
+	case day:
+		t.dayFirst++
+	case month:
+		t.monthFirst++
+	}
+}
+
+// orders reports in which orders a date with slashes or dashes is one, where these make a difference.
+func orders(s string) (day, month bool) {
+	s = strings.TrimSpace(s)
+	if i := strings.IndexAny(s, "/-"); i < 1 || i > 2 {
+		return false, false
+	}
+	a, derr := parseTime(s, dayFirst)
+	b, merr := parseTime(s, monthFirst)
+	if derr == nil && merr == nil && a == b {
+		return false, false
+	}
+	return derr == nil, merr == nil
+}
+
+// twoMeanings describes dates that have two, "" without any.
+func (t *Tally) twoMeanings() string {
+	if t.twoWays.n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s two meanings, day first or month first, such as %q in %s: name the layout by --time-format, for example %%d/%%m/%%Y", have(t.twoWays.n, t.Present), t.twoWays.text, t.twoWays.place)
+}
+
+func have(n, of int) string {
+	if n == 1 {
+		return fmt.Sprintf("1 of %d cells has", of)
+	}
+	return fmt.Sprintf("%d of %d cells have", n, of)
 }
 
 // Code reads a cell of a column of categories: NaN when it is missing or none of the codebook's
