@@ -92,6 +92,23 @@ func CheckOutput(path string, inputs ...string) error {
 	return f.Discard()
 }
 
+// CheckReport is CheckOutput for the file of --json, which must not be the command's other output
+// either: the report would replace it.
+func CheckReport(path, out string, inputs ...string) error {
+	if path == "" || path == "-" {
+		return nil
+	}
+	if out != "" && filepath.Clean(path) == filepath.Clean(out) {
+		if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
+			return fmt.Errorf("--json %s: it is the file of --out too, and would replace it: name another", path)
+		}
+	}
+	if err := CheckOutput(path, inputs...); err != nil {
+		return fmt.Errorf("--json: %w", err)
+	}
+	return nil
+}
+
 // File is a file that comes to its place as a whole, when it is committed.
 type File struct {
 	*os.File

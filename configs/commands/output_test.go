@@ -118,3 +118,27 @@ func TestCheckOutput(t *testing.T) {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
+
+// TestCheckReport: a report does not replace the command's other output, nor what is read.
+func TestCheckReport(t *testing.T) {
+	dir := t.TempDir()
+	out, data := filepath.Join(dir, "m.skerry"), filepath.Join(dir, "data.csv")
+	if err := os.WriteFile(data, []byte("a\n1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ report, out, want string }{
+		{"", "", ""},
+		{"-", "-", ""},
+		{filepath.Join(dir, "r.json"), out, ""},
+		{os.DevNull, os.DevNull, ""},
+		{out, out, "it is the file of --out too"},
+		{filepath.Join(dir, ".", "m.skerry"), out, "it is the file of --out too"},
+		{dir + "/x/../m.skerry", out, "it is the file of --out too"},
+		{data, out, "it is the file that is read"},
+		{filepath.Join(dir, "none", "r.json"), out, "--json: write"},
+	} {
+		if err := commands.CheckReport(tt.report, tt.out, data); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("CheckReport(%s, %s) = %v, want %q", tt.report, tt.out, err, tt.want)
+		}
+	}
+}

@@ -78,6 +78,9 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	if f.opts.Settings, err = parseSettings(f.set); err != nil {
 		return err
 	}
+	if err := commands.CheckReport(f.jsonFile, f.out, f.data); err != nil {
+		return err
+	}
 	in, err := openData(cmd, f.data)
 	if err != nil {
 		return err

@@ -148,6 +148,9 @@ func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
 }
 
 func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
+	if err := commands.CheckReport(f.json, "", f.data, f.reference); err != nil {
+		return err
+	}
 	in, err := openData(cmd, f.data)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", f.data, err)

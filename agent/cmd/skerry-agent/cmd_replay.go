@@ -129,6 +129,9 @@ func newReplayCommand() *cobra.Command {
 			if err := files.finish(cmd); err != nil {
 				return err
 			}
+			if err := commands.CheckReport(to, out, files.data, model, task); err != nil {
+				return err
+			}
 			if (task == "") == (table.target == "") {
 				return errors.New("give a --task, or a --target of a table")
 			}

@@ -45,7 +45,7 @@ func fitCommand() *cobra.Command {
 	var o fit.Options
 	var learner, out, report string
 	var seed uint64
-	var own, transforms []string
+	var own, transforms, text []string
 	var table tableFlags
 	c := &cobra.Command{
 		Use:   "fit",
@@ -66,6 +66,7 @@ func fitCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			o.Table.Text = text
 			if err := chooseLearner(&o, learner); err != nil {
 				return err
 			}
@@ -80,6 +81,9 @@ func fitCommand() *cobra.Command {
 				return err
 			}
 			if err := commands.CheckOutput(out, o.Data, o.Test); err != nil {
+				return err
+			}
+			if err := commands.CheckReport(report, out, o.Data, o.Test); err != nil {
 				return err
 			}
 			p := newProgress(c.ErrOrStderr())
@@ -100,14 +104,7 @@ func fitCommand() *cobra.Command {
 			}
 			p.clear()
 			r.Notes = *notes
-			stdout, err := commands.EmitJSON(c, report, r)
-			if err == nil && !stdout {
-				err = writeFit(c.OutOrStdout(), r, out)
-			}
-			if err != nil || out == "" {
-				return err
-			}
-			return commands.WriteFile(out, b) // last: there is no artifact beside an error
+			return deliver(c, r, b, out, report)
 		},
 	}
 	fl := c.Flags()
@@ -127,6 +124,7 @@ func fitCommand() *cobra.Command {
 	fl.StringSliceVar(&o.Calendar.Holidays, "holidays", nil, "local dates that are unlike other days to a forecast, for example 2026-12-25,2026-12-26")
 	fl.StringArrayVar(&own, "feature", nil, "a user-defined column for every model of a search, name=expression: + - * / ( ), "+strings.Join(expression.Functions(), ", ")+"; may be given several times")
 	fl.StringArrayVar(&transforms, "transform", nil, "a user-defined column that a WebAssembly module computes, name=file.wasm:function(column, column), with 'over 24' behind it for a function of the newest 24 rows; may be given several times")
+	fl.StringSliceVar(&text, "text", nil, "columns to read as text, whatever they look like: postal codes, numbers that are names")
 	fl.StringVar(&o.Task, "task", "", "name of the task the artifact is for (default: the target's)")
 	fl.IntVar(&o.Threads, "threads", 2, "threads")
 	fl.Uint64Var(&seed, "seed", 1, "seed of everything random")
@@ -139,6 +137,24 @@ func fitCommand() *cobra.Command {
 	_, _ = c.MarkFlagRequired("data"), c.MarkFlagRequired("target") // the flags exist
 	_ = c.RegisterFlagCompletionFunc("learner", cobra.FixedCompletions(append(fit.Trainers(), "auto"), cobra.ShellCompDirectiveNoFileComp))
 	return c
+}
+
+// deliver writes the artifact, then the report: what the training took is not lost with a file that
+// can be had again. The error names which of the two there are.
+func deliver(c *cobra.Command, r *fit.Report, artifact []byte, out, report string) error {
+	if out != "" {
+		if err := commands.WriteFile(out, artifact); err != nil {
+			return fmt.Errorf("the artifact is not written, nor is the report: %w", err)
+		}
+	}
+	stdout, err := commands.EmitJSON(c, report, r)
+	if err == nil && !stdout {
+		err = writeFit(c.OutOrStdout(), r, out)
+	}
+	if err != nil && out != "" {
+		return fmt.Errorf("the artifact is written, in %s, the report is not: %w", out, err)
+	}
+	return err
 }
 
 // tableFlags define how a table is written.
@@ -224,6 +240,9 @@ func evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := commands.CheckReport(report, "", model, o.Data); err != nil {
+				return err
+			}
 			e, err := fit.Evaluate(c.Context(), a, o)
 			if err != nil {
 				return fmt.Errorf("evaluate: %w", err)
@@ -268,6 +287,9 @@ func explainCommand() *cobra.Command {
 				return err
 			}
 			if _, err := table.finish(c, &o.Table); err != nil {
+				return err
+			}
+			if err := commands.CheckReport(report, "", model, o.Data); err != nil {
 				return err
 			}
 			e, err := fit.Explain(c.Context(), a, o)

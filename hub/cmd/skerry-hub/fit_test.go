@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,4 +121,42 @@ func TestFit(t *testing.T) {
 	refused(t, "too few labelled rows", "fit", "--data", writeTemp(t, "few.csv", []byte(flats(8))), "--target", "price", "--trials", "1")
 	refused(t, "column of the event time", "evaluate", "--model", model, "--data", series)
 	refused(t, "no such file", "fit", "--data", "none.csv", "--target", "x")
+}
+
+// full is an output that takes nothing.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
+
+// TestReportThatCannotBeWritten: a report never costs the artifact. That it cannot be written is found
+// before the work where it can be, and else the artifact is there and the error names it.
+func TestReportThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	data := writeTemp(t, "flats.csv", []byte(flats(300)))
+	model, nowhere := filepath.Join(dir, "m.skerry"), filepath.Join(dir, "none", "r.json")
+	line := []string{"fit", "--data", data, "--target", "price", "--drop", "sold,part", "--learner", "linear", "--out", model}
+	for _, report := range [][]string{{"--json=-"}, nil} {
+		c := root()
+		c.SetArgs(append(slices.Clone(line), report...))
+		c.SetOut(full{})
+		c.SetErr(io.Discard)
+		err := c.ExecuteContext(t.Context())
+		if want := "the artifact is written, in " + model + ", the report is not: "; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "no space left") {
+			t.Errorf("fit %v = %v, want %q", report, err, want)
+		}
+		if b, rerr := os.ReadFile(model); rerr != nil || len(b) == 0 {
+			t.Errorf("fit %v: the artifact has %d bytes, %v", report, len(b), rerr)
+		}
+		_ = os.Remove(model)
+	}
+	refused(t, "it is the file of --out too", append(slices.Clone(line), "--json", model)...)
+	refused(t, "--json: write "+nowhere, append(slices.Clone(line), "--json", nowhere)...)
+	if _, err := os.Stat(model); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("refused before the work, yet the artifact is there: %v", err)
+	}
+	must(t, line...)
+	for _, command := range []string{"evaluate", "explain"} {
+		refused(t, "--json: write "+nowhere, command, "--model", model, "--data", data, "--json", nowhere)
+		refused(t, "it is the file that is read, "+model, command, "--model", model, "--data", data, "--json", model)
+	}
 }
