@@ -87,6 +87,8 @@ func (s *Server) known(ctx context.Context, device string) error {
 type Reading struct {
 	lake.Reading
 	Value meta.Float `json:"value"`
+	// the name of the value, by the device's task files, where the series holds categories
+	Category string `json:"category,omitempty"`
 }
 
 // readings streams an export. JSON is one object {"items": […], "next": cursor}; CSV has a header
@@ -99,6 +101,10 @@ func (s *Server) readings(ctx context.Context, in *readingsIn) (*huma.StreamResp
 	if err := s.known(ctx, in.Device); err != nil {
 		return nil, err
 	}
+	names, err := s.categories(ctx, in.Device)
+	if err != nil {
+		return nil, err
+	}
 	if in.To == 0 {
 		in.To = 1 << 62
 	}
@@ -108,10 +114,10 @@ func (s *Server) readings(ctx context.Context, in *readingsIn) (*huma.StreamResp
 		var err error
 		if in.Format == "csv" {
 			hc.SetHeader("Content-Type", "text/csv; charset=utf-8")
-			err = writeCSV(w, rows, in.Limit)
+			err = writeCSV(w, rows, in.Limit, names)
 		} else {
 			hc.SetHeader("Content-Type", "application/json")
-			err = writeJSON(w, rows, in.Limit)
+			err = writeJSON(w, rows, in.Limit, names)
 		}
 		if err == nil {
 			err = w.Flush()
@@ -123,9 +129,9 @@ func (s *Server) readings(ctx context.Context, in *readingsIn) (*huma.StreamResp
 	}}, nil
 }
 
-func writeCSV(w io.Writer, rows func(func(lake.Reading, error) bool), limit int) error {
+func writeCSV(w io.Writer, rows func(func(lake.Reading, error) bool), limit int, names categoryNames) error {
 	c := csv.NewWriter(w)
-	err := c.Write([]string{"device", "run", "run_ordinal", "seq", "series", "time", "value", "mono", "flags"})
+	err := c.Write([]string{"device", "run", "run_ordinal", "seq", "series", "time", "value", "mono", "flags", "category"})
 	for r, rerr := range rows {
 		if err == nil {
 			err = rerr
@@ -135,7 +141,8 @@ func writeCSV(w io.Writer, rows func(func(lake.Reading, error) bool), limit int)
 		}
 		limit--
 		err = c.Write([]string{r.Device, r.Run, strconv.FormatInt(r.RunOrdinal, 10), strconv.FormatInt(r.Seq, 10), r.Series, strconv.FormatInt(r.Time, 10),
-			strconv.FormatFloat(r.Value, 'g', -1, 64), strconv.FormatInt(r.Mono, 10), strconv.FormatInt(int64(r.Flags), 10)})
+			strconv.FormatFloat(r.Value, 'g', -1, 64), strconv.FormatInt(r.Mono, 10), strconv.FormatInt(int64(r.Flags), 10),
+			names.of(r.Series, r.Value)})
 	}
 	c.Flush()
 	if err == nil {
@@ -144,7 +151,7 @@ func writeCSV(w io.Writer, rows func(func(lake.Reading, error) bool), limit int)
 	return err
 }
 
-func writeJSON(w io.Writer, rows func(func(lake.Reading, error) bool), limit int) error {
+func writeJSON(w io.Writer, rows func(func(lake.Reading, error) bool), limit int, names categoryNames) error {
 	_, err := io.WriteString(w, `{"items":[`)
 	next, n := "", 0
 	for r, rerr := range rows {
@@ -157,7 +164,7 @@ func writeJSON(w io.Writer, rows func(func(lake.Reading, error) bool), limit int
 		if n == limit {
 			break
 		}
-		b, merr := json.Marshal(Reading{r, meta.Float(r.Value)})
+		b, merr := json.Marshal(Reading{r, meta.Float(r.Value), names.of(r.Series, r.Value)})
 		if n > 0 {
 			b = append([]byte{','}, b...)
 		}

@@ -91,7 +91,7 @@ func TestReadings(t *testing.T) {
 		}
 		code, text := f.do("GET", "/v1/lake/readings?device=pump-7&format=csv&limit=4", viewer, "")
 		rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
-		if err != nil || code != http.StatusOK || len(rows) != 5 || strings.Join(rows[0], ",") != "device,run,run_ordinal,seq,series,time,value,mono,flags" {
+		if err != nil || code != http.StatusOK || len(rows) != 5 || strings.Join(rows[0], ",") != "device,run,run_ordinal,seq,series,time,value,mono,flags,category" {
 			t.Errorf("CSV = %d %s, %v, want a header and four rows", code, text, err)
 		}
 	}

@@ -43,7 +43,9 @@ func (r *remote) dataCommand() *cobra.Command {
 	export := &cobra.Command{
 		Use:   "export <device>",
 		Short: "Write a device's readings",
-		Args:  cobra.ExactArgs(1),
+		Long: "Write a device's readings. The value of a series of categories is the number of one, from 0; the column category has its name by the device's " +
+			"task files as they are now, and is empty where they differ. Units stand in the task files alone.",
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			q := client.Readings{Device: args[0], Series: series, Limit: limit, Format: format}
 			for _, bound := range []struct {
