@@ -1,5 +1,6 @@
 // Visits views of the hub's web UI and reports what is wrong with them, one line per problem. The plan comes as JSON on standard input:
-// {base, browser, modules, profile, shots, user, password, visits: [{name, hash, width, dark, expect, refuse, forgive, steps}]}.
+// {base, browser, modules, profile, shots, user, password, visits: [{name, hash, path, width, dark, expect, refuse, forgive, steps}]}.
+// Without a user nobody logs in.
 import { createRequire } from "node:module";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +16,8 @@ const context = await chromium.launchPersistentContext(plan.profile, {
   viewport: { width: 1440, height: 900 },
   timezoneId: "America/New_York", // far from UTC, so that a time shown in the wrong zone is seen
 });
+// axe-core comes with every document; evaluated by the browser's own protocol, it needs nothing of the page's security policy.
+await context.addInitScript({ path: createRequire(join(plan.modules, "package.json")).resolve("axe-core/axe.min.js") });
 const page = context.pages()[0] ?? (await context.newPage());
 page.setDefaultTimeout(10_000);
 let where = "start";
@@ -51,8 +54,10 @@ async function settled(v) {
   if (wide && long > 3) problem(v.name, `is ${long.toFixed(1)} screens long: long lists need pages`);
   const clipped = await page.evaluate(() => [...document.querySelectorAll(".table")].filter((t) => t.scrollWidth > t.clientWidth + 1).map((t) => t.getAttribute("aria-label")));
   if (wide) for (const label of clipped) problem(v.name, `the table ${label} is clipped`);
-  if (await page.evaluate(() => [...document.querySelectorAll("td")].some((t) => /[{[]"/.test(t.textContent)))) problem(v.name, "shows JSON in a table");
+  // The agent documents its API in a table of its own page.
+  if (plan.user && await page.evaluate(() => [...document.querySelectorAll("td")].some((t) => /[{[]"/.test(t.textContent)))) problem(v.name, "shows JSON in a table");
   const pale = await page.evaluate(() => {
+    if (!getComputedStyle(document.documentElement).getPropertyValue("--text")) return [];
     // relative luminance and contrast of WCAG 2
     const probe = document.body.appendChild(document.createElement("i"));
     const light = (name) => {
@@ -73,6 +78,30 @@ async function settled(v) {
   });
   for (const e of pale) problem(v.name, e);
   for (const e of nameless) problem(v.name, `a control without a name: ${e}`);
+}
+
+/** accessible runs axe on what is to be seen now, as a desk and as a telephone show it, in light and in dark. */
+async function accessible(name) {
+  const found = new Map(); // what is wrong, and where it is seen
+  for (const [width, height] of [[1440, 900], [390, 844]]) {
+    await page.setViewportSize({ width, height });
+    for (const colorScheme of ["light", "dark"]) {
+      await page.emulateMedia({ colorScheme });
+      for (const violation of await page.evaluate(violations)) {
+        found.set(violation, [...(found.get(violation) ?? []), `${width} px ${colorScheme}`]);
+      }
+    }
+  }
+  for (const [violation, seen] of found) problem(name, `at ${seen.join(", ")}: ${violation}`);
+}
+
+/** violations runs in the page: one line for each rule of impact serious or critical and each element that breaks it. */
+async function violations() {
+  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))); // charts draw in the next frame
+  const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+  const of = ({ id, impact, help, helpUrl, nodes }) =>
+    nodes.map((n) => `axe ${id} (${impact}), ${help}: ${n.target.join(" ")} (${helpUrl.replace(/[?].*/, "")})`);
+  return violations.filter((v) => ["serious", "critical"].includes(v.impact)).flatMap(of);
 }
 
 async function act([what, target, value]) {
@@ -98,15 +127,20 @@ async function act([what, target, value]) {
 try {
   where = "login";
   await page.goto(plan.base + "/");
-  await page.getByLabel("User").fill(plan.user);
-  await page.getByLabel("Password").fill(plan.password);
-  await page.getByRole("button", { name: "Sign in" }).click();
-  await page.getByRole("heading", { name: "Fleet" }).waitFor();
+  if (plan.user) {
+    await page.getByLabel("User").waitFor();
+    await accessible(where);
+    await page.getByLabel("User").fill(plan.user);
+    await page.getByLabel("Password").fill(plan.password);
+    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("heading", { name: "Fleet" }).waitFor();
+  }
   for (const v of plan.visits) {
     where = v.name;
     forgiven = v.forgive ? new RegExp(v.forgive) : /$^/;
     await page.setViewportSize({ width: v.width || 1440, height: v.width && v.width < 600 ? 800 : 900 });
     await page.emulateMedia({ colorScheme: v.dark ? "dark" : "light" });
+    if (v.path) await page.goto(plan.base + v.path);
     if (v.hash) await page.evaluate((h) => void (location.hash = h), v.hash);
     await page.waitForTimeout(100);
     try {
@@ -117,6 +151,11 @@ try {
     }
     await page.waitForTimeout(250); // charts draw in the next frame
     await page.screenshot({ path: join(plan.shots, v.name + ".png"), fullPage: !v.window });
+    try {
+      if (!v.width && !v.dark) await accessible(v.name); // the others show pages that were seen so already
+    } catch (e) {
+      problem(v.name, String(e));
+    }
   }
 } catch (e) {
   problem(where, String(e));

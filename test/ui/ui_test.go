@@ -17,7 +17,8 @@ import (
 // visit is one look at the UI.
 type visit struct {
 	Name   string   `json:"name"`
-	Hash   string   `json:"hash"`
+	Hash   string   `json:"hash,omitempty"`
+	Path   string   `json:"path,omitempty"`
 	Width  int      `json:"width,omitempty"`
 	Dark   bool     `json:"dark,omitempty"`
 	Window bool     `json:"window,omitempty"` // take a picture of the window only
@@ -60,8 +61,10 @@ func newBrowser(t *testing.T) *browser {
 	if b.ui, err = filepath.Abs(ui); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(filepath.Join(b.ui, "node_modules", "playwright-core")); err != nil {
-		t.Skip("playwright-core is not installed: run `npm ci --ignore-scripts` in hub/web/ui")
+	for _, name := range []string{"playwright-core", "axe-core"} {
+		if _, err := os.Stat(filepath.Join(b.ui, "node_modules", name)); err != nil {
+			t.Skipf("%s is not installed: run `npm ci --ignore-scripts` in hub/web/ui", name)
+		}
 	}
 	if b.shots == "" {
 		b.shots = t.TempDir()
@@ -75,7 +78,9 @@ func newBrowser(t *testing.T) *browser {
 	return b
 }
 
-// look logs a user in and makes the visits in one browser.
+// look logs a user in and makes the visits in one browser; without a user it makes the visits.
+// Every visit but those of a telephone and in the dark, which show the same pages, is looked at by
+// axe at both widths and in both colour schemes.
 func (b *browser) look(base, user string, visits ...visit) {
 	t := b.t
 	t.Helper()
@@ -83,7 +88,7 @@ func (b *browser) look(base, user string, visits ...visit) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, b.node, "drive.mjs")
 	cmd.Stdin = bytes.NewReader(plan)
@@ -93,7 +98,7 @@ func (b *browser) look(base, user string, visits ...visit) {
 		t.Errorf("node drive.mjs: %v\n%s", err, errs.String())
 	}
 	for line := range strings.Lines(out.String()) {
-		t.Errorf("as %s: %s", user, strings.TrimSpace(line))
+		t.Errorf("as %q: %s", user, strings.TrimSpace(line))
 	}
 }
 
