@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -473,4 +475,45 @@ sync: {readings: all, predictions: 25%}
 	if _, again := run(); !slices.Equal(again, rows) {
 		t.Error("another run samples other rows")
 	}
+}
+
+// TestBacklogLeavesTheRestAlive: while more messages come than are handled, the runtime still gives its
+// heartbeat, seals what it has taken and answers.
+func TestBacklogLeavesTheRestAlive(t *testing.T) {
+	var beats atomic.Int64
+	task := parse(t, "\ntask: a\ntarget: {series: a, horizon: 1h}\ninputs: [{series: a, topic: s/a}]\n")
+	g := startTask(t, t.TempDir(), task, func(o *Options) { o.Heartbeat = func() { beats.Add(1) } })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var senders sync.WaitGroup
+	var sent atomic.Int64
+	for range 8 {
+		senders.Go(func() {
+			for ctx.Err() == nil {
+				at := 1_790_000_000_000_000 + sent.Add(1)
+				m := source.Message{Plan: g.plan, Topic: "s/a", Arrival: at, ClockOK: true, Ack: func() {},
+					Readings: []source.Reading{{Time: at, HasTime: true, Value: float64(at % 7)}}}
+				if g.Message(ctx, m) != nil {
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(3 * time.Second)
+	before := beats.Load()
+	answered := make(chan error, 1)
+	go func() { answered <- g.Event(ctx, "test", "", 1, map[string]any{}) }()
+	select {
+	case err := <-answered:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("no answer within twenty seconds")
+	}
+	if before < 2 {
+		t.Errorf("%d heartbeats in three seconds, want one each half second", before)
+	}
+	cancel()
+	senders.Wait()
 }

@@ -156,14 +156,10 @@ func (r *Runtime) durably(ctx context.Context, f func(*sealed) error) error {
 	}
 }
 
-// drain handles the messages that wait.
+// drain handles the messages that wait now. Those that come meanwhile are not awaited: a backlog would
+// keep it from everything else, the heartbeat included.
 func (r *Runtime) drain(ctx context.Context) {
-	for {
-		select {
-		case in := <-r.in:
-			r.message(ctx, in)
-		default:
-			return
-		}
+	for range len(r.in) {
+		r.message(ctx, <-r.in)
 	}
 }
