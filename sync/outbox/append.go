@@ -21,6 +21,8 @@ type Added struct {
 	entries []*entry
 	dropped []*entry
 	swept   []*entry
+	folded  []*entry
+	lost    int64 // records of the folded ones that are not reported any more
 	last    [8]uint64
 	totals  [8]uint64
 }
@@ -189,12 +191,13 @@ func (o *Outbox) Committed(a *Added) {
 		o.insert(o.cur, e.Class, e)
 		bytes += int64(e.Bytes)
 	}
-	for _, e := range slices.Concat(a.dropped, a.swept) {
+	for _, e := range slices.Concat(a.dropped, a.swept, a.folded) {
 		o.remove(e)
 	}
 	for _, e := range a.dropped {
 		o.dropped += e.records()
 	}
+	o.dropped += a.lost
 	o.rate(bytes)
 	o.signal()
 }

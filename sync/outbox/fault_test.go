@@ -258,7 +258,7 @@ func TestImportantGoesLast(t *testing.T) {
 		o.each(func(e *entry) { n[e.Class] += e.records() })
 		return n
 	}
-	for i := range 12 {
+	for i := range 7 { // with them alarms have less than their share
 		b := new(Batch)
 		b.Alarms = []wire.Event{{Detail: noise(rng, 2000)}}
 		put(t, db, o, b)
@@ -694,5 +694,63 @@ func TestGapOfManySeries(t *testing.T) {
 	}
 	if left == 0 {
 		t.Error("no gap leaves a series out: the test has too few")
+	}
+}
+
+// TestCapHoldsWhateverIsDropped takes readings of a thousand series for far longer than the cap has
+// room for: what is reported of the dropped ones does not crowd out the rest, the cap holds, and at
+// the end every record is here or named by a gap.
+func TestCapHoldsWhateverIsDropped(t *testing.T) {
+	db := openDB(t)
+	const limit = 256 << 10
+	o := open(t, db, Options{MaxBytes: limit})
+	rng := rand.New(rand.NewPCG(5, 6))
+	n, most, least := 0, int64(0), int64(math.MaxInt64)
+	for i := range 1500 {
+		b := &Batch{}
+		for range 100 {
+			b.Readings = append(b.Readings, wire.Reading{Series: fmt.Sprintf("plant.line4.machine.sensor-%05d", n%1000), Time: int64(1_795_955_508_777_036 + n*1000), Value: rng.Float64()})
+			n++
+		}
+		if i%50 == 0 {
+			b.Events = []wire.Event{{Time: int64(n), Kind: "drift", Detail: noise(rng, 1000)}}
+		}
+		put(t, db, o, b)
+		if st := o.Stats(); i > 750 {
+			most, least = max(most, st.PendingBytes), min(least, st.PendingRecords)
+		}
+	}
+	if most > limit {
+		t.Errorf("%d bytes wait, the cap is %d", most, limit)
+	}
+	if least < 8000 {
+		t.Errorf("%d records wait at some time, want the cap's worth of readings", least)
+	}
+	last := o.cur.last
+	have, all := map[wire.Class]*Set{}, []*wire.Records{}
+	o.Online(true)
+	for r, ok := next(o, Backfill); ok; r, ok = next(o, Backfill) {
+		raw, err := o.Read(db, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, rec, err := wire.Decode(raw)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if have[r.Class] == nil {
+			have[r.Class] = &Set{}
+		}
+		have[r.Class].Add(r.Range)
+		all = append(all, rec)
+	}
+	for _, c := range []wire.Class{wire.ClassReading, wire.ClassEvent} {
+		gone, _ := gapsOf(t, all, c)
+		for _, r := range gone {
+			have[c].Add(r)
+		}
+		if want := (Set{{From: 1, To: last[c]}}); !slices.Equal(*have[c], want) {
+			t.Errorf("of class %s there are or are named %v, want %v", c, *have[c], want)
+		}
 	}
 }

@@ -98,6 +98,8 @@ type Outbox struct {
 	shrunk  int64 // bytes that a full disk leaves to them, else 0
 	added   []sample
 	totals  [8]uint64 // records ever stored, by class
+	// what was left of alarms and events when they were folded last, in bytes
+	unfolded [8]int64
 }
 
 type sample struct {

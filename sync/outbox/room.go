@@ -45,13 +45,16 @@ func (o *Outbox) delete(tx *bbolt.Tx, e *entry) error {
 
 // makeRoom drops chunks until the store fits its cap: the tail first, then class by class from
 // the least important, oldest first. Every dropped range is replaced by a gap record in the same
-// transaction.
+// transaction. Alarms and events, which report the gaps, have a share of the cap.
 func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
+	if err := o.fold(tx, a); err != nil {
+		return err
+	}
 	size := o.bytes
 	for _, e := range a.entries {
 		size += int64(e.Bytes)
 	}
-	for _, e := range a.swept {
+	for _, e := range slices.Concat(a.swept, a.folded) {
 		size -= int64(e.Bytes)
 	}
 	for _, e := range o.runsOldestFirst(func(e *entry) bool { return e.applied }) {
@@ -75,9 +78,9 @@ func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 	for i := len(wire.Classes) - 1; i >= 0 && size > target; i-- {
 		c := wire.Classes[i]
 		if c <= wire.ClassEvent {
-			break // alarms and events are what reports gaps
+			break // see fold
 		}
-		for _, e := range o.runsOldestFirst(func(e *entry) bool { return !e.applied && e.Class == c && !e.inflight }) {
+		for _, e := range o.waiting(c) {
 			if size <= target {
 				break
 			}
@@ -89,6 +92,97 @@ func (o *Outbox) makeRoom(tx *bbolt.Tx, a *Added) error {
 		}
 	}
 	return o.writeGaps(tx, a, gaps)
+}
+
+// waiting lists the chunks of a class that are neither applied nor under way, the oldest first.
+func (o *Outbox) waiting(c wire.Class) []*entry {
+	return o.runsOldestFirst(func(e *entry) bool { return !e.applied && e.Class == c && !e.inflight })
+}
+
+// shares are what the classes that report gaps may have of the cap, in eighths: above the first they
+// are folded down to the second.
+var shares = map[wire.Class][2]int64{wire.ClassAlarm: {6, 4}, wire.ClassEvent: {2, 1}}
+
+// folded are gaps, those of one run, class and reason that touch as one.
+type folded []wire.Gap
+
+func (f *folded) add(g wire.Gap) {
+	for i := range *f {
+		old := &(*f)[i]
+		if old.Run != g.Run || old.Class != g.Class || old.Reason != g.Reason || g.From > old.To+1 || g.To+1 < old.From {
+			continue
+		}
+		old.From, old.To, old.LeftOut = min(old.From, g.From), max(old.To, g.To), max(old.LeftOut, g.LeftOut)
+		if old.Series == nil {
+			old.Series = g.Series
+		} else {
+			merge(old.Series, g.Series)
+		}
+		return
+	}
+	*f = append(*f, g)
+}
+
+// fold keeps alarms and events to their shares. Of their oldest chunks the gaps stay, those that touch
+// as one, with as much of what is known of the values as has room; the rest is dropped for a gap of its
+// own class.
+func (o *Outbox) fold(tx *bbolt.Tx, a *Added) error {
+	for _, c := range []wire.Class{wire.ClassAlarm, wire.ClassEvent} {
+		share, size := shares[c], int64(0)
+		for _, e := range o.waiting(c) {
+			size += int64(e.Bytes)
+		}
+		// twice of what was left: gaps that are few but do not touch are not folded again and again
+		if size <= max(o.limit()*share[0]/8, 2*o.unfolded[c]) {
+			continue
+		}
+		var gaps folded
+		for _, e := range o.waiting(c) {
+			if size <= o.limit()*share[1]/8 {
+				break
+			}
+			b, err := classBucket(tx, e.Run, e.Class)
+			if err != nil {
+				return err
+			}
+			_, r, err := wire.Decode(b.Get(key(e.Range.From)))
+			if err != nil { // damaged: nobody knows what it held
+				r, a.lost = &wire.Records{}, a.lost+e.records()
+			}
+			for _, ev := range r.Events {
+				var g wire.Gap
+				if ev.Kind == wire.GapKind && json.Unmarshal([]byte(ev.Detail), &g) == nil && g.From > 0 && g.From <= g.To {
+					gaps.add(g)
+				} else {
+					a.lost++
+				}
+			}
+			if err := b.Delete(key(e.Range.From)); err != nil {
+				return err
+			}
+			gaps.add(wire.Gap{Run: e.Run, Class: e.Class, From: e.Range.From, To: e.Range.To, Reason: "cap"})
+			a.folded = append(a.folded, e)
+			size -= int64(e.Bytes)
+		}
+		before := len(a.entries)
+		most := int(o.limit() * share[1] / 8 / int64(len(gaps)+1))
+		var b Batch
+		for _, g := range gaps {
+			detail, err := gapDetail(g, most)
+			if err != nil {
+				return err
+			}
+			b.Events = append(b.Events, wire.Event{Time: o.now().UnixMicro(), Kind: wire.GapKind, Detail: string(detail)})
+		}
+		if err := o.appendClass(tx, a, wire.ClassEvent, &b); err != nil {
+			return err
+		}
+		for _, e := range a.entries[before:] {
+			size += int64(e.Bytes)
+		}
+		o.unfolded[c] = size
+	}
+	return nil
 }
 
 func (o *Outbox) runsOldestFirst(want func(*entry) bool) []*entry {
@@ -105,8 +199,11 @@ func (o *Outbox) runsOldestFirst(want func(*entry) bool) []*entry {
 	return out
 }
 
-// gapBuild collects adjacent dropped chunks.
-type gapBuild struct{ gaps []wire.Gap }
+// gapBuild collects adjacent dropped chunks, and how many bytes each gap replaces.
+type gapBuild struct {
+	gaps  []wire.Gap
+	bytes []int
+}
 
 func (o *Outbox) dropInto(tx *bbolt.Tx, gaps map[string]*gapBuild, e *entry, reason string) error {
 	b, err := classBucket(tx, e.Run, e.Class)
@@ -129,6 +226,7 @@ func (o *Outbox) dropInto(tx *bbolt.Tx, gaps map[string]*gapBuild, e *entry, rea
 	if n := len(g.gaps); n > 0 && g.gaps[n-1].To+1 == e.Range.From {
 		last := &g.gaps[n-1]
 		last.To = e.Range.To
+		g.bytes[n-1] += e.Bytes
 		if last.Series == nil { // its first chunk could not be read
 			last.Series = series
 		} else {
@@ -136,6 +234,7 @@ func (o *Outbox) dropInto(tx *bbolt.Tx, gaps map[string]*gapBuild, e *entry, rea
 		}
 		return nil
 	}
+	g.bytes = append(g.bytes, e.Bytes)
 	g.gaps = append(g.gaps, wire.Gap{
 		Run:    e.Run,
 		Class:  e.Class,
@@ -155,8 +254,8 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 	slices.SortFunc(keys, strings.Compare)
 	var b Batch
 	for _, k := range keys {
-		for _, g := range gaps[k].gaps {
-			detail, err := gapDetail(g)
+		for i, g := range gaps[k].gaps {
+			detail, err := gapDetail(g, gaps[k].bytes[i]/8)
 			if err != nil {
 				return err
 			}
@@ -170,11 +269,14 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 	return o.appendClass(tx, a, wire.ClassEvent, &b)
 }
 
-// gapDetail encodes a gap as the detail of an event, which has a bound that its series need not keep.
-func gapDetail(g wire.Gap) ([]byte, error) {
+// gapDetail encodes a gap as the detail of an event of some bytes: no more than most, which is a share
+// of what it replaces, but a thousand anyway, and what a detail may have. Series that have no room are
+// left out, those with the fewest readings first.
+func gapDetail(g wire.Gap, most int) ([]byte, error) {
+	most = min(max(most, 1000), wire.MaxDetail)
 	for {
 		detail, err := json.Marshal(g)
-		if err != nil || len(detail) <= wire.MaxDetail {
+		if err != nil || len(detail) <= most || len(g.Series) == 0 {
 			return detail, err
 		}
 		names := slices.SortedFunc(maps.Keys(g.Series), func(a, b string) int {
