@@ -447,7 +447,7 @@ func TestNothingBesideAnError(t *testing.T) {
 		t.Errorf("the artifact is %q, %v", b, err)
 	}
 	f.run("skerry-hub fit --data d.csv --target y --out m.skerry" + gbdt)
-	f.write("cut.csv", "a\n1\n2,3\n")
+	f.write("cut.csv", "a,b\n1,2\n2,3,4\n")
 	if _, _, err := f.try("skerry-agent predict --model m.skerry --data cut.csv --out p.csv"); err == nil {
 		t.Error("a broken table was predicted")
 	}
