@@ -127,7 +127,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		return nil, nil, err
 	}
 	began := time.Now()
-	if n := labelled(&p.problem.Devices[0], math.MinInt64); p.problem.Independent && n < fewRows {
+	if n := labelled(&p.problem.Devices[0], math.MinInt64); n < fewRows {
 		o.note("there are %d labelled rows to learn from: models are compared on four folds of them, and figures on so few rows are rough", n)
 	}
 	if o.Trials == 0 { // as many as the time allows
@@ -439,7 +439,7 @@ func (p *parts) forecast(o *Options, train, test *rowSet) error {
 	case p.split != SplitNone:
 		return fmt.Errorf("split %q: a forecast is tested on the future: time or none", p.split)
 	}
-	p.problem.Devices = []selection.Series{s}
+	p.problem.Devices, p.problem.Few = []selection.Series{s}, true
 	return nil
 }
 

@@ -152,6 +152,36 @@ func TestFewRows(t *testing.T) {
 	}
 }
 
+// TestFewRowsOfAForecast: of a file of readings, too, a model is learned from ten rows on, on four
+// folds that are split by time; where the horizon leaves too few before a fold, the message says so.
+func TestFewRowsOfAForecast(t *testing.T) {
+	few := func(n int) Problem {
+		p := synthetic(1, n+1) // the last row has no label
+		p.Few = true
+		return p
+	}
+	for _, n := range []int{10, 12, 30, 120, 199} {
+		r, err := Run(t.Context(), few(n), quick(12))
+		if err != nil {
+			t.Errorf("%d rows: %v", n, err)
+			continue
+		}
+		for _, e := range r.Leaderboard {
+			if e.Folds != 4 && !e.OverBudget {
+				t.Errorf("%d rows: %s was tried on %d folds, want 4", n, e.Learner, e.Folds)
+			}
+		}
+	}
+	if _, err := Run(t.Context(), few(9), quick(1)); !errors.Is(err, ErrTooFewRows) {
+		t.Errorf("9 rows: %v, want ErrTooFewRows", err)
+	}
+	p := few(30)
+	p.HorizonUS = 10 * hourUS
+	if _, err := Run(t.Context(), p, quick(1)); !errors.Is(err, ErrTooFewRows) || !strings.Contains(err.Error(), "horizon of 10h0m0s ahead") {
+		t.Errorf("30 rows and a horizon of 10: %v, want ErrTooFewRows and what the horizon has to do with it", err)
+	}
+}
+
 // TestSeed: the same problem twice gives the same artifact, leaderboard and experience, whatever
 // came before; another seed draws other settings.
 func TestSeed(t *testing.T) {

@@ -46,6 +46,9 @@ type Problem struct {
 	// Independent means that rows have nothing to do with each other: no feature looks at other
 	// rows or at the time.
 	Independent bool
+	// Few means that the rows are all there will be, as those of a file are: a model is learned from
+	// ten of them on. Without it, and unless rows are Independent, 200 are waited for.
+	Few bool
 	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18.
 	Holdout float64
 
@@ -125,8 +128,8 @@ type Result struct {
 var ErrTooFewRows = errors.New("too few labelled rows")
 
 // The least number of labelled rows. Below minRows one holdout decides nothing: a model for devices
-// waits for more. A table of independent rows is all there is, so that its models are compared on
-// more folds, down to fewestRows.
+// waits for more. A table of independent rows, or a file of one device's readings, is all there is,
+// so that its models are compared on more folds, down to fewestRows.
 const (
 	minRows    = 200
 	fewestRows = 10
@@ -137,8 +140,11 @@ const (
 // outliers, and rollouts compare absolute errors.
 func (p *Problem) squared() bool { return p.Independent && p.Kind == artifact.KindRegression }
 
-// small reports whether a table of independent rows has few of them.
-func (p *Problem) small(rows int) bool { return p.Independent && rows < minRows }
+// fewAllowed reports whether a model is learned from fewer rows than minRows.
+func (p *Problem) fewAllowed() bool { return p.Independent || p.Few }
+
+// small reports whether a table that is all there is has few rows.
+func (p *Problem) small(rows int) bool { return p.fewAllowed() && rows < minRows }
 
 func (p *Problem) defaults() {
 	if p.Level == 0 {

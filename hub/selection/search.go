@@ -110,7 +110,7 @@ func (s *search) prepare(ctx context.Context) error {
 	s.progress("features", 0)
 	rows := s.p.places()
 	least, leastFold := minRows, 20
-	if s.p.Independent {
+	if s.p.fewAllowed() {
 		least, leastFold = fewestRows, fewestRows/4
 	}
 	if len(rows) < least {
@@ -118,7 +118,7 @@ func (s *search) prepare(ctx context.Context) error {
 	}
 	at, holdout := s.p.split(rows, s.p.Holdout)
 	if at < least/2 || holdout >= len(rows) {
-		return fmt.Errorf("%w: %d before the holdout of %d", ErrTooFewRows, at, len(rows)-holdout)
+		return fmt.Errorf("%w: %d before the holdout of %d%s", ErrTooFewRows, at, len(rows)-holdout, s.p.gap())
 	}
 	dist := s.p.rowDistance()
 	d, err := prune(ctx, &s.p, candidates(&s.p, dist), rows[:at], dist, s.o.Threads)
@@ -131,7 +131,7 @@ func (s *search) prepare(ctx context.Context) error {
 	}
 	for _, w := range s.t.windows() {
 		if w.train < leastFold || w.from >= w.to {
-			return fmt.Errorf("%w: a fold trains on %d and is scored on %d", ErrTooFewRows, w.train, w.to-w.from)
+			return fmt.Errorf("%w: a fold trains on %d and is scored on %d%s", ErrTooFewRows, w.train, w.to-w.from, s.p.gap())
 		}
 		loss, err := s.t.loss(s.t.baseline(w.train), s.t.raw, w.from, w.to)
 		if err != nil {
@@ -140,6 +140,15 @@ func (s *search) prepare(ctx context.Context) error {
 		s.baseline = append(s.baseline, max(loss, 1e-300))
 	}
 	return nil
+}
+
+// gap says why a forecast has fewer rows to train on than there are before those it is scored on, ""
+// for other problems.
+func (p *Problem) gap() string {
+	if p.HorizonUS <= 0 {
+		return ""
+	}
+	return fmt.Sprintf("; rows whose label lies up to the horizon of %v ahead, within what is scored, are left out: give more rows or a shorter horizon", time.Duration(p.HorizonUS)*time.Microsecond)
 }
 
 // configs lists the candidates in the order in which they are tried: what won on similar data,

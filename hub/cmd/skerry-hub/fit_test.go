@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,30 @@ func TestFit(t *testing.T) {
 	refused(t, "too few labelled rows", "fit", "--data", writeTemp(t, "few.csv", []byte(flats(8))), "--target", "price", "--trials", "1")
 	refused(t, "column of the event time", "evaluate", "--model", model, "--data", series)
 	refused(t, "no such file", "fit", "--data", "none.csv", "--target", "x")
+}
+
+// TestFitAFewReadings: a forecast is learned from the readings of some hours, as a table is from a few
+// rows, with the same note; and the word for a gap costs the rows beside it alone.
+func TestFitAFewReadings(t *testing.T) {
+	for _, n := range []int{16, 40, 240} {
+		var b strings.Builder
+		b.WriteString("ts,v\n")
+		for i := range n {
+			v := strconv.Itoa(20 + i%6)
+			if i%12 == 2 {
+				v = "unavailable"
+			}
+			fmt.Fprintf(&b, "%s,%s\n", time.Unix(int64(i)*3600, 0).UTC().Format(time.RFC3339), v)
+		}
+		data := writeTemp(t, "home.csv", []byte(b.String()))
+		for _, horizon := range [][]string{{"--horizon", "1h"}, {"--horizon", "1h", "--split", "none"}} {
+			var r fit.Report
+			decode(t, must(t, append([]string{"fit", "--data", data, "--target", "v", "--time", "ts", "--trials", "2", "--json", "-"}, horizon...)...), &r)
+			if r.Kind != artifact.KindForecast || r.RowsTrain < n/2 || r.RowsTrain > n || !slices.ContainsFunc(r.Notes, func(s string) bool { return strings.Contains(s, "figures on so few rows are rough") }) {
+				t.Errorf("fit of %d readings %v = %d to learn from, notes %q", n, horizon, r.RowsTrain, r.Notes)
+			}
+		}
+	}
 }
 
 // full is an output that takes nothing.
