@@ -4,4 +4,7 @@
 // The disk is watched apart (Disk): the hub stops taking telemetry while there is still room for
 // what it must write for itself, and goes on by itself when there is room again. Devices keep what
 // is not taken.
+//
+// What is tried each second fails each second as long as something is wrong: Repeats keeps such
+// failures from filling the log.
 package health

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"skerry.dev/hub/health"
 	"skerry.dev/hub/keys"
 )
 
@@ -51,6 +52,7 @@ type Server struct {
 	ring       *keys.Ring
 	srv        *server.Server
 	violations chan violation
+	again      *health.Repeats
 	reopening  sync.Mutex // one of revive and Reopen at a time
 }
 
@@ -71,7 +73,7 @@ func Open(opts Options, ring *keys.Ring) (*Server, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, ring: ring, violations: make(chan violation, 64)}
+	s := &Server{opts: opts, ring: ring, violations: make(chan violation, 64), again: health.NewRepeats(opts.Log)}
 	if err := s.start(ring); err != nil {
 		return nil, fmt.Errorf("start NATS on %s: %w", opts.Listen, errors.Join(err, s.Close()))
 	}
@@ -134,7 +136,7 @@ func (s *Server) start(ring *keys.Ring) error {
 	if s.srv, err = server.NewServer(so); err != nil {
 		return err
 	}
-	s.srv.SetLoggerV2(logger{s.opts.Log, s.violations}, false, false, false)
+	s.srv.SetLoggerV2(logger{s.opts.Log, s.again, s.violations}, false, false, false)
 	s.srv.Start()
 	if !s.srv.ReadyForConnections(readyTimeout) {
 		return fmt.Errorf("not ready after %v, see the log above", readyTimeout)
@@ -197,6 +199,7 @@ func (s *Server) Run(ctx context.Context) error {
 			continue
 		case <-t.C:
 		}
+		s.again.Flush()
 		err := s.Err()
 		switch {
 		case err == nil && down:
@@ -208,7 +211,7 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 			down = true
 			if err := s.revive(); err != nil {
-				s.opts.Log.Warn("starting JetStream again failed", "err", err)
+				s.again.Log(slog.LevelWarn, "revive: "+err.Error(), "starting JetStream again failed", "err", err)
 			}
 		}
 	}
@@ -273,9 +276,12 @@ func (s *Server) Close() error {
 }
 
 // logger passes the server's messages on. Connection noise stays at debug level, and so does what
-// a connection may not do: it may do it a thousand times a second, and is reported by Run.
+// a connection may not do: it may do it a thousand times a second, and is reported by Run. Of what
+// the server says again and again, as it does each second while a disk is full, one line a minute
+// goes on.
 type logger struct {
 	*slog.Logger
+	again      *health.Repeats
 	violations chan<- violation
 }
 
@@ -285,7 +291,7 @@ func (l logger) Noticef(format string, v ...any) {
 	l.Logger.Debug("nats server", "text", fmt.Sprintf(format, v...))
 }
 func (l logger) Warnf(format string, v ...any) {
-	l.Logger.Warn("nats server", "text", fmt.Sprintf(format, v...))
+	l.repeated(slog.LevelWarn, fmt.Sprintf(format, v...))
 }
 func (l logger) Fatalf(format string, v ...any) {
 	l.Logger.Error("nats server", "text", fmt.Sprintf(format, v...))
@@ -294,7 +300,7 @@ func (l logger) Errorf(format string, v ...any) {
 	text := fmt.Sprintf(format, v...)
 	m := violationText.FindStringSubmatch(text)
 	if m == nil {
-		l.Logger.Error("nats server", "text", text)
+		l.repeated(slog.LevelError, text)
 		return
 	}
 	l.Logger.Debug("nats server", "text", text)
@@ -303,6 +309,9 @@ func (l logger) Errorf(format string, v ...any) {
 	case l.violations <- violation{id, fmt.Sprintf("%.200s", m[2])}:
 	default: // very many at once: it will do it again
 	}
+}
+func (l logger) repeated(level slog.Level, text string) {
+	l.again.Log(level, text, "nats server", "text", text)
 }
 func (l logger) Debugf(format string, v ...any) {}
 func (l logger) Tracef(format string, v ...any) {}

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"skerry.dev/hub/bus"
+	"skerry.dev/hub/health"
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -30,6 +31,7 @@ type Lanes struct {
 	bus    *bus.Bus
 	in     *ingest.Ingester
 	log    *slog.Logger
+	again  *health.Repeats // of log: what is tried again each second
 	legacy *legacy
 	notes  chan noted
 
@@ -42,7 +44,7 @@ func New(b *bus.Bus, in *ingest.Ingester, log *slog.Logger) *Lanes {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Lanes{bus: b, in: in, log: log, legacy: newLegacy(b, in, log), notes: make(chan noted, 64), greets: map[string]*rate.Limiter{}}
+	return &Lanes{bus: b, in: in, log: log, again: health.NewRepeats(log), legacy: newLegacy(b, in, log), notes: make(chan noted, 64), greets: map[string]*rate.Limiter{}}
 }
 
 // Run subscribes and works until ctx ends. It returns nil after a clean stop.
@@ -266,9 +268,10 @@ func (l *Lanes) states(ctx context.Context) error {
 		return fmt.Errorf("create consumer of reported state: %w", err)
 	}
 	for ctx.Err() == nil {
+		l.again.Flush()
 		batch, err := next(ctx, consumer)
 		if err != nil {
-			l.log.Warn("reported state not read, trying again", "err", err)
+			l.again.Log(slog.LevelWarn, "not read: "+err.Error(), "reported state not read, trying again", "err", err)
 			sleep(ctx, time.Second)
 			continue
 		}
@@ -291,7 +294,7 @@ func (l *Lanes) states(ctx context.Context) error {
 		}
 		if failed > 0 && ctx.Err() == nil {
 			n := slices.IndexFunc(failures, func(err error) bool { return err != nil })
-			l.log.Error("storing reported state failed, it will be tried again", "states", failed, "device", states[n].Device, "err", failures[n])
+			l.again.Log(slog.LevelError, "not stored: "+failures[n].Error(), "storing reported state failed, it will be tried again", "states", failed, "device", states[n].Device, "err", failures[n])
 		}
 	}
 	return nil

@@ -3,6 +3,7 @@ package natslanes_test
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -18,10 +19,10 @@ import (
 
 // open starts a bus and lanes to an ingester, and connects the devices of the suite with the
 // credentials that devices get.
-func open(t *testing.T, in *ingest.Ingester) (bustest.Bus, map[string]*nats.Conn) {
+func open(t *testing.T, in *ingest.Ingester, log *slog.Logger) (bustest.Bus, map[string]*nats.Conn) {
 	t.Helper()
 	b := bustest.Open(t, t.TempDir())
-	lanes := natslanes.New(b.Bus, in, nil)
+	lanes := natslanes.New(b.Bus, in, log)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- lanes.Run(ctx) }()
@@ -76,7 +77,7 @@ func subject(device string, lane ingest.Lane) string {
 
 func TestSource(t *testing.T) {
 	ingesttest.Run(t, func(t *testing.T, _ *meta.Store, in *ingest.Ingester) ingesttest.Source {
-		_, conns := open(t, in)
+		_, conns := open(t, in, nil)
 		return func(ctx context.Context, device string, lane ingest.Lane, message []byte) (wire.Receipt, error) {
 			var r wire.Receipt
 			m, err := request(ctx, conns[device], &nats.Msg{Subject: subject(device, lane), Data: message})

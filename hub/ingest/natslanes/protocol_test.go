@@ -5,8 +5,10 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,6 +43,7 @@ type rig struct {
 	db    *meta.Store
 	bus   bustest.Bus
 	conns map[string]*nats.Conn
+	log   logged
 }
 
 func newRig(t *testing.T) *rig {
@@ -70,7 +73,7 @@ func newRig(t *testing.T) *rig {
 			t.Errorf("ingester: %v", err)
 		}
 	})
-	r.bus, r.conns = open(t, in)
+	r.bus, r.conns = open(t, in, slog.New(slog.NewTextHandler(&r.log, nil)))
 	return r
 }
 
@@ -445,7 +448,26 @@ func TestReportedState(t *testing.T) {
 	}
 }
 
-// TestStateWaitsForTheDatabase holds that a state that could not be stored comes again.
+// logged is a log that is read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *logged) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.b.String(), text)
+}
+
+// TestStateWaitsForTheDatabase holds that a state that could not be stored comes again, each second,
+// and is in the log once, not each second.
 func TestStateWaitsForTheDatabase(t *testing.T) {
 	r := newRig(t)
 	db, err := sql.Open("sqlite", filepath.Join(r.dir, "hub.db"))
@@ -464,14 +486,17 @@ func TestStateWaitsForTheDatabase(t *testing.T) {
 	if err := r.conns[dev].Publish(wire.SubjectState("north", dev), state); err != nil {
 		t.Fatal(err)
 	}
-	r.await("another delivery after one that failed", func() bool {
+	r.await("three more deliveries after one that failed", func() bool {
 		c, err := r.bus.JS.Consumer(t.Context(), wire.StreamState, "state")
 		if err != nil {
 			return false // the lanes have not made it yet
 		}
 		info, err := c.Info(t.Context())
-		return err == nil && info.NumRedelivered > 0
+		return err == nil && info.Delivered.Consumer > 3
 	})
+	if n := r.log.count("storing reported state failed"); n != 1 {
+		t.Errorf("four failures of one kind are logged %d times, want once a minute", n)
+	}
 	rename("broken", "reported")
 	r.await("the state", func() bool {
 		d, err := r.db.Read().Reported(t.Context(), dev)
