@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -233,6 +234,15 @@ func TestHostileTokens(t *testing.T) {
 		return s
 	}
 	same := func(jwt.MapClaims) {}
+	critical := func(names []string) string {
+		tok := jwt.NewWithClaims(jwt.SigningMethodHS256, base())
+		tok.Header["crit"] = names
+		s, err := tok.SignedString([]byte(secret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
 	parts := strings.Split(good, ".")
 	for name, token := range map[string]string{
 		"none":          signed(jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, same),
@@ -243,6 +253,11 @@ func TestHostileTokens(t *testing.T) {
 		"future iat":    signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["iat"] = 1 << 40 }),
 		"other issuer":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["iss"] = "x" }),
 		"no audience":   signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { delete(c, "aud") }),
+		"exp as a text": signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["exp"] = fmt.Sprintf("%.0f", c["exp"]) }),
+		"iat as a text": signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["iat"] = fmt.Sprintf("%.0f", c["iat"]) }),
+		"crit":          critical([]string{"exp"}),
+		"crit unknown":  critical([]string{"https://example.com/ext"}),
+		"empty crit":    critical([]string{}),
 		"unknown user":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["sub"] = "x" }),
 		"old password":  signed(jwt.SigningMethodHS256, []byte(secret), func(c jwt.MapClaims) { c["pwd"] = 1 }),
 		"no signature":  parts[0] + "." + parts[1] + ".",

@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +39,22 @@ type claims struct {
 	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
 }
 
+// UnmarshalJSON refuses times that are texts: a NumericDate is a number (RFC 7519, 2), and the library
+// takes "123" for one.
+func (c *claims) UnmarshalJSON(b []byte) error {
+	var times map[string]json.RawMessage
+	if err := json.Unmarshal(b, &times); err != nil {
+		return err
+	}
+	for name, v := range times { // names are matched without regard to case below
+		if slices.Contains([]string{"exp", "iat", "nbf"}, strings.ToLower(name)) && strings.HasPrefix(string(v), `"`) {
+			return fmt.Errorf("claim %s is %s: must be a number", name, v)
+		}
+	}
+	type plain claims
+	return json.Unmarshal(b, (*plain)(c))
+}
+
 // caller returns whom a header identifies; an invalid credential is no credential. An error is that
 // of a database which cannot be read.
 func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
@@ -49,7 +67,7 @@ func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 	var parsed claims
 	if strings.HasPrefix(token, tokenPrefix) {
 		c, err = a.program(ctx, token)
-	} else if _, bad := jwt.ParseWithClaims(token, &parsed, func(*jwt.Token) (any, error) { return a.secret, nil },
+	} else if _, bad := jwt.ParseWithClaims(token, &parsed, a.key,
 		jwt.WithValidMethods([]string{"HS256"}), jwt.WithExpirationRequired(), jwt.WithIssuer(issuer),
 		jwt.WithAudience(audience), jwt.WithIssuedAt()); bad == nil {
 		c, err = a.person(ctx, &parsed)
@@ -63,6 +81,15 @@ func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 		return Caller{}, fmt.Errorf("look up credential: %w", err)
 	}
 	return c, nil
+}
+
+// key returns what logins are signed with. A token with critical extensions is refused, since none is
+// understood here (RFC 7515, 4.1.11).
+func (a *auth) key(t *jwt.Token) (any, error) {
+	if crit, ok := t.Header["crit"]; ok {
+		return nil, fmt.Errorf("critical header %v: none is understood", crit)
+	}
+	return a.secret, nil
 }
 
 // program is whom an API token identifies.
