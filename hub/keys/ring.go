@@ -151,6 +151,11 @@ func (k *Ring) loadRevoked() error {
 	return err
 }
 
+// deviceSubs bounds the subscriptions of a device's connection. An agent has three: its inbox, desired
+// and applied. Each takes memory of the server and time of every message; without a bound one device
+// could have as many as it likes below its inbox.
+const deviceSubs = 64
+
 // encode makes the operator, account and system JWTs from the keys and the revocations.
 func (k *Ring) encode() (err error) {
 	pub := func(kp nkeys.KeyPair) (s string) {
@@ -177,6 +182,9 @@ func (k *Ring) encode() (err error) {
 		scope := jwt.NewUserScope()
 		scope.Key, scope.Role = pub(k.signers[r]), string(r)
 		scope.Template.Permissions = permissions(r)
+		if r == RoleDevice {
+			scope.Template.Subs = deviceSubs
+		}
 		acc.SigningKeys.AddScopedSigner(scope)
 	}
 	for key, at := range k.revoked {

@@ -34,7 +34,7 @@ type Options struct {
 	// 16 GiB.
 	MaxStore int64
 	// Violation is called by Run when a device did what its credential does not allow: a subject
-	// that it may not use, a message that is too large. nil: it is only logged.
+	// that it may not use, a message that is too large, too many subscriptions. nil: it is only logged.
 	Violation func(ctx context.Context, device, what string)
 	// Log receives the server's messages. nil: none.
 	Log *slog.Logger
@@ -285,7 +285,7 @@ type logger struct {
 	violations chan<- violation
 }
 
-var violationText = regexp.MustCompile(`cid:(\d+) .*?((?:Publish|Subscription) Violation.*|maximum payload.*)`)
+var violationText = regexp.MustCompile(`cid:(\d+) .*?((?:Publish|Subscription) Violation.*|maximum payload.*|maximum subscriptions.*)`)
 
 func (l logger) Noticef(format string, v ...any) {
 	l.Logger.Debug("nats server", "text", fmt.Sprintf(format, v...))

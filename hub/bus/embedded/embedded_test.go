@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -305,5 +306,60 @@ func TestViolation(t *testing.T) {
 		if got := <-seen; !strings.HasPrefix(got, "pump-1 "+tt.want) {
 			t.Errorf("reported %q, want pump-1 and %s", got, tt.want)
 		}
+	}
+}
+
+// TestSubscriptionsAreBounded holds that a device has as many subscriptions as an agent needs and no
+// thousands; that this is reported with its name, and that
+// the connection and what it had subscribed to before go on.
+func TestSubscriptionsAreBounded(t *testing.T) {
+	ring := newRing(t)
+	seen := make(chan string, 16)
+	s := open(t, embedded.Options{Dir: t.TempDir(), Violation: func(_ context.Context, device, what string) { seen <- device + " " + what }}, ring)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("Run = %v", err)
+		}
+	}()
+	nc, err := nats.Connect(s.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
+		as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	desired, err := nc.SubscribeSync("desired.pump-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const most, tried = 64, 200
+	for i := range tried {
+		if _, err := nc.SubscribeSync(fmt.Sprintf("_INBOX_pump-1.%d", i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := <-seen, "pump-1 maximum subscriptions exceeded"; got != want {
+		t.Errorf("reported %q, want %q", got, want)
+	}
+	h := hub(t, s, ring)
+	for i := range tried {
+		if err := h.Publish(fmt.Sprintf("_INBOX_pump-1.%d", i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(h.Publish("desired.pump-1", nil), h.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := desired.NextMsg(10 * time.Second); err != nil {
+		t.Errorf("what it had subscribed to before: %v", err)
+	}
+	if got := nc.Stats().InMsgs; got != most {
+		t.Errorf("%d messages arrive at a device with %d subscriptions, want %d", got, tried+1, most)
 	}
 }
