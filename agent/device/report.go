@@ -110,6 +110,9 @@ func (d *Device) watchInputs(ctx context.Context) error {
 		if since.IsZero() {
 			continue
 		}
+		if d.deaf() {
+			d.inputs.Deaf(time.Now().UnixMicro())
+		}
 		fresh := d.inputs.Silent(time.Now().UnixMicro(), since.UnixMicro(), d.isLabel)
 		if len(fresh) == 0 {
 			continue
@@ -120,6 +123,10 @@ func (d *Device) watchInputs(ctx context.Context) error {
 		d.inputs.Near(fresh, topics)
 	}
 }
+
+// deaf reports whether readings may come that are not counted: nothing can be stored, and the broker
+// gives no more of them or there is no memory left to take them to.
+func (d *Device) deaf() bool { return d.runtime.Waits() || d.client != nil && d.client.Deaf() }
 
 const (
 	askFor   = 3 * time.Second
@@ -339,7 +346,9 @@ func (d *Device) reasons(st *task.Status) []string {
 	var out []string
 	if st.Trouble != "" {
 		out = append(out, "nothing can be stored: "+st.Trouble)
-		if d.client != nil && !d.client.Live().IsZero() {
+		if d.runtime.Waits() {
+			out = append(out, "nothing is predicted: what waits to be stored fills the memory that it may take, so that readings wait too: make room on the disk of "+d.cfg.StateDir)
+		} else if d.client != nil && !d.client.Live().IsZero() {
 			out = append(out, "predicting from memory since "+d.client.Live().Format(time.DateTime)+"; nothing is acknowledged, so the broker keeps what comes: make room on the disk of "+d.cfg.StateDir)
 		}
 	}

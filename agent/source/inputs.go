@@ -32,6 +32,7 @@ type Inputs struct {
 	order  []*InputStatus       // by the plan's series
 	told   map[string]time.Time // when Event was called last, by series and kind
 	now    int64                // of the newest arrival or look, microseconds
+	deaf   int64                // when readings may have been missed last, microseconds
 }
 
 // InputWell is the kind of the event that an input with something wrong gives readings again.

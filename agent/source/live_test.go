@@ -77,8 +77,8 @@ func (d *deaf) values() []float64 {
 func TestLive(t *testing.T) {
 	for name, broker := range map[string]func(*testing.T) string{"mosquitto": mosquitto, "nats": natsBroker} {
 		t.Run(name, func(t *testing.T) {
-			addr, d := broker(t), &deaf{}
-			c, stop := start(t, addr, countPlan(t), d, Options{Trouble: d.why})
+			addr, d, inputs := broker(t), &deaf{}, NewInputs(nil)
+			c, stop := start(t, addr, countPlan(t), d, Options{Trouble: d.why, Inputs: inputs})
 			defer stop()
 			wait.For(t, "connected", c.Connected)
 			cli := peer(t, addr)
@@ -101,6 +101,9 @@ func TestLive(t *testing.T) {
 				wait.For(t, "each is taken in bad times", func() bool { return len(d.values()) == want })
 				send(0, 7)
 				wait.For(t, "one that the broker does not keep is taken once", func() bool { return len(d.values()) == want })
+				if st := inputs.Status()[0]; int(st.Readings) != want || time.Since(time.UnixMicro(st.LastSeen)) > time.Minute || c.Deaf() {
+					t.Errorf("of %d readings the input has %d, the newest from %v; deaf: %v", want, st.Readings, time.UnixMicro(st.LastSeen), c.Deaf())
+				}
 				d.well()
 				wait.For(t, "the copies are acknowledged", func() bool {
 					d.mu.Lock()
@@ -115,6 +118,9 @@ func TestLive(t *testing.T) {
 			wait.For(t, "taken afterwards", func() bool { return len(d.values()) == want })
 			if got := d.values(); len(got) != want {
 				t.Errorf("%d readings, want %d: %v", len(got), want, got)
+			}
+			if n := inputs.Status()[0].Readings; int(n) != want {
+				t.Errorf("%d readings are counted, want each once: %d", n, want)
 			}
 		})
 	}
@@ -140,8 +146,14 @@ func TestLiveRefused(t *testing.T) {
 	if !c.Live().IsZero() {
 		t.Error("a connection that was refused hears")
 	}
+	if !c.Deaf() {
+		t.Error("30 of 50 messages stay with the broker, and the inputs are said to be silent")
+	}
 	d.well()
 	wait.For(t, "the rest", func() bool { return len(d.values()) == 50 })
+	if c.Deaf() {
+		t.Error("deaf although all has come")
+	}
 	for i, v := range d.values() {
 		if v != float64(i) {
 			t.Fatalf("reading %d = %g", i, v)

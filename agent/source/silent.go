@@ -41,6 +41,14 @@ func (st *InputStatus) patience() time.Duration {
 	return max(leastSilence, time.Duration(max(silentGaps*st.gap, longestGaps*st.longest))*time.Microsecond)
 }
 
+// Deaf notes that readings may have been sent until now that nobody has heard or taken, as while
+// nothing can be stored: no input is silent for it. now is microseconds, as Silent's.
+func (in *Inputs) Deaf(now int64) {
+	in.mu.Lock()
+	in.deaf = now
+	in.mu.Unlock()
+}
+
 // Silent returns the inputs that are silent since the last call: no reading has come for much longer
 // than usual, or none at all. since is when the broker was connected, in microseconds as now, or the
 // agent began where there is none; late says that the first reading of a series may take any time, as
@@ -54,7 +62,7 @@ func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silen
 		if strings.Contains(st.Series, idMark) { // the series whose rows they are is as silent
 			continue
 		}
-		began := max(since, st.LastSeen, st.from)
+		began := max(since, st.LastSeen, st.from, in.deaf)
 		pause := time.Duration(now-began) * time.Microsecond
 		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
 			continue

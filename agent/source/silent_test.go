@@ -67,6 +67,37 @@ inputs: [{series: a, topic: hall/a}, {series: door, topic: hall/door}, {series: 
 	}
 }
 
+// TestSilentWhileDeaf: while readings may come that nobody hears, as on a full disk, no input is said
+// to be silent, and none at once when it is over; one that stays silent then is.
+func TestSilentWhileDeaf(t *testing.T) {
+	p, err := Compile([]*spec.Task{task(t, "one", "\ntask: one\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall/a}]\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := NewInputs(nil)
+	in.Use(p)
+	at := int64(1_790_000_000_000_000)
+	for range 10 {
+		at += 1e6
+		in.note(p, "hall/a", nil, &Decoded{Readings: []Reading{{Time: at}}}, arrived{at: at})
+	}
+	silent := func(after int64) []string {
+		return in.Silent(at+after*1e6, at-1e8, func(string) bool { return false })
+	}
+	for after := int64(2); after <= 600; after += 2 {
+		in.Deaf(at + after*1e6)
+		if got := silent(after); len(got) > 0 || len(in.Reasons()) > 0 {
+			t.Fatalf("silent after %d s without hearing: %v, reasons %q", after, got, in.Reasons())
+		}
+	}
+	if got := silent(640); len(got) > 0 {
+		t.Errorf("silent 40 s after the end: %v, want the time that every input has", got)
+	}
+	if got := silent(650); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("silent 50 s after the end: %v, want a", got)
+	}
+}
+
 // TestSilentSince: an input is not silent for the time before its task file was read, and of one
 // reading nobody knows when the next is due.
 func TestSilentSince(t *testing.T) {

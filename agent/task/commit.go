@@ -57,9 +57,12 @@ func (r *Runtime) sealWith(ctx context.Context, save []*running) {
 // mayHand waits until the committer has room for a commit. Only this goroutine hands any over, so
 // there is room until it does.
 func (r *Runtime) mayHand(ctx context.Context) bool {
+	defer r.waits.Store(false)
 	for len(r.seal) == cap(r.seal) {
-		if r.Trouble() != "" && ctx.Err() == nil && r.open.records < r.held() {
+		if trouble := r.Trouble() != ""; trouble && ctx.Err() == nil && r.open.records < r.held() {
 			return false
+		} else if trouble {
+			r.waits.Store(true)
 		}
 		select {
 		case <-r.room:

@@ -127,6 +127,7 @@ type Runtime struct {
 
 	status  atomic.Pointer[Status]
 	trouble atomic.Pointer[string] // why commits fail, nil when they do not
+	waits   atomic.Bool            // messages wait until something can be stored
 	seen    atomic.Uint64          // the newest generation of the gate's pages that is stored
 }
 
@@ -215,6 +216,10 @@ func (t *running) version(digest string) string {
 	}
 	return digest
 }
+
+// Waits reports whether messages wait until something can be stored again: as much as may be is held
+// in memory.
+func (r *Runtime) Waits() bool { return r.waits.Load() }
 
 // Trouble reports why nothing can be stored at present, "" when all is well.
 func (r *Runtime) Trouble() string {

@@ -402,6 +402,9 @@ func TestFullDisk(t *testing.T) {
 		if n := len(g.output()) - spoken; n < 490 || time.Since(began) > time.Second {
 			t.Errorf("%d predictions of 500 rows in %v while nothing can be stored, want one each at once", n, time.Since(began))
 		}
+		if g.Waits() {
+			t.Error("messages wait although there is room in memory")
+		}
 		if n := g.acks(); n != acked {
 			t.Errorf("%d messages acknowledged while nothing can be stored", n-acked)
 		}
@@ -457,6 +460,9 @@ func TestStopOnAFullDisk(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		if g.trouble.Load() == nil {
 			t.Fatal("the disk is full and nobody notices")
+		}
+		if !g.Waits() {
+			t.Error("the memory for what waits is full, and it is not said that messages wait")
 		}
 		began := time.Now()
 		g.cancel()
