@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/linear"
 )
 
@@ -98,7 +99,7 @@ func TestSteps(t *testing.T) {
 		t.Errorf("a long row: %v", err)
 	}
 	one := []float64{1}
-	if n := testing.AllocsPerRun(100, func() { _ = m.PredictInto(got[:], one) }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = m.PredictInto(got[:], one) }); n > 0 && !race.Enabled { // its pool gives less back then
 		t.Errorf("PredictInto allocates %v times", n)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/internal/race"
 	"skerry.dev/compute/linear"
 	"skerry.dev/compute/metric"
 )
@@ -190,7 +191,7 @@ func TestTreesDeep(t *testing.T) {
 				t.Errorf("row %d: contributions add up to %v, the score is %v", i, sum, raw[0])
 			}
 		}
-		if n := testing.AllocsPerRun(10, func() { _ = s.Into(one[:30], x[:30]) }); n != 0 {
+		if n := testing.AllocsPerRun(10, func() { _ = s.Into(one[:30], x[:30]) }); n != 0 && !race.Enabled { // its pool gives less back then
 			t.Errorf("Into allocates %v times", n)
 		}
 	}

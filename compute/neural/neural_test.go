@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"skerry.dev/compute/ensemble"
+	"skerry.dev/compute/internal/race"
 )
 
 func normal(rng *rand.Rand, n int, scale float64) []float64 {
@@ -180,7 +181,7 @@ func TestPredictBatch(t *testing.T) {
 		if err := n.PredictBatch(dst, x[1:], 1); !errors.Is(err, ErrShape) {
 			t.Errorf("PredictBatch of a part of a row = %v, want ErrShape", err)
 		}
-		if got := testing.AllocsPerRun(100, func() { _ = n.PredictInto(dst[:n.Outputs()], x[:4]) }); got != 0 {
+		if got := testing.AllocsPerRun(100, func() { _ = n.PredictInto(dst[:n.Outputs()], x[:4]) }); got != 0 && !race.Enabled { // its pool gives less back then
 			t.Errorf("%s: PredictInto allocates %v times", n.Precision(), got)
 		}
 	}
