@@ -66,7 +66,10 @@ type Committee struct {
 
 // Constants of the mixtures.
 const (
-	maxNats        = 4.0 // log losses are cut there
+	maxNats = 4.0 // log losses are cut there
+	// Which mixture is best is judged by the whole loss, so that one that is nearly always surer than
+	// the others does not win by what it is wrong about. No loss is larger: see lossOf.
+	topNats        = 9.3
 	maxUnits       = 4.0 // and absolute errors at so many units
 	unitRows       = 500 // memory of the unit of losses
 	minProbability = 1e-4
@@ -129,6 +132,9 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 			g.share = share
 		}
 		c.mixes, c.shares = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior)), append(c.shares, g.share)
+	}
+	if s.Classes > 0 {
+		cut = topNats
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
 	c.weigh()
@@ -295,8 +301,11 @@ func (c *Committee) Score(out []float64, y float64) {
 		c.loss[k] /= calm
 	}
 	for k := range c.mixes {
-		_, c.topLoss[k] = c.lossOf(out[(n+k)*w:(n+k+1)*w], y)
-		c.topLoss[k] /= topCalm
+		raw, cut := c.lossOf(out[(n+k)*w:(n+k+1)*w], y)
+		if c.classes > 0 {
+			cut = raw / topNats
+		}
+		c.topLoss[k] = cut / topCalm
 		c.mixes[k].Update(c.loss)
 	}
 	c.top.Update(c.topLoss)
