@@ -709,7 +709,7 @@ func TestCapHoldsWhateverIsDropped(t *testing.T) {
 	for i := range 1500 {
 		b := &Batch{}
 		for range 100 {
-			b.Readings = append(b.Readings, wire.Reading{Series: fmt.Sprintf("plant.line4.machine.sensor-%05d", n%1000), Time: int64(1_795_955_508_777_036 + n*1000), Value: rng.Float64()})
+			b.Readings = append(b.Readings, wire.Reading{Series: fmt.Sprintf("plant.line4.machine.sensor-%05d", n%1000), Time: 1_795_955_508_777_036 + int64(n)*1000, Value: rng.Float64()})
 			n++
 		}
 		if i%50 == 0 {
