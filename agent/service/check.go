@@ -48,9 +48,9 @@ func Problems(c Config, cfg *configs.AgentConfig, settings []configs.Setting) ([
 // problems lists them for one user and the folders that a sandbox hides.
 func (u *account) problems(c Config, cfg *configs.AgentConfig, settings []configs.Setting, hidden map[string]string) []string {
 	var out []string
-	add := func(what, path string, need fs.FileMode, todo string) {
+	add := func(what, path string, need fs.FileMode, remedy string) {
 		if reason := u.unreachable(path, need, hidden); reason != "" {
-			out = append(out, fmt.Sprintf("%s %s %s: %s", what, path, reason, todo))
+			out = append(out, fmt.Sprintf("%s %s %s: %s", what, path, reason, remedy))
 		}
 	}
 	add("the program", c.Exec, 5, "install it first (sudo install -m 755 "+c.Exec+" /usr/local/bin/), and run install from there")

@@ -10,6 +10,19 @@ import (
 	"skerry.dev/agent/source"
 )
 
+// payload sends a message as it comes on a topic; stray may be nil.
+func (g *rig) payload(t *testing.T, topic, payload string, stray func(series, id string)) {
+	t.Helper()
+	out, err := source.NewDecoder(g.plan, 1<<16).Decode(topic, []byte(payload))
+	if err != nil || len(out.Problems) > 0 {
+		t.Fatal(payload, err, out.Problems)
+	}
+	m := source.Message{Plan: g.plan, Topic: topic, Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: out.Readings, Stray: stray, Ack: func() {}}
+	if err := g.Message(context.Background(), m); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestLabelsByID: labels find their rows by id, also after a restart, in the engine and in what is
 // sent to the hub; what no row has had is reported, and ids themselves are not sent.
 func TestLabelsByID(t *testing.T) {
@@ -30,14 +43,7 @@ rows: {on: force, id: $.part}
 	}
 	send := func(g *rig, topic, payload string) {
 		t.Helper()
-		out, err := source.NewDecoder(g.plan, 1<<16).Decode(topic, []byte(payload))
-		if err != nil || len(out.Problems) > 0 {
-			t.Fatal(payload, err, out.Problems)
-		}
-		m := source.Message{Plan: g.plan, Topic: topic, Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: out.Readings, Ack: func() {}}
-		if err := g.Message(context.Background(), m); err != nil {
-			t.Fatal(err)
-		}
+		g.payload(t, topic, payload, nil)
 	}
 	const at = 1_790_000_000
 	g := begin()
@@ -106,14 +112,7 @@ rows: {on: force, id: "$.parts[*].part"}
 	g := begin()
 	send := func(topic, payload string) {
 		t.Helper()
-		out, err := source.NewDecoder(g.plan, 1<<16).Decode(topic, []byte(payload))
-		if err != nil || len(out.Problems) > 0 {
-			t.Fatal(payload, err, out.Problems)
-		}
-		m := source.Message{Plan: g.plan, Topic: topic, Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: out.Readings, Ack: func() {}}
-		if err := g.Message(context.Background(), m); err != nil {
-			t.Fatal(err)
-		}
+		g.payload(t, topic, payload, nil)
 	}
 	const at = 1_790_000_000
 	part := func(id string, force int) string {
@@ -140,15 +139,7 @@ rows: {on: force, id: "$.parts[*].part"}
 	}
 	var stray []string
 	for _, label := range []string{`{"part":"c","width":3.5}`, `{"part":"e","width":3.5}`} {
-		out, err := source.NewDecoder(g.plan, 1<<16).Decode("test", []byte(label))
-		if err != nil {
-			t.Fatal(err)
-		}
-		m := source.Message{Plan: g.plan, Topic: "test", Arrival: time.Now().UnixMicro(), ClockOK: true, Readings: out.Readings, Ack: func() {},
-			Stray: func(series, id string) { stray = append(stray, series+" "+id) }}
-		if err := g.Message(context.Background(), m); err != nil {
-			t.Fatal(err)
-		}
+		g.payload(t, "test", label, func(series, id string) { stray = append(stray, series+" "+id) })
 	}
 	g.Flush()
 	if st := g.Status().Tasks[0].Engine; st.Rows != 4 {
