@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"skerry.dev/compute/conformal"
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/state"
@@ -129,8 +131,9 @@ func (q *pendings) save(w *state.Writer) {
 	}
 }
 
-func (q *pendings) load(r *state.Reader, version int64) {
-	n := r.Len(8 * (5 + 11 + online.SpreadInputs + 2 + q.width + q.room))
+// load restores what a version saved, whose out had room for so many numbers.
+func (q *pendings) load(r *state.Reader, version int64, room int) {
+	n := r.Len(8 * (5 + 11 + online.SpreadInputs + 2 + q.width + room))
 	if n > q.most {
 		r.Fail()
 		return
@@ -147,7 +150,10 @@ func (q *pendings) load(r *state.Reader, version int64) {
 			*f = r.Float()
 		}
 		r.FloatsInto(p.x)
-		r.FloatsInto(p.out)
+		r.FloatsInto(p.out[:room])
+		for i := room; i < len(p.out); i++ {
+			p.out[i] = math.NaN()
+		}
 		if q.classes > 0 {
 			p.limit = r.Float()
 			r.FloatsInto(p.said)

@@ -223,7 +223,10 @@ func short(id string) string {
 }
 
 const (
-	snapshotVersion = 7
+	snapshotVersion = 8
+	// oneSide is the version before the experts that need no model were also weighed alone; it is still
+	// read.
+	oneSide = 7
 	// absoluteLosses is the version before a classification was judged by its log loss and windows of
 	// errors were longer; it is still read. What compares or watches losses of classes begins anew.
 	absoluteLosses = 6
@@ -377,8 +380,16 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 		e.scorer.load(r, version)
 		return e.finish(r, version)
 	}
-	e.pend.load(r, version)
-	e.experts.Load(r)
+	if version > oneSide {
+		e.pend.load(r, version, e.experts.Room())
+	} else {
+		e.pend.load(r, version, e.experts.RoomBefore())
+	}
+	if version > oneSide {
+		e.experts.Load(r)
+	} else {
+		e.experts.LoadBefore(r)
+	}
 	if e.recent != nil {
 		e.recent.Load(r)
 	}

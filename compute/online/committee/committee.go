@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"skerry.dev/compute/internal/exact"
 	"skerry.dev/compute/mixture"
@@ -24,6 +25,7 @@ type Member struct {
 	Class online.Classifier
 	Value online.Regressor
 	Prior float64 // its weight before any label, against the others'; 0 means 1
+	Guest bool    // it may come late and change, as a model of the hub does; see [Committee.Reset]
 }
 
 func (m *Member) learner() online.Learner {
@@ -40,12 +42,16 @@ func (m *Member) learner() online.Learner {
 //
 // How fast weights should move depends on the stream and on how late labels come: several
 // mixtures, fast and slow, faithful and fickle, weigh the experts side by side, and a mixture of
-// mixtures weighs these.
+// mixtures weighs these. Where there are guests the same mixtures also weigh the others alone, and
+// one more weighs the two sides: whatever a guest says, the committee loses little against one that
+// never had guests.
 type Committee struct {
 	classes int
 	members []Member
 	mixes   []*mixture.FixedShare
 	top     *mixture.FixedShare
+	homes   []*mixture.FixedShare // of the members that are no guests; none without guests
+	balance *mixture.FixedShare   // of the two sides: all, and those of homes
 	prior   []float64
 	weights []float64 // of the members, through all mixtures
 	// of the mixtures: their weights, as far as their shares suit how late labels are
@@ -56,7 +62,10 @@ type Committee struct {
 	learned  int64
 	late     float64 // how many predictions wait for their label, of late
 	loss     []float64
+	homeLoss []float64
 	topLoss  []float64
+	sides    [2]float64
+	home     []float64 // what homes predict
 	sum      []float64 // of losses, by member
 	scored   []float64
 	eligible []bool
@@ -76,6 +85,7 @@ const (
 	temperRate     = 0.2
 	maxLogB        = 1.6     // exponents from a fifth to five
 	topShare       = 1e-8    // which mixture is best hardly ever changes
+	balanceShare   = 1e-4    // whether guests help may change
 	maxRows        = 1 << 53 // that a snapshot can have counted
 	minScored      = 30      // predictions of a learner that are scored before its word counts,
 	// and so many more for each row that labels are late: those under way are much the same
@@ -115,6 +125,7 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		weights:  make([]float64, n),
 		trust:    make([]float64, len(grid)),
 		loss:     make([]float64, n),
+		homeLoss: make([]float64, n),
 		topLoss:  make([]float64, len(grid)),
 		sum:      make([]float64, n),
 		scored:   make([]float64, n),
@@ -127,16 +138,22 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		cut = maxNats
 	}
 	c.prior = prior
+	guests := slices.ContainsFunc(members, func(m Member) bool { return m.Guest })
 	for _, g := range grid {
 		if share > 0 {
 			g.share = share
 		}
 		c.mixes, c.shares = append(c.mixes, mixture.New(n, g.rate*cut, g.share, prior)), append(c.shares, g.share)
+		if guests {
+			c.homes = append(c.homes, mixture.New(n, g.rate*cut, g.share, prior))
+		}
 	}
+	c.home = make([]float64, len(c.homes)*c.Width())
 	if s.Classes > 0 {
 		cut = topNats
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
+	c.balance = mixture.New(len(c.sides), cut, balanceShare, nil)
 	c.weigh()
 	return c, nil
 }
@@ -144,9 +161,12 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 // Width is how many numbers a prediction has: a probability for each class, or one.
 func (c *Committee) Width() int { return max(1, c.classes) }
 
-// Room is how many numbers Predict writes to out: Width for each member, in their order, and for
-// each mixture.
-func (c *Committee) Room() int { return (len(c.members) + len(c.mixes)) * c.Width() }
+// Room is how many numbers Predict writes to out: Width for each member, in their order, for each
+// mixture, and for each of the two sides.
+func (c *Committee) Room() int { return c.RoomBefore() + len(c.sides)*c.Width() }
+
+// RoomBefore is what Room was before there were two sides; see [Committee.LoadBefore].
+func (c *Committee) RoomBefore() int { return (len(c.members) + len(c.mixes)) * c.Width() }
 
 // Members returns the members. The slice belongs to the committee.
 func (c *Committee) Members() []Member { return c.members }
@@ -173,17 +193,28 @@ func (c *Committee) Predict(p, out, x []float64) {
 			o[0] = m.Value.Predict(x)
 		}
 	}
-	predicted, mixed := out[:len(c.members)*w], out[len(c.members)*w:]
-	eligible := c.selectEligible(predicted)
-	for k, m := range c.mixes {
-		blend(mixed[k*w:(k+1)*w], predicted, m.Weights(), eligible)
+	predicted, mixed, sides := out[:len(c.members)*w], out[len(c.members)*w:c.RoomBefore()], out[c.RoomBefore():]
+	c.mix(sides[:w], mixed, predicted, c.mixes, true)
+	copy(sides[w:], sides[:w])
+	if c.homes != nil {
+		c.mix(sides[w:], c.home, predicted, c.homes, false)
 	}
-	blend(p, mixed, c.trust, nil)
+	blend(p, sides, c.balance.Weights(), nil)
 	if c.classes > 0 && math.IsNaN(p[0]) {
 		for i := range p {
 			p[i] = 1 / float64(len(p))
 		}
 	}
+}
+
+// mix writes what each of the mixtures predicts to mixed, and what they predict together to p.
+func (c *Committee) mix(p, mixed, predicted []float64, mixes []*mixture.FixedShare, guests bool) {
+	w := c.Width()
+	eligible := c.selectEligible(predicted, guests)
+	for k, m := range mixes {
+		blend(mixed[k*w:(k+1)*w], predicted, m.Weights(), eligible)
+	}
+	blend(p, mixed, c.trust, nil)
 }
 
 // temper raises a learner's probabilities to its exponent: forests' votes are often surer than
@@ -218,15 +249,19 @@ func (c *Committee) judge(k int, o []float64, y float64) {
 }
 
 // selectEligible decides whose predictions count: outsiders', and those of learners that were
-// scored often enough. Where that is nobody all count.
-func (c *Committee) selectEligible(predicted []float64) []bool {
+// scored often enough. Where that is nobody all count. Guests count only where they are asked for.
+func (c *Committee) selectEligible(predicted []float64, guests bool) []bool {
 	any := false
 	for k := range c.members {
-		c.eligible[k] = c.members[k].learner() == nil || c.scored[k] >= minScored+float64(minScoredPerLate*c.late)
+		m := &c.members[k]
+		tried := m.learner() == nil || c.scored[k] >= minScored+float64(minScoredPerLate*c.late)
+		c.eligible[k] = tried && (guests || !m.Guest)
 		any = any || c.eligible[k] && !math.IsNaN(predicted[k*c.Width()])
 	}
 	if !any {
-		return nil
+		for k := range c.members {
+			c.eligible[k] = guests || !c.members[k].Guest
+		}
 	}
 	return c.eligible
 }
@@ -300,24 +335,41 @@ func (c *Committee) Score(out []float64, y float64) {
 	for k := range c.loss {
 		c.loss[k] /= calm
 	}
-	for k := range c.mixes {
-		raw, cut := c.lossOf(out[(n+k)*w:(n+k+1)*w], y)
+	whole := func(o []float64) float64 {
+		raw, cut := c.lossOf(o, y)
 		if c.classes > 0 {
 			cut = raw / topNats
 		}
-		c.topLoss[k] = cut / topCalm
+		return cut / topCalm
+	}
+	for k := range c.mixes {
+		c.topLoss[k] = whole(out[(n+k)*w : (n+k+1)*w])
 		c.mixes[k].Update(c.loss)
 	}
 	c.top.Update(c.topLoss)
+	for k := range c.sides {
+		c.sides[k] = whole(out[c.RoomBefore()+k*w : c.RoomBefore()+(k+1)*w])
+	}
+	c.balance.Update(c.sides[:])
+	for k, m := range c.members {
+		if c.homeLoss[k] = c.loss[k]; m.Guest {
+			c.homeLoss[k] = math.NaN()
+		}
+	}
+	for _, m := range c.homes {
+		m.Update(c.homeLoss)
+	}
 	c.weigh()
 }
 
-// Reset gives the members their first weights back, as a new model requires. What the learners
-// have learned stays, and so does which mixture was best.
+// Reset gives the members their first weights back, as a new guest requires. What the learners
+// have learned stays, and so does which mixture was best, and the weights of the side without guests,
+// which counts as much as the other at first.
 func (c *Committee) Reset() {
 	for _, m := range c.mixes {
 		m.Reset(c.prior)
 	}
+	c.balance.Reset(nil)
 	c.weigh()
 }
 
@@ -338,7 +390,7 @@ func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	return raw, cut
 }
 
-// weigh sums the members' weights through all mixtures. A mixture that shares weight expects
+// weigh sums the members' weights through all mixtures, and through both sides. A mixture that shares weight expects
 // another expert to be the best soon; where it is so before labels are there to show it, what it
 // learns is no longer true, and it is trusted less.
 func (c *Committee) weigh() {
@@ -349,17 +401,34 @@ func (c *Committee) weigh() {
 		total += c.trust[k]
 	}
 	clear(c.weights)
+	all := c.balance.Weights()[0]
+	if c.homes == nil {
+		all = 1
+	}
 	for k, m := range c.mixes {
 		c.trust[k] /= total
 		for i, v := range m.Weights() {
-			c.weights[i] += float64(c.trust[k] * v)
+			c.weights[i] += float64(float64(all*c.trust[k]) * v)
+		}
+	}
+	for k, m := range c.homes {
+		sum := 0.0
+		for i, v := range m.Weights() {
+			if !c.members[i].Guest {
+				sum += v
+			}
+		}
+		for i, v := range m.Weights() {
+			if !c.members[i].Guest && sum > 0 {
+				c.weights[i] += float64(float64((1-all)*c.trust[k]) * float64(v/sum))
+			}
 		}
 	}
 }
 
 // Bytes is about how much memory the members and the mixtures take.
 func (c *Committee) Bytes() int {
-	n := 8 * (len(c.members)*(5+len(c.mixes)) + 4*len(c.mixes))
+	n := 8 * (len(c.members)*(6+len(c.mixes)+len(c.homes)) + 4*len(c.mixes) + len(c.home))
 	for k := range c.members {
 		if l := c.members[k].learner(); l != nil {
 			n += l.Bytes()
@@ -374,6 +443,10 @@ func (c *Committee) Save(w *state.Writer) {
 		m.Save(w)
 	}
 	c.top.Save(w)
+	for _, m := range c.homes {
+		m.Save(w)
+	}
+	c.balance.Save(w)
 	for _, v := range []float64{c.spread, c.n, c.late} {
 		w.Float(v)
 	}
@@ -390,11 +463,26 @@ func (c *Committee) Save(w *state.Writer) {
 }
 
 // Load restores it.
-func (c *Committee) Load(r *state.Reader) {
+func (c *Committee) Load(r *state.Reader) { c.load(r, true) }
+
+// LoadBefore restores what was saved before there were two sides: both have the same weights then.
+func (c *Committee) LoadBefore(r *state.Reader) { c.load(r, false) }
+
+func (c *Committee) load(r *state.Reader, sides bool) {
 	for _, m := range c.mixes {
 		m.Load(r)
 	}
 	c.top.Load(r)
+	for k, m := range c.homes {
+		if sides {
+			m.Load(r)
+		} else {
+			m.Reset(c.mixes[k].Weights())
+		}
+	}
+	if sides {
+		c.balance.Load(r)
+	}
 	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
 	c.learned = r.Int()
 	if !(c.spread >= 0 && c.spread <= 1e100 && c.n >= 0 && c.n <= unitRows && c.late >= 0 && c.late <= maxRows) || c.learned < 0 || c.learned > maxRows {

@@ -216,3 +216,105 @@ func TestResumes(t *testing.T) {
 		t.Error("the states differ after restarts")
 	}
 }
+
+// TestGuestsCostLittle gives a committee a guest that comes late, helps, then errs, and is replaced by
+// one that is nearly always closer than the others and now and then so wrong that it is worse than they
+// are, of which the loss that experts are weighed by sees only a part. Beside a committee that never had
+// a guest it must gain while the guest helps, and lose little by all that follows.
+func TestGuestsCostLittle(t *testing.T) {
+	const comes, errs, next, rows = 1000, 4000, 6000, 9000
+	for _, classes := range []int{0, 2} {
+		for _, late := range []int{0, 10} {
+			rng := rand.New(rand.NewPCG(5, uint64(late)))
+			s := online.Schema{Inputs: make([]online.Input, 1), Classes: classes}
+			members := outsiders(4)
+			members[0].Guest = true
+			with, err := committee.New(s, members, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			without, err := committee.New(s, outsiders(3), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := with.Width()
+			outs, ys := make([][2][]float64, rows), make([]float64, rows)
+			excess := [3]float64{}
+			for i := range rows + late {
+				if i < rows {
+					y := float64(rng.IntN(2))
+					ys[i] = y
+					say := func(o []float64, good float64) { // good is how close to the truth, 0 to 1
+						if classes == 0 {
+							o[0] = y + (1-good)*rng.NormFloat64()
+							return
+						}
+						p := min(max(good+0.1*rng.NormFloat64(), 0.01), 0.99)
+						o[int(y)], o[1-int(y)] = p, 1-p
+					}
+					odd := func(o []float64) {
+						far := i%250 < 10
+						if classes == 0 {
+							if o[0] = y; far {
+								o[0] += 3
+							}
+							return
+						}
+						p := 0.999
+						if far {
+							p = 0.0001
+						}
+						o[int(y)], o[1-int(y)] = p, 1-p
+					}
+					a, b := make([]float64, with.Room()), make([]float64, without.Room())
+					switch {
+					case i < comes:
+						a[0] = math.NaN()
+					case i < errs:
+						say(a[:w], 0.95)
+					case i < next:
+						say(a[:w], 0.3)
+					default:
+						odd(a[:w])
+					}
+					for k, good := range []float64{0.8, 0.6, 0.4} {
+						say(b[k*w:(k+1)*w], good)
+					}
+					copy(a[w:4*w], b)
+					if i == comes || i == next {
+						with.Reset()
+					}
+					p, q := make([]float64, w), make([]float64, w)
+					with.Predict(p, a, []float64{0})
+					without.Predict(q, b, []float64{0})
+					if i < comes && math.Abs(p[0]-q[0]) > 1e-12 {
+						t.Fatalf("row %d: %v before any guest, %v without one", i, p, q)
+					}
+					d := math.Abs(y-p[0]) - math.Abs(y-q[0])
+					if classes > 0 {
+						d = math.Log(max(q[int(y)], 1e-4)) - math.Log(max(p[int(y)], 1e-4))
+					}
+					switch {
+					case i >= next:
+						excess[2] += d
+					case i >= errs:
+						excess[1] += d
+					case i >= comes:
+						excess[0] += d
+					}
+					outs[i] = [2][]float64{a, b}
+				}
+				if k := i - late; k >= 0 {
+					on := float64(min(late, rows-1-k))
+					with.Learn([]float64{0}, outs[k][0], ys[k], 1, on)
+					without.Learn([]float64{0}, outs[k][1], ys[k], 1, on)
+				}
+			}
+			t.Logf("%d classes, labels %d rows late: excess %.1f while the guest helps, %.1f while it errs, %.1f for the next", classes, late, excess[0], excess[1], excess[2])
+			limit := 15 + 3*float64(late)
+			if excess[0] > -200 || excess[1] > limit || excess[2] > limit {
+				t.Errorf("%d classes, labels %d rows late: excess %.1f, want below -200, and at most %.0f twice", classes, late, excess, limit)
+			}
+		}
+	}
+}

@@ -29,12 +29,12 @@ const autoBytes = "8388608"
 // where the model's prediction stands in a row, behind the columns of the schema: a probability
 // for each class, or a number.
 func WithModel(s online.Schema, at int) ([]committee.Member, error) {
-	members := []committee.Member{{Name: Model, Prior: modelPrior}}
+	members := []committee.Member{{Name: Model, Prior: modelPrior, Guest: true}}
 	for _, c := range []struct {
 		name string
 		rate float64
 	}{{"corrector", quickRate}, {"slow-corrector", slowRate}} {
-		m := committee.Member{Name: Model + "+" + c.name, Prior: modelPrior / 2}
+		m := committee.Member{Name: Model + "+" + c.name, Prior: modelPrior / 2, Guest: true}
 		var err error
 		if s.Classes > 0 {
 			m.Class, err = online.NewCorrectorClassifier(s, at, online.LinearOptions{Rate: c.rate})
