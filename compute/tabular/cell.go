@@ -15,8 +15,8 @@ import (
 // time or nothing, as a file with types has it. The zero Cell is missing.
 type Cell struct {
 	kind   kind
-	form   form // of a text
-	text   string
+	form   form   // of a text
+	text   string // or the digits of a whole number that its float64 may not have
 	number float64
 	time   int64
 }
@@ -43,6 +43,16 @@ func Text(s string) Cell { return Cell{kind: text, text: s} }
 
 // Number returns a cell of a number; NaN is missing.
 func Number(v float64) Cell { return Cell{kind: number, number: v} }
+
+// Whole returns a cell of a whole number: Number, which keeps its digits where they are too many for a
+// float64.
+func Whole[T int64 | uint64](v T) Cell {
+	c := Number(float64(v))
+	if math.Abs(c.number) >= 1<<53 {
+		c.text = fmt.Sprint(v)
+	}
+	return c
+}
 
 // Truth returns a cell of a truth value: the number 1 or 0, as a category true or false.
 func Truth(v bool) Cell {
@@ -285,6 +295,9 @@ func (c *Cell) String() string {
 		}
 		return s
 	case number:
+		if c.text != "" {
+			return c.text
+		}
 		return ClassName(c.number)
 	case truth:
 		return strconv.FormatBool(c.number == 1)

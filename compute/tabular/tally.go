@@ -197,7 +197,7 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		return nan
 	}
 	v, err := c.Number()
-	digits, unit := "", "" // of a text
+	digits, unit := c.text, ""
 	if c.kind == text {
 		digits = strings.TrimSpace(c.text)
 		if err != nil && !t.noUnits {

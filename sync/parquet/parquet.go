@@ -196,6 +196,11 @@ func (c *column) fill() error {
 	return io.EOF
 }
 
+// whole makes cells of whole numbers of 64 bits.
+func whole[T int64 | uint64](of func(parquet.Value) T) func(parquet.Value) (tabular.Cell, error) {
+	return func(v parquet.Value) (tabular.Cell, error) { return tabular.Whole(of(v)), nil }
+}
+
 // number makes cells of numbers.
 func number(of func(parquet.Value) float64) func(parquet.Value) (tabular.Cell, error) {
 	return func(v parquet.Value) (tabular.Cell, error) { return tabular.Number(of(v)), nil }
@@ -240,7 +245,7 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 			if l.IsSigned {
 				break
 			}
-			c.cell = number(func(v parquet.Value) float64 { return float64(v.Uint64()) })
+			c.cell = whole(parquet.Value.Uint64)
 			if t.Kind() == parquet.Int32 {
 				c.cell = number(func(v parquet.Value) float64 { return float64(v.Uint32()) })
 			}
@@ -266,7 +271,7 @@ func (c *column) choose(n parquet.Node) (frame.Type, error) {
 	case parquet.Int32:
 		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int32()) })
 	case parquet.Int64:
-		c.cell = number(func(v parquet.Value) float64 { return float64(v.Int64()) })
+		c.cell = whole(parquet.Value.Int64)
 	case parquet.Float:
 		c.cell = number(func(v parquet.Value) float64 { return float64(v.Float()) })
 	case parquet.Double:

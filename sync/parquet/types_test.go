@@ -3,6 +3,7 @@ package parquet
 import (
 	"bytes"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -238,5 +239,37 @@ func TestMissing(t *testing.T) {
 	f, err = tabular.Read(bytes.NewReader(write[optional](t)), tabular.Options{})
 	if err != nil || f.Rows != 0 || len(f.Columns) != 5 {
 		t.Errorf("a file without rows = %+v, %v, want its columns", f, err)
+	}
+}
+
+// TestLongWholeNumbers holds that whole numbers whose digits a float64 does not keep are said, and stay
+// apart as text.
+func TestLongWholeNumbers(t *testing.T) {
+	type row struct {
+		ID   int64  `parquet:"id"`
+		Hash uint64 `parquet:"hash"`
+		N    int64  `parquet:"n"`
+		F    float64
+	}
+	file := write(t, row{9007199254740992, math.MaxUint64, 1<<53 - 1, 1e20}, row{9007199254740993, math.MaxUint64 - 1, -5, 1})
+	var notes []string
+	o := tabular.Options{Note: func(s string) { notes = append(notes, s) }}
+	f, err := tabular.Read(bytes.NewReader(file), o)
+	if err != nil || f.Columns[0].Values[1] != 1<<53 {
+		t.Fatalf("%+v, %v", f, err)
+	}
+	want := []string{`column "id": 2 of 2 cells are whole numbers beyond 2^53`, `column "hash": 2 of 2 cells are`}
+	if len(notes) != len(want) || !strings.HasPrefix(notes[0], want[0]) || !strings.HasPrefix(notes[1], want[1]) || !strings.Contains(notes[0], "9007199254740992") {
+		t.Errorf("notes %q, want %q", notes, want)
+	}
+	o.Text, notes = []string{"id", "hash"}, nil
+	if f, err = tabular.Read(bytes.NewReader(file), o); err != nil || len(notes) != 0 {
+		t.Fatalf("as text: %v, notes %q", err, notes)
+	}
+	if got, want := f.Columns[0].Categories, []string{"9007199254740992", "9007199254740993"}; !slices.Equal(got, want) {
+		t.Errorf("id as text has %q, want %q", got, want)
+	}
+	if got := f.Columns[1].Categories; len(got) != 2 || got[0] != "18446744073709551615" {
+		t.Errorf("hash as text has %q", got)
 	}
 }
