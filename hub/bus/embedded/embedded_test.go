@@ -273,26 +273,35 @@ func TestMessagesAreBounded(t *testing.T) {
 	}
 }
 
-// TestViolation holds that what a device may not do is reported with its name, although the server
-// only writes a line about a connection.
-func TestViolation(t *testing.T) {
+// watched connects device pump-1 and the hub to a server that runs until the test ends, and returns what
+// the server reports of the device.
+func watched(t *testing.T) (nc, h *nats.Conn, reported <-chan string) {
+	t.Helper()
 	ring := newRing(t)
 	seen := make(chan string, 16)
 	s := open(t, embedded.Options{Dir: t.TempDir(), Violation: func(_ context.Context, device, what string) { seen <- device + " " + what }}, ring)
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	defer func() {
+	t.Cleanup(func() {
 		cancel()
 		if err := <-done; err != nil {
 			t.Errorf("Run = %v", err)
 		}
-	}()
-	nc, err := nats.Connect(s.URL(), as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
+	})
+	nc, err := nats.Connect(s.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
+		as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer nc.Close()
+	t.Cleanup(nc.Close)
+	return nc, hub(t, s, ring), seen
+}
+
+// TestViolation holds that what a device may not do is reported with its name, although the server
+// only writes a line about a connection.
+func TestViolation(t *testing.T) {
+	nc, _, seen := watched(t)
 	for _, tt := range []struct {
 		do   func() error
 		want string
@@ -310,27 +319,10 @@ func TestViolation(t *testing.T) {
 }
 
 // TestSubscriptionsAreBounded holds that a device has as many subscriptions as an agent needs and no
-// thousands; that this is reported with its name, and that
-// the connection and what it had subscribed to before go on.
+// thousands; that this is reported with its name, and that the connection and what it had subscribed to
+// before go on.
 func TestSubscriptionsAreBounded(t *testing.T) {
-	ring := newRing(t)
-	seen := make(chan string, 16)
-	s := open(t, embedded.Options{Dir: t.TempDir(), Violation: func(_ context.Context, device, what string) { seen <- device + " " + what }}, ring)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- s.Run(ctx) }()
-	defer func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run = %v", err)
-		}
-	}()
-	nc, err := nats.Connect(s.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
-		as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
+	nc, h, seen := watched(t)
 	desired, err := nc.SubscribeSync("desired.pump-1")
 	if err != nil {
 		t.Fatal(err)
@@ -347,7 +339,6 @@ func TestSubscriptionsAreBounded(t *testing.T) {
 	if got, want := <-seen, "pump-1 maximum subscriptions exceeded"; got != want {
 		t.Errorf("reported %q, want %q", got, want)
 	}
-	h := hub(t, s, ring)
 	for i := range tried {
 		if err := h.Publish(fmt.Sprintf("_INBOX_pump-1.%d", i), nil); err != nil {
 			t.Fatal(err)
