@@ -68,8 +68,7 @@ func Read(r io.Reader, o Options) (*frame.Frame, error) {
 }
 
 // pass is one reading of the table. types are what earlier passes found out, told why a column is
-// text, plain which columns have no unit although their first number has, orders
-// what stands first in the dates of a column, where only some of them show it.
+// text, orders what stands first in the dates of a column, where only some of them show it.
 type pass struct {
 	o      *Options
 	types  map[string]frame.Type
