@@ -229,6 +229,9 @@ func (t *predictTable) end(tallies []tabular.Tally) error {
 		if err := tallies[k].Wrong(frame.Number); err != nil {
 			return err
 		}
+		if err := tabular.CheckUnit(tallies[k].Name, tallies[k].Unit(), t.a.Manifest.Inputs[k].Unit); err != nil {
+			return err
+		}
 		for _, n := range tallies[k].Notes(frame.Number) {
 			t.note(n)
 		}

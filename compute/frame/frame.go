@@ -34,6 +34,7 @@ type Column struct {
 	// Words are how whole numbers of a Number column are written where not plainly, as 007 or
 	// 1.0 are: the first form of each. A column of more than a few thousand forms has none.
 	Words map[float64]string
+	Unit  string // the unit or currency that stands beside every number of a text, "" without
 }
 
 // Len returns the number of rows.

@@ -38,6 +38,9 @@ func (t *table) newModel(a *artifact.Artifact) (*tableModel, error) {
 		if (c.Type == frame.Category) != (len(in.Categories) > 0) {
 			return nil, fmt.Errorf("column %q holds %s, the model was trained on another kind", c.Name, c.Type)
 		}
+		if err := tabular.CheckUnit(c.Name, c.Unit, in.Unit); err != nil {
+			return nil, err
+		}
 		if n := tabular.Unknown(c, in.Categories); n != "" && t.o.Table.Note != nil {
 			t.o.Table.Note(n)
 		}

@@ -293,6 +293,9 @@ func (b *builder) end() error {
 	if err := b.tally.Contradicts(); err != nil && !b.wrong {
 		return err
 	}
+	if b.c.Type == frame.Number && !b.wrong {
+		b.c.Unit = b.tally.unit
+	}
 	switch {
 	case b.fixed && b.c.Type != frame.Category:
 		return b.tally.Wrong(b.c.Type)

@@ -118,6 +118,18 @@ func (t *Tally) Must(want frame.Type) error {
 	return fmt.Errorf("column %q must hold a %s in each row: %s none, the first is %s, %q; where such cells mean \"missing\", name them by --missing", t.Name, want, are(t.bad.n, t.Present), t.bad.place, t.bad.text)
 }
 
+// Unit returns the unit, currency or percent sign that stands beside the numbers, "" without.
+func (t *Tally) Unit() string { return t.unit }
+
+// CheckUnit is an error when the numbers of a column have another unit than those that a model has
+// learned from. A side that names no unit is taken at its word.
+func CheckUnit(column, unit, learned string) error {
+	if unit == "" || learned == "" || unit == learned {
+		return nil
+	}
+	return fmt.Errorf("column %q holds numbers with the unit %s, the model has learned from numbers with %s: write them so, or without a unit where it is the same by another name", column, unit, learned)
+}
+
 // Notes describes what was counted, nothing when all was taken as it stands. want is the type that
 // the column was read as.
 func (t *Tally) Notes(want frame.Type) []string {

@@ -427,7 +427,7 @@ func (d *data) artifact(o *Options, t *trained, rows []int32) (*artifact.Artifac
 			Task:        o.Task,
 			Kind:        sh.kind,
 			Inputs:      sh.inputs,
-			Output:      artifact.Output{Series: sh.target, Input: -1, Classes: sh.classes},
+			Output:      artifact.Output{Series: sh.target, Input: -1, Unit: sh.unit, Classes: sh.classes},
 			Learner:     o.Learners[0],
 			Params:      t.params,
 			Seed:        o.Seed,

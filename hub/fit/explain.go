@@ -3,6 +3,7 @@ package fit
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -234,6 +235,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	sh := &shape{
 		kind:    a.Manifest.Kind,
 		target:  o.Target,
+		unit:    a.Manifest.Output.Unit,
 		time:    o.Time,
 		inputs:  a.Manifest.Inputs,
 		classes: a.Manifest.Output.Classes,
@@ -247,7 +249,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := sh.unknown(f, o.Table.Note); err != nil {
+	if err := errors.Join(sh.units(f), sh.unknown(f, o.Table.Note)); err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	rows, err := sh.inputRows(f)

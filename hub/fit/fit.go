@@ -223,8 +223,18 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 		t.Types[f.Columns[i].Name] = f.Columns[i].Type
 	}
 	t.Only, t.Text = true, nil
-	test, err = dataset.Read(o.Test, t)
-	return f, test, err
+	if test, err = dataset.Read(o.Test, t); err != nil {
+		return nil, nil, err
+	}
+	for i := range test.Columns {
+		c := &test.Columns[i]
+		if of, err := f.Column(c.Name); err == nil {
+			if err := tabular.CheckUnit(c.Name, c.Unit, of.Unit); err != nil {
+				return nil, nil, fmt.Errorf("%s: %w", o.Test, err)
+			}
+		}
+	}
+	return f, test, nil
 }
 
 // identifiers reports whether the target is whole numbers so large that several have one float64,
@@ -278,6 +288,7 @@ func prepare(o *Options) (*parts, error) {
 			Inputs:        sh.inputs,
 			TargetIndex:   -1,
 			TargetName:    sh.target,
+			TargetUnit:    sh.unit,
 			Classes:       sh.classes,
 			HorizonUS:     o.Horizon.Microseconds(),
 			BudgetBytes:   o.MaxBytes,
@@ -471,7 +482,7 @@ type Evaluation struct {
 // Evaluate scores an artifact on every labelled row of a file.
 func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Evaluation, error) {
 	m := &a.Manifest
-	sh := &shape{kind: m.Kind, target: o.Target, time: o.Time, inputs: m.Inputs, classes: m.Output.Classes}
+	sh := &shape{kind: m.Kind, target: o.Target, unit: m.Output.Unit, time: o.Time, inputs: m.Inputs, classes: m.Output.Classes}
 	if sh.target == "" {
 		sh.target = m.Output.Series
 	}
@@ -485,7 +496,7 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	if err != nil {
 		return nil, err
 	}
-	if err := sh.unknown(f, o.Table.Note); err != nil {
+	if err := errors.Join(sh.units(f), sh.unknown(f, o.Table.Note)); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	rows, err := sh.rows(f)

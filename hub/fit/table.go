@@ -35,6 +35,7 @@ type rowSet struct {
 type shape struct {
 	kind    string
 	target  string
+	unit    string // of the target, "" unknown
 	time    string // "" without
 	weight  string // "" without
 	inputs  []feature.Input
@@ -48,7 +49,7 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 	if err != nil {
 		return nil, fmt.Errorf("target: %w", err)
 	}
-	s := &shape{target: t.Name, kind: o.Kind}
+	s := &shape{target: t.Name, unit: t.Unit, kind: o.Kind}
 	if o.Time != "" {
 		c, err := tabular.Column(f, o.Time)
 		if err != nil {
@@ -91,7 +92,7 @@ func describe(f *frame.Frame, o *Options) (*shape, error) {
 			}
 			s.inputs = append(s.inputs, feature.Input{Name: c.Name, Categories: names})
 		default:
-			s.inputs = append(s.inputs, feature.Input{Name: c.Name})
+			s.inputs = append(s.inputs, feature.Input{Name: c.Name, Unit: c.Unit})
 		}
 	}
 	if len(s.inputs) == 0 {
@@ -215,6 +216,27 @@ func (s *shape) reading(o tabular.Options) tabular.Options {
 		}
 	}
 	return o
+}
+
+// units is an error when numbers have another unit than those that were learned from.
+func (s *shape) units(f *frame.Frame) error {
+	at, err := s.columns(f)
+	if err != nil {
+		return err
+	}
+	for j, in := range s.inputs {
+		if err := tabular.CheckUnit(at[j].Name, at[j].Unit, in.Unit); err != nil {
+			return err
+		}
+	}
+	if s.unit == "" || s.target == "" {
+		return nil
+	}
+	c, err := tabular.Column(f, s.target)
+	if err != nil {
+		return fmt.Errorf("target: %w", err)
+	}
+	return tabular.CheckUnit(c.Name, c.Unit, s.unit)
 }
 
 // unknown passes on how many cells hold categories or classes that an artifact does not know. It is

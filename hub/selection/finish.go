@@ -124,7 +124,7 @@ func (s *search) manifest(best *trial) artifact.Manifest {
 		HorizonUS:       s.p.HorizonUS,
 		Inputs:          s.p.Inputs,
 		Learner:         best.Learner,
-		Output:          artifact.Output{Series: s.p.TargetName, Input: -1, Classes: s.p.Classes},
+		Output:          artifact.Output{Series: s.p.TargetName, Input: -1, Unit: s.p.TargetUnit, Classes: s.p.Classes},
 		Params:          map[string]string{},
 		Seed:            s.p.Seed,
 		Rows:            int64(t.search),

@@ -29,6 +29,7 @@ type Problem struct {
 	Inputs      []feature.Input
 	TargetIndex int           // position of a forecast's target among the inputs; ignored otherwise
 	TargetName  string        // series to predict; "" means the input at TargetIndex
+	TargetUnit  string        // of a regression's target; a forecast's is that of its input
 	Classes     []string      // of a classification
 	HorizonUS   int64         // of a forecast
 	OffsetUS    int64         // local time less UTC, for features of the calendar

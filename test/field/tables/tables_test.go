@@ -555,3 +555,46 @@ func TestParquet(t *testing.T) {
 	out, _ = f.run("skerry-agent replay --target gap --learner linear --data " + lz4)
 	f.has(out, "labelled rows")
 }
+
+// TestUnits: a model predicts from numbers in the unit that it has learned, or without one, and refuses
+// others, as do what scores it and what explains it.
+func TestUnits(t *testing.T) {
+	f := newFolder(t)
+	table := func(mass float64, unit, money string) string {
+		return lines("mass,x,price", 200, func(i int) string {
+			m, x := 5+5*noise(i, 1), noise(i, 2)
+			return fmt.Sprintf("%.1f%s,%.3f,%s%.2f", m*mass, unit, x, money, 3*m+x)
+		})
+	}
+	f.write("kg.csv", table(1, " kg", "€"))
+	f.write("plain.csv", table(1, "", ""))
+	f.write("g.csv", table(1000, " g", "€"))
+	f.write("usd.csv", table(1, " kg", "$"))
+	for _, learner := range []string{gbdt, " --trials 2"} {
+		f.run("skerry-hub fit --data kg.csv --target price --out m.skerry" + learner)
+		want := f.metrics("skerry-hub evaluate --model m.skerry --data kg.csv")["rmse"]
+		if got := f.metrics("skerry-hub evaluate --model m.skerry --data plain.csv")["rmse"]; got != want {
+			t.Errorf("%s: RMSE %v without units, %v with them", learner, got, want)
+		}
+		f.predict("usd.csv") // has the inputs' units
+		for _, line := range []string{
+			"skerry-hub evaluate --model m.skerry --data g.csv",
+			"skerry-hub explain --model m.skerry --data g.csv",
+			"skerry-agent predict --model m.skerry --data g.csv --out none.csv",
+			"skerry-hub evaluate --model m.skerry --data usd.csv",
+			"skerry-hub fit --data kg.csv --test g.csv --target price --out none.skerry" + learner,
+		} {
+			_, all, err := f.try(line)
+			want := `column "mass" holds numbers with the unit g, the model has learned from numbers with kg`
+			if strings.Contains(line, "usd") {
+				want = `column "price" holds numbers with the unit $, the model has learned from numbers with €`
+			}
+			if err == nil || !strings.Contains(all, want) {
+				t.Errorf("%s: %v, %s; want %s", line, err, all, want)
+			}
+		}
+	}
+	if found, _ := filepath.Glob(filepath.Join(f.dir, "none*")); len(found) > 0 {
+		t.Errorf("%v beside an error", found)
+	}
+}
