@@ -70,7 +70,7 @@ func (c *captures) expand(files []*spec.Task) (tasks []*spec.Task) {
 			tasks = append(tasks, t)
 			continue
 		}
-		made := 0
+		made, alike := 0, map[string]bool{} // alike are the ends of the names of series
 		for _, values := range c.known[t.Name] {
 			if len(values) != len(t.Captures()) {
 				continue // of another form of the file
@@ -80,7 +80,7 @@ func (c *captures) expand(files []*spec.Task) (tasks []*spec.Task) {
 				continue
 			}
 			name := t.InstanceName(values)
-			for n := 2; taken[name]; n++ {
+			for n := 2; taken[name] || alike[spec.ScopedName("", name)]; n++ {
 				base := t.InstanceName(values)
 				name = fmt.Sprintf("%s-%d", base[:min(len(base), 59)], n)
 			}
@@ -89,7 +89,7 @@ func (c *captures) expand(files []*spec.Task) (tasks []*spec.Task) {
 				c.leave(t.Name, strings.Join(values, "/"), err.Error())
 				continue
 			}
-			taken[name] = true
+			taken[name], alike[spec.ScopedName("", name)] = true, true
 			tasks = append(tasks, one)
 			made++
 		}
@@ -224,6 +224,14 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 	return fit, plan, err
 }
 
+// inForce notes the files whose tasks run.
+func (d *Device) inForce(files []*spec.Task) {
+	d.files.Store(&files)
+	if err := d.origins.keep(d.cfg.TaskDir, files); err != nil {
+		d.log.Warn("which files tasks came from is not kept", "err", err)
+	}
+}
+
 // use puts task files in force. all says that they are all that there are, see [task.Runtime.Replace].
 func (d *Device) use(ctx context.Context, files []*spec.Task, all bool) error {
 	tasks, plan, err := d.compile(files)
@@ -233,7 +241,7 @@ func (d *Device) use(ctx context.Context, files []*spec.Task, all bool) error {
 	if err := d.runtime.Replace(ctx, tasks, plan, all && !d.captures.doubt); err != nil {
 		return err
 	}
-	d.files.Store(&files)
+	d.inForce(files)
 	d.tasks.Store(&tasks)
 	if d.client != nil {
 		d.client.Replace(plan)

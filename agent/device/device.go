@@ -69,6 +69,7 @@ type Device struct {
 	files     atomic.Pointer[[]*spec.Task] // as they were read, with templates
 	captures  *captures
 	names     *Names
+	origins   *origins
 
 	tasks    atomic.Pointer[[]*spec.Task]
 	beat     atomic.Int64 // unix nanoseconds of the runtime's last heartbeat

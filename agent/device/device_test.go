@@ -243,7 +243,7 @@ func TestStartsBesideFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, stop = begin(t, config(t, dir, url, addr))
-	for _, want := range []string{"other.yaml", "twice.yaml", "already defined in", "empty.yaml", "no local pages"} {
+	for _, want := range []string{"other.yaml", "twice.yaml", "is that of", "empty.yaml", "no local pages"} {
 		wait.For(t, "health names "+want, func() bool { return strings.Contains(strings.Join(d.Reported().Reasons, "\n"), want) })
 	}
 	if text := strings.Join(d.Reported().Reasons, "\n"); strings.Contains(text, ".#level") {

@@ -165,3 +165,29 @@ func TestFirstStart(t *testing.T) {
 		t.Errorf("the first start warns of %s", said)
 	}
 }
+
+// TestDevicesAlike: devices whose names differ in a space or a sign alone get tasks and series of their
+// own, in the order in which they were seen.
+func TestDevicesAlike(t *testing.T) {
+	template, err := spec.ParseTask("room.yaml", strings.NewReader(`
+task: room
+target: {series: temp, horizon: 1h}
+inputs: [{series: temp, topic: "zz/{name}", path: $.temp}]
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := openCaptures(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.known["room"] = [][]string{{"living_room"}, {"Living Room"}, {"living-room"}, {"LIVING_ROOM"}}
+	tasks := c.expand([]*spec.Task{template})
+	if _, err := source.Compile(append(slices.Clone(tasks), template)); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"room-living_room=temp_living_room", "room-living-room-2=temp_living_room_2", "room-living-room-3=temp_living_room_3", "room-living_room-4=temp_living_room_4"}
+	if got := show(tasks); !slices.Equal(got, want) || len(c.reasons()) > 0 {
+		t.Errorf("tasks %v, want %v; without a task: %v", got, want, c.reasons())
+	}
+}

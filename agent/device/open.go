@@ -66,7 +66,10 @@ func Open(opts Options) (_ *Device, err error) {
 	if d.names, err = openNames(d.cfg.StateDir); err != nil {
 		d.log.Warn("names of series", "err", err)
 	}
-	files, problem, err := loadUsable(d.cfg.TaskDir, d.names)
+	if d.origins, err = openOrigins(d.cfg.StateDir); err != nil {
+		d.log.Warn("files of tasks", "err", err)
+	}
+	files, problem, err := loadUsable(d.cfg.TaskDir, d.names, d.origins)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +80,7 @@ func Open(opts Options) (_ *Device, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d.files.Store(&files)
+	d.inForce(files)
 	if problem != nil {
 		msg := problem.Error()
 		d.badFile.Store(&msg)

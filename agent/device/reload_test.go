@@ -29,7 +29,7 @@ func TestReloadBesideFaults(t *testing.T) {
 	write("b.yaml", file("level"))
 	write("c.yaml", file("third"))
 	d, stop := begin(t, config(t, dir, "", freeAddr(t)))
-	defer stop()
+	defer func() { stop() }()
 	runs := func(what string, names ...string) {
 		t.Helper()
 		wait.For(t, what, func() bool {
@@ -61,10 +61,31 @@ func TestReloadBesideFaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	runs("one whose file is gone ends", "first", "level")
-	write("a.yaml", file("level")) // now nobody can say what becomes of b.yaml's
-	faulty("the one name for two is reported", "b.yaml")
-	runs("nothing changes", "first", "level")
+	write("a.yaml", strings.Replace(file("level"), "horizon: 1h", "horizon: 2h", 1)) // the task is b.yaml's
+	write("n.yaml", file("new"))
+	faulty("the one name for two is reported", "a.yaml", `task "level" is that of`, "b.yaml")
+	runs("the others are taken over", "first", "level", "new")
+	write("b.yaml", file("level"))
+	stop()
+	d, stop = begin(t, config(t, dir, "", freeAddr(t)))
+	runs("the copy takes nothing at a start, however early its name", "level", "new")
+	if i := slices.IndexFunc(d.Tasks(), func(one *spec.Task) bool { return one.Name == "level" }); !strings.HasSuffix(d.Tasks()[i].Path, "b.yaml") || d.Tasks()[i].Source == "" {
+		t.Errorf("the task is that of %s", d.Tasks()[i].Path)
+	}
+	if err := os.Rename(filepath.Join(tasks, "b.yaml"), filepath.Join(tasks, "m.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	wait.For(t, "a file that is alone with its task takes it", func() bool {
+		i := slices.IndexFunc(d.Tasks(), func(one *spec.Task) bool { return one.Name == "level" })
+		return i >= 0 && !strings.HasSuffix(d.Tasks()[i].Path, "b.yaml")
+	})
+	if err := os.Rename(filepath.Join(tasks, "m.yaml"), filepath.Join(tasks, "b.yaml")); err != nil {
+		t.Fatal(err)
+	}
 	write("a.yaml", file("first"))
+	if err := os.Remove(filepath.Join(tasks, "n.yaml")); err != nil {
+		t.Fatal(err)
+	}
 	write("b.yaml", file("level"))
 	if err := os.Remove(filepath.Join(tasks, "z.yaml")); err != nil {
 		t.Fatal(err)

@@ -21,9 +21,11 @@ import (
 
 // LoadTasks reads every *.yaml and *.yml file of a directory. All problems are reported together,
 // and nothing is returned beside them. Names that begin with a dot are left out: editors and
-// Kubernetes make them.
-func LoadTasks(dir string) ([]*spec.Task, error) {
-	files, errs := readTasks(dir)
+// Kubernetes make them. Of two files with one task the one that the agent with this state directory
+// took it from is right, else the first by its path.
+func LoadTasks(dir, state string) ([]*spec.Task, error) {
+	from, _ := openOrigins(state) // what is wrong with them the agent reports
+	files, errs := readTasks(dir, from.of)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
@@ -42,12 +44,12 @@ func Plan(files []*spec.Task, names *Names) ([]*spec.Task, *source.Plan, error) 
 
 // loadUsable is LoadTasks for the start: what is wrong with one file keeps no other task from
 // running. problem is about what was left out. It returns an error when there is no directory.
-func loadUsable(dir string, names *Names) (files []*spec.Task, problem, err error) {
+func loadUsable(dir string, names *Names, from *origins) (files []*spec.Task, problem, err error) {
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		_, err := LoadTasks(dir)
+		_, err := LoadTasks(dir, "")
 		return nil, nil, err
 	}
-	read, errs := readTasks(dir)
+	read, errs := readTasks(dir, from.of)
 	tasks, err := names.Scope(read)
 	for _, t := range read {
 		if slices.ContainsFunc(tasks, func(fit *spec.Task) bool { return fit.Name == t.Name }) {
@@ -70,8 +72,9 @@ func taskPaths(dir string) (paths []string, err error) {
 	return paths, nil
 }
 
-// readTasks reads the files of a directory. Of two with one task the first by its path is taken.
-func readTasks(dir string) (tasks []*spec.Task, errs []error) {
+// readTasks reads the files of a directory. Of two with one task that is taken which the task came from,
+// as origins say, else the first by its path.
+func readTasks(dir string, origins map[string]string) (tasks []*spec.Task, errs []error) {
 	paths, err := taskPaths(dir)
 	if err != nil {
 		return nil, []error{err}
@@ -81,18 +84,33 @@ func readTasks(dir string) (tasks []*spec.Task, errs []error) {
 	} else if !info.IsDir() {
 		errs = append(errs, fmt.Errorf("task directory: %s is a file: task_dir must name the directory that it lies in", dir))
 	}
-	names := map[string]string{}
+	paths = slices.DeleteFunc(paths, func(p string) bool { return strings.HasPrefix(filepath.Base(p), ".") })
+	read := map[string]*spec.Task{} // by the file's name; nil where it cannot be read
+	bad := map[string]error{}
 	for _, p := range paths {
-		if strings.HasPrefix(filepath.Base(p), ".") {
-			continue
-		}
 		b, err := ReadTask(p)
 		var t *spec.Task
 		if err == nil {
 			t, err = spec.ParseTask(p, bytes.NewReader(b))
 		}
-		if err == nil && names[t.Name] != "" {
-			err = fmt.Errorf("task file %s: task %q is already defined in %s", p, t.Name, names[t.Name])
+		if bad[p] = err; err != nil {
+			t = nil
+		}
+		read[filepath.Base(p)] = t
+	}
+	names := map[string]string{}
+	for _, p := range paths {
+		t, err := read[filepath.Base(p)], bad[p]
+		if err == nil {
+			owner := names[t.Name]
+			if home := origins[t.Name]; home != "" && home != filepath.Base(p) {
+				if other, there := read[home]; there && (other == nil || other.Name == t.Name) {
+					owner = filepath.Join(dir, home)
+				}
+			}
+			if owner != "" {
+				err = fmt.Errorf("task file %s: task %q is that of %s: give it another name (task), or take one of the files away", p, t.Name, owner)
+			}
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -222,10 +240,10 @@ func (d *Device) reload(ctx context.Context) {
 // to change, when there is no telling what a file's task is to be.
 func (d *Device) readable() (files []*spec.Task, problem, err error) {
 	if info, err := os.Stat(d.cfg.TaskDir); err != nil || !info.IsDir() {
-		_, err := LoadTasks(d.cfg.TaskDir)
+		_, err := LoadTasks(d.cfg.TaskDir, "")
 		return nil, nil, err
 	}
-	read, errs := readTasks(d.cfg.TaskDir)
+	read, errs := readTasks(d.cfg.TaskDir, d.origins.of)
 	fit, scopeErr := d.names.Scope(read)
 	if scopeErr != nil {
 		errs = append(errs, scopeErr)

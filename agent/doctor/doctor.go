@@ -151,7 +151,7 @@ func running(ctx context.Context, o Options) []Result {
 }
 
 func tasks(dir, state string) []Result {
-	ts, err := device.LoadTasks(dir)
+	ts, err := device.LoadTasks(dir, state)
 	names, _ := device.ReadNames(state) // what is wrong with them the agent reports
 	if err == nil {
 		_, _, err = device.Plan(ts, names)

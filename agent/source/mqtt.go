@@ -296,9 +296,10 @@ func (c *Client) Replace(p *Plan) {
 	}
 }
 
-// Publish hands a payload to the broker, in order, without waiting. While the broker is away the
-// last payload of each topic is kept; when more than MaxPublish topics wait the oldest is dropped
-// and counted. After a reconnect the last payload of each topic is sent again, because the end of
+// Publish hands a payload to the broker, in order, without waiting. While the broker is away for
+// longer than ten seconds, or more than MaxPublish payloads wait, the last of each topic is kept, and
+// those it replaces are counted; when more than MaxPublish topics wait the oldest is dropped and
+// counted. After a reconnect the last payload of each topic is sent again, because the end of
 // the old connection may have swallowed it. The payload must not be changed afterwards.
 func (c *Client) Publish(topic string, payload []byte, retain bool) {
 	c.out.add(topic, payload, retain)
@@ -446,6 +447,7 @@ var errLost = errors.New("connection lost")
 // online subscribes, serves one connection and returns why it ended.
 func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, failed int) error {
 	c.m.connects.Inc()
+	c.out.setOnline(true) // readings of a session that goes on come before it is subscribed to
 	if err := c.subscribe(cli); err != nil {
 		cli.Disconnect(0)
 		return fmt.Errorf("subscribe: %w", err)
@@ -453,7 +455,6 @@ func (c *Client) online(ctx context.Context, cli mqtt.Client, lost chan error, f
 	cli.Publish(c.statusTopic(), 1, true, "online")
 	c.connected.Store(true)
 	c.m.connected.Set(1)
-	c.out.setOnline(true)
 	if c.short < takeovers {
 		c.opts.Log.Info("broker connected", "broker", c.url.Redacted(), "client_id", c.opts.ClientID, "failed_attempts", failed)
 	}

@@ -5,6 +5,11 @@ import (
 	"time"
 )
 
+// brief is how long a connection may be away, at the start as well, so that no message is left out: what
+// a session brings at once when it goes on is predicted before there are subscriptions. Of what comes
+// later the newest of each topic waits.
+const brief = 10 * time.Second
+
 // outgoing is the bounded queue of messages to publish, and the last message of each topic.
 type outgoing struct {
 	mu     sync.Mutex
@@ -14,6 +19,7 @@ type outgoing struct {
 	queue  []*outMessage
 	last   map[string]*outMessage // by topic, the newest one sent or waiting
 	online bool
+	since  time.Time // offline
 	closed bool
 }
 
@@ -25,7 +31,7 @@ type outMessage struct {
 }
 
 func newOutgoing(max int, m *metrics) *outgoing {
-	o := &outgoing{max: max, m: m, last: map[string]*outMessage{}}
+	o := &outgoing{max: max, m: m, last: map[string]*outMessage{}, since: time.Now()}
 	o.cond = sync.NewCond(&o.mu)
 	return o
 }
@@ -36,7 +42,7 @@ func (o *outgoing) add(topic string, payload []byte, retain bool) {
 	if o.closed {
 		return
 	}
-	if prev := o.last[topic]; prev != nil && prev.waiting && (!o.online || len(o.queue) >= o.max) {
+	if prev := o.last[topic]; prev != nil && prev.waiting && (!o.online && time.Since(o.since) > brief || len(o.queue) >= o.max) {
 		prev.payload, prev.retain = payload, retain
 		o.m.superseded.Inc()
 		return
@@ -68,8 +74,16 @@ func (o *outgoing) setOnline(on bool) {
 			}
 		}
 	}
-	o.online = on
+	o.turn(on)
 	o.cond.Broadcast()
+}
+
+// turn notes whether messages can be sent. o.mu is held.
+func (o *outgoing) turn(on bool) {
+	if o.online && !on {
+		o.since = time.Now()
+	}
+	o.online = on
 }
 
 // run sends until close. send returns false when the connection is gone.
@@ -93,7 +107,7 @@ func (o *outgoing) run(send func(topic string, payload []byte, retain bool) bool
 		if !ok && o.last[topic] == m && !m.waiting {
 			m.waiting = true
 			o.queue = append([]*outMessage{m}, o.queue...)
-			o.online = false
+			o.turn(false)
 		}
 		if len(o.queue) == 0 {
 			o.cond.Broadcast()

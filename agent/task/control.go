@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"strings"
@@ -196,6 +197,7 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 			r.tellReset(x)
 		}
 		r.tasks = next
+		r.withdraw(old)
 		r.plans = nil
 		r.route(plan)
 		for _, t := range next {
@@ -206,6 +208,17 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		c.touch()
 		return nil
 	})
+}
+
+// withdraw takes what tasks have left at the broker back, which goes on serving it to every new
+// subscriber, where their topic is no task's any more.
+func (r *Runtime) withdraw(old map[string]*running) {
+	for _, name := range slices.Sorted(maps.Keys(old)) {
+		gone := old[name]
+		if gone.spec.Retains() && gone.engine.Status().Predictions > 0 && !slices.ContainsFunc(r.tasks, func(t *running) bool { return t.topic == gone.topic }) {
+			r.opts.Publish(gone.topic, nil, true)
+		}
+	}
 }
 
 // acquaint shows a new task the newest reading that is known of each of its inputs, but for the one

@@ -690,6 +690,20 @@ func TestReplaceKeepsTheOthers(t *testing.T) {
 		if len(st.Tasks) != 2 || st.Tasks[0].Engine.Rows != 80 || st.Tasks[1].Engine.Rows != 30 {
 			t.Errorf("rows %d and %d, want 80 and 30", st.Tasks[0].Engine.Rows, st.Tasks[1].Engine.Rows)
 		}
+		g.mu.Lock()
+		said := len(g.said)
+		g.mu.Unlock()
+		if plan, err = source.Compile([]*spec.Task{first}); err != nil {
+			t.Fatal(err)
+		}
+		if err := g.Replace(context.Background(), []*spec.Task{first}, plan, true); err != nil {
+			t.Fatal(err)
+		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if got, want := g.said[said:], []string{"skerry/dev/other/prediction "}; !slices.Equal(got, want) {
+			t.Errorf("published %q after a task was taken away, want its topic emptied", got)
+		}
 	})
 }
 

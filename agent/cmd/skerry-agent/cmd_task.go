@@ -189,7 +189,7 @@ func readTasks(cmd *cobra.Command, files []string) (tasks []*spec.Task, plan *so
 	names, doubt := device.ReadNames(state)
 	var read []*spec.Task
 	if len(files) == 0 {
-		read, err = device.LoadTasks(cfg.TaskDir)
+		read, err = device.LoadTasks(cfg.TaskDir, state)
 	} else {
 		read, err = parseTasks(files)
 	}
