@@ -119,6 +119,7 @@ func Open(opts Options) (_ *Device, err error) {
 		Publish:    d.publish,
 		Stream:     d.stream.Send,
 		Ahead:      func(series string, arrival, ahead int64) { d.inputs.Ahead(series, arrival, ahead) },
+		Clash:      func(series string, arrival int64) { d.inputs.Clash(series, arrival) },
 		ByID:       func(series, id string, found bool, arrival int64) { d.inputs.ByID(series, id, found, arrival) },
 		Forgive:    func(series string, f source.Forgiven) { d.inputs.Forgive(series, f) },
 		Heartbeat:  d.heartbeat,

@@ -54,6 +54,7 @@ type InputStatus struct {
 	Future    uint64  `json:"future"`                 // readings too far ahead of the device's clock to be used
 	NoRow     uint64  `json:"no_row,omitempty"`       // labels whose id no row has had
 	Outside   uint64  `json:"outside,omitempty"`      // readings out of the declared range, which are missing
+	Clashed   uint64  `json:"clashed,omitempty"`      // readings of a time that another value has; the first counts
 	LastSeen  int64   `json:"last_seen_us,omitempty"` // arrival of the newest reading, microseconds
 	LastTime  int64   `json:"last_time_us,omitempty"` // its event time
 	LastValue float64 `json:"last_value"`             // a category is its index
@@ -84,6 +85,8 @@ type InputStatus struct {
 	matched  bool   // whether any did
 	outside  run    // readings out of the range since one within
 	bounds   string // the range
+	clashes  int    // readings of a time that another value has, without a pause
+	clashAt  int64  // arrival of the newest of them
 
 	bunch  run     // readings without a time since one that came no sooner than usual
 	normal float64 // the usual gap when it began, microseconds
@@ -215,7 +218,7 @@ const sureBarren = 10
 
 // wrong lists what is wrong with an input.
 func (in *Inputs) wrong(st *InputStatus) (out []string) {
-	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st), in.stray(st), in.outOfRange(st)} {
+	for _, why := range []string{st.merged(), in.fromFuture(st), in.withoutValues(st), in.isSilent(st), in.refused(st), in.stray(st), in.outOfRange(st), in.clash(st)} {
 		if why != "" {
 			out = append(out, why)
 		}
@@ -293,6 +296,37 @@ func (in *Inputs) outOfRange(st *InputStatus) string {
 		return ""
 	}
 	return fmt.Sprintf("%s in a row of %s out of its range %s, the newest is %.6g: out of range counts as missing: correct the input's range, or look after the sensor", many(st.outside.n, "reading"), st.of(), st.bounds, st.LastValue)
+}
+
+// sureClash is how many readings of a time that another has are worth a word; corrections are fewer.
+const sureClash, clashPause = 10, 10 * minute
+
+// Clash notes that a reading is not used because another value came before for its time.
+func (in *Inputs) Clash(series string, arrival int64) {
+	in.mu.Lock()
+	st := in.series[series]
+	if st == nil {
+		in.mu.Unlock()
+		return
+	}
+	st.Clashed++
+	if st.clashes++; arrival-st.clashAt > clashPause {
+		st.clashes = 1
+	}
+	st.clashAt = arrival
+	c := *st
+	in.mu.Unlock()
+	if c.clashes == sureClash {
+		in.tell(&c, "readings_of_one_time", in.clash(&c))
+	}
+}
+
+// clash says what is wrong with an input whose readings have times that others have, "" for nothing.
+func (in *Inputs) clash(st *InputStatus) string {
+	if st.clashes < sureClash || st.LastSeen-st.clashAt > clashPause {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s came for a time that had another value, and of each time the first alone counts in rows: let the sender write finer times (milliseconds, where several come in a second), or no time, so that a reading has that of its arrival", many(st.clashes, "reading"), st.of())
 }
 
 // stray says what is wrong with labels whose ids no row has had, "" for nothing.

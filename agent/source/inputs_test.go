@@ -233,3 +233,37 @@ func TestBacklogWithoutTimes(t *testing.T) {
 		}
 	})
 }
+
+// TestReadingsOfOneTime: many readings whose time another has are told once, corrections of a few are
+// not, and it is over when none has come for a while.
+func TestReadingsOfOneTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have
+		a := newAccount(t, "\ntask: pump\ntarget: {series: flow, horizon: 1h}\ninputs: [{series: flow, topic: pump, path: $.flow}]\ntime: {path: $.t, format: unix}\n")
+		clash := func() { a.Clash("flow", time.Now().UnixMicro()) }
+		for range 30 {
+			a.message("pump", fmt.Sprintf(`{"flow":1,"t":%d}`, time.Now().Unix()))
+			clash()
+			time.Sleep(11 * time.Minute)
+		}
+		if len(a.told) > 0 || len(a.Reasons()) > 0 {
+			t.Errorf("told %q, reasons %q of corrections", a.told, a.Reasons())
+		}
+		for range 30 {
+			a.message("pump", fmt.Sprintf(`{"flow":1,"t":%d}`, time.Now().Unix()))
+			clash()
+		}
+		want := "readings_of_one_time pump: 10 readings of the series flow of task pump came for a time that had another value"
+		if len(a.told) != 1 || !strings.HasPrefix(a.told[0], want) {
+			t.Errorf("told %q, want one with %q", a.told, want)
+		}
+		if r := a.Reasons(); len(r) != 1 || !strings.Contains(r[0], "30 readings of the series flow") || !strings.Contains(r[0], "finer times") {
+			t.Errorf("reasons %q", r)
+		}
+		time.Sleep(11 * time.Minute)
+		a.message("pump", fmt.Sprintf(`{"flow":1,"t":%d}`, time.Now().Unix()))
+		if r := a.Reasons(); len(r) > 0 {
+			t.Errorf("reasons %q when it is over", r)
+		}
+	})
+}

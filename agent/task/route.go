@@ -138,6 +138,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		if x.flags&wire.FlagFuture != 0 {
 			r.opts.Ahead(rt.names[rd.Series], in.Arrival, rd.Time-in.Arrival)
 		}
+		if x.flags&wire.FlagConflict != 0 {
+			r.opts.Clash(rt.names[rd.Series], in.Arrival)
+		}
 	}
 	stored := len(r.open.Batch.Readings)
 	r.opts.Metrics.Accepted.Add(float64(len(r.inputs)))

@@ -37,6 +37,9 @@ type Options struct {
 	// Ahead is called with a reading that is too far ahead of the clock to be used, by that many
 	// microseconds. It must not block.
 	Ahead func(series string, arrival, ahead int64)
+	// Clash is called with a reading that is not used because another value came for its time. It must
+	// not block.
+	Clash func(series string, arrival int64)
 	// ByID is called with a label whose row is known by an id: found is false when no row has had it,
 	// and the label is not used. It must not block.
 	ByID func(series, id string, found bool, arrival int64)
@@ -76,6 +79,9 @@ func (o *Options) defaults() {
 	}
 	if o.Publish == nil {
 		o.Publish = func(string, []byte, bool) {}
+	}
+	if o.Clash == nil {
+		o.Clash = func(string, int64) {}
 	}
 	if o.Ahead == nil {
 		o.Ahead = func(string, int64, int64) {}

@@ -1011,3 +1011,20 @@ func TestHistogram(t *testing.T) {
 		t.Errorf("p99 %v µs, want about 990", p)
 	}
 }
+
+// TestClash: of readings of one time the first makes the row, and each other one with another value is
+// told, a repeat is not.
+func TestClash(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		var told []string
+		g := startTask(t, t.TempDir(), parse(t, taskYAML), func(o *Options) { o.Clash = func(series string, _ int64) { told = append(told, series) } })
+		at := time.Now().UnixMicro()
+		for _, v := range []float64{5, 5, 6, 7, 5} {
+			g.reading(t, "y", at, v)
+		}
+		g.Flush()
+		if !slices.Equal(told, []string{"y", "y"}) {
+			t.Errorf("told %q, want y twice", told)
+		}
+	})
+}

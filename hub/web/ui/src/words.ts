@@ -87,6 +87,7 @@ const kinds: Record<string, string> = {
   client_id_twice: "Another client has the agent's client id",
   labels_unmatched: "Labels match no row",
   readings_bunched: "A backlog came without times",
+  readings_of_one_time: "Readings have the time of others",
   task_reset: "A task starts learning anew",
   model_gone: "The model in use cannot be loaded any more",
 };
