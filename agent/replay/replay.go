@@ -127,6 +127,9 @@ func File(ctx context.Context, path string, files source.FileOptions, opts Optio
 	if err := r.finish(); err != nil {
 		return nil, err
 	}
+	if r.sum.Rows == 0 {
+		return nil, fmt.Errorf("%s: %d messages make no row: each reading of series %s makes one (rows.on)", path, r.sum.Messages, opts.Task.Rows.On)
+	}
 	r.sum.File, r.sum.Seconds = path, time.Since(began).Seconds()
 	return &r.sum, nil
 }

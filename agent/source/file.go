@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"skerry.dev/compute/frame"
 	"skerry.dev/compute/tabular"
@@ -83,15 +84,26 @@ func ReadTable(ctx context.Context, name string, r io.Reader, plan *Plan, opts F
 	}
 }
 
+// words counts cells that are no number and were read as a device reads them, as the first was.
+type words struct {
+	n  int
+	as string
+}
+
 // columns define what the columns of a file hold.
 type columns struct {
 	names   []string
 	series  []int               // by column, -1 when it holds none
 	books   []*tabular.Codebook // by column, of those that hold categories
 	tallies []tabular.Tally     // by column
+	words   []words             // by column
 	plan    *Plan
 	clock   *tabular.Clock
 	arrival *tabular.Clock // nil when it is not recorded
+	notes   []string       // that are known before the first row
+	last    int64          // time of the row before
+	rows    int
+	back    int // rows that are older than the row before
 }
 
 func newColumns(names []string, plan *Plan, opts FileOptions) (*columns, error) {
@@ -100,6 +112,7 @@ func newColumns(names []string, plan *Plan, opts FileOptions) (*columns, error) 
 		series:  make([]int, len(names)),
 		books:   make([]*tabular.Codebook, len(names)),
 		tallies: make([]tabular.Tally, len(names)),
+		words:   make([]words, len(names)),
 		plan:    plan,
 	}
 	var free []string // columns that no option maps
@@ -136,6 +149,11 @@ func newColumns(names []string, plan *Plan, opts FileOptions) (*columns, error) 
 			c.series[slices.Index(names, free[i])], _ = plan.Index(wanted[k]) // it is from the plan
 		}
 	}
+	for k, i := range at {
+		if s := &plan.series[slices.IndexFunc(plan.series, func(s Series) bool { return s.Name == wanted[k] })]; i < 0 && !s.IDs {
+			c.notes = append(c.notes, fmt.Sprintf("series %q has no column: it is missing in every row; --column-series COLUMN=%s names one", wanted[k], wanted[k]))
+		}
+	}
 	if !slices.ContainsFunc(c.series, func(s int) bool { return s >= 0 }) {
 		return nil, fmt.Errorf("none of the columns %s is a series of the tasks: map them with column=series", strings.Join(names, ", "))
 	}
@@ -153,6 +171,11 @@ func (c *columns) clocks(opts FileOptions) (err error) {
 	if errors.Is(err, tabular.ErrNoClock) {
 		return fmt.Errorf("%w among %s: name it by --time", err, strings.Join(c.names, ", "))
 	}
+	if i := slices.IndexFunc(c.plan.series, func(s Series) bool { return s.time.loc != nil }); err == nil && i >= 0 && c.plan.series[i].time.loc != time.UTC {
+		loc := c.plan.series[i].time.loc
+		c.clock.Local(func(us int64) int64 { us, _ = wall(time.UnixMicro(us).UTC(), loc, 0); return us })
+		c.notes = append(c.notes, fmt.Sprintf("times that say no zone are those that clocks of %s show (time.zone)", loc))
+	}
 	if err == nil && opts.Arrival != "" {
 		c.arrival, err = tabular.NewClock(c.names, opts.Arrival, "", nil)
 	}
@@ -166,7 +189,10 @@ func (c *columns) read(m *Message, cells []tabular.Cell, at tabular.Place) {
 	if us == frame.NoTime {
 		return
 	}
-	m.Arrival = us
+	if c.rows++; us < c.last {
+		c.back++
+	}
+	m.Arrival, c.last = us, us
 	if m.ClockOK = c.arrival != nil; m.ClockOK {
 		if m.Arrival = c.arrival.Time(cells, at); m.Arrival == frame.NoTime {
 			return
@@ -181,6 +207,12 @@ func (c *columns) read(m *Message, cells []tabular.Cell, at tabular.Place) {
 		case c.books[i] != nil:
 			r.Value = c.tallies[i].Code(&cells[i], at, c.books[i])
 		case of.wrote != "" && of.told(&cells[i], &r):
+		case !readable(&cells[i]) && of.told(&cells[i], &r):
+			if w := &c.words[i]; !math.IsNaN(r.Value) {
+				if w.n++; w.n == 1 {
+					w.as = fmt.Sprintf("%s, %q, read as %s", at, cells[i].String(), tabular.ClassName(r.Value))
+				}
+			}
 		default:
 			r.Value = c.tallies[i].Number(&cells[i], at)
 		}
@@ -190,7 +222,13 @@ func (c *columns) read(m *Message, cells []tabular.Cell, at tabular.Place) {
 	}
 }
 
-// told reads a cell as the input's number and words tell; false where they do not.
+// readable reports whether a cell is a number as tables have them.
+func readable(c *tabular.Cell) bool {
+	_, err := c.Number()
+	return err == nil
+}
+
+// told reads a cell as a device reads such a value of a message; false where it does not.
 func (s *Series) told(c *tabular.Cell, r *Reading) bool {
 	v, err := s.value(valueBare, []byte(c.String()))
 	if err != nil {
@@ -205,6 +243,14 @@ func (s *Series) told(c *tabular.Cell, r *Reading) bool {
 // end passes on what was counted. That no row became a message is an error where it was for that.
 func (c *columns) end(messages int, note func(string)) error {
 	var notes []string
+	if 2*c.back > c.rows {
+		c.notes = append(c.notes, fmt.Sprintf("%d of %d rows are older than the row before, so that their readings come late, as they would on a device: sort the table by its time to replay it in order", c.back, c.rows))
+	}
+	for i, w := range c.words {
+		if w.n > 0 {
+			c.notes = append(c.notes, fmt.Sprintf("column %q: %s no number and read as a device reads such a value: the first is %s", c.names[i], cellsAre(w.n), w.as))
+		}
+	}
 	for i := range c.tallies {
 		if err := c.tallies[i].Wrong(frame.Number); err != nil {
 			return err
@@ -224,10 +270,17 @@ func (c *columns) end(messages int, note func(string)) error {
 	if messages == 0 && len(notes) > 0 {
 		return fmt.Errorf("no row holds a reading: %s", strings.Join(notes, "; "))
 	}
-	for _, n := range notes {
+	for _, n := range append(c.notes, notes...) {
 		if note != nil {
 			note(n)
 		}
 	}
 	return nil
+}
+
+func cellsAre(n int) string {
+	if n == 1 {
+		return "1 cell is"
+	}
+	return fmt.Sprintf("%d cells are", n)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -115,7 +116,7 @@ func TestFile(t *testing.T) {
 	var notes []string
 	n, err = ReadTable(t.Context(), "f", strings.NewReader("ts;pm25;wd\n2013-03-01 00:00;1,5;NNW\n2013-03-01 01:00;off;N\nsoon;2,5;N\n2013-03-01 03:00;-;\n"), p,
 		FileOptions{Table: tabular.Options{Note: func(s string) { notes = append(notes, s) }}}, s)
-	if err != nil || n != 2 || show(p, s.msgs[0].Readings) != "pm25=1.5@1362096000000000" || len(notes) != 5 {
+	if err != nil || n != 2 || show(p, s.msgs[0].Readings) != "pm25=1.5@1362096000000000" || len(notes) != 9 || !strings.Contains(strings.Join(notes, "\n"), `column "pm25": 1 cell is no number and read as a device reads such a value: the first is line 3, "off", read as 0`) {
 		t.Errorf("a table with flaws = %d messages, %v, notes %q", n, err, notes)
 	}
 	s.msgs = nil
@@ -123,5 +124,57 @@ func TestFile(t *testing.T) {
 		FileOptions{Time: "when", Format: "unix", Columns: map[string]string{"dust": "pm25"}}, s)
 	if err != nil || show(p, s.msgs[0].Readings) != "pm25=5@1777629600000000" {
 		t.Errorf("mapped column = %v, %v", s.msgs, err)
+	}
+}
+
+// TestTableAsMessages: a table is read as the messages of a device are: words, categories in another case,
+// local times; what a device would not have told apart from a table without it is said.
+func TestTableAsMessages(t *testing.T) {
+	p := planOf(t, "  - {series: y, topic: a, path: $.y}\n  - {series: fan, topic: a, path: $.fan}\n  - {series: c, topic: a, path: $.c, categories: [Red, Blue]}\n  - {series: gone, topic: a, path: $.g}\n",
+		"time: {path: $.t, zone: Europe/Berlin}\n")
+	read := func(text string, o FileOptions) (string, []string) {
+		t.Helper()
+		var notes []string
+		o.Table.Note = func(s string) { notes = append(notes, s) }
+		s := &sink{}
+		if _, err := ReadTable(t.Context(), "f", strings.NewReader(text), p, o, s); err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, m := range s.msgs {
+			out = append(out, show(p, m.Readings))
+		}
+		return strings.Join(out, "; "), notes
+	}
+	const noon = "@1782900000000000" // 2026-07-01 12:00 in Berlin
+	for text, want := range map[string]string{
+		"ts,y,fan,c\n2026-07-01 12:00,5,ON,RED\n":              "y=5" + noon + " fan=1" + noon + " c=0" + noon,
+		"ts,y,fan,c\n2026-07-01T12:00:00+02:00,5,off,blue\n":   "y=5" + noon + " fan=0" + noon + " c=1" + noon,
+		"ts,y,fan,c\n2026-07-01 10:00:00Z,5,,\n":               "y=5" + noon,
+		"ts,y,fan,c\n1782900000,5,,\n":                         "y=5" + noon,
+		"ts,y,fan,c\n20260701120000,5,,\n":                     "y=5" + noon,
+		"year,month,day,hour,y,fan,c\n2026,7,1,12,5,,\n":       "y=5" + noon,
+		"ts,y,fan,c\n2026-12-01 12:00,5,,\n2026-10-25,6,,\n": "y=5@1796122800000000; y=6@1792879200000000",
+	} {
+		if got, notes := read(text, FileOptions{}); got != want || !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "clocks of Europe/Berlin show") }) {
+			t.Errorf("%q is read as %s, notes %q, want %s", text, got, notes, want)
+		}
+	}
+	if got, _ := read("ts,y\n01.07.2026 12:00,5\n", FileOptions{Format: "%d.%m.%Y %H:%M"}); got != "y=5"+noon {
+		t.Errorf("a layout is read as %s", got)
+	}
+	if got, _ := read("ts,y\n01.07.2026 12:00 +0200,5\n", FileOptions{Format: "%d.%m.%Y %H:%M %z"}); got != "y=5"+noon {
+		t.Errorf("a layout with a zone is read as %s", got)
+	}
+	_, notes := read("ts,y,fan,c\n2026-07-03 12:00,5,ON,RED\n2026-07-02 12:00,5,ON,RED\n2026-07-01 12:00,5,ON,Red\n", FileOptions{})
+	for _, want := range []string{
+		`series "gone" has no column: it is missing in every row; --column-series COLUMN=gone names one`,
+		"2 of 3 rows are older than the row before",
+		`column "fan": 3 cells are no number and read as a device reads such a value: the first is line 2, "ON", read as 1`,
+		`column "c": 2 of 3 cells are written in another case than the category is: the first is line 2, "RED", read as "Red"`,
+	} {
+		if !slices.ContainsFunc(notes, func(n string) bool { return strings.HasPrefix(n, want) }) {
+			t.Errorf("notes %q, want %q", notes, want)
+		}
 	}
 }

@@ -282,6 +282,25 @@ func (c *Cell) InstantIn(format string) (int64, error) {
 	return t.UnixMicro(), nil
 }
 
+// local reports whether a time that the cell holds, as InstantIn reads it, says no zone.
+func (c *Cell) local(format string) bool {
+	if c.kind == instant || epochUnit(format) != 0 {
+		return false
+	}
+	if c.kind == text && format != "" && format != FormatRFC3339 {
+		layout := goLayout(format)
+		return !strings.Contains(layout, "Z07") && !strings.Contains(layout, "-07") && !strings.Contains(layout, "MST")
+	}
+	if c.kind == text {
+		if _, zoned, err := parseZoned(c.text, c.form.dates); err == nil {
+			return !zoned
+		}
+	}
+	v, err := c.Number()
+	_, ok := compactDate(v)
+	return err == nil && ok
+}
+
 // String returns the cell as the name of a category, "" when it is missing. A number is written in
 // full and with a decimal point, whatever the file's own way.
 func (c *Cell) String() string {

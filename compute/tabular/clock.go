@@ -16,6 +16,7 @@ type Clock struct {
 	names   []string
 	columns []int
 	format  string
+	wall    func(us int64) int64 // nil: clocks show UTC
 	tally   Tally
 }
 
@@ -72,6 +73,10 @@ func NewClock(names []string, named, format string, used func(column int) bool) 
 	return c, nil
 }
 
+// Local makes times that say no zone those at which clocks of a place show them: wall returns the time
+// at which they show one that is given as if it were UTC.
+func (c *Clock) Local(wall func(us int64) int64) { c.wall = wall }
+
 // Name returns the column of the time, or several, separated by commas.
 func (c *Clock) Name() string {
 	var list []string
@@ -85,7 +90,12 @@ func (c *Clock) Name() string {
 // or cannot be read; the latter is counted.
 func (c *Clock) Time(cells []Cell, p Place) int64 {
 	if len(c.columns) == 1 {
-		return c.tally.Time(&cells[c.columns[0]], p, c.format)
+		cell := &cells[c.columns[0]]
+		us := c.tally.Time(cell, p, c.format)
+		if c.wall != nil && us != frame.NoTime && cell.local(c.format) {
+			return c.wall(us)
+		}
+		return us
 	}
 	var v [6]int
 	for i, col := range c.columns {
@@ -101,7 +111,11 @@ func (c *Clock) Time(cells []Cell, p Place) int64 {
 		}
 	}
 	c.tally.Present++
-	return time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], 0, time.UTC).UnixMicro()
+	us := time.Date(v[0], time.Month(v[1]), v[2], v[3], v[4], v[5], 0, time.UTC).UnixMicro()
+	if c.wall != nil {
+		return c.wall(us)
+	}
+	return us
 }
 
 // End returns what was counted: notes, and an error when most rows have no time.

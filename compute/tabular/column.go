@@ -184,15 +184,23 @@ func whole(c *frame.Column, most int) (out []float64) {
 // is looked up by what it means: 1, 01 and 1.0 are one number, true and 1 one truth value, unless
 // two of the names mean it.
 type Codebook struct {
-	exact map[string]int
-	value map[float64]int // -1: of several names
+	exact  map[string]int
+	value  map[float64]int // -1: of several names
+	folded map[string]int  // by names in lower case; -1: of several names
+	names  []string
 }
 
 // NewCodebook returns the codebook of names.
 func NewCodebook(names []string) *Codebook {
-	b := &Codebook{exact: make(map[string]int, len(names)), value: map[float64]int{}}
+	b := &Codebook{exact: make(map[string]int, len(names)), value: map[float64]int{}, folded: map[string]int{}, names: names}
 	for k, s := range names {
 		b.exact[s] = k
+		low := strings.ToLower(s)
+		if _, twice := b.folded[low]; twice {
+			b.folded[low] = -1
+		} else {
+			b.folded[low] = k
+		}
 		if v, ok := meaning(s); ok {
 			if _, twice := b.value[v]; twice {
 				k = -1
@@ -220,15 +228,27 @@ func meaning(s string) (float64, bool) {
 	return v, err == nil
 }
 
-// Index returns the number of a name, -1 for one that is unknown.
+// Index returns the number of a name, -1 for one that is unknown. A name that is written in another
+// case is known, where that is one name alone.
 func (b *Codebook) Index(name string) int {
+	k, _ := b.index(name)
+	return k
+}
+
+// index is Index, and reports whether the name is written in another case.
+func (b *Codebook) index(name string) (k int, cased bool) {
 	if k, ok := b.exact[name]; ok {
-		return k
+		return k, false
 	}
 	if v, ok := meaning(name); ok {
-		return b.number(v)
+		if k := b.number(v); k >= 0 {
+			return k, false
+		}
 	}
-	return -1
+	if k, ok := b.folded[strings.ToLower(name)]; ok && k >= 0 {
+		return k, true
+	}
+	return -1, false
 }
 
 // number returns the number of the name that means a number.
@@ -281,24 +301,37 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 	}, nil
 }
 
-// Unknown counts the cells of a column that hold none of the names, and returns a note about them,
-// "" for none.
+// Unknown counts the cells of a column that hold none of the names, or one in another case, and returns
+// a note about them, "" for none.
 func Unknown(c *frame.Column, names []string) string {
 	get, err := Codes(c, names)
 	if err != nil || names == nil {
 		return ""
 	}
-	t := Tally{Name: c.Name}
-	for i, v := range c.Values {
-		if !math.IsNaN(v) && math.IsNaN(get(i)) {
-			word := ClassName(v)
-			if c.Type == frame.Category {
-				word = c.Categories[int(v)]
-			}
-			t.unseen(Place{Row: i + 1}, word)
+	t, book := Tally{Name: c.Name}, NewCodebook(names)
+	other := make([]int, len(c.Categories)) // the name that is meant, and one more; 0 for the same
+	for k, s := range c.Categories {
+		if i, cased := book.index(s); cased {
+			other[k] = i + 1
 		}
 	}
-	return t.unseenNote()
+	for i, v := range c.Values {
+		if math.IsNaN(v) {
+			continue
+		}
+		t.Present++
+		word, place := ClassName(v), Place{Row: i + 1}
+		if c.Type == frame.Category {
+			word = c.Categories[int(v)]
+			if k := other[int(v)]; k > 0 {
+				t.sawCase(place, word, names[k-1])
+			}
+		}
+		if math.IsNaN(get(i)) {
+			t.unknown.add(place, word)
+		}
+	}
+	return strings.Join(t.categoryNotes(), "; ")
 }
 
 // notNumeric names the first cell of a column that made it one of categories.

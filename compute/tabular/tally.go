@@ -47,8 +47,10 @@ type Tally struct {
 	bad     flaw
 	inf     flaw
 	unknown flaw
-	grouped flaw // numbers read with a comma between thousands, of the form that a decimal comma has
-	commas  flaw // unreadable cells that a decimal comma would explain
+	cased   flaw   // categories in another case
+	meant   string // what the first of them is
+	grouped flaw   // numbers read with a comma between thousands, of the form that a decimal comma has
+	commas  flaw   // unreadable cells that a decimal comma would explain
 	// what stands beside the first present number, % or a unit or currency, as it must beside all;
 	// how that is written and read
 	unit, written string
@@ -68,8 +70,6 @@ type Tally struct {
 const someUnits = 4
 
 var nan = math.NaN()
-
-func (t *Tally) unseen(p Place, text string) { t.unknown.add(p, text) }
 
 // Unreadable is the share of the present cells that may be no numbers, or no times, in a column
 // that is taken for one all the same.
@@ -160,20 +160,29 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if f := &t.huge; f.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s whole numbers beyond 2^53, of which neighbours become one: the first is %s, %q; where they are names, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
 	}
-	if s := t.unseenNote(); s != "" {
-		out = append(out, s)
+	return append(out, t.categoryNotes()...)
+}
+
+// categoryNotes describes the cells that are no category as it is known.
+func (t *Tally) categoryNotes() (out []string) {
+	if f := &t.cased; f.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s written in another case than the category is: the first is %s, %q, read as %q", t.Name, are(f.n, t.Present), f.place, f.text, t.meant))
+	}
+	switch f := &t.unknown; f.n {
+	case 0:
+	case 1:
+		out = append(out, fmt.Sprintf("column %q: 1 cell is a category that the model does not know and counts as missing: %s, %q", t.Name, f.place, f.text))
+	default:
+		out = append(out, fmt.Sprintf("column %q: %d cells are categories that the model does not know and count as missing: the first is %s, %q", t.Name, f.n, f.place, f.text))
 	}
 	return out
 }
 
-func (t *Tally) unseenNote() string {
-	if t.unknown.n == 0 {
-		return ""
+// sawCase counts a category that is written in another case than it is known.
+func (t *Tally) sawCase(p Place, text, meant string) {
+	if t.cased.add(p, text); t.cased.n == 1 {
+		t.meant = strings.Clone(meant)
 	}
-	if t.unknown.n == 1 {
-		return fmt.Sprintf("column %q: 1 cell is a category that the model does not know and counts as missing: %s, %q", t.Name, t.unknown.place, t.unknown.text)
-	}
-	return fmt.Sprintf("column %q: %d cells are categories that the model does not know and count as missing: the first is %s, %q", t.Name, t.unknown.n, t.unknown.place, t.unknown.text)
 }
 
 // instead describes a column that was not taken for numbers although most of its cells are some; ""
@@ -350,7 +359,10 @@ func (t *Tally) Code(c *Cell, p Place, b *Codebook) float64 {
 	}
 	t.Present++
 	s := c.String()
-	k := b.Index(s)
+	k, cased := b.index(s)
+	if cased {
+		t.sawCase(p, s, b.names[k])
+	}
 	if k < 0 {
 		if c.vague() { // no name of a category that there is
 			t.Present--

@@ -31,27 +31,33 @@ func noTime(s string) error {
 func ParseTime(s string) (int64, error) { return parseTime(s, noOrder) }
 
 func parseTime(s string, order dateOrder) (int64, error) {
+	us, _, err := parseZoned(s, order)
+	return us, err
+}
+
+// parseZoned is parseTime, and reports whether the text says a zone.
+func parseZoned(s string, order dateOrder) (us int64, zoned bool, err error) {
 	s = strings.TrimSpace(s)
 	p := timeParser{s: s}
 	if len(s) < len("2/1/2006") || len(s) > 64 || s[0] < '0' || s[0] > '9' {
-		return 0, noTime(s)
+		return 0, false, noTime(s)
 	}
 	a, n := p.number(4)
 	sep := p.byte()
 	b, m := p.number(2)
 	again := p.byte()
 	if n == 0 || m == 0 || sep != again || sep != '-' && sep != '/' && sep != '.' {
-		return 0, noTime(s)
+		return 0, false, noTime(s)
 	}
 	var year, month, day int
 	if n == 4 {
 		year, month = a, b
 		if day, n = p.number(2); n == 0 {
-			return 0, noTime(s)
+			return 0, false, noTime(s)
 		}
 	} else {
 		if year, m = p.number(4); m != 4 {
-			return 0, noTime(s)
+			return 0, false, noTime(s)
 		}
 		switch {
 		case sep == '.' || order == dayFirst || order == noOrder && a > 12:
@@ -59,20 +65,21 @@ func parseTime(s string, order dateOrder) (int64, error) {
 		case order == monthFirst || order == noOrder && b > 12 || a == b:
 			month, day = a, b
 		default:
-			return 0, fmt.Errorf("%q has two meanings, day first or month first: name the layout, for example %%d/%%m/%%Y", clip(s))
+			return 0, false, fmt.Errorf("%q has two meanings, day first or month first: name the layout, for example %%d/%%m/%%Y", clip(s))
 		}
 	}
 	t, ok := p.clock(year, month, day)
 	if !ok {
-		return 0, noTime(s)
+		return 0, false, noTime(s)
 	}
-	return t, nil
+	return t, p.zoned, nil
 }
 
 // timeParser reads a text from its beginning.
 type timeParser struct {
-	s string
-	i int
+	s     string
+	i     int
+	zoned bool // a zone was read
 }
 
 // number reads up to most digits and returns how many there were.
@@ -183,7 +190,7 @@ func (p *timeParser) half(hour int) (int, bool) {
 func (p *timeParser) zone() (minutes int, ok bool) {
 	rest := strings.ToUpper(p.s[p.i:])
 	if rest == "Z" || rest == "UTC" || rest == "GMT" {
-		p.i = len(p.s)
+		p.i, p.zoned = len(p.s), true
 		return 0, true
 	}
 	sign := 1
@@ -198,6 +205,7 @@ func (p *timeParser) zone() (minutes int, ok bool) {
 	if n != 2 {
 		return 0, false
 	}
+	p.zoned = true
 	colon := p.next(":")
 	m, n := p.number(2)
 	if n == 1 || colon && n == 0 || h > 14 || m > 59 {

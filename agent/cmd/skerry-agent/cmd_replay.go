@@ -247,7 +247,9 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 	if s.Kind == string(spec.KindAnomaly) {
 		return writeAnomalies(t, s)
 	}
-	if c := s.Classes; c != nil {
+	if c := s.Classes; s.Labels == 0 {
+		fmt.Fprintf(t, "error\tunknown: no truth has come for any row, so that there is nothing to judge by\n")
+	} else if c != nil {
 		fmt.Fprintf(t, "error\t%.1f %% wrong, log loss %s; baseline %.1f %%, %s\n", 100*c.ErrorRate, figure(c.LogLoss), 100*c.ErrorRateLast, figure(c.LogLossLast))
 		fmt.Fprintf(t, "sets\t%.1f %% of truths in a nominal %.0f %%, %.2f classes in the mean\n", 100*s.Coverage, 100*s.Nominal, c.SetSize)
 	} else {

@@ -598,3 +598,25 @@ func TestUnits(t *testing.T) {
 		t.Errorf("%v beside an error", found)
 	}
 }
+
+// TestCaseOfNames: classes and categories in another case are those that the model has learned, which is
+// said, but where it has learned both.
+func TestCaseOfNames(t *testing.T) {
+	f := newFolder(t)
+	f.write("d.csv", lines("kind,x,y", 200, func(i int) string {
+		k := int(3 * noise(i, 1))
+		return fmt.Sprintf("%s,%.3f,%s", []string{"Red", "Blue", "blue"}[k], noise(i, 2), []string{"yes", "no", "no"}[k])
+	}))
+	f.run("skerry-hub fit --data d.csv --target y --out m.skerry" + gbdt)
+	f.write("loud.csv", "kind,x,y\nRED,0.5,YES\nBlue,0.5,No\nblue,0.5,no\nBLUE,0.5,no\nRed,0.5,yes\n")
+	out, all := f.run("skerry-hub evaluate --model m.skerry --data loud.csv")
+	f.has(all, `column "kind": 1 of 5 cells is written in another case than the category is: the first is row 1, "RED", read as "Red"`,
+		`column "kind": 1 cell is a category that the model does not know and counts as missing: row 4, "BLUE"`,
+		`column "y": 2 of 5 cells are written in another case than the category is: the first is row 1, "YES", read as "yes"`)
+	f.has(out, "rows", "5")
+	_, all = f.run("skerry-agent predict --model m.skerry --data loud.csv --out p.csv")
+	f.has(all, `column "kind": 1 of 5 cells is written in another case than the category is: the first is line 2, "RED", read as "Red"`)
+	if rows := f.predict("loud.csv"); rows[1][5] != rows[5][5] {
+		t.Errorf("RED is predicted as %q, Red as %q", rows[1], rows[5])
+	}
+}
