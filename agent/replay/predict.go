@@ -235,6 +235,9 @@ func (t *predictTable) end(tallies []tabular.Tally) error {
 		for _, n := range tallies[k].Notes(frame.Number) {
 			t.note(n)
 		}
+		if n := t.offScale(k, tallies[k].Name); n != "" {
+			t.note(n)
+		}
 	}
 	if t.clock == nil {
 		return nil
@@ -247,6 +250,34 @@ func (t *predictTable) end(tallies []tabular.Tally) error {
 		t.note(fmt.Sprintf("%d of %d rows have no time and get no prediction", none, len(t.times)))
 	}
 	return err
+}
+
+// farOff is how many times larger than all that a model has learned from values are that a wrong decimal
+// sign or unit explains better than any change.
+const farOff = 100
+
+// offScale is a note about an input most of whose values are farOff times larger than the largest of the
+// training, "" for none.
+func (t *predictTable) offScale(k int, column string) string {
+	if k >= len(t.a.Reference) || len(t.a.Manifest.Inputs[k].Categories) > 0 || len(t.a.Reference[k].Quantiles) == 0 {
+		return ""
+	}
+	q := t.a.Reference[k].Quantiles
+	largest, far, present, first := max(math.Abs(q[0]), math.Abs(q[len(q)-1])), 0, 0, math.NaN()
+	for _, row := range t.values {
+		if v := math.Abs(row[k]); !math.IsNaN(v) {
+			if present++; largest > 0 && v > farOff*largest {
+				if far++; far == 1 {
+					first = row[k]
+				}
+			}
+		}
+	}
+	if 2*far <= present || far == 0 {
+		return ""
+	}
+	return fmt.Sprintf("column %q: %d of %d values are more than %d times as large as any that the model has learned from (%s to %s), the first is %s: is its decimal sign (--decimal) or its unit another one?",
+		column, far, present, farOff, tabular.ClassName(q[0]), tabular.ClassName(q[len(q)-1]), tabular.ClassName(first))
 }
 
 func countNoTime(times []int64) (n int) {

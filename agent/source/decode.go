@@ -171,7 +171,7 @@ func (d *Decoder) Decode(topic string, payload []byte) (*Decoded, error) {
 		}
 		d.scan.scan(payload, tp.root)
 		d.resolve(topic, tp)
-		if err := d.broken(); err != nil {
+		if err := d.broken(topic); err != nil {
 			err.Topic = topic
 			return &d.out, err
 		}
@@ -211,8 +211,11 @@ func (d *Decoder) of(topic string) *topicPlan {
 
 // broken returns what is wrong with the document when nothing of it was read; beside readings it
 // becomes one of the problems.
-func (d *Decoder) broken() *DecodeError {
+func (d *Decoder) broken(topic string) *DecodeError {
 	err := d.scan.fail
+	if err != nil {
+		err.Topic = topic
+	}
 	switch {
 	case len(d.out.Readings) > 0 && err != nil:
 		d.problem(err)

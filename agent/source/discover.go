@@ -36,9 +36,10 @@ type Found struct {
 
 // FoundPath is a value of a payload.
 type FoundPath struct {
-	Path  string `json:"path"`  // "" for a bare value
-	Kind  string `json:"kind"`  // number, time, word, text, boolean, null
-	Value string `json:"value"` // as it was sent
+	Path  string `json:"path"`            // "" for a bare value
+	Kind  string `json:"kind"`            // number, time, word, text, boolean, null
+	Value string `json:"value"`           // as it was sent
+	Local bool   `json:"local,omitempty"` // a time that says no zone
 }
 
 // Discover listens at a broker for a time, with a session of its own that ends with it, and returns
@@ -138,9 +139,9 @@ func paths(b []byte) (out []FoundPath) {
 		case string:
 			out = append(out, leaf(path, v))
 		case nil:
-			out = append(out, FoundPath{path, "null", "null"})
+			out = append(out, FoundPath{Path: path, Kind: "null", Value: "null"})
 		case bool:
-			out = append(out, FoundPath{path, "boolean", fmt.Sprint(v)})
+			out = append(out, FoundPath{Path: path, Kind: "boolean", Value: fmt.Sprint(v)})
 		case json.Number:
 			out = append(out, leaf(path, v.String()))
 		}
@@ -164,13 +165,15 @@ func pathStep(key string) string {
 // leaf describes a text or a number by what the decoder would make of it.
 func leaf(path, s string) FoundPath {
 	p := FoundPath{Path: path, Kind: "text", Value: excerpt([]byte(s))}
-	t := timeForm{loc: time.UTC}
+	t, zoned := timeForm{loc: time.UTC}, timeForm{}
 	f := form{}
 	v, err := f.read([]byte(s))
 	_, _, noTime := t.parse(valueBare, []byte(s), 0)
 	switch {
 	case noTime == nil && path != "" && (err != nil || v.value > 1e9):
 		p.Kind = "time"
+		_, _, bad := zoned.parse(valueBare, []byte(s), 0)
+		p.Local = bad != nil
 	case err != nil:
 	case v.missing:
 		p.Kind = "missing"

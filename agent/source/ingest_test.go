@@ -148,12 +148,12 @@ func TestTableAsMessages(t *testing.T) {
 	}
 	const noon = "@1782900000000000" // 2026-07-01 12:00 in Berlin
 	for text, want := range map[string]string{
-		"ts,y,fan,c\n2026-07-01 12:00,5,ON,RED\n":              "y=5" + noon + " fan=1" + noon + " c=0" + noon,
-		"ts,y,fan,c\n2026-07-01T12:00:00+02:00,5,off,blue\n":   "y=5" + noon + " fan=0" + noon + " c=1" + noon,
-		"ts,y,fan,c\n2026-07-01 10:00:00Z,5,,\n":               "y=5" + noon,
-		"ts,y,fan,c\n1782900000,5,,\n":                         "y=5" + noon,
-		"ts,y,fan,c\n20260701120000,5,,\n":                     "y=5" + noon,
-		"year,month,day,hour,y,fan,c\n2026,7,1,12,5,,\n":       "y=5" + noon,
+		"ts,y,fan,c\n2026-07-01 12:00,5,ON,RED\n":            "y=5" + noon + " fan=1" + noon + " c=0" + noon,
+		"ts,y,fan,c\n2026-07-01T12:00:00+02:00,5,off,blue\n": "y=5" + noon + " fan=0" + noon + " c=1" + noon,
+		"ts,y,fan,c\n2026-07-01 10:00:00Z,5,,\n":             "y=5" + noon,
+		"ts,y,fan,c\n1782900000,5,,\n":                       "y=5" + noon,
+		"ts,y,fan,c\n20260701120000,5,,\n":                   "y=5" + noon,
+		"year,month,day,hour,y,fan,c\n2026,7,1,12,5,,\n":     "y=5" + noon,
 		"ts,y,fan,c\n2026-12-01 12:00,5,,\n2026-10-25,6,,\n": "y=5@1796122800000000; y=6@1792879200000000",
 	} {
 		if got, notes := read(text, FileOptions{}); got != want || !slices.ContainsFunc(notes, func(n string) bool { return strings.Contains(n, "clocks of Europe/Berlin show") }) {

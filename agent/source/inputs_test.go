@@ -267,3 +267,20 @@ func TestReadingsOfOneTime(t *testing.T) {
 		}
 	})
 }
+
+// TestTimesWithoutZone: topics are shown with which of their times say no zone, since their readings would
+// be refused.
+func TestTimesWithoutZone(t *testing.T) {
+	for text, want := range map[string]FoundPath{
+		"2026-11-30T12:00:00":       {Kind: "time", Local: true},
+		"29.11.2026 12:00:00":       {Kind: "time", Local: true},
+		"2026-11-30T12:00:00Z":      {Kind: "time"},
+		"2026-11-30 12:00:00+01:00": {Kind: "time"},
+		"1790000000":                {Kind: "time"},
+		"21.5":                      {Kind: "number"},
+	} {
+		if got := leaf("$.x", text); got.Kind != want.Kind || got.Local != want.Local {
+			t.Errorf("%q is found as %+v, want %+v", text, got, want)
+		}
+	}
+}

@@ -118,7 +118,7 @@ func (in *Inputs) isSilent(st *InputStatus) string {
 			return fmt.Sprintf("no second reading of %s has come on %s since %s UTC: look after the sensor, its power and its connection", st.of(), st.Topic, since)
 		}
 		usual := time.Duration(st.gap) * time.Microsecond
-		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", st.of(), st.Topic, since, usual.Round(max(time.Second, usual/100)))
+		return fmt.Sprintf("no reading of %s has come on %s since %s UTC, where one comes every %v: look after the sensor, its power and its connection", st.of(), st.Topic, since, usual.Round(max(time.Millisecond, usual/100)))
 	}
 	if !in.Broker {
 		return fmt.Sprintf("nothing has come by HTTP on %s for %s since the agent began at %s UTC: start its sender, or correct the input's topic; readings are sent to /v1/ingest/<topic>", st.Topic, st.of(), since)

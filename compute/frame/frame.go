@@ -65,6 +65,7 @@ func (c *Column) Missing() int {
 type Frame struct {
 	Columns []Column
 	Rows    int
+	Left    []string // names of columns of the file that were not asked for
 }
 
 // Column returns a column by name.

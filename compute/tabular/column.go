@@ -96,7 +96,7 @@ func Column(f *frame.Frame, name string) (*frame.Column, error) {
 		return nil, err
 	}
 	if i < 0 {
-		return nil, NoColumn(names, name)
+		return nil, NoColumn(append(names, f.Left...), name)
 	}
 	return &f.Columns[i], nil
 }
@@ -108,7 +108,7 @@ func NoColumn(names []string, name string) error {
 	if len(list) > most {
 		list, rest = names[:most], fmt.Sprintf(" and %d more", len(names)-most)
 	}
-	return fmt.Errorf("there is no column %q: there are %s%s", name, strings.Join(list, ", "), rest)
+	return fmt.Errorf("there is no column %q: there are %s%s", name, cmp.Or(strings.Join(list, ", "), "none"), rest)
 }
 
 // FewClasses is how many different whole numbers of a target are taken for classes at most, unless

@@ -32,6 +32,29 @@ type csvReader struct {
 
 const mark = "\xef\xbb\xbf" // byte order mark
 
+// foreign says what a file is that is neither text nor Parquet, by its first bytes, and what to do; "" for
+// none that is known.
+func foreign(head []byte) string {
+	for _, k := range []struct{ magic, what string }{
+		{"PK\x03\x04", "this is a workbook (.xlsx, .ods) or a zip file: save the sheet as CSV, or unpack the file"},
+		{"PK\x05\x06", "this is an empty zip file"},
+		{"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "this is an old workbook (.xls): save the sheet as CSV"},
+		{"\xfd7zXZ\x00", "this is compressed by xz, which cannot be read: unpack it (xz -d), or compress it by gzip"},
+		{"BZh", "this is compressed by bzip2, which cannot be read: unpack it (bzip2 -d), or compress it by gzip"},
+		{"\x28\xb5\x2f\xfd", "this is compressed by zstd, which cannot be read: unpack it (zstd -d), or compress it by gzip"},
+		{"7z\xbc\xaf\x27\x1c", "this is a 7z archive: unpack it"},
+		{"Rar!\x1a\x07", "this is a rar archive: unpack it"},
+		{"ARROW1\x00\x00", "this is a Feather file (Arrow): write it as Parquet or CSV"},
+		{"SQLite format 3\x00", "this is an SQLite database: write the table as CSV"},
+		{"%PDF-", "this is a PDF: save the table as CSV"},
+	} {
+		if bytes.HasPrefix(head, []byte(k.magic)) && (k.magic != "BZh" || bytes.HasPrefix(head[len("BZh9"):], []byte("1AY&SY"))) {
+			return k.what
+		}
+	}
+	return ""
+}
+
 func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 	in := bufio.NewReaderSize(r, sampleBytes)
 	if head, _ := in.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
@@ -42,6 +65,9 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		in = bufio.NewReaderSize(z, sampleBytes)
 	}
 	head, _ := in.Peek(sampleBytes)
+	if what := foreign(head); what != "" {
+		return nil, errors.New(what)
+	}
 	if bytes.IndexByte(head[:min(len(head), 1<<12)], 0) >= 0 {
 		return nil, errors.New("the text has zero bytes, as UTF-16 has: convert the file, for example by iconv -f UTF-16 -t UTF-8")
 	}

@@ -464,3 +464,42 @@ func TestLateOrderOfDates(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignFiles: what is neither text nor Parquet is called what it is.
+func TestForeignFiles(t *testing.T) {
+	for head, want := range map[string]string{
+		"PK\x03\x04\x14\x00\x06\x00":                   "workbook",
+		"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1\x00":         "old workbook",
+		"\xfd7zXZ\x00\x00\x04":                         "xz -d",
+		"BZh91AY&SY\x00\x01":                           "bzip2 -d",
+		"\x28\xb5\x2f\xfd\x04\x00":                     "zstd -d",
+		"SQLite format 3\x00\x10\x00":                  "SQLite",
+		"\xff\xfea\x00,\x00b\x00\n\x001\x00,\x002\x00": "UTF-16",
+		"BZh,b\n1,2\n":                                 "",
+	} {
+		_, err := Read(strings.NewReader(head), Options{})
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("Read(%q) = %v, want %q", head, err, want)
+		}
+	}
+}
+
+// TestSerialDates: days as spreadsheets count them look like seconds of the first day of 1970, which is
+// said where all of a column do.
+func TestSerialDates(t *testing.T) {
+	for text, want := range map[string]bool{
+		"ts,v\n46023.041667,1\n46023.083333,2\n":   true,
+		"ts,v\n46023.041667,1\n1790000000,2\n":     false,
+		"ts,v\n0,1\n1,2\n20000,3\n":                false,
+		"ts,v\n2026-01-01,1\n1970-01-01 07:00,2\n": false,
+	} {
+		var notes []string
+		o := Options{Time: "ts", Note: func(s string) { notes = append(notes, s) }}
+		if _, err := Read(strings.NewReader(text), o); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(notes, "\n"), `as seconds since then, the first is line 2, "46023.041667": where they are days as spreadsheets count them`); got != want {
+			t.Errorf("%q: notes %q, told %v, want %v", text, notes, got, want)
+		}
+	}
+}

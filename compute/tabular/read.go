@@ -120,6 +120,7 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 	for j := range builders {
 		b := &builders[j]
 		if b.skip {
+			f.Left = append(f.Left, b.c.Name)
 			continue
 		}
 		name := b.c.Name

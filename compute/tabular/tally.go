@@ -64,7 +64,11 @@ type Tally struct {
 	monthFirst    int      // and the month
 	zeros         flaw     // whole numbers with leading zeros, which the number has not
 	huge          flaw     // whole numbers that a float64 may not hold
+	serial        flaw     // times that would be days of our years as spreadsheets count them
 }
+
+// serialFrom and serialTo bound the days since 1899-12-30 that are dates of 1954 to 2119.
+const serialFrom, serialTo = 20_000, 80_000
 
 // someUnits is how many different units of a column are named, and taken for units at all.
 const someUnits = 4
@@ -153,6 +157,9 @@ func (t *Tally) Notes(want frame.Type) []string {
 		out = append(out, fmt.Sprintf("column %q holds percentages: %s is read as the number before the sign", t.Name, t.written))
 	default:
 		out = append(out, fmt.Sprintf("column %q holds numbers with the unit %s: %s is read as %s", t.Name, t.unit, t.written, ClassName(t.value)))
+	}
+	if f := &t.serial; f.n > 0 && f.n == t.Present {
+		out = append(out, fmt.Sprintf("column %q: all times lie on 1970-01-01, as seconds since then, the first is %s, %q: where they are days as spreadsheets count them, format the column as a date and time there", t.Name, f.place, f.text))
 	}
 	if f := &t.zeros; f.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s read without leading zeros, the first is %s, %q; where they are names such as postal codes, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
@@ -303,6 +310,9 @@ func (t *Tally) Time(c *Cell, p Place, format string) int64 {
 	}
 	if us != frame.NoTime {
 		t.Present++
+		if us >= serialFrom*1e6 && us < serialTo*1e6 && format == "" && c.kind != instant {
+			t.serial.add(p, c.String())
+		}
 	}
 	return us
 }

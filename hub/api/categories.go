@@ -50,14 +50,22 @@ func (c categoryNames) add(t meta.Task, text string) {
 		return
 	}
 	for _, in := range file.Inputs {
-		have, known := c[in.Series]
-		switch {
-		case len(in.Categories) == 0:
-		case !known:
-			c[in.Series] = in.Categories
-		case !slices.Equal(have, in.Categories):
-			c[in.Series] = nil
-		}
+		c.name(in.Series, in.Categories)
+	}
+	if file.Target.Topic != "" { // labels by message
+		c.name(file.Target.Series, file.Target.Categories)
+	}
+}
+
+// name gives a series the names of its categories; where tasks differ it has none.
+func (c categoryNames) name(series string, categories []string) {
+	have, known := c[series]
+	switch {
+	case len(categories) == 0:
+	case !known:
+		c[series] = categories
+	case !slices.Equal(have, categories):
+		c[series] = nil
 	}
 }
 

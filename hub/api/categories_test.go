@@ -39,6 +39,11 @@ func TestCategoryNames(t *testing.T) {
 			t.Errorf("of(%s, %v) = %q, want %q", tt.series, tt.value, got, tt.want)
 		}
 	}
+	names.add(meta.Task{Name: "gate"}, "task: gate\nkind: classification\ntarget: {series: ok, topic: a/label, path: $.ok, categories: [bad, good]}\n"+
+		"inputs:\n  - {series: flow, topic: a/b, path: $.flow}\ntime: {path: $.ts}\nrows: {on: flow, max_age: 1m}\n")
+	if got := names.of("ok", 1); got != "good" {
+		t.Errorf("a label by message is called %q", got)
+	}
 	names.add(meta.Task{Name: "other"}, file("[off, on]"))
 	names.add(meta.Task{Name: "third"}, file("[off, on]"))
 	if got := names.of("mode", 0); got != "" {

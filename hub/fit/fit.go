@@ -489,7 +489,7 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	if m.Kind == artifact.KindForecast {
 		sh.target = m.Inputs[m.Output.Input].Name
 		if sh.time == "" {
-			return nil, errors.New("a forecast needs the column of the event time: name it with time")
+			return nil, errors.New("a forecast needs the column of the event time: name it by --time")
 		}
 	}
 	f, err := dataset.Read(o.Data, sh.reading(o.Table))

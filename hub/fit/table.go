@@ -106,7 +106,7 @@ func (s *shape) kindOf(t *frame.Column, o *Options) error {
 	if o.Horizon > 0 {
 		s.kind = artifact.KindForecast
 		if s.time == "" {
-			return fmt.Errorf("a forecast needs the column of the event time: name it with time")
+			return fmt.Errorf("a forecast needs the column of the event time: name it by --time")
 		}
 		if t.Type != frame.Number {
 			return fmt.Errorf("target %q holds %s: a forecast is of a number", t.Name, t.Type)
@@ -192,7 +192,7 @@ func (s *shape) columns(f *frame.Frame) ([]*frame.Column, error) {
 	out := make([]*frame.Column, len(at))
 	for j, i := range at {
 		if i < 0 {
-			return nil, tabular.NoColumn(names, wanted[j])
+			return nil, tabular.NoColumn(append(names, f.Left...), wanted[j])
 		}
 		out[j] = &f.Columns[i]
 	}

@@ -414,7 +414,9 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	if err != nil {
 		return err
 	}
-	t.note(res, func(r *JobResult) { r.Digest, r.Model, r.Verdict = m.Digest, registry.Name(m), &verdict })
+	t.note(res, func(r *JobResult) {
+		r.Digest, r.Model, r.Learner, r.Verdict = m.Digest, registry.Name(m), m.Kind, &verdict
+	})
 	return t.decide(ctx, j, s, res, m, verdict, champion != nil)
 }
 

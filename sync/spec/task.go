@@ -453,8 +453,15 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	if !ValidName(t.Name) {
 		bad("task", t.Name, nameRule)
 	}
+	none := t.Target.Series == "" && t.Target.Topic == "" && t.Horizon() == 0 && t.Kind != KindAnomaly
+	if none {
+		bad("target", "", "is missing: name the series that is to be predicted, such as target: {series: temp, horizon: 1h}")
+	}
 	switch t.Kind {
 	case KindForecast:
+		if none {
+			break
+		}
 		if t.Horizon() <= 0 || t.Horizon() > MaxHorizon {
 			bad("target.horizon", t.Horizon().String(), "a forecast needs a horizon above 0 and at most 366 days")
 		}
@@ -462,6 +469,9 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 			bad("target.series", t.Target.Series, "a forecast's target must be one of the inputs")
 		}
 	case KindRegression, KindClassification:
+		if none {
+			break
+		}
 		if t.Target.Topic == "" {
 			bad("target.topic", "", "labels of a "+string(t.Kind)+" task arrive by message: name their topic")
 		}
@@ -509,7 +519,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 			bad("target.range", fmt.Sprint(*r), "must be [low, high] with low < high")
 		}
 	}
-	if t.Kind != KindAnomaly && !seriesPattern.MatchString(t.Target.Series) {
+	if t.Kind != KindAnomaly && !none && !seriesPattern.MatchString(t.Target.Series) {
 		bad("target.series", t.Target.Series, "must be 1 to 127 letters, digits or _.:- and start with a letter or digit")
 	}
 	if n := len(t.Inputs); n == 0 || n > MaxInputs {
@@ -560,6 +570,8 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	switch {
 	case t.Rows.On != "" && t.Rows.Every != 0:
 		bad("rows", t.Rows.On, "rows fire on a series or on a cadence, not both: remove rows.on or rows.every")
+	case t.Rows.On == "" && t.Rows.Every == 0 && none:
+	case t.Rows.On == t.Target.Series && t.TargetIndex() < 0 && t.Kind == KindForecast: // is said of the target
 	case t.Rows.On == "" && t.Rows.Every == 0:
 		bad("rows", "", "say when a row fires: rows.on: <series> or rows.every: <duration>")
 	case t.Rows.On != "" && seen[t.Rows.On] == 0 && (len(t.Inputs) == 0 || t.Inputs[0].Series != t.Rows.On):

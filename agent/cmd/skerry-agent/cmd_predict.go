@@ -66,9 +66,13 @@ func newPredictCommand() *cobra.Command {
 			}
 			cw := csv.NewWriter(w)
 			werr := cw.Write(head)
+			said := 0
 			n, err := replay.Predict(cmd.Context(), in, a, o, func(i, n int, q *replay.Prediction) error {
 				if i%256 == 0 {
 					p.show("%d of %d rows", i, n)
+				}
+				if !math.IsNaN(q.Value) {
+					said++
 				}
 				rec := append(head[:0:0], strconv.Itoa(q.Row), "", number(q.Value), number(q.Lower), number(q.Upper))
 				if q.Time != frame.NoTime {
@@ -93,7 +97,7 @@ func newPredictCommand() *cobra.Command {
 			}
 			p.clear()
 			if out != "-" {
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "predicted %d rows with %s\n", n, a.Digest[:12])
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "predicted %s with %s\n", rowsOf(said, n), a.Digest[:12])
 			}
 			return err
 		},
@@ -129,4 +133,12 @@ func openData(cmd *cobra.Command, path string) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("open --data: %w", err)
 	}
 	return f, nil
+}
+
+// rowsOf counts the rows that have a prediction.
+func rowsOf(n, of int) string {
+	if n == of {
+		return fmt.Sprintf("%d rows", n)
+	}
+	return fmt.Sprintf("%d of %d rows, the others have none,", n, of)
 }

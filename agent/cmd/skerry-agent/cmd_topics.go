@@ -78,10 +78,15 @@ func writeTopics(w io.Writer, found []source.Found, more int, wait time.Duration
 			sample = strings.ToValidUTF8(sample[:100], "") + "…"
 		}
 		fmt.Fprintf(t, "%s\t%d messages%s\t%s\n", f.Topic, f.Messages, kept, sample)
-		at := ""
+		at, local := "", false
 		for _, v := range f.Values {
 			if v.Kind == "time" && at == "" {
-				at = v.Path
+				at = fmt.Sprintf(", time: {path: %q", v.Path)
+				if v.Local {
+					at += ", zone: Area/City"
+				}
+				at += "}"
+				local = v.Local
 			}
 		}
 		for _, v := range f.Values {
@@ -103,10 +108,11 @@ func writeTopics(w io.Writer, found []source.Found, more int, wait time.Duration
 			if v.Path != "" {
 				line += fmt.Sprintf(", path: %q", v.Path)
 			}
-			if at != "" {
-				line += fmt.Sprintf(", time: {path: %q}", at)
+			line += at + "}"
+			if local {
+				line += "  # the time says no zone: name that of the sender's clock"
 			}
-			fmt.Fprintln(t, line+"}")
+			fmt.Fprintln(t, line)
 		}
 		fmt.Fprintln(t)
 	}

@@ -177,13 +177,14 @@ func TestTopicsLeaveAgentsOut(t *testing.T) {
 	err := writeTopics(&b, []source.Found{
 		{Topic: "plant/temp", Messages: 1, Sample: `{"value":4.5}`, Values: values},
 		{Topic: "skerry/roof/air/prediction", Messages: 1, Sample: `{"value":4.5}`, Values: values},
+		{Topic: "hall", Messages: 1, Values: append([]source.FoundPath{{Path: "$.at", Kind: "time", Local: true}}, values...)},
 	}, 0, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out := b.String()
-	if n := strings.Count(out, "- {series:"); n != 1 || !strings.Contains(out, "skerry/roof/air/prediction") || !strings.Contains(out, "published by an agent") {
-		t.Errorf("%d lines are proposed, want that of the sensor alone:\n%s", n, out)
+	if n := strings.Count(out, "- {series:"); n != 2 || !strings.Contains(out, `time: {path: "$.at", zone: Area/City}}  # the time says no zone`) || !strings.Contains(out, "skerry/roof/air/prediction") || !strings.Contains(out, "published by an agent") {
+		t.Errorf("%d lines are proposed, want those of the sensors alone:\n%s", n, out)
 	}
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +25,9 @@ func (r *remote) dataCommand() *cobra.Command {
 				return err
 			}
 			text := fmt.Sprintf("%s: %d readings, %d distinct, %d duplicates, %d series", out.Device, out.Readings, out.Distinct, out.Duplicates, len(out.Series))
+			if out.Conflicts > 0 {
+				text += fmt.Sprintf("; %d more have the time of another with another value, flagged by the device, which did not use them", out.Conflicts)
+			}
 			if out.Equal > 0 {
 				text += fmt.Sprintf("; %d that were there already were left out", out.Equal)
 			}
@@ -67,15 +71,21 @@ func (r *remote) dataCommand() *cobra.Command {
 			}
 			defer rc.Close()
 			w := c.OutOrStdout()
+			rows := &lineCount{r: rc}
+			defer func() {
+				if format == "csv" && rows.n < 2 && len(series) > 0 {
+					fmt.Fprintf(c.ErrOrStderr(), "note: %s has no reading of %s in this time; skerry-hub data check %s --json lists its series\n", args[0], strings.Join(series, ", "), args[0])
+				}
+			}()
 			if file != "" {
 				f, err := os.Create(file)
 				if err != nil {
 					return err
 				}
-				_, err = io.Copy(f, rc)
+				_, err = io.Copy(f, rows)
 				return errors.Join(err, f.Close())
 			}
-			_, err = io.Copy(w, rc)
+			_, err = io.Copy(w, rows)
 			return err
 		},
 	}
@@ -109,4 +119,16 @@ func (r *remote) dataCommand() *cobra.Command {
 		},
 	}
 	return group("data", "What the fleet has sent", check, export, lake)
+}
+
+// lineCount counts the lines that are read through it.
+type lineCount struct {
+	r io.Reader
+	n int
+}
+
+func (l *lineCount) Read(b []byte) (int, error) {
+	n, err := l.r.Read(b)
+	l.n += bytes.Count(b[:n], []byte("\n"))
+	return n, err
 }

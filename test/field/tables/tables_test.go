@@ -620,3 +620,35 @@ func TestCaseOfNames(t *testing.T) {
 		t.Errorf("RED is predicted as %q, Red as %q", rows[1], rows[5])
 	}
 }
+
+// TestWhatPredictSays: rows without a prediction are counted, numbers in another scale are named, and the
+// columns that a table has are listed whole.
+func TestWhatPredictSays(t *testing.T) {
+	f := newFolder(t)
+	f.write("d.csv", lines("a,b,other,y", 200, func(i int) string {
+		return fmt.Sprintf("%.3f,%.3f,7,%.3f", 1+noise(i, 1), noise(i, 2), noise(i, 1)+noise(i, 2))
+	}))
+	f.run("skerry-hub fit --data d.csv --target y --drop other --out m.skerry" + gbdt)
+	f.write("far.csv", "a,b\n1371,0.5\n1888,0.25\n")
+	_, all := f.run("skerry-agent predict --model m.skerry --data far.csv --out p.csv")
+	f.has(all, `column "a": 2 of 2 values are more than 100 times as large as any that the model has learned from (1`, "the first is 1371")
+	_, all = f.run("skerry-agent predict --model m.skerry --data d.csv --out p.csv")
+	if strings.Contains(all, "times as large") || !strings.Contains(all, "predicted 200 rows with") {
+		t.Errorf("its own table: %s", all)
+	}
+	f.write("short.csv", "other,b,y,z\n1,2,3,4\n")
+	_, all, err := f.try("skerry-hub evaluate --model m.skerry --data short.csv")
+	if err == nil {
+		t.Error("evaluate without a column that the model needs succeeds")
+	}
+	f.has(all, `there is no column "a": there are b, y, other, z`)
+
+	f.write("s.csv", lines("ts,y", 120, func(i int) string {
+		return fmt.Sprintf("2026-01-%02dT%02d:00:00Z,%.3f", 1+i/24, i%24, noise(i, 1))
+	}))
+	f.run("skerry-hub fit --data s.csv --target y --time ts --horizon 1h --trials 1 --out s.skerry")
+	f.write("none.csv", "ts,q\n2026-02-01,1\n2026-02-02,2\n2026-02-03,2\n")
+	f.write("some.csv", "ts,y\n2026-02-01T00:00:00Z,1\n,2\n2026-02-01T01:00:00Z,2\n")
+	_, all = f.run("skerry-agent predict --model s.skerry --data some.csv --out p.csv")
+	f.has(all, "predicted 2 of 3 rows, the others have none, with")
+}
