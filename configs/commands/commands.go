@@ -16,6 +16,7 @@ func Strict(root *cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
 	})
+	root.InitDefaultCompletionCmd() // else it comes later, and prints help for a shell it does not know
 	strict(root)
 	return root
 }

@@ -25,6 +25,8 @@ func TestStrict(t *testing.T) {
 		{"device --al", "unknown flag: --al: see prog device --help", ""},
 		{"device list x", "unknown command", ""},
 		{"device --help", "", "prog device [command]"},
+		{"completion foo", `unknown command "foo" for "prog completion"`, ""},
+		{"completion bash", "", "bash completion"},
 	} {
 		list := &cobra.Command{Use: "list", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) { c.Print("listed") }}
 		list.Flags().Bool("all", false, "")
