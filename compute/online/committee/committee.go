@@ -83,11 +83,16 @@ const (
 	unitRows       = 500 // memory of the unit of losses
 	minProbability = 1e-4
 	temperRate     = 0.2
-	maxLogB        = 1.6     // exponents from a fifth to five
-	topShare       = 1e-8    // which mixture is best hardly ever changes
-	balanceShare   = 1e-4    // whether guests help may change
-	maxRows        = 1 << 53 // that a snapshot can have counted
-	minScored      = 30      // predictions of a learner that are scored before its word counts,
+	maxLogB        = 1.6  // exponents from a fifth to five
+	topShare       = 1e-8 // which mixture is best hardly ever changes
+	balanceShare   = 1e-6 // whether guests help may change
+	// A new guest has even odds against those who have learned beside it. Where labels come late, mistakes
+	// last as long: the odds grow with the square of so many rows. A guest of the first hour, before it is
+	// known how late labels are, is believed.
+	oddsRows  = 10
+	mostOdds  = 1000
+	maxRows   = 1 << 53 // that a snapshot can have counted
+	minScored = 30      // predictions of a learner that are scored before its word counts,
 	// and so many more for each row that labels are late: those under way are much the same
 	minScoredPerLate = 5
 )
@@ -153,7 +158,7 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		cut = topNats
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
-	c.balance = mixture.New(len(c.sides), cut, balanceShare, nil)
+	c.balance = mixture.New(len(c.sides), cut, balanceShare, c.odds())
 	c.weigh()
 	return c, nil
 }
@@ -363,14 +368,22 @@ func (c *Committee) Score(out []float64, y float64) {
 }
 
 // Reset gives the members their first weights back, as a new guest requires. What the learners
-// have learned stays, and so does which mixture was best, and the weights of the side without guests,
-// which counts as much as the other at first.
+// have learned stays, and so does which mixture was best, and the weights of the side without guests.
 func (c *Committee) Reset() {
 	for _, m := range c.mixes {
 		m.Reset(c.prior)
 	}
-	c.balance.Reset(nil)
+	c.balance.Reset(c.odds())
 	c.weigh()
+}
+
+// odds are the first weights of the two sides.
+func (c *Committee) odds() []float64 {
+	if c.learned < unitRows {
+		return []float64{mostOdds, 1}
+	}
+	rows := c.late / oddsRows
+	return []float64{min(1+float64(rows*rows), mostOdds), 1}
 }
 
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN
