@@ -64,9 +64,10 @@ type Committee struct {
 	loss     []float64
 	homeLoss []float64
 	topLoss  []float64
-	sides    [2]float64
-	home     []float64 // what homes predict
-	sum      []float64 // of losses, by member
+	sides    [2]float64 // losses of the sides
+	parts    [2]float64 // and their weights, the second as far as labels come in time
+	home     []float64  // what homes predict
+	sum      []float64  // of losses, by member
 	scored   []float64
 	eligible []bool
 	logB     []float64 // by member: logarithm of the exponent of its probabilities
@@ -86,13 +87,13 @@ const (
 	maxLogB        = 1.6  // exponents from a fifth to five
 	topShare       = 1e-8 // which mixture is best hardly ever changes
 	balanceShare   = 1e-6 // whether guests help may change
-	// A new guest has even odds against those who have learned beside it. Where labels come late, mistakes
-	// last as long: the odds grow with the square of so many rows. A guest of the first hour, before it is
-	// known how late labels are, is believed.
-	oddsRows  = 10
-	mostOdds  = 1000
-	maxRows   = 1 << 53 // that a snapshot can have counted
-	minScored = 30      // predictions of a learner that are scored before its word counts,
+	// A new guest has even odds against those who have learned beside it; one of the first hour, when
+	// nobody has, is believed. Labels that come later than so many rows tell which side was right too
+	// late for it to be of use: it counts less by the fourth power.
+	firstOdds  = 1000
+	timelyRows = 10
+	maxRows    = 1 << 53 // that a snapshot can have counted
+	minScored  = 30      // predictions of a learner that are scored before its word counts,
 	// and so many more for each row that labels are late: those under way are much the same
 	minScoredPerLate = 5
 )
@@ -204,7 +205,7 @@ func (c *Committee) Predict(p, out, x []float64) {
 	if c.homes != nil {
 		c.mix(sides[w:], c.home, predicted, c.homes, false)
 	}
-	blend(p, sides, c.balance.Weights(), nil)
+	blend(p, sides, c.parts[:], nil)
 	if c.classes > 0 && math.IsNaN(p[0]) {
 		for i := range p {
 			p[i] = 1 / float64(len(p))
@@ -380,10 +381,9 @@ func (c *Committee) Reset() {
 // odds are the first weights of the two sides.
 func (c *Committee) odds() []float64 {
 	if c.learned < unitRows {
-		return []float64{mostOdds, 1}
+		return []float64{firstOdds, 1}
 	}
-	rows := c.late / oddsRows
-	return []float64{min(1+float64(rows*rows), mostOdds), 1}
+	return []float64{1, 1}
 }
 
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN
@@ -414,10 +414,15 @@ func (c *Committee) weigh() {
 		total += c.trust[k]
 	}
 	clear(c.weights)
-	all := c.balance.Weights()[0]
-	if c.homes == nil {
-		all = 1
+	c.parts = [2]float64{1, 0}
+	if c.homes != nil {
+		b, rows := c.balance.Weights(), float64(c.late/timelyRows)
+		rows *= rows
+		home := b[1] / (1 + float64(rows*rows))
+		c.parts[0] = b[0] / (b[0] + home)
+		c.parts[1] = 1 - c.parts[0]
 	}
+	all := c.parts[0]
 	for k, m := range c.mixes {
 		c.trust[k] /= total
 		for i, v := range m.Weights() {
