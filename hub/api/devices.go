@@ -129,11 +129,11 @@ func (s *Server) getDevice(ctx context.Context, in *named) (*body[DeviceDetail],
 	if out.DeviceState, out.Reported, err = s.deviceState(ctx, d); err != nil {
 		return nil, err
 	}
-	if out.Runs, err = q.Runs(ctx, d.Name); err != nil {
+	runs := int64(0)
+	if out.Runs, runs, err = q.NewestRuns(ctx, d.Name, 100); err != nil {
 		return nil, err
 	}
-	out.RunCount = len(out.Runs)
-	out.Runs = out.Runs[max(0, len(out.Runs)-100):]
+	out.RunCount = int(runs)
 	if out.Host, err = q.HostValues(ctx, d.Name); err != nil {
 		return nil, err
 	}

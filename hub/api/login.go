@@ -35,7 +35,7 @@ func (s *Server) loginRoutes() {
 			}
 			token, acc, expires, err := s.auth.login(ctx, in.Body.User, in.Body.Password)
 			if err == nil {
-				err = s.loggedIn(ctx, in.Body.User)
+				err = s.loggedIn(ctx, in.Body.User, callerOf(ctx).Source)
 			}
 			if err != nil {
 				return nil, err

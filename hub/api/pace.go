@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -51,6 +52,10 @@ const (
 
 	accountTries = "login-account"
 	sourceTries  = "login-source"
+	// where an account has logged in from has a bound of its own for so long, so that others who guess its
+	// password do not keep its owner out
+	knownSources = "login-known"
+	knownFor     = 90 * 24 * time.Hour
 )
 
 // mayLogin counts a login and reports whether it is allowed. Unlike the rate limit, which each hub
@@ -60,15 +65,33 @@ func (s *Server) mayLogin(ctx context.Context, account, source string) (ok bool,
 	err = s.DB.Tx(ctx, func(q *meta.Queries) (err error) {
 		now := meta.Now()
 		ok, err = q.Try(ctx, sourceTries, source, sourceEvery.Microseconds(), sourceBurst, now)
-		if err == nil && ok {
-			ok, err = q.Try(ctx, accountTries, account, accountEvery.Microseconds(), accountBurst, now)
+		if err != nil || !ok {
+			return err
 		}
+		of, known := account, false
+		if known, err = q.Tried(ctx, knownSources, from(account, source), now); err != nil {
+			return err
+		}
+		if known {
+			of = from(account, source)
+		}
+		ok, err = q.Try(ctx, accountTries, of, accountEvery.Microseconds(), accountBurst, now)
 		return err
 	})
 	return ok, err
 }
 
+// from names an account at one address. No account's name has a space.
+func from(account, source string) string { return account + " " + source }
+
 // loggedIn frees the tries of an account: its owner was there.
-func (s *Server) loggedIn(ctx context.Context, account string) error {
-	return s.DB.Tx(ctx, func(q *meta.Queries) error { return q.ResetTries(ctx, accountTries, account) })
+func (s *Server) loggedIn(ctx context.Context, account, source string) error {
+	return s.DB.Tx(ctx, func(q *meta.Queries) error {
+		return errors.Join(
+			q.ResetTries(ctx, accountTries, account),
+			q.ResetTries(ctx, accountTries, from(account, source)),
+			q.ResetTries(ctx, knownSources, from(account, source)),
+			q.NoteTry(ctx, knownSources, from(account, source), meta.Now()+knownFor.Microseconds()),
+		)
+	})
 }

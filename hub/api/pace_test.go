@@ -84,11 +84,26 @@ func TestTries(t *testing.T) {
 		if may("ada", "10.0.0.99") {
 			t.Error("want the account closed for every address")
 		}
-		if err := s.loggedIn(t.Context(), "ada"); err != nil {
+		if err := s.loggedIn(t.Context(), "ada", "10.0.0.7"); err != nil {
 			t.Fatal(err)
 		}
 		if !may("ada", "10.0.0.99") {
 			t.Error("after a login that succeeded the account is closed")
+		}
+		for i := range 100 {
+			may("ada", fmt.Sprintf("10.0.1.%d", i))
+		}
+		if !may("ada", "10.0.0.7") || may("ada", "10.0.0.8") {
+			t.Error("where its owner has logged in from the account is closed by others, or open everywhere")
+		}
+		let = 0
+		for range 100 {
+			if may("ada", "10.0.0.7") {
+				let++
+			}
+		}
+		if let > 10 {
+			t.Errorf("%d tries in a row from where the owner has logged in, want ten at most", let)
 		}
 		for range 100 {
 			may("nobody", "10.0.0.2")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 
@@ -21,6 +22,7 @@ const (
 	conflict    result = "conflict"
 	quarantined result = "quarantined"
 	postponed   result = "postponed" // not stored: the message is too large for one transaction
+	crowded     result = "crowded"   // not stored: the device has begun too many runs today
 )
 
 // chunk is one chunk of a message, and what became of it.
@@ -46,6 +48,8 @@ func (c *chunk) refusal() string {
 		return c.bad
 	case c.result == postponed:
 		return "the message is too large for one transaction: send it again with fewer others"
+	case c.result == crowded:
+		return fmt.Sprintf("the device has started more than %d times today: what later starts measured waits until 00:00 UTC", maxRuns)
 	case c.result == conflict && !c.covered:
 		return "its sequence numbers overlap stored ones with other contents"
 	}
@@ -164,6 +168,14 @@ func (i *Ingester) store(ctx context.Context, q *meta.Queries, chunks []*chunk, 
 		case taken[k].meets(r):
 			again = append(again, c)
 		default:
+			c.ordinal, err = i.ordinal(ctx, q, c.header, t)
+			if errors.Is(err, errRuns) {
+				c.result = crowded
+				break
+			}
+			if err != nil {
+				return err
+			}
 			taken[k] = taken[k].add(r)
 			c.result = stored
 			fresh = append(fresh, c)
@@ -195,10 +207,6 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 	staged := make([]meta.Staged, len(fresh))
 	var labels []meta.LabelPoint
 	for n, c := range fresh {
-		var err error
-		if c.ordinal, err = i.ordinal(ctx, q, c.header, now); err != nil {
-			return err
-		}
 		ledger[n] = c.interval(now)
 		staged[n] = meta.Staged{
 			Device:     c.header.Device,
@@ -227,7 +235,7 @@ func (i *Ingester) insert(ctx context.Context, q *meta.Queries, fresh []*chunk, 
 			return err
 		}
 	}
-	return report(ctx, q, fresh)
+	return report(ctx, q, fresh, now)
 }
 
 // quarantine keeps a chunk that cannot be read.

@@ -124,20 +124,18 @@ func shorten(sets []wire.AppliedSet) {
 // one, or its join counter is older than one it has already confirmed. A chain is compared only
 // with itself: a device whose store was lost starts a new one.
 func (i *Ingester) suspicion(ctx context.Context, q *meta.Queries, dev meta.Device, h wire.Hello) (string, error) {
-	runs, err := q.Runs(ctx, dev.Name)
+	var said []string
+	for _, r := range h.Runs {
+		if r.Prev != (wire.Run{}) {
+			said = append(said, r.Prev.String())
+		}
+	}
+	runs, err := q.RunsAfter(ctx, dev.Name, said)
 	if err != nil {
 		return "", err
 	}
-	said := map[string]bool{}
-	for _, r := range h.Runs {
-		said[r.Prev.String()] = true
-	}
 	child := map[string]string{}
-	root := wire.Run{}.String()
 	for _, r := range runs {
-		if r.Prev == root || !said[r.Prev] {
-			continue
-		}
 		if other := child[r.Prev]; other != "" {
 			return fmt.Sprintf("runs %s and %s both continue run %s", other, r.Run, r.Prev), nil
 		}

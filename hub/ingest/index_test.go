@@ -22,6 +22,7 @@ func TestIndexed(t *testing.T) {
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {
 		r, ctx, run := newRig(t, d, configs.HubIngest{}), t.Context(), wire.Run{1}
 		r.run(t)
+		r.reports(t, "dev-1", "pm")
 		r.stored(t, "dev-1", ingest.Events, chunk(t, "dev-1", run, wire.ClassEvent, 3, wire.Records{Events: []wire.Event{
 			{Time: 50, Kind: "drift", Task: "pm", Detail: `{"model":"d1"}`},
 			{Time: 51, Kind: "note", Detail: "plain words"},
@@ -100,6 +101,7 @@ func TestIndexed(t *testing.T) {
 func TestRepeatsAreCountedOnce(t *testing.T) {
 	r, run := newRig(t, metatest.SQLite(t), configs.HubIngest{}), wire.Run{1}
 	r.run(t)
+	r.reports(t, "dev-1", "pm")
 	event := chunk(t, "dev-1", run, wire.ClassEvent, 1, wire.Records{Events: []wire.Event{{Kind: "drift", Task: "pm", Detail: `{"model":"d1"}`}}})
 	r.stored(t, "dev-1", ingest.Events, wire.Pack([][]byte{event, event}))
 	r.stored(t, "dev-1", ingest.Events, event)
@@ -240,4 +242,47 @@ func TestMergedConflict(t *testing.T) {
 	if got, err := r.db.Read().Conflicts(ctx, "", 0); err != nil || len(got) != 1 || got[0].From != 15 || got[0].StoredTo != 20 || got[0].StoredSHA256 != "" {
 		t.Errorf("Conflicts = %+v, %v, want the one from 15 on", got, err)
 	}
+}
+
+// TestStrangersAskForNothing: what a device says of a task that it does not run, or of a time far ahead,
+// asks for no training; what it said before it was known to run the task counts once it is.
+func TestStrangersAskForNothing(t *testing.T) {
+	metatest.Each(t, func(t *testing.T, d metatest.DB) {
+		r := newRig(t, d, configs.HubIngest{})
+		r.run(t)
+		r.reports(t, "dev-1", "pm")
+		send := func(device string, first uint64, at int64) {
+			t.Helper()
+			r.stored(t, device, ingest.Live, chunk(t, device, wire.Run{1}, wire.ClassLabel, first, wire.Records{Labels: []wire.Label{
+				{Task: "pm", Row: at - 2, At: at, Truth: 1}, {Task: "pm", Row: at - 1, At: at, Truth: 2},
+			}}))
+		}
+		sums := func() (labels, newest int64) {
+			t.Helper()
+			for _, e := range r.feed(t, feed.KindApplied) {
+				var a feed.Applied
+				if err := json.Unmarshal(e.Detail, &a); err != nil {
+					t.Fatal(err)
+				}
+				labels, newest = labels+a.Tasks["pm"].Labels, max(newest, a.Tasks["pm"].Newest)
+			}
+			return labels, newest
+		}
+		send("dev-1", 1, 20)
+		send("dev-1", 3, math.MaxInt64-1000)
+		send("dev-2", 1, 30)
+		r.stored(t, "dev-2", ingest.Events, chunk(t, "dev-2", wire.Run{1}, wire.ClassEvent, 1, wire.Records{Events: []wire.Event{{Kind: "drift", Task: "pm", Detail: `{"model":"d1"}`}}}))
+		if labels, newest := sums(); labels != 2 || newest != 20 {
+			t.Errorf("%d labels up to %d count, want the two up to 20 of the device that runs the task", labels, newest)
+		}
+		if got := r.feed(t, feed.KindDrift); len(got) > 0 {
+			t.Errorf("the drift of a device that does not run the task is in the feed: %+v", got)
+		}
+		r.reports(t, "dev-2", "pm")
+		send("dev-2", 3, 40)
+		r.reports(t, "dev-2", "pm")
+		if labels, newest := sums(); labels != 6 || newest != 40 {
+			t.Errorf("%d labels up to %d count, want all six plausible ones", labels, newest)
+		}
+	})
 }

@@ -262,8 +262,12 @@ func (i *Ingester) Applied(ctx context.Context, device string, runs ...wire.Run)
 	return a, nil
 }
 
-// ordinal returns the number of a run among the runs of its device.
-func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, now int64) (int64, error) {
+// errRuns means that a device has begun as many runs as it may in a day.
+var errRuns = errors.New("too many runs")
+
+// ordinal returns the number of a run among the runs of its device; errRuns where it would be one too
+// many.
+func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, t *tally) (int64, error) {
 	k := runKey{h.Device, h.Run}
 	i.mu.Lock()
 	n, ok := i.ordinals[k]
@@ -272,14 +276,23 @@ func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, 
 		return n, nil
 	}
 	r, err := q.Run(ctx, h.Device, h.Run.String())
-	if errors.Is(err, meta.ErrNotFound) { // a chunk that overtook its hello
-		r, err = q.PutRun(ctx, meta.Run{
-			Device:    h.Device,
-			Run:       h.Run.String(),
-			Prev:      wire.Run{}.String(),
-			FirstSeen: now,
-		})
+	if !errors.Is(err, meta.ErrNotFound) {
+		return r.Ordinal, err
 	}
+	u, err := t.of(ctx, q, h.Device)
+	if err != nil {
+		return 0, err
+	}
+	if u.Runs >= maxRuns {
+		return 0, errRuns
+	}
+	u.Runs++
+	r, err = q.PutRun(ctx, meta.Run{ // a chunk that overtook its hello
+		Device:    h.Device,
+		Run:       h.Run.String(),
+		Prev:      wire.Run{}.String(),
+		FirstSeen: t.now,
+	})
 	return r.Ordinal, err
 }
 

@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 	"skerry.dev/hub/ingest"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
+	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
@@ -41,6 +43,18 @@ func newRig(t *testing.T, d metatest.DB, opts configs.HubIngest) *rig {
 func (r *rig) tx(t *testing.T, fn func(q *meta.Queries) error) {
 	t.Helper()
 	if err := r.db.Tx(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reports lets a device report that it runs tasks.
+func (r *rig) reports(t *testing.T, device string, names ...string) {
+	t.Helper()
+	st := spec.Reported{Device: device, Tasks: map[string]spec.ReportedTask{}}
+	for _, n := range names {
+		st.Tasks[n] = spec.ReportedTask{Kind: "forecast", Spec: "name: " + n, SpecHash: "aa"}
+	}
+	if err := errors.Join(r.in.States(t.Context(), []ingest.State{state(t, device, st)})...); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -115,14 +115,18 @@ func (s *stateItem) store(ctx context.Context, q *meta.Queries, t *tally) error 
 	if err := q.UpdateDevice(ctx, dev); err != nil {
 		return err
 	}
-	if err := tasks.Report(ctx, q, r.Device, r.Tasks, now); err != nil {
-		return err
-	}
-	e, err := stateEvent(r)
+	fresh, err := tasks.Report(ctx, q, r.Device, r.Tasks, now)
 	if err != nil {
 		return err
 	}
-	return feed.Append(ctx, q, e)
+	e, err := stateEvent(r)
+	if err == nil {
+		err = feed.Append(ctx, q, e)
+	}
+	if err != nil {
+		return err
+	}
+	return catchUp(ctx, q, r.Device, fresh, now)
 }
 
 // refuse keeps a document that cannot be stored. A device reports again within the minute, and most

@@ -7,6 +7,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"time"
 
 	"skerry.dev/compute/metric"
 	"skerry.dev/hub/feed"
@@ -22,6 +23,16 @@ type summary struct {
 	tasks  map[string]feed.LabelSum
 	series map[string]int64
 	drifts []feed.Event
+	// what devices report to run: labels and drift of other tasks ask for no training. Where a device is
+	// missing it runs whatever it names.
+	runs   map[string]map[string]bool
+	latest int64 // labels of later times come from a wrong clock
+}
+
+// counts reports whether what a device says of a task may ask for a training.
+func (s *summary) counts(device, task string) bool {
+	runs, known := s.runs[device]
+	return spec.ValidName(task) && (!known || runs[task])
 }
 
 // maxSeriesName is the longest name of a series that a task file may use, in bytes. Readings of
@@ -35,7 +46,7 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 	}
 	for i := range r.Labels {
 		l := &r.Labels[i]
-		if !spec.ValidName(l.Task) {
+		if !s.counts(h.Device, l.Task) || s.latest > 0 && l.At > s.latest {
 			continue
 		}
 		sum := s.tasks[l.Task]
@@ -64,7 +75,7 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 	for i := range r.Events {
 		e := &r.Events[i]
 		model, ok := modelOf(e)
-		if !ok || !spec.ValidName(e.Task) {
+		if !ok || !s.counts(h.Device, e.Task) {
 			continue
 		}
 		drift, err := feed.New(feed.KindDrift, e.Task, h.Device, feed.Drift{Time: e.Time, Model: model})
@@ -76,10 +87,24 @@ func (s *summary) add(h wire.Header, r *wire.Records) error {
 	return nil
 }
 
+// aheadOfClock is how far beyond the hub's clock times may lie.
+const aheadOfClock = int64(24 * time.Hour / time.Microsecond)
+
 // report appends the events of the chunks that a transaction stores to the feed.
-func report(ctx context.Context, q *meta.Queries, fresh []*chunk) error {
-	var s summary
+func report(ctx context.Context, q *meta.Queries, fresh []*chunk, now int64) error {
+	s := summary{runs: map[string]map[string]bool{}, latest: now + aheadOfClock}
 	for _, c := range fresh {
+		device := c.header.Device
+		if s.runs[device] == nil && (len(c.records.Labels) > 0 || c.header.Class == wire.ClassEvent) {
+			names, err := q.DeviceTaskNames(ctx, device)
+			if err != nil {
+				return err
+			}
+			s.runs[device] = map[string]bool{}
+			for _, n := range names {
+				s.runs[device][n] = true
+			}
+		}
 		if err := s.add(c.header, c.records); err != nil {
 			return err
 		}
@@ -146,6 +171,26 @@ func (s *summary) events() ([]feed.Event, error) {
 const maxHashes = 400
 
 var hashPattern = regexp.MustCompile("^[0-9a-z]{1,64}$")
+
+// catchUp appends to the feed the labels that a device sent of tasks before it was known to run them.
+func catchUp(ctx context.Context, q *meta.Queries, device string, names []string, now int64) error {
+	var s summary
+	s.tasks = map[string]feed.LabelSum{}
+	for _, task := range names {
+		n, newest, err := q.DeviceLabels(ctx, task, device, now+aheadOfClock)
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			s.tasks[task] = feed.LabelSum{Labels: n, Newest: newest}
+		}
+	}
+	events, err := s.events()
+	if err != nil {
+		return err
+	}
+	return feed.Append(ctx, q, events...)
+}
 
 // stateEvent makes the event of a reported state. It names the tasks whose name and hash are what
 // an agent gives, of very many only the first.

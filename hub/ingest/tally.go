@@ -16,6 +16,9 @@ const (
 	// minCharge is what a chunk counts at least: its rows in the ledger and in staging cost more
 	// than a few bytes.
 	minCharge = 1 << 10
+	// labelCharge and eventCharge are what a label and an event count besides, which become rows of the
+	// database; of a few bytes sent there may be thousands.
+	labelCharge, eventCharge = 256, 512
 	// maxKept is how many messages of a device a day are kept for inspection; the others are only
 	// counted.
 	maxKept = 32
@@ -89,6 +92,7 @@ func (t *tally) count(ctx context.Context, q *meta.Queries, c *chunk) error {
 	if c.result == quarantined {
 		return nil
 	}
+	u.Bytes += int64(labelCharge*len(c.records.Labels) + eventCharge*len(c.records.Events))
 	u.Chunks++
 	latest := t.now + (24 * time.Hour).Microseconds()
 	for i := range c.records.Readings {

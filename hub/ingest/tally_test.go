@@ -183,3 +183,51 @@ func TestNote(t *testing.T) {
 		t.Errorf("alarms = %v, want one", k)
 	}
 }
+
+// TestRunsAreBounded: runs that come with chunks count as those of hellos do, and beyond a day's bound
+// their chunks wait.
+func TestRunsAreBounded(t *testing.T) {
+	r := newRig(t, metatest.SQLite(t), configs.HubIngest{})
+	r.run(t)
+	r.tx(t, func(q *meta.Queries) error {
+		now, err := q.Clock(t.Context())
+		if err != nil {
+			return err
+		}
+		return q.PutUsage(t.Context(), meta.Usage{Device: "dev-1", Day: alarm.Day(now), Runs: 19_990})
+	})
+	let := 0
+	for n := range 20 {
+		run := wire.Run{2, byte(n)}
+		if got := <-r.offer("dev-1", ingest.Live, readings(t, "dev-1", run, 1, 1)); got.Applied {
+			let++
+		} else if len(got.Refused) != 1 || !strings.Contains(got.Refused[0].Reason, "20000 times today") {
+			t.Fatalf("receipt = %+v, want the reason", got)
+		}
+	}
+	if let != 10 {
+		t.Errorf("%d chunks of new runs are stored, want 10", let)
+	}
+	if got := <-r.offer("dev-1", ingest.Live, readings(t, "dev-1", wire.Run{2, 0}, 2, 1)); !got.Applied {
+		t.Errorf("receipt of a run that is known = %+v, want applied", got)
+	}
+	if got := <-r.offer("dev-2", ingest.Live, readings(t, "dev-2", wire.Run{3}, 1, 1)); !got.Applied {
+		t.Errorf("receipt of another device = %+v, want applied", got)
+	}
+}
+
+// TestRowsAreCharged: labels and events count by the rows that they become, not by the few bytes that
+// they are sent in.
+func TestRowsAreCharged(t *testing.T) {
+	r := newRig(t, metatest.SQLite(t), configs.HubIngest{})
+	r.run(t)
+	labels := make([]wire.Label, 500)
+	for i := range labels {
+		labels[i] = wire.Label{Task: "pm", Row: int64(i), At: int64(i)}
+	}
+	r.stored(t, "dev-1", ingest.Live, chunk(t, "dev-1", wire.Run{1}, wire.ClassLabel, 1, wire.Records{Labels: labels}))
+	u, err := r.db.Read().Usages(t.Context(), "dev-1", 1)
+	if err != nil || len(u) != 1 || u[0].Bytes < 256*500 {
+		t.Errorf("usage = %+v, %v, want 256 bytes a label at least", u, err)
+	}
+}

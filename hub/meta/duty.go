@@ -79,9 +79,21 @@ func (q *Queries) Try(ctx context.Context, kind, source string, interval, burst,
 	if free = max(free, now) + interval; free > now+burst*interval {
 		return false, nil
 	}
-	_, err = q.exec(ctx, `INSERT INTO tries (kind, source, free_at) VALUES ($1, $2, $3)
-		ON CONFLICT (kind, source) DO UPDATE SET free_at = excluded.free_at`, kind, source, free)
+	err = q.NoteTry(ctx, kind, source, free)
 	return err == nil, err
+}
+
+// NoteTry notes when all tries of a source are free again.
+func (q *Queries) NoteTry(ctx context.Context, kind, source string, free int64) error {
+	_, err := q.exec(ctx, `INSERT INTO tries (kind, source, free_at) VALUES ($1, $2, $3)
+		ON CONFLICT (kind, source) DO UPDATE SET free_at = excluded.free_at`, kind, source, free)
+	return err
+}
+
+// Tried reports whether a source has tries that are not free again.
+func (q *Queries) Tried(ctx context.Context, kind, source string, now int64) (bool, error) {
+	n, err := q.int64(ctx, "SELECT COUNT(*) FROM tries WHERE kind = $1 AND source = $2 AND free_at > $3", kind, source, now)
+	return n > 0, err
 }
 
 // dropTries makes room for another source: those whose tries are all free again go, and when very

@@ -209,6 +209,16 @@ func (q *Queries) DeviceTasks(ctx context.Context, device string) ([]TaskDevice,
 	return rows, err
 }
 
+// DeviceTaskNames lists the tasks that a device reports.
+func (q *Queries) DeviceTaskNames(ctx context.Context, device string) ([]string, error) {
+	rows, err := many[textRow](ctx, q, "SELECT task FROM task_device WHERE device = $1", device)
+	out := make([]string, len(rows))
+	for i, r := range rows {
+		out[i] = r.s
+	}
+	return out, err
+}
+
 // TaskReports lists the devices that report a task, as defined or not.
 func (q *Queries) TaskReports(ctx context.Context, task string) ([]TaskDevice, error) {
 	return many[TaskDevice](ctx, q, "SELECT "+taskDeviceCols+" FROM task_device WHERE task = $1 ORDER BY device", task)
@@ -315,6 +325,15 @@ func (q *Queries) LabelPoints(ctx context.Context, task, device string, from, to
 // CountLabels counts the points of a task received after a time.
 func (q *Queries) CountLabels(ctx context.Context, task string, since int64) (int64, error) {
 	return q.int64(ctx, "SELECT COUNT(*) FROM label_point WHERE task = $1 AND received_at > $2", task, since)
+}
+
+// DeviceLabels counts the points of a task that a device has sent, and returns the newest time that
+// their labels came, of those up to latest.
+func (q *Queries) DeviceLabels(ctx context.Context, task, device string, latest int64) (n, newest int64, err error) {
+	if n, err = q.int64(ctx, "SELECT COUNT(*) FROM label_point WHERE task = $1 AND device = $2 AND at <= $3", task, device, latest); n > 0 && err == nil {
+		newest, err = q.int64(ctx, "SELECT MAX(at) FROM label_point WHERE task = $1 AND device = $2 AND at <= $3", task, device, latest)
+	}
+	return n, newest, err
 }
 
 // PruneLabelPoints deletes points received before a time.

@@ -3,6 +3,9 @@ package meta
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"strings"
 )
 
 // Run is one link of a device's run chain; Ordinal numbers the runs of a device from 1 in the
@@ -34,6 +37,45 @@ func (q *Queries) Runs(ctx context.Context, device string) ([]Run, error) {
 	return many[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 ORDER BY ordinal", device)
 }
 
+// NewestRuns returns the newest runs of a device, oldest first, and how many there are in all.
+func (q *Queries) NewestRuns(ctx context.Context, device string, most int) ([]Run, int64, error) {
+	runs, err := many[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 ORDER BY ordinal DESC LIMIT $2", device, most)
+	if err != nil {
+		return nil, 0, err
+	}
+	slices.Reverse(runs)
+	n, err := q.int64(ctx, "SELECT COUNT(*) FROM run WHERE device = $1", device)
+	return runs, n, err
+}
+
+// RunsAfter returns the runs of a device that continue one of those given.
+func (q *Queries) RunsAfter(ctx context.Context, device string, prev []string) ([]Run, error) {
+	return q.runsIn(ctx, device, "prev", prev)
+}
+
+// runsIn returns the runs of a device whose column holds one of the values.
+func (q *Queries) runsIn(ctx context.Context, device, column string, values []string) (out []Run, err error) {
+	values = slices.Sorted(slices.Values(values))
+	for part := range slices.Chunk(slices.Compact(values), bulkRows) {
+		args, places := make([]any, 1+len(part)), make([]string, len(part))
+		args[0] = device
+		for i, v := range part {
+			args[i+1], places[i] = v, fmt.Sprintf("$%d", i+2)
+		}
+		runs, err := many[Run](ctx, q, "SELECT "+runCols+" FROM run WHERE device = $1 AND "+column+" IN ("+strings.Join(places, ", ")+")", args...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, runs...)
+	}
+	return out, nil
+}
+
+// nextOrdinal is the number of a device's next run.
+func (q *Queries) nextOrdinal(ctx context.Context, device string) (int64, error) {
+	return q.int64(ctx, "SELECT COALESCE(MAX(ordinal), 0) + 1 FROM run WHERE device = $1", device)
+}
+
 // PutRun stores a run, giving it the next ordinal when it is new and keeping its ordinal
 // otherwise. It returns the stored row.
 func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
@@ -47,7 +89,7 @@ func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
 	case !errors.Is(err, ErrNotFound):
 		return r, err
 	}
-	if r.Ordinal, err = q.int64(ctx, "SELECT COALESCE(MAX(ordinal), 0) + 1 FROM run WHERE device = $1", r.Device); err != nil {
+	if r.Ordinal, err = q.nextOrdinal(ctx, r.Device); err != nil {
 		return r, err
 	}
 	_, err = insert(ctx, q, "run", runCols, "", &r)
@@ -57,15 +99,21 @@ func (q *Queries) PutRun(ctx context.Context, r Run) (Run, error) {
 // PutRuns stores runs of one device as PutRun does, with few statements for many, and returns how
 // many of them are new. Of a run that occurs twice the last counts.
 func (q *Queries) PutRuns(ctx context.Context, device string, runs []Run) (int64, error) {
-	known, err := q.Runs(ctx, device)
+	names := make([]string, len(runs))
+	for i, r := range runs {
+		names[i] = r.Run
+	}
+	known, err := q.runsIn(ctx, device, "run", names)
+	if err != nil {
+		return 0, err
+	}
+	next, err := q.nextOrdinal(ctx, device)
 	if err != nil {
 		return 0, err
 	}
 	at := make(map[string]int, len(known)+len(runs)) // in stored, then in fresh
-	next := int64(1)
 	for i, r := range known {
 		at[r.Run] = i
-		next = max(next, r.Ordinal+1)
 	}
 	var fresh []Run
 	changed := map[int]bool{}

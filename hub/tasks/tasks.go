@@ -31,43 +31,46 @@ const noteEvery = time.Minute
 // ErrRefused is wrapped by errors about a definition that somebody asked for.
 var ErrRefused = errors.New("not a definition")
 
-// Report takes what a device reports of its tasks, inside a transaction whose time is now.
-func Report(ctx context.Context, q *meta.Queries, device string, reported map[string]spec.ReportedTask, now int64) error {
+// Report takes what a device reports of its tasks, inside a transaction whose time is now. fresh are
+// those that it has not reported before.
+func Report(ctx context.Context, q *meta.Queries, device string, reported map[string]spec.ReportedTask, now int64) (fresh []string, err error) {
 	names := slices.Sorted(maps.Keys(reported))
 	if over := len(names) - MaxPerDevice; over > 0 {
 		names = names[:MaxPerDevice]
 		if err := limit(ctx, q, device, now, fmt.Sprintf("the device reports %d tasks, the hub takes %d of one device: %d are left out", len(reported), MaxPerDevice, over)); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	defs, err := q.TasksNamed(ctx, names)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rows, err := q.DeviceTasks(ctx, device)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var unknown []report
 	for _, name := range names {
 		r := report{device: device, name: name, task: reported[name], now: now}
 		i, known := slices.BinarySearchFunc(defs, name, func(t meta.Task, name string) int { return strings.Compare(t.Name, name) })
 		if !known {
-			unknown = append(unknown, r)
+			unknown, fresh = append(unknown, r), append(fresh, name)
 			continue
 		}
 		var old *meta.TaskDevice
 		if k, ok := slices.BinarySearchFunc(rows, name, func(t meta.TaskDevice, name string) int { return strings.Compare(t.Task, name) }); ok {
 			old = &rows[k]
+		} else {
+			fresh = append(fresh, name)
 		}
 		if err := r.take(ctx, q, defs[i], old); err != nil {
-			return fmt.Errorf("task %q: %w", name, err)
+			return nil, fmt.Errorf("task %q: %w", name, err)
 		}
 	}
 	if len(unknown) == 0 {
-		return nil
+		return fresh, nil
 	}
-	return propose(ctx, q, device, unknown)
+	return fresh, propose(ctx, q, device, unknown)
 }
 
 func limit(ctx context.Context, q *meta.Queries, device string, now int64, reason string) error {

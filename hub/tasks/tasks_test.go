@@ -43,7 +43,8 @@ func (s *store) raw(device string, reported map[string]spec.ReportedTask) {
 	s.Helper()
 	s.now += 1e6
 	if err := s.db.Tx(s.Context(), func(q *meta.Queries) error {
-		return tasks.Report(s.Context(), q, device, reported, s.now)
+		_, err := tasks.Report(s.Context(), q, device, reported, s.now)
+		return err
 	}); err != nil {
 		s.Fatal(err)
 	}
