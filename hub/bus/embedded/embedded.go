@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -189,6 +191,8 @@ func (s *Server) Err() error {
 func (s *Server) Run(ctx context.Context) error {
 	t := time.NewTicker(5 * time.Second)
 	defer t.Stop()
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
 	down := false
 	for {
 		select {
@@ -196,6 +200,9 @@ func (s *Server) Run(ctx context.Context) error {
 			return nil
 		case v := <-s.violations:
 			s.violated(ctx, v)
+			continue
+		case <-look.C:
+			s.thin(ctx)
 			continue
 		case <-t.C:
 		}
@@ -213,6 +220,46 @@ func (s *Server) Run(ctx context.Context) error {
 			if err := s.revive(); err != nil {
 				s.again.Log(slog.LevelWarn, "revive: "+err.Error(), "starting JetStream again failed", "err", err)
 			}
+		}
+	}
+}
+
+// An agent has one connection, and for a moment the old one beside the new.
+const (
+	maxConnections = 8
+	lookEvery      = 2 * time.Second
+)
+
+// thin ends the oldest connections of a device that has too many: each takes a descriptor and memory that
+// others need.
+func (s *Server) thin(ctx context.Context) {
+	if s.srv.NumClients() <= maxConnections {
+		return
+	}
+	list, err := s.srv.Connz(&server.ConnzOptions{Username: true, Limit: 1 << 20})
+	if err != nil {
+		return // there is no server any more
+	}
+	of := map[string][]*server.ConnInfo{} // by the key of the credential
+	for _, c := range list.Conns {
+		if c.JWT != "" {
+			of[c.AuthorizedUser] = append(of[c.AuthorizedUser], c)
+		}
+	}
+	for _, conns := range of {
+		if len(conns) <= maxConnections {
+			continue
+		}
+		device, _, err := s.ring.CheckDevice(conns[0].JWT)
+		if err != nil {
+			continue // not a device
+		}
+		slices.SortFunc(conns, func(a, b *server.ConnInfo) int { return cmp.Compare(a.Cid, b.Cid) })
+		for _, c := range conns[:len(conns)-maxConnections] {
+			_ = s.srv.DisconnectClientByID(c.Cid) // it has gone by itself
+		}
+		if s.opts.Violation != nil {
+			s.opts.Violation(ctx, device, fmt.Sprintf("%d connections at once, a device has %d at most: the oldest were ended", len(conns), maxConnections))
 		}
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/bus/embedded"
 	"skerry.dev/hub/keys"
+	"skerry.dev/test/wait"
 )
 
 func newRing(t *testing.T) *keys.Ring {
@@ -277,6 +278,13 @@ func TestMessagesAreBounded(t *testing.T) {
 // the server reports of the device.
 func watched(t *testing.T) (nc, h *nats.Conn, reported <-chan string) {
 	t.Helper()
+	nc, h, reported, _ = watchedBy(t)
+	return nc, h, reported
+}
+
+// watchedBy is watched, and returns what connects the device once more.
+func watchedBy(t *testing.T) (nc, h *nats.Conn, reported <-chan string, again func() *nats.Conn) {
+	t.Helper()
 	ring := newRing(t)
 	seen := make(chan string, 16)
 	s := open(t, embedded.Options{Dir: t.TempDir(), Violation: func(_ context.Context, device, what string) { seen <- device + " " + what }}, ring)
@@ -289,13 +297,39 @@ func watched(t *testing.T) (nc, h *nats.Conn, reported <-chan string) {
 			t.Errorf("Run = %v", err)
 		}
 	})
-	nc, err := nats.Connect(s.URL(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), // else it prints
-		as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) }))
-	if err != nil {
-		t.Fatal(err)
+	who := as(t, func(key string) (string, error) { return ring.SignDevice(key, "pump-1", "north", time.Hour) })
+	again = func() *nats.Conn {
+		t.Helper()
+		nc, err := nats.Connect(s.URL(), nats.NoReconnect(), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}), who) // else it prints
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
 	}
-	t.Cleanup(nc.Close)
-	return nc, hub(t, s, ring), seen
+	return again(), hub(t, s, ring), seen, again
+}
+
+// TestConnectionsAreBounded holds that a device keeps the newest few of many connections, that this is
+// reported with its name, and that the hub's own go on.
+func TestConnectionsAreBounded(t *testing.T) {
+	first, h, seen, again := watchedBy(t)
+	conns := []*nats.Conn{first}
+	for range 30 {
+		conns = append(conns, again())
+	}
+	if got, want := <-seen, "pump-1 31 connections at once, a device has 8 at most"; !strings.HasPrefix(got, want) {
+		t.Errorf("reported %q, want %q", got, want)
+	}
+	wait.For(t, "the oldest are ended", func() bool { return conns[22].IsClosed() })
+	for i, nc := range conns {
+		if nc.IsClosed() != (i < 31-8) {
+			t.Errorf("connection %d of %d is closed: %v", i, len(conns), nc.IsClosed())
+		}
+	}
+	if !h.IsConnected() {
+		t.Error("the hub's connection is ended")
+	}
 }
 
 // TestViolation holds that what a device may not do is reported with its name, although the server
