@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -118,13 +119,16 @@ func Drift(ctx context.Context, r io.Reader, f DriftOptions) (*DriftReport, erro
 			f.Progress(seen, len(rep.Drifts))
 		}
 	}
-	tally := tabular.Tally{Name: f.Column}
+	tally, outside := tabular.Tally{Name: f.Column}, 0
 	err = f.each(ctx, r, []string{f.Column}, func([]string) {}, func(row, line int, at string, cells []tabular.Cell) error {
 		rep.Rows++
 		v := tally.Number(&cells[0], tabular.Place{Line: line})
 		if math.IsNaN(v) {
 			rep.Missing++
 			return nil
+		}
+		if v < 0 || v > 1 {
+			outside++
 		}
 		if values = append(values, value{row, line, strings.Clone(at), v}); len(values) == chunk {
 			feed()
@@ -139,12 +143,18 @@ func Drift(ctx context.Context, r io.Reader, f DriftOptions) (*DriftReport, erro
 	}
 	f.note(tally.Notes(frame.Number))
 	feed()
+	if outside > 0 && slices.Contains(ofLosses, strings.ReplaceAll(strings.ToLower(f.Detector), "_", "-")) {
+		f.note([]string{fmt.Sprintf("column %q: %d of %d values lie outside 0 to 1, where %s looks: it takes errors or losses of that range and clips others; adwin, kswin and page-hinkley take any numbers", f.Column, outside, seen, f.Detector)})
+	}
 	if seen == 0 {
 		return nil, fmt.Errorf("read %s: column %q holds no number", f.Name, f.Column)
 	}
 	rep.Values, rep.NS = seen, float64(spent.Nanoseconds())/float64(seen)
 	return &rep, nil
 }
+
+// ofLosses are the detectors of errors or losses from 0 to 1.
+var ofLosses = []string{"ddm", "eddm", "ewma", "fhddm", "hddm-a", "hddm-w", "rddm", "stepd"}
 
 // note passes on what was counted.
 func (f *DriftOptions) note(notes []string) {

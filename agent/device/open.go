@@ -239,6 +239,9 @@ func (d *Device) fetchMetadata(ctx context.Context, name string) ([]byte, error)
 func (d *Device) openEdges(plan *source.Plan) error {
 	d.inputs.Event, d.inputs.Offset, d.inputs.Broker = d.happen, d.offset, d.cfg.MQTT.Broker != ""
 	d.inputs.Use(plan)
+	for _, s := range plan.Series() {
+		d.inputs.Expect(s.Name, d.runtime.Usual(s.Name))
+	}
 	if d.cfg.MQTT.Broker == "" {
 		d.log.Info("no broker: readings come by HTTP, predictions go to /v1/stream", "ingest", "POST http://"+d.cfg.HTTP.Listen+"/v1/ingest/<topic>")
 	} else {

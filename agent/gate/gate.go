@@ -143,6 +143,26 @@ func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 	return find(entries, e)
 }
 
+// Usual returns how far apart the newest readings of a series usually lie, the median in microseconds; 0
+// where there are too few to say.
+func (g *Gate) Usual(series uint32) int64 {
+	s := g.series[series]
+	if s == nil {
+		return 0
+	}
+	var gaps []int64
+	for i := 1; i < len(s.newestEntries); i++ {
+		if gap := s.newestEntries[i].time - s.newestEntries[i-1].time; gap > 0 {
+			gaps = append(gaps, gap)
+		}
+	}
+	if len(gaps) < 2 {
+		return 0
+	}
+	slices.Sort(gaps)
+	return gaps[len(gaps)/2]
+}
+
 // Newest returns the newest accepted reading of a series; false where there is none, or several of its
 // time contradict each other.
 func (g *Gate) Newest(series uint32) (t int64, v float64, ok bool) {

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -97,8 +98,22 @@ func New(opts Options) *Server {
 			Ready:   func() bool { ok, _ := opts.Status.Ready(); return ok },
 		}).Register(mux)
 	}
-	s.handler = http.NewCrossOriginProtection().Handler(mux)
+	s.handler = http.NewCrossOriginProtection().Handler(topics(mux, opts.Ingest))
 	return s
+}
+
+// topics takes readings of topics that begin with a slash or have an empty level, which is another topic
+// to a broker, past the cleaning of paths.
+func topics(mux, ingest http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		topic, ok := strings.CutPrefix(r.URL.Path, "/v1/ingest/")
+		if ingest == nil || !ok || r.Method != http.MethodPost || !strings.Contains(r.URL.Path, "//") {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		r.SetPathValue("topic", topic)
+		ingest.ServeHTTP(w, r)
+	})
 }
 
 // Handler returns the server's routes.

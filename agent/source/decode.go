@@ -430,7 +430,7 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 		if !ok {
 			return text{}, outOfRange(raw)
 		}
-		return text{value: v}, nil
+		return text{value: s.form.meant(v)}, nil
 	}
 	if kind == valueBool && s.form.words == nil {
 		v := 0.0
@@ -454,17 +454,16 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 	if t.unit == "" {
 		return t, nil
 	}
-	other := ""
+	if s.Unit != "" {
+		if !sameUnit(s.Unit, t.unit) {
+			return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s as the input's unit: a number in another unit would be wrong by a factor; where it is the same by another name, write the sender's (unit: %q)", t.unit, s.Unit, t.unit)}
+		}
+		return t, nil
+	}
 	if first := s.unit.Load(); first == nil {
 		s.unit.CompareAndSwap(nil, &t.unit)
 	} else if !sameUnit(*first, t.unit) {
-		other = *first + " before"
-	}
-	if s.Unit != "" && otherScale(s.Unit, t.unit) {
-		other = s.Unit + " as the input's unit"
-	}
-	if other != "" {
-		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s: a number in another unit would be wrong by a factor", t.unit, other)}
+		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s before: a number in another unit would be wrong by a factor; name the input's unit", t.unit, *first)}
 	}
 	return t, nil
 }
@@ -504,26 +503,6 @@ func (s *Series) category(raw []byte) (text, *DecodeError) {
 		return text{missing: true, forgiven: ForgivenMark}, nil
 	}
 	return text{}, &DecodeError{Kind: ErrCategory, Value: excerpt(raw), Allowed: "must be one of the categories " + list(s.Categories)}
-}
-
-// sameUnit reports whether two units are one; ° is any degree.
-func sameUnit(a, b string) bool {
-	a, b = strings.TrimPrefix(a, "°"), strings.TrimPrefix(b, "°")
-	return a == b || a == "" || b == ""
-}
-
-// otherScale reports whether two units are of one kind in different sizes: one is the other with a
-// prefix.
-func otherScale(a, b string) bool {
-	if len(a) < len(b) {
-		a, b = b, a
-	}
-	prefix, ok := strings.CutSuffix(a, b)
-	switch prefix {
-	case "k", "K", "M", "G", "m", "µ", "u", "h", "d", "c", "n":
-		return ok
-	}
-	return false
 }
 
 func list(words []string) string {

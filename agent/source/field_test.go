@@ -3,6 +3,7 @@ package source
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -488,5 +489,47 @@ func TestOutOfRange(t *testing.T) {
 	a.message("hall", `{"h":0.5}`)
 	if r := a.Reasons(); len(r) > 0 || len(a.told) != 2 {
 		t.Errorf("reasons %q, told %q after one within the range", r, a.told)
+	}
+}
+
+// TestUnitsOfInputs: a value comes in the input's unit from the first one on, by whatever name senders
+// write it; what another unit says is refused, and without one declared the first counts.
+func TestUnitsOfInputs(t *testing.T) {
+	for _, tt := range []struct {
+		declared, sent string
+		want           float64 // NaN: refused
+	}{
+		{"°C", "68 °F", math.NaN()}, {"°C", "20 °C", 20}, {"°C", "20 ºC", 20}, {"°C", "20 degC", 20}, {"°C", "20 C", 20}, {"C", "20 °C", 20}, {"celsius", "20 °C", 20},
+		{"mm", "5 in", math.NaN()}, {"mm", "5 cm", math.NaN()}, {"s", "5 min", math.NaN()}, {"hPa", "29.9 inHg", math.NaN()}, {"hPa", "1013 mbar", 1013},
+		{"kWh", "18 MJ", math.NaN()}, {"kWh", "18 Wh", math.NaN()}, {"l/min", "5 m³/h", math.NaN()}, {"l/min", "5 L/min", 5}, {"km/h", "60 mph", math.NaN()}, {"bar", "14.5 psi", math.NaN()},
+		{"µg/m³", "7 \u03bcg/m³", 7}, {"µg/m³", "7 ug/m3", 7}, {"µg/m³", "7 µg/m^3", 7}, {"µg/m³", "7 mg/m³", math.NaN()}, {"MW", "7 mW", math.NaN()},
+		{"%", "7 percent", 7}, {"", "7 kg", 7}, {"°C", "20", 20},
+	} {
+		unit := ""
+		if tt.declared != "" {
+			unit = fmt.Sprintf(", unit: %q", tt.declared)
+		}
+		p := planOf(t, "  - {series: a, topic: x, path: $.a"+unit+"}\n", "")
+		out, err := NewDecoder(p, 4096).Decode("x", []byte(fmt.Sprintf(`{"a":%q}`, tt.sent)))
+		switch {
+		case err != nil:
+			t.Errorf("%s for %s: %v", tt.sent, tt.declared, err)
+		case math.IsNaN(tt.want) && (len(out.Readings) > 0 || len(out.Problems) != 1 || !strings.Contains(out.Problems[0].Error(), "as the input's unit")):
+			t.Errorf("%s for %s is read as %v, %v, want a refusal", tt.sent, tt.declared, out.Readings, out.Problems)
+		case !math.IsNaN(tt.want) && (len(out.Readings) != 1 || out.Readings[0].Value != tt.want):
+			t.Errorf("%s for %s is read as %v, %v, want %v", tt.sent, tt.declared, out.Readings, out.Problems, tt.want)
+		}
+	}
+}
+
+// TestNumbersAsWords: numbers that an input declares as words are words however they are written.
+func TestNumbersAsWords(t *testing.T) {
+	p := planOf(t, "  - {series: a, topic: x, path: $.a, words: {1: 10, 2: 20, off: 2}}\n", "")
+	d := NewDecoder(p, 4096)
+	for sent, want := range map[string]float64{`2`: 20, `"2"`: 20, `2.0`: 20, `"2.0"`: 20, `"+2"`: 20, `1`: 10, `3`: 3, `"off"`: 2} {
+		out, err := d.Decode("x", []byte(`{"a":`+sent+`}`))
+		if err != nil || len(out.Readings) != 1 || out.Readings[0].Value != want {
+			t.Errorf("%s is read as %v, %v, want %v", sent, out.Readings, err, want)
+		}
 	}
 }

@@ -140,6 +140,13 @@ func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				part.Problems = append(part.Problems, fmt.Sprintf("label of series %q: no row is known with the id %q: it is not kept; send the row first", series, id))
 			}
 		},
+		Clash: func(series string) {
+			part.Taken--
+			part.Refused++
+			if len(part.Problems) < maxProblems {
+				part.Problems = append(part.Problems, fmt.Sprintf("reading of series %q: its time, or its row, has another value already, which counts: this one is kept for the hub and not used", series))
+			}
+		},
 		Ack: func() { once.Do(func() { close(durable) }) },
 	}
 	if err := in.sink.Message(r.Context(), m); err != nil {

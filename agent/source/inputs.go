@@ -91,9 +91,10 @@ type InputStatus struct {
 	bunch  run     // readings without a time since one that came no sooner than usual
 	normal float64 // the usual gap when it began, microseconds
 
-	gap, longest float64  // usual and longest of its gaps, microseconds
-	silent       int64    // since when it is silent, 0 when it is not
-	near         []string // topics like its own that something comes on
+	gap, longest float64       // usual and longest of its gaps, microseconds
+	usual        time.Duration // between two readings before the agent began, 0 unknown
+	silent       int64         // since when it is silent, 0 when it is not
+	near         []string      // topics like its own that something comes on
 }
 
 // run counts what came in a row.

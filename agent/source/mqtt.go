@@ -36,6 +36,9 @@ type Message struct {
 	Readings []Reading
 	// Stray is called before Ack for each label whose id no row has had. nil: nobody asks.
 	Stray func(series, id string)
+	// Clash is called before Ack for each reading whose time has another value already, which counts.
+	// nil: nobody asks.
+	Clash func(series string)
 	// Ack means that the readings are durable. It must be called once for every message, from any
 	// goroutine and in any order: PUBACKs are sent in the order of arrival (MQTT 3.1.1
 	// [MQTT-4.6.0-2]). It may block for as long as the network takes. After a reconnect it does

@@ -14,7 +14,16 @@ import (
 type form struct {
 	decimal byte // '.' or ',', 0: not told
 	strip   []byte
-	words   map[string]float64 // in lower case where no two differ by it alone
+	words   map[string]float64  // in lower case where no two differ by it alone
+	numbers map[float64]float64 // those of the words that are numbers
+}
+
+// meant is what a number means where numbers are words of the input: {2: 20}.
+func (f *form) meant(v float64) float64 {
+	if w, ok := f.numbers[v]; ok {
+		return w
+	}
+	return v
 }
 
 func newForm(n spec.NumberForm, words map[string]float64) form {
@@ -32,6 +41,12 @@ func newForm(n spec.NumberForm, words map[string]float64) form {
 		}
 		for w, v := range words {
 			f.words[w] = v
+			if n, ok := parseNumber([]byte(w)); ok {
+				if f.numbers == nil {
+					f.numbers = map[float64]float64{}
+				}
+				f.numbers[n] = v
+			}
 		}
 	}
 	return f
@@ -97,7 +112,7 @@ func (f *form) read(raw []byte) (text, *DecodeError) {
 		if !ok {
 			return text{}, outOfRange(raw)
 		}
-		return text{value: v}, nil
+		return text{value: f.meant(v)}, nil
 	}
 	if notFinite(b) {
 		return text{}, &DecodeError{Kind: ErrNotFinite, Value: excerpt(raw), Allowed: "must be a finite number: send nothing or null when there is no value"}
@@ -111,7 +126,11 @@ func (f *form) read(raw []byte) (text, *DecodeError) {
 			return text{missing: true, forgiven: ForgivenMark}, nil
 		}
 	}
-	return f.loose(raw, b)
+	t, err := f.loose(raw, b)
+	if err == nil && t.unit == "" {
+		t.value = f.meant(t.value)
+	}
+	return t, err
 }
 
 func outOfRange(raw []byte) *DecodeError {

@@ -26,6 +26,9 @@ func (st *InputStatus) learn(at int64) {
 	if st.LastSeen == 0 || gap < 0 || gap > float64(24*hour) { // a clock that was set
 		return
 	}
+	if gap == 0 { // of one message
+		return
+	}
 	if st.gap == 0 {
 		st.gap = gap
 	}
@@ -36,10 +39,25 @@ func (st *InputStatus) learn(at int64) {
 // patience is how long the input may be silent.
 func (st *InputStatus) patience() time.Duration {
 	if st.Readings > 0 && st.gap == 0 { // of one reading nobody knows when the next is due
-		return time.Hour
+		return max(time.Hour, silentGaps*st.usual)
+	}
+	if st.Readings == 0 && st.usual > 0 {
+		return max(leastSilence, silentGaps*st.usual)
 	}
 	return max(leastSilence, time.Duration(max(silentGaps*st.gap, longestGaps*st.longest))*time.Microsecond)
 }
+
+// Expect tells how often readings of a series came before the agent began.
+func (in *Inputs) Expect(series string, usual time.Duration) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if st := in.series[series]; st != nil {
+		st.usual = usual
+	}
+}
+
+// labelSilence is how long no label may come where some have: they come when they come.
+const labelSilence = 24 * time.Hour
 
 // Deaf notes that readings may have been sent until now that nobody has heard or taken, as while
 // nothing can be stored: no input is silent for it. now is microseconds, as Silent's.
@@ -64,7 +82,7 @@ func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silen
 		}
 		began := max(since, st.LastSeen, st.from, in.deaf)
 		pause := time.Duration(now-began) * time.Microsecond
-		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() {
+		if st.Readings == 0 && (st.barren.n+st.inVain.n > 0 || late(st.Series)) || st.inVain.told || pause < st.patience() || late(st.Series) && pause < labelSilence {
 			continue
 		}
 		if st.silent == 0 {

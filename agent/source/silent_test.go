@@ -159,3 +159,41 @@ func TestKeysThatComeSeldom(t *testing.T) {
 		})
 	}
 }
+
+// TestSilenceOfBatches: an input whose readings come many in a message is as often heard as its messages
+// are; labels come when they come; and what came seldom before the agent began may come as seldom.
+func TestSilenceOfBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have
+		a := newAccount(t, "\ntask: batch\ntarget: {series: a, horizon: 1h}\ninputs: [{series: a, topic: hall, path: \"$[*].v\"}]\ntime: {path: \"$[*].t\", format: unix}\n")
+		look := func(label bool) []string {
+			return a.Silent(time.Now().UnixMicro(), 0, func(string) bool { return label })
+		}
+		a.Expect("a", time.Hour)
+		time.Sleep(4 * time.Hour)
+		if got := a.Silent(time.Now().UnixMicro(), time.Now().Add(-4*time.Hour).UnixMicro(), func(string) bool { return false }); len(got) > 0 {
+			t.Errorf("an hourly input is silent after four hours: %q", got)
+		}
+		batch := func() {
+			var b strings.Builder
+			for i := range 290 {
+				fmt.Fprintf(&b, `,{"v":%d,"t":%d}`, i, time.Now().Unix()-int64(290-i))
+			}
+			a.message("hall", "["+b.String()[1:]+"]")
+		}
+		for range 8 {
+			batch()
+			time.Sleep(time.Minute)
+			if got := look(false); len(got) > 0 {
+				t.Fatalf("silent a minute after a batch: %q", got)
+			}
+		}
+		time.Sleep(time.Hour)
+		if got := look(true); len(got) > 0 {
+			t.Errorf("labels are silent after an hour: %q", got)
+		}
+		if got := look(false); len(got) != 1 {
+			t.Errorf("after an hour %q is silent, want the input", got)
+		}
+	})
+}

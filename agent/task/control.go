@@ -210,6 +210,16 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 	})
 }
 
+// Usual returns how far apart readings of a series usually came, 0 where that is not known. It is to be
+// called before Run.
+func (r *Runtime) Usual(series string) time.Duration {
+	id, ok := r.ids[series]
+	if !ok {
+		return 0
+	}
+	return time.Duration(r.gate.Usual(id)) * time.Microsecond
+}
+
 // withdraw takes what tasks have left at the broker back, which goes on serving it to every new
 // subscriber, where their topic is no task's any more.
 func (r *Runtime) withdraw(old map[string]*running) {

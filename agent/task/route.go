@@ -140,6 +140,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 		}
 		if x.flags&wire.FlagConflict != 0 {
 			r.opts.Clash(rt.names[rd.Series], in.Arrival)
+			if in.Clash != nil {
+				in.Clash(rt.names[rd.Series])
+			}
 		}
 	}
 	stored := len(r.open.Batch.Readings)

@@ -503,3 +503,25 @@ func TestSerialDates(t *testing.T) {
 		}
 	}
 }
+
+// TestFiguresAsText: a column of numbers in a writing that is none here is text, which is said.
+func TestFiguresAsText(t *testing.T) {
+	for form, told := range map[string]bool{"%d:30:00": true, "(%d.5)": true, "%d.00-": true, "0x%dF": true, "'%d": true, "%d/1000": true, "A%d": false, "room %d": false} {
+		var b strings.Builder
+		b.WriteString("v,y\n")
+		for i := range 60 {
+			fmt.Fprintf(&b, form+",%d\n", 10+i, i)
+		}
+		var notes []string
+		if _, err := Read(strings.NewReader(b.String()), Options{Note: func(s string) { notes = append(notes, s) }}); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(strings.Join(notes, "\n"), `column "v" is read as text of 60 different forms`); got != told {
+			t.Errorf("%s: notes %q, told %v, want %v", form, notes, got, told)
+		}
+		notes = nil
+		if _, err := Read(strings.NewReader(b.String()), Options{Text: []string{"v"}, Note: func(s string) { notes = append(notes, s) }}); err != nil || len(notes) > 0 {
+			t.Errorf("%s as text: notes %q, %v", form, notes, err)
+		}
+	}
+}

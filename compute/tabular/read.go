@@ -148,6 +148,10 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 			p.notes = append(p.notes, b.tally.Notes(b.c.Type)...)
 		case p.told[name] != "":
 			p.notes = append(p.notes, p.told[name])
+		case !b.asked:
+			if s := b.figures(); s != "" {
+				p.notes = append(p.notes, s)
+			}
 		}
 		f.Columns = append(f.Columns, b.c)
 	}
@@ -183,9 +187,9 @@ func (p *pass) builders(fields []Field) ([]builder, error) {
 		case j == clock:
 			b.fixed, b.c.Type, b.format = true, frame.Time, p.o.TimeFormat
 		case ok:
-			b.fixed, b.c.Type = true, given
+			b.fixed, b.asked, b.c.Type = true, true, given
 		case asText[j]:
-			b.fixed, b.c.Type = true, frame.Category
+			b.fixed, b.asked, b.c.Type = true, true, frame.Category
 		case !field.Inferred:
 			b.fixed, b.c.Type = true, field.Type
 		default:
@@ -234,6 +238,7 @@ type builder struct {
 	most   int // categories
 	c      frame.Column
 	fixed  bool      // its type was given
+	asked  bool      // by an option
 	format string    // of times
 	order  dateOrder // of the dates, where the whole column shows it
 	wrong  bool      // its type is not what it seemed: next is tried in another pass
@@ -304,6 +309,24 @@ func (b *builder) end() error {
 		b.reject()
 	}
 	return nil
+}
+
+// manyFigures is how many different texts that begin as numbers do look like a column of numbers.
+const manyFigures = 20
+
+// figures is a note about a column of text whose cells begin as numbers do, such as durations, negative
+// amounts in parentheses or hexadecimal numbers; "" for any other.
+func (b *builder) figures() string {
+	n := 0
+	for _, s := range b.c.Categories {
+		if s = strings.TrimLeft(s, "('+-−$€£"); s != "" && s[0] >= '0' && s[0] <= '9' {
+			n++
+		}
+	}
+	if all := len(b.c.Categories); all < manyFigures || 10*n < 9*all {
+		return ""
+	}
+	return fmt.Sprintf("column %q is read as text of %d different forms, such as %q, which are no numbers here: write them as numbers (1:30 as seconds, (5) as -5) where they are some, or name the column by --text where they are names", b.c.Name, len(b.c.Categories), clip(b.c.Categories[0]))
 }
 
 // word keeps how a whole number is written, where that is not plainly.

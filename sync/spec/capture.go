@@ -3,9 +3,12 @@ package spec
 import (
 	"bytes"
 	"fmt"
+	"hash/crc32"
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -158,7 +161,21 @@ func (t *Task) checkCaptures(bad func(path, value, msg string)) {
 // InstanceName is the name of the task that a template makes for captured values, before it is
 // made different from others.
 func (t *Task) InstanceName(values []string) string {
-	name := t.Name + "-" + strings.Trim(NameFrom(strings.Join(values, "-")), "-_")
+	text := strings.Join(values, "-")
+	name := strings.TrimRight(t.Name+"-"+strings.Trim(NameFrom(text), "-_"), "-_")
+	kept, lost := 0, 0
+	for _, r := range text {
+		switch {
+		case r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)):
+			kept++
+		case r >= utf8.RuneSelf:
+			lost++
+		}
+	}
+	if lost > kept || kept == 0 { // of another script: what is left says nothing, and is that of others
+		end := fmt.Sprintf("-%08x", crc32.ChecksumIEEE([]byte(text)))
+		return strings.TrimRight(name[:min(len(name), 63-len(end))], "-_") + end
+	}
 	return strings.TrimRight(name[:min(len(name), 63)], "-_")
 }
 

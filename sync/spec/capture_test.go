@@ -70,3 +70,25 @@ func TestInstance(t *testing.T) {
 		t.Errorf("two sets of captures = %v", err)
 	}
 }
+
+// TestNamesOfOtherScripts: devices whose names are of another script have tasks that differ by their text
+// alone, whatever came first, so that one name is one room on every device.
+func TestNamesOfOtherScripts(t *testing.T) {
+	task, err := ParseTask("climate.yaml", strings.NewReader("task: climate\ntarget: {series: t, horizon: 1h}\ninputs: [{series: t, topic: \"z/{name}\", path: $.t}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, name := range []string{"Кухня", "Спальня", "厨房", "卧室", "Кухня-1", "Спальня-1", "-", " ", "🌡️", "Küche 1", "living_room"} {
+		got := task.InstanceName([]string{name})
+		if other := seen[got]; other != "" || !ValidName(got) {
+			t.Errorf("%q is named %q, as %q", name, got, other)
+		}
+		seen[got] = name
+	}
+	for name, want := range map[string]string{"Küche 1": "climate-k--che-1", "living_room": "climate-living_room"} {
+		if got := task.InstanceName([]string{name}); got != want {
+			t.Errorf("%q is named %q, want %q as before", name, got, want)
+		}
+	}
+}

@@ -42,13 +42,18 @@ func checkClasses(bad func(path, value, msg string), names []string) {
 	if n := len(names); n < 2 || n > MaxClasses {
 		bad("target.categories", strconv.Itoa(n)+" classes", fmt.Sprintf("name the classes that the task tells apart, 2 to %d, as labels spell them", MaxClasses))
 	}
+	checkNames(bad, "target.categories", "class", names)
+}
+
+// checkNames reports names of categories that are empty, too long, or there twice.
+func checkNames(bad func(path, value, msg string), path, what string, names []string) {
 	seen := map[string]int{}
 	for i, name := range names {
-		key := fmt.Sprintf("target.categories[%d]", i)
+		key := fmt.Sprintf("%s[%d]", path, i)
 		if strings.TrimSpace(name) == "" || len(name) > maxClassName {
 			bad(key, name, fmt.Sprintf("must be a name of 1 to %d bytes", maxClassName))
 		} else if j, twice := seen[name]; twice {
-			bad(key, name, fmt.Sprintf("is the class target.categories[%d] already: remove one", j))
+			bad(key, name, fmt.Sprintf("is the %s %s[%d] already: remove one", what, path, j))
 		}
 		seen[name] = i
 	}

@@ -546,6 +546,7 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 		if len(in.Categories) > MaxCategories {
 			bad(at+".categories", strconv.Itoa(len(in.Categories)), fmt.Sprintf("at most %d", MaxCategories))
 		}
+		checkNames(bad, at+".categories", "category", in.Categories)
 		if in.Sync != "" && in.Sync != "rows" && in.Sync != "none" {
 			bad(at+".sync", in.Sync, "must be rows or none")
 		}
