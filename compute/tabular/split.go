@@ -2,9 +2,11 @@ package tabular
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -12,15 +14,18 @@ import (
 // field that begins with a quote ends with one, before a separator or the end of a line, and may have
 // separators, line breaks and doubled quotes between. A quote is text where it cannot be that: inside
 // a field, or where the record would otherwise not have as many fields as the header. So a lone quote,
-// of inches for example, costs no rows. Memory is that of the longest record, at most max bytes.
+// of inches for example, costs no rows. Memory is a few times that of the longest record, which has at
+// most max bytes, however many lines these are.
 type splitter struct {
 	in    *bufio.Reader
 	comma byte
 	max   int64
 	want  int // fields of a record, as the first has; 0 before it
 
-	line       int      // the number of the newest line
-	held       []string // lines read in search of the end of a quoted field; those from at on come again
+	line int // the number of the newest line
+	// the lines read in search of the end of a quoted field, each with a line break behind it; those from
+	// at on come again
+	held       []byte
 	at         int
 	record     []string // reused
 	start, end int      // lines of the newest record
@@ -62,18 +67,18 @@ func (s *splitter) next() ([]string, error) {
 	mark := s.at
 	lines, proper, err := s.quoted(line)
 	right := err == nil && (s.want == 0 || len(s.record) == s.want)
-	if right && len(lines) == 1 {
+	if right && lines == 1 {
 		s.proper = s.proper || proper
 		return s.accept(s.record), nil
 	}
 	if right {
-		rows, figures := s.rows(lines)
-		if !rows || !figures || (len(lines)-1)*(s.want-1) < s.evidence() {
-			if rows || len(lines) >= longField {
+		rows, figures := s.rows(line, s.held[mark:s.at])
+		if !rows || !figures || (lines-1)*(s.want-1) < s.evidence() {
+			if rows || lines >= longField {
 				if s.long.add(Place{Line: s.start}, line); s.long.n == 1 {
-					s.first = len(lines)
+					s.first = lines
 				}
-				s.most = max(s.most, len(lines))
+				s.most = max(s.most, lines)
 			}
 			s.end = s.line
 			return s.accept(s.record), nil
@@ -91,7 +96,7 @@ func (s *splitter) next() ([]string, error) {
 		return s.accept(record), nil
 	case err != nil:
 		return nil, &Error{Line: s.start, Column: 1, Err: err}
-	case len(lines) > 1:
+	case lines > 1:
 		return nil, &Error{Line: s.start, Column: 1, Err: fmt.Errorf("the record has %d fields up to line %d, where the quote that opens in line %d is closed, and must have %d: close the quote, or remove it", given, s.line, s.start, s.want)}
 	}
 	_, _, _ = s.quoted(line)
@@ -117,26 +122,30 @@ func (s *splitter) accept(record []string) []string {
 // read returns the next line without its end; when keep is set the line can be given back by again.
 func (s *splitter) read(keep bool) (string, error) {
 	if s.at < len(s.held) {
-		s.line, s.at = s.line+1, s.at+1
-		return s.held[s.at-1], nil
+		n := bytes.IndexByte(s.held[s.at:], '\n')
+		line := string(s.held[s.at : s.at+n])
+		s.line, s.at = s.line+1, s.at+n+1
+		return line, nil
 	}
 	line, err := s.fetch()
 	if err != nil {
 		return "", err
 	}
 	if s.line++; keep {
-		s.held = append(s.held, line)
+		if n := len(line) + 1; len(s.held)+n > cap(s.held) {
+			s.held = slices.Grow(s.held, max(n, len(s.held))) // doubled, as append would leave more behind
+		}
+		s.held = append(append(s.held, line...), '\n')
 		s.at = len(s.held)
 	}
 	return line, nil
 }
 
 // settle forgets held lines that cannot be read again, so that they take no more memory than those
-// that are still to come.
+// that are still to come. It moves the others: no offset into held stays valid.
 func (s *splitter) settle() {
-	if s.at == len(s.held) || s.at > 1<<10 && s.at > len(s.held)/2 {
+	if s.at == len(s.held) || s.at > 1<<16 && s.at > len(s.held)/2 {
 		n := copy(s.held, s.held[s.at:])
-		clear(s.held[n:])
 		s.held, s.at = s.held[:n], 0
 	}
 }
@@ -187,11 +196,11 @@ func (s *splitter) plain(line string) []string {
 	}
 }
 
-// quoted separates a record into s.record, and reads on where a quoted field does: lines are those of
-// the record, or, with an error, those that were looked at. proper is true when a quoted field begins
-// and ends in a line.
-func (s *splitter) quoted(line string) (lines []string, proper bool, err error) {
-	lines, s.record = append(lines, line), s.record[:0]
+// quoted separates a record into s.record, and reads on where a quoted field does, which leaves the
+// lines in held: lines is how many the record has, or, with an error, how many were looked at. proper is
+// true when a quoted field begins and ends in a line.
+func (s *splitter) quoted(line string) (lines int, proper bool, err error) {
+	lines, s.record = 1, s.record[:0]
 	size := int64(len(line))
 	for rest := line; ; {
 		if s.want > 0 && len(s.record) > s.want { // no more can make it right
@@ -207,11 +216,11 @@ func (s *splitter) quoted(line string) (lines []string, proper bool, err error) 
 			s.record, rest = append(s.record, rest[:i]), rest[i+1:]
 			continue
 		}
-		field, parts, ok := "", []string(nil), false
-		for rest = body; ; {
-			if field, rest, ok = closing(rest); ok {
-				break
-			}
+		field, end := body, closing(body)
+		if end >= 0 {
+			field, rest, proper = body[:end], body[end+1:], true
+		}
+		for from := s.at; end < 0; {
 			next, err := s.read(true)
 			switch {
 			case errors.Is(err, io.EOF):
@@ -219,18 +228,16 @@ func (s *splitter) quoted(line string) (lines []string, proper bool, err error) 
 			case err != nil:
 				return lines, proper, err
 			}
-			parts, lines = append(parts, field, "\n"), append(lines, next)
+			lines++
 			if size += int64(len(next)) + 1; size > s.max {
 				return lines, proper, s.tooLong()
 			}
-			rest = next
+			if end = closing(next); end >= 0 {
+				rest = next[end+1:]
+				field = body + "\n" + string(s.held[from:s.at-len(next)-1+end])
+			}
 		}
-		if len(parts) > 0 {
-			field = strings.Join(append(parts, field), "")
-		} else {
-			proper = true
-		}
-		s.record = append(s.record, field)
+		s.record = append(s.record, unquoted(field))
 		if rest = s.blanks(rest); rest == "" {
 			return lines, proper, nil
 		}
@@ -244,37 +251,33 @@ func (s *splitter) quoted(line string) (lines []string, proper bool, err error) 
 // blanks removes the spaces that may stand around a quoted field.
 func (s *splitter) blanks(text string) string { return strings.TrimLeft(text, " ") }
 
-// closing returns what stands before the closing quote, its doubled quotes as one, and what follows;
-// without one, all of it.
-func closing(text string) (field, rest string, ok bool) {
-	i := strings.IndexByte(text, '"')
-	if i >= 0 && !strings.HasPrefix(text[i+1:], `"`) { // nearly always
-		return text[:i], text[i+1:], true
-	}
-	var b strings.Builder
-	for i >= 0 {
-		b.WriteString(text[:i])
-		if text = text[i+1:]; !strings.HasPrefix(text, `"`) {
-			return b.String(), text, true
+// closing returns where the quote stands that closes the field at the beginning of text, -1 without one.
+func closing(text string) int {
+	for at := 0; ; at += 2 {
+		i := strings.IndexByte(text[at:], '"')
+		if i < 0 {
+			return -1
 		}
-		b.WriteByte('"')
-		text = text[1:]
-		i = strings.IndexByte(text, '"')
+		if at += i; !strings.HasPrefix(text[at+1:], `"`) {
+			return at
+		}
 	}
-	b.WriteString(text)
-	return b.String(), "", false
 }
+
+// unquoted is the text of a quoted field, whose quotes stand doubled in the file.
+func unquoted(field string) string { return strings.ReplaceAll(field, `""`, `"`) }
 
 // standing separates a line by itself: quotes hold where they close in it, and are text elsewhere.
 func (s *splitter) standing(line string) []string {
 	record := s.record[:0]
 	for {
 		if body, isQuoted := strings.CutPrefix(s.blanks(line), `"`); isQuoted {
-			if field, rest, ok := closing(body); ok {
-				if rest = s.blanks(rest); rest == "" {
-					return append(record, field)
+			if end := closing(body); end >= 0 {
+				field, rest := body[:end], s.blanks(body[end+1:])
+				if rest == "" {
+					return append(record, unquoted(field))
 				} else if rest[0] == s.comma {
-					record, line = append(record, field), rest[1:]
+					record, line = append(record, unquoted(field)), rest[1:]
 					continue
 				}
 			}
@@ -287,17 +290,17 @@ func (s *splitter) standing(line string) []string {
 	}
 }
 
-// rows reports whether every line of a record would be one by itself, of the right number of fields,
-// and whether figures say so too: the columns in which the first line has numbers or times have them
-// in the others, and there is such a column.
-func (s *splitter) rows(lines []string) (rows, figures bool) {
+// rows reports whether every line of a record, the first and those held of it, would be one by itself, of
+// the right number of fields, and whether figures say so too: the columns in which the first line has
+// numbers or times have them in the others, and there is such a column.
+func (s *splitter) rows(first string, held []byte) (rows, figures bool) {
 	if s.want < 2 {
 		return false, false
 	}
 	own := s.record // s.standing must not touch it
 	defer func() { s.record = own }()
 	var isFigure []bool
-	for k, line := range lines {
+	for k, line := 0, first; ; k++ {
 		s.record = nil
 		record := s.standing(line)
 		if len(record) != s.want {
@@ -313,8 +316,12 @@ func (s *splitter) rows(lines []string) (rows, figures bool) {
 				return true, false
 			}
 		}
+		if len(held) == 0 {
+			return true, figures
+		}
+		end := bytes.IndexByte(held, '\n')
+		line, held = string(held[:end]), held[end+1:]
 	}
-	return true, figures
 }
 
 func isFigureCell(c *Cell) bool {

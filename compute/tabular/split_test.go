@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -40,6 +42,48 @@ func TestSplitsWhatWritersWrite(t *testing.T) {
 		}
 		if got, err := s.next(); !errors.Is(err, io.EOF) {
 			t.Fatalf("%q, %v behind the end of %q", got, err, text)
+		}
+	}
+}
+
+// TestManyShortLinesInQuotes: a quoted field of very many lines is bounded by its bytes, and takes a small
+// multiple of them however short its lines are, whether it is closed or not.
+func TestManyShortLinesInQuotes(t *testing.T) {
+	const most = 1 << 20
+	for name, line := range map[string]string{"empty": "\n", "of two letters": "xy\n"} {
+		for _, closed := range []bool{true, false} {
+			field := strings.Repeat(line, (most-64)/len(line))
+			text := "a,b,y\n1,2,3\n4,5,\"" + field + "\"\n6,7,8\n"
+			if !closed {
+				text = "a,b,y\n1,2,3\n\"" + field + strings.Repeat(line, 128)
+			}
+			s := newSplitter(strings.NewReader(text), ',', most)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			var last []string
+			n, err := 0, error(nil)
+			for ; ; n++ {
+				var record []string
+				if record, err = s.next(); err != nil {
+					break
+				}
+				last = slices.Clone(record)
+				if n == 2 && closed && last[2] != field {
+					t.Errorf("lines %s: the field came as %d bytes, want %d", name, len(last[2]), len(field))
+				}
+			}
+			runtime.ReadMemStats(&after)
+			switch {
+			case closed && (!errors.Is(err, io.EOF) || n != 4 || !slices.Equal(last, []string{"6", "7", "8"})):
+				t.Errorf("lines %s: %d records and %v, the last %q, want 4 and the end", name, n, err, last)
+			case !closed && (!errors.Is(err, ErrTooLarge) || n != 2):
+				t.Errorf("lines %s: %d records and %v, want 2 and ErrTooLarge", name, n, err)
+			}
+			// All that was allocated, freed or not: a buffer that doubles up to 1 MiB is 2 to 4 MiB, the lines
+			// are up to 3, the field is 1. With a string for each line it was 113 MiB and more.
+			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 16 {
+				t.Errorf("lines %s, closed %v: %d MiB allocated to read %d bytes, want 16 at most", name, closed, got, len(text))
+			}
 		}
 	}
 }
