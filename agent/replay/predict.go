@@ -23,7 +23,7 @@ type Prediction struct {
 	Row                 int   // of the file, from 0
 	Time                int64 // of the row; frame.NoTime when the table has none
 	Value, Lower, Upper float64
-	Classes             []float64 // class probabilities
+	Classes             []float64 // class probabilities, valid until visit returns
 }
 
 // PredictOptions define what a table is to an artifact.
@@ -45,34 +45,44 @@ type PredictOptions struct {
 // no number, or a category that it does not know, are missing and counted, as are values outside
 // the declared range without being counted, as on a device. A row whose time is missing where one
 // is needed has no prediction. It returns the number of rows.
+//
+// An artifact that looks at single rows needs no order: each row is handed over as it is read, with
+// n = 0, and none is held. An error that shows only in many rows, or at the end, such as another unit,
+// comes after them. Else visit begins once all has been read without an error, n is the number of rows,
+// and a table of more than heldBytes is refused.
 func Predict(ctx context.Context, r io.Reader, a *artifact.Artifact, o PredictOptions, visit func(i, n int, p *Prediction) error) (int, error) {
 	t, err := newPredictTable(a, &o)
 	if err != nil {
 		return 0, err
 	}
-	if err := t.read(ctx, r); err != nil {
-		return 0, fmt.Errorf("read rows %s: %w", o.Name, err)
+	if t.timed {
+		return t.predictHeld(ctx, r, visit)
 	}
-	out, err := t.predict(ctx)
-	if err != nil {
-		return 0, err
-	}
-	for i := range out {
-		if err := visit(i, len(out), &out[i]); err != nil {
-			return i, err
-		}
-	}
-	return len(out), nil
+	return t.predictAtOnce(ctx, r, visit)
 }
 
 type predictTable struct {
 	a      *artifact.Artifact
 	o      *PredictOptions
 	bounds [][2]float64 // by input
-	times  []int64      // by row
-	values [][]float64
-	clock  *tabular.Clock // nil without
-	timed  bool           // the artifact needs one
+	timed  bool         // the artifact looks back in time: it needs a clock, and all rows in order
+
+	in      tabular.Reader
+	at      []int               // columns by input, -1 for none
+	books   []*tabular.Codebook // by input, nil for numbers
+	tallies []tabular.Tally
+	scales  []scale
+	clock   *tabular.Clock // nil without
+	row     []float64      // the newest row, by input
+	when    int64          // and its time
+	n       int            // rows read
+	noTime  int            // of them without a time
+
+	// where rows are held, at most most
+	most    int
+	values  held[float64] // by input
+	times   held[int64]
+	results held[float64] // value and classes of a classification, else value, lower and upper
 }
 
 func newPredictTable(a *artifact.Artifact, o *PredictOptions) (*predictTable, error) {
@@ -95,11 +105,14 @@ func newPredictTable(a *artifact.Artifact, o *PredictOptions) (*predictTable, er
 		}
 		t.bounds = append(t.bounds, b)
 	}
+	t.values.width, t.times.width, t.results.width = max(len(t.bounds), 1), 1, 3
+	if m := &a.Manifest; m.Kind == artifact.KindClassification {
+		t.results.width = 1 + len(m.Output.Classes)
+	}
+	const value, place = 8, 4 // bytes; the second of a row's place in the order of time
+	t.most = heldBytes / (value*(t.values.width+t.times.width+t.results.width) + place)
 	return t, nil
 }
-
-// maxRows bounds the memory of a prediction.
-const maxRows = 50_000_000
 
 // inputColumns finds the columns of the inputs, -1 for none.
 func (t *predictTable) inputColumns(names []string) ([]int, error) {
@@ -141,76 +154,98 @@ func (t *predictTable) inputColumns(names []string) ([]int, error) {
 	return at, nil
 }
 
-// read holds the inputs of every row.
-func (t *predictTable) read(ctx context.Context, r io.Reader) error {
-	in, err := tabular.Open(r, t.o.Table)
-	if err != nil {
+// read passes each row to take, t.row and t.when, and what was counted to the notes.
+func (t *predictTable) read(ctx context.Context, r io.Reader, take func() error) error {
+	wrap := func(err error) error { return fmt.Errorf("read rows %s: %w", t.o.Name, err) }
+	if err := t.open(r); err != nil {
+		return wrap(err)
+	}
+	for {
+		cells, err := t.in.Next()
+		if errors.Is(err, io.EOF) {
+			if err := t.end(); err != nil {
+				return wrap(err)
+			}
+			return nil
+		}
+		if err != nil {
+			return wrap(err)
+		}
+		if t.n%1024 == 0 && ctx.Err() != nil {
+			return wrap(ctx.Err())
+		}
+		if t.timed && t.n == t.most {
+			return wrap(fmt.Errorf("more than %d rows: the artifact looks back in time, so all are held until the last is read, and %d MiB hold no more; split the file by time, and begin each part with the %d rows before it, as far as the artifact looks back",
+				t.most, heldBytes>>20, max(t.a.Pipeline.Rows, 1)-1))
+		}
+		t.take(cells)
+		if err := take(); err != nil {
+			return err
+		}
+		t.n++
+	}
+}
+
+// open finds the columns.
+func (t *predictTable) open(r io.Reader) (err error) {
+	if t.in, err = tabular.Open(r, t.o.Table); err != nil {
 		return err
 	}
-	names := tabular.Names(in.Fields())
-	at, err := t.inputColumns(names)
-	if err != nil {
+	names := tabular.Names(t.in.Fields())
+	if t.at, err = t.inputColumns(names); err != nil {
 		return err
 	}
 	inputs := t.a.Manifest.Inputs
-	books, tallies := make([]*tabular.Codebook, len(at)), make([]tabular.Tally, len(at))
+	n := len(inputs)
+	t.books, t.tallies, t.scales, t.row = make([]*tabular.Codebook, n), make([]tabular.Tally, n), make([]scale, n), make([]float64, n)
 	found := 0
-	for k, i := range at {
+	for k, i := range t.at {
 		if i < 0 {
 			t.note(fmt.Sprintf("input %q has no column: it is missing in every row", inputs[k].Name))
 			continue
 		}
 		if found++; len(inputs[k].Categories) > 0 {
-			books[k] = tabular.NewCodebook(inputs[k].Categories)
+			t.books[k] = tabular.NewCodebook(inputs[k].Categories)
+		} else if k < len(t.a.Reference) {
+			t.scales[k] = scale{learned: t.a.Reference[k].Quantiles}
 		}
-		tallies[k].Name = names[i]
+		t.tallies[k].Name = names[i]
 	}
 	if found == 0 {
 		return fmt.Errorf("none of the columns is an input of the artifact: %w", tabular.NoColumn(names, inputs[0].Name))
 	}
 	if t.timed || t.o.Time != "" {
-		t.clock, err = tabular.NewClock(names, t.o.Time, t.o.Format, func(i int) bool { return slices.Contains(at, i) })
+		t.clock, err = tabular.NewClock(names, t.o.Time, t.o.Format, func(i int) bool { return slices.Contains(t.at, i) })
 		if errors.Is(err, tabular.ErrNoClock) {
 			err = fmt.Errorf("the artifact looks back in time: %w: name it by --time", err)
 		}
-		if err != nil {
-			return err
-		}
 	}
-	for {
-		cells, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return t.end(tallies)
+	return err
+}
+
+// take reads the cells of a row into t.row and t.when.
+func (t *predictTable) take(cells []tabular.Cell) {
+	place := tabular.PlaceOf(t.in)
+	for k, i := range t.at {
+		v := math.NaN()
+		switch {
+		case i < 0:
+		case t.books[k] != nil:
+			v = t.tallies[k].Code(&cells[i], place, t.books[k])
+		default:
+			v = t.tallies[k].Number(&cells[i], place)
 		}
-		if err != nil {
-			return err
+		if v < t.bounds[k][0] || v > t.bounds[k][1] {
+			v = math.NaN()
 		}
-		if len(t.values) == maxRows {
-			return errors.New("too many rows: split the file")
-		}
-		if len(t.values)%1024 == 0 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		place := tabular.PlaceOf(in)
-		row := make([]float64, len(at))
-		for k, i := range at {
-			switch {
-			case i < 0:
-				row[k] = math.NaN()
-			case books[k] != nil:
-				row[k] = tallies[k].Code(&cells[i], place, books[k])
-			default:
-				row[k] = tallies[k].Number(&cells[i], place)
-			}
-			if v := row[k]; v < t.bounds[k][0] || v > t.bounds[k][1] {
-				row[k] = math.NaN()
-			}
-		}
-		when := int64(frame.NoTime)
-		if t.clock != nil {
-			when = t.clock.Time(cells, place)
-		}
-		t.values, t.times = append(t.values, row), append(t.times, when)
+		t.scales[k].see(v)
+		t.row[k] = v
+	}
+	if t.when = frame.NoTime; t.clock != nil {
+		t.when = t.clock.Time(cells, place)
+	}
+	if t.when == frame.NoTime {
+		t.noTime++
 	}
 }
 
@@ -221,21 +256,22 @@ func (t *predictTable) note(s string) {
 }
 
 // end passes on what was counted.
-func (t *predictTable) end(tallies []tabular.Tally) error {
-	if len(t.values) == 0 {
+func (t *predictTable) end() error {
+	if t.n == 0 {
 		return errors.New("there is no row")
 	}
-	for k := range tallies {
-		if err := tallies[k].Wrong(frame.Number); err != nil {
+	for k := range t.tallies {
+		tally := &t.tallies[k]
+		if err := tally.Wrong(frame.Number); err != nil {
 			return err
 		}
-		if err := tabular.CheckUnit(tallies[k].Name, tallies[k].Unit(), t.a.Manifest.Inputs[k].Unit); err != nil {
+		if err := tabular.CheckUnit(tally.Name, tally.Unit(), t.a.Manifest.Inputs[k].Unit); err != nil {
 			return err
 		}
-		for _, n := range tallies[k].Notes(frame.Number) {
+		for _, n := range tally.Notes(frame.Number) {
 			t.note(n)
 		}
-		if n := t.offScale(k, tallies[k].Name); n != "" {
+		if n := t.scales[k].note(tally.Name); n != "" {
 			t.note(n)
 		}
 	}
@@ -246,8 +282,8 @@ func (t *predictTable) end(tallies []tabular.Tally) error {
 	for _, n := range notes {
 		t.note(n)
 	}
-	if none := countNoTime(t.times); err == nil && t.timed && none > 0 {
-		t.note(fmt.Sprintf("%d of %d rows have no time and get no prediction", none, len(t.times)))
+	if err == nil && t.timed && t.noTime > 0 {
+		t.note(fmt.Sprintf("%d of %d rows have no time and get no prediction", t.noTime, t.n))
 	}
 	return err
 }
@@ -256,84 +292,146 @@ func (t *predictTable) end(tallies []tabular.Tally) error {
 // sign or unit explains better than any change.
 const farOff = 100
 
-// offScale is a note about an input most of whose values are farOff times larger than the largest of the
-// training, "" for none.
-func (t *predictTable) offScale(k int, column string) string {
-	if k >= len(t.a.Reference) || len(t.a.Manifest.Inputs[k].Categories) > 0 || len(t.a.Reference[k].Quantiles) == 0 {
-		return ""
+// scale counts the values of an input that are far off.
+type scale struct {
+	learned      []float64 // quantiles of the training, in order; nil: nothing is counted
+	present, far int
+	first        float64 // of those that are far off
+}
+
+// see counts a value, which may be missing.
+func (s *scale) see(v float64) {
+	if len(s.learned) == 0 || math.IsNaN(v) {
+		return
 	}
-	q := t.a.Reference[k].Quantiles
-	largest, far, present, first := max(math.Abs(q[0]), math.Abs(q[len(q)-1])), 0, 0, math.NaN()
-	for _, row := range t.values {
-		if v := math.Abs(row[k]); !math.IsNaN(v) {
-			if present++; largest > 0 && v > farOff*largest {
-				if far++; far == 1 {
-					first = row[k]
-				}
-			}
+	largest := max(math.Abs(s.learned[0]), math.Abs(s.learned[len(s.learned)-1]))
+	if s.present++; largest > 0 && math.Abs(v) > farOff*largest {
+		if s.far++; s.far == 1 {
+			s.first = v
 		}
 	}
-	if 2*far <= present || far == 0 {
+}
+
+// note is about an input most of whose values are farOff times larger than the largest of the training,
+// "" for none.
+func (s *scale) note(column string) string {
+	if 2*s.far <= s.present || s.far == 0 {
 		return ""
 	}
 	return fmt.Sprintf("column %q: %d of %d values are more than %d times as large as any that the model has learned from (%s to %s), the first is %s: is its decimal sign (--decimal) or its unit another one?",
-		column, far, present, farOff, tabular.ClassName(q[0]), tabular.ClassName(q[len(q)-1]), tabular.ClassName(first))
+		column, s.far, s.present, farOff, tabular.ClassName(s.learned[0]), tabular.ClassName(s.learned[len(s.learned)-1]), tabular.ClassName(s.first))
 }
 
-func countNoTime(times []int64) (n int) {
-	for _, t := range times {
-		if t == frame.NoTime {
-			n++
-		}
-	}
-	return n
+// predictor predicts rows, each with those before it as its history.
+type predictor struct {
+	a      *artifact.Artifact
+	runner *artifact.Runner
+	h      *feature.History
 }
 
-// predict returns the predictions, by row of the file.
-func (t *predictTable) predict(ctx context.Context) ([]Prediction, error) {
-	runner, err := artifact.NewRunner(t.a)
+func newPredictor(a *artifact.Artifact) (*predictor, error) {
+	runner, err := artifact.NewRunner(a)
 	if err != nil {
 		return nil, err
 	}
-	order := make([]int, len(t.values))
+	return &predictor{a: a, runner: runner, h: feature.NewHistory(len(a.Manifest.Inputs), max(a.Pipeline.Rows, 1))}, nil
+}
+
+// next predicts the row that follows, at when, into p, whose Row is set; its Classes are valid until the
+// call after.
+func (m *predictor) next(when int64, row []float64, p *Prediction) (err error) {
+	m.h.Push(when, row)
+	if p.Value, p.Lower, p.Upper, err = m.runner.Predict(m.h, 0); err != nil {
+		return fmt.Errorf("predict row %d: %w", p.Row, err)
+	}
+	if p.Classes = m.runner.Classes(); p.Classes == nil {
+		p.Lower, p.Upper = m.a.Calibration.Widen(p.Value, p.Lower, p.Upper)
+	}
+	if m.a.Manifest.Kind == artifact.KindForecast {
+		base := row[m.a.Manifest.Output.Input]
+		p.Value, p.Lower, p.Upper = base+p.Value, base+p.Lower, base+p.Upper
+	}
+	return nil
+}
+
+// predictAtOnce hands over each row as it is read.
+func (t *predictTable) predictAtOnce(ctx context.Context, r io.Reader, visit func(i, n int, p *Prediction) error) (int, error) {
+	m, err := newPredictor(t.a)
+	if err != nil {
+		return 0, err
+	}
+	err = t.read(ctx, r, func() error {
+		p := Prediction{Row: t.n, Time: t.when}
+		if err := m.next(int64(t.n)*1e6, t.row, &p); err != nil { // the pipeline looks at no time
+			return err
+		}
+		return visit(t.n, 0, &p)
+	})
+	return t.n, err
+}
+
+// predictHeld reads all rows, predicts them in the order of time, and hands them over in that of the file.
+func (t *predictTable) predictHeld(ctx context.Context, r io.Reader, visit func(i, n int, p *Prediction) error) (int, error) {
+	if err := t.read(ctx, r, func() error {
+		t.values.add(t.row...)
+		t.times.add(t.when)
+		return nil
+	}); err != nil {
+		return 0, err
+	}
+	if err := t.predictInOrder(ctx); err != nil {
+		return 0, err
+	}
+	for i := range t.n {
+		got := t.results.row(i)
+		p := Prediction{Row: i, Time: t.times.row(i)[0], Value: got[0], Lower: math.NaN(), Upper: math.NaN()}
+		switch {
+		case t.a.Manifest.Kind != artifact.KindClassification:
+			p.Lower, p.Upper = got[1], got[2]
+		case p.Time != frame.NoTime:
+			p.Classes = got[1:]
+		}
+		if err := visit(i, t.n, &p); err != nil {
+			return i, err
+		}
+	}
+	return t.n, nil
+}
+
+// predictInOrder fills t.results.
+func (t *predictTable) predictInOrder(ctx context.Context) error {
+	m, err := newPredictor(t.a)
+	if err != nil {
+		return err
+	}
+	order := make([]int32, t.n) // t.most is below 2^31
+	none := slices.Repeat([]float64{math.NaN()}, t.results.width)
 	for i := range order {
-		order[i] = i
+		order[i] = int32(i)
+		t.results.add(none...)
 	}
-	if t.timed {
-		slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(t.times[i], t.times[j]) })
-	}
-	m := &t.a.Manifest
-	h := feature.NewHistory(len(m.Inputs), max(t.a.Pipeline.Rows, 1))
-	out := make([]Prediction, len(t.values))
-	none := math.NaN()
+	time := func(i int32) int64 { return t.times.row(int(i))[0] }
+	slices.SortStableFunc(order, func(i, j int32) int { return cmp.Compare(time(i), time(j)) })
 	for k, i := range order {
 		if k%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
-		p := &out[i]
-		*p = Prediction{Row: i, Time: t.times[i], Value: none, Lower: none, Upper: none}
-		when := t.times[i]
-		switch {
-		case when == frame.NoTime && t.timed:
+		when := time(i)
+		if when == frame.NoTime {
 			continue
-		case !t.timed:
-			when = int64(k) * 1e6 // the pipeline looks at no time
 		}
-		h.Push(when, t.values[i])
-		if p.Value, p.Lower, p.Upper, err = runner.Predict(h, 0); err != nil {
-			return nil, fmt.Errorf("predict row %d: %w", i, err)
+		p := Prediction{Row: int(i)}
+		if err := m.next(when, t.values.row(int(i)), &p); err != nil {
+			return err
 		}
-		if c := runner.Classes(); c != nil {
-			p.Classes = slices.Clone(c)
+		got := t.results.row(int(i))
+		if got[0] = p.Value; p.Classes != nil {
+			copy(got[1:], p.Classes)
 		} else {
-			p.Lower, p.Upper = t.a.Calibration.Widen(p.Value, p.Lower, p.Upper)
-		}
-		if m.Kind == artifact.KindForecast {
-			base := t.values[i][m.Output.Input]
-			p.Value, p.Lower, p.Upper = base+p.Value, base+p.Lower, base+p.Upper
+			got[1], got[2] = p.Lower, p.Upper
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // rowOps look at the row alone, or at earlier columns, which are checked themselves.

@@ -23,9 +23,11 @@ func newPredictCommand() *cobra.Command {
 		Short: "Predict every row of a file with an artifact",
 		Long: "Run the rows of a file through an artifact's pipeline and model: each row is predicted from itself and the rows before it in event time. Columns are found by the names of the artifact's inputs, equal names first " +
 			"(\"PM2.5\" is pm25), and read by their types; an input without a column, a cell that is no number and a category that the artifact does not know count as missing, and a note says how many. " +
-			"An artifact that looks at single rows needs no time: it takes a column for it only with --time.\n\n" +
+			"An artifact that looks at single rows needs no time: it takes a column for it only with --time, and predicts each row as it is read, however many there are. " +
+			"Of one that looks back in time all rows are held until the last is read, in 1 GiB at most (256 MiB where an address has 32 bits).\n\n" +
 			"The answer has one line for each row, in the order of the file, with the columns row (from 0), ts (empty without a time), prediction, lower, upper, in the target's unit; for a classification prediction is the class, lower and upper are empty, and a column per class holds its probability. " +
-			"A row that has no time where one is needed has an empty prediction. The local learning of a running agent is not part of it: for that see replay.",
+			"A row that has no time where one is needed has an empty prediction. " +
+			"An error leaves no file; with --out - rows may stand before it, so look at the exit status. The local learning of a running agent is not part of it: for that see replay.",
 		Example: "  skerry-agent predict --model pm25.skerry --data station.csv.gz --out predictions.csv\n  skerry-agent predict --model pm25.skerry --data - --time when --time-format unix_ms --out - < rows.csv",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,6 +61,9 @@ func newPredictCommand() *cobra.Command {
 			}
 			p := newProgress(cmd.ErrOrStderr())
 			defer p.clear()
+			if note := o.Table.Note; note != nil {
+				o.Table.Note = func(s string) { p.clear(); note(s) } // some come between the rows
+			}
 			classes := a.Manifest.Output.Classes
 			head := []string{"row", "ts", "prediction", "lower", "upper"}
 			for _, c := range classes {
@@ -68,8 +73,12 @@ func newPredictCommand() *cobra.Command {
 			werr := cw.Write(head)
 			said := 0
 			n, err := replay.Predict(cmd.Context(), in, a, o, func(i, n int, q *replay.Prediction) error {
-				if i%256 == 0 {
+				switch {
+				case i%256 != 0:
+				case n > 0:
 					p.show("%d of %d rows", i, n)
+				default:
+					p.show("%d rows", i)
 				}
 				if !math.IsNaN(q.Value) {
 					said++

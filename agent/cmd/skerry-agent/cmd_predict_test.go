@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,5 +31,41 @@ func TestPredictTable(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("predict = %s, want %s", out, want)
 		}
+	}
+}
+
+// TestPredictErrorLeavesNoFile: rows are written as they are read, and what stands in --out is as it was
+// when an error comes behind them.
+func TestPredictErrorLeavesNoFile(t *testing.T) {
+	in := []feature.Input{{Name: "a", Unit: "kg"}}
+	model := linearModel(t, artifact.Manifest{Task: "flat", Kind: artifact.KindRegression, Inputs: in, Output: artifact.Output{Series: "z", Input: -1}, Learner: "linear"},
+		[]feature.Column{{Name: "a", Op: feature.OpValue, Impute: &zero}}, 1)
+	rows := strings.Repeat("1 kg\n", 20_000)
+	for name, text := range map[string]string{
+		"a line of two fields at the end": "a\n" + rows + "1,2\n",
+		"another unit":                    "a\n" + strings.ReplaceAll(rows, "kg", "g"),
+		"no numbers":                      "a\n" + strings.ReplaceAll(rows, "1 kg", "soon"),
+	} {
+		dir := t.TempDir()
+		out := filepath.Join(dir, "p.csv")
+		if err := os.WriteFile(out, []byte("old"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		said, err := agent(t, text, "predict", "--model", model, "--data", "-", "--out", out)
+		if err == nil {
+			t.Errorf("%s: predicted, %s", name, said)
+		}
+		if b, err := os.ReadFile(out); string(b) != "old" {
+			t.Errorf("%s: %d bytes in the file, %v", name, len(b), err)
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+			t.Errorf("%s: left %v, %v", name, left, err)
+		}
+	}
+	out := filepath.Join(t.TempDir(), "p.csv")
+	said, err := agent(t, "a\n"+rows, "predict", "--model", model, "--data", "-", "--out", out)
+	b, rerr := os.ReadFile(out)
+	if err != nil || rerr != nil || strings.Count(string(b), "\n") != 20_001 || !strings.Contains(said, "predicted 20000 rows with") || !strings.Contains(said, "numbers with the unit kg") {
+		t.Errorf("predict = %s, %v, %v; %d bytes", said, err, rerr, len(b))
 	}
 }
