@@ -30,6 +30,8 @@ type Manager struct {
 	fetching sync.Mutex
 	view     atomic.Pointer[view]
 
+	emitting sync.Mutex // held while events are handed out
+
 	mu     sync.Mutex // guards what follows; held while the engine is called
 	state  state
 	floors floors
@@ -255,6 +257,8 @@ func (m *Manager) phase(task string, s *slot, p spec.Phase, reason string) {
 
 // emit shows the state to readers and hands the queued events out.
 func (m *Manager) emit() {
+	m.emitting.Lock() // so that events are handed out in their order
+	defer m.emitting.Unlock()
 	m.mu.Lock()
 	events := m.events
 	m.events = nil

@@ -319,6 +319,9 @@ const manyFigures = 20
 func (b *builder) figures() string {
 	n := 0
 	for _, s := range b.c.Categories {
+		if digits(s) {
+			continue // of a file with types: a name
+		}
 		if s = strings.TrimLeft(s, "('+-−$€£"); s != "" && s[0] >= '0' && s[0] <= '9' {
 			n++
 		}

@@ -4,6 +4,7 @@ package commands
 
 import (
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,10 +17,26 @@ func Strict(root *cobra.Command) *cobra.Command {
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return fmt.Errorf("%w: see %s --help", err, c.CommandPath())
 	})
-	root.InitDefaultCompletionCmd() // else it comes later, and prints help for a shell it does not know
+	addCompletion(root)
 	strict(root)
 	return root
 }
+
+// addCompletion adds the command that cobra would add later, which then prints help for a shell that it
+// does not know. It writes to where root writes when it runs.
+func addCompletion(root *cobra.Command) {
+	now := root.OutOrStdout()
+	root.SetOut(output{root})
+	root.InitDefaultCompletionCmd()
+	if root.SetOut(now); now == os.Stdout {
+		root.SetOut(nil) // the default
+	}
+}
+
+// output is where a command writes when it does.
+type output struct{ of *cobra.Command }
+
+func (o output) Write(b []byte) (int, error) { return o.of.OutOrStdout().Write(b) }
 
 func strict(c *cobra.Command) {
 	for _, sub := range c.Commands() {
