@@ -253,6 +253,13 @@ func (t *table) predict(model, path string) (errs, error) {
 		return nil, err
 	}
 	at := slices.Index(rows[0], "prediction")
+	var classes []string
+	for _, name := range rows[0] {
+		if class, ok := strings.CutPrefix(name, "p_"); ok {
+			classes = append(classes, class)
+		}
+	}
+	book := tabular.NewCodebook(classes)
 	right, square, n := 0.0, 0.0, 0.0
 	for i, row := range rows[1:] {
 		y := truth.Values[i]
@@ -263,9 +270,8 @@ func (t *table) predict(model, path string) (errs, error) {
 			continue
 		}
 		n++
-		if slices.Contains(rows[0], "p_"+row[at]) {
-			book := tabular.NewCodebook([]string{row[at]})
-			if book.Index(text(truth, i)) == 0 {
+		if k := slices.Index(classes, row[at]); k >= 0 {
+			if book.Index(text(truth, i)) == k {
 				right++
 			}
 			continue
@@ -276,7 +282,7 @@ func (t *table) predict(model, path string) (errs, error) {
 		}
 		square += (p - y) * (p - y)
 	}
-	if strings.HasPrefix(rows[0][len(rows[0])-1], "p_") {
+	if classes != nil {
 		return errs{"rows": n, "accuracy": right / n}, nil
 	}
 	return errs{"rows": n, "rmse": math.Sqrt(square / n)}, nil
