@@ -47,9 +47,9 @@ type PredictOptions struct {
 // is needed has no prediction. It returns the number of rows.
 //
 // An artifact that looks at single rows needs no order: each row is handed over as it is read, with
-// n = 0, and none is held. An error that shows only in many rows, or at the end, such as another unit,
-// comes after them. Else visit begins once all has been read without an error, n is the number of rows,
-// and a table of more than heldBytes is refused.
+// n = 0, and none is held. An error that shows only in many rows, or at the end, such as another
+// unit, comes after them. Else visit begins once all has been read without an error, n is the
+// number of rows, and a table of more than heldBytes is refused.
 func Predict(ctx context.Context, r io.Reader, a *artifact.Artifact, o PredictOptions, visit func(i, n int, p *Prediction) error) (int, error) {
 	t, err := newPredictTable(a, &o)
 	if err != nil {
@@ -288,8 +288,8 @@ func (t *predictTable) end() error {
 	return err
 }
 
-// farOff is how many times larger than all that a model has learned from values are that a wrong decimal
-// sign or unit explains better than any change.
+// farOff is how many times larger than all that a model has learned from values are that a wrong
+// decimal sign or unit explains better than any change.
 const farOff = 100
 
 // scale counts the values of an input that are far off.
@@ -312,8 +312,8 @@ func (s *scale) see(v float64) {
 	}
 }
 
-// note is about an input most of whose values are farOff times larger than the largest of the training,
-// "" for none.
+// note is about an input most of whose values are farOff times larger than the largest of the
+// training, "" for none.
 func (s *scale) note(column string) string {
 	if 2*s.far <= s.present || s.far == 0 {
 		return ""
@@ -337,8 +337,8 @@ func newPredictor(a *artifact.Artifact) (*predictor, error) {
 	return &predictor{a: a, runner: runner, h: feature.NewHistory(len(a.Manifest.Inputs), max(a.Pipeline.Rows, 1))}, nil
 }
 
-// next predicts the row that follows, at when, into p, whose Row is set; its Classes are valid until the
-// call after.
+// next predicts the row that follows, at when, into p, whose Row is set; its Classes are valid
+// until the call after.
 func (m *predictor) next(when int64, row []float64, p *Prediction) (err error) {
 	m.h.Push(when, row)
 	if p.Value, p.Lower, p.Upper, err = m.runner.Predict(m.h, 0); err != nil {
@@ -370,7 +370,8 @@ func (t *predictTable) predictAtOnce(ctx context.Context, r io.Reader, visit fun
 	return t.n, err
 }
 
-// predictHeld reads all rows, predicts them in the order of time, and hands them over in that of the file.
+// predictHeld reads all rows, predicts them in the order of time, and hands them over in that of
+// the file.
 func (t *predictTable) predictHeld(ctx context.Context, r io.Reader, visit func(i, n int, p *Prediction) error) (int, error) {
 	if err := t.read(ctx, r, func() error {
 		t.values.add(t.row...)

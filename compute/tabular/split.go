@@ -11,11 +11,11 @@ import (
 )
 
 // splitter takes a text apart into records of fields, by the rules of RFC 4180 where they hold. A
-// field that begins with a quote ends with one, before a separator or the end of a line, and may have
-// separators, line breaks and doubled quotes between. A quote is text where it cannot be that: inside
-// a field, or where the record would otherwise not have as many fields as the header. So a lone quote,
-// of inches for example, costs no rows. Memory is a few times that of the longest record, which has at
-// most max bytes, however many lines these are.
+// field that begins with a quote ends with one, before a separator or the end of a line, and may
+// have separators, line breaks and doubled quotes between. A quote is text where it cannot be that:
+// inside a field, or where the record would otherwise not have as many fields as the header. So a
+// lone quote, of inches for example, costs no rows. Memory is a few times that of the longest
+// record, which has at most max bytes, however many lines these are.
 type splitter struct {
 	in    *bufio.Reader
 	comma byte
@@ -23,8 +23,8 @@ type splitter struct {
 	want  int // fields of a record, as the first has; 0 before it
 
 	line int // the number of the newest line
-	// the lines read in search of the end of a quoted field, each with a line break behind it; those from
-	// at on come again
+	// the lines read in search of the end of a quoted field, each with a line break behind it;
+	// those from at on come again
 	held       []byte
 	at         int
 	record     []string // reused
@@ -37,7 +37,8 @@ type splitter struct {
 	most   int  // and of the longest
 }
 
-// longField is how many lines a quoted field has at least to be reported, since few texts have them.
+// longField is how many lines a quoted field has at least to be reported, since few texts have
+// them.
 const longField = 20
 
 var (
@@ -49,8 +50,8 @@ func newSplitter(r io.Reader, comma rune, max int64) *splitter {
 	return &splitter{in: bufio.NewReaderSize(r, 1<<16), comma: byte(comma), max: max}
 }
 
-// next returns the fields of the next record, which are valid until the call after. Empty lines are no
-// records. The number of fields is for the caller to check.
+// next returns the fields of the next record, which are valid until the call after. Empty lines are
+// no records. The number of fields is for the caller to check.
 func (s *splitter) next() ([]string, error) {
 	s.settle()
 	var line string
@@ -103,8 +104,8 @@ func (s *splitter) next() ([]string, error) {
 	return s.record, nil
 }
 
-// evidence is how many separators have to stand where those of rows would, in lines that a quoted field
-// takes in, for them to be rows: more where quotes have a meaning in the text.
+// evidence is how many separators have to stand where those of rows would, in lines that a quoted
+// field takes in, for them to be rows: more where quotes have a meaning in the text.
 func (s *splitter) evidence() int {
 	if s.proper {
 		return 6
@@ -197,8 +198,8 @@ func (s *splitter) plain(line string) []string {
 }
 
 // quoted separates a record into s.record, and reads on where a quoted field does, which leaves the
-// lines in held: lines is how many the record has, or, with an error, how many were looked at. proper is
-// true when a quoted field begins and ends in a line.
+// lines in held: lines is how many the record has, or, with an error, how many were looked at.
+// proper is true when a quoted field begins and ends in a line.
 func (s *splitter) quoted(line string) (lines int, proper bool, err error) {
 	lines, s.record = 1, s.record[:0]
 	size := int64(len(line))
@@ -251,7 +252,8 @@ func (s *splitter) quoted(line string) (lines int, proper bool, err error) {
 // blanks removes the spaces that may stand around a quoted field.
 func (s *splitter) blanks(text string) string { return strings.TrimLeft(text, " ") }
 
-// closing returns where the quote stands that closes the field at the beginning of text, -1 without one.
+// closing returns where the quote stands that closes the field at the beginning of text, -1 without
+// one.
 func closing(text string) int {
 	for at := 0; ; at += 2 {
 		i := strings.IndexByte(text[at:], '"')
@@ -290,9 +292,9 @@ func (s *splitter) standing(line string) []string {
 	}
 }
 
-// rows reports whether every line of a record, the first and those held of it, would be one by itself, of
-// the right number of fields, and whether figures say so too: the columns in which the first line has
-// numbers or times have them in the others, and there is such a column.
+// rows reports whether every line of a record, the first and those held of it, would be one by
+// itself, of the right number of fields, and whether figures say so too: the columns in which the
+// first line has numbers or times have them in the others, and there is such a column.
 func (s *splitter) rows(first string, held []byte) (rows, figures bool) {
 	if s.want < 2 {
 		return false, false
