@@ -660,4 +660,8 @@ func TestSweep(t *testing.T) {
 	if n := len(read(t, l, "a")); n != 100 {
 		t.Errorf("%d readings after the lake was opened with another database, want 100", n)
 	}
+	events, err := other.db.Read().Events(t.Context(), meta.EventFilter{Limit: 10})
+	if err != nil || len(events) != 1 || events[0].Kind != "lake_files_unknown" || !strings.Contains(events[0].Detail, `"files":2`) {
+		t.Errorf("the events are %+v, %v; want one that names 2 unknown files", events, err)
+	}
 }

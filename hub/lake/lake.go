@@ -227,6 +227,20 @@ func (l *Lake) Sweep(ctx context.Context, lease *duty.Lease, age time.Duration) 
 	if unknown > 0 {
 		l.opts.Log.Warn("the lake has files that this database does not know, and keeps them: is it the database of this lake, or an older copy?",
 			"files", unknown, "known", len(files), "example", example)
+		err = errors.Join(err, l.db.Tx(ctx, func(q *meta.Queries) error {
+			if err := lease.Check(ctx, q); err != nil {
+				return err
+			}
+			return alarm.Raise(ctx, q, meta.Now(), alarm.Alarm{
+				Kind: "lake_files_unknown",
+				Detail: map[string]any{
+					"files":      unknown,
+					"known":      len(files),
+					"example":    example,
+					"what_to_do": "their rows are in no chart, export or training: stop the hub and put back the newest copy of its database, or move the files away if they are of another hub",
+				},
+			})
+		}))
 	}
 	return err
 }

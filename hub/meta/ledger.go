@@ -199,29 +199,30 @@ func (q *Queries) Intervals(ctx context.Context, device, run string) ([]Interval
 	return many[Interval](ctx, q, "SELECT "+intervalCols+" FROM ledger WHERE device = $1 AND run = $2 ORDER BY class, from_seq", device, run)
 }
 
-// MergeIntervals joins neighbouring stored intervals applied before the given time into one row
-// without a hash, and returns how many rows that saved. A repeat inside a merged interval is
-// ignored without comparing its hash.
+// MergeIntervals joins neighbouring intervals of one kind that were applied before the given time
+// into one row without a hash, declared ones where they overlap too, and returns how many rows that
+// saved. A repeat inside a merged interval is ignored without comparing its hash.
 func (q *Queries) MergeIntervals(ctx context.Context, before int64) (int, error) {
-	rows, err := many[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE kind = 0 AND applied_at < $1
-		ORDER BY device, run, class, from_seq`, before)
+	rows, err := many[Interval](ctx, q, "SELECT "+intervalCols+` FROM ledger WHERE applied_at < $1
+		ORDER BY device, run, class, kind, from_seq`, before)
 	if err != nil {
 		return 0, err
 	}
 	saved := 0
 	for start := 0; start < len(rows); {
 		head, end := rows[start], start+1
-		for end < len(rows) && rows[end].Device == head.Device && rows[end].Run == head.Run && rows[end].Class == head.Class && rows[end].From == rows[end-1].To+1 {
+		last := head.From
+		for end < len(rows) && head.touches(rows[end]) {
+			head.To, last = max(head.To, rows[end].To), rows[end].From
 			end++
 		}
 		if end-start > 1 {
-			last := rows[end-1]
-			if _, err := q.exec(ctx, `DELETE FROM ledger WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0 AND from_seq > $4 AND from_seq <= $5`,
-				head.Device, head.Run, head.Class, head.From, last.From); err != nil {
+			if _, err := q.exec(ctx, `DELETE FROM ledger WHERE device = $1 AND run = $2 AND class = $3 AND kind = $4 AND from_seq > $5 AND from_seq <= $6 AND applied_at < $7`,
+				head.Device, head.Run, head.Class, head.Kind, head.From, last, before); err != nil {
 				return 0, err
 			}
-			if _, err := q.exec(ctx, `UPDATE ledger SET to_seq = $5, sha256 = '' WHERE device = $1 AND run = $2 AND class = $3 AND kind = 0 AND from_seq = $4`,
-				head.Device, head.Run, head.Class, head.From, last.To); err != nil {
+			if _, err := q.exec(ctx, `UPDATE ledger SET to_seq = $6, sha256 = '' WHERE device = $1 AND run = $2 AND class = $3 AND kind = $4 AND from_seq = $5`,
+				head.Device, head.Run, head.Class, head.Kind, head.From, head.To); err != nil {
 				return 0, err
 			}
 			saved += end - start - 1
@@ -229,6 +230,11 @@ func (q *Queries) MergeIntervals(ctx context.Context, before int64) (int, error)
 		start = end
 	}
 	return saved, nil
+}
+
+// touches reports whether an interval that does not start before i leaves no number between them.
+func (i Interval) touches(next Interval) bool {
+	return next.Device == i.Device && next.Run == i.Run && next.Class == i.Class && next.Kind == i.Kind && next.From-1 <= i.To
 }
 
 // Staged is a chunk that waits to be moved to the lake.

@@ -89,6 +89,26 @@ func TestQueries(t *testing.T) {
 		if err != nil || len(rows) != 7 {
 			t.Errorf("%d intervals, %v, want 7", len(rows), err)
 		}
+		tx(func(q *meta.Queries) error { // declared ones overlap, and have a hole before 8 and before 31
+			for i, g := range [][2]int64{{1, 6}, {3, 4}, {8, 20}, {10, 12}, {21, 29}, {31, 31}, {30, 30}} {
+				if err := q.InsertInterval(ctx, meta.Interval{Device: "b", Run: "x", Class: 4, Kind: meta.Declared, From: g[0], To: g[1], AppliedAt: int64(i)}); err != nil {
+					return err
+				}
+			}
+			n, err := q.MergeIntervals(ctx, 6) // not the last one, but one more chunk of a
+			if n != 4 {
+				return fmt.Errorf("merged %d rows, want 4: %w", n, err)
+			}
+			return err
+		})
+		rows, err = q.Intervals(ctx, "b", "x")
+		got := ""
+		for _, r := range rows {
+			got += fmt.Sprintf("%d-%d ", r.From, r.To)
+		}
+		if err != nil || got != "1-6 8-29 30-30 31-31 " {
+			t.Errorf("declared intervals are %s, %v", got, err)
+		}
 
 		tx(func(q *meta.Queries) error {
 			return errors.Join(
