@@ -11,9 +11,9 @@ import (
 	"skerry.dev/sync/outbox"
 )
 
-// ErrWritable is returned by Commit once the directory, which could not be written when the store was
-// opened, can be: the store has to be opened anew. Nothing that was committed meanwhile is lost, since
-// nothing was.
+// ErrWritable is returned by Commit once the directory, which could not be written when the store
+// was opened, can be: the store has to be opened anew. Nothing that was committed meanwhile is
+// lost, since nothing was.
 var ErrWritable = errors.New("the state directory can be written again")
 
 // borrow opens a copy in memory of what was learned, for a directory that cannot be written: whoever
@@ -34,7 +34,8 @@ func (s *Store) borrow(path string, box outbox.Options, cause error) (err error)
 	return nil
 }
 
-// Borrowed returns why the store works on a copy in memory and stores nothing, nil where it does not.
+// Borrowed returns why the store works on a copy in memory and stores nothing, nil where it does
+// not.
 func (s *Store) Borrowed() error { return s.borrowed }
 
 // memoryDir makes a directory that is most likely in memory.

@@ -16,8 +16,8 @@ const ExitDamaged = 3
 // crashed is the exit status of a Go program that the runtime ended.
 const crashed = 2
 
-// ChildError judges how a child ended that ran CheckFile, from what it wrote and the error of
-// its command. Only what the child said of the file, or its own crash over it, proves damage: a child
+// ChildError judges how a child ended that ran CheckFile, from what it wrote and the error of its
+// command. Only what the child said of the file, or its own crash over it, proves damage: a child
 // that was killed, ran out of time or memory or could not begin says nothing about the file.
 func ChildError(output []byte, err error) error {
 	if err == nil {

@@ -232,7 +232,8 @@ func (d *Device) inForce(files []*spec.Task) {
 	}
 }
 
-// use puts task files in force. all says that they are all that there are, see [task.Runtime.Replace].
+// use puts task files in force. all says that they are all that there are, see
+// [task.Runtime.Replace].
 func (d *Device) use(ctx context.Context, files []*spec.Task, all bool) error {
 	tasks, plan, err := d.compile(files)
 	if err != nil {

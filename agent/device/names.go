@@ -15,10 +15,10 @@ import (
 )
 
 // Names are the series that tasks of this device have to themselves. Series are one space of names
-// for all tasks, so that two tasks with one sensor read it once. Where a task declares something else
-// under a name that is taken, its series gets the task's name behind it. Which of two had to give way
-// is kept in a file of the state directory: a file that comes later, whatever its name, changes
-// nothing about the tasks that are there. Safe for one goroutine at a time.
+// for all tasks, so that two tasks with one sensor read it once. Where a task declares something
+// else under a name that is taken, its series gets the task's name behind it. Which of two had to
+// give way is kept in a file of the state directory: a file that comes later, whatever its name,
+// changes nothing about the tasks that are there. Safe for one goroutine at a time.
 type Names struct {
 	path   string
 	own    map[string][]string // by task; a task without any is known, too

@@ -166,8 +166,8 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
-// TestDevicesAlike: devices whose names differ in a space or a sign alone get tasks and series of their
-// own, in the order in which they were seen.
+// TestDevicesAlike: devices whose names differ in a space or a sign alone get tasks and series of
+// their own, in the order in which they were seen.
 func TestDevicesAlike(t *testing.T) {
 	template, err := spec.ParseTask("room.yaml", strings.NewReader(`
 task: room

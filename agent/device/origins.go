@@ -12,10 +12,10 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// origins are the files that tasks came from when they were last in force, kept in a file of the state
-// directory. A task belongs to its file as long as that is there: a copy of the file, whatever its name,
-// takes nothing from it, neither while the agent runs nor at its next start. Safe for one goroutine at a
-// time.
+// origins are the files that tasks came from when they were last in force, kept in a file of the
+// state directory. A task belongs to its file as long as that is there: a copy of the file,
+// whatever its name, takes nothing from it, neither while the agent runs nor at its next start.
+// Safe for one goroutine at a time.
 type origins struct {
 	path   string
 	of     map[string]string // task → name of its file

@@ -24,8 +24,8 @@ func TestOvertaken(t *testing.T) {
 	}
 }
 
-// TestOvertakenForRoom: where so many readings wait that the lateness is not kept, a longer one is no
-// remedy, and the number is named.
+// TestOvertakenForRoom: where so many readings wait that the lateness is not kept, a longer one is
+// no remedy, and the number is named.
 func TestOvertakenForRoom(t *testing.T) {
 	st := &task.TaskStatus{Spec: &spec.Task{Name: "mix", Rows: spec.Rows{On: "mtemp"}}}
 	st.Engine.Overtaken = engine.Overtaken{Readings: 9, InARow: 5, Behind: 2e6, Room: 32_768_000}

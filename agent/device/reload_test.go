@@ -11,8 +11,8 @@ import (
 	"skerry.dev/test/wait"
 )
 
-// TestReloadBesideFaults: while the agent runs, what is wrong with one file keeps no other from being
-// taken over; the task of a faulty file goes on as it was, and that of one that is gone ends.
+// TestReloadBesideFaults: while the agent runs, what is wrong with one file keeps no other from
+// being taken over; the task of a faulty file goes on as it was, and that of one that is gone ends.
 func TestReloadBesideFaults(t *testing.T) {
 	dir := t.TempDir()
 	tasks := filepath.Join(dir, "tasks")

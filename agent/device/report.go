@@ -80,9 +80,9 @@ func (d *Device) keep(ctx context.Context, h happened) {
 	}
 }
 
-// watchInputs looks for a clock that is wrong and for inputs that have fallen silent, or that nothing
-// has ever come for: of these the broker, where there is one, is asked, for a few seconds, what does
-// come.
+// watchInputs looks for a clock that is wrong and for inputs that have fallen silent, or that
+// nothing has ever come for: of these the broker, where there is one, is asked, for a few seconds,
+// what does come.
 func (d *Device) watchInputs(ctx context.Context) error {
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
@@ -186,8 +186,8 @@ func (d *Device) clockWrong() string {
 }
 
 // reportRate bounds what the reports cost the connection to the hub, in bytes a second: a long one
-// is sent again after as many seconds as it has this many bytes, but for what is wrong, which is told
-// at once.
+// is sent again after as many seconds as it has this many bytes, but for what is wrong, which is
+// told at once.
 const reportRate = 8 << 10
 
 // reportLoop publishes reported state when it changes and at least every 30 s.
@@ -416,8 +416,8 @@ func unmatched(t *task.TaskStatus) string {
 // overtakenInARow is how many readings in a row must make no row until that is a matter of health.
 const overtakenInARow = 5
 
-// overtaken tells that a task's rows do not come about, since other readings overtake those that make
-// them; "" when they do.
+// overtaken tells that a task's rows do not come about, since other readings overtake those that
+// make them; "" when they do.
 func overtaken(t *task.TaskStatus) string {
 	o := t.Engine.Overtaken
 	if o.InARow < overtakenInARow {

@@ -72,8 +72,8 @@ func taskPaths(dir string) (paths []string, err error) {
 	return paths, nil
 }
 
-// readTasks reads the files of a directory. Of two with one task that is taken which the task came from,
-// as origins say, else the first by its path.
+// readTasks reads the files of a directory. Of two with one task that is taken which the task came
+// from, as origins say, else the first by its path.
 func readTasks(dir string, origins map[string]string) (tasks []*spec.Task, errs []error) {
 	paths, err := taskPaths(dir)
 	if err != nil {
@@ -122,8 +122,8 @@ func readTasks(dir string, origins map[string]string) (tasks []*spec.Task, errs 
 	return tasks, errs
 }
 
-// ReadTask reads a file as far as a task file may be long, and one byte more. What is no file, such as
-// a pipe, is not opened: that may take for ever.
+// ReadTask reads a file as far as a task file may be long, and one byte more. What is no file, such
+// as a pipe, is not opened: that may take for ever.
 func ReadTask(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -236,8 +236,8 @@ func (d *Device) reload(ctx context.Context) {
 }
 
 // readable returns the files of the task directory as far as they can run beside each other, and in
-// place of one that cannot what it was before; problem is about those. It is an error, and nothing is
-// to change, when there is no telling what a file's task is to be.
+// place of one that cannot what it was before; problem is about those. It is an error, and nothing
+// is to change, when there is no telling what a file's task is to be.
 func (d *Device) readable() (files []*spec.Task, problem, err error) {
 	if info, err := os.Stat(d.cfg.TaskDir); err != nil || !info.IsDir() {
 		_, err := LoadTasks(d.cfg.TaskDir, "")

@@ -143,8 +143,8 @@ func (g *Gate) check(series uint32, t int64, v float64) (repeated, conflict bool
 	return find(entries, e)
 }
 
-// Usual returns how far apart the newest readings of a series usually lie, the median in microseconds; 0
-// where there are too few to say.
+// Usual returns how far apart the newest readings of a series usually lie, the median in
+// microseconds; 0 where there are too few to say.
 func (g *Gate) Usual(series uint32) int64 {
 	s := g.series[series]
 	if s == nil {
@@ -163,8 +163,8 @@ func (g *Gate) Usual(series uint32) int64 {
 	return gaps[len(gaps)/2]
 }
 
-// Newest returns the newest accepted reading of a series; false where there is none, or several of its
-// time contradict each other.
+// Newest returns the newest accepted reading of a series; false where there is none, or several of
+// its time contradict each other.
 func (g *Gate) Newest(series uint32) (t int64, v float64, ok bool) {
 	s := g.series[series]
 	if s == nil || len(s.newestEntries) == 0 {

@@ -43,9 +43,9 @@ func (x *idTimes) put(key uint64, t int64) {
 
 func (x *idTimes) holds(p idPlace) bool { return x.rows[p.key].stamp == p.stamp }
 
-// TimeOf returns the time of the newest row that had an id, by its [source.Key]; series is that of the
-// ids. It reports false for one that is not among the ids of the newest rows, as many as the pages of
-// a series hold and 100,000 at most. The first call for a series reads its pages.
+// TimeOf returns the time of the newest row that had an id, by its [source.Key]; series is that of
+// the ids. It reports false for one that is not among the ids of the newest rows, as many as the
+// pages of a series hold and 100,000 at most. The first call for a series reads its pages.
 func (g *Gate) TimeOf(series uint32, key uint64) (int64, bool) {
 	x := g.ids[series]
 	if x == nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/shirou/gopsutil/v3/host"
 )
 
-// TestBelowZero: a box outdoors is below zero in winter, and its hottest sensor may be; what a sensor
-// gives that has failed is no temperature.
+// TestBelowZero: a box outdoors is below zero in winter, and its hottest sensor may be; what a
+// sensor gives that has failed is no temperature.
 func TestBelowZero(t *testing.T) {
 	got := hottest([]host.TemperatureStat{
 		{SensorKey: "board_1", Temperature: -21.5}, {SensorKey: "board_2", Temperature: -18}, {SensorKey: "nvme", Temperature: 0},

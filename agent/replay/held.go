@@ -1,7 +1,7 @@
 package replay
 
-// heldBytes bounds what the rows of a table and their predictions may take where all have to be held:
-// 1 GiB, or 256 MiB where an address has 32 bits.
+// heldBytes bounds what the rows of a table and their predictions may take where all have to be
+// held: 1 GiB, or 256 MiB where an address has 32 bits.
 const heldBytes = 256 << 20 << (^uint(0) >> 63 * 2)
 
 // blockValues is how many values a block has at least: 512 KiB of those of 64 bits.

@@ -64,8 +64,8 @@ func (r *numbered) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// TestPredictHoldsNoRows: where no row needs another, a table takes no more memory at its last row than
-// the buffers of its reader, whatever its length.
+// TestPredictHoldsNoRows: where no row needs another, a table takes no more memory at its last row
+// than the buffers of its reader, whatever its length.
 func TestPredictHoldsNoRows(t *testing.T) {
 	const rows = 200_000
 	inUse := func() int64 {
@@ -93,7 +93,8 @@ func TestPredictHoldsNoRows(t *testing.T) {
 	}
 }
 
-// TestPredictAtOnceAsHeld: a row that needs no other is predicted as if all were held, whatever it lacks.
+// TestPredictAtOnceAsHeld: a row that needs no other is predicted as if all were held, whatever it
+// lacks.
 func TestPredictAtOnceAsHeld(t *testing.T) {
 	text := "when,a,b\n3,1,2\n1,,5\n2,x,0.25\n,7,-3\n2,1e300,\n"
 	for _, kind := range []string{artifact.KindRegression, artifact.KindClassification} {
@@ -124,7 +125,8 @@ func TestPredictAtOnceAsHeld(t *testing.T) {
 	}
 }
 
-// TestPredictAtOnceSays: what shows at the end of a table is said when its rows have been handed over.
+// TestPredictAtOnceSays: what shows at the end of a table is said when its rows have been handed
+// over.
 func TestPredictAtOnceSays(t *testing.T) {
 	a := sums(t, artifact.KindRegression)
 	var notes []string

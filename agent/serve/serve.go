@@ -102,8 +102,8 @@ func New(opts Options) *Server {
 	return s
 }
 
-// topics takes readings of topics that begin with a slash or have an empty level, which is another topic
-// to a broker, past the cleaning of paths.
+// topics takes readings of topics that begin with a slash or have an empty level, which is another
+// topic to a broker, past the cleaning of paths.
 func topics(mux, ingest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		topic, ok := strings.CutPrefix(r.URL.Path, "/v1/ingest/")

@@ -191,7 +191,8 @@ func TestNumbersOfTheField(t *testing.T) {
 	}
 }
 
-// TestUnitsThatChange: meters that go over to kW by themselves are not read a thousand times too low.
+// TestUnitsThatChange: meters that go over to kW by themselves are not read a thousand times too
+// low.
 func TestUnitsThatChange(t *testing.T) {
 	p := planOf(t, "  - {series: n, topic: x}\n", "")
 	for i, tt := range []struct{ payload, want string }{{"950 W", "n=950"}, {"980", "n=980"}, {"1.2 kW", ""}, {"990 W", "n=990"}} {
@@ -203,8 +204,8 @@ func TestUnitsThatChange(t *testing.T) {
 	}
 }
 
-// TestCategoriesOfTheField: a category is itself, else the only one that differs in case or spaces, else
-// the only one that is the same number.
+// TestCategoriesOfTheField: a category is itself, else the only one that differs in case or spaces,
+// else the only one that is the same number.
 func TestCategoriesOfTheField(t *testing.T) {
 	p := planOf(t, "  - {series: n, topic: x}\n  - {series: w, topic: x, path: $.w, categories: [W, w, North, 5, 7, 7.0]}\n", "")
 	d := NewDecoder(p, 4096)
@@ -492,8 +493,8 @@ func TestOutOfRange(t *testing.T) {
 	}
 }
 
-// TestUnitsOfInputs: a value comes in the input's unit from the first one on, by whatever name senders
-// write it; what another unit says is refused, and without one declared the first counts.
+// TestUnitsOfInputs: a value comes in the input's unit from the first one on, by whatever name
+// senders write it; what another unit says is refused, and without one declared the first counts.
 func TestUnitsOfInputs(t *testing.T) {
 	for _, tt := range []struct {
 		declared, sent string

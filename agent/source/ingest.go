@@ -19,8 +19,9 @@ import (
 
 // Ingest is the HTTP way in: POST /v1/ingest/{topic...} takes the payload that would have been
 // published on the topic and answers once the readings are durable. It answers 204 when all of them
-// are stored; 200 and what was refused, as a Partial in JSON, when some are, also of a label whose id no row has had; 400 when nothing of the payload can be read; 404 when no task reads the topic; 413
-// above the payload limit; 503 when they were not durable in time: send the payload again, a
+// are stored; 200 and what was refused, as a Partial in JSON, when some are, also of a label whose
+// id no row has had; 400 when nothing of the payload can be read; 404 when no task reads the topic;
+// 413 above the payload limit; 503 when they were not durable in time: send the payload again, a
 // repeat with the same event time changes nothing.
 type Ingest struct {
 	sink    Sink

@@ -127,8 +127,9 @@ func TestFile(t *testing.T) {
 	}
 }
 
-// TestTableAsMessages: a table is read as the messages of a device are: words, categories in another case,
-// local times; what a device would not have told apart from a table without it is said.
+// TestTableAsMessages: a table is read as the messages of a device are: words, categories in
+// another case, local times; what a device would not have told apart from a table without it is
+// said.
 func TestTableAsMessages(t *testing.T) {
 	p := planOf(t, "  - {series: y, topic: a, path: $.y}\n  - {series: fan, topic: a, path: $.fan}\n  - {series: c, topic: a, path: $.c, categories: [Red, Blue]}\n  - {series: gone, topic: a, path: $.g}\n",
 		"time: {path: $.t, zone: Europe/Berlin}\n")

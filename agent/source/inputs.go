@@ -110,8 +110,8 @@ func (r *run) add(at int64) {
 	}
 }
 
-// sure reports whether it is worth a word by now: ten in a row are, three in half a minute, and of an
-// input that has never given a reading the first after a while.
+// sure reports whether it is worth a word by now: ten in a row are, three in half a minute, and of
+// an input that has never given a reading the first after a while.
 func (r *run) sure(now int64, never bool) bool {
 	age := time.Duration(now-r.since) * time.Microsecond
 	return r.n >= sureBarren || r.n >= 3 && age >= 30*time.Second || never && r.n >= 1 && age >= leastSilence
@@ -344,7 +344,8 @@ func (in *Inputs) stray(st *InputStatus) string {
 	return fmt.Sprintf("%s in a row of %s could not be used, since no row is known with the id; the newest is %q: the id of a label (target.id) is the one at %s, and that message comes before the label", many(st.strays.n, "label"), st.of(), st.strayID, rows)
 }
 
-// withoutValues says what is wrong with an input whose messages hold no value for it, "" for nothing.
+// withoutValues says what is wrong with an input whose messages hold no value for it, "" for
+// nothing.
 func (in *Inputs) withoutValues(st *InputStatus) string {
 	if st.Readings > 0 || !st.barren.sure(in.now, !st.beside) { // a key that comes seldom has had one
 		return ""
@@ -423,7 +424,8 @@ func secret(path string) bool {
 	return slices.ContainsFunc([]string{"passw", "pwd", "psk", "secret", "token", "apikey", "api_key", "credential"}, func(s string) bool { return strings.Contains(path, s) })
 }
 
-// tellAgain is how long an input that goes wrong, comes right and goes wrong is worth no further event.
+// tellAgain is how long an input that goes wrong, comes right and goes wrong is worth no further
+// event.
 const tellAgain = time.Hour
 
 // tell passes an event on, unless the same was told of the input shortly before. It must be called

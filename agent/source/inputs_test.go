@@ -126,8 +126,8 @@ func TestManyReasons(t *testing.T) {
 	}
 }
 
-// TestEveryRefusalCounts: of an array of bad values each is counted, however many there are, and some
-// good ones among them keep the input from being told of.
+// TestEveryRefusalCounts: of an array of bad values each is counted, however many there are, and
+// some good ones among them keep the input from being told of.
 func TestEveryRefusalCounts(t *testing.T) {
 	a := newAccount(t, "\ntask: list\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall, path: '$[*].v'}]\ntime: {path: '$[*].t', format: unix}\n")
 	now := time.Now().Unix()
@@ -195,8 +195,9 @@ func TestFewMessages(t *testing.T) {
 	}
 }
 
-// TestBacklogWithoutTimes: what a broker kept while the link was down comes at once; without times of
-// its own it gets that of its arrival, which is told. With times it is not, nor is a single late one.
+// TestBacklogWithoutTimes: what a broker kept while the link was down comes at once; without times
+// of its own it gets that of its arrival, which is told. With times it is not, nor is a single late
+// one.
 func TestBacklogWithoutTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have
@@ -234,8 +235,8 @@ func TestBacklogWithoutTimes(t *testing.T) {
 	})
 }
 
-// TestReadingsOfOneTime: many readings whose time another has are told once, corrections of a few are
-// not, and it is over when none has come for a while.
+// TestReadingsOfOneTime: many readings whose time another has are told once, corrections of a few
+// are not, and it is over when none has come for a while.
 func TestReadingsOfOneTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have
@@ -268,8 +269,8 @@ func TestReadingsOfOneTime(t *testing.T) {
 	})
 }
 
-// TestTimesWithoutZone: topics are shown with which of their times say no zone, since their readings would
-// be refused.
+// TestTimesWithoutZone: topics are shown with which of their times say no zone, since their
+// readings would be refused.
 func TestTimesWithoutZone(t *testing.T) {
 	for text, want := range map[string]FoundPath{
 		"2026-11-30T12:00:00":       {Kind: "time", Local: true},

@@ -214,8 +214,8 @@ func (l *live) tidy(pending bool) {
 // Live returns since when messages are taken from the second connection; zero when they are not.
 func (c *Client) Live() time.Time { return c.live.hearing() }
 
-// Deaf reports whether messages may be published that do not come: nothing can be stored, so that the
-// session falls silent, and there is no second connection.
+// Deaf reports whether messages may be published that do not come: nothing can be stored, so that
+// the session falls silent, and there is no second connection.
 func (c *Client) Deaf() bool {
 	return c.opts.Trouble != nil && c.opts.Trouble() != "" && c.Live().IsZero()
 }

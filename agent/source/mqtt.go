@@ -216,8 +216,8 @@ func (c *Client) connection() (cli mqtt.Client, lost chan error) {
 }
 
 // rising returns a clock that gives every caller a time of his own: what has no time of its own has
-// that of its arrival, and of two readings of one time the second would be a contradiction. It may run
-// a second ahead of the clock that it follows, a microsecond for each call.
+// that of its arrival, and of two readings of one time the second would be a contradiction. It may
+// run a second ahead of the clock that it follows, a microsecond for each call.
 func rising(clock func() (int64, bool)) func() (int64, bool) {
 	var mu sync.Mutex
 	var last int64
@@ -300,9 +300,9 @@ func (c *Client) Replace(p *Plan) {
 }
 
 // Publish hands a payload to the broker, in order, without waiting. While the broker is away for
-// longer than ten seconds, or more than MaxPublish payloads wait, the last of each topic is kept, and
-// those it replaces are counted; when more than MaxPublish topics wait the oldest is dropped and
-// counted. After a reconnect the last payload of each topic is sent again, because the end of
+// longer than ten seconds, or more than MaxPublish payloads wait, the last of each topic is kept,
+// and those it replaces are counted; when more than MaxPublish topics wait the oldest is dropped
+// and counted. After a reconnect the last payload of each topic is sent again, because the end of
 // the old connection may have swallowed it. The payload must not be changed afterwards.
 func (c *Client) Publish(topic string, payload []byte, retain bool) {
 	c.out.add(topic, payload, retain)

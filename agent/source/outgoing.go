@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// brief is how long a connection may be away, at the start as well, so that no message is left out: what
-// a session brings at once when it goes on is predicted before there are subscriptions. Of what comes
-// later the newest of each topic waits.
+// brief is how long a connection may be away, at the start as well, so that no message is left out:
+// what a session brings at once when it goes on is predicted before there are subscriptions. Of
+// what comes later the newest of each topic waits.
 const brief = 10 * time.Second
 
 // outgoing is the bounded queue of messages to publish, and the last message of each topic.

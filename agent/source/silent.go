@@ -67,10 +67,11 @@ func (in *Inputs) Deaf(now int64) {
 	in.mu.Unlock()
 }
 
-// Silent returns the inputs that are silent since the last call: no reading has come for much longer
-// than usual, or none at all. since is when the broker was connected, in microseconds as now, or the
-// agent began where there is none; late says that the first reading of a series may take any time, as
-// that of a label does. It also tells of inputs that get messages and have given nothing for a while.
+// Silent returns the inputs that are silent since the last call: no reading has come for much
+// longer than usual, or none at all. since is when the broker was connected, in microseconds as
+// now, or the agent began where there is none; late says that the first reading of a series may
+// take any time, as that of a label does. It also tells of inputs that get messages and have given
+// nothing for a while.
 func (in *Inputs) Silent(now, since int64, late func(series string) bool) (silent []string) {
 	var fresh []news
 	in.mu.Lock()

@@ -67,8 +67,8 @@ inputs: [{series: a, topic: hall/a}, {series: door, topic: hall/door}, {series: 
 	}
 }
 
-// TestSilentWhileDeaf: while readings may come that nobody hears, as on a full disk, no input is said
-// to be silent, and none at once when it is over; one that stays silent then is.
+// TestSilentWhileDeaf: while readings may come that nobody hears, as on a full disk, no input is
+// said to be silent, and none at once when it is over; one that stays silent then is.
 func TestSilentWhileDeaf(t *testing.T) {
 	p, err := Compile([]*spec.Task{task(t, "one", "\ntask: one\ntarget: {series: a, horizon: 1s}\ninputs: [{series: a, topic: hall/a}]\n")})
 	if err != nil {
@@ -160,8 +160,9 @@ func TestKeysThatComeSeldom(t *testing.T) {
 	}
 }
 
-// TestSilenceOfBatches: an input whose readings come many in a message is as often heard as its messages
-// are; labels come when they come; and what came seldom before the agent began may come as seldom.
+// TestSilenceOfBatches: an input whose readings come many in a message is as often heard as its
+// messages are; labels come when they come; and what came seldom before the agent began may come as
+// seldom.
 func TestSilenceOfBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(27 * 365 * 24 * time.Hour) // to times that senders may have

@@ -12,8 +12,8 @@ var spellings = map[string]string{
 	"liter": "l", "litre": "l", "liters": "l", "litres": "l", "lux": "lx",
 }
 
-// unitName is a unit in one spelling: of signs that look alike, powers, the liter's letter and common
-// names. Units whose case tells them apart (mW, MW) keep it.
+// unitName is a unit in one spelling: of signs that look alike, powers, the liter's letter and
+// common names. Units whose case tells them apart (mW, MW) keep it.
 func unitName(unit string) string {
 	u := strings.TrimSpace(unit)
 	if one := spellings[strings.ToLower(u)]; one != "" && u != "F" && u != "C" { // farad, coulomb: as they stand

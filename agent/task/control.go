@@ -156,9 +156,9 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 }
 
 // Replace takes over changed task files without losing a reading. What a task has learned goes on
-// unless its meaning changed, see [spec.Learned]; the other tasks go on in any case. A failure leaves
-// everything as it was. all tells that these are all the tasks there are: what Options.Keep has kept
-// of others is dropped then.
+// unless its meaning changed, see [spec.Learned]; the other tasks go on in any case. A failure
+// leaves everything as it was. all tells that these are all the tasks there are: what Options.Keep
+// has kept of others is dropped then.
 func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan, all bool) error {
 	return r.durably(ctx, func(c *sealed) error {
 		var next []*running
@@ -210,8 +210,8 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 	})
 }
 
-// Usual returns how far apart readings of a series usually came, 0 where that is not known. It is to be
-// called before Run.
+// Usual returns how far apart readings of a series usually came, 0 where that is not known. It is
+// to be called before Run.
 func (r *Runtime) Usual(series string) time.Duration {
 	id, ok := r.ids[series]
 	if !ok {

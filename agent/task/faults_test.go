@@ -53,8 +53,9 @@ func copyTo(t *testing.T, g *rig) (dir string) {
 }
 
 // TestKillAfterEachStep kills a device of several tasks on one input before and after each control
-// and each change of its task files, and after messages between. Whatever was durable then, the device that starts
-// from it publishes what the undisturbed one published from there on, byte for byte.
+// and each change of its task files, and after messages between. Whatever was durable then, the
+// device that starts from it publishes what the undisturbed one published from there on, byte for
+// byte.
 func TestKillAfterEachStep(t *testing.T) {
 	level := parse(t, taskYAML)
 	other := parse(t, strings.NewReplacer("task: level", "task: other", "horizon: 1h", "horizon: 2h").Replace(taskYAML))
@@ -477,8 +478,8 @@ sync: {readings: all, predictions: 25%}
 	}
 }
 
-// TestBacklogLeavesTheRestAlive: while more messages come than are handled, the runtime still gives its
-// heartbeat, seals what it has taken and answers.
+// TestBacklogLeavesTheRestAlive: while more messages come than are handled, the runtime still gives
+// its heartbeat, seals what it has taken and answers.
 func TestBacklogLeavesTheRestAlive(t *testing.T) {
 	var beats atomic.Int64
 	task := parse(t, "\ntask: a\ntarget: {series: a, horizon: 1h}\ninputs: [{series: a, topic: s/a}]\n")

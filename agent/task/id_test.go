@@ -86,8 +86,9 @@ rows: {on: force, id: $.part}
 	}
 }
 
-// TestPartsOfOneSecond: a sender whose clock has whole seconds gives several parts one time. Each has
-// a row of its own, in order, for every message that comes again too, and each label finds its part.
+// TestPartsOfOneSecond: a sender whose clock has whole seconds gives several parts one time. Each
+// has a row of its own, in order, for every message that comes again too, and each label finds its
+// part.
 func TestPartsOfOneSecond(t *testing.T) {
 	task := parse(t, `
 task: part

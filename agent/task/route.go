@@ -221,7 +221,8 @@ func inOrder(rt *routes, readings []source.Reading) []source.Reading {
 	return readings
 }
 
-// makesRow reports whether a reading of the message is one of a series at a time, and may make a row.
+// makesRow reports whether a reading of the message is one of a series at a time, and may make a
+// row.
 func (r *Runtime) makesRow(series int, at int64) bool {
 	return slices.ContainsFunc(r.inputs, func(x input) bool {
 		return x.at == series && x.time == at && x.flags&(wire.Blocked|wire.Missing) == 0

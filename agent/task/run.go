@@ -156,8 +156,8 @@ func (r *Runtime) durably(ctx context.Context, f func(*sealed) error) error {
 	}
 }
 
-// drain handles the messages that wait now. Those that come meanwhile are not awaited: a backlog would
-// keep it from everything else, the heartbeat included.
+// drain handles the messages that wait now. Those that come meanwhile are not awaited: a backlog
+// would keep it from everything else, the heartbeat included.
 func (r *Runtime) drain(ctx context.Context) {
 	for range len(r.in) {
 		r.message(ctx, <-r.in)

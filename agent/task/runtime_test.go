@@ -830,9 +830,9 @@ rows: {on: x}
 	}
 }
 
-// TestPublishedManyClasses plays a machine of four states: what is published names every class with its
-// probability in the order of the task file, and a set that always holds the class; what is stored
-// for the hub has the same numbers.
+// TestPublishedManyClasses plays a machine of four states: what is published names every class with
+// its probability in the order of the task file, and a set that always holds the class; what is
+// stored for the hub has the same numbers.
 func TestPublishedManyClasses(t *testing.T) {
 	task := parse(t, `
 task: state
@@ -1012,8 +1012,8 @@ func TestHistogram(t *testing.T) {
 	}
 }
 
-// TestClash: of readings of one time the first makes the row, and each other one with another value is
-// told, a repeat is not.
+// TestClash: of readings of one time the first makes the row, and each other one with another value
+// is told, a repeat is not.
 func TestClash(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		var told []string

@@ -17,8 +17,8 @@ import (
 )
 
 // TestExtremeAssignments gives a device desired state that no hub should send, as long as a message
-// may be, and artifacts that are not what they should be. Until each is dealt with it takes at most a
-// second and 32 MiB, the log or the report names what was wrong, and the next good model becomes
+// may be, and artifacts that are not what they should be. Until each is dealt with it takes at most
+// a second and 32 MiB, the log or the report names what was wrong, and the next good model becomes
 // active.
 func TestExtremeAssignments(t *testing.T) {
 	var log extreme.Log

@@ -82,7 +82,8 @@ func TestMissingArtifact(t *testing.T) {
 	b.reach(spec.PhaseDownloading, "the hub does not have the artifact")
 }
 
-// TestStoreBacksOff holds that a disk which cannot be written is not tried, and logged, at every step.
+// TestStoreBacksOff holds that a disk which cannot be written is not tried, and logged, at every
+// step.
 func TestStoreBacksOff(t *testing.T) {
 	b := newBench(t)
 	b.stop()

@@ -114,8 +114,8 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	}
 }
 
-// measured notes what a trial has measured. When it began stays known over a start of the program, with
-// which the engine begins to count event time anew. The caller holds mu.
+// measured notes what a trial has measured. When it began stays known over a start of the program,
+// with which the engine begins to count event time anew. The caller holds mu.
 func (m *Manager) measured(s *slot, p spec.Paired) spec.Paired {
 	began := s.Stats.From
 	if began != 0 && s.Stats.Labelled <= p.Labelled && (p.From == 0 || began < p.From) {
@@ -176,8 +176,8 @@ const (
 // Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled
 // rows the trial requires. The rules: no value that is not finite, no panic, p99 of a prediction
 // within the budget, and a paired loss that is not worse than the incumbent's by more than
-// MaxRegression. settled reports whether the device gives the candidate up; with a reason that is not,
-// further rows must show it, see [spec.Trial.Worse].
+// MaxRegression. settled reports whether the device gives the candidate up; with a reason that is
+// not, further rows must show it, see [spec.Trial.Worse].
 func Veto(p spec.Paired, t spec.Trial, enough int) (reason string, settled bool) {
 	switch {
 	case p.NonFinite > 0:

@@ -366,9 +366,9 @@ func TestVetoInShadow(t *testing.T) {
 	}
 }
 
-// TestWorseForAWhile: rows that are worse and span less than the task's cycle neither veto a candidate
-// nor let it become active. Better ones let it go on, a whole cycle vetoes, also when the program was
-// started anew meanwhile, with which an engine begins to count event time anew.
+// TestWorseForAWhile: rows that are worse and span less than the task's cycle neither veto a
+// candidate nor let it become active. Better ones let it go on, a whole cycle vetoes, also when the
+// program was started anew meanwhile, with which an engine begins to count event time anew.
 func TestWorseForAWhile(t *testing.T) {
 	const day = int64(24 * 3600e6)
 	from := 19_000 * day

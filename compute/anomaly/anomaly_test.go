@@ -171,9 +171,9 @@ func TestFewRows(t *testing.T) {
 	}
 }
 
-// TestChangeThatStays: a switch that is turned on, another level and another constant are alarms when
-// they come, and the usual state some hundred rows later; the way back is another change. A detector
-// that is told to keep what it learned goes on. What learns as it goes needs no telling.
+// TestChangeThatStays: a switch that is turned on, another level and another constant are alarms
+// when they come, and the usual state some hundred rows later; the way back is another change. A
+// detector that is told to keep what it learned goes on. What learns as it goes needs no telling.
 func TestChangeThatStays(t *testing.T) {
 	const change, back, end = 2000, 4000, 6000
 	rng := rand.New(rand.NewPCG(8, 1))

@@ -8,13 +8,13 @@ import (
 	"skerry.dev/compute/state"
 )
 
-// Blend makes intervals in several ways side by side and issues their mean, weighted by how they did
-// lately. The first is the plainest of all: a constant half-width, the quantile of the newest errors.
-// The others have an [Adaptive] each, and differ in how far half-widths follow what the caller
-// expects of a row: not at all, by half, or wholly. Interval scores of the newest labels weigh them
-// (Gneiting and Raftery, JASA 102, 2007): where the expectation tells rows apart intervals follow it,
-// and where it does not they are constant. It does not allocate after NewBlend and is not safe for
-// concurrent use.
+// Blend makes intervals in several ways side by side and issues their mean, weighted by how they
+// did lately. The first is the plainest of all: a constant half-width, the quantile of the newest
+// errors. The others have an [Adaptive] each, and differ in how far half-widths follow what the
+// caller expects of a row: not at all, by half, or wholly. Interval scores of the newest labels
+// weigh them (Gneiting and Raftery, JASA 102, 2007): where the expectation tells rows apart
+// intervals follow it, and where it does not they are constant. It does not allocate after NewBlend
+// and is not safe for concurrent use.
 type Blend struct {
 	level  float64
 	makers [Ways - 1]*Adaptive // of the second way and those after it
@@ -43,8 +43,8 @@ const (
 )
 
 // NewBlend returns a Blend for the nominal coverage level over windows of n scores, and of twice as
-// many errors: a constant width has nothing else to follow, and the longer window costs it 1.5 % less on
-// ETTh1 and C-MAPSS and as much on other streams (engine: TestIntervalsOnDomains).
+// many errors: a constant width has nothing else to follow, and the longer window costs it 1.5 %
+// less on ETTh1 and C-MAPSS and as much on other streams (engine: TestIntervalsOnDomains).
 func NewBlend(level float64, n int) *Blend {
 	b := &Blend{level: level, errs: NewWindow(2 * n), factor: 1}
 	for k := range b.makers {

@@ -171,8 +171,8 @@ func play(t testing.TB, d domain) (s played) {
 	return s
 }
 
-// TestAlarmsOnCleanData: at its defaults an anomaly task alarms on one row of a hundred of a test rig
-// that runs without a fault, and on the faults of the runs after it.
+// TestAlarmsOnCleanData: at its defaults an anomaly task alarms on one row of a hundred of a test
+// rig that runs without a fault, and on the faults of the runs after it.
 func TestAlarmsOnCleanData(t *testing.T) {
 	head, rows := realdata.CSV(t, "anomaly/skab.csv.gz")
 	cfg := Config{Task: "rig", Kind: Anomaly, Target: -1, On: 0, MaxAge: 60e6, Level: 0.9}

@@ -220,12 +220,12 @@ func (e *Engine) Config() *Config { return &e.cfg }
 // History returns the newest rows. It belongs to the engine.
 func (e *Engine) History() *feature.History { return e.hist }
 
-// Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of
-// the device) and returns what followed. Readings of the message belong together: rows fire after
-// all of them, and a label among them may be that of a row that fires so. When readings had stopped before it, the rows that waited fire first, as [Idle]
-// would have fired them: whether it was called in between changes nothing but the moment of the
-// output. For NoArrival the newest event time so far stands for the arrival. The output is valid
-// until the next call.
+// Ingest offers the readings of a message that arrived at arrival (microseconds on the clock of the
+// device) and returns what followed. Readings of the message belong together: rows fire after all
+// of them, and a label among them may be that of a row that fires so. When readings had stopped
+// before it, the rows that waited fire first, as [Idle] would have fired them: whether it was
+// called in between changes nothing but the moment of the output. For NoArrival the newest event
+// time so far stands for the arrival. The output is valid until the next call.
 func (e *Engine) Ingest(arrival int64, readings []Reading) *Output {
 	e.out.reset()
 	if arrival == NoArrival {

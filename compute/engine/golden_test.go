@@ -57,9 +57,9 @@ func hashed() (add func(*Prediction), sum func() uint64) {
 
 // TestTwoClassesAsBefore holds that a task of two classes predicts, to the bit, what it did before
 // there were tasks of more, from the beginning and from a snapshot of that time, and that only what
-// judges by another loss since begins anew there. The hashes are of the windows of errors that intervals
-// have had since conformal.NewBlend doubled them, and of the committee's mixtures as the whole log loss
-// weighs them, with and without the model.
+// judges by another loss since begins anew there. The hashes are of the windows of errors that
+// intervals have had since conformal.NewBlend doubled them, and of the committee's mixtures as the
+// whole log loss weighs them, with and without the model.
 func TestTwoClassesAsBefore(t *testing.T) {
 	const begun, resumed = uint64(0xc9bf0e0cfa34da56), uint64(0xa2ab9c61248bd134)
 	p := newPress()

@@ -134,9 +134,9 @@ func insert(s []point, p point) []point {
 
 // next returns the time of the next row that is due at or before limit. A cadence goes on without
 // readings for as many rows as the history has: after that one more row without a value changes
-// nothing that a feature sees, and the cadence waits for the next reading. It also does after maxHeld
-// rows, in one call, into which no reading fell. However far apart the times of readings are, and
-// however fine the cadence is, a message makes a bounded number of rows.
+// nothing that a feature sees, and the cadence waits for the next reading. It also does after
+// maxHeld rows, in one call, into which no reading fell. However far apart the times of readings
+// are, and however fine the cadence is, a message makes a bounded number of rows.
 func (j *joiner) next(limit int64) (int64, bool) {
 	if j.cfg.Every > 0 {
 		t := j.fired + j.cfg.Every
@@ -220,8 +220,8 @@ func (j *joiner) trim(watermark int64) {
 }
 
 // behind returns s without its first k elements: moved to the front when they are few, so that a
-// steady stream allocates nothing, and where they are when they are many, so that a long queue is not
-// moved with every row.
+// steady stream allocates nothing, and where they are when they are many, so that a long queue is
+// not moved with every row.
 func behind[T any](s []T, k int) []T {
 	if len(s)-k <= 64 {
 		return slices.Delete(s, 0, k)

@@ -114,8 +114,8 @@ func TestDefaultAlarmRate(t *testing.T) {
 	}
 }
 
-// TestLabelInTheMessageOfItsRow: the truth of a row may stand in the message that makes the row, as in
-// a table of both; it is learned after the row was predicted.
+// TestLabelInTheMessageOfItsRow: the truth of a row may stand in the message that makes the row, as
+// in a table of both; it is learned after the row was predicted.
 func TestLabelInTheMessageOfItsRow(t *testing.T) {
 	e, err := New(Config{Task: "t", Kind: Regression, Target: -1, Series: []Series{open("x")}, On: 0, Tolerance: 1e6, MaxAge: 60e6, Level: 0.9, Adapt: true})
 	if err != nil {

@@ -32,10 +32,10 @@ func (s *IntervalSummary) add(lo, hi, y, level float64) {
 	s.Score += (IntervalScore(lo, hi, y, level) - s.Score) / n
 }
 
-// CompareIntervals scores rows[from:], and beside them the plainest of all intervals around the same
-// predictions: a constant half-width, the level-quantile of the sizes of the newest window errors that
-// were known when the row was predicted. late is how many rows later a label comes. Rows with too few
-// errors before them, and those without an interval, are left out of both.
+// CompareIntervals scores rows[from:], and beside them the plainest of all intervals around the
+// same predictions: a constant half-width, the level-quantile of the sizes of the newest window
+// errors that were known when the row was predicted. late is how many rows later a label comes.
+// Rows with too few errors before them, and those without an interval, are left out of both.
 func CompareIntervals(rows []Interval, level float64, window, late, from int) (own, constant IntervalSummary) {
 	errs := make([]float64, len(rows))
 	for i, r := range rows {

@@ -44,8 +44,8 @@ func Text(s string) Cell { return Cell{kind: text, text: s} }
 // Number returns a cell of a number; NaN is missing.
 func Number(v float64) Cell { return Cell{kind: number, number: v} }
 
-// Whole returns a cell of a whole number: Number, which keeps its digits where they are too many for a
-// float64.
+// Whole returns a cell of a whole number: Number, which keeps its digits where they are too many
+// for a float64.
 func Whole[T int64 | uint64](v T) Cell {
 	c := Number(float64(v))
 	if math.Abs(c.number) >= 1<<53 {
@@ -204,9 +204,9 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// compactDate reads 20240701, 2024070110, 202407011030 and 20240701103000, in UTC; false for any other
-// number. As counts since 1970 they would be of 1970, of the years from 2030 on, of 1976 and of ones
-// that are far off.
+// compactDate reads 20240701, 2024070110, 202407011030 and 20240701103000, in UTC; false for any
+// other number. As counts since 1970 they would be of 1970, of the years from 2030 on, of 1976 and
+// of ones that are far off.
 func compactDate(v float64) (us int64, ok bool) {
 	if v != math.Trunc(v) || v < 19000101 || v > 21991231235959 {
 		return 0, false
@@ -224,8 +224,9 @@ func compactDate(v float64) (us int64, ok bool) {
 	return t.UnixMicro(), true
 }
 
-// Instant returns the time of a cell that is not missing, in microseconds since 1970; a number is
-// a date without separators, or a count since then, see [Epoch]. It is frame.NoTime for a text that means "missing" among times.
+// Instant returns the time of a cell that is not missing, in microseconds since 1970; a number is a
+// date without separators, or a count since then, see [Epoch]. It is frame.NoTime for a text that
+// means "missing" among times.
 func (c *Cell) Instant() (int64, error) {
 	switch c.kind {
 	case instant:

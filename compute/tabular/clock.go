@@ -73,8 +73,8 @@ func NewClock(names []string, named, format string, used func(column int) bool) 
 	return c, nil
 }
 
-// Local makes times that say no zone those at which clocks of a place show them: wall returns the time
-// at which they show one that is given as if it were UTC.
+// Local makes times that say no zone those at which clocks of a place show them: wall returns the
+// time at which they show one that is given as if it were UTC.
 func (c *Clock) Local(wall func(us int64) int64) { c.wall = wall }
 
 // Name returns the column of the time, or several, separated by commas.

@@ -301,8 +301,8 @@ func Codes(c *frame.Column, names []string) (func(row int) float64, error) {
 	}, nil
 }
 
-// Unknown counts the cells of a column that hold none of the names, or one in another case, and returns
-// a note about them, "" for none.
+// Unknown counts the cells of a column that hold none of the names, or one in another case, and
+// returns a note about them, "" for none.
 func Unknown(c *frame.Column, names []string) string {
 	get, err := Codes(c, names)
 	if err != nil || names == nil {

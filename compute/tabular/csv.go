@@ -20,9 +20,9 @@ type csvReader struct {
 
 	pending bool // a record is read and not returned
 	at      int  // its line
-	// Of a table of one column, an empty line is a row whose cell is missing. Elsewhere
-	// they are nothing; blank counts those before the record that are still to be returned, and after is
-	// the line behind the record before.
+	// Of a table of one column, an empty line is a row whose cell is missing. Elsewhere they are
+	// nothing; blank counts those before the record that are still to be returned, and after is the
+	// line behind the record before.
 	blank, after int
 	none         [1]Cell
 	forms        []form // by column, of the dialect
@@ -32,8 +32,8 @@ type csvReader struct {
 
 const mark = "\xef\xbb\xbf" // byte order mark
 
-// foreign says what a file is that is neither text nor Parquet, by its first bytes, and what to do; "" for
-// none that is known.
+// foreign says what a file is that is neither text nor Parquet, by its first bytes, and what to do;
+// "" for none that is known.
 func foreign(head []byte) string {
 	for _, k := range []struct{ magic, what string }{
 		{"PK\x03\x04", "this is a workbook (.xlsx, .ods) or a zip file: save the sheet as CSV, or unpack the file"},

@@ -224,8 +224,8 @@ func TestDecimals(t *testing.T) {
 	}
 }
 
-// TestLateDecimalComma: a decimal comma behind the rows that decide the dialect makes numbers neither
-// a thousand times too large in silence nor a column of text.
+// TestLateDecimalComma: a decimal comma behind the rows that decide the dialect makes numbers
+// neither a thousand times too large in silence nor a column of text.
 func TestLateDecimalComma(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("x,y\n")
@@ -247,8 +247,8 @@ func TestLateDecimalComma(t *testing.T) {
 	}
 }
 
-// TestStrayQuotes: a quote that opens no field costs no rows, and quoted fields of several lines stay
-// one. What may be wrong is said, with its line.
+// TestStrayQuotes: a quote that opens no field costs no rows, and quoted fields of several lines
+// stay one. What may be wrong is said, with its line.
 func TestStrayQuotes(t *testing.T) {
 	long := strings.Repeat("a line of a letter, with \"\"quotes\"\"\n", 30)
 	for name, tt := range map[string]struct {
@@ -297,8 +297,8 @@ func TestStrayQuotes(t *testing.T) {
 	}
 }
 
-// TestManyStrayQuotes: lines that are looked at again and again cost no time or memory to speak of, and
-// the lines of an error are right behind them.
+// TestManyStrayQuotes: lines that are looked at again and again cost no time or memory to speak of,
+// and the lines of an error are right behind them.
 func TestManyStrayQuotes(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("x,k\n")
@@ -373,8 +373,8 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// TestDigitsThatAreLost: leading zeros and numbers that a float64 cannot tell apart are said, and kept
-// where the column is to be text.
+// TestDigitsThatAreLost: leading zeros and numbers that a float64 cannot tell apart are said, and
+// kept where the column is to be text.
 func TestDigitsThatAreLost(t *testing.T) {
 	table := "zip,id,n\n00713,9007199254740993,10\n713,9007199254740992,0.5\n01234,5,0\n"
 	var notes []string
@@ -426,8 +426,8 @@ func TestPreamble(t *testing.T) {
 	}
 }
 
-// TestLateOrderOfDates: what shows the order of dates may stand behind the sample; without it the dates
-// are text or an error that names the cause.
+// TestLateOrderOfDates: what shows the order of dates may stand behind the sample; without it the
+// dates are text or an error that names the cause.
 func TestLateOrderOfDates(t *testing.T) {
 	var b strings.Builder
 	b.WriteString("d,v\n")
@@ -484,8 +484,8 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
-// TestSerialDates: days as spreadsheets count them look like seconds of the first day of 1970, which is
-// said where all of a column do.
+// TestSerialDates: days as spreadsheets count them look like seconds of the first day of 1970,
+// which is said where all of a column do.
 func TestSerialDates(t *testing.T) {
 	for text, want := range map[string]bool{
 		"ts,v\n46023.041667,1\n46023.083333,2\n":   true,

@@ -161,9 +161,9 @@ func Open(r io.Reader, o Options) (Reader, error) {
 	return whole, distinct(whole.Fields())
 }
 
-// namelessReader leaves columns out that are none of the table's own: the first where it has no name,
-// and those that pandas names __index_level_0__, in which programs write the number of the row; and
-// what stands behind the last name where lines end with a separator.
+// namelessReader leaves columns out that are none of the table's own: the first where it has no
+// name, and those that pandas names __index_level_0__, in which programs write the number of the
+// row; and what stands behind the last name where lines end with a separator.
 type namelessReader struct {
 	Reader
 	fields []Field

@@ -9,9 +9,9 @@ import (
 // preambleLines bounds how far down a header is looked for.
 const preambleLines = 100
 
-// preamble is an error when the first line of a text is no header, and a later one looks like it: the
-// first that has as many fields as the lines after it have, all of them words, and a figure in the
-// line after. comma 0 is any; before are the lines in front of head.
+// preamble is an error when the first line of a text is no header, and a later one looks like it:
+// the first that has as many fields as the lines after it have, all of them words, and a figure in
+// the line after. comma 0 is any; before are the lines in front of head.
 func preamble(head []byte, comma rune, before int) error {
 	var found error
 	for _, c := range Separators {

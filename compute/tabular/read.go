@@ -26,7 +26,8 @@ import (
 //
 // Cells become numbers as they are read, so memory is that of the table and of the distinct
 // categories. Where the cells show that a column is no numbers (or no times) after all, the text is
-// read again: at most four times, from its start when r can seek, else from a copy of its packed bytes.
+// read again: at most four times, from its start when r can seek, else from a copy of its packed
+// bytes.
 func Read(r io.Reader, o Options) (*frame.Frame, error) {
 	if err := o.Check(); err != nil {
 		return nil, err
@@ -314,8 +315,8 @@ func (b *builder) end() error {
 // manyFigures is how many different texts that begin as numbers do look like a column of numbers.
 const manyFigures = 20
 
-// figures is a note about a column of text whose cells begin as numbers do, such as durations, negative
-// amounts in parentheses or hexadecimal numbers; "" for any other.
+// figures is a note about a column of text whose cells begin as numbers do, such as durations,
+// negative amounts in parentheses or hexadecimal numbers; "" for any other.
 func (b *builder) figures() string {
 	n := 0
 	for _, s := range b.c.Categories {

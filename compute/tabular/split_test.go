@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// TestSplitsWhatWritersWrite: what a writer of RFC 4180 wrote comes back as it was, whatever separators,
-// quotes and line breaks its fields have.
+// TestSplitsWhatWritersWrite: what a writer of RFC 4180 wrote comes back as it was, whatever
+// separators, quotes and line breaks its fields have.
 func TestSplitsWhatWritersWrite(t *testing.T) {
 	rng := rand.New(rand.NewPCG(4, 180))
 	parts := []string{"", "a", "b c", ",", `"`, `""`, "\n", "\n\n", " ", ";", "é", "x,y"}
@@ -46,8 +46,8 @@ func TestSplitsWhatWritersWrite(t *testing.T) {
 	}
 }
 
-// TestManyShortLinesInQuotes: a quoted field of very many lines is bounded by its bytes, and takes a small
-// multiple of them however short its lines are, whether it is closed or not.
+// TestManyShortLinesInQuotes: a quoted field of very many lines is bounded by its bytes, and takes
+// a small multiple of them however short its lines are, whether it is closed or not.
 func TestManyShortLinesInQuotes(t *testing.T) {
 	const most = 1 << 20
 	for name, line := range map[string]string{"empty": "\n", "of two letters": "xy\n"} {
@@ -79,8 +79,8 @@ func TestManyShortLinesInQuotes(t *testing.T) {
 			case !closed && (!errors.Is(err, ErrTooLarge) || n != 2):
 				t.Errorf("lines %s: %d records and %v, want 2 and ErrTooLarge", name, n, err)
 			}
-			// All that was allocated, freed or not: a buffer that doubles up to 1 MiB is 2 to 4 MiB, the lines
-			// are up to 3, the field is 1. With a string for each line it was 113 MiB and more.
+			// All that was allocated, freed or not: a buffer that doubles up to 1 MiB is 2 to 4 MiB, the
+			// lines are up to 3, the field is 1. With a string for each line it was 113 MiB and more.
 			if got := (after.TotalAlloc - before.TotalAlloc) >> 20; got > 16 {
 				t.Errorf("lines %s, closed %v: %d MiB allocated to read %d bytes, want 16 at most", name, closed, got, len(text))
 			}

@@ -87,8 +87,8 @@ func (t *Tally) Few() bool {
 	return t.bad.n == 0 || t.Present >= leastRows && float64(t.bad.n) <= Unreadable*float64(t.Present)
 }
 
-// Contradicts is an error when cells show that the column has decimal commas, and others were read as
-// if commas stood between thousands: they would be wrong by a factor of a thousand.
+// Contradicts is an error when cells show that the column has decimal commas, and others were read
+// as if commas stood between thousands: they would be wrong by a factor of a thousand.
 func (t *Tally) Contradicts() error {
 	if t.grouped.n == 0 || t.commas.n == 0 {
 		return nil
@@ -219,7 +219,8 @@ func counts(n int) string {
 }
 
 // Number reads a cell of a column of numbers: NaN when it is missing, unreadable or infinite, which
-// is counted. All have one unit, currency or percent sign, beside which the number is read, or none has.
+// is counted. All have one unit, currency or percent sign, beside which the number is read, or none
+// has.
 func (t *Tally) Number(c *Cell, p Place) (v float64) {
 	if c.Missing() {
 		return nan
@@ -332,7 +333,8 @@ func (t *Tally) order(c *Cell, p Place) {
 	}
 }
 
-// orders reports in which orders a date with slashes or dashes is one, where these make a difference.
+// orders reports in which orders a date with slashes or dashes is one, where these make a
+// difference.
 func orders(s string) (day, month bool) {
 	s = strings.TrimSpace(s)
 	if i := strings.IndexAny(s, "/-"); i < 1 || i > 2 {

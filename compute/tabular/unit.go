@@ -15,8 +15,8 @@ var currencies = []string{
 	"TRY", "USD", "ZAR",
 }
 
-// amount separates a number from the one unit behind it or currency before it, as in 7.1 kg, 21.5 °C,
-// $7.10, -€5 and 1,234.50 USD. ok is false for any other text; the number is not read.
+// amount separates a number from the one unit behind it or currency before it, as in 7.1 kg, 21.5
+// °C, $7.10, -€5 and 1,234.50 USD. ok is false for any other text; the number is not read.
 func amount(s string) (number, unit string, ok bool) {
 	sign, rest := "", s
 	if n := signLength(rest); n > 0 {
@@ -68,7 +68,8 @@ func currency(s string) int {
 	return 0
 }
 
-// isUnit reports whether a text is a word of letters and signs, in which digits are exponents (m3/h).
+// isUnit reports whether a text is a word of letters and signs, in which digits are exponents
+// (m3/h).
 func isUnit(s string) bool {
 	named := false
 	var before rune

@@ -22,8 +22,8 @@ func Strict(root *cobra.Command) *cobra.Command {
 	return root
 }
 
-// addCompletion adds the command that cobra would add later, which then prints help for a shell that it
-// does not know. It writes to where root writes when it runs.
+// addCompletion adds the command that cobra would add later, which then prints help for a shell
+// that it does not know. It writes to where root writes when it runs.
 func addCompletion(root *cobra.Command) {
 	now := root.OutOrStdout()
 	root.SetOut(output{root})

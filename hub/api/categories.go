@@ -10,13 +10,14 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// categoryNames are the names of the values of a device's series that hold categories, by series; nil
-// for one that tasks name differently.
+// categoryNames are the names of the values of a device's series that hold categories, by series;
+// nil for one that tasks name differently.
 type categoryNames map[string][]string
 
-// categories returns the names that the task files of a device give, those of the definition where the
-// device's own is the same. Readings are stored as the numbers of the names, so that a file whose list
-// was changed since names older ones by its present list. A file that this hub cannot read has none.
+// categories returns the names that the task files of a device give, those of the definition where
+// the device's own is the same. Readings are stored as the numbers of the names, so that a file
+// whose list was changed since names older ones by its present list. A file that this hub cannot
+// read has none.
 func (s *Server) categories(ctx context.Context, device string) (categoryNames, error) {
 	q := s.DB.Read()
 	rows, err := q.DeviceTasks(ctx, device)

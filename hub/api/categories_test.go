@@ -7,7 +7,8 @@ import (
 	"skerry.dev/hub/meta"
 )
 
-// TestCategoryNames: values are named by the inputs of the device's tasks, and not where these differ.
+// TestCategoryNames: values are named by the inputs of the device's tasks, and not where these
+// differ.
 func TestCategoryNames(t *testing.T) {
 	file := func(categories string) string {
 		return "task: line\nkind: anomaly\ninputs:\n  - {series: mode, topic: a/b, path: $.mode, categories: " + categories + "}\n" +

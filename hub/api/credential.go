@@ -39,8 +39,8 @@ type claims struct {
 	PasswordAt int64 `json:"pwd"` // a changed password voids older logins
 }
 
-// UnmarshalJSON refuses times that are texts: a NumericDate is a number (RFC 7519, 2), and the library
-// takes "123" for one.
+// UnmarshalJSON refuses times that are texts: a NumericDate is a number (RFC 7519, 2), and the
+// library takes "123" for one.
 func (c *claims) UnmarshalJSON(b []byte) error {
 	var times map[string]json.RawMessage
 	if err := json.Unmarshal(b, &times); err != nil {
@@ -83,8 +83,8 @@ func (a *auth) caller(ctx context.Context, header string) (Caller, error) {
 	return c, nil
 }
 
-// key returns what logins are signed with. A token with critical extensions is refused, since none is
-// understood here (RFC 7515, 4.1.11).
+// key returns what logins are signed with. A token with critical extensions is refused, since none
+// is understood here (RFC 7515, 4.1.11).
 func (a *auth) key(t *jwt.Token) (any, error) {
 	if crit, ok := t.Header["crit"]; ok {
 		return nil, fmt.Errorf("critical header %v: none is understood", crit)

@@ -31,7 +31,8 @@ func strictUnmarshal(data []byte, v any) error {
 	return json.Unmarshal(data, v)
 }
 
-// tooDeep reports whether objects and arrays are nested deeper than maxDepth, as far as data are JSON.
+// tooDeep reports whether objects and arrays are nested deeper than maxDepth, as far as data are
+// JSON.
 func tooDeep(data []byte) bool {
 	depth, quoted := 0, false
 	for i := 0; i < len(data); i++ {

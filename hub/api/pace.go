@@ -52,8 +52,8 @@ const (
 
 	accountTries = "login-account"
 	sourceTries  = "login-source"
-	// where an account has logged in from has a bound of its own for so long, so that others who guess its
-	// password do not keep its owner out
+	// where an account has logged in from has a bound of its own for so long, so that others who guess
+	// its password do not keep its owner out
 	knownSources = "login-known"
 	knownFor     = 90 * 24 * time.Hour
 )

@@ -26,8 +26,8 @@ func TestQuality(t *testing.T) {
 	}
 }
 
-// TestClassQuality sums up predictions of two classes, whose numbers are probabilities of the second,
-// and of more, whose numbers are those of classes.
+// TestClassQuality sums up predictions of two classes, whose numbers are probabilities of the
+// second, and of more, whose numbers are those of classes.
 func TestClassQuality(t *testing.T) {
 	nan := meta.Float(math.NaN())
 	near := func(a, b float64) bool { return math.Abs(a-b) < 1e-9 }

@@ -560,8 +560,8 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// TestRefusedSettings: every learner refuses what it has no setting for, what is malformed and what is
-// out of its range, by the learner's and the setting's name.
+// TestRefusedSettings: every learner refuses what it has no setting for, what is malformed and what
+// is out of its range, by the learner's and the setting's name.
 func TestRefusedSettings(t *testing.T) {
 	numbers, classes := write(t, "n.csv", line(80)), write(t, "c.csv", table("a,y", 80, func(i int) string {
 		return fmt.Sprintf("%d,%s", i, []string{"low", "high"}[i/40])

@@ -16,9 +16,9 @@ const (
 	maxKind    = 300
 )
 
-// Repeats logs what goes wrong again and again once a minute, with how often it was left out: what is
-// tried each second fails each second, and the lines of an hour would push everything else out of a
-// log. Safe for concurrent use.
+// Repeats logs what goes wrong again and again once a minute, with how often it was left out: what
+// is tried each second fails each second, and the lines of an hour would push everything else out
+// of a log. Safe for concurrent use.
 type Repeats struct {
 	log *slog.Logger
 
@@ -71,9 +71,9 @@ func (r *Repeats) Log(level slog.Level, kind, msg string, args ...any) {
 	k.at = now
 }
 
-// Flush logs the newest of what was left out and is a minute old, and forgets kinds of which nothing
-// has come for that long. Whoever calls Log calls it now and then, so that the end of what went wrong
-// is told as its beginning is.
+// Flush logs the newest of what was left out and is a minute old, and forgets kinds of which
+// nothing has come for that long. Whoever calls Log calls it now and then, so that the end of what
+// went wrong is told as its beginning is.
 func (r *Repeats) Flush() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -11,8 +11,8 @@ import (
 )
 
 // TestRepeats holds that what fails each second is logged once a minute with how often it was left
-// out, whatever numbers it names; that another kind is logged at once; and that what was left out last
-// is told, too.
+// out, whatever numbers it names; that another kind is logged at once; and that what was left out
+// last is told, too.
 func TestRepeats(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

@@ -244,8 +244,8 @@ func TestMergedConflict(t *testing.T) {
 	}
 }
 
-// TestStrangersAskForNothing: what a device says of a task that it does not run, or of a time far ahead,
-// asks for no training; what it said before it was known to run the task counts once it is.
+// TestStrangersAskForNothing: what a device says of a task that it does not run, or of a time far
+// ahead, asks for no training; what it said before it was known to run the task counts once it is.
 func TestStrangersAskForNothing(t *testing.T) {
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {
 		r := newRig(t, d, configs.HubIngest{})

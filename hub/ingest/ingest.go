@@ -103,8 +103,8 @@ func New(db *meta.Store, opts Options) *Ingester {
 }
 
 // Offer queues a message, or sends it back at once when the queue or the device's share of it is
-// full, or the device's share of the day is used up. It decodes the chunks, so that nothing unreadable ever enters the ledger, and does not
-// block otherwise.
+// full, or the device's share of the day is used up. It decodes the chunks, so that nothing
+// unreadable ever enters the ledger, and does not block otherwise.
 func (i *Ingester) Offer(m Message) {
 	if err := i.opts.Room(); err != nil {
 		i.m.busy.Inc()
@@ -265,8 +265,8 @@ func (i *Ingester) Applied(ctx context.Context, device string, runs ...wire.Run)
 // errRuns means that a device has begun as many runs as it may in a day.
 var errRuns = errors.New("too many runs")
 
-// ordinal returns the number of a run among the runs of its device; errRuns where it would be one too
-// many.
+// ordinal returns the number of a run among the runs of its device; errRuns where it would be one
+// too many.
 func (i *Ingester) ordinal(ctx context.Context, q *meta.Queries, h wire.Header, t *tally) (int64, error) {
 	k := runKey{h.Device, h.Run}
 	i.mu.Lock()

@@ -101,8 +101,8 @@ func (q *queue) reserve(device string, n int) bool {
 	return true
 }
 
-// grow takes room for more bytes of a message for which had were reserved: as many as it has decoded.
-// When it refuses, nothing stays reserved.
+// grow takes room for more bytes of a message for which had were reserved: as many as it has
+// decoded. When it refuses, nothing stays reserved.
 func (q *queue) grow(device string, had, more int) bool {
 	q.mu.Lock()
 	q.drop(device, had)

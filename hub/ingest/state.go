@@ -23,8 +23,8 @@ type State struct {
 
 // States stores reported states, oldest first, if it can in one transaction. Each says everything
 // about its device, so of several of one device the last that can be read is stored. It returns for
-// every state why it must come again, nil for one that is done with: stored, followed by a newer one,
-// or refused for good. A refused one is kept in quarantine and raises an alarm.
+// every state why it must come again, nil for one that is done with: stored, followed by a newer
+// one, or refused for good. A refused one is kept in quarantine and raises an alarm.
 func (i *Ingester) States(ctx context.Context, batch []State) []error {
 	out := make([]error, len(batch))
 	if err := i.opts.Room(); err != nil {

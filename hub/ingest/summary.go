@@ -23,8 +23,8 @@ type summary struct {
 	tasks  map[string]feed.LabelSum
 	series map[string]int64
 	drifts []feed.Event
-	// what devices report to run: labels and drift of other tasks ask for no training. Where a device is
-	// missing it runs whatever it names.
+	// what devices report to run: labels and drift of other tasks ask for no training. Where a device
+	// is missing it runs whatever it names.
 	runs   map[string]map[string]bool
 	latest int64 // labels of later times come from a wrong clock
 }
@@ -172,7 +172,8 @@ const maxHashes = 400
 
 var hashPattern = regexp.MustCompile("^[0-9a-z]{1,64}$")
 
-// catchUp appends to the feed the labels that a device sent of tasks before it was known to run them.
+// catchUp appends to the feed the labels that a device sent of tasks before it was known to run
+// them.
 func catchUp(ctx context.Context, q *meta.Queries, device string, names []string, now int64) error {
 	var s summary
 	s.tasks = map[string]feed.LabelSum{}

@@ -184,8 +184,8 @@ func TestNote(t *testing.T) {
 	}
 }
 
-// TestRunsAreBounded: runs that come with chunks count as those of hellos do, and beyond a day's bound
-// their chunks wait.
+// TestRunsAreBounded: runs that come with chunks count as those of hellos do, and beyond a day's
+// bound their chunks wait.
 func TestRunsAreBounded(t *testing.T) {
 	r := newRig(t, metatest.SQLite(t), configs.HubIngest{})
 	r.run(t)
@@ -216,8 +216,8 @@ func TestRunsAreBounded(t *testing.T) {
 	}
 }
 
-// TestRowsAreCharged: labels and events count by the rows that they become, not by the few bytes that
-// they are sent in.
+// TestRowsAreCharged: labels and events count by the rows that they become, not by the few bytes
+// that they are sent in.
 func TestRowsAreCharged(t *testing.T) {
 	r := newRig(t, metatest.SQLite(t), configs.HubIngest{})
 	r.run(t)

@@ -151,9 +151,9 @@ func (k *Ring) loadRevoked() error {
 	return err
 }
 
-// deviceSubs bounds the subscriptions of a device's connection. An agent has three: its inbox, desired
-// and applied. Each takes memory of the server and time of every message; without a bound one device
-// could have as many as it likes below its inbox.
+// deviceSubs bounds the subscriptions of a device's connection. An agent has three: its inbox,
+// desired and applied. Each takes memory of the server and time of every message; without a bound
+// one device could have as many as it likes below its inbox.
 const deviceSubs = 64
 
 // encode makes the operator, account and system JWTs from the keys and the revocations.

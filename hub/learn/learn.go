@@ -1,8 +1,9 @@
 // Package learn goes from a task and what its devices have measured to a challenger and the verdict
 // about it. It decides nothing: what to do with the challenger is the caller's part.
 //
-// Where no model is in force and the first challenger of a forecast does not pass, a second one that sees
-// changes alone is tried on the same rows, at half the error that a wrong verdict may have.
+// Where no model is in force and the first challenger of a forecast does not pass, a second one
+// that sees changes alone is tried on the same rows, at half the error that a wrong verdict may
+// have.
 //
 // Training rows are built by the same engine that runs on the devices, from the readings in the
 // order the devices accepted them: what a model is trained on is what it will be shown. The

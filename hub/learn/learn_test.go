@@ -113,8 +113,8 @@ func TestPure(t *testing.T) {
 	}
 }
 
-// TestSecondTry: where the level that a series goes back to drifts away from the one that a model has
-// learned, a model that sees changes alone is the first of the task.
+// TestSecondTry: where the level that a series goes back to drifts away from the one that a model
+// has learned, a model that sees changes alone is the first of the task.
 func TestSecondTry(t *testing.T) {
 	in := learn.Input{
 		Task:    parse(t),

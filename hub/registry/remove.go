@@ -37,9 +37,9 @@ func (r *Registry) RunRemoval(ctx context.Context, lease *duty.Lease, age time.D
 }
 
 // Remove deletes the artifacts of models that nothing has needed for an age; see
-// [meta.Queries.UnusedModels]. The models' records stay, and the same bytes registered again bring an
-// artifact back. It is noted first and deleted then; again also deletes what a crash between the two
-// has left. lease may be nil.
+// [meta.Queries.UnusedModels]. The models' records stay, and the same bytes registered again bring
+// an artifact back. It is noted first and deleted then; again also deletes what a crash between the
+// two has left. lease may be nil.
 func (r *Registry) Remove(ctx context.Context, lease *duty.Lease, age time.Duration, now time.Time, again bool, log *slog.Logger) error {
 	if again {
 		models, err := r.db.Read().Models(ctx, "", 0)

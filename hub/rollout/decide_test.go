@@ -13,8 +13,8 @@ const now = int64(1_800_000_000_000_000)
 
 func ago(d time.Duration) int64 { return now - d.Microseconds() }
 
-// paired has n labelled rows, an hour apart, whose candidate loss is the incumbent's of 1 plus diff, with a
-// little noise so that the variance is not zero.
+// paired has n labelled rows, an hour apart, whose candidate loss is the incumbent's of 1 plus
+// diff, with a little noise so that the variance is not zero.
 func paired(n int64, diff float64) spec.Paired {
 	p := spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: float64(n) * (1 + diff), LatencyP99US: 50, From: ago(time.Duration(n) * time.Hour), To: now}
 	p.SumDiff = float64(n) * diff

@@ -31,8 +31,9 @@ func always(a *artifact.Artifact, probabilities ...float64) *artifact.Artifact {
 	return &out
 }
 
-// TestJudgeRareClass: of two models that find the same class the more probable one for every row, the
-// one with the better probabilities passes. The classes of one row in thirty are what it is about.
+// TestJudgeRareClass: of two models that find the same class the more probable one for every row,
+// the one with the better probabilities passes. The classes of one row in thirty are what it is
+// about.
 func TestJudgeRareClass(t *testing.T) {
 	p := stream(2000, func(i int) float64 {
 		if i*37%30 == 0 {
@@ -102,9 +103,9 @@ func TestHoldoutHasEveryClass(t *testing.T) {
 	}
 }
 
-// TestJudgeIntervals: a challenger whose predictions are better does not pass when the intervals that
-// devices would publish with it are worse. Its errors are those of another model now and then, so
-// that their quantiles, and not their mean, are what grows.
+// TestJudgeIntervals: a challenger whose predictions are better does not pass when the intervals
+// that devices would publish with it are worse. Its errors are those of another model now and then,
+// so that their quantiles, and not their mean, are what grows.
 func TestJudgeIntervals(t *testing.T) {
 	iv := newIntervals(&Problem{Level: 0.9, Devices: make([]Series, 1)})
 	nan := math.NaN()

@@ -224,11 +224,11 @@ const (
 )
 
 // Judge compares challenger with champion on the labelled rows that are newer than the training
-// rows of both. A nil champion is the baseline: the last value of a forecast, the mean so far of
-// a regression, the shares of the classes so far. Pass: the challenger is better on average and
+// rows of both. A nil champion is the baseline: the last value of a forecast, the mean so far of a
+// regression, the shares of the classes so far. Pass: the challenger is better on average and
 // surely not worse by more than 2 %, and its intervals are not worse by more than 10 %; fail: it is
-// surely worse; anything else is inconclusive, and so is a judgement on fewer than 100 instants, or on
-// rows that lack a class of which some were to be expected.
+// surely worse; anything else is inconclusive, and so is a judgement on fewer than 100 instants, or
+// on rows that lack a class of which some were to be expected.
 func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifact) (Verdict, error) {
 	p.defaults()
 	if err := p.check(); err != nil {
@@ -339,8 +339,8 @@ func (p *Problem) baselineName() string {
 	return "the shares of the classes so far"
 }
 
-// missingClasses are those with no judged row although, by their share of all labelled rows, some were
-// to be expected. judged counts rows by class.
+// missingClasses are those with no judged row although, by their share of all labelled rows, some
+// were to be expected. judged counts rows by class.
 func (p *Problem) missingClasses(judged []float64) (missing []string) {
 	all, total, n := make([]float64, len(judged)), 0.0, 0.0
 	for d := range p.Devices {

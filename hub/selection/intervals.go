@@ -7,8 +7,8 @@ import (
 	"skerry.dev/compute/metric"
 )
 
-// intervals compares the intervals that a device would publish around the predictions of champion and
-// challenger: calibrated by the code of the devices, from the errors before each row.
+// intervals compares the intervals that a device would publish around the predictions of champion
+// and challenger: calibrated by the code of the devices, from the errors before each row.
 type intervals struct {
 	level   float64
 	devices []pairOfIntervals

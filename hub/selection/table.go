@@ -115,8 +115,9 @@ const (
 	holdoutMost  = 0.4
 )
 
-// split returns where the search rows end and where the holdout starts: share of the rows, the newest,
-// and more where these lack a class of a stream. Classes come in blocks there: a night, a weekend.
+// split returns where the search rows end and where the holdout starts: share of the rows, the
+// newest, and more where these lack a class of a stream. Classes come in blocks there: a night, a
+// weekend.
 func (p *Problem) split(rows []place, share float64) (search, holdout int) {
 	first := int(float64(len(rows)) * (1 - share))
 	if p.Kind == artifact.KindClassification && !p.Independent {

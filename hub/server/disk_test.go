@@ -75,8 +75,8 @@ func (h *hub) ready() (int, string) {
 }
 
 // TestFullDisk lets another program fill the hub's disk and free it, again and again: what was
-// acknowledged is there, nothing is acknowledged that is not, /ready says so meanwhile, and telemetry
-// and reported state flow again without a hand.
+// acknowledged is there, nothing is acknowledged that is not, /ready says so meanwhile, and
+// telemetry and reported state flow again without a hand.
 func TestFullDisk(t *testing.T) {
 	rounds := 20
 	if testing.Short() {

@@ -76,9 +76,9 @@ func hostiles() []hostile {
 	}
 }
 
-// TestOneHostileDevice runs twenty devices of which one is hostile, in each of eight ways: the others
-// are served, their desired state and the tasks stay as they were, and the hostile one is named by an
-// alarm. Real connections, one hub.
+// TestOneHostileDevice runs twenty devices of which one is hostile, in each of eight ways: the
+// others are served, their desired state and the tasks stay as they were, and the hostile one is
+// named by an alarm. Real connections, one hub.
 func TestOneHostileDevice(t *testing.T) {
 	const good = 19
 	chunks := uint64(20)

@@ -66,8 +66,8 @@ func (p *Policy) defaults() {
 
 // What a task without a model needs for another try, as a multiple of the labels at the one before:
 // by labels alone, and with drift reported by its devices. Labels that grow by a factor bound the
-// number of tries by a logarithm, so that a task that cannot be learned costs little for ever: 28 tries
-// from 2,000 labels to a million.
+// number of tries by a logarithm, so that a task that cannot be learned costs little for ever: 28
+// tries from 2,000 labels to a million.
 const (
 	retryGrowth = 1.25
 	driftGrowth = 1.1

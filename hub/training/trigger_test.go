@@ -193,8 +193,8 @@ func TestJobs(t *testing.T) {
 	})
 }
 
-// TestFencedWorker: a worker that lost its job, here to the same hub after its restart, stores neither
-// a result nor progress, and what the new one stores stays.
+// TestFencedWorker: a worker that lost its job, here to the same hub after its restart, stores
+// neither a result nor progress, and what the new one stores stays.
 func TestFencedWorker(t *testing.T) {
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {
 		db, ctx := d.Open(t), t.Context()

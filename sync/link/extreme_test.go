@@ -17,9 +17,9 @@ import (
 	"skerry.dev/test/wait"
 )
 
-// TestExtremeMessages gives a device messages that no hub should send, as long as the bus takes them.
-// Until each is dealt with it takes at most a second and 32 MiB, and the log names what was wrong;
-// afterwards telemetry flows as before.
+// TestExtremeMessages gives a device messages that no hub should send, as long as the bus takes
+// them. Until each is dealt with it takes at most a second and 32 MiB, and the log names what was
+// wrong; afterwards telemetry flows as before.
 func TestExtremeMessages(t *testing.T) {
 	h := startHub(t, t.TempDir(), -1)
 	defer h.stop()

@@ -93,8 +93,8 @@ func TestArtifactMetadata(t *testing.T) {
 	}
 }
 
-// TestArtifactClasses asks a classification: the answer has every class's probability beside the most
-// probable class, and gives them alone when they are asked for.
+// TestArtifactClasses asks a classification: the answer has every class's probability beside the
+// most probable class, and gives them alone when they are asked for.
 func TestArtifactClasses(t *testing.T) {
 	a := level(t, artifact.KindRegression, 0)
 	point, err := linear.New(1, ensemble.Softmax, []float64{0, 1, 0}, []float64{0, 0, 1})

@@ -123,9 +123,9 @@ func (f *folded) add(g wire.Gap) {
 	*f = append(*f, g)
 }
 
-// fold keeps alarms and events to their shares. Of their oldest chunks the gaps stay, those that touch
-// as one, with as much of what is known of the values as has room; the rest is dropped for a gap of its
-// own class.
+// fold keeps alarms and events to their shares. Of their oldest chunks the gaps stay, those that
+// touch as one, with as much of what is known of the values as has room; the rest is dropped for a
+// gap of its own class.
 func (o *Outbox) fold(tx *bbolt.Tx, a *Added) error {
 	for _, c := range []wire.Class{wire.ClassAlarm, wire.ClassEvent} {
 		share, size := shares[c], int64(0)
@@ -269,9 +269,9 @@ func (o *Outbox) writeGaps(tx *bbolt.Tx, a *Added, gaps map[string]*gapBuild) er
 	return o.appendClass(tx, a, wire.ClassEvent, &b)
 }
 
-// gapDetail encodes a gap as the detail of an event of some bytes: no more than most, which is a share
-// of what it replaces, but a thousand anyway, and what a detail may have. Series that have no room are
-// left out, those with the fewest readings first.
+// gapDetail encodes a gap as the detail of an event of some bytes: no more than most, which is a
+// share of what it replaces, but a thousand anyway, and what a detail may have. Series that have no
+// room are left out, those with the fewest readings first.
 func gapDetail(g wire.Gap, most int) ([]byte, error) {
 	most = min(max(most, 1000), wire.MaxDetail)
 	for {

@@ -4,9 +4,9 @@
 // Numbers and booleans become numbers (those beyond 2^53 are rounded), dates and timestamps times,
 // text categories; nulls are missing. Decimals are the nearest numbers. Columns that are nested or
 // repeated, or hold something else, are left out with a note, as tables have no place for them; a
-// file without any other is an error. Pages may be packed with zstd, snappy, gzip, brotli, LZ4 or not
-// at all. Of every column the page being read is held, and no more; of columns packed with LZ4 all
-// pages.
+// file without any other is an error. Pages may be packed with zstd, snappy, gzip, brotli, LZ4 or
+// not at all. Of every column the page being read is held, and no more; of columns packed with LZ4
+// all pages.
 package parquet
 
 import (

@@ -242,8 +242,8 @@ func TestMissing(t *testing.T) {
 	}
 }
 
-// TestLongWholeNumbers holds that whole numbers whose digits a float64 does not keep are said, and stay
-// apart as text.
+// TestLongWholeNumbers holds that whole numbers whose digits a float64 does not keep are said, and
+// stay apart as text.
 func TestLongWholeNumbers(t *testing.T) {
 	type row struct {
 		ID   int64  `parquet:"id"`

@@ -71,8 +71,8 @@ func TestInstance(t *testing.T) {
 	}
 }
 
-// TestNamesOfOtherScripts: devices whose names are of another script have tasks that differ by their text
-// alone, whatever came first, so that one name is one room on every device.
+// TestNamesOfOtherScripts: devices whose names are of another script have tasks that differ by
+// their text alone, whatever came first, so that one name is one room on every device.
 func TestNamesOfOtherScripts(t *testing.T) {
 	task, err := ParseTask("climate.yaml", strings.NewReader("task: climate\ntarget: {series: t, horizon: 1h}\ninputs: [{series: t, topic: \"z/{name}\", path: $.t}]\n"))
 	if err != nil {

@@ -150,9 +150,9 @@ func clip(s string, limit int) string {
 }
 
 // Encode writes the document in at most limit bytes, with lists and texts within their bounds. What
-// does not fit is left out: inputs from the end until the others have half of the space, the longest
-// task files, then tasks from the end of the alphabet, and LeftOut tells how much; the receiver keeps
-// what it knows of a task whose file is missing. r is not changed.
+// does not fit is left out: inputs from the end until the others have half of the space, the
+// longest task files, then tasks from the end of the alphabet, and LeftOut tells how much; the
+// receiver keeps what it knows of a task whose file is missing. r is not changed.
 func (r Reported) Encode(limit int) ([]byte, error) {
 	all := len(r.Inputs)
 	r.bound()

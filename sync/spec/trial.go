@@ -15,15 +15,15 @@ const (
 	grossLoss = 1
 )
 
-// Worse reports whether the losses of a trial show that its candidate is worse than it may be: whether
-// the mean difference less half, the half-width of its bound, lies above MaxRegression. A sum that is
-// not a number counts as worse.
+// Worse reports whether the losses of a trial show that its candidate is worse than it may be:
+// whether the mean difference less half, the half-width of its bound, lies above MaxRegression. A
+// sum that is not a number counts as worse.
 //
-// settled reports whether that is enough to give the candidate up. It is not as long as the rows show
-// one regime alone, a holiday or a stopped machine: they must span the task's Cycle, and the
-// candidate must still be worse when what the hub measured counts as many rows as the device's own, at
-// most. A candidate that is grossly worse is given up at once. Until it is settled, a candidate that is
-// worse must not go on either.
+// settled reports whether that is enough to give the candidate up. It is not as long as the rows
+// show one regime alone, a holiday or a stopped machine: they must span the task's Cycle, and the
+// candidate must still be worse when what the hub measured counts as many rows as the device's own,
+// at most. A candidate that is grossly worse is given up at once. Until it is settled, a candidate
+// that is worse must not go on either.
 func (t Trial) Worse(p Paired, half float64) (worse, settled bool) {
 	n := float64(p.Labelled)
 	if n < 1 {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestWorse: losses settle that a candidate is worse when they span the task's cycle and what the hub
-// measured does not speak against it, or when they are gross.
+// TestWorse: losses settle that a candidate is worse when they span the task's cycle and what the
+// hub measured does not speak against it, or when they are gross.
 func TestWorse(t *testing.T) {
 	const day = int64(24 * 3600e6)
 	hub := &Evidence{Rows: 6300, Incumbent: 1, Diff: -0.5}

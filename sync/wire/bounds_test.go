@@ -33,8 +33,8 @@ func TestTextIsBounded(t *testing.T) {
 	}
 }
 
-// TestRecordsSize compares the size of records with what they hold: slices of fixed parts, and texts as often
-// as they are used.
+// TestRecordsSize compares the size of records with what they hold: slices of fixed parts, and
+// texts as often as they are used.
 func TestRecordsSize(t *testing.T) {
 	r := &Records{Readings: make([]Reading, 10), Events: []Event{{Kind: "kind", Detail: strings.Repeat("x", 1000)}}}
 	for i := range r.Readings {

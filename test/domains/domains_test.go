@@ -13,8 +13,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// TestTasks: every set has a task file that the agent takes, of the kind that the set is judged as, and
-// whose topics are those its sensors publish on.
+// TestTasks: every set has a task file that the agent takes, of the kind that the set is judged as,
+// and whose topics are those its sensors publish on.
 func TestTasks(t *testing.T) {
 	dir := os.Getenv("SKERRY_DATA")
 	if _, err := os.Stat(dir); err != nil {

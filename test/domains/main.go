@@ -1,9 +1,9 @@
-// Command domains takes other people's problems through the whole loop, as their owners would: seven
-// public data sets, each with a task file that says no more than it must, published by MQTT to an
-// agent with a hub that trains and rolls out by itself, and to a second agent without a hub. It judges
-// what both publish, after the hub's model has become active, against the truths, against plain
-// baselines and against intervals of constant width, prints a table and exits 1 when a bound does not
-// hold.
+// Command domains takes other people's problems through the whole loop, as their owners would:
+// seven public data sets, each with a task file that says no more than it must, published by MQTT
+// to an agent with a hub that trains and rolls out by itself, and to a second agent without a hub.
+// It judges what both publish, after the hub's model has become active, against the truths, against
+// plain baselines and against intervals of constant width, prints a table and exits 1 when a bound
+// does not hold.
 //
 // Sensors go on publishing as fast as both agents follow. Event time stands still while the hub
 // trains, and goes slowly during a rollout: with rows of minutes and hours both take no time.

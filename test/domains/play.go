@@ -121,8 +121,8 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// reached reports whether an agent has come to a row: by its predictions, or, where it publishes none,
-// by its watermark.
+// reached reports whether an agent has come to a row: by its predictions, or, where it publishes
+// none, by its watermark.
 func (w *world) reached(ctx context.Context, agent int, row int64, waited time.Duration) bool {
 	if w.heard[agent].seen(row) {
 		return true

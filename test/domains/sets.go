@@ -244,7 +244,8 @@ func mill(dir string) (*data, error) {
 	return b.done()
 }
 
-// engines lets five benches run at once, each a row a minute and the next engine when one has failed.
+// engines lets five benches run at once, each a row a minute and the next engine when one has
+// failed.
 func engines(dir string) (*data, error) {
 	rows, err := table(filepath.Join(dir, "pdm", "cmapss_fd001_train.csv.gz"))
 	if err != nil {

@@ -16,9 +16,9 @@ const (
 	heap = min(Slower, 2) * (32 << 20)
 )
 
-// Within holds that do, which must work in this process, takes at most a second and 32 MiB in the best
-// of five tries: the machine may be busy with others. Under the race detector and in the short run,
-// which is beside other tests and counts what they cover, it may take longer.
+// Within holds that do, which must work in this process, takes at most a second and 32 MiB in the
+// best of five tries: the machine may be busy with others. Under the race detector and in the short
+// run, which is beside other tests and counts what they cover, it may take longer.
 func Within(t testing.TB, what string, do func()) {
 	t.Helper()
 	limit := time.Duration(second)

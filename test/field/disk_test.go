@@ -379,9 +379,9 @@ func TestStartOnAFullDisk(t *testing.T) {
 	wait.For(t, "every reading is stored", func() bool { return a.stored() == sent })
 }
 
-// TestStartOnAReadOnlyDisk: an agent whose disk became read-only while it was down starts with what it
-// had learned, predicts and says what is wrong. Once the disk can be written it goes on with its own
-// state by itself, and stores what the broker has kept.
+// TestStartOnAReadOnlyDisk: an agent whose disk became read-only while it was down starts with what
+// it had learned, predicts and says what is wrong. Once the disk can be written it goes on with its
+// own state by itself, and stores what the broker has kept.
 func TestStartOnAReadOnlyDisk(t *testing.T) {
 	d, a, s := onDisk(t)
 	f := newFlow(t, s)

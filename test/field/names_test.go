@@ -8,9 +8,9 @@ import (
 	"skerry.dev/test/wait"
 )
 
-// TestOneNameForTwoThings: a task file that comes later and reads something else under a name that is
-// taken runs beside the one that has it, although its file comes first. Nothing is learned anew, the
-// other name is reported, and it stays over a restart.
+// TestOneNameForTwoThings: a task file that comes later and reads something else under a name that
+// is taken runs beside the one that has it, although its file comes first. Nothing is learned anew,
+// the other name is reported, and it stays over a restart.
 func TestOneNameForTwoThings(t *testing.T) {
 	port, _ := mosquitto(t)
 	file := func(task, topic string) string {

@@ -40,9 +40,9 @@ type classified struct {
 	Set           []string           `json:"set"`
 }
 
-// oven tells power and temperature of an oven, and later what it did. The phases are rings around the
-// middle: no line divides them, so that a model of the hub knows what the device's linear learner
-// cannot.
+// oven tells power and temperature of an oven, and later what it did. The phases are rings around
+// the middle: no line divides them, so that a model of the hub knows what the device's linear
+// learner cannot.
 type oven struct {
 	*world
 	cli    mqtt.Client

@@ -34,8 +34,8 @@ func TestPredictTable(t *testing.T) {
 	}
 }
 
-// TestPredictErrorLeavesNoFile: rows are written as they are read, and what stands in --out is as it was
-// when an error comes behind them.
+// TestPredictErrorLeavesNoFile: rows are written as they are read, and what stands in --out is as
+// it was when an error comes behind them.
 func TestPredictErrorLeavesNoFile(t *testing.T) {
 	in := []feature.Input{{Name: "a", Unit: "kg"}}
 	model := linearModel(t, artifact.Manifest{Task: "flat", Kind: artifact.KindRegression, Inputs: in, Output: artifact.Output{Series: "z", Input: -1}, Learner: "linear"},

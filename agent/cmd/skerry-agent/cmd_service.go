@@ -71,8 +71,8 @@ func newServiceCommands() []*cobra.Command {
 	return out
 }
 
-// checkInstall returns everything that would keep the installed service from starting: a service that
-// cannot start is not installed.
+// checkInstall returns everything that would keep the installed service from starting: a service
+// that cannot start is not installed.
 func checkInstall(c service.Config, cfg *configs.AgentConfig, settings []configs.Setting, unsandboxed bool) error {
 	problems, err := service.Problems(c, cfg, settings)
 	if err != nil {

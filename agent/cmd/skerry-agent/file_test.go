@@ -265,7 +265,8 @@ func TestBench(t *testing.T) {
 	refused(t, "--batch [0]", "bench", "--model", model, "--batch", "0")
 }
 
-// TestOneRuleForHeaders: every command that reads a table refuses the same header, in the same words.
+// TestOneRuleForHeaders: every command that reads a table refuses the same header, in the same
+// words.
 func TestOneRuleForHeaders(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "twice.csv")
 	if err := os.WriteFile(file, []byte("ts,x,x\n2024-01-01T00:00:00Z,1,2\n"), 0o600); err != nil {

@@ -368,8 +368,8 @@ func (c *Committee) Score(out []float64, y float64) {
 	c.weigh()
 }
 
-// Reset gives the members their first weights back, as a new guest requires. What the learners
-// have learned stays, and so does which mixture was best, and the weights of the side without guests.
+// Reset gives the members their first weights back, as a new guest requires. What the learners have
+// learned stays, and so does which mixture was best, and the weights of the side without guests.
 func (c *Committee) Reset() {
 	for _, m := range c.mixes {
 		m.Reset(c.prior)
@@ -403,9 +403,9 @@ func (c *Committee) lossOf(o []float64, y float64) (raw, cut float64) {
 	return raw, cut
 }
 
-// weigh sums the members' weights through all mixtures, and through both sides. A mixture that shares weight expects
-// another expert to be the best soon; where it is so before labels are there to show it, what it
-// learns is no longer true, and it is trusted less.
+// weigh sums the members' weights through all mixtures, and through both sides. A mixture that
+// shares weight expects another expert to be the best soon; where it is so before labels are there
+// to show it, what it learns is no longer true, and it is trusted less.
 func (c *Committee) weigh() {
 	total := 0.0
 	for k, v := range c.top.Weights() {

@@ -217,10 +217,10 @@ func TestResumes(t *testing.T) {
 	}
 }
 
-// TestGuestsCostLittle gives a committee a guest that comes late, helps, then errs, and is replaced by
-// one that is nearly always closer than the others and now and then so wrong that it is worse than they
-// are, of which the loss that experts are weighed by sees only a part. Beside a committee that never had
-// a guest it must gain while the guest helps, and lose little by all that follows.
+// TestGuestsCostLittle gives a committee a guest that comes late, helps, then errs, and is replaced
+// by one that is nearly always closer than the others and now and then so wrong that it is worse
+// than they are, of which the loss that experts are weighed by sees only a part. Beside a committee
+// that never had a guest it must gain while the guest helps, and lose little by all that follows.
 func TestGuestsCostLittle(t *testing.T) {
 	const comes, errs, next, rows = 1000, 4000, 6000, 9000
 	for _, classes := range []int{0, 2} {

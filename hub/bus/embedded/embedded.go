@@ -230,8 +230,8 @@ const (
 	lookEvery      = 2 * time.Second
 )
 
-// thin ends the oldest connections of a device that has too many: each takes a descriptor and memory that
-// others need.
+// thin ends the oldest connections of a device that has too many: each takes a descriptor and
+// memory that others need.
 func (s *Server) thin(ctx context.Context) {
 	if s.srv.NumClients() <= maxConnections {
 		return

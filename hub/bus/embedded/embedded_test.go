@@ -275,8 +275,8 @@ func TestMessagesAreBounded(t *testing.T) {
 	}
 }
 
-// watched connects device pump-1 and the hub to a server that runs until the test ends, and returns what
-// the server reports of the device.
+// watched connects device pump-1 and the hub to a server that runs until the test ends, and returns
+// what the server reports of the device.
 func watched(t *testing.T) (nc, h *nats.Conn, reported <-chan string) {
 	t.Helper()
 	nc, h, reported, _ = watchedBy(t)
@@ -311,8 +311,8 @@ func watchedBy(t *testing.T) (nc, h *nats.Conn, reported <-chan string, again fu
 	return again(), hub(t, s, ring), seen, again
 }
 
-// TestConnectionsAreBounded holds that a device keeps the newest few of many connections, that this is
-// reported with its name, and that the hub's own go on.
+// TestConnectionsAreBounded holds that a device keeps the newest few of many connections, that this
+// is reported with its name, and that the hub's own go on.
 func TestConnectionsAreBounded(t *testing.T) {
 	first, h, seen, again := watchedBy(t)
 	conns := []*nats.Conn{first}
@@ -353,9 +353,9 @@ func TestViolation(t *testing.T) {
 	}
 }
 
-// TestSubscriptionsAreBounded holds that a device has as many subscriptions as an agent needs and no
-// thousands; that this is reported with its name, and that the connection and what it had subscribed to
-// before go on.
+// TestSubscriptionsAreBounded holds that a device has as many subscriptions as an agent needs and
+// no thousands; that this is reported with its name, and that the connection and what it had
+// subscribed to before go on.
 func TestSubscriptionsAreBounded(t *testing.T) {
 	nc, h, seen := watched(t)
 	desired, err := nc.SubscribeSync("desired.pump-1")

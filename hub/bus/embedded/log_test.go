@@ -11,8 +11,8 @@ import (
 	"skerry.dev/hub/health"
 )
 
-// TestServerRepeatsItself holds that what the server says each second, as on a full disk, is one line
-// a minute, and that what devices may not do is none.
+// TestServerRepeatsItself holds that what the server says each second, as on a full disk, is one
+// line a minute, and that what devices may not do is none.
 func TestServerRepeatsItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var b bytes.Buffer

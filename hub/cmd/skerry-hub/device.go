@@ -137,7 +137,8 @@ func hostText(metric string, v float64) (name, value string) {
 	return strings.ReplaceAll(metric, "_", " "), fmt.Sprintf("%.4g", v)
 }
 
-// writeInputs prints what has arrived at a device, and what is wrong with it that health does not say.
+// writeInputs prints what has arrived at a device, and what is wrong with it that health does not
+// say.
 func writeInputs(w io.Writer, r *spec.Reported) {
 	if len(r.Inputs) > 0 {
 		fmt.Fprintln(w, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tOUT OF RANGE\tWHY")

@@ -124,8 +124,8 @@ func TestFit(t *testing.T) {
 	refused(t, "no such file", "fit", "--data", "none.csv", "--target", "x")
 }
 
-// TestFitAFewReadings: a forecast is learned from the readings of some hours, as a table is from a few
-// rows, with the same note; and the word for a gap costs the rows beside it alone.
+// TestFitAFewReadings: a forecast is learned from the readings of some hours, as a table is from a
+// few rows, with the same note; and the word for a gap costs the rows beside it alone.
 func TestFitAFewReadings(t *testing.T) {
 	for _, n := range []int{16, 40, 240} {
 		var b strings.Builder
@@ -153,8 +153,8 @@ type full struct{}
 
 func (full) Write([]byte) (int, error) { return 0, errors.New("no space left") }
 
-// TestReportThatCannotBeWritten: a report never costs the artifact. That it cannot be written is found
-// before the work where it can be, and else the artifact is there and the error names it.
+// TestReportThatCannotBeWritten: a report never costs the artifact. That it cannot be written is
+// found before the work where it can be, and else the artifact is there and the error names it.
 func TestReportThatCannotBeWritten(t *testing.T) {
 	dir := t.TempDir()
 	data := writeTemp(t, "flats.csv", []byte(flats(300)))

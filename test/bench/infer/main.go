@@ -3,12 +3,12 @@
 //
 //	SKERRY_KERNEL=avx2 go run ./test/bench/infer -model /tmp/infer/D
 //
-// MODEL.bin is little endian: trees i32, features i32, then by tree its nodes i32, and by node
-// left i32, right i32, feature i32, value f32; left is -1 for a leaf whose value it is, else
-// float32 inputs below the value go left. MODEL.rows holds float32 rows, MODEL.pred the margin of
-// each as float32. A hub over HTTP has a rate limit for each caller; docs/performance/inference.md says
-// what to set before measuring one. The measured time includes everything from a float64 row to a score; it is
-// processor time of one thread.
+// MODEL.bin is little endian: trees i32, features i32, then by tree its nodes i32, and by node left
+// i32, right i32, feature i32, value f32; left is -1 for a leaf whose value it is, else float32
+// inputs below the value go left. MODEL.rows holds float32 rows, MODEL.pred the margin of each as
+// float32. A hub over HTTP has a rate limit for each caller; docs/performance/inference.md says
+// what to set before measuring one. The measured time includes everything from a float64 row to a
+// score; it is processor time of one thread.
 package main
 
 import (

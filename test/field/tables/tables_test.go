@@ -556,8 +556,8 @@ func TestParquet(t *testing.T) {
 	f.has(out, "labelled rows")
 }
 
-// TestUnits: a model predicts from numbers in the unit that it has learned, or without one, and refuses
-// others, as do what scores it and what explains it.
+// TestUnits: a model predicts from numbers in the unit that it has learned, or without one, and
+// refuses others, as do what scores it and what explains it.
 func TestUnits(t *testing.T) {
 	f := newFolder(t)
 	table := func(mass float64, unit, money string) string {
@@ -599,8 +599,8 @@ func TestUnits(t *testing.T) {
 	}
 }
 
-// TestCaseOfNames: classes and categories in another case are those that the model has learned, which is
-// said, but where it has learned both.
+// TestCaseOfNames: classes and categories in another case are those that the model has learned,
+// which is said, but where it has learned both.
 func TestCaseOfNames(t *testing.T) {
 	f := newFolder(t)
 	f.write("d.csv", lines("kind,x,y", 200, func(i int) string {
@@ -621,8 +621,8 @@ func TestCaseOfNames(t *testing.T) {
 	}
 }
 
-// TestWhatPredictSays: rows without a prediction are counted, numbers in another scale are named, and the
-// columns that a table has are listed whole.
+// TestWhatPredictSays: rows without a prediction are counted, numbers in another scale are named,
+// and the columns that a table has are listed whole.
 func TestWhatPredictSays(t *testing.T) {
 	f := newFolder(t)
 	f.write("d.csv", lines("a,b,other,y", 200, func(i int) string {
