@@ -120,6 +120,48 @@ func (c *Column) Frequent(most int) []string {
 	return names
 }
 
+// Keep leaves the rows for which keep holds, in their order, and of categories those that they have.
+func (f *Frame) Keep(keep func(row int) bool) {
+	var rows []int
+	for i := range f.Rows {
+		if keep(i) {
+			rows = append(rows, i)
+		}
+	}
+	for k := range f.Columns {
+		f.Columns[k].pick(rows)
+	}
+	f.Rows = len(rows)
+}
+
+// pick leaves the rows given.
+func (c *Column) pick(rows []int) {
+	if c.Type == Time {
+		times := make([]int64, len(rows))
+		for n, i := range rows {
+			times[n] = c.Times[i]
+		}
+		c.Times = times
+		return
+	}
+	values := make([]float64, len(rows))
+	var names []string
+	index := make([]int, len(c.Categories)) // among names, from 1
+	for n, i := range rows {
+		v := c.Values[i]
+		if c.Type == Category && !math.IsNaN(v) {
+			k := int(v)
+			if index[k] == 0 {
+				names = append(names, c.Categories[k])
+				index[k] = len(names)
+			}
+			v = float64(index[k] - 1)
+		}
+		values[n] = v
+	}
+	c.Values, c.Categories = values, names
+}
+
 // Append adds the rows of another table, whose columns may stand in another order. Categories
 // that are new come after the known ones.
 func (f *Frame) Append(g *Frame) error {

@@ -133,3 +133,17 @@ func TestAppendOfTimes(t *testing.T) {
 		t.Errorf("Append of a table without x = %v", err)
 	}
 }
+
+// TestKeep holds that rows are picked in every type, and that no category stays that no row has.
+func TestKeep(t *testing.T) {
+	f := table()
+	f.Keep(func(row int) bool { return row != 0 })
+	nan := math.NaN()
+	k := &f.Columns[1]
+	if f.Rows != 2 || !slices.Equal(f.Columns[2].Times, []int64{frame.NoTime, -7}) || f.Columns[0].Len() != 2 {
+		t.Errorf("Keep: %d rows, %+v", f.Rows, f.Columns)
+	}
+	if want := []float64{0, nan}; !slices.EqualFunc(k.Values, want, same) || !slices.Equal(k.Categories, []string{"a"}) {
+		t.Errorf("Keep: categories %q at %v, want a at %v", k.Categories, k.Values, want)
+	}
+}

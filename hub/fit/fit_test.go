@@ -534,7 +534,7 @@ func TestRefuses(t *testing.T) {
 		}, "a forecast is tested on the future"},
 		{"a search with weights", good, func(o *fit.Options) { o.Direct, o.Set, o.Weight = false, nil, "x" }, "are for a named learner that is trained once"},
 		{"a search with settings", good, func(o *fit.Options) { o.Direct = false }, "are for a named learner that is trained once"},
-		{"a time is missing", "ts,x,y\n2024-01-01,1,1.5\n,2,2.5\n", func(o *fit.Options) { o.Time, o.Split = "ts", "" }, `column "ts" has no time in row 2`},
+		{"a time is missing", "ts,x,y\n2024-01-01,1,1.5\n,2,2.5\n", func(o *fit.Options) { o.Time, o.Split = "ts", "" }, `column "ts" has no time in 1 of 2 rows, the first is row 2`},
 		{"a feature named like a column", good, func(o *fit.Options) {
 			o.Direct, o.Set, o.Split, o.Features = false, nil, "", []spec.Feature{{Name: "x", Expr: "x + 1"}}
 		}, `feature "x": needs a name that no column and no other feature has`},
