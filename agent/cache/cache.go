@@ -252,6 +252,7 @@ type Snapshot struct {
 	Of       json.RawMessage
 	Hash     string // SHA-256 of the task file's text, of builds before 2026-12
 	Position uint64 // last journal entry it contains; Detached when it needs none
+	Gone     int64  // when its task was taken away, microseconds; 0: it runs
 	Data     []byte
 }
 
@@ -394,10 +395,11 @@ type snapshotHead struct {
 	Hash     string          `json:"hash,omitempty"`
 	Of       json.RawMessage `json:"of,omitempty"`
 	Position uint64          `json:"position"`
+	Gone     int64           `json:"gone,omitempty"`
 }
 
 func (sn *Snapshot) encode() ([]byte, error) {
-	head, err := json.Marshal(snapshotHead{sn.Hash, sn.Of, sn.Position})
+	head, err := json.Marshal(snapshotHead{sn.Hash, sn.Of, sn.Position, sn.Gone})
 	if err != nil {
 		return nil, err
 	}
@@ -422,22 +424,39 @@ func decodeHead(name string, v []byte) (head snapshotHead, data []byte, err erro
 func (s *Store) Snapshots() (map[string]Snapshot, error) {
 	out := map[string]Snapshot{}
 	err := s.db.View(func(tx *bbolt.Tx) error {
-		positions := tx.Bucket(bucketPositions)
-		return tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
-			head, data, err := decodeHead(string(k), v)
-			if err == nil {
-				out[string(k)] = Snapshot{
-					Name:     string(k),
-					Of:       head.Of,
-					Hash:     head.Hash,
-					Position: standing(head.Position, positions.Get(k)),
-					Data:     slices.Clone(data),
-				}
-			}
+		return tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) (err error) {
+			out[string(k)], err = snapshot(tx, string(k), v)
 			return err
 		})
 	})
 	return out, err
+}
+
+// Snapshot returns the snapshot of a name; false where there is none.
+func (s *Store) Snapshot(name string) (sn Snapshot, ok bool, err error) {
+	err = s.db.View(func(tx *bbolt.Tx) (err error) {
+		if v := tx.Bucket(bucketSnapshots).Get([]byte(name)); v != nil {
+			sn, err = snapshot(tx, name, v)
+			ok = err == nil
+		}
+		return err
+	})
+	return sn, ok, err
+}
+
+func snapshot(tx *bbolt.Tx, name string, v []byte) (Snapshot, error) {
+	head, data, err := decodeHead(name, v)
+	if err != nil {
+		return Snapshot{}, err
+	}
+	return Snapshot{
+		Name:     name,
+		Of:       head.Of,
+		Hash:     head.Hash,
+		Position: standing(head.Position, tx.Bucket(bucketPositions).Get([]byte(name))),
+		Gone:     head.Gone,
+		Data:     slices.Clone(data),
+	}, nil
 }
 
 // Journal calls f with every entry in order.

@@ -69,7 +69,7 @@ func Open(opts Options) (_ *Device, err error) {
 	if d.origins, err = openOrigins(d.cfg.StateDir); err != nil {
 		d.log.Warn("files of tasks", "err", err)
 	}
-	files, problem, err := loadUsable(d.cfg.TaskDir, d.names, d.origins)
+	files, problem, err := d.readable(d.origins.tasks(d.cfg.TaskDir), true)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +84,7 @@ func Open(opts Options) (_ *Device, err error) {
 	if problem != nil {
 		msg := problem.Error()
 		d.badFile.Store(&msg)
-		d.log.Error("task files left out: their tasks do not run", "err", problem)
+		d.log.Error("task files left out: what they were when the agent ran last stays in force, where that is known", "err", problem)
 	}
 	d.tasks.Store(&tasks)
 	d.store, err = cache.Open(cache.Options{

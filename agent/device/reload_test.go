@@ -68,7 +68,7 @@ func TestReloadBesideFaults(t *testing.T) {
 	write("b.yaml", file("level"))
 	stop()
 	d, stop = begin(t, config(t, dir, "", freeAddr(t)))
-	runs("the copy takes nothing at a start, however early its name", "level", "new")
+	runs("the copy takes nothing at a start, however early its name, and what its file was goes on", "first", "level", "new")
 	if i := slices.IndexFunc(d.Tasks(), func(one *spec.Task) bool { return one.Name == "level" }); !strings.HasSuffix(d.Tasks()[i].Path, "b.yaml") || d.Tasks()[i].Source == "" {
 		t.Errorf("the task is that of %s", d.Tasks()[i].Path)
 	}

@@ -42,23 +42,6 @@ func Plan(files []*spec.Task, names *Names) ([]*spec.Task, *source.Plan, error) 
 	return tasks, plan, err
 }
 
-// loadUsable is LoadTasks for the start: what is wrong with one file keeps no other task from
-// running. problem is about what was left out. It returns an error when there is no directory.
-func loadUsable(dir string, names *Names, from *origins) (files []*spec.Task, problem, err error) {
-	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
-		_, err := LoadTasks(dir, "")
-		return nil, nil, err
-	}
-	read, errs := readTasks(dir, from.of)
-	tasks, err := names.Scope(read)
-	for _, t := range read {
-		if slices.ContainsFunc(tasks, func(fit *spec.Task) bool { return fit.Name == t.Name }) {
-			files = append(files, t)
-		}
-	}
-	return files, errors.Join(append(errs, err)...), nil
-}
-
 // taskPaths lists the files of a directory in order.
 func taskPaths(dir string) (paths []string, err error) {
 	for _, p := range []string{"*.yaml", "*.yml"} {
@@ -74,7 +57,7 @@ func taskPaths(dir string) (paths []string, err error) {
 
 // readTasks reads the files of a directory. Of two with one task that is taken which the task came
 // from, as origins say, else the first by its path.
-func readTasks(dir string, origins map[string]string) (tasks []*spec.Task, errs []error) {
+func readTasks(dir string, origins map[string]origin) (tasks []*spec.Task, errs []error) {
 	paths, err := taskPaths(dir)
 	if err != nil {
 		return nil, []error{err}
@@ -103,7 +86,7 @@ func readTasks(dir string, origins map[string]string) (tasks []*spec.Task, errs 
 		t, err := read[filepath.Base(p)], bad[p]
 		if err == nil {
 			owner := names[t.Name]
-			if home := origins[t.Name]; home != "" && home != filepath.Base(p) {
+			if home := origins[t.Name].File; home != "" && home != filepath.Base(p) {
 				if other, there := read[home]; there && (other == nil || other.Name == t.Name) {
 					owner = filepath.Join(dir, home)
 				}
@@ -212,7 +195,7 @@ func contents(dir string) (sum [sha256.Size]byte) {
 func (d *Device) reload(ctx context.Context) {
 	d.reloading.Lock()
 	defer d.reloading.Unlock()
-	files, problem, err := d.readable()
+	files, problem, err := d.readable(*d.files.Load(), false)
 	if err == nil && !sameTasks(files, *d.files.Load()) {
 		if err = d.use(ctx, files, problem == nil); err == nil {
 			d.log.Info("task files reloaded", "tasks", len(d.Tasks()))
@@ -236,9 +219,10 @@ func (d *Device) reload(ctx context.Context) {
 }
 
 // readable returns the files of the task directory as far as they can run beside each other, and in
-// place of one that cannot what it was before; problem is about those. It is an error, and nothing
-// is to change, when there is no telling what a file's task is to be.
-func (d *Device) readable() (files []*spec.Task, problem, err error) {
+// place of one that cannot what it was before; problem is about those. before are the files that
+// are in force, at the start those that were. It is an error, and nothing is to change, when there
+// is no telling what a file's task is to be; at the start such a task does not run.
+func (d *Device) readable(before []*spec.Task, start bool) (files []*spec.Task, problem, err error) {
 	if info, err := os.Stat(d.cfg.TaskDir); err != nil || !info.IsDir() {
 		_, err := LoadTasks(d.cfg.TaskDir, "")
 		return nil, nil, err
@@ -260,15 +244,22 @@ func (d *Device) readable() (files []*spec.Task, problem, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, before := range *d.files.Load() {
-		taken := slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Path == before.Path })
+	for _, old := range before {
+		taken := slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Path == old.Path })
 		switch {
-		case taken || !slices.Contains(paths, before.Path): // the file is another's, or gone
-		case slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Name == before.Name }):
+		case taken || !slices.Contains(paths, old.Path): // the file is another's, or gone
+		case !slices.ContainsFunc(files, func(t *spec.Task) bool { return t.Name == old.Name }):
+			files = append(files, old)
+		case !start:
 			return nil, nil, errors.Join(errs...)
-		default:
-			files = append(files, before)
 		}
+	}
+	if start { // nothing has checked these beside each other
+		fit, err := d.names.Scope(files)
+		errs = append(errs, err)
+		files = slices.DeleteFunc(files, func(t *spec.Task) bool {
+			return !slices.ContainsFunc(fit, func(f *spec.Task) bool { return f.Name == t.Name })
+		})
 	}
 	slices.SortStableFunc(files, func(a, b *spec.Task) int { return strings.Compare(a.Path, b.Path) })
 	return files, errors.Join(errs...), nil

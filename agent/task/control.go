@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -157,8 +156,8 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 
 // Replace takes over changed task files without losing a reading. What a task has learned goes on
 // unless its meaning changed, see [spec.Learned]; the other tasks go on in any case. A failure
-// leaves everything as it was. all tells that these are all the tasks there are: what Options.Keep
-// has kept of others is dropped then.
+// leaves everything as it was. all tells that these are all the tasks there are: what others have
+// learned, whose files are gone, is kept for a while then.
 func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.Plan, all bool) error {
 	return r.durably(ctx, func(c *sealed) error {
 		var next []*running
@@ -181,18 +180,17 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 			}
 			next = append(next, run)
 		}
-		for name := range old {
-			if !contains(tasks, name) {
-				c.Forget = append(c.Forget, name)
+		for _, t := range next {
+			delete(r.kept, t.spec.Name)
+		}
+		for _, t := range r.tasks {
+			if !contains(tasks, t.spec.Name) {
+				r.end(t)
 			}
 		}
 		if all {
-			for name := range r.kept {
-				c.Forget = append(c.Forget, name)
-			}
-			r.kept = nil
+			r.expire(time.Now())
 		}
-		sort.Strings(c.Forget)
 		for _, x := range resets {
 			r.tellReset(x)
 		}

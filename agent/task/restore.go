@@ -54,16 +54,11 @@ func (r *Runtime) restore() error {
 		r.position = sn.Position
 	}
 	delete(snaps, gateSnapshot)
-	if r.opts.Keep {
-		r.kept = snaps // and the journal is not kept for them
-		for _, sn := range snaps {
-			sn.Position = cache.Detached
-			r.open.Snapshots = append(r.open.Snapshots, sn)
-		}
-	} else {
-		for name := range snaps {
-			r.open.Forget = append(r.open.Forget, name)
-		}
+	for _, sn := range snaps {
+		r.leave(sn)
+	}
+	if !r.opts.Keep {
+		r.expire(time.Now())
 	}
 	names := make(map[uint32]string, len(r.ids))
 	for n, id := range r.ids {
@@ -143,21 +138,6 @@ const (
 	seenShare = 16
 	pageBytes = 1 << 10 // of a page with the room around it
 )
-
-// adopt begins a task, with what it had learned when its file could not be read at the start.
-func (r *Runtime) adopt(t *spec.Task) (*running, []string, error) {
-	sn, ok := r.kept[t.Name]
-	delete(r.kept, t.Name)
-	if !ok {
-		run, err := newRunning(t, r.opts.Device)
-		return run, nil, err
-	}
-	run, why, err := r.with(t, sn)
-	if err == nil {
-		run.fresh = true // the journal was not kept for it
-	}
-	return run, why, err
-}
 
 // replay offers one journal item to a task; what follows was published and stored before the crash.
 func (r *Runtime) replay(t *running, it *item, names map[uint32]string) {

@@ -116,9 +116,9 @@ type Runtime struct {
 
 	// Owned by the goroutine of Run.
 	tasks     []*running
-	kept      map[string]cache.Snapshot // of tasks that Options.Keep is about
-	ids       map[string]uint32         // series name → stable number
-	newIDs    map[string]uint32         // not yet stored
+	kept      map[string]keptState // of tasks that do not run
+	ids       map[string]uint32    // series name → stable number
+	newIDs    map[string]uint32    // not yet stored
 	plans     map[*source.Plan]*routes
 	gate      *gate.Gate
 	gateRows  int       // rows since the gate's state was stored
@@ -169,6 +169,7 @@ func Open(opts Options) (*Runtime, error) {
 		done:   make(chan struct{}),
 		newIDs: map[string]uint32{},
 		places: map[rowPlace]float64{},
+		kept:   map[string]keptState{},
 	}
 	ids, err := opts.Store.Series()
 	if err != nil {

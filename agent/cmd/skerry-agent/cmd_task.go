@@ -122,7 +122,7 @@ func resets(tasks []*spec.Task, running map[string]spec.ReportedTask, all bool) 
 	}
 	for _, name := range slices.Sorted(maps.Keys(running)) {
 		if all && !kept[name] {
-			lines = append(lines, fmt.Sprintf("task %s is in no file any more: what it has learned (%d rows) will be dropped", name, running[name].Rows))
+			lines = append(lines, fmt.Sprintf("task %s is in no file any more and will end: what it has learned (%d rows) is kept for a week, should its file come back", name, running[name].Rows))
 		}
 	}
 	return lines

@@ -90,6 +90,7 @@ const kinds: Record<string, string> = {
   readings_bunched: "A backlog came without times",
   readings_of_one_time: "Readings have the time of others",
   task_reset: "A task starts learning anew",
+  task_gone: "A task is in no file any more",
   model_gone: "The model in use cannot be loaded any more",
 };
 
