@@ -187,6 +187,12 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 			d.log.Warn("a series has another name than in its file", "note", note)
 		}
 	}
+	for _, note := range Shared(files) {
+		if !d.names.said[note] {
+			d.names.said[note] = true
+			d.log.Warn("predictions of several tasks go to one topic", "note", note)
+		}
+	}
 	if err := d.names.store(); err != nil {
 		d.log.Warn("names of series are not kept", "err", err)
 	}
@@ -200,7 +206,7 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 	}
 	plan, err := source.Compile(slices.Concat(templates, tasks))
 	if err == nil {
-		return tasks, plan, nil
+		return tasks, plan.Publishing(d.name, tasks), nil
 	}
 	var fit []*spec.Task // what templates have made must not keep anything else from running
 	for _, t := range tasks {
@@ -220,8 +226,10 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 		}
 		fit = append(fit, t)
 	}
-	plan, err = source.Compile(slices.Concat(templates, fit))
-	return fit, plan, err
+	if plan, err = source.Compile(slices.Concat(templates, fit)); err != nil {
+		return nil, nil, err
+	}
+	return fit, plan.Publishing(d.name, fit), nil
 }
 
 // inForce notes the files whose tasks run.

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"skerry.dev/agent/source"
 	"skerry.dev/sync/identity"
@@ -136,6 +138,25 @@ func (n *Names) Notes(files []*spec.Task) (notes []string) {
 				notes = append(notes, fmt.Sprintf("task %s: its series %s is called %s on this device, since another task reads something else as %s; to choose the name rename it in the file",
 					t.Name, s, spec.ScopedName(s, t.Name), s))
 			}
+		}
+	}
+	return notes
+}
+
+// Shared tells of topics that several tasks publish on, where the broker keeps the newest prediction
+// of all of them alone.
+func Shared(files []*spec.Task) (notes []string) {
+	of := map[string][]string{}
+	for _, t := range files {
+		topic := t.PublishTopic("{device}")
+		if t.Captures() != nil && !strings.Contains(t.Publish.Topic, "{task}") {
+			notes = append(notes, fmt.Sprintf("the tasks that %s is made into publish on one topic, %s: put {task} into it (publish.topic) where each is to have its own", t.Name, topic))
+		}
+		of[topic] = append(of[topic], t.Name)
+	}
+	for _, topic := range slices.Sorted(maps.Keys(of)) {
+		if len(of[topic]) > 1 {
+			notes = append(notes, fmt.Sprintf("the tasks %s publish on one topic, %s: put {task} into it (publish.topic) where each is to have its own", strings.Join(of[topic], ", "), topic))
 		}
 	}
 	return notes

@@ -172,6 +172,9 @@ func tasks(dir, state string) []Result {
 	for _, note := range names.Notes(ts) {
 		out = append(out, Result{"tasks", Warn, note, "nothing, where the new name does; the hub and /metrics show it"})
 	}
+	for _, note := range device.Shared(ts) {
+		out = append(out, Result{"tasks", Warn, note, "nothing, where whoever reads them tells them apart by their task"})
+	}
 	return out
 }
 

@@ -33,11 +33,16 @@ func newForm(n spec.NumberForm, words map[string]float64) form {
 	}
 	if len(words) > 0 {
 		f.words = make(map[string]float64, 2*len(words))
+		unsure := map[string]bool{} // words in lower case that mean several values
 		for w, v := range words {
 			low := strings.ToLower(w)
-			if have, ok := f.words[low]; !ok || have == v {
-				f.words[low] = v
+			if have, ok := f.words[low]; ok && have != v {
+				unsure[low] = true
 			}
+			f.words[low] = v
+		}
+		for low := range unsure {
+			delete(f.words, low)
 		}
 		for w, v := range words {
 			f.words[w] = v
@@ -45,7 +50,7 @@ func newForm(n spec.NumberForm, words map[string]float64) form {
 				if f.numbers == nil {
 					f.numbers = map[float64]float64{}
 				}
-				f.numbers[n] = v
+				f.numbers[n] = v // of one number there is one value, see spec
 			}
 		}
 	}

@@ -40,10 +40,11 @@ type Series struct {
 type Plan struct {
 	series  []Series
 	index   map[string]int
-	made    map[string]bool // what templates have made: template and values
-	tmpl    []*spec.Task    // those whose topics capture a level
-	filters []string        // every distinct topic filter of the series and templates
-	cover   []string        // the filters to subscribe to: none of them is covered by another
+	made    map[string]bool     // what templates have made: template and values
+	tmpl    []*spec.Task        // those whose topics capture a level
+	filters []string            // every distinct topic filter of the series and templates
+	cover   []string            // the filters to subscribe to: none of them is covered by another
+	own     map[string][]string // by topic, the tasks that publish their predictions on it
 }
 
 // ClashError is returned when a task declares a series otherwise than one before it.
@@ -96,6 +97,7 @@ func Compile(tasks []*spec.Task) (*Plan, error) {
 			}
 		}
 	}
+	errs = append(errs, checkLoops(tasks))
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("compile task files: %w", err)
 	}
@@ -357,9 +359,10 @@ type topicPlan struct {
 
 func (p *Plan) topic(topic string) *topicPlan {
 	tp := &topicPlan{}
+	own := p.own[topic]
 	for i := range p.series {
 		s := &p.series[i]
-		if !Match(s.Topic, topic) {
+		if !Match(s.Topic, topic) || own != nil && fedBack(s, own) {
 			continue
 		}
 		if s.Path == "" {
@@ -374,6 +377,9 @@ func (p *Plan) topic(topic string) *topicPlan {
 			}
 		}
 		tp.insert(slot{path: s.Path, series: i, time: t})
+	}
+	if own != nil {
+		return tp // it may have nothing to read: what is known of it
 	}
 	tp.fresh = p.sightings(topic)
 	if len(tp.slots) == 0 && len(tp.bare) == 0 && len(tp.fresh) == 0 {

@@ -39,6 +39,23 @@ func (d *Decoder) Add(e *Error) {
 	d.errs = append(d.errs, e)
 }
 
+// forget drops problems behind the first n that are about a value which one of these is about, too:
+// what could not be read is not also missing or out of range.
+func (d *Decoder) forget(n int) {
+	under := func(a, b string) bool { return a == b || strings.HasPrefix(a, b+".") || strings.HasPrefix(a, b+"[") }
+	kept := d.errs[:min(n, len(d.errs))]
+	for _, err := range d.errs[len(kept):] {
+		e, ok := err.(*Error)
+		if !ok || !slices.ContainsFunc(d.errs[:n], func(first error) bool {
+			f, ok := first.(*Error)
+			return ok && (under(e.Path, f.Path) || under(f.Path, e.Path))
+		}) {
+			kept = append(kept, err)
+		}
+	}
+	d.errs = kept
+}
+
 // Err joins the problems recorded, nil when there are none; of very many it counts the later ones.
 func (d *Decoder) Err() error {
 	if d.more == 0 {
@@ -303,6 +320,23 @@ func editDistance(a, b string) int {
 		}
 	}
 	return row[len(b)]
+}
+
+// nodeAt returns the node of a dotted path of keys, nil where it is not there.
+func nodeAt(n *yaml.Node, path string) *yaml.Node {
+	for key := range strings.SplitSeq(path, ".") {
+		var child *yaml.Node
+		for i := 0; n.Kind == yaml.MappingNode && i+1 < len(n.Content); i += 2 {
+			if n.Content[i].Value == key {
+				child = n.Content[i+1]
+			}
+		}
+		if child == nil {
+			return nil
+		}
+		n = child
+	}
+	return n
 }
 
 // lineOf finds the line of a dotted path such as "inputs[2].range", or of its nearest parent.

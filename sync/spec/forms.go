@@ -3,7 +3,9 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,10 +32,20 @@ func checkForms(bad func(path, value, msg string), at string, tm InputTime, num 
 	if len(words) > MaxWords {
 		bad(at+".words", fmt.Sprint(len(words)), fmt.Sprintf("at most %d", MaxWords))
 	}
-	for w, v := range words {
+	numbers := map[float64]string{} // words that are numbers
+	for _, w := range slices.Sorted(maps.Keys(words)) {
+		v := words[w]
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			bad(at+".words."+w, fmt.Sprint(v), "must be a finite number")
 		}
+		n, err := strconv.ParseFloat(strings.TrimSpace(w), 64)
+		if err != nil {
+			continue
+		}
+		if other, twice := numbers[n]; twice && words[other] != v {
+			bad(at+".words."+w, fmt.Sprint(v), fmt.Sprintf("is the same number as %q, which means %v: remove one", other, words[other]))
+		}
+		numbers[n] = w
 	}
 }
 

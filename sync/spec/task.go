@@ -390,14 +390,39 @@ func ParseTask(name string, r io.Reader) (*Task, error) {
 	d.Decode(root, t)
 	sum := sha256.Sum256(text)
 	t.Hash = hex.EncodeToString(sum[:])
-	if d.Err() == nil {
-		t.defaults()
-		t.check(d, root)
-	}
+	unread := len(d.errs)
+	t.checkZeros(d, root)
+	t.defaults()
+	t.check(d, root)
+	d.forget(unread)
 	if err := d.Err(); err != nil {
 		return nil, fmt.Errorf("task file %s: %w", name, err)
 	}
 	return t, nil
+}
+
+// checkZeros reports settings that are written as 0 where that would be no different from leaving
+// them out, for their default.
+func (t *Task) checkZeros(d *Decoder, root *yaml.Node) {
+	for _, z := range []struct {
+		path string
+		zero bool
+		msg  string
+	}{
+		{"interval", t.Interval == 0, "must be 0.5 to 0.999"},
+		{"max_devices", t.MaxDevices == 0, fmt.Sprintf("must be at least 1; left out it is %d", DefaultMaxDevices)},
+		{"target.tolerance", t.Target.Tolerance == 0, "must be above 0, such as 1ms; left out it is half the horizon"},
+		{"time.max_future", t.Time.MaxFuture == 0, "must be above 0, such as 1ms; left out it is 5m"},
+		{"rows.max_age", t.Rows.MaxAge == 0, "must be above 0, such as 1ms; left out it is 3h"},
+		{"rows.idle", t.Rows.Idle == 0, "must be above 0, such as 1ms; left out it is 2s"},
+		{"rows.every", t.Rows.Every == 0, "must be at least 1ms"},
+		{"budget.latency", t.Budget.Latency == 0, "must be above 0; left out it is 1ms"},
+		{"budget.size", t.Budget.Size == 0, "must be above 0; left out it is 4MB"},
+	} {
+		if n := nodeAt(root, z.path); z.zero && n != nil {
+			d.Add(&Error{Path: z.path, Line: lineOf(root, z.path), Value: n.Value, Msg: z.msg})
+		}
+	}
 }
 
 func (t *Task) defaults() {
@@ -611,8 +636,10 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	if _, err := parsePercent(t.Sync.Predictions); err != nil {
 		bad("sync.predictions", t.Sync.Predictions, err.Error())
 	}
-	if strings.ContainsAny(t.Publish.Topic, "+#\x00") || t.Publish.Topic == "" {
+	if topic := t.PublishTopic(""); strings.ContainsAny(topic, "+#\x00") || t.Publish.Topic == "" {
 		bad("publish.topic", t.Publish.Topic, "must be a topic without the wildcards + and #")
+	} else if strings.ContainsAny(topic, "{}") {
+		bad("publish.topic", t.Publish.Topic, "may have {device} and {task} in braces, which stand for their names, and no other")
 	}
 }
 
