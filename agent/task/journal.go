@@ -18,6 +18,7 @@ const (
 	itemControl = 3
 	itemMessage = 4
 	itemIdle    = 5
+	itemRewind  = 6 // the clock was set back to here
 )
 
 // op is a control: a change of a task's models.
@@ -44,7 +45,7 @@ type input struct {
 // item is one decoded journal item.
 type item struct {
 	kind    byte
-	arrival int64 // of a message, or until when nothing arrived
+	arrival int64 // of a message, until when nothing arrived, or the clock
 	inputs  []input
 	op      op
 	task    string
@@ -68,6 +69,10 @@ func appendMessage(b []byte, arrival int64, in []input) []byte {
 
 func appendIdle(b []byte, now int64) []byte {
 	return binary.AppendVarint(append(b, itemIdle), now)
+}
+
+func appendRewind(b []byte, now int64) []byte {
+	return binary.AppendVarint(append(b, itemRewind), now)
 }
 
 func appendControl(b []byte, o op, task, digest string) []byte {
@@ -144,7 +149,7 @@ func eachItem(entry []byte, f func(*item) error) error {
 				in.flags = wire.Flags(r.uvarint())
 				it.inputs = append(it.inputs, in)
 			}
-		case itemIdle, itemFlush:
+		case itemIdle, itemFlush, itemRewind:
 			it.arrival = r.varint()
 		case itemControl:
 			if v := r.take(1); v != nil {

@@ -85,6 +85,11 @@ func (r *Runtime) restore() error {
 	for _, x := range resets {
 		r.tellReset(x)
 	}
+	for _, t := range r.tasks {
+		if at := t.engine.Arrived(); at != engine.NoArrival {
+			r.clock = max(r.clock, at)
+		}
+	}
 	if entries > 0 {
 		r.log.Info("journal replayed", "entries", entries, "ms", time.Since(began).Milliseconds())
 	}
@@ -155,6 +160,8 @@ func (r *Runtime) replay(t *running, it *item, names map[uint32]string) {
 		}
 	case itemIdle:
 		r.note(t, t.engine.Idle(it.arrival))
+	case itemRewind:
+		t.rewind(it.arrival)
 	case itemControl:
 		if it.task == t.spec.Name {
 			if err := r.apply(t, it.op, it.digest); err != nil {

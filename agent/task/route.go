@@ -88,6 +88,9 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	if r.open.began.IsZero() {
 		r.open.began = began
 	}
+	if in.ClockOK {
+		r.watch(in.Arrival)
+	}
 	mono := began.Sub(r.start).Nanoseconds()
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst

@@ -289,6 +289,11 @@ func ParseBytes(s string) (int64, error) {
 // Horizon returns how far ahead a forecast looks, zero for other kinds.
 func (t *Task) Horizon() time.Duration { return t.Target.Horizon.Std() }
 
+// DatesByArrival reports whether readings of an input have the time of their arrival.
+func (t *Task) DatesByArrival() bool {
+	return t.Time.Path == "" && slices.ContainsFunc(t.Inputs, func(in Input) bool { return in.Time.Path == "" })
+}
+
 // Adapts reports whether local learning is on (the default).
 func (t *Task) Adapts() bool { return t.Adapt.Enabled == nil || *t.Adapt.Enabled }
 

@@ -84,6 +84,7 @@ const kinds: Record<string, string> = {
   topics_merged: "Several topics feed one series",
   readings_from_the_future: "Readings lie in the future",
   clock_wrong: "The device's clock is wrong",
+  clock_back: "The device's clock was set back",
   clock_well: "The device's clock is right again",
   client_id_twice: "Another client has the agent's client id",
   labels_unmatched: "Labels match no row",
