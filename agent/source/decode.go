@@ -462,6 +462,8 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 	}
 	if first := s.unit.Load(); first == nil {
 		s.unit.CompareAndSwap(nil, &t.unit)
+	} else if !sameUnit(*first, t.unit) && !usual(*first) && usual(t.unit) {
+		s.unit.Store(&t.unit) // the first was a word of a start or a test
 	} else if !sameUnit(*first, t.unit) {
 		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s before: a number in another unit would be wrong by a factor; name the input's unit", t.unit, *first)}
 	}

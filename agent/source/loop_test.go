@@ -76,3 +76,26 @@ func TestWordsOfOneCase(t *testing.T) {
 		}
 	}
 }
+
+// TestWordBeforeUnits: a word behind the first number, as a sensor sends when it starts, is no unit
+// that others have to have; a unit is.
+func TestWordBeforeUnits(t *testing.T) {
+	task, err := spec.ParseTask("t.yaml", strings.NewReader("task: t\ntarget: {series: a, horizon: 1h}\ninputs: [{series: a, topic: x}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := Compile([]*spec.Task{task})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := NewDecoder(plan, 4096)
+	for _, step := range []struct {
+		payload string
+		ok      bool
+	}{{"0 init", true}, {"21.5 °C", true}, {"21.6 °C", true}, {"70 °F", false}, {"0 init", false}, {"21.7 °C", true}} {
+		out, err := d.Decode("x", []byte(step.payload))
+		if (err == nil && len(out.Readings) == 1) != step.ok {
+			t.Errorf("%q: %+v, %v; want it taken: %v", step.payload, out.Readings, err, step.ok)
+		}
+	}
+}

@@ -3,6 +3,9 @@ package source
 import (
 	"bytes"
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -191,8 +194,16 @@ func (f *form) loose(raw, b []byte) (t text, err *DecodeError) {
 		}
 		end += w
 	}
+	if digits == 0 && f.words != nil {
+		return bad(fmt.Sprintf("must be a number or one of the input's words: %s", list(slices.Sorted(maps.Keys(f.words)))))
+	}
 	if digits == 0 || end > maxNumber {
 		return bad(notANumber)
+	}
+	if f.decimal == 0 && bytes.Count(body[:end], []byte(".")) == 3 {
+		if _, err := netip.ParseAddr(string(body[:end])); err == nil {
+			return bad("is an address and no number: name the path of the number; where it is one in groups, say so with number: {decimal: \",\"}")
+		}
 	}
 	decimal, ok := f.decimalOf(body[:end])
 	if !ok {
@@ -323,6 +334,9 @@ func exponent(b []byte) int {
 func badUnit(b []byte) string {
 	if len(b) > maxUnit {
 		return notANumber
+	}
+	if b[0] == 'x' || b[0] == 'X' {
+		return "must be a number, and no hexadecimal one: send it in decimal"
 	}
 	if len(b) == 1 && (b[0] == 'k' || b[0] == 'M') {
 		return fmt.Sprintf("ends in %q, which can mean a thousand or a unit: send the whole number", b)

@@ -32,6 +32,23 @@ func unitName(unit string) string {
 	return strings.Join(parts, "/")
 }
 
+// usualUnits are units in common use, in one spelling.
+var usualUnits = func() map[string]bool {
+	units := map[string]bool{}
+	for _, u := range strings.Fields(`K ‰ V mV kV A mA W mW kW MW GW Wh kWh MWh Ah VA kVA var Hz kHz MHz GHz Pa kPa MPa bar psi
+		m mm cm km m/s km/h mph kn l ml l/min l/h l/s m² m³ m³/h m³/s kg g mg µg t lb lx lm cd ppm ppb µg/m³ mg/m³ g/m³
+		dB dBm dB(A) rpm s ms µs min h d N kN Nm J kJ MJ pH ° µm µS/cm mS/cm NTU W/m² kWh/m² € $ £ B kB MB GB`) {
+		units[u] = true
+	}
+	for _, u := range spellings {
+		units[u] = true
+	}
+	return units
+}()
+
+// usual reports whether a text is a unit in common use, and not only something behind a number.
+func usual(unit string) bool { return usualUnits[unitName(unit)] }
+
 // sameUnit reports whether two units are one; ° alone is any degree, and C and F may be degrees.
 func sameUnit(a, b string) bool {
 	degree := func(u string) string { return strings.TrimPrefix(unitName(u), "°") }
