@@ -161,6 +161,10 @@ func (t *csvReader) Next() ([]Cell, error) {
 // read takes the next record from the file.
 func (t *csvReader) read() error {
 	record, err := t.s.next()
+	if err == nil && len(record) < len(t.fields) && t.s.cut && t.note != nil {
+		t.note(fmt.Sprintf("line %d, the last one, is cut off and left out: it has %d of %d fields, and no line break behind it", t.s.start, len(record), len(t.fields)))
+		record, err = nil, io.EOF
+	}
 	if errors.Is(err, io.EOF) && t.note != nil {
 		for _, n := range t.s.quoteNotes() {
 			t.note(n)

@@ -465,6 +465,49 @@ func TestLateOrderOfDates(t *testing.T) {
 	}
 }
 
+// TestCutOff: a last line that a writer was cut off in costs itself alone, said; one in the middle,
+// or with a line break behind it, is a mistake.
+func TestCutOff(t *testing.T) {
+	const rows = "a,b,c\n1,2,3\n4,5,6\n"
+	var notes []string
+	o := Options{Note: func(s string) { notes = append(notes, s) }}
+	f, err := Read(strings.NewReader(rows+"7,8"), o)
+	if err != nil || f.Rows != 2 || len(notes) != 1 || !strings.Contains(notes[0], "line 4, the last one, is cut off and left out: it has 2 of 3 fields") {
+		t.Errorf("%+v, %v, notes %q", f, err, notes)
+	}
+	for _, text := range []string{rows + "7,8\n", rows + "7,8\n9,10,11", rows + "7,8,9,10"} {
+		if _, err := Read(strings.NewReader(text), o); err == nil || !strings.Contains(err.Error(), "line 4, column 1: wrong number of fields") {
+			t.Errorf("%q: %v, want an error", text, err)
+		}
+	}
+}
+
+// TestTruthsAmongNumbers: true and false are 1 and 0 of a column of them, and among other numbers it
+// is said.
+func TestTruthsAmongNumbers(t *testing.T) {
+	for text, want := range map[string]string{
+		"a\ntrue\nFALSE\n": "",
+		"a\n2015\nTRUE\n":  `column "a": 1 of 2 cells is true or false and read as 1 or 0, the first is line 3, "TRUE"`,
+	} {
+		var notes []string
+		o := Options{Types: map[string]frame.Type{"a": frame.Number}, Note: func(s string) { notes = append(notes, s) }}
+		f, err := Read(strings.NewReader(text), o)
+		if err != nil || f.Columns[0].Missing() != 0 || strings.Join(notes, "\n") != want {
+			t.Errorf("%q: %+v, %v, notes %q, want %q", text, f, err, notes, want)
+		}
+	}
+}
+
+// TestCategoriesAlike: categories that differ in case or blanks alone are told, and are left apart.
+func TestCategoriesAlike(t *testing.T) {
+	var notes []string
+	f, err := Read(strings.NewReader("a,b\nyes,x\nno,y\nYes,z\n\"NO \",w\n"), Options{Note: func(s string) { notes = append(notes, s) }})
+	want := `column "a": 2 of its categories differ from others in case or blanks alone, such as "yes" and "Yes": write them alike where they mean one`
+	if err != nil || len(f.Columns[0].Categories) != 4 || strings.Join(notes, "\n") != want {
+		t.Errorf("%+v, %v, notes %q, want %q", f, err, notes, want)
+	}
+}
+
 // TestForeignFiles: what is neither text nor Parquet is called what it is.
 func TestForeignFiles(t *testing.T) {
 	for head, want := range map[string]string{

@@ -154,6 +154,9 @@ func (p *pass) read(src io.Reader) (*frame.Frame, error) {
 				p.notes = append(p.notes, s)
 			}
 		}
+		if s := b.alike(); s != "" {
+			p.notes = append(p.notes, s)
+		}
 		f.Columns = append(f.Columns, b.c)
 	}
 	return f, nil
@@ -331,6 +334,29 @@ func (b *builder) figures() string {
 		return ""
 	}
 	return fmt.Sprintf("column %q is read as text of %d different forms, such as %q, which are no numbers here: write them as numbers (1:30 as seconds, (5) as -5) where they are some, or name the column by --text where they are names", b.c.Name, len(b.c.Categories), clip(b.c.Categories[0]))
+}
+
+// alike is a note about categories that differ in case or blanks alone, "" for none.
+func (b *builder) alike() string {
+	if b.c.Type != frame.Category {
+		return ""
+	}
+	first, pairs := map[string]string{}, 0
+	example := ""
+	for _, s := range b.c.Categories {
+		plain := strings.ToLower(strings.TrimSpace(s))
+		other, twice := first[plain]
+		if first[plain] = s; !twice {
+			continue
+		}
+		if pairs++; pairs == 1 {
+			example = fmt.Sprintf("%q and %q", clip(other), clip(s))
+		}
+	}
+	if pairs == 0 {
+		return ""
+	}
+	return fmt.Sprintf("column %q: %d of its categories differ from others in case or blanks alone, such as %s: write them alike where they mean one", b.c.Name, pairs, example)
 }
 
 // word keeps how a whole number is written, where that is not plainly.

@@ -22,7 +22,8 @@ type splitter struct {
 	max   int64
 	want  int // fields of a record, as the first has; 0 before it
 
-	line int // the number of the newest line
+	line int  // the number of the newest line
+	cut  bool // it is the last, and no line break stands behind it
 	// the lines read in search of the end of a quoted field, each with a line break behind it;
 	// those from at on come again
 	held       []byte
@@ -168,6 +169,7 @@ func (s *splitter) fetch() (string, error) {
 	case err != nil && (!errors.Is(err, io.EOF) || len(all) == 0):
 		return "", err
 	}
+	s.cut = err != nil
 	return trimBreak(all), nil
 }
 

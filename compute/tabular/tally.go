@@ -47,6 +47,7 @@ type Tally struct {
 	bad     flaw
 	inf     flaw
 	unknown flaw
+	truths  flaw   // numbers written as true or false
 	cased   flaw   // categories in another case
 	meant   string // what the first of them is
 	grouped flaw   // numbers read with a comma between thousands, of the form that a decimal comma has
@@ -161,6 +162,9 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if f := &t.serial; f.n > 0 && f.n == t.Present {
 		out = append(out, fmt.Sprintf("column %q: all times lie on 1970-01-01, as seconds since then, the first is %s, %q: where they are days as spreadsheets count them, format the column as a date and time there", t.Name, f.place, f.text))
 	}
+	if f := &t.truths; f.n > 0 && f.n < t.Present {
+		out = append(out, fmt.Sprintf("column %q: %s true or false and read as 1 or 0, the first is %s, %q", t.Name, are(f.n, t.Present), f.place, f.text))
+	}
 	if f := &t.zeros; f.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s read without leading zeros, the first is %s, %q; where they are names such as postal codes, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
 	}
@@ -256,6 +260,9 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		t.Present++
 		t.inf.add(p, c.String())
 		return nan
+	}
+	if c.kind == text && (strings.EqualFold(digits, "true") || strings.EqualFold(digits, "false")) {
+		t.truths.add(p, c.text)
 	}
 	if c.kind == text && !c.form.comma && strings.Count(digits, ",") == 1 && !strings.Contains(digits, ".") {
 		t.grouped.add(p, c.text)
