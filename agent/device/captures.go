@@ -1,6 +1,7 @@
 package device
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -101,7 +102,7 @@ func (c *captures) expand(files []*spec.Task) (tasks []*spec.Task) {
 func (c *captures) leave(template, device, why string) {
 	c.counts[template]++
 	if len(c.beyond[template]) < 8 {
-		c.beyond[template] = append(c.beyond[template], device+": "+why)
+		c.beyond[template] = append(c.beyond[template], cmp.Or(device, "an empty level")+": "+why)
 	}
 }
 

@@ -112,6 +112,9 @@ func ReadTask(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("task file %s: is no regular file, but a directory: name the files in it (%s), or the directory itself by task_dir", path, filepath.Join(path, "*.yaml"))
+	}
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("task file %s: is no regular file: remove it, or put a task file in its place", path)
 	}

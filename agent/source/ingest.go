@@ -88,12 +88,12 @@ func (in *Ingest) Replace(p *Plan) {
 func (in *Ingest) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, int64(in.limit)))
 	if err != nil {
-		status := http.StatusBadRequest
+		status, why := http.StatusBadRequest, err.Error()
 		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-			status = http.StatusRequestEntityTooLarge
+			status, why = http.StatusRequestEntityTooLarge, fmt.Sprintf("a payload has at most %d bytes (mqtt.max_payload)", in.limit)
 			in.m.errors.WithLabelValues(string(ErrSize)).Inc()
 		}
-		refuse(w, status, err.Error())
+		refuse(w, status, why)
 		return
 	}
 	topic := r.PathValue("topic")

@@ -71,7 +71,10 @@ func (f *timeForm) parse(kind valueKind, raw []byte, now int64) (us int64, fg Fo
 			}
 			return f.plausible(us, fg, raw, now, format)
 		}
-		return f.text(b, raw, now)
+		if us, fg, err = f.text(b, raw, now); err != nil && err.Allowed == rfc3339Form {
+			err.Allowed += "; for another form give its layout, as the sender writes the 2nd of January 2006, 15:04:05, such as time.format: \"02/01/2006 15:04:05\""
+		}
+		return us, fg, err
 	case "rfc3339":
 		if number {
 			return bad("time.format is rfc3339, so it must be a text such as \"2026-05-01T12:00:00Z\", not a number" + hint(b, "rfc3339"))

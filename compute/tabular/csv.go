@@ -62,7 +62,7 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		if err != nil {
 			return nil, err
 		}
-		in = bufio.NewReaderSize(z, sampleBytes)
+		in = bufio.NewReaderSize(unpacked{z}, sampleBytes)
 	}
 	head, _ := in.Peek(sampleBytes)
 	if what := foreign(head); what != "" {
@@ -194,6 +194,20 @@ func (t *csvReader) read() error {
 // errEncoding is the cause of every text that is not UTF-8: read on, its categories would match
 // nothing later.
 var errEncoding = errors.New("not UTF-8: convert the file, for example by iconv -f WINDOWS-1252 -t UTF-8")
+
+// unpacked reads a gzip file, and says what is wrong with it.
+type unpacked struct{ z *gzip.Reader }
+
+func (p unpacked) Read(b []byte) (int, error) {
+	n, err := p.z.Read(b)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the gzip file is cut off: copy it again")
+	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
+		err = fmt.Errorf("the gzip file is damaged (%w): copy it again", err)
+	}
+	return n, err
+}
 
 // limit fails when more than left bytes come, since a small gzip file may unpack to any size.
 type limit struct {

@@ -3,7 +3,6 @@ package fit
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -249,7 +248,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := errors.Join(sh.units(f), sh.unknown(f, o.Table.Note)); err != nil {
+	if err := sh.fits(f, o.Table.Note); err != nil {
 		return nil, nil, nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	rows, err := sh.inputRows(f)

@@ -496,7 +496,7 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(sh.units(f), sh.unknown(f, o.Table.Note)); err != nil {
+	if err := sh.fits(f, o.Table.Note); err != nil {
 		return nil, fmt.Errorf("%s: %w", o.Data, err)
 	}
 	rows, err := sh.rows(f)

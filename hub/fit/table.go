@@ -218,6 +218,14 @@ func (s *shape) reading(o tabular.Options) tabular.Options {
 	return o
 }
 
+// fits is an error when a table is not one for an artifact; what is only worth a word goes to note.
+func (s *shape) fits(f *frame.Frame, note func(string)) error {
+	if err := s.units(f); err != nil {
+		return err
+	}
+	return s.unknown(f, note)
+}
+
 // units is an error when numbers have another unit than those that were learned from.
 func (s *shape) units(f *frame.Frame) error {
 	at, err := s.columns(f)
