@@ -261,19 +261,15 @@ func (id *Identity) Renew(ctx context.Context) error {
 	return id.store(cur)
 }
 
+// minRenew is the least time between two renewals that succeed.
+const minRenew = time.Minute
+
 // Run renews the credential when two thirds of its time are over, and goes on trying when that
 // fails, until ctx ends. An expired credential does not stop it: the key is what the hub
 // identifies it by.
 func (id *Identity) Run(ctx context.Context, log *slog.Logger) error {
 	failed := 0
-	for {
-		wait := time.Minute
-		if issued, exp, ok := jwtTimes(id.get().JWT); ok {
-			wait = time.Until(issued.Add(exp.Sub(issued) * 2 / 3))
-		}
-		if failed > 0 {
-			wait = max(wait, backoff(failed, 10*time.Minute))
-		}
+	for wait := id.untilDue(); ; {
 		timer := time.NewTimer(max(wait, time.Second))
 		select {
 		case <-ctx.Done():
@@ -288,12 +284,35 @@ func (id *Identity) Run(ctx context.Context, log *slog.Logger) error {
 			if failed++; failed == 1 || failed%10 == 0 {
 				log.Warn("credential not renewed", "err", err, "attempt", failed)
 			}
+			wait = backoff(failed, 10*time.Minute)
 			continue
 		}
 		exp, _ := id.Expiry()
 		log.Info("credential renewed", "expires", exp, "failed_attempts", failed)
 		failed = 0
+		// all of its time is ahead, whatever this device's clock shows: by one that is fast it is
+		// always over
+		wait = max(id.share(), minRenew)
 	}
+}
+
+// untilDue returns how long the stored credential, whose age only this device's clock tells, need
+// not be renewed.
+func (id *Identity) untilDue() time.Duration {
+	issued, _, ok := jwtTimes(id.get().JWT)
+	if !ok {
+		return minRenew
+	}
+	return min(time.Until(issued.Add(id.share())), id.share())
+}
+
+// share returns two thirds of the credential's time, 0 when it does not say.
+func (id *Identity) share() time.Duration {
+	issued, exp, ok := jwtTimes(id.get().JWT)
+	if !ok {
+		return 0
+	}
+	return exp.Sub(issued) / 3 * 2
 }
 
 func (id *Identity) store(c credential) error {
