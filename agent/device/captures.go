@@ -30,10 +30,11 @@ type captures struct {
 	// and what their tasks have learned is kept for them
 	doubt bool
 
-	mu     sync.Mutex
-	known  map[string][][]string // template → values, in the order in which they were seen
-	beyond map[string][]string   // template → devices that no task was made for, with why, at most 8
-	counts map[string]int        // template → how many there were
+	mu      sync.Mutex
+	unsaved bool                  // the file lacks some of those known
+	known   map[string][][]string // template → values, in the order in which they were seen
+	beyond  map[string][]string   // template → devices that no task was made for, with why, at most 8
+	counts  map[string]int        // template → how many there were
 }
 
 // openCaptures reads the devices seen before.
@@ -47,12 +48,33 @@ func openCaptures(dir string) (*captures, error) {
 		c.doubt = true
 		return c, fmt.Errorf("read devices seen before: %w", err)
 	}
-	if err := json.Unmarshal(b, &c.known); err != nil {
-		c.known, c.doubt = map[string][][]string{}, true
+	if c.known, err = decodeSeen(b); err != nil {
+		c.doubt, c.unsaved = true, len(c.known) > 0
 		aside := c.path + ".damaged"
 		return c, errors.Join(fmt.Errorf("read devices seen before: %w: they are found anew at their next message, the file is kept as %s", err, aside), os.Rename(c.path, aside))
 	}
 	return c, nil
+}
+
+// decodeSeen reads the devices that a file names. Those that can be read of a damaged one are
+// returned beside the error.
+func decodeSeen(b []byte) (map[string][][]string, error) {
+	read, err := decodeEntries[[][]*string](b)
+	out := make(map[string][][]string, len(read))
+	for template, seen := range read {
+		for _, values := range seen {
+			if len(values) == 0 || slices.Contains(values, nil) {
+				err = fmt.Errorf("null stands in place of a device of task %s", template)
+				continue
+			}
+			one := make([]string, len(values))
+			for i, v := range values {
+				one[i] = *v
+			}
+			out[template] = append(out[template], one)
+		}
+	}
+	return out, err
 }
 
 // expand returns the tasks of the files, those of templates made for each device seen. Files with
@@ -117,16 +139,32 @@ func (c *captures) add(seen []source.Sighting) (fresh bool, err error) {
 			continue
 		}
 		c.known[s.Template.Name] = append(have, s.Values)
-		fresh = true
+		fresh, c.unsaved = true, true
 	}
 	if !fresh {
 		return false, nil
 	}
-	b, err := json.MarshalIndent(c.known, "", " ")
-	if err != nil {
-		return true, err
+	return true, c.write()
+}
+
+// store writes what the file lacks.
+func (c *captures) store() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.write()
+}
+
+// write is store with c.mu held.
+func (c *captures) write() error {
+	if !c.unsaved {
+		return nil
 	}
-	return true, identity.WriteFile(c.path, append(b, '\n'))
+	b, err := json.MarshalIndent(c.known, "", " ")
+	if err == nil {
+		err = identity.WriteFile(c.path, append(b, '\n'))
+	}
+	c.unsaved = err != nil
+	return err
 }
 
 // reasons says which devices no task was made for.

@@ -41,13 +41,39 @@ func ReadNames(dir string) (*Names, error) {
 	case err != nil:
 		n.doubt = true
 	default:
-		if err = json.Unmarshal(b, &n.own); err == nil {
+		if n.own, err = decodeEntries[[]string](b); err == nil {
 			n.stored = string(b)
 			return n, nil
 		}
-		n.own, n.damaged = map[string][]string{}, true
+		n.damaged = true
 	}
 	return n, fmt.Errorf("read the names of series: %w: of tasks that read different things under one name the first file keeps it", err)
+}
+
+// decodeEntries decodes the entries of a JSON object. null in place of it or of an entry is damage
+// too: the other entries are returned beside the error.
+func decodeEntries[V any](b []byte) (map[string]V, error) {
+	var read map[string]*V
+	if err := json.Unmarshal(b, &read); err != nil {
+		return map[string]V{}, err
+	}
+	out := make(map[string]V, len(read))
+	var empty []string
+	for name, v := range read {
+		if v == nil {
+			empty = append(empty, name)
+			continue
+		}
+		out[name] = *v
+	}
+	slices.Sort(empty)
+	switch {
+	case read == nil:
+		return out, errors.New("null stands in place of an object")
+	case len(empty) > 0:
+		return out, fmt.Errorf("null stands in place of what is known of %s", strings.Join(empty, ", "))
+	}
+	return out, nil
 }
 
 // openNames is ReadNames for the agent itself: a damaged file is set aside.

@@ -23,6 +23,8 @@ type origins struct {
 	path   string
 	of     map[string]origin // by task
 	stored string
+
+	damaged bool // the file was read, and is
 }
 
 // origin is where a task came from.
@@ -40,23 +42,32 @@ func (o *origin) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, (*plain)(o))
 }
 
-// openOrigins reads them. A file that is missing, or cannot be read, which the error is about, knows
-// nothing.
-func openOrigins(dir string) (*origins, error) {
+// readOrigins reads them and touches nothing. A file that is missing, or cannot be read, which the
+// error is about, knows nothing; of a damaged one the entries that can be read are known.
+func readOrigins(dir string) (*origins, error) {
 	o := &origins{path: filepath.Join(dir, "files.json"), of: map[string]origin{}}
 	b, err := os.ReadFile(o.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return o, nil
 	}
 	if err == nil {
-		err = json.Unmarshal(b, &o.of)
+		o.of, err = decodeEntries[origin](b)
+		o.damaged = err != nil
 	}
 	if err != nil {
-		o.of = map[string]origin{}
 		return o, fmt.Errorf("read which files tasks came from: %w: of two files with one task the first by its name is taken", err)
 	}
 	o.stored = string(b)
 	return o, nil
+}
+
+// openOrigins is readOrigins for the agent itself: a damaged file is set aside.
+func openOrigins(dir string) (*origins, error) {
+	o, err := readOrigins(dir)
+	if o.damaged {
+		err = errors.Join(err, os.Rename(o.path, o.path+".damaged"))
+	}
+	return o, err
 }
 
 // tasks are those that were in force, as far as they can be read.

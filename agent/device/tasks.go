@@ -24,7 +24,7 @@ import (
 // Kubernetes make them. Of two files with one task the one that the agent with this state directory
 // took it from is right, else the first by its path.
 func LoadTasks(dir, state string) ([]*spec.Task, error) {
-	from, _ := openOrigins(state) // what is wrong with them the agent reports
+	from, _ := readOrigins(state) // what is wrong with them the agent reports
 	files, errs := readTasks(dir, from.of)
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
