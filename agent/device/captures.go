@@ -147,6 +147,13 @@ func (c *captures) add(seen []source.Sighting) (fresh bool, err error) {
 	return true, c.write()
 }
 
+// lacking reports whether the file lacks some of those known.
+func (c *captures) lacking() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.unsaved
+}
+
 // store writes what the file lacks.
 func (c *captures) store() error {
 	c.mu.Lock()
@@ -181,6 +188,35 @@ func (c *captures) reasons() (out []string) {
 	return out
 }
 
+// rewrite writes the files of the state directory that could not be written when what they hold
+// changed: the disk was full, mostly. That failure is in the log.
+func (d *Device) rewrite() {
+	d.reloading.Lock()
+	defer d.reloading.Unlock()
+	var written []string
+	for _, f := range []struct {
+		name    string
+		unsaved bool
+		store   func() error
+	}{
+		{d.captures.path, d.captures.lacking(), d.captures.store},
+		{d.names.path, d.names.unsaved, d.names.store},
+		{d.origins.path, d.origins.unsaved, d.origins.store},
+	} {
+		if f.unsaved && f.store() == nil {
+			written = append(written, f.name)
+		}
+	}
+	if d.client != nil {
+		if path, err := d.client.KeepSession(); path != "" && err == nil {
+			written = append(written, path)
+		}
+	}
+	if len(written) > 0 {
+		d.log.Info("files that could not be written are", "files", written)
+	}
+}
+
 // sighted makes the tasks of devices whose first message has come, before that message is read: so
 // it is their first reading. What fails is tried again at the next message.
 func (d *Device) sighted(ctx context.Context, seen []source.Sighting) {
@@ -188,7 +224,7 @@ func (d *Device) sighted(ctx context.Context, seen []source.Sighting) {
 	defer d.reloading.Unlock()
 	fresh, err := d.captures.add(seen)
 	if err != nil {
-		d.log.Warn("devices seen are not kept: after a restart they are found anew", "err", err)
+		d.log.Warn("devices seen are not kept: this is tried again, and after a restart before that they are found anew", "err", err)
 	}
 	if !fresh {
 		return
@@ -233,7 +269,7 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 		}
 	}
 	if err := d.names.store(); err != nil {
-		d.log.Warn("names of series are not kept", "err", err)
+		d.log.Warn("names of series are not kept: this is tried again", "err", err)
 	}
 	files = scoped
 	tasks := d.captures.expand(files)
@@ -275,7 +311,7 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 func (d *Device) inForce(files []*spec.Task) {
 	d.files.Store(&files)
 	if err := d.origins.keep(d.cfg.TaskDir, files); err != nil {
-		d.log.Warn("which files tasks came from is not kept", "err", err)
+		d.log.Warn("which files tasks came from is not kept: this is tried again", "err", err)
 	}
 }
 

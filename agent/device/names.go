@@ -22,9 +22,10 @@ import (
 // give way is kept in a file of the state directory: a file that comes later, whatever its name,
 // changes nothing about the tasks that are there. Safe for one goroutine at a time.
 type Names struct {
-	path   string
-	own    map[string][]string // by task; a task without any is known, too
-	stored string
+	path    string
+	own     map[string][]string // by task; a task without any is known, too
+	stored  string
+	unsaved bool // what is known could not be written
 	// the file could not be read, and is left as it is; it was read and is damaged
 	doubt, damaged bool
 	said           map[string]bool // notes that are in the log
@@ -194,9 +195,9 @@ func (n *Names) store() error {
 	if err != nil || n.doubt || string(b)+"\n" == n.stored {
 		return err
 	}
-	if err := identity.WriteFile(n.path, append(b, '\n')); err != nil {
-		return err
+	if err = identity.WriteFile(n.path, append(b, '\n')); err == nil {
+		n.stored = string(b) + "\n"
 	}
-	n.stored = string(b) + "\n"
-	return nil
+	n.unsaved = err != nil
+	return err
 }

@@ -24,6 +24,7 @@ type origins struct {
 	of     map[string]origin // by task
 	stored string
 
+	unsaved bool // what is known could not be written
 	damaged bool // the file was read, and is
 }
 
@@ -91,13 +92,18 @@ func (o *origins) keep(dir string, files []*spec.Task) error {
 	for _, t := range files {
 		o.of[t.Name] = origin{filepath.Base(t.Path), t.Source}
 	}
+	return o.store()
+}
+
+// store writes them where they changed.
+func (o *origins) store() error {
 	b, err := json.MarshalIndent(o.of, "", " ")
 	if err != nil || string(b)+"\n" == o.stored {
 		return err
 	}
-	if err := identity.WriteFile(o.path, append(b, '\n')); err != nil {
-		return err
+	if err = identity.WriteFile(o.path, append(b, '\n')); err == nil {
+		o.stored = string(b) + "\n"
 	}
-	o.stored = string(b) + "\n"
-	return nil
+	o.unsaved = err != nil
+	return err
 }

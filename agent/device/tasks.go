@@ -166,6 +166,7 @@ func (d *Device) watchTasks(ctx context.Context) error {
 		case <-events:
 			settle = time.After(300 * time.Millisecond)
 		case <-poll.C:
+			d.rewrite()
 			if settle == nil && contents(d.cfg.TaskDir) != seen {
 				watch()
 				settle = time.After(300 * time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"sync"
 	"time"
 
 	"skerry.dev/sync/identity"
@@ -17,9 +18,11 @@ import (
 // broker and the client that it is about; an empty path keeps it for the process alone.
 type session struct {
 	path     string
-	Broker   string   `json:"broker"`
-	ClientID string   `json:"client_id"`
-	Filters  []string `json:"filters"`
+	mu       sync.Mutex // guards what follows against KeepSession; only set changes Filters
+	unsaved  bool       // the file lacks the newest filters
+	Broker   string     `json:"broker"`
+	ClientID string     `json:"client_id"`
+	Filters  []string   `json:"filters"`
 }
 
 // openSession reads what was subscribed to before. Another broker or client has another session.
@@ -45,20 +48,39 @@ func openSession(path, broker, clientID string) (*session, error) {
 	return s, nil
 }
 
-// set makes filters those of the session. A failure costs the next process its knowledge only.
+// set makes filters those of the session. A failure costs the next process its knowledge only, and
+// not even that where a later [session.write] succeeds before.
 func (s *session) set(filters []string) error {
-	if slices.Equal(s.Filters, filters) {
-		return nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !slices.Equal(s.Filters, filters) {
+		s.Filters, s.unsaved = slices.Clone(filters), s.path != ""
 	}
-	s.Filters = slices.Clone(filters)
-	if s.path == "" {
+	return s.write()
+}
+
+// write stores what the file lacks. s.mu is held.
+func (s *session) write() error {
+	if !s.unsaved {
 		return nil
 	}
 	b, err := json.Marshal(s)
-	if err != nil {
-		return err
+	if err == nil {
+		err = identity.WriteFile(s.path, append(b, '\n'))
 	}
-	return identity.WriteFile(s.path, append(b, '\n'))
+	s.unsaved = err != nil
+	return err
+}
+
+// KeepSession writes the file of the session where that could not be written when the subscriptions
+// changed, and returns its path then, else "".
+func (c *Client) KeepSession() (path string, err error) {
+	c.session.mu.Lock()
+	defer c.session.mu.Unlock()
+	if !c.session.unsaved {
+		return "", nil
+	}
+	return c.session.path, c.session.write()
 }
 
 // A connection that the broker ends within shortLife counts as taken over when it happens
