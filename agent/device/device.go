@@ -75,6 +75,7 @@ type Device struct {
 	beat     atomic.Int64 // unix nanoseconds of the runtime's last heartbeat
 	ready    atomic.Bool
 	declared atomic.Bool            // what damage has lost was declared
+	held     atomic.Bool            // the hub takes this device for a copy of another, or its original
 	badFile  atomic.Pointer[string] // why the task files on disk are not in force
 	noPages  atomic.Pointer[string] // why there are no local pages
 	began    time.Time

@@ -120,8 +120,13 @@ func (d *Device) hello() wire.Hello {
 }
 
 func (d *Device) desired(doc spec.Desired) {
-	if doc.Suspect {
-		d.log.Warn("the hub holds this device for a copy of another: nothing is installed until an operator decides")
+	if doc.Generation >= d.manager.Generation() && d.held.Swap(doc.Suspect) != doc.Suspect {
+		if doc.Suspect {
+			d.log.Warn("the hub holds this device back: its state looks like a copy of another's, or was copied", "device", d.name)
+		} else {
+			d.log.Info("the hub does not hold this device back any more", "device", d.name)
+		}
+		defer d.report()
 	}
 	if err := d.manager.Apply(doc); err != nil {
 		d.log.Error("desired state not applied", "err", err)
