@@ -48,6 +48,9 @@ type Device struct {
 	store *cache.Store
 	id    *identity.Identity // nil without an enrolment
 
+	noHub   string // why an enrolment that was there cannot be used
+	noTrust string // why no model can be checked
+
 	web    *http.Client // for the hub
 	hubTLS *tls.Config  // nil: the system's roots
 

@@ -2,7 +2,6 @@ package device
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -25,11 +24,10 @@ import (
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/link"
 	"skerry.dev/sync/outbox"
-	"skerry.dev/sync/spec"
 	"skerry.dev/sync/trust"
 )
 
-// Open reads configuration, identity, tasks and cache and restores the learned state. It connects
+// Open reads configuration, identity, cache and tasks and restores the learned state. It connects
 // nowhere.
 func Open(opts Options) (_ *Device, err error) {
 	if opts.Log == nil {
@@ -57,12 +55,30 @@ func Open(opts Options) (_ *Device, err error) {
 	if d.hubTLS, err = d.cfg.Hub.TLS(); err != nil {
 		return nil, err
 	}
-	if err := d.identify(); err != nil {
-		return nil, err
-	}
 	if err := os.MkdirAll(d.cfg.StateDir, 0o700); err != nil {
 		return nil, fmt.Errorf("state directory: %w", err)
 	}
+	named := d.identify()
+	d.store, err = cache.Open(cache.Options{
+		Dir:     d.cfg.StateDir,
+		Check:   opts.Check,
+		Salvage: opts.Salvage,
+		Free:    free,
+		Log:     d.log,
+		Outbox: outbox.Options{
+			Device:    d.name,
+			Inherit:   !named,
+			MaxBytes:  int64(d.cfg.Cache.MaxBytes),
+			BootID:    bootID(),
+			StartedAt: time.Now().UnixMicro(),
+			ClockOK:   trusted(),
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.name = d.store.Outbox().Device()
+	d.tellIdentity()
 	if d.names, err = openNames(d.cfg.StateDir); err != nil {
 		d.log.Warn("names of series", "err", err)
 	}
@@ -87,23 +103,6 @@ func Open(opts Options) (_ *Device, err error) {
 		d.log.Error("task files left out: what they were when the agent ran last stays in force, where that is known", "err", problem)
 	}
 	d.tasks.Store(&tasks)
-	d.store, err = cache.Open(cache.Options{
-		Dir:     d.cfg.StateDir,
-		Check:   opts.Check,
-		Salvage: opts.Salvage,
-		Free:    free,
-		Log:     d.log,
-		Outbox: outbox.Options{
-			Device:    d.name,
-			MaxBytes:  int64(d.cfg.Cache.MaxBytes),
-			BootID:    bootID(),
-			StartedAt: time.Now().UnixMicro(),
-			ClockOK:   trusted(),
-		},
-	})
-	if err != nil {
-		return nil, err
-	}
 	d.models = models.New(d.Tasks, d.log, d.metrics)
 	if err := d.openUpdater(); err != nil {
 		return nil, err
@@ -134,22 +133,6 @@ func Open(opts Options) (_ *Device, err error) {
 	return d, d.openEdges(plan)
 }
 
-// identify finds the device's name: that of the enrolment, else the host's.
-func (d *Device) identify() error {
-	id, err := identity.Open(d.cfg.IdentityDir(), identity.Options{HTTP: d.web, Version: d.opts.Version})
-	switch {
-	case errors.Is(err, identity.ErrNotEnrolled):
-		host, _ := os.Hostname()
-		d.name, d.site = spec.NameFrom(host), "local"
-		d.log.Warn("not enrolled: predicting and keeping everything on this device", "device", d.name)
-		return nil
-	case err != nil:
-		return err
-	}
-	d.id, d.name, d.site = id, id.Device(), id.Site()
-	return nil
-}
-
 // hubURL is the configured address of the hub or the one of the enrolment.
 func (d *Device) hubURL() string {
 	if d.cfg.Hub.URL != "" || d.id == nil {
@@ -159,19 +142,11 @@ func (d *Device) hubURL() string {
 }
 
 func (d *Device) openUpdater() error {
-	var v update.Verifier = untrusting{}
-	if d.id != nil {
-		c, err := trust.Open(trust.Options{
-			Dir:   d.cfg.TrustDir(),
-			Root:  d.id.TUFRoot(),
-			Fetch: trust.FetchFunc(d.fetchMetadata),
-		})
-		if err != nil {
-			return fmt.Errorf("trust anchor: %w", err)
-		}
-		v = verifier{c}
+	v, err := d.verifier()
+	if err != nil {
+		d.noTrust = err.Error()
+		d.log.Error("no model is installed", "err", err)
 	}
-	var err error
 	d.manager, err = update.Open(v, d.models, d.models, update.Options{
 		Dir:       d.cfg.SlotDir(),
 		FloorFile: d.cfg.FloorPath(),
@@ -196,14 +171,30 @@ func (d *Device) authorize(r *http.Request) {
 	}
 }
 
-// untrusting is the verifier of a device without an enrolment: nothing may be installed.
-type untrusting struct{}
-
-func (untrusting) Refresh(context.Context) error { return identity.ErrNotEnrolled }
-
-func (untrusting) Target(string) (int64, string, []byte, error) {
-	return 0, "", nil, identity.ErrNotEnrolled
+// verifier returns what checks models before they are installed. Without an enrolment, or a root of
+// trust, which the error is about, it lets none be installed; those that are go on.
+func (d *Device) verifier() (update.Verifier, error) {
+	if d.id == nil {
+		return untrusting{identity.ErrNotEnrolled}, nil
+	}
+	c, err := trust.Open(trust.Options{
+		Dir:   d.cfg.TrustDir(),
+		Root:  d.id.TUFRoot(),
+		Fetch: trust.FetchFunc(d.fetchMetadata),
+	})
+	if err != nil {
+		err = fmt.Errorf("%w: put %s back from a backup, or move it away, so that the root of trust of the enrolment is taken anew, or enrol again (skerry-agent enroll)", err, filepath.Join(d.cfg.TrustDir(), "root.json"))
+		return untrusting{err}, err
+	}
+	return verifier{c}, nil
 }
+
+// untrusting is the verifier of a device without a root of trust: nothing may be installed.
+type untrusting struct{ why error }
+
+func (u untrusting) Refresh(context.Context) error { return u.why }
+
+func (u untrusting) Target(string) (int64, string, []byte, error) { return 0, "", nil, u.why }
 
 type verifier struct{ c *trust.Client }
 

@@ -359,6 +359,7 @@ func (d *Device) reasons(st *task.Status) []string {
 	if p := d.noPages.Load(); p != nil {
 		out = append(out, "no local pages: "+*p)
 	}
+	out = append(out, d.identityReasons()...)
 	if d.held.Load() {
 		out = append(out, fmt.Sprintf("the hub holds this device back, and nothing is installed: its state looks like a copy of another's, or another runs with a copy of it. Give each box an enrolment and a state directory of its own, and where %s is the only one of its name, run skerry-hub device clear-suspect %s at the hub", d.name, d.name))
 	}

@@ -252,7 +252,7 @@ func keys(id *identity.Identity, err error, now time.Time) []Result {
 	case errors.Is(err, identity.ErrNotEnrolled):
 		return []Result{{"keys", Warn, "not enrolled: the agent works alone", "skerry-agent enroll --hub <address> --token <token>"}}
 	case err != nil:
-		return []Result{{"keys", Fail, err.Error(), "correct what it names, or enrol again with a new token"}}
+		return []Result{{"keys", Warn, err.Error(), "do what it says, and restart the agent: until then it predicts without the hub"}}
 	}
 	who := fmt.Sprintf("%s at %s", id.Device(), id.Site())
 	exp, ok := id.Expiry()

@@ -140,7 +140,7 @@ func TestKeyFindings(t *testing.T) {
 		detail string
 	}{
 		"not enrolled": {nil, fmt.Errorf("open: %w", identity.ErrNotEnrolled), at(0), Warn, "the agent works alone"},
-		"damaged":      {nil, errors.New("read key: permission denied"), at(0), Fail, "permission denied"},
+		"damaged":      {nil, errors.New("read key: permission denied"), at(0), Warn, "permission denied"},
 		"in force":     {until, nil, at(9999999999 - 3600), OK, "d at s, credential for another 1h0m0s"},
 		"ended":        {until, nil, at(9999999999 + 7200), Warn, "ended 2h0m0s ago"},
 	} {
@@ -168,8 +168,8 @@ func TestDamagedIdentity(t *testing.T) {
 	}
 	state := t.TempDir()
 	rs := Run(t.Context(), Options{TaskDir: state, StateDir: state, IdentityDir: dir, Broker: "tcp://127.0.0.1:1", Timeout: 5 * time.Second})
-	if r := find(t, rs, "keys"); r.Status != Fail || r.Action == "" {
-		t.Errorf("keys = %+v, want it failed and what to do", r)
+	if r := find(t, rs, "keys"); r.Status != Warn || r.Action == "" {
+		t.Errorf("keys = %+v, want a warning and what to do: predictions go on", r)
 	}
 	if r := find(t, rs, "disk write"); r.Status == Fail {
 		t.Errorf("disk write = %+v, want it checked", r)

@@ -3,7 +3,6 @@ package identity
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -53,11 +52,11 @@ func checkPrivate(path string) error {
 	if err != nil {
 		return err
 	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file: move it away, and put the file back from a backup or enrol again (skerry-agent enroll)", path)
+	}
 	if runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0 {
 		return fmt.Errorf("%s has mode %#o, others can read it: chmod 600 it, and enrol again if they may have", path, info.Mode().Perm())
-	}
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s: %w", path, fs.ErrInvalid)
 	}
 	return nil
 }

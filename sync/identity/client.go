@@ -106,34 +106,66 @@ func Enroll(ctx context.Context, dir, hub, token string, opts Options) (*Identit
 	return id, nil
 }
 
-// Open loads an enrolled identity. It returns ErrNotEnrolled when there is no enrolment.
+// DamagedError is returned by Open for an enrolment that is there and cannot be used: it, or the
+// key, is damaged, missing or open to others. Device and Site are those of the enrolment, "" where
+// it does not tell them.
+type DamagedError struct {
+	Device, Site string
+	Err          error
+}
+
+// Error says what is wrong with which file, and what to do.
+func (e *DamagedError) Error() string { return e.Err.Error() }
+
+// Unwrap returns what is wrong.
+func (e *DamagedError) Unwrap() error { return e.Err }
+
+// Open loads an enrolled identity. It returns ErrNotEnrolled when there is no enrolment, and a
+// *DamagedError for one that cannot be used; it changes nothing.
 func Open(dir string, opts Options) (*Identity, error) {
 	opts.defaults()
-	path := filepath.Join(dir, credentialFile)
-	if err := checkPrivate(path); errors.Is(err, fs.ErrNotExist) {
+	id := &Identity{dir: dir, http: opts.HTTP}
+	var err, keyErr error
+	if id.cur, err = readCredential(filepath.Join(dir, credentialFile)); errors.Is(err, fs.ErrNotExist) {
 		return nil, ErrNotEnrolled
-	} else if err != nil {
-		return nil, fmt.Errorf("load enrolment: %w", err)
 	}
-	key, err := LoadKey(dir)
+	id.key, keyErr = LoadKey(dir)
+	switch {
+	case err == nil:
+		err = keyErr
+	case keyErr != nil:
+		err = fmt.Errorf("%w; %w", err, keyErr)
+	}
 	if err != nil {
-		return nil, err
-	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("load enrolment: %w", err)
-	}
-	id := &Identity{dir: dir, key: key, http: opts.HTTP}
-	if err := json.Unmarshal(text, &id.cur); err != nil {
-		return nil, fmt.Errorf("load enrolment %s: %w", path, err)
-	}
-	if err := id.cur.check(); err != nil {
-		return nil, fmt.Errorf("load enrolment %s: %w", path, err)
+		return nil, &DamagedError{id.cur.Device, id.cur.Site, err}
 	}
 	if opts.Hub != "" {
 		id.cur.Hub = strings.TrimRight(opts.Hub, "/")
 	}
 	return id, nil
+}
+
+// readCredential reads what is stored of an enrolment. What can be read of it is returned beside an
+// error.
+func readCredential(path string) (c credential, err error) {
+	private := checkPrivate(path)
+	if info, err := os.Stat(path); private != nil && (err != nil || !info.Mode().IsRegular()) {
+		return c, fmt.Errorf("load enrolment: %w", private)
+	}
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &c)
+	}
+	if err == nil {
+		err = c.check()
+	}
+	switch {
+	case private != nil: // it says what to do
+		return c, fmt.Errorf("load enrolment: %w", private)
+	case err != nil:
+		return c, fmt.Errorf("load enrolment %s: %w: put it back from a backup, or enrol again (skerry-agent enroll)", path, err)
+	}
+	return c, nil
 }
 
 func (c *credential) check() error {

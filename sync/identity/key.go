@@ -30,20 +30,23 @@ type Key struct{ pair nkeys.KeyPair }
 // none yet.
 func LoadKey(dir string) (*Key, error) {
 	path := filepath.Join(dir, keyFile)
-	if err := checkPrivate(path); err != nil {
+	if err := checkPrivate(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("load device key: %w: put it back from a backup, or enrol again (skerry-agent enroll)", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("load device key: %w", err)
 	}
 	seed, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("load device key: %w", err)
 	}
+	const remedy = "put it back from a backup, or move it away and enrol again (skerry-agent enroll)"
 	pair, err := nkeys.FromSeed(bytes.TrimSpace(seed))
 	clear(seed)
 	if err != nil {
-		return nil, fmt.Errorf("load device key %s: %w", path, err)
+		return nil, fmt.Errorf("load device key %s: %w: %s", path, err, remedy)
 	}
 	if pub, err := pair.PublicKey(); err != nil || !nkeys.IsValidPublicUserKey(pub) {
-		return nil, fmt.Errorf("load device key %s: not a user key", path)
+		return nil, fmt.Errorf("load device key %s: not a user key: %s", path, remedy)
 	}
 	return &Key{pair}, nil
 }

@@ -18,6 +18,8 @@ import (
 // Options tune an outbox; the zero value has sensible defaults.
 type Options struct {
 	Device string // name put into every chunk
+	// Inherit has the newest chunk stored name the device, where there is one, in place of Device.
+	Inherit bool
 	// MaxBytes bounds the chunks kept, pending and tail together. Default 256 MiB.
 	MaxBytes int64
 	// TailBytes bounds the released chunks kept for a restored hub. Default an eighth of MaxBytes.
@@ -233,6 +235,9 @@ func (o *Outbox) index(chunks *bbolt.Bucket, s *runState) error {
 			if err != nil {
 				return fmt.Errorf("chunk %s/%s/%d: %w", s.Run, c, binary.BigEndian.Uint64(k), err)
 			}
+			if o.opts.Inherit && h.Device != "" {
+				o.opts.Device = h.Device
+			}
 			o.insert(s, c, &entry{Ref: Ref{s.Run, c, wire.Range{From: h.First, To: h.Last()}, len(v)}})
 			return nil
 		})
@@ -251,6 +256,9 @@ func (o *Outbox) insert(s *runState, c wire.Class, e *entry) {
 }
 
 func (r Ref) records() int64 { return int64(r.Range.To - r.Range.From + 1) }
+
+// Device returns the name that is put into every chunk.
+func (o *Outbox) Device() string { return o.opts.Device }
 
 // Run returns the current run.
 func (o *Outbox) Run() wire.Run { return o.cur.Run }
