@@ -432,6 +432,20 @@ func (s *Store) Snapshots() (map[string]Snapshot, error) {
 	return out, err
 }
 
+// MadeFor returns what each snapshot was made for by its name, nil where it does not tell, without
+// the data.
+func (s *Store) MadeFor() (map[string]json.RawMessage, error) {
+	out := map[string]json.RawMessage{}
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		return tx.Bucket(bucketSnapshots).ForEach(func(k, v []byte) error {
+			head, _, err := decodeHead(string(k), v)
+			out[string(k)] = head.Of
+			return err
+		})
+	})
+	return out, err
+}
+
 // Snapshot returns the snapshot of a name; false where there is none.
 func (s *Store) Snapshot(name string) (sn Snapshot, ok bool, err error) {
 	err = s.db.View(func(tx *bbolt.Tx) (err error) {

@@ -28,7 +28,8 @@ type captures struct {
 	path string
 	// the file could not be read: devices that were seen before may be missing until they send again,
 	// and what their tasks have learned is kept for them
-	doubt bool
+	doubt   bool
+	missing bool // the file was not there
 
 	mu      sync.Mutex
 	unsaved bool                  // the file lacks some of those known
@@ -43,6 +44,7 @@ func openCaptures(dir string) (*captures, error) {
 	b, err := os.ReadFile(c.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		c.missing = true
 		return c, nil
 	case err != nil:
 		c.doubt = true
@@ -54,6 +56,21 @@ func openCaptures(dir string) (*captures, error) {
 		return c, errors.Join(fmt.Errorf("read devices seen before: %w: they are found anew at their next message, the file is kept as %s", err, aside), os.Rename(c.path, aside))
 	}
 	return c, nil
+}
+
+// question doubts a missing file beside states of tasks that were made of templates: the devices
+// that these were for were seen, so that the file was there.
+func (c *captures) question(files []*spec.Task, states map[string]json.RawMessage) error {
+	if !c.missing {
+		return nil
+	}
+	for state := range states {
+		if t := taskOf(files, state); t != nil && t.Captures() != nil {
+			c.doubt = true
+			return fmt.Errorf("%s is gone, and what tasks of devices have learned is there: devices are found anew at their next message and go on with it", c.path)
+		}
+	}
+	return nil
 }
 
 // decodeSeen reads the devices that a file names. Those that can be read of a damaged one are

@@ -89,3 +89,71 @@ func TestFilesAreWrittenLater(t *testing.T) {
 		})
 	}
 }
+
+// TestStatesOutliveTheFiles: files of the state directory that are gone, devices.json and series.json,
+// cost no task what it has learned: devices that are found anew go on with it, and of tasks that
+// declare one name differently each keeps the one that it had, whatever its file is called.
+func TestStatesOutliveTheFiles(t *testing.T) {
+	dir, state := rooms(t)
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, "tasks", name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wind := func(text, topic string) string { // a series that all tasks of a template share
+		return strings.Replace(text, "path: $.y}]", "path: $.y}, {series: wind, topic: "+topic+", path: $.w}]", 1)
+	}
+	write("room.yaml", wind(roomFile, "yard"))
+	shed := wind(strings.NewReplacer("task: room", "task: shed", "zz/", "yy/").Replace(roomFile), "garden")
+	hall := strings.NewReplacer("task: room", "task: hall", "zz/{name}", "hall").Replace(roomFile)
+	attic := strings.NewReplacer("task: room", "task: attic", "zz/{name}", "attic").Replace(roomFile)
+	addr := freeAddr(t)
+	cfg := config(t, dir, "", addr)
+	names := map[string]string{"hall": "temp", "attic": "temp_attic", "room-a": "wind", "shed-c": "wind_shed"}
+	topics := []string{"zz/a", "yy/c", "hall", "attic"}
+	check := func(d *Device, rows int64) {
+		t.Helper()
+		wait.For(t, fmt.Sprintf("%d rows of each", rows), func() bool {
+			have := d.Reported().Tasks
+			for name := range names {
+				if have[name].Rows != rows {
+					return false
+				}
+			}
+			return true
+		})
+		for _, one := range d.Tasks() {
+			if got := one.Inputs[len(one.Inputs)-1].Series; got != names[one.Name] {
+				t.Errorf("task %s reads %s, want %s", one.Name, got, names[one.Name])
+			}
+		}
+	}
+	d, stop := begin(t, cfg)
+	for _, f := range [][2]string{{"a-shed.yaml", shed}, {"hall.yaml", hall}, {"attic.yaml", attic}} {
+		n := len(*d.files.Load())
+		write(f[0], f[1])
+		wait.For(t, f[0]+" is taken over", func() bool { return len(*d.files.Load()) > n })
+	}
+	for hour := range 2 {
+		for _, topic := range topics {
+			ingest(t, addr, topic, 40+hour)
+		}
+	}
+	check(d, 2)
+	stop()
+	for _, name := range []string{"devices.json", "series.json", "files.json"} {
+		if err := os.Remove(filepath.Join(state, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, stop = begin(t, cfg)
+	if !d.captures.doubt {
+		t.Error("a missing file of devices is no doubt beside what their tasks have learned")
+	}
+	for _, topic := range topics {
+		ingest(t, addr, topic, 42)
+	}
+	check(d, 3)
+	stop()
+}

@@ -29,6 +29,8 @@ type Names struct {
 	// the file could not be read, and is left as it is; it was read and is damaged
 	doubt, damaged bool
 	said           map[string]bool // notes that are in the log
+	// the series that stored states were made for, by task; nil: not known
+	states map[string]map[string]bool
 }
 
 // ReadNames reads the names of a state directory and touches nothing. A missing file knows nothing,
@@ -48,7 +50,7 @@ func ReadNames(dir string) (*Names, error) {
 		}
 		n.damaged = true
 	}
-	return n, fmt.Errorf("read the names of series: %w: of tasks that read different things under one name the first file keeps it", err)
+	return n, fmt.Errorf("read the names of series: %w: of tasks that read different things under one name the one whose state was made with it keeps it, else the first file", err)
 }
 
 // decodeEntries decodes the entries of a JSON object. null in place of it or of an entry is damage
@@ -89,6 +91,7 @@ func openNames(dir string) (*Names, error) {
 // Scope returns the tasks as they run beside each other, in their order, with series of their own
 // where the names of others are taken. It returns an error for each that cannot, and the others.
 func (n *Names) Scope(files []*spec.Task) ([]*spec.Task, error) {
+	n.recall(files)
 	if out, err := n.scoped(files); err == nil {
 		if _, err := source.Compile(out); err == nil {
 			for _, t := range files {
@@ -140,6 +143,61 @@ func (n *Names) Scope(files []*spec.Task) ([]*spec.Task, error) {
 	return out, errors.Join(errs...)
 }
 
+// learn takes the states that are stored: where the file is missing or damaged they tell which names
+// tasks had.
+func (n *Names) learn(madeFor map[string]json.RawMessage) {
+	n.states = map[string]map[string]bool{}
+	for task, of := range madeFor {
+		var l spec.Learned
+		if json.Unmarshal(of, &l) != nil || l.Kind == "" {
+			continue
+		}
+		n.states[task] = map[string]bool{l.Target: true}
+		for _, in := range l.Inputs {
+			n.states[task][in.Series] = true
+		}
+	}
+}
+
+// recall notes, of tasks that the file does not know, the names that their states were made with.
+func (n *Names) recall(files []*spec.Task) {
+	found := map[string][]string{}
+	for state, made := range n.states {
+		t := taskOf(files, state)
+		if t == nil {
+			continue
+		}
+		if _, known := n.own[t.Name]; known {
+			continue
+		}
+		has := func(series string) bool { // an instance has its own end behind captured series
+			return made[series] || t.Name != state && made[spec.ScopedName(series, strings.TrimPrefix(state, t.Name+"-"))]
+		}
+		own := append([]string{}, found[t.Name]...)
+		for _, s := range declared(t) {
+			if !slices.Contains(own, s) && !has(s) && has(spec.ScopedName(s, t.Name)) {
+				own = append(own, s)
+			}
+		}
+		found[t.Name] = own
+	}
+	maps.Copy(n.own, found)
+}
+
+// taskOf returns the file that a state is of: that of its task, or of the template that its task was
+// made of, nil where there is none.
+func taskOf(files []*spec.Task, state string) (of *spec.Task) {
+	for _, t := range files {
+		switch {
+		case t.Name == state:
+			return t
+		case t.Captures() != nil && strings.HasPrefix(state, t.Name+"-") && (of == nil || len(of.Name) < len(t.Name)):
+			of = t
+		}
+	}
+	return of
+}
+
 // scoped returns the tasks with the names that are known.
 func (n *Names) scoped(files []*spec.Task) ([]*spec.Task, error) {
 	out := make([]*spec.Task, len(files))
@@ -153,8 +211,15 @@ func (n *Names) scoped(files []*spec.Task) ([]*spec.Task, error) {
 }
 
 // declares reports whether a series is named in the task's file.
-func declares(t *spec.Task, series string) bool {
-	return t.Target.Series == series || slices.ContainsFunc(t.Inputs, func(in spec.Input) bool { return in.Series == series })
+func declares(t *spec.Task, series string) bool { return slices.Contains(declared(t), series) }
+
+// declared lists the series that are named in the task's file.
+func declared(t *spec.Task) []string {
+	out := []string{t.Target.Series}
+	for _, in := range t.Inputs {
+		out = append(out, in.Series)
+	}
+	return out
 }
 
 // Notes tells for each of the tasks which of its series have other names than in its file.

@@ -82,6 +82,11 @@ func Open(opts Options) (_ *Device, err error) {
 	if d.names, err = openNames(d.cfg.StateDir); err != nil {
 		d.log.Warn("names of series", "err", err)
 	}
+	madeFor, err := d.store.MadeFor()
+	if err != nil {
+		return nil, err
+	}
+	d.names.learn(madeFor)
 	if d.origins, err = openOrigins(d.cfg.StateDir); err != nil {
 		d.log.Warn("files of tasks", "err", err)
 	}
@@ -90,6 +95,9 @@ func Open(opts Options) (_ *Device, err error) {
 		return nil, err
 	}
 	if d.captures, err = openCaptures(d.cfg.StateDir); err != nil {
+		d.log.Warn("devices of captured topics", "err", err)
+	}
+	if err = d.captures.question(files, madeFor); err != nil {
 		d.log.Warn("devices of captured topics", "err", err)
 	}
 	tasks, plan, err := d.compile(files)
