@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
@@ -282,8 +283,9 @@ func Prune(ctx context.Context, db *meta.Store, l Limits) (n int64, err error) {
 // pruneEvery is how often Run prunes.
 const pruneEvery = 10 * time.Minute
 
-// Run keeps the feed within its limits until ctx ends.
-func Run(ctx context.Context, db *meta.Store, l Limits, log *slog.Logger) error {
+// Run keeps the feed within its limits until ctx ends. clock returns the time, and whether it may
+// decide what is old: while it may not, only the number of events is bounded.
+func Run(ctx context.Context, db *meta.Store, l Limits, clock func(context.Context) (time.Time, bool), log *slog.Logger) error {
 	t := time.NewTicker(pruneEvery)
 	defer t.Stop()
 	for {
@@ -291,6 +293,10 @@ func Run(ctx context.Context, db *meta.Store, l Limits, log *slog.Logger) error 
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
+		}
+		l := l
+		if _, ok := clock(ctx); !ok {
+			l.Age = math.MaxInt64
 		}
 		if _, err := Prune(ctx, db, l); err != nil && ctx.Err() == nil {
 			log.Error("the feed was not pruned, it will be tried again", "err", err)

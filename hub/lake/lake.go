@@ -32,6 +32,9 @@ type Options struct {
 	configs.HubLake
 	// Keep is how long rows are kept, 0 for ever. A file goes when all of it is older.
 	Keep time.Duration
+	// Clock returns the time, and whether it may decide what is old: while it may not, nothing goes
+	// for its age and no files are merged. nil: the machine's, which always may.
+	Clock func(context.Context) (time.Time, bool)
 	// Registerer receives the metrics. nil: none are exported.
 	Registerer prometheus.Registerer
 	// Log is where trouble goes. nil: nowhere.
@@ -63,6 +66,9 @@ func New(db *meta.Store, blobs *blob.Store, opts Options) *Lake {
 	configs.FillDefaults(&opts.HubLake)
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if opts.Clock == nil {
+		opts.Clock = func(context.Context) (time.Time, bool) { return time.Now(), true }
 	}
 	if opts.Step == nil {
 		opts.Step = func(string) error { return nil }
@@ -104,6 +110,9 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 	age := time.Duration(0)
 	if l.db.Dialect() != "sqlite" {
 		age = time.Hour // another hub may compact on command: its files enter the manifest soon
+		if _, ok := l.opts.Clock(ctx); !ok {
+			age = math.MaxInt64
+		}
 	}
 	if err := l.Sweep(ctx, lease, age); err != nil && ctx.Err() == nil {
 		l.opts.Log.Error("removing orphaned files failed", "err", err)
@@ -120,7 +129,9 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 		if _, err := l.compact(ctx, lease, false); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("compaction failed, it will be tried again", "err", err)
 		}
-		if now := time.Now(); now.Sub(merged) >= mergeEvery {
+		now, ok := l.opts.Clock(ctx)
+		// Merging waits too: the files it retires are deleted an age later.
+		if ok && now.Sub(merged).Abs() >= mergeEvery {
 			merged = now
 			if err := l.upkeep(ctx, lease, now); err != nil && ctx.Err() == nil {
 				l.opts.Log.Error("merging the lake's files failed, it will be tried again", "err", err)
@@ -129,7 +140,10 @@ func (l *Lake) Run(ctx context.Context, lease *duty.Lease) error {
 		if err := l.Verify(ctx, verifyBytes); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("reading the lake's files failed", "err", err)
 		}
-		if err := l.tidy(ctx, lease, time.Now()); err != nil && ctx.Err() == nil {
+		if !ok {
+			continue
+		}
+		if err := l.tidy(ctx, lease, now); err != nil && ctx.Err() == nil {
 			l.opts.Log.Error("tidying the ledger failed", "err", err)
 		}
 	}

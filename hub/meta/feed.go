@@ -84,13 +84,15 @@ func (q *Queries) DropFeedCursors(ctx context.Context, before int64) (int64, err
 }
 
 // PruneFeed deletes events that are older than a time (microseconds) or in excess of keep, the
-// oldest first, as far as every consumer has read. It returns how many.
+// oldest first, as far as every consumer has read. It returns how many. A time counts only where no
+// younger event stands before it: the clock may have been set back meanwhile.
 func (q *Queries) PruneFeed(ctx context.Context, before, keep int64) (int64, error) {
 	head, err := q.FeedHead(ctx)
 	if err != nil {
 		return 0, err
 	}
-	old, err := q.int64(ctx, "SELECT COALESCE(MAX(seq), 0) FROM feed WHERE time < $1", before)
+	old, err := q.int64(ctx, `SELECT COALESCE(MAX(seq), 0) FROM feed WHERE time < $1
+		AND seq < COALESCE((SELECT MIN(seq) FROM feed WHERE time >= $1), $2)`, before, head.Seq+1)
 	if err != nil {
 		return 0, err
 	}

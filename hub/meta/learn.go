@@ -336,9 +336,10 @@ func (q *Queries) DeviceLabels(ctx context.Context, task, device string, latest 
 	return n, newest, err
 }
 
-// PruneLabelPoints deletes points received before a time.
+// PruneLabelPoints deletes points received before a time, but none that came while the clock was not
+// set.
 func (q *Queries) PruneLabelPoints(ctx context.Context, before int64) (int64, error) {
-	return q.exec(ctx, "DELETE FROM label_point WHERE received_at < $1", before)
+	return q.exec(ctx, "DELETE FROM label_point WHERE received_at < $1 AND received_at >= $2", before, unknownBefore)
 }
 
 // Job is a piece of work for a worker. Spec and Result are JSON; the states are the caller's.
@@ -499,18 +500,18 @@ func (q *Queries) UpdateModel(ctx context.Context, digest, state, metrics string
 // UnusedModels lists models whose artifacts nothing has needed since a time (microseconds), oldest
 // first and at most PruneRows: made before it, champions of nobody, not among the newest keep of
 // their task, in no rollout that is under way or changed since, and in no document that a device was
-// sent or has sent.
+// sent or has sent. A time from while the clock was not set counts as new.
 func (q *Queries) UnusedModels(ctx context.Context, before, keep int64) ([]Model, error) {
-	return many[Model](ctx, q, fmt.Sprintf(`SELECT %s FROM model WHERE removed_at = 0 AND created_at < $1
+	return many[Model](ctx, q, fmt.Sprintf(`SELECT %s FROM model WHERE removed_at = 0 AND created_at < $1 AND created_at >= $3
 		AND (SELECT COUNT(*) FROM model newer WHERE newer.task = model.task AND newer.version > model.version) >= $2
 		AND NOT EXISTS (SELECT 1 FROM champion WHERE champion.digest = model.digest)
-		AND NOT EXISTS (SELECT 1 FROM rollout WHERE (rollout.updated_at >= $1 OR rollout.state NOT IN ('completed', 'rolled_back', 'aborted'))
+		AND NOT EXISTS (SELECT 1 FROM rollout WHERE (rollout.updated_at >= $1 OR rollout.updated_at < $3 OR rollout.state NOT IN ('completed', 'rolled_back', 'aborted'))
 			AND (rollout.digest = model.digest OR rollout.spec LIKE '%%' || model.digest || '%%' OR rollout.status LIKE '%%' || model.digest || '%%'))
 		AND NOT EXISTS (SELECT 1 FROM rollout JOIN rollout_device ON rollout_device.rollout = rollout.id
-			WHERE rollout.updated_at >= $1 AND rollout_device.stats LIKE '%%' || model.digest || '%%')
+			WHERE (rollout.updated_at >= $1 OR rollout.updated_at < $3) AND rollout_device.stats LIKE '%%' || model.digest || '%%')
 		AND NOT EXISTS (SELECT 1 FROM desired WHERE desired.document LIKE '%%' || model.digest || '%%')
 		AND NOT EXISTS (SELECT 1 FROM reported WHERE reported.document LIKE '%%' || model.digest || '%%')
-		ORDER BY created_at, digest LIMIT %d`, modelCols, PruneRows), before, keep)
+		ORDER BY created_at, digest LIMIT %d`, modelCols, PruneRows), before, keep, unknownBefore)
 }
 
 // SetModelRemoved notes when the artifact of a model was deleted, 0: it is there.

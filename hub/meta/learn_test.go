@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"skerry.dev/hub/meta"
 )
@@ -36,9 +37,10 @@ func TestTasks(t *testing.T) {
 func TestLabelPoints(t *testing.T) {
 	each(t, func(t *testing.T, s *meta.Store) {
 		ctx, q := t.Context(), s.Read()
+		began := time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 		var points []meta.LabelPoint
 		for i := range 250 { // more than one statement takes
-			points = append(points, meta.LabelPoint{Task: "t", Device: []string{"a", "b"}[i%2], RowTime: int64(i), At: int64(i) + 10, Truth: meta.Float(i), ReceivedAt: int64(1000 + i),
+			points = append(points, meta.LabelPoint{Task: "t", Device: []string{"a", "b"}[i%2], RowTime: int64(i), At: int64(i) + 10, Truth: meta.Float(i), ReceivedAt: began + int64(i),
 				Classes: i % 5, Chance: 0.5, ChampionChance: 0.25, CandidateChance: 0.125, BaselineChance: meta.Float(i), SetSize: i % 3, Covered: i%2 == 0})
 		}
 		write(t, s, func(q *meta.Queries) error { return q.InsertLabelPoints(ctx, points) })
@@ -54,15 +56,23 @@ func TestLabelPoints(t *testing.T) {
 		if got, err = q.LabelPoints(ctx, "other", "", 0, 300, 0); err != nil || len(got) != 0 {
 			t.Errorf("LabelPoints of another task = %d, %v", len(got), err)
 		}
-		n, err := q.CountLabels(ctx, "t", 1240)
-		same(t, "CountLabels after 1240", n, err, 9)
+		n, err := q.CountLabels(ctx, "t", began+240)
+		same(t, "CountLabels after 240", n, err, 9)
 		write(t, s, func(q *meta.Queries) error {
-			n, err := q.PruneLabelPoints(ctx, 1100)
-			same(t, "PruneLabelPoints before 1100", n, err, 100)
+			n, err := q.PruneLabelPoints(ctx, began+100)
+			same(t, "PruneLabelPoints before 100", n, err, 100)
 			return err
 		})
 		n, err = q.CountLabels(ctx, "t", 0)
 		same(t, "CountLabels of what is left", n, err, 150)
+
+		unset := meta.LabelPoint{Task: "unset", Device: "a", RowTime: 1, ReceivedAt: 1000}
+		write(t, s, func(q *meta.Queries) error { return q.InsertLabelPoints(ctx, []meta.LabelPoint{unset}) })
+		write(t, s, func(q *meta.Queries) error {
+			n, err := q.PruneLabelPoints(ctx, began)
+			same(t, "PruneLabelPoints of what came with an unset clock", n, err, 0)
+			return err
+		})
 	})
 }
 

@@ -20,12 +20,18 @@ const (
 )
 
 // RunRemoval removes now and then every hour what nothing has needed for an age, until ctx ends. It
-// is done under a duty. age 0 keeps everything.
-func (r *Registry) RunRemoval(ctx context.Context, lease *duty.Lease, age time.Duration, log *slog.Logger) error {
+// is done under a duty. age 0 keeps everything. clock returns the time, and whether it may decide
+// what is old: while it may not, nothing is removed.
+func (r *Registry) RunRemoval(ctx context.Context, lease *duty.Lease, age time.Duration, clock func(context.Context) (time.Time, bool), log *slog.Logger) error {
 	t := time.NewTicker(removeEvery)
 	defer t.Stop()
 	for first := true; ; first = false {
-		if err := r.Remove(ctx, lease, age, time.Now(), first, log); err != nil && ctx.Err() == nil {
+		now, ok := clock(ctx)
+		age := age
+		if !ok {
+			age = 0
+		}
+		if err := r.Remove(ctx, lease, age, now, first, log); err != nil && ctx.Err() == nil {
 			log.Error("removing unused artifacts failed, it will be tried again", "err", err)
 		}
 		select {

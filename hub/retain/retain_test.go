@@ -1,6 +1,7 @@
 package retain
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -18,7 +19,7 @@ import (
 func TestPrune(t *testing.T) {
 	metatest.Each(t, func(t *testing.T, d metatest.DB) {
 		db, ctx := d.Open(t), t.Context()
-		now := time.Now()
+		now := time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
 		day := func(n int) int64 { return now.AddDate(0, 0, -n).UnixMicro() }
 		tx := func(fn func(q *meta.Queries) error) {
 			t.Helper()
@@ -41,7 +42,7 @@ func TestPrune(t *testing.T) {
 			}
 			return err
 		})
-		p := New(db, configs.HubKeep{}, nil)
+		p := New(db, configs.HubKeep{}, nil, nil)
 		if err := p.Prune(ctx, nil, now); err != nil {
 			t.Fatal(err)
 		}
@@ -84,7 +85,7 @@ func TestPrune(t *testing.T) {
 			t.Errorf("the newest event is %v, %v", events, err)
 		}
 
-		p = New(db, configs.HubKeep{Audit: spec.Duration(time.Hour)}, nil)
+		p = New(db, configs.HubKeep{Audit: spec.Duration(time.Hour)}, nil, nil)
 		if err := p.Prune(ctx, nil, now.Add(2*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
@@ -100,4 +101,57 @@ func TestPrune(t *testing.T) {
 func prune(db *meta.Store, fn func(q *meta.Queries) (int64, error), t *testing.T) (n int64, err error) {
 	err = db.Tx(t.Context(), func(q *meta.Queries) (err error) { n, err = fn(q); return err })
 	return n, err
+}
+
+// TestPruneUnsetClock holds that what came while the hub's clock was not set stays: nobody knows how
+// old it is. Nor does an audit entry of that time take the younger ones before it along.
+func TestPruneUnsetClock(t *testing.T) {
+	metatest.Each(t, func(t *testing.T, d metatest.DB) {
+		db, ctx := d.Open(t), t.Context()
+		now := time.Date(2030, 5, 1, 12, 0, 0, 0, time.UTC)
+		unset := time.Unix(3600, 0).UnixMicro()
+		err := db.Tx(ctx, func(q *meta.Queries) error {
+			err := q.InsertDevice(ctx, meta.Device{Name: "a", Site: "s", PublicKey: "k"})
+			_, err1 := q.InsertQuarantined(ctx, meta.Quarantined{SHA256: "x", SeenAt: unset})
+			return errors.Join(err, err1,
+				q.InsertEvent(ctx, meta.Event{ID: "x", Device: "a", Class: 1, ReceivedAt: unset}),
+				q.InsertLinkEvent(ctx, meta.LinkEvent{ID: "x", Device: "a", At: unset}),
+				q.PutUsage(ctx, meta.Usage{Device: "a", Day: "1970-01-01"}))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := New(db, configs.HubKeep{}, nil, nil).Prune(ctx, nil, now); err != nil {
+			t.Fatal(err)
+		}
+		q := db.Read()
+		quarantine, err1 := q.QuarantinedMessages(ctx, 0)
+		events, err2 := q.Events(ctx, meta.EventFilter{})
+		links, err3 := q.LinkEvents(ctx, "a", 0)
+		usage, err4 := q.Usages(ctx, "a", 100)
+		if err := errors.Join(err1, err2, err3, err4); err != nil {
+			t.Fatal(err)
+		}
+		if len(quarantine) != 1 || len(events) != 1 || len(links) != 1 || len(usage) != 1 {
+			t.Errorf("left are %d rejected messages, %d events, %d link events and %d days, want one of each", len(quarantine), len(events), len(links), len(usage))
+		}
+	})
+}
+
+// TestDoubtedClock holds that nothing is deleted while the clock may not decide what is old.
+func TestDoubtedClock(t *testing.T) {
+	db, ctx := metatest.SQLite(t).Open(t), t.Context()
+	err := db.Tx(ctx, func(q *meta.Queries) error {
+		return q.InsertEvent(ctx, meta.Event{ID: "x", Class: 1, ReceivedAt: meta.Now()})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, ok := range []bool{false, true} {
+		New(db, configs.HubKeep{}, func(context.Context) (time.Time, bool) { return time.Now().AddDate(0, 0, 92), ok }, nil).turn(ctx, nil)
+		events, err := db.Read().Events(ctx, meta.EventFilter{})
+		if err != nil || (len(events) == 0) != ok {
+			t.Errorf("with a clock that may decide %v, %d events are left, %v", ok, len(events), err)
+		}
+	}
 }

@@ -28,6 +28,7 @@ import (
 	"skerry.dev/hub/blob"
 	"skerry.dev/hub/bus"
 	"skerry.dev/hub/bus/embedded"
+	"skerry.dev/hub/clock"
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/fleet"
@@ -70,6 +71,7 @@ type Options struct {
 // Hub is an open hub.
 type Hub struct {
 	DB       *meta.Store
+	Clock    *clock.Clock
 	Duties   *duty.Keeper
 	Keys     *keys.Ring
 	NATS     *embedded.Server
@@ -158,6 +160,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if h.id, err = hubID(cfg.DataDir); err != nil {
 		return nil, err
 	}
+	h.Clock = clock.New(h.DB, clock.Options{Log: opts.Log})
 	h.Duties = duty.New(h.DB, h.id, duty.Options{Log: opts.Log})
 	h.Fleet = fleet.New(h.DB, h.Bus, h.Keys, fleet.Options{
 		Hub:       h.id,
@@ -177,6 +180,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	h.Lake = lake.New(h.DB, h.lakeBlobs, lake.Options{
 		HubLake:    cfg.Lake,
 		Keep:       cfg.Keep.Lake.Std(),
+		Clock:      h.Clock.Now,
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})
@@ -384,16 +388,17 @@ func (h *Hub) Run(ctx context.Context) error {
 	g.Go(func() error { return h.Fleet.Run(ctx) })
 	g.Go(func() error { return h.Ingest.Run(ctx) })
 	g.Go(func() error { return h.Lanes.Run(ctx) })
+	g.Go(func() error { return h.Clock.Run(ctx) })
 	g.Go(func() error { return h.Duties.Run(ctx, "lake", h.Lake.Run) })
 	g.Go(func() error {
-		return h.Duties.Run(ctx, "retention", retain.New(h.DB, h.opts.Config.Keep, h.Log).Run)
+		return h.Duties.Run(ctx, "retention", retain.New(h.DB, h.opts.Config.Keep, h.Clock.Now, h.Log).Run)
 	})
 	g.Go(func() error {
 		return h.Duties.Run(ctx, "artifacts", func(ctx context.Context, l *duty.Lease) error {
-			return h.Registry.RunRemoval(ctx, l, h.opts.Config.Keep.Models.Std(), h.Log)
+			return h.Registry.RunRemoval(ctx, l, h.opts.Config.Keep.Models.Std(), h.Clock.Now, h.Log)
 		})
 	})
-	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Log) })
+	g.Go(func() error { return feed.Run(ctx, h.DB, feed.Limits{}, h.Clock.Now, h.Log) })
 	g.Go(func() error {
 		return h.Duties.Run(ctx, "trust", func(ctx context.Context, _ *duty.Lease) error {
 			return h.Trust.Run(ctx, func(err error) { h.Log.Error("signing trust metadata again failed", "err", err) })

@@ -13,6 +13,7 @@ import (
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 // Bounds of the number of tasks, removed ones that devices still report included.
@@ -347,14 +348,15 @@ func Remove(ctx context.Context, db *meta.Store, actor, name string) error {
 	})
 }
 
-// Forget drops the removed tasks that no device has reported for a month.
+// Forget drops the removed tasks that no device has reported for a month. One that was removed while
+// the clock was not set stays.
 func Forget(ctx context.Context, q *meta.Queries, now int64) error {
 	removed, err := q.RemovedTasks(ctx)
 	if err != nil {
 		return err
 	}
 	for _, t := range removed {
-		if max(t.LastSeen, t.RemovedAt) < now-forgetAfter.Microseconds() {
+		if last := max(t.LastSeen, t.RemovedAt); last < now-forgetAfter.Microseconds() && last >= wire.ClockFloor.UnixMicro() {
 			if err := q.DeleteTask(ctx, t.Name); err != nil {
 				return err
 			}

@@ -1,5 +1,11 @@
 package wire
 
+import "time"
+
+// ClockFloor is a time that every right clock is past: a machine without a real-time clock starts
+// in 1970, or where it was when it was last shut down.
+var ClockFloor = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // Subjects of the protocol. Site and device are single lower-case subject tokens.
 //
 //	edge.<site>.<device>.tel.live   request: chunks of readings, labels, predictions, host
@@ -92,8 +98,10 @@ type Hello struct {
 type HelloReply struct {
 	Error string `json:"error,omitempty"`
 	// clone or restore suspected: telemetry goes on, pushes stop
-	Suspect  bool    `json:"suspect,omitempty"`
-	HubTime  int64   `json:"hub_time"` // microseconds
+	Suspect bool `json:"suspect,omitempty"`
+	// HubTime is the hub's clock in microseconds, 0 when it is not set. Whoever reads it takes a
+	// time before ClockFloor for unset too: older hubs report any.
+	HubTime  int64   `json:"hub_time"`
 	Applied  Applied `json:"applied"`
 	BackedUp Applied `json:"backed_up"`
 	// MaxChunks is how many chunks the hub takes in one message (see Pack). 0: the hub is older
@@ -113,6 +121,9 @@ type Receipt struct {
 	RetryMS int64 `json:"retry_ms,omitempty"`
 	// Error explains why, when chunks were refused or the message is to come again.
 	Error string `json:"error,omitempty"`
+	// HubTime is as in HelloReply: a clock that is set while a connection holds is seen. 0: the
+	// hub is older, or its clock is not set.
+	HubTime int64 `json:"hub_time,omitempty"`
 	// Stream is the name in the acknowledgement of a stream: the hub is older than receipts. The
 	// chunks are taken and not applied yet.
 	Stream string `json:"stream,omitempty"`

@@ -74,6 +74,7 @@ const kinds: Record<string, string> = {
   gap: "Records were lost and declared",
   given_up: "Predictions waited too long for their truth",
   chunk_damaged: "A staged chunk is damaged and was set aside",
+  hub_clock_doubted: "The hub's clock may be wrong: nothing is deleted for its age",
   lake_files_unknown: "The lake has files that the database does not know",
   input_silent: "An input is silent",
   input_without_values: "An input's messages hold no value for it",
