@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"skerry.dev/hub/alarm"
+	"skerry.dev/hub/clock"
 	"skerry.dev/hub/feed"
 	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
@@ -98,7 +100,7 @@ func (i *Ingester) Greet(ctx context.Context, device string, h wire.Hello) (wire
 	shorten(applied.Sets)
 	return wire.HelloReply{
 		Suspect:   dev.Suspect != "",
-		HubTime:   meta.Now(),
+		HubTime:   clock.Known(time.Now()),
 		Applied:   applied,
 		BackedUp:  wire.Applied{Sets: []wire.AppliedSet{}},
 		MaxChunks: wire.MaxChunks,

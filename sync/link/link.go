@@ -291,7 +291,7 @@ func (l *Link) greet(ctx context.Context, conn *nats.Conn, h wire.Hello) (wire.A
 		return r.Applied, fmt.Errorf("the hub reports: %s", clip(r.Error))
 	}
 	l.suspect.Store(r.Suspect)
-	l.greeting.Store(&greeting{r.HubTime, time.Now()})
+	l.clock(r.HubTime)
 	l.maxChunks.Store(int32(min(max(r.MaxChunks, 1), wire.MaxChunks)))
 	l.box.Applied(r.Applied)
 	return r.Applied, nil
@@ -391,14 +391,24 @@ func (l *Link) receive(ctx context.Context, conn *nats.Conn, pushes <-chan *nats
 	}
 }
 
-// greeting is the hub's clock, in microseconds, at an instant of this process.
+// greeting is the hub's clock, in microseconds, at an instant of this process: that of its newest
+// answer.
 type greeting struct {
 	hub int64
 	at  time.Time
 }
 
-// ClockOffset returns hub time minus device time, zero before the first hello. What has passed since
-// the hello is counted by the monotonic clock: a device's clock that is set meanwhile is seen.
+// clock notes the hub's clock as an answer reports it. A hub whose clock is not set knows no better
+// than this device.
+func (l *Link) clock(hub int64) {
+	if hub >= wire.ClockFloor.UnixMicro() {
+		l.greeting.Store(&greeting{hub, time.Now()})
+	}
+}
+
+// ClockOffset returns hub time minus device time by the newest answer, zero before the first. What
+// has passed since is counted by the monotonic clock: a device's clock that is set meanwhile is
+// seen.
 func (l *Link) ClockOffset() time.Duration {
 	g := l.greeting.Load()
 	if g == nil {

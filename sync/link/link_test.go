@@ -23,6 +23,7 @@ import (
 // to lose it, and answers with receipts; an old one has streams that take everything, and publishes
 // what it has applied.
 type fakeHub struct {
+	now    func() int64 // its clock in microseconds, nil: the machine's
 	srv    *server.Server
 	nc     *nats.Conn
 	js     jetstream.JetStream
@@ -101,12 +102,20 @@ func (h *fakeHub) hello(m *nats.Msg) {
 		}
 		return
 	}
-	reply := wire.HelloReply{Error: h.refuse, HubTime: time.Now().UnixMicro(), Applied: h.applied()}
+	reply := wire.HelloReply{Error: h.refuse, HubTime: h.time(), Applied: h.applied()}
 	if !h.old {
 		reply.MaxChunks = 8
 	}
 	body, _ := json.Marshal(reply)
 	_ = m.Respond(body)
+}
+
+// time is the hub's clock. Call it with mu held.
+func (h *fakeHub) time() int64 {
+	if h.now != nil {
+		return h.now()
+	}
+	return time.Now().UnixMicro()
 }
 
 func (h *fakeHub) applied() (a wire.Applied) {
@@ -130,7 +139,7 @@ func (h *fakeHub) take(m *nats.Msg) {
 		h.lose--
 		return
 	}
-	receipt := wire.Receipt{Applied: true}
+	receipt := wire.Receipt{Applied: true, HubTime: h.time()}
 	if h.busy > 0 {
 		h.busy--
 		receipt = wire.Receipt{RetryMS: 1, Error: "busy"}
@@ -232,6 +241,39 @@ func fill(t *testing.T, box *outbox.Outbox, db *bbolt.DB, n int, behind int64) {
 		t.Fatal(err)
 	}
 	box.Committed(a)
+}
+
+// TestHubClockSeenAgain holds that a device sees a clock of the hub that is set while the connection
+// holds, and takes none that is not set.
+func TestHubClockSeenAgain(t *testing.T) {
+	h := startHub(t, t.TempDir(), -1)
+	defer h.stop()
+	set := func(now func() int64) {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.now = now
+	}
+	set(func() int64 { return time.Hour.Microseconds() })
+	d := newDevice(t, h.srv.ClientURL(), nil)
+	wait.For(t, "the link up", d.link.Up)
+	if off := d.link.ClockOffset(); off != 0 {
+		t.Errorf("clock offset %v from a hub in 1970, want none", off)
+	}
+	for _, ahead := range []time.Duration{time.Hour, 0} {
+		set(func() int64 { return time.Now().Add(ahead).UnixMicro() })
+		d.put(t, 10)
+		wait.For(t, "the hub's clock", func() bool {
+			off := d.link.ClockOffset()
+			return off != 0 && (off-ahead).Abs() < 10*time.Second
+		})
+	}
+	set(func() int64 { return 0 })
+	sent, _ := d.link.Sent()
+	d.put(t, 10)
+	wait.For(t, "another receipt", func() bool { now, _ := d.link.Sent(); return now > sent })
+	if off := d.link.ClockOffset(); off == 0 || off.Abs() > 10*time.Second {
+		t.Errorf("clock offset %v after the hub lost its clock, want the one from before", off)
+	}
 }
 
 func TestSendApplyRelease(t *testing.T) {

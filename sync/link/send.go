@@ -212,6 +212,7 @@ func (l *Link) request(ctx context.Context, conn *nats.Conn, s *lane, msg *nats.
 		}
 		return n
 	}
+	l.clock(r.HubTime)
 	s.succeed(len(msg.Data), time.Since(began))
 	l.sent.Add(int64(len(refs)))
 	if r.Stream != "" { // taken by the stream of an older hub

@@ -17,9 +17,9 @@ import (
 	"golang.org/x/time/rate"
 
 	"skerry.dev/hub/bus"
+	"skerry.dev/hub/clock"
 	"skerry.dev/hub/health"
 	"skerry.dev/hub/ingest"
-	"skerry.dev/hub/meta"
 	"skerry.dev/sync/wire"
 )
 
@@ -199,7 +199,7 @@ func (l *Lanes) hello(ctx context.Context, m *nats.Msg) {
 		l.log.Warn("hello refused", "device", device, "err", err)
 		reply = wire.HelloReply{
 			Error:    err.Error(),
-			HubTime:  meta.Now(),
+			HubTime:  clock.Known(time.Now()),
 			Applied:  wire.Applied{Sets: []wire.AppliedSet{}},
 			BackedUp: wire.Applied{Sets: []wire.AppliedSet{}},
 		}
@@ -230,7 +230,10 @@ func (l *Lanes) desired(ctx context.Context, m *nats.Msg) {
 // chunks offers a message of edge.<site>.<device>.… to the ingester.
 func (l *Lanes) chunks(m *nats.Msg, lane ingest.Lane) {
 	device := token(m.Subject, 2)
-	reply := func(r wire.Receipt) { l.answer(m, device, r) }
+	reply := func(r wire.Receipt) {
+		r.HubTime = clock.Known(time.Now())
+		l.answer(m, device, r)
+	}
 	if m.Header.Get(jetstream.MsgIDHeader) != "" { // an agent that publishes to a stream
 		reply = func(r wire.Receipt) { l.answer(m, device, l.legacy.ack(device, m.Data, r)) }
 	}

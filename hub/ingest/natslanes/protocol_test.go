@@ -176,6 +176,9 @@ func TestHello(t *testing.T) {
 	if err := json.Unmarshal(b, &receipt); err != nil || !receipt.Applied {
 		t.Fatalf("receipt = %s, %v", b, err)
 	}
+	if off := time.Since(time.UnixMicro(receipt.HubTime)); off < 0 || off > time.Minute {
+		t.Errorf("HubTime of the receipt is %v away from the hub's clock", off)
+	}
 	if got := mark(r.hello(dev, h).Applied); got != 10 {
 		t.Errorf("second hello: the ledger ends at %d, want 10", got)
 	}
