@@ -143,7 +143,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if err := h.secrets(ctx, keyDir, tufDir); err != nil {
 		return nil, err
 	}
-	if h.Trust, err = signing.Open(signing.Options{Keys: keyDir, Dir: tufDir}); err != nil {
+	if h.Trust, err = signing.Open(signing.Options{Keys: keyDir, Dir: tufDir, Log: opts.Log}); err != nil {
 		return nil, err
 	}
 	if err := h.bind(ctx); err != nil {

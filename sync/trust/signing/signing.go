@@ -20,6 +20,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -53,6 +54,8 @@ type Options struct {
 	Dir  string // directory of metadata
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Log is where it goes that damaged metadata was signed again. nil: nowhere.
+	Log *slog.Logger
 }
 
 // Repository signs metadata. Safe for concurrent use; one process at a time.
@@ -81,10 +84,13 @@ func Files(keys, dir string) []string {
 func keyPath(dir, role string) string { return filepath.Join(dir, "tuf-"+role+".pem") }
 
 // Open reads the repository, making keys and metadata on first use and signing again what is
-// about to expire.
+// about to expire, and what is damaged where its keys are here.
 func Open(opts Options) (*Repository, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
 	}
 	r := &Repository{opts: opts}
 	for _, d := range []string{opts.Keys, opts.Dir} {
@@ -96,7 +102,11 @@ func Open(opts Options) (*Repository, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = r.create()
 	} else if err == nil {
-		err = r.load()
+		if err = r.loadRoot(); err == nil {
+			if damage := r.loadOnline(); damage != nil {
+				err = r.mend(damage)
+			}
+		}
 	}
 	if err == nil {
 		err = r.Refresh()
@@ -159,24 +169,9 @@ func (r *Repository) create() error {
 			return err
 		}
 	}
-	k, err := r.public(trust.RoleModels)
-	if err != nil {
+	var err error
+	if r.targets, err = r.delegation(); err != nil {
 		return err
-	}
-	id, err := k.ID()
-	if err != nil {
-		return err
-	}
-	r.targets = metadata.Targets(r.expires(targetsLife))
-	r.targets.Signed.Delegations = &metadata.Delegations{
-		Keys: map[string]*metadata.Key{id: k},
-		Roles: []metadata.DelegatedRole{{
-			Name:        trust.RoleModels,
-			KeyIDs:      []string{id},
-			Threshold:   1,
-			Terminating: true,
-			Paths:       []string{"models/*", "models/*/*"},
-		}},
 	}
 	r.models = metadata.Targets(r.expires(modelsLife))
 	r.snapshot = metadata.Snapshot(r.expires(snapshotLife))
@@ -196,6 +191,30 @@ func (r *Repository) create() error {
 	}
 	r.models.Signed.Version, r.snapshot.Signed.Version, r.timestamp.Signed.Version = 0, 0, 0
 	return r.publish(true)
+}
+
+// delegation returns targets that hand the models over to their own role.
+func (r *Repository) delegation() (*metadata.Metadata[metadata.TargetsType], error) {
+	k, err := r.public(trust.RoleModels)
+	if err != nil {
+		return nil, err
+	}
+	id, err := k.ID()
+	if err != nil {
+		return nil, err
+	}
+	targets := metadata.Targets(r.expires(targetsLife))
+	targets.Signed.Delegations = &metadata.Delegations{
+		Keys: map[string]*metadata.Key{id: k},
+		Roles: []metadata.DelegatedRole{{
+			Name:        trust.RoleModels,
+			KeyIDs:      []string{id},
+			Threshold:   1,
+			Terminating: true,
+			Paths:       []string{"models/*", "models/*/*"},
+		}},
+	}
+	return targets, nil
 }
 
 func (r *Repository) public(role string) (*metadata.Key, error) {

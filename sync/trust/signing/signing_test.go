@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -329,45 +330,76 @@ func TestOldestLeaveFirst(t *testing.T) {
 	}
 }
 
-// TestDamagedFiles opens a repository whose files were cut short or replaced. It names the file
-// and does not panic; the right bytes open again.
+// damages are what a file may have become.
+func damages(good []byte) []string {
+	out := []string{"", "{}", "[]", "null", `{"signed":null}`, `{"signed":{"_type":"other"}}`}
+	for at := 1; at < len(good); at += 361 {
+		out = append(out, string(good[:at]))
+	}
+	return out
+}
+
+// TestDamagedFiles opens a repository whose files were cut short or replaced. What it has the keys
+// for is signed again, and a device that knew the repository follows.
 func TestDamagedFiles(t *testing.T) {
 	h := newHub(t)
+	if h.sign("models/a/1"); !h.sees("models/a/1") {
+		t.Fatal("the device does not see a model")
+	}
+	for _, role := range []string{"timestamp", "targets", "snapshot", "models"} {
+		newest := func() string {
+			files, err := filepath.Glob(h.path("tuf", "*"+role+".json"))
+			if err != nil || len(files) == 0 {
+				t.Fatalf("no file of %s: %v", role, err)
+			}
+			version := func(path string) (n int) { fmt.Sscanf(filepath.Base(path), "%d.", &n); return n }
+			return slices.MaxFunc(files, func(a, b string) int { return version(a) - version(b) })
+		}
+		good, err := os.ReadFile(newest())
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := strings.NewReplacer("snapshot.json", "x.json", "models.json", "x.json").Replace(string(good))
+		for _, d := range append([]string{names}, damages(good)...) {
+			if err := os.WriteFile(newest(), []byte(d), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			h.now = h.now.Add(time.Second)
+			h.reopen()
+			if h.sign("models/a/1"); !h.sees("models/a/1") { // as whoever registers models does
+				t.Errorf("with %s of %d bytes %.30q the device does not see the model", role, len(d), d)
+			}
+		}
+	}
+}
+
+// TestDamagedWithoutKeys holds that what cannot be signed again is named with what to do, and that
+// the right bytes open again.
+func TestDamagedWithoutKeys(t *testing.T) {
+	h := newHub(t)
 	h.sign("models/a/1")
-	for _, name := range []string{"timestamp.json", "1.root.json", "1.targets.json", "2.snapshot.json", "2.models.json"} {
+	if err := os.Remove(h.path("keys", "tuf-targets.pem")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"1.root.json", "1.targets.json"} {
 		file := h.path("tuf", name)
 		good, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
-		damaged := []string{"", "{}", "[]", "null", `{"signed":null}`, `{"signed":{"_type":"other"}}`}
-		for at := 1; at < len(good); at += 61 {
-			damaged = append(damaged, string(good[:at]))
-		}
-		for _, d := range damaged {
+		for _, d := range damages(good) {
 			if err := os.WriteFile(file, []byte(d), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := h.open(); err == nil || !strings.Contains(err.Error(), "open signing repository: ") || !strings.Contains(err.Error(), name) {
-				t.Errorf("Open with %s of %d bytes %.30q = %v, want an error that names the file", name, len(d), d, err)
+			if _, err := h.open(); err == nil || !strings.Contains(err.Error(), file) || !strings.Contains(err.Error(), "put it back from a backup") {
+				t.Errorf("Open with %s of %d bytes %.30q = %v, want an error that names the file and what to do", name, len(d), d, err)
 			}
 		}
-		if err := os.WriteFile(file, good, 0o600); err != nil {
+		if err := os.Remove(file); err != nil {
 			t.Fatal(err)
 		}
-	}
-	// well formed, but of nothing
-	for _, name := range []string{"timestamp.json", "2.snapshot.json"} {
-		file := h.path("tuf", name)
-		good, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(strings.NewReplacer("snapshot.json", "x.json", "models.json", "x.json").Replace(string(good))), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := h.open(); err == nil || !strings.Contains(err.Error(), "the metadata above it names no version") {
-			t.Errorf("Open with a %s that names nothing = %v", name, err)
+		if _, err := h.open(); err == nil || !strings.Contains(err.Error(), strings.TrimSuffix(name, ".json")[2:]) || !strings.Contains(err.Error(), "put it back from a backup") {
+			t.Errorf("Open without %s = %v, want an error that names it and what to do", name, err)
 		}
 		if err := os.WriteFile(file, good, 0o600); err != nil {
 			t.Fatal(err)
