@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -211,5 +213,36 @@ func TestSQLiteIsDurable(t *testing.T) {
 	c := metatest.DB{Options: meta.Options{URL: filepath.Join(dir, "copy.db")}}.Open(t)
 	if err := c.Read().VerifyAudit(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDamagedFile opens files of SQLite that were overwritten: the error names the file and what to
+// do.
+func TestDamagedFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "hub.db")
+	s, err := meta.Open(t.Context(), meta.Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, from := range map[string]int{"the beginning": 0, "behind the header": 100} {
+		bad := slices.Clone(good)
+		for i := from; i < len(bad); i++ {
+			bad[i] = 0xa5
+		}
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := meta.Open(t.Context(), meta.Options{Dir: dir})
+		if err == nil || !strings.Contains(err.Error(), path+" is damaged") || !strings.Contains(err.Error(), "backup") {
+			t.Errorf("Open of a file that is overwritten from %s = %v, want an error that names it and what to do", name, err)
+		}
 	}
 }

@@ -23,7 +23,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
-	_ "modernc.org/sqlite" // driver "sqlite"
+	"modernc.org/sqlite" // driver "sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations/*.sql
@@ -50,6 +51,7 @@ type Options struct {
 // Store is an open database. Safe for concurrent use.
 type Store struct {
 	w, r     *sql.DB // the one writer, the readers
+	path     string  // of the file of SQLite
 	postgres bool
 	patience time.Duration
 
@@ -74,7 +76,7 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("open database: %w", err)
 	}
 	if err := s.migrate(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("migrate database: %w", err), s.Close())
+		return nil, errors.Join(fmt.Errorf("migrate database: %w", s.explain(err)), s.Close())
 	}
 	return s, nil
 }
@@ -84,6 +86,7 @@ func (s *Store) openSQLite(opts Options) (err error) {
 	if path == "" {
 		path = filepath.Join(opts.Dir, "hub.db")
 	}
+	s.path = path
 	if err := private(path); err != nil {
 		return err
 	}
@@ -170,6 +173,19 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("the database is of a newer version of skerry-hub (schema %d, this program knows %d): use that version, or a backup of the database from before", have, known)
 	}
 	_, err = p.Up(ctx)
+	return err
+}
+
+// explain adds to an error about a damaged file of SQLite which it is and what to do.
+func (s *Store) explain(err error) error {
+	e, ok := errors.AsType[*sqlite.Error](err)
+	if !ok {
+		return err
+	}
+	switch e.Code() & 0xff { // without what an extended code adds
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%s is damaged: %w: put it back from a backup, without the files that end in -wal and -shm beside it, or save what can be read with: sqlite3 %s .recover", s.path, err, s.path)
+	}
 	return err
 }
 
