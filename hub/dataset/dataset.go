@@ -3,6 +3,7 @@
 package dataset
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"slices"
@@ -12,15 +13,15 @@ import (
 	_ "skerry.dev/sync/parquet" // a hub reads it
 )
 
-// Read reads a file. Errors name it. Rows without the time that is asked for, such as a line of sums
+// Read reads a file until ctx ends. Errors name it. Rows without the time that is asked for, such as a line of sums
 // at the end, are left out with a note where they are fewer than half; more are an error.
-func Read(path string, o tabular.Options) (*frame.Frame, error) {
+func Read(ctx context.Context, path string, o tabular.Options) (*frame.Frame, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("read data: %w", err)
 	}
 	defer f.Close()
-	t, err := tabular.Read(f, o)
+	t, err := tabular.Read(&file{f, ctx}, o)
 	if err != nil {
 		return nil, fmt.Errorf("read data %s: %w", path, err)
 	}
@@ -28,6 +29,30 @@ func Read(path string, o tabular.Options) (*frame.Frame, error) {
 		return nil, fmt.Errorf("read data %s: %w", path, err)
 	}
 	return t, nil
+}
+
+// file is a file that cannot be read any longer when ctx ends: a large table takes minutes, and
+// whoever interrupts the program does not wait for them. Its methods are those that a table is read
+// by, of the whole and of parts.
+type file struct {
+	*os.File
+	ctx context.Context
+}
+
+// Read implements io.Reader.
+func (f *file) Read(p []byte) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.File.Read(p)
+}
+
+// ReadAt implements io.ReaderAt.
+func (f *file) ReadAt(p []byte, at int64) (int, error) {
+	if err := f.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return f.File.ReadAt(p, at)
 }
 
 // timed leaves out the rows that have no time.

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -17,10 +18,10 @@ func TestRead(t *testing.T) {
 	if err := os.WriteFile(path, []byte("a,b\n1,x\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if f, err := Read(path, tabular.Options{}); err != nil || f.Rows != 1 {
+	if f, err := Read(t.Context(), path, tabular.Options{}); err != nil || f.Rows != 1 {
 		t.Errorf("Read = %+v, %v", f, err)
 	}
-	if _, err := Read(path+"x", tabular.Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Read(t.Context(), path+"x", tabular.Options{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Read of no file = %v", err)
 	}
 }
@@ -38,7 +39,7 @@ func TestRowsWithoutATime(t *testing.T) {
 	}
 	var notes []string
 	o := tabular.Options{Time: "ts", Note: func(s string) { notes = append(notes, s) }}
-	f, err := Read(path, o)
+	f, err := Read(t.Context(), path, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,7 +52,26 @@ func TestRowsWithoutATime(t *testing.T) {
 	if err := os.WriteFile(path, []byte("ts,a\n2024-01-01,1\n,2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Read(path, o); err == nil || !strings.Contains(err.Error(), `column "ts" has no time in 1 of 2 rows, the first is row 2`) {
+	if _, err := Read(t.Context(), path, o); err == nil || !strings.Contains(err.Error(), `column "ts" has no time in 1 of 2 rows, the first is row 2`) {
 		t.Errorf("Read of a table half of whose rows have no time = %v", err)
+	}
+}
+
+// TestReadInterrupted holds that the end of the context ends the reading of a table, of a text and
+// of a file that is read in parts.
+func TestReadInterrupted(t *testing.T) {
+	text := filepath.Join(t.TempDir(), "t.csv")
+	if err := os.WriteFile(text, []byte("a,b\n1,x\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{text, "../../sync/parquet/testdata/duckdb-snappy.parquet"} {
+		if f, err := Read(t.Context(), path, tabular.Options{}); err != nil || f.Rows == 0 {
+			t.Errorf("Read of %s = %v, %v", path, f, err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := Read(ctx, path, tabular.Options{}); !errors.Is(err, context.Canceled) {
+			t.Errorf("Read of %s after the context has ended = %v, want its error", path, err)
+		}
 	}
 }

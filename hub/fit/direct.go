@@ -67,7 +67,7 @@ func runDirect(ctx context.Context, o Options) (*Report, []byte, error) {
 	if !ok {
 		return nil, nil, fmt.Errorf("learner %q cannot be trained by itself", o.Learners[0])
 	}
-	d, parts, split, err := load(&o)
+	d, parts, split, err := load(ctx, &o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -150,8 +150,8 @@ type part struct{ train, test []int32 }
 
 // load reads the files and splits their labelled rows. The last part is the one whose model is
 // kept.
-func load(o *Options) (*data, []part, string, error) {
-	f, g, err := read(o)
+func load(ctx context.Context, o *Options) (*data, []part, string, error) {
+	f, g, err := read(ctx, o)
 	if err != nil {
 		return nil, nil, "", err
 	}

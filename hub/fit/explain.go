@@ -98,7 +98,7 @@ type shapley interface {
 
 // Explain reports what moves an artifact's predictions on the rows of a file.
 func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Explanation, error) {
-	x, y, at, err := featuresOf(a, &o)
+	x, y, at, err := featuresOf(ctx, a, &o)
 	if err != nil {
 		return nil, err
 	}
@@ -227,7 +227,7 @@ func outputOf(a *artifact.Artifact, class string) (int, string, error) {
 
 // featuresOf computes the pipeline's columns for rows of the file, with their truths (NaN
 // without) and their positions.
-func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []int, err error) {
+func featuresOf(ctx context.Context, a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []int, err error) {
 	if o.Rows == 0 {
 		o.Rows = explainRows
 	}
@@ -244,7 +244,7 @@ func featuresOf(a *artifact.Artifact, o *ExplainOptions) (x, y []float64, at []i
 	} else if sh.target == "" {
 		sh.target = a.Manifest.Output.Series
 	}
-	f, err := dataset.Read(o.Data, sh.reading(o.Table))
+	f, err := dataset.Read(ctx, o.Data, sh.reading(o.Table))
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -122,7 +122,7 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 	case len(o.Set) > 0 || o.Weight != "" || o.Split == SplitKFold:
 		return nil, nil, errors.New("settings, weights and kfold are for a named learner that is trained once")
 	}
-	p, err := prepare(&o)
+	p, err := prepare(ctx, &o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -197,7 +197,7 @@ func labelled(s *selection.Series, from int64) int {
 
 // read reads the file to learn from and the one to test on, nil without it, whose columns have the
 // types of the first.
-func read(o *Options) (f, test *frame.Frame, err error) {
+func read(ctx context.Context, o *Options) (f, test *frame.Frame, err error) {
 	t := o.Table
 	t.Time, t.Types = o.Time, map[string]frame.Type{}
 	if o.Horizon > 0 || o.Kind == artifact.KindRegression {
@@ -206,12 +206,12 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 	if o.Weight != "" {
 		t.Types[o.Weight] = frame.Number
 	}
-	if f, err = dataset.Read(o.Data, t); err != nil {
+	if f, err = dataset.Read(ctx, o.Data, t); err != nil {
 		return nil, nil, err
 	}
 	if identifiers(f, o) { // which a float64 does not tell apart
 		t.Types[o.Target] = frame.Category
-		if f, err = dataset.Read(o.Data, t); err != nil {
+		if f, err = dataset.Read(ctx, o.Data, t); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -223,7 +223,7 @@ func read(o *Options) (f, test *frame.Frame, err error) {
 		t.Types[f.Columns[i].Name] = f.Columns[i].Type
 	}
 	t.Only, t.Text = true, nil
-	if test, err = dataset.Read(o.Test, t); err != nil {
+	if test, err = dataset.Read(ctx, o.Test, t); err != nil {
 		return nil, nil, err
 	}
 	for i := range test.Columns {
@@ -254,8 +254,8 @@ func (o *Options) note(format string, args ...any) {
 	}
 }
 
-func prepare(o *Options) (*parts, error) {
-	f, g, err := read(o)
+func prepare(ctx context.Context, o *Options) (*parts, error) {
+	f, g, err := read(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -492,7 +492,7 @@ func Evaluate(ctx context.Context, a *artifact.Artifact, o EvaluateOptions) (*Ev
 			return nil, errors.New("a forecast needs the column of the event time: name it by --time")
 		}
 	}
-	f, err := dataset.Read(o.Data, sh.reading(o.Table))
+	f, err := dataset.Read(ctx, o.Data, sh.reading(o.Table))
 	if err != nil {
 		return nil, err
 	}
