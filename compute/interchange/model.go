@@ -177,6 +177,9 @@ func (m *Model) finish(b []byte, o Options) (*Model, error) {
 	if err := m.rename(o); err != nil {
 		return nil, err
 	}
+	if err := m.distinct(); err != nil {
+		return nil, err
+	}
 	if m.Predictor.Inputs() != m.Pipeline.Width() {
 		return nil, damaged("the model takes %d inputs, its columns are %d", m.Predictor.Inputs(), m.Pipeline.Width())
 	}
@@ -208,6 +211,21 @@ func (m *Model) rename(o Options) error {
 			}
 		}
 		m.Inputs[i].Name, m.Pipeline.Inputs[i].Name = name, name
+	}
+	return nil
+}
+
+// distinct holds that every input has a name of its own: the columns of a table are found by it.
+func (m *Model) distinct() error {
+	first := map[string]int{}
+	for i, in := range m.Inputs {
+		if in.Name == "" {
+			return refused("input %d of %d has no name: give every input one, by --inputs or where the model is made", i+1, len(m.Inputs))
+		}
+		if at, twice := first[in.Name]; twice {
+			return refused("inputs %d and %d of %d are both named %q: give every input a name of its own, by --inputs or where the model is made", at+1, i+1, len(m.Inputs), in.Name)
+		}
+		first[in.Name] = i
 	}
 	return nil
 }

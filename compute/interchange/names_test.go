@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -78,5 +79,34 @@ func TestNames(t *testing.T) {
 	m, err := ImportBytes(b, Options{Classes: []string{"x", "y", "z"}})
 	if err != nil || !slices.Equal(m.Classes, []string{"x", "y", "z"}) {
 		t.Errorf("classes %v, %v", m.Classes, err)
+	}
+}
+
+// TestNamesInTheFile refuses a model whose inputs have no names of their own, which no table can be
+// matched with, and takes it under other names.
+func TestNamesInTheFile(t *testing.T) {
+	for want, names := range map[string][]any{
+		`inputs 1 and 2 of 2 are both named "a"`: {"a", "a"},
+		"input 1 of 2 has no name":               {"", ""},
+	} {
+		m := smallXGBoost()
+		m["learner"].(map[string]any)["feature_names"] = names
+		for _, b := range [][]byte{jsonBytes(m), toUBJ(nil, m)} {
+			if _, err := ImportBytes(b, Options{}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), want) {
+				t.Errorf("ImportBytes with the names %q = %v, want %q", names, err, want)
+			}
+			if _, err := ImportBytes(b, Options{Inputs: []string{"a", "b"}}); err != nil {
+				t.Errorf("ImportBytes with the names %q and others in their place = %v", names, err)
+			}
+		}
+	}
+	line := regexp.MustCompile(`(?m)^feature_names=.*$`)
+	twice := line.ReplaceAllFunc(peerModel(t, "lgb_constant"), func(l []byte) []byte {
+		names := strings.Fields(string(l[len("feature_names="):]))
+		names[len(names)-1] = names[0]
+		return []byte("feature_names=" + strings.Join(names, " "))
+	})
+	if _, err := ImportBytes(twice, Options{}); !errors.Is(err, ErrUnsupported) || !strings.Contains(err.Error(), "are both named") {
+		t.Errorf("ImportBytes of LightGBM's text with a name twice = %v, want it refused", err)
 	}
 }
