@@ -200,8 +200,8 @@ func TestOpenRefuses(t *testing.T) {
 }
 
 // TestStartsBesideFaults: files of task_dir that cannot be read, a task that is there twice and a
-// taken port of the pages keep no other task from running; health says what is left out, a task whose
-// file is faulty goes on as it was, and each is put right without a restart.
+// taken port of the pages keep no other task from running; health says what is left out, a task
+// whose file is faulty goes on as it was, and each is put right without a restart.
 func TestStartsBesideFaults(t *testing.T) {
 	dir, addr := t.TempDir(), freeAddr(t)
 	url := broker(t)

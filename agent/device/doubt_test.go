@@ -90,9 +90,10 @@ func TestFilesAreWrittenLater(t *testing.T) {
 	}
 }
 
-// TestStatesOutliveTheFiles: files of the state directory that are gone, devices.json and series.json,
-// cost no task what it has learned: devices that are found anew go on with it, and of tasks that
-// declare one name differently each keeps the one that it had, whatever its file is called.
+// TestStatesOutliveTheFiles: files of the state directory that are gone, devices.json and
+// series.json, cost no task what it has learned: devices that are found anew go on with it, and of
+// tasks that declare one name differently each keeps the one that it had, whatever its file is
+// called.
 func TestStatesOutliveTheFiles(t *testing.T) {
 	dir, state := rooms(t)
 	write := func(name, text string) {

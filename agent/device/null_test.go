@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestNullFiles: null, in place of a file of the state directory or of anything in it, is damage: the
-// file is set aside, what else it holds is known, and the agent starts and keeps its files.
+// TestNullFiles: null, in place of a file of the state directory or of anything in it, is damage:
+// the file is set aside, what else it holds is known, and the agent starts and keeps its files.
 func TestNullFiles(t *testing.T) {
 	for _, tt := range []struct{ file, text, kept string }{
 		{"series.json", `null`, ""},

@@ -8,7 +8,8 @@ import (
 )
 
 // TestNoTaskFeedsItself: predictions that come back by a wildcard are no readings, a task does not
-// read its own, and a circle of tasks is refused; another task reads predictions whose topic it names.
+// read its own, and a circle of tasks is refused; another task reads predictions whose topic it
+// names.
 func TestNoTaskFeedsItself(t *testing.T) {
 	task := func(name, topic, publish string) *spec.Task {
 		text := "task: " + name + "\ntarget: {series: s_" + name + ", horizon: 1h}\ninputs: [{series: s_" + name + ", topic: \"" + topic + "\", path: $.value}]\n"

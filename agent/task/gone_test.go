@@ -10,8 +10,8 @@ import (
 	"skerry.dev/sync/outbox"
 )
 
-// TestFileComesBack: what a task has learned outlives a file that is moved away, while the agent runs
-// and over a restart, and is told; after a week, or where others take the room, it is dropped.
+// TestFileComesBack: what a task has learned outlives a file that is moved away, while the agent
+// runs and over a restart, and is told; after a week, or where others take the room, it is dropped.
 func TestFileComesBack(t *testing.T) {
 	for _, how := range []string{"reload", "restart"} {
 		t.Run(how, func(t *testing.T) {

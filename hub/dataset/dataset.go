@@ -13,8 +13,9 @@ import (
 	_ "skerry.dev/sync/parquet" // a hub reads it
 )
 
-// Read reads a file until ctx ends. Errors name it. Rows without the time that is asked for, such as a line of sums
-// at the end, are left out with a note where they are fewer than half; more are an error.
+// Read reads a file until ctx ends. Errors name it. Rows without the time that is asked for, such
+// as a line of sums at the end, are left out with a note where they are fewer than half; more are
+// an error.
 func Read(ctx context.Context, path string, o tabular.Options) (*frame.Frame, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -111,7 +111,7 @@ func run(ctx context.Context, c config) (err error) {
 	m.begin = time.Now().UTC().Truncate(24*time.Hour).AddDate(0, 0, 1-c.days)
 	m.ingest = ingest.New(m.db, ingest.Options{})
 	m.lake = lake.New(m.db, blobs, lake.Options{HubLake: configs.HubLake{LabelAge: spec.Duration(c.age)}})
-	m.pruner = retain.New(m.db, configs.HubKeep{Events: spec.Duration(c.age)}, nil)
+	m.pruner = retain.New(m.db, configs.HubKeep{Events: spec.Duration(c.age)}, nil, nil)
 	for i := range c.devices {
 		d := &device{name: fmt.Sprintf("pump-%d", i+1), run: wire.Run{byte(i + 1)}, next: map[wire.Class]uint64{}, r: rand.New(rand.NewPCG(uint64(i), 1)), value: make([]float64, c.series)}
 		m.devices = append(m.devices, d)
