@@ -9,8 +9,8 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// TestHeldBack: that the hub takes a device for a copy is a matter of health, with what to do, until
-// the hub says otherwise; an old document changes nothing.
+// TestHeldBack: that the hub takes a device for a copy is a matter of health, with what to do,
+// until the hub says otherwise; an old document changes nothing.
 func TestHeldBack(t *testing.T) {
 	dir, _ := rooms(t)
 	if err := os.WriteFile(filepath.Join(dir, "tasks", "level.yaml"), []byte(taskFile), 0o600); err != nil {

@@ -66,8 +66,11 @@ func (d *Device) identify() bool {
 		host, _ := os.Hostname()
 		d.name, d.site = spec.NameFrom(host), "local"
 	}
-	if isDamaged || as.valid() {
+	switch {
+	case isDamaged:
 		d.noHub = err.Error()
+	case as.valid():
+		d.noHub = err.Error() + ", or put " + d.cfg.IdentityDir() + " back from a backup, or remove " + d.namePath() + " where it is to work alone, under its host's name"
 	}
 	return as.valid() || !isDamaged
 }

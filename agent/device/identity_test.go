@@ -16,7 +16,8 @@ import (
 )
 
 // TestDamagedIdentity: whatever becomes of the files that the link to the hub needs, the agent
-// predicts under the name that it had, health names the file and what to do, and no file is touched.
+// predicts under the name that it had, health names the file and what to do, and no file is
+// touched.
 func TestDamagedIdentity(t *testing.T) {
 	write := func(text string) func(*testing.T, string) {
 		return func(t *testing.T, path string) {
@@ -105,8 +106,8 @@ func TestDamagedIdentity(t *testing.T) {
 	}
 }
 
-// TestNameFromRecords: where nothing else tells the name of a device whose enrolment is damaged, the
-// records that wait for the hub do.
+// TestNameFromRecords: where nothing else tells the name of a device whose enrolment is damaged,
+// the records that wait for the hub do.
 func TestNameFromRecords(t *testing.T) {
 	dir, state := rooms(t)
 	enrol(t, filepath.Join(state, "identity"))

@@ -143,8 +143,8 @@ func (n *Names) Scope(files []*spec.Task) ([]*spec.Task, error) {
 	return out, errors.Join(errs...)
 }
 
-// learn takes the states that are stored: where the file is missing or damaged they tell which names
-// tasks had.
+// learn takes the states that are stored: where the file is missing or damaged they tell which
+// names tasks had.
 func (n *Names) learn(madeFor map[string]json.RawMessage) {
 	n.states = map[string]map[string]bool{}
 	for task, of := range madeFor {
@@ -184,8 +184,8 @@ func (n *Names) recall(files []*spec.Task) {
 	maps.Copy(n.own, found)
 }
 
-// taskOf returns the file that a state is of: that of its task, or of the template that its task was
-// made of, nil where there is none.
+// taskOf returns the file that a state is of: that of its task, or of the template that its task
+// was made of, nil where there is none.
 func taskOf(files []*spec.Task, state string) (of *spec.Task) {
 	for _, t := range files {
 		switch {
@@ -235,8 +235,8 @@ func (n *Names) Notes(files []*spec.Task) (notes []string) {
 	return notes
 }
 
-// Shared tells of topics that several tasks publish on, where the broker keeps the newest prediction
-// of all of them alone.
+// Shared tells of topics that several tasks publish on, where the broker keeps the newest
+// prediction of all of them alone.
 func Shared(files []*spec.Task) (notes []string) {
 	of := map[string][]string{}
 	for _, t := range files {

@@ -36,8 +36,8 @@ func (h *renewals) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(text)))}, nil
 }
 
-// TestRenewsByItsLife: a credential of a day is renewed after two thirds of it, at whatever distance
-// this device's clock is from the hub's, and soon again where the hub did not answer.
+// TestRenewsByItsLife: a credential of a day is renewed after two thirds of it, at whatever
+// distance this device's clock is from the hub's, and soon again where the hub did not answer.
 func TestRenewsByItsLife(t *testing.T) {
 	for name, tt := range map[string]struct {
 		behind time.Duration
