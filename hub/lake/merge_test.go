@@ -2,6 +2,7 @@ package lake_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,6 +342,47 @@ func TestKeep(t *testing.T) {
 	}
 	if err := l.Expire(t.Context(), now.AddDate(0, 0, 8)); err != nil || !strings.Contains(log.String(), "deleted a file") {
 		t.Errorf("Expire after the grace period = %v, want deletions in the log", err)
+	}
+}
+
+// TestKeepDoubtedClock holds that nothing goes for its age while the clock may not decide what is
+// old.
+func TestKeepDoubtedClock(t *testing.T) {
+	f := newFixture(t)
+	var now time.Time
+	var trusted atomic.Bool
+	looks := make(chan struct{})
+	l := lake.New(f.db, f.blobs, lake.Options{
+		HubLake: configs.HubLake{CompactEvery: spec.Duration(time.Millisecond), FileBytes: 1}, // nothing to merge
+		Keep:    10 * 24 * time.Hour,
+		Clock: func(ctx context.Context) (time.Time, bool) {
+			select {
+			case looks <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return now, trusted.Load()
+		},
+	})
+	now = f.days(t, l, 20, 40, "a")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- l.Run(ctx, nil) }()
+	for range 3 { // at the third the second turn is over
+		<-looks
+	}
+	if n := len(read(t, l, "a")); n != 800 {
+		t.Errorf("%d readings left by a clock that is doubted, want all 800", n)
+	}
+	trusted.Store(true)
+	for range 3 {
+		<-looks
+	}
+	if n := len(read(t, l, "a")); n == 0 || n > 450 {
+		t.Errorf("%d readings left by a clock that is right, want those of ten days", n)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Errorf("Run = %v", err)
 	}
 }
 

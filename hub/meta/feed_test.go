@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -228,5 +229,30 @@ func TestMigrations(t *testing.T) {
 			t.Errorf("up again the schema has %d columns, %v, want %d as before", len(again), again, len(fresh))
 		}
 		write(t, s, func(q *meta.Queries) error { return q.Audit(ctx, "a", "b", "c", "") })
+	})
+}
+
+// TestPruneKeepsOrder holds that an entry of the audit and an event of the feed which were written
+// while the clock was not set do not take younger ones before them along.
+func TestPruneKeepsOrder(t *testing.T) {
+	each(t, func(t *testing.T, s *meta.Store) {
+		ctx := t.Context()
+		now := time.Now().UnixMicro()
+		write(t, s, func(q *meta.Queries) error {
+			err := q.AppendFeed(ctx, []meta.FeedEvent{{Time: now, Kind: "young"}, {Time: 5, Kind: "unset"}})
+			for range 3 {
+				err = errors.Join(err, q.Audit(ctx, "user/x", "something", "", ""))
+			}
+			_, err1 := meta.Exec(q, ctx, "UPDATE audit SET at = 5 WHERE seq = 2")
+			return errors.Join(err, err1)
+		})
+		write(t, s, func(q *meta.Queries) error {
+			feed, err := q.PruneFeed(ctx, now-1, 100)
+			audit, err1 := q.PruneAudit(ctx, now-time.Hour.Microseconds())
+			if feed != 0 || audit != 0 {
+				t.Errorf("%d events of the feed and %d audit entries are pruned, want none", feed, audit)
+			}
+			return errors.Join(err, err1)
+		})
 	})
 }
