@@ -352,6 +352,9 @@ func (d *Device) reasons(st *task.Status) []string {
 			out = append(out, "predicting from memory since "+d.client.Live().Format(time.DateTime)+"; nothing is acknowledged, so the broker keeps what comes: make room on the disk of "+d.cfg.StateDir)
 		}
 	}
+	if d.store.Outbox().Tight() {
+		out = append(out, fmt.Sprintf("the cache is too small for these tasks: what they have learned and know takes more than three quarters of cache.max_bytes (%d MiB), so that readings wait for the hub in a quarter of it and the file may grow beyond: raise cache.max_bytes", d.cfg.Cache.MaxBytes>>20))
+	}
 	if p := d.badFile.Load(); p != nil {
 		out = append(out, "task files not in force: "+*p)
 	}

@@ -19,7 +19,7 @@ const (
 	// different values of one series and one time that are known: a sender that gives ever new
 	// ones must not make pages large
 	sameTimeMax = 16
-	dropEvery   = 16 // pages made between two looks at how many there are
+	dropEvery   = 16 // pages made between two looks at how many there are, at most
 	// DefaultPages are the pages kept of a series where New is not told: some 100,000 readings.
 	DefaultPages = 2000
 )
@@ -190,7 +190,7 @@ func (g *Gate) Keep(pages int) { g.pages = max(pages, 4) }
 
 // drop deletes the oldest pages of a series that has too many, now and then.
 func (g *Gate) drop(series uint32, s *seen) {
-	if s.made++; s.made < dropEvery {
+	if s.made++; s.made < min(dropEvery, max(g.pages/4, 1)) {
 		return
 	}
 	s.made = 0

@@ -44,6 +44,9 @@ func (r *Runtime) sealWith(ctx context.Context, save []*running) {
 	if r.open.Journal != nil {
 		r.position++
 		r.open.Position = r.position
+		if r.logged += int64(len(r.open.Journal)); r.logged >= r.journalRoom() {
+			save = r.changed()
+		}
 	}
 	r.snapshot(r.open, save)
 	if len(r.newIDs) > 0 {
@@ -93,6 +96,24 @@ func (r *Runtime) held() int {
 // tasks and few carry any: so many turns fit into SnapshotEvery.
 const snapshotTurns = 8
 
+// journalShare is the part of the file's cap that the journal may take, as far as the states that
+// end it are not larger: they would be written again and again.
+const journalShare = 16
+
+// journalRoom is how many bytes may be in the journal before every state is stored.
+func (r *Runtime) journalRoom() int64 { return max(int64(r.opts.MaxBytes)/journalShare, r.states) }
+
+// changed returns the tasks whose stored state is behind. The gate's is stored with them.
+func (r *Runtime) changed() (out []*running) {
+	for _, t := range r.tasks {
+		if t.fresh || t.changed {
+			out = append(out, t)
+		}
+	}
+	r.logged, r.states, r.gateSaved = 0, 0, time.Time{}
+	return out
+}
+
 // gateTimes is how many times rarer the gate's state is stored for rows than a task's: it is that of
 // every series.
 const gateTimes = 8
@@ -125,19 +146,23 @@ func (r *Runtime) snapshot(c *sealed, save []*running) {
 		return
 	}
 	for _, t := range save {
+		data := t.engine.Save(nil)
+		r.states += int64(len(data))
 		c.put(cache.Snapshot{
 			Name:     t.spec.Name,
 			Of:       t.learned,
 			Position: r.position,
-			Data:     t.engine.Save(nil),
+			Data:     data,
 		})
 		t.fresh, t.changed, t.rows, t.saved = false, false, 0, now
 	}
 	if gateDue {
+		data := r.gate.Save()
+		r.states += int64(len(data))
 		c.put(cache.Snapshot{
 			Name:     gateSnapshot,
 			Position: r.position,
-			Data:     r.gate.Save(),
+			Data:     data,
 		})
 		r.gateRows, r.gateSaved = 0, now
 	}

@@ -2,6 +2,7 @@ package task
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -254,5 +255,67 @@ func TestCapBoundsTheFile(t *testing.T) {
 	t.Logf("the file has %d KiB, chunks %d KiB, the cap is %d KiB", info.Size()>>10, s.PendingBytes>>10, limit>>10)
 	if s.Dropped == 0 || info.Size() > limit*5/4 {
 		t.Errorf("%d records dropped; the file has %d bytes, the cap is %d", s.Dropped, info.Size(), limit)
+	}
+}
+
+// TestCapOfManySeries: what many series need beside the outbox, journal and known readings, is
+// bounded by the cap, too.
+func TestCapOfManySeries(t *testing.T) {
+	const limit, series, messages = 8 << 20, 400, 2800
+	dir := t.TempDir()
+	st, err := cache.Open(cache.Options{Dir: dir, Outbox: outbox.Options{Device: "dev", MaxBytes: limit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	var tasks []*spec.Task
+	for from := 0; from < series; from += series / 2 {
+		text := fmt.Sprintf("task: many-%d\nkind: anomaly\ninputs:\n", from)
+		for i := range series / 2 {
+			text += fmt.Sprintf("  - {series: sensor-%05d, topic: many/x, path: '$.v[%d]'}\n", from+i, from+i)
+		}
+		tasks = append(tasks, parse(t, text+"anomaly: {detector: half-space-trees}\n"))
+	}
+	plan, err := source.Compile(tasks)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &rig{store: st, plan: plan, ended: make(chan error, 1)}
+	g.Runtime, err = Open(Options{Device: "dev", Store: st, Tasks: tasks, Plan: plan, AgentCache: configs.AgentCache{MaxBytes: limit}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g.cancel = cancel
+	go func() { g.ended <- g.Run(ctx) }()
+	defer g.stop(t)
+	rng := rand.New(rand.NewPCG(1, 1))
+	begin := time.Now().Add(-messages * time.Second).UnixMicro()
+	for i := range messages {
+		m := source.Message{Plan: plan, Topic: "many/x", Arrival: time.Now().UnixMicro(), ClockOK: true, Ack: func() {}}
+		for k := range series {
+			m.Readings = append(m.Readings, source.Reading{Series: k, Time: begin + int64(i)*1e6, HasTime: true, Value: rng.Float64()})
+		}
+		if err := g.Message(ctx, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.Flush()
+	info, err := os.Stat(filepath.Join(dir, cache.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	journal, size := 0, 0
+	if err := st.Journal(func(_ uint64, entry []byte) error { journal++; size += len(entry); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	starts, _ := st.Starts(1)
+	t.Logf("the file has %d KiB, the cap is %d KiB; %d journal entries of %d KiB, %d pages of a series; %+v", info.Size()>>10, limit>>10, journal, size>>10, len(starts), st.Outbox().Stats())
+	// what is written anew as a whole, states, leaves air between pages
+	if info.Size() > 5*limit/2 || len(starts) > 5 || size > limit/2 {
+		t.Errorf("the file has %d bytes, the journal %d, known readings %d pages of a series; the cap is %d", info.Size(), size, len(starts), limit)
+	}
+	if !st.Outbox().Tight() {
+		t.Error("nothing tells that the cap is too small")
 	}
 }

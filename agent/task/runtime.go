@@ -117,6 +117,8 @@ type Runtime struct {
 	// Owned by the goroutine of Run.
 	tasks     []*running
 	kept      map[string]keptState // of tasks that do not run
+	logged    int64                // bytes of the journal since every state was stored
+	states    int64                // bytes of the states stored since then
 	clock     int64                // arrival of the newest message while the clock was trusted
 	ids       map[string]uint32    // series name → stable number
 	newIDs    map[string]uint32    // not yet stored

@@ -97,6 +97,7 @@ type Outbox struct {
 	wake    chan struct{}
 	dropped int64 // records dropped under pressure, since Open
 	room    int64 // bytes that the file has for chunks, see Bound; 0: MaxBytes
+	tight   bool  // see Tight
 	shrunk  int64 // bytes that a full disk leaves to them, else 0
 	added   []sample
 	totals  [8]uint64 // records ever stored, by class

@@ -304,7 +304,15 @@ func (o *Outbox) Restore() {
 func (o *Outbox) Bound(bytes int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.room = max(bytes, o.opts.MaxBytes/4)
+	o.room, o.tight = max(bytes, o.opts.MaxBytes/4), bytes < o.opts.MaxBytes/4
+}
+
+// Tight reports whether what else is in the file leaves chunks no more than the quarter of the cap
+// that they have in any case, so that the file may grow beyond the cap.
+func (o *Outbox) Tight() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.tight
 }
 
 // Bytes returns the size of all chunks.
