@@ -59,6 +59,7 @@ func TestDamagedIdentity(t *testing.T) {
 				continue
 			}
 			t.Run(file+" "+what, func(t *testing.T) {
+				t.Parallel()
 				dir, state := rooms(t)
 				enrol(t, filepath.Join(state, "identity"))
 				addr := freeAddr(t)

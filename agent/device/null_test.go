@@ -21,6 +21,7 @@ func TestNullFiles(t *testing.T) {
 		{"devices.json", `{"room":[[null],["b"]]}`, "room"},
 	} {
 		t.Run(tt.file+" "+tt.text, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			tasks, state := filepath.Join(dir, "tasks"), filepath.Join(dir, "state")
 			for _, d := range []string{tasks, state} {

@@ -108,7 +108,7 @@ var (
 	hubOrder = order{
 		{"meta", "blob", "keys", "web", "selection", "dataset", "health"},
 		{"bus", "feed", "duty", "learn", "fit", "alarm"},
-		{"tasks"},
+		{"tasks", "clock"},
 		{"bus/embedded", "jobs", "registry", "lake", "ingest", "retain"},
 		{"ingest/natslanes", "fleet", "infer"},
 		{"rollout"},
