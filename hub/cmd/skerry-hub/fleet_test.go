@@ -238,6 +238,9 @@ func TestFleetCommands(t *testing.T) {
 	must(t, "device", "clear-suspect", "pump-1")
 	must(t, "device", "revoke", "pump-1")
 	await(t, "the end of a revoked device's connection", p.nc.IsClosed)
+	await(t, "the hub's note of it", func() bool {
+		return strings.Contains(must(t, "device", "show", "pump-1", "--json"), `"connected": false`)
+	})
 	if out := must(t, "device", "show", "pump-1", "--json"); strings.Contains(out, `"revoked_at": 0`) {
 		t.Errorf("device show of a revoked device = %s", out)
 	}
