@@ -60,7 +60,7 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 	if head, _ := in.Peek(2); len(head) == 2 && head[0] == 0x1f && head[1] == 0x8b {
 		z, err := gzip.NewReader(in)
 		if err != nil {
-			return nil, err
+			return nil, gzipError(err)
 		}
 		in = bufio.NewReaderSize(unpacked{z}, sampleBytes)
 	}
@@ -200,13 +200,17 @@ type unpacked struct{ z *gzip.Reader }
 
 func (p unpacked) Read(b []byte) (int, error) {
 	n, err := p.z.Read(b)
+	return n, gzipError(err)
+}
+
+func gzipError(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		err = errors.New("the gzip file is cut off: copy it again")
+		return errors.New("the gzip file is cut off, or something else stands behind it: copy it again")
 	case errors.Is(err, gzip.ErrChecksum), errors.Is(err, gzip.ErrHeader):
-		err = fmt.Errorf("the gzip file is damaged (%w): copy it again", err)
+		return fmt.Errorf("the gzip file is damaged (%w): copy it again", err)
 	}
-	return n, err
+	return err
 }
 
 // limit fails when more than left bytes come, since a small gzip file may unpack to any size.

@@ -47,6 +47,7 @@ type Tally struct {
 	bad     flaw
 	inf     flaw
 	unknown flaw
+	weak    flaw   // texts that mean "missing" here and might be a value elsewhere
 	truths  flaw   // numbers written as true or false
 	cased   flaw   // categories in another case
 	meant   string // what the first of them is
@@ -162,6 +163,13 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if f := &t.serial; f.n > 0 && f.n == t.Present {
 		out = append(out, fmt.Sprintf("column %q: all times lie on 1970-01-01, as seconds since then, the first is %s, %q: where they are days as spreadsheets count them, format the column as a date and time there", t.Name, f.place, f.text))
 	}
+	switch f := &t.weak; f.n {
+	case 0:
+	case 1:
+		out = append(out, fmt.Sprintf("column %q: 1 cell counts as missing for its word: %s, %q", t.Name, f.place, f.text))
+	default:
+		out = append(out, fmt.Sprintf("column %q: %d cells count as missing for their words: the first is %s, %q", t.Name, f.n, f.place, f.text))
+	}
 	if f := &t.truths; f.n > 0 && f.n < t.Present {
 		out = append(out, fmt.Sprintf("column %q: %s true or false and read as 1 or 0, the first is %s, %q", t.Name, are(f.n, t.Present), f.place, f.text))
 	}
@@ -255,6 +263,9 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 		}
 		return nan
 	case math.IsNaN(v):
+		if c.vague() {
+			t.weak.add(p, c.text)
+		}
 		return nan
 	case math.IsInf(v, 0):
 		t.Present++
@@ -384,6 +395,7 @@ func (t *Tally) Code(c *Cell, p Place, b *Codebook) float64 {
 	}
 	if k < 0 {
 		if c.vague() { // no name of a category that there is
+			t.weak.add(p, c.text)
 			t.Present--
 			return nan
 		}
