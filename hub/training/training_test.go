@@ -238,7 +238,7 @@ func (h *hub) sync(name string, d *device) {
 	slices.Reverse(chunks) // backfill comes newest first
 	for _, b := range chunks {
 		m, err := nc.Request(wire.SubjectBack("north", name), b, 10*time.Second)
-		if err != nil || string(m.Data) != `{"applied":true}` {
+		if err != nil || !strings.HasPrefix(string(m.Data), `{"applied":true`) || strings.Contains(string(m.Data), "refused") {
 			t.Fatalf("receipt %v, %v", m, err)
 		}
 	}
