@@ -261,7 +261,7 @@ func TestCapBoundsTheFile(t *testing.T) {
 // TestCapOfManySeries: what many series need beside the outbox, journal and known readings, is
 // bounded by the cap, too.
 func TestCapOfManySeries(t *testing.T) {
-	const limit, series, messages = 8 << 20, 400, 2800
+	const limit, series, messages = 8 << 20, 400, 1000
 	dir := t.TempDir()
 	st, err := cache.Open(cache.Options{Dir: dir, Outbox: outbox.Options{Device: "dev", MaxBytes: limit}})
 	if err != nil {
