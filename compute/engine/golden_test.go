@@ -59,9 +59,10 @@ func hashed() (add func(*Prediction), sum func() uint64) {
 // there were tasks of more, from the beginning and from a snapshot of that time, and that only what
 // judges by another loss since begins anew there. The hashes are of the windows of errors that
 // intervals have had since conformal.NewBlend doubled them, and of the committee's mixtures as the
-// whole log loss weighs them, with and without the model.
+// whole log loss weighs them, with and without the model, and of these two sides as mixture.Duel
+// weighs them.
 func TestTwoClassesAsBefore(t *testing.T) {
-	const begun, resumed = uint64(0xc9bf0e0cfa34da56), uint64(0xa2ab9c61248bd134)
+	const begun, resumed = uint64(0xade40b68297f2d4b), uint64(0x4b793705fbb83e19)
 	p := newPress()
 	e, err := New(pressConfig())
 	if err != nil {
@@ -97,5 +98,28 @@ func TestTwoClassesAsBefore(t *testing.T) {
 	}
 	if c := again.Status().Classes; err != nil || c == nil || !(c.LogLoss > 0 && c.LogLoss < 1) || !(c.Error > 0 && c.Error < 0.5) || !(c.ErrorLast > 0) {
 		t.Errorf("the state is saved and read as %+v, %v", c, err)
+	}
+}
+
+// TestOddsOfBefore holds that a snapshot of the version that weighed the two sides by fixed share
+// goes on with its learners, its weights and its odds.
+func TestOddsOfBefore(t *testing.T) {
+	e, err := New(pressConfig())
+	if err != nil {
+		t.Fatal(err)
+	}
+	models := map[string]Loaded{"m": {ID: "m", Model: fixed(0.4)}, "s": {ID: "s", Model: fixed(0.3)}}
+	if err := e.Load(realdata.Gunzip(t, "testdata/two-classes-v8.gz"), func(id string) (Loaded, error) { return models[id], nil }); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]float64{"model": 0.003, "model+corrector": 0.036, "model+slow-corrector": 0.008, "linear": 0.945, "last": 0.008} // as they were saved
+	st := e.Status()
+	for _, x := range st.Experts {
+		if math.Abs(x.Weight-want[x.Name]) > 0.002 {
+			t.Errorf("expert %s has weight %.4f, want %.3f", x.Name, x.Weight, want[x.Name])
+		}
+	}
+	if st.Labels != 694 || len(st.Experts) != len(want) {
+		t.Errorf("%d labels and %d experts, want 694 and %d", st.Labels, len(st.Experts), len(want))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"skerry.dev/compute/online/committee"
 	"skerry.dev/compute/state"
 )
 
@@ -223,7 +224,9 @@ func short(id string) string {
 }
 
 const (
-	snapshotVersion = 8
+	snapshotVersion = 9
+	// fixedOdds is the version before mixture.Duel weighed the two sides; it is still read.
+	fixedOdds = 8
 	// oneSide is the version before the experts that need no model were also weighed alone; it is still
 	// read.
 	oneSide = 7
@@ -385,11 +388,14 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	} else {
 		e.pend.load(r, version, e.experts.RoomBefore())
 	}
-	if version > oneSide {
-		e.experts.Load(r)
-	} else {
-		e.experts.LoadBefore(r)
+	form := committee.Today
+	switch {
+	case version <= oneSide:
+		form = committee.OneSide
+	case version <= fixedOdds:
+		form = committee.FixedOdds
 	}
+	e.experts.LoadForm(r, form)
 	if e.recent != nil {
 		e.recent.Load(r)
 	}

@@ -1,6 +1,7 @@
 // Package mixture combines the predictions of several experts so that the result is never much
 // worse than the best sequence of experts in hindsight: the fixed-share forecaster of Herbster
-// and Warmuth, "Tracking the Best Expert", Machine Learning 32 (1998).
+// and Warmuth, "Tracking the Best Expert", Machine Learning 32 (1998), and, for two that chance
+// alone must not part, a duel.
 //
 // An expert may abstain (NaN), for example a model that was not there yet; the others then share
 // the prediction and only their weights move, as in the specialists of Freund et al. (STOC 1997).
@@ -37,7 +38,7 @@ func (m *FixedShare) Reset(prior []float64) {
 			m.w[i] = prior[i]
 		}
 	}
-	m.normalise()
+	normalise(m.w)
 }
 
 // Weights returns the weights, which sum to 1. The slice belongs to the mixture.
@@ -93,16 +94,17 @@ func (m *FixedShare) Update(loss []float64) {
 			m.w[i] = float64((1-m.share)*float64(m.w[i]*(before/after))) + float64(m.share*before)/float64(awake)
 		}
 	}
-	m.normalise()
+	normalise(m.w)
 }
 
-func (m *FixedShare) normalise() {
+// normalise makes weights sum to 1.
+func normalise(w []float64) {
 	var sum float64
-	for _, w := range m.w {
-		sum += w
+	for _, v := range w {
+		sum += v
 	}
-	for i := range m.w {
-		m.w[i] /= sum
+	for i := range w {
+		w[i] /= sum
 	}
 }
 

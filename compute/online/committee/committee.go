@@ -51,7 +51,7 @@ type Committee struct {
 	mixes   []*mixture.FixedShare
 	top     *mixture.FixedShare
 	homes   []*mixture.FixedShare // of the members that are no guests; none without guests
-	balance *mixture.FixedShare   // of the two sides: all, and those of homes
+	balance *mixture.Duel         // of the two sides: all, and those of homes
 	prior   []float64
 	weights []float64 // of the members, through all mixtures
 	// of the mixtures: their weights, as far as their shares suit how late labels are
@@ -86,12 +86,13 @@ const (
 	temperRate     = 0.2
 	maxLogB        = 1.6  // exponents from a fifth to five
 	topShare       = 1e-8 // which mixture is best hardly ever changes
-	balanceShare   = 1e-6 // whether guests help may change
+	balanceRows    = 300  // whether guests help may change: memory of the sides' losses
 	// A new guest has even odds against those who have learned beside it; one of the first hour, when
 	// nobody has, is believed. Labels that come later than so many rows tell which side was right too
 	// late for it to be of use: it counts less by the fourth power.
 	firstOdds  = 1000
-	timelyRows = 10
+	timelyRows = 50
+	leastOdds  = 1e-6
 	maxRows    = 1 << 53 // that a snapshot can have counted
 	minScored  = 30      // predictions of a learner that are scored before its word counts,
 	// and so many more for each row that labels are late: those under way are much the same
@@ -159,7 +160,7 @@ func New(s online.Schema, members []Member, share float64) (*Committee, error) {
 		cut = topNats
 	}
 	c.top = mixture.New(len(grid), cut, topShare, nil)
-	c.balance = mixture.New(len(c.sides), cut, balanceShare, c.odds())
+	c.balance = mixture.NewDuel(balanceRows, c.odds())
 	c.weigh()
 	return c, nil
 }
@@ -171,7 +172,7 @@ func (c *Committee) Width() int { return max(1, c.classes) }
 // mixture, and for each of the two sides.
 func (c *Committee) Room() int { return c.RoomBefore() + len(c.sides)*c.Width() }
 
-// RoomBefore is what Room was before there were two sides; see [Committee.LoadBefore].
+// RoomBefore is what Room was before there were two sides; see [OneSide].
 func (c *Committee) RoomBefore() int { return (len(c.members) + len(c.mixes)) * c.Width() }
 
 // Members returns the members. The slice belongs to the committee.
@@ -346,17 +347,19 @@ func (c *Committee) Score(out []float64, y float64) {
 		if c.classes > 0 {
 			cut = raw / topNats
 		}
-		return cut / topCalm
+		return cut
 	}
 	for k := range c.mixes {
-		c.topLoss[k] = whole(out[(n+k)*w : (n+k+1)*w])
+		c.topLoss[k] = whole(out[(n+k)*w:(n+k+1)*w]) / topCalm
 		c.mixes[k].Update(c.loss)
 	}
 	c.top.Update(c.topLoss)
 	for k := range c.sides {
 		c.sides[k] = whole(out[c.RoomBefore()+k*w : c.RoomBefore()+(k+1)*w])
 	}
-	c.balance.Update(c.sides[:])
+	if c.homes != nil {
+		c.balance.Update(c.sides[0], c.sides[1], c.late)
+	}
 	for k, m := range c.members {
 		if c.homeLoss[k] = c.loss[k]; m.Guest {
 			c.homeLoss[k] = math.NaN()
@@ -379,11 +382,11 @@ func (c *Committee) Reset() {
 }
 
 // odds are the first weights of the two sides.
-func (c *Committee) odds() []float64 {
+func (c *Committee) odds() [2]float64 {
 	if c.learned < unitRows {
-		return []float64{firstOdds, 1}
+		return [2]float64{firstOdds, 1}
 	}
-	return []float64{1, 1}
+	return [2]float64{1, 1}
 }
 
 // lossOf returns a prediction's loss, and the loss cut and divided so that it lies in [0, 1]; NaN
@@ -480,26 +483,45 @@ func (c *Committee) Save(w *state.Writer) {
 	}
 }
 
+// Form is how a snapshot was written.
+type Form int
+
+// The forms, oldest first.
+const (
+	OneSide   Form = iota // there were no two sides: both get the same weights
+	FixedOdds             // fixed share weighed the sides: the odds are kept
+	Today
+)
+
 // Load restores it.
-func (c *Committee) Load(r *state.Reader) { c.load(r, true) }
+func (c *Committee) Load(r *state.Reader) { c.LoadForm(r, Today) }
 
-// LoadBefore restores what was saved before there were two sides: both have the same weights then.
-func (c *Committee) LoadBefore(r *state.Reader) { c.load(r, false) }
-
-func (c *Committee) load(r *state.Reader, sides bool) {
+// LoadForm restores what an earlier version saved.
+func (c *Committee) LoadForm(r *state.Reader, form Form) {
 	for _, m := range c.mixes {
 		m.Load(r)
 	}
 	c.top.Load(r)
 	for k, m := range c.homes {
-		if sides {
+		if form > OneSide {
 			m.Load(r)
 		} else {
 			m.Reset(c.mixes[k].Weights())
 		}
 	}
-	if sides {
+	switch form {
+	case Today:
 		c.balance.Load(r)
+	case FixedOdds:
+		var odds [2]float64
+		r.FloatsInto(odds[:])
+		for k, v := range odds {
+			if !(v >= 0 && v <= 1) {
+				r.Fail()
+			}
+			odds[k] = min(max(v, leastOdds), 1)
+		}
+		c.balance.Reset(odds)
 	}
 	c.spread, c.n, c.late = r.Float(), r.Float(), r.Float()
 	c.learned = r.Int()
