@@ -13,44 +13,29 @@ import (
 // TestFileComesBack: what a task has learned outlives a file that is moved away, while the agent
 // runs and over a restart, and is told; after a week, or where others take the room, it is dropped.
 func TestFileComesBack(t *testing.T) {
-	for _, how := range []string{"reload", "restart"} {
-		t.Run(how, func(t *testing.T) {
-			dir := t.TempDir()
-			g := withFiles(t, dir, taskYAML, another)
-			change := func(texts ...string) {
-				if how == "reload" {
-					taken(t, g, texts...)
-					return
-				}
-				g.stop(t)
-				if err := g.store.Close(); err != nil {
-					t.Fatal(err)
-				}
-				g = withFiles(t, dir, texts...)
-			}
-			for i := range 50 {
-				g.message(t, i, float64(10+i%5), float64(i%3))
-			}
-			g.Flush()
-			change(another)
-			for i := 50; i < 60; i++ {
-				g.message(t, i, float64(10+i%5), float64(i%3))
-			}
-			g.Flush()
-			if how == "reload" && !toldOf(t, g, "task_gone", `"rows":50`) {
-				t.Error("no event tells that a task is gone")
-			}
-			change(taskYAML, another)
-			if rows := g.rows(t); rows["level"] != 50 {
-				t.Errorf("rows %v, want the 50 of level from before", rows)
-			}
-			g.message(t, 60, 10, 1)
-			g.Flush()
-			if rows := g.rows(t); rows["level"] != 51 {
-				t.Errorf("rows %v, want one more of level", rows)
-			}
-		})
-	}
+	eachChange(t, func(t *testing.T, g *changing) {
+		for i := range 50 {
+			g.message(t, i, float64(10+i%5), float64(i%3))
+		}
+		g.Flush()
+		g.change(t, another)
+		for i := 50; i < 60; i++ {
+			g.message(t, i, float64(10+i%5), float64(i%3))
+		}
+		g.Flush()
+		if g.how == "reload" && !toldOf(t, g.rig, "task_gone", `"rows":50`) {
+			t.Error("no event tells that a task is gone")
+		}
+		g.change(t, taskYAML, another)
+		if rows := g.rows(t); rows["level"] != 50 {
+			t.Errorf("rows %v, want the 50 of level from before", rows)
+		}
+		g.message(t, 60, 10, 1)
+		g.Flush()
+		if rows := g.rows(t); rows["level"] != 51 {
+			t.Errorf("rows %v, want one more of level", rows)
+		}
+	}, taskYAML, another)
 }
 
 func toldOf(t *testing.T, g *rig, kind, part string) bool {

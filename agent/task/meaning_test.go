@@ -94,65 +94,79 @@ func told(t *testing.T, g *rig) (out []string) {
 	return out
 }
 
+// changing is a runtime whose task files change, while it runs or over a restart.
+type changing struct {
+	*rig
+	how, dir string
+}
+
+// eachChange runs f for both, beginning with tasks of these texts.
+func eachChange(t *testing.T, f func(t *testing.T, g *changing), texts ...string) {
+	for _, how := range []string{"reload", "restart"} {
+		t.Run(how, func(t *testing.T) {
+			dir := t.TempDir()
+			f(t, &changing{withFiles(t, dir, texts...), how, dir})
+		})
+	}
+}
+
+func (c *changing) change(t *testing.T, texts ...string) {
+	t.Helper()
+	if c.how == "reload" {
+		taken(t, c.rig, texts...)
+		return
+	}
+	c.stop(t)
+	if err := c.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	c.rig = withFiles(t, c.dir, texts...)
+}
+
 // TestOnlyAChangeOfMeaningResets: what a task has learned goes on when its file changes in words
 // only, while the agent runs and over a restart; a change of what the state is made for resets
 // that task alone and says why.
 func TestOnlyAChangeOfMeaningResets(t *testing.T) {
-	for _, how := range []string{"reload", "restart"} {
-		t.Run(how, func(t *testing.T) {
-			dir := t.TempDir()
-			g := withFiles(t, dir, taskYAML, another)
-			change := func(texts ...string) {
-				if how == "reload" {
-					taken(t, g, texts...)
-					return
-				}
-				g.stop(t)
-				if err := g.store.Close(); err != nil {
-					t.Fatal(err)
-				}
-				g = withFiles(t, dir, texts...)
-			}
-			for i := range 50 {
-				g.message(t, i, float64(10+i%5), float64(i%3))
-			}
-			g.Flush()
-			if err := g.Install(t.Context(), "level", "a"); err != nil {
-				t.Fatal(err)
-			}
+	eachChange(t, func(t *testing.T, g *changing) {
+		for i := range 50 {
+			g.message(t, i, float64(10+i%5), float64(i%3))
+		}
+		g.Flush()
+		if err := g.Install(t.Context(), "level", "a"); err != nil {
+			t.Fatal(err)
+		}
 
-			change(rewritten, another)
-			if s, err := g.Slots(t.Context(), "level"); err != nil || s.Champion != "a" {
-				t.Errorf("slots %+v, %v after a change of words, want the model in use", s, err)
-			}
-			for i := 50; i < 80; i++ {
-				g.message(t, i, float64(10+i%5), float64(i%3))
-			}
-			g.Flush()
-			if r := g.rows(t); r["level"] != 80 || r["other"] != 80 {
-				t.Errorf("rows %v after a change of words, want 80 of each", r)
-			}
-			if why := told(t, g); len(why) > 0 {
-				t.Errorf("starts anew: %q, want nothing", why)
-			}
+		g.change(t, rewritten, another)
+		if s, err := g.Slots(t.Context(), "level"); err != nil || s.Champion != "a" {
+			t.Errorf("slots %+v, %v after a change of words, want the model in use", s, err)
+		}
+		for i := 50; i < 80; i++ {
+			g.message(t, i, float64(10+i%5), float64(i%3))
+		}
+		g.Flush()
+		if r := g.rows(t); r["level"] != 80 || r["other"] != 80 {
+			t.Errorf("rows %v after a change of words, want 80 of each", r)
+		}
+		if why := told(t, g.rig); len(why) > 0 {
+			t.Errorf("starts anew: %q, want nothing", why)
+		}
 
-			change(strings.Replace(rewritten, "horizon: 1h", "horizon: 2h", 1), another)
-			for i := 80; i < 90; i++ {
-				g.message(t, i, float64(10+i%5), float64(i%3))
-			}
-			g.Flush()
-			if r := g.rows(t); r["level"] != 10 || r["other"] != 90 {
-				t.Errorf("rows %v after a change of the horizon, want 10 and 90", r)
-			}
-			if why := told(t, g); len(why) != 1 || !strings.HasPrefix(why[0], "level ") || !strings.Contains(why[0], "target.horizon was 1h0m0s and is 2h0m0s") {
-				t.Errorf("starts anew: %q, want level for its horizon", why)
-			}
-			change(strings.Replace(rewritten, "horizon: 1h", "horizon: 2h", 1), another)
-			if r := g.rows(t); r["level"] != 10 || r["other"] != 90 {
-				t.Errorf("rows %v after nothing changed any more, want 10 and 90", r)
-			}
-		})
-	}
+		g.change(t, strings.Replace(rewritten, "horizon: 1h", "horizon: 2h", 1), another)
+		for i := 80; i < 90; i++ {
+			g.message(t, i, float64(10+i%5), float64(i%3))
+		}
+		g.Flush()
+		if r := g.rows(t); r["level"] != 10 || r["other"] != 90 {
+			t.Errorf("rows %v after a change of the horizon, want 10 and 90", r)
+		}
+		if why := told(t, g.rig); len(why) != 1 || !strings.HasPrefix(why[0], "level ") || !strings.Contains(why[0], "target.horizon was 1h0m0s and is 2h0m0s") {
+			t.Errorf("starts anew: %q, want level for its horizon", why)
+		}
+		g.change(t, strings.Replace(rewritten, "horizon: 1h", "horizon: 2h", 1), another)
+		if r := g.rows(t); r["level"] != 10 || r["other"] != 90 {
+			t.Errorf("rows %v after nothing changed any more, want 10 and 90", r)
+		}
+	}, taskYAML, another)
 }
 
 // TestSnapshotsOfWhatChanged: a task that nothing arrives for is not stored again and again, holds
