@@ -92,19 +92,27 @@ func CheckOutput(path string, inputs ...string) error {
 	return f.Discard()
 }
 
-// CheckReport is CheckOutput for the file of --json, which must not be the command's other output
-// either: the report would replace it.
-func CheckReport(path, out string, inputs ...string) error {
-	if path == "" || path == "-" {
-		return nil
-	}
-	if out != "" && filepath.Clean(path) == filepath.Clean(out) {
-		if info, err := os.Stat(path); err != nil || info.Mode().IsRegular() {
-			return fmt.Errorf("--json %s: it is the file of --out too, and would replace it: name another", path)
+// Output is a file that a command writes, and the flag that names it.
+type Output struct{ Flag, Path string }
+
+// CheckOutputs is CheckOutput for every file that a command writes. No two may be one file: the
+// later would replace the earlier.
+func CheckOutputs(outputs []Output, inputs ...string) error {
+	for i, o := range outputs {
+		if o.Path == "" || o.Path == "-" {
+			continue
 		}
-	}
-	if err := CheckOutput(path, inputs...); err != nil {
-		return fmt.Errorf("--json: %w", err)
+		for _, other := range outputs[:i] {
+			if other.Path == "" || filepath.Clean(o.Path) != filepath.Clean(other.Path) {
+				continue
+			}
+			if info, err := os.Stat(o.Path); err != nil || info.Mode().IsRegular() {
+				return fmt.Errorf("%s %s: it is the file of %s too, and would replace it: name another", o.Flag, o.Path, other.Flag)
+			}
+		}
+		if err := CheckOutput(o.Path, inputs...); err != nil {
+			return fmt.Errorf("%s: %w", o.Flag, err)
+		}
 	}
 	return nil
 }

@@ -119,26 +119,30 @@ func TestCheckOutput(t *testing.T) {
 	}
 }
 
-// TestCheckReport: a report does not replace the command's other output, nor what is read.
-func TestCheckReport(t *testing.T) {
+// TestCheckOutputs: no file that a command writes replaces another one, nor what is read.
+func TestCheckOutputs(t *testing.T) {
 	dir := t.TempDir()
 	out, data := filepath.Join(dir, "m.skerry"), filepath.Join(dir, "data.csv")
 	if err := os.WriteFile(data, []byte("a\n1\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for _, tt := range []struct{ report, out, want string }{
-		{"", "", ""},
-		{"-", "-", ""},
-		{filepath.Join(dir, "r.json"), out, ""},
-		{os.DevNull, os.DevNull, ""},
-		{out, out, "it is the file of --out too"},
-		{filepath.Join(dir, ".", "m.skerry"), out, "it is the file of --out too"},
-		{dir + "/x/../m.skerry", out, "it is the file of --out too"},
-		{data, out, "it is the file that is read"},
-		{filepath.Join(dir, "none", "r.json"), out, "--json: write"},
+	for _, tt := range []struct{ out, report, plot, want string }{
+		{"", "", "", ""},
+		{"-", "-", "", ""},
+		{out, filepath.Join(dir, "r.json"), filepath.Join(dir, "p.svg"), ""},
+		{os.DevNull, os.DevNull, os.DevNull, ""},
+		{out, out, "", "--json " + out + ": it is the file of --out too"},
+		{out, filepath.Join(dir, ".", "m.skerry"), "", "it is the file of --out too"},
+		{out, dir + "/x/../m.skerry", "", "it is the file of --out too"},
+		{"", out, out, "--plot " + out + ": it is the file of --json too"},
+		{data, "", "", "--out: write " + data + ": it is the file that is read"},
+		{out, data, "", "--json: write " + data + ": it is the file that is read"},
+		{"", "", data, "--plot: write " + data + ": it is the file that is read"},
+		{"", filepath.Join(dir, "none", "r.json"), "", "--json: write"},
 	} {
-		if err := commands.CheckReport(tt.report, tt.out, data); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
-			t.Errorf("CheckReport(%s, %s) = %v, want %q", tt.report, tt.out, err, tt.want)
+		outputs := []commands.Output{{Flag: "--out", Path: tt.out}, {Flag: "--json", Path: tt.report}, {Flag: "--plot", Path: tt.plot}}
+		if err := commands.CheckOutputs(outputs, "", data); (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("CheckOutputs(%v) = %v, want %q", outputs, err, tt.want)
 		}
 	}
 }

@@ -78,7 +78,7 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 	if f.opts.Settings, err = parseSettings(f.set); err != nil {
 		return err
 	}
-	if err := commands.CheckReport(f.jsonFile, f.out, f.data); err != nil {
+	if err := commands.CheckOutputs([]commands.Output{{Flag: "--out", Path: f.out}, {Flag: "--json", Path: f.jsonFile}}, f.data); err != nil {
 		return err
 	}
 	in, err := openData(cmd, f.data)
@@ -108,7 +108,7 @@ func (f *anomalyFlags) run(cmd *cobra.Command) error {
 }
 
 func (f *anomalyFlags) writeScores(cmd *cobra.Command, a *detect.Anomaly) error {
-	w, done, err := createCSV(cmd, f.out, f.data)
+	w, done, err := createCSV(cmd, f.out)
 	if err != nil {
 		return err
 	}

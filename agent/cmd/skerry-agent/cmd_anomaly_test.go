@@ -167,7 +167,7 @@ func TestAnomalyRefuses(t *testing.T) {
 		{`--rate 0.7: must be above 0 and below 0.5`, []string{"--data", data, "--rate", "0.7"}},
 		{`column "site" never is "east": it is north, south`, []string{"--data", data, "--where", "site=east"}},
 		{`--where "site": must be column=value`, []string{"--data", data, "--where", "site"}},
-		{`create --out`, []string{"--data", data, "--out", "/nowhere/x.csv"}},
+		{`--out: write /nowhere/x.csv`, []string{"--data", data, "--out", "/nowhere/x.csv"}},
 		{`line 3`, []string{"--data", write(t, "bad.csv", "a,b\n1,2\n3\n")}},
 		{`no rows to score`, []string{"--data", write(t, "empty.csv", "a,b\n")}},
 	} {

@@ -148,7 +148,7 @@ func (f *driftFlags) settings(cmd *cobra.Command) (map[string]string, error) {
 }
 
 func (f *driftFlags) run(cmd *cobra.Command, settings map[string]string) error {
-	if err := commands.CheckReport(f.json, "", f.data, f.reference); err != nil {
+	if err := commands.CheckOutputs([]commands.Output{{Flag: "--json", Path: f.json}}, f.data, f.reference); err != nil {
 		return err
 	}
 	in, err := openData(cmd, f.data)

@@ -13,6 +13,7 @@ import (
 
 	"skerry.dev/agent/replay"
 	"skerry.dev/compute/frame"
+	"skerry.dev/configs/commands"
 )
 
 func newPredictCommand() *cobra.Command {
@@ -32,6 +33,9 @@ func newPredictCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := files.finish(cmd); err != nil {
+				return err
+			}
+			if err := commands.CheckOutputs([]commands.Output{{Flag: "--out", Path: out}}, files.data, model, task); err != nil {
 				return err
 			}
 			a, err := readModel(model)
@@ -55,7 +59,7 @@ func newPredictCommand() *cobra.Command {
 				return err
 			}
 			defer in.Close()
-			w, done, err := createCSV(cmd, out, files.data, model)
+			w, done, err := createCSV(cmd, out)
 			if err != nil {
 				return err
 			}

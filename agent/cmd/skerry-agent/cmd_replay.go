@@ -129,7 +129,8 @@ func newReplayCommand() *cobra.Command {
 			if err := files.finish(cmd); err != nil {
 				return err
 			}
-			if err := commands.CheckReport(to, out, files.data, model, task); err != nil {
+			outputs := []commands.Output{{Flag: "--out", Path: out}, {Flag: "--json", Path: to}, {Flag: "--plot", Path: table.plot}}
+			if err := commands.CheckOutputs(outputs, files.data, model, task); err != nil {
 				return err
 			}
 			if (task == "") == (table.target == "") {
@@ -180,7 +181,7 @@ func newReplayCommand() *cobra.Command {
 			opts.Progress = func(n int, at int64) { p.show("%d messages, %s", n, time.UnixMicro(at).UTC().Format(time.DateTime)) }
 			done := func(bool) error { return nil }
 			if out != "" {
-				w, closer, err := createCSV(cmd, out, files.data)
+				w, closer, err := createCSV(cmd, out)
 				if err != nil {
 					return err
 				}
@@ -285,15 +286,12 @@ func writeReplay(w io.Writer, s *replay.Summary) error {
 }
 
 // createCSV opens a file to write, or standard output for "-"; close it with the function
-// returned. What is written comes to the file as a whole when keep is true, and not at all else. It
-// must not be one of the inputs.
-func createCSV(cmd *cobra.Command, path string, inputs ...string) (w *bufio.Writer, done func(keep bool) error, err error) {
+// returned. What is written comes to the file as a whole when keep is true, and not at all else.
+// That it is none of the files that are read, see [commands.CheckOutputs].
+func createCSV(cmd *cobra.Command, path string) (w *bufio.Writer, done func(keep bool) error, err error) {
 	if path == "-" {
 		w := bufio.NewWriter(cmd.OutOrStdout())
 		return w, func(bool) error { return w.Flush() }, nil
-	}
-	if err := commands.CheckOutput(path, inputs...); err != nil {
-		return nil, nil, fmt.Errorf("create --out: %w", err)
 	}
 	f, err := commands.CreateFile(path)
 	if err != nil {

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -106,7 +106,7 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	o.Progress = p.rows
-	visit, done, err := rowsCSV(cmd, out, files.data, false)
+	visit, done, err := rowsCSV(cmd, out, false)
 	if err != nil {
 		return err
 	}
@@ -128,11 +128,11 @@ func (f *forecastFlags) run(cmd *cobra.Command, files *fileFlags, t *tableFlags,
 }
 
 func drawForecast(path string, r *prequential.ForecastReport) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("create --plot: %w", err)
+	var b bytes.Buffer
+	if err := r.WritePlot(&b); err != nil {
+		return err
 	}
-	return errors.Join(r.WritePlot(f), f.Close())
+	return commands.WriteFile(path, b.Bytes())
 }
 
 func writeForecast(w io.Writer, r *prequential.ForecastReport, level float64) error {

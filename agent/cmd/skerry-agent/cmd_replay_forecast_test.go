@@ -87,5 +87,5 @@ func TestReplayForecastRefuses(t *testing.T) {
 	refuse(`--learner "hoeffding-tree": a forecast has one of auto, holt-winters`, "--forecast", "1", "--learner", "hoeffding-tree")
 	refuse("a forecast has one of", "--forecast", "1", "--learner", "last,auto")
 	refuse("3 rows are too few to score a forecast 3 rows ahead", "--forecast", "3")
-	refuse("create --plot", "--forecast", "1", "--plot", filepath.Join(t.TempDir(), "no", "p.svg"))
+	refuse("--plot: write", "--forecast", "1", "--plot", filepath.Join(t.TempDir(), "no", "p.svg"))
 }

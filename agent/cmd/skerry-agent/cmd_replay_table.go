@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -106,7 +106,7 @@ func (t *tableFlags) run(cmd *cobra.Command, files *fileFlags, model, to, out st
 	p := newProgress(cmd.ErrOrStderr())
 	defer p.clear()
 	o.Progress = p.rows
-	visit, done, err := rowsCSV(cmd, out, files.data, true)
+	visit, done, err := rowsCSV(cmd, out, true)
 	if err != nil {
 		return err
 	}
@@ -134,11 +134,11 @@ func (p *progress) rows(row, rows int) {
 
 // rowsCSV returns what writes each row of a replay to the file out, with its set of classes when
 // sets is true, and what ends the file; visit is nil when out is empty.
-func rowsCSV(cmd *cobra.Command, out, data string, sets bool) (visit func(*prequential.TableRow) error, done func(keep bool) error, err error) {
+func rowsCSV(cmd *cobra.Command, out string, sets bool) (visit func(*prequential.TableRow) error, done func(keep bool) error, err error) {
 	if out == "" {
 		return nil, func(bool) error { return nil }, nil
 	}
-	w, done, err := createCSV(cmd, out, data)
+	w, done, err := createCSV(cmd, out)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,11 +168,11 @@ func set(in []bool) string {
 }
 
 func writePlot(path string, r *prequential.TableReport) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("create --plot: %w", err)
+	var b bytes.Buffer
+	if err := r.WritePlot(&b); err != nil {
+		return err
 	}
-	return errors.Join(r.WritePlot(f), f.Close())
+	return commands.WriteFile(path, b.Bytes())
 }
 
 func writeTable(w io.Writer, r *prequential.TableReport) error {

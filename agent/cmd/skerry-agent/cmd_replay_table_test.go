@@ -57,6 +57,15 @@ func TestReplayTable(t *testing.T) {
 	if b, err := os.ReadFile(plot); err != nil || !strings.HasPrefix(string(b), "<svg") {
 		t.Errorf("plot: %v, %.60s", err, b)
 	}
+	before, err := os.ReadFile(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "--plot: write "+data+": it is the file that is read", "replay", "--data", data, "--target", "class", "--plot", data)
+	refused(t, "it is the file of --out too", "replay", "--data", data, "--target", "class", "--out", plot, "--plot", plot)
+	if after, err := os.ReadFile(data); err != nil || string(after) != string(before) {
+		t.Errorf("the data after a plot over it: %v, %.60s", err, after)
+	}
 	if b, err := os.ReadFile(rows); err != nil || strings.Count(string(b), "\n") != 1201 {
 		t.Errorf("rows: %v, %d lines", err, strings.Count(string(b), "\n"))
 	}

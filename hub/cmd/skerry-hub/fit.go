@@ -77,13 +77,12 @@ func fitCommand() *cobra.Command {
 				}
 				o.Features = append(o.Features, spec.Feature{Name: strings.TrimSpace(name), Expr: expr})
 			}
-			if err := addTransforms(&o, transforms); err != nil {
+			modules, err := addTransforms(&o, transforms)
+			if err != nil {
 				return err
 			}
-			if err := commands.CheckOutput(out, o.Data, o.Test); err != nil {
-				return err
-			}
-			if err := commands.CheckReport(report, out, o.Data, o.Test); err != nil {
+			outputs := []commands.Output{{Flag: "--out", Path: out}, {Flag: "--json", Path: report}}
+			if err := commands.CheckOutputs(outputs, append(modules, o.Data, o.Test)...); err != nil {
 				return err
 			}
 			p := newProgress(c.ErrOrStderr())
@@ -240,7 +239,7 @@ func evaluateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := commands.CheckReport(report, "", model, o.Data); err != nil {
+			if err := commands.CheckOutputs([]commands.Output{{Flag: "--json", Path: report}}, model, o.Data); err != nil {
 				return err
 			}
 			e, err := fit.Evaluate(c.Context(), a, o)
@@ -289,7 +288,7 @@ func explainCommand() *cobra.Command {
 			if _, err := table.finish(c, &o.Table); err != nil {
 				return err
 			}
-			if err := commands.CheckReport(report, "", model, o.Data); err != nil {
+			if err := commands.CheckOutputs([]commands.Output{{Flag: "--json", Path: report}}, model, o.Data); err != nil {
 				return err
 			}
 			e, err := fit.Explain(c.Context(), a, o)

@@ -184,4 +184,7 @@ func TestReportThatCannotBeWritten(t *testing.T) {
 		refused(t, "--json: write "+nowhere, command, "--model", model, "--data", data, "--json", nowhere)
 		refused(t, "it is the file that is read, "+model, command, "--model", model, "--data", data, "--json", model)
 	}
+	for _, line := range [][]string{{"export-model", model, "--format", "onnx"}, {"import-model", model, "--task", "y"}} {
+		refused(t, "it is the file that is read, "+model, append(line, "--out", model)...)
+	}
 }

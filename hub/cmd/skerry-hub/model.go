@@ -146,6 +146,9 @@ func (r *remote) importCommand() *cobra.Command {
 		Example: "  skerry-hub import-model pm25.skerry\n  skerry-hub import-model model.txt --task pm25-now --series pm25\n  skerry-hub import-model pipeline.onnx --task quality --out quality.skerry\n  skerry-hub import-model model.json --task quality --inputs temp,load,speed --classes good,bad --out quality.skerry",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if err := commands.CheckOutputs([]commands.Output{{Flag: "--out", Path: out}}, args[0]); err != nil {
+				return err
+			}
 			b, notes, err := artifactOf(args[0], task, series, o)
 			if err != nil {
 				return err
@@ -193,6 +196,9 @@ func (r *remote) exportCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if format != "skerry" && format != "onnx" {
 				return fmt.Errorf("--format %q: must be skerry or onnx", format)
+			}
+			if err := commands.CheckOutputs([]commands.Output{{Flag: "--out", Path: out}}, args[0]); err != nil {
+				return err
 			}
 			b, m, err := r.fetch(c.Context(), args[0])
 			if err != nil {

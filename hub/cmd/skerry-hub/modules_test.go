@@ -134,7 +134,7 @@ func TestFitTransformOverRows(t *testing.T) {
 func TestReadTransforms(t *testing.T) {
 	air := writeTemp(t, "air quality.wasm", wasmtest.Arithmetic())
 	var o fit.Options
-	if err := addTransforms(&o, []string{" a = " + air + ":wet(PM2.5 (µg/m³), hum:x)", "b=" + air + ":add(x) over 24 "}); err != nil {
+	if _, err := addTransforms(&o, []string{" a = " + air + ":wet(PM2.5 (µg/m³), hum:x)", "b=" + air + ":add(x) over 24 "}); err != nil {
 		t.Fatal(err)
 	}
 	want := []spec.Feature{{Name: "a", Wasm: "module-1", Function: "wet", Of: []string{"PM2.5 (µg/m³)", "hum:x"}}, {Name: "b", Wasm: "module-1", Function: "add", Of: []string{"x"}, Rows: 24}}

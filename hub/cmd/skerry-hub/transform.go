@@ -18,12 +18,12 @@ import (
 var transform = regexp.MustCompile(`^([^=]+)=(.+?):([^:(/\\]+)\((.+)\)(?:\s+over\s+(\d+))?\s*$`)
 
 // addTransforms adds the features of --transform and reads their modules, each file once.
-func addTransforms(o *fit.Options, texts []string) error {
+func addTransforms(o *fit.Options, texts []string) (read []string, err error) {
 	files := map[string]string{}
 	for _, text := range texts {
 		m := transform.FindStringSubmatch(text)
 		if m == nil {
-			return fmt.Errorf("--transform %q: must be name=file.wasm:function(column, column), with 'over 24' behind it for a function of rows", text)
+			return nil, fmt.Errorf("--transform %q: must be name=file.wasm:function(column, column), with 'over 24' behind it for a function of rows", text)
 		}
 		file := strings.TrimSpace(m[2])
 		f := spec.Feature{Name: strings.TrimSpace(m[1]), Wasm: files[file], Function: strings.TrimSpace(m[3])}
@@ -37,18 +37,18 @@ func addTransforms(o *fit.Options, texts []string) error {
 		if f.Wasm == "" {
 			code, err := readModule(file)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			if _, err := wasm.Inspect(code); err != nil {
-				return fmt.Errorf("module %s: %w", file, err)
+				return nil, fmt.Errorf("module %s: %w", file, err)
 			}
 			f.Wasm = moduleName(file, len(o.Modules))
-			files[file] = f.Wasm
+			files[file], read = f.Wasm, append(read, file)
 			o.Modules = append(o.Modules, feature.Module{Name: f.Wasm, Code: code})
 		}
 		o.Features = append(o.Features, f)
 	}
-	return nil
+	return read, nil
 }
 
 // moduleName names the module of a file after it, and by its number where the file's name is none
