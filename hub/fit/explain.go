@@ -87,6 +87,7 @@ type DependenceOn struct {
 const (
 	explainRows    = 1000
 	backgroundRows = 50
+	maxPoints      = 10_000
 	permutations   = 4
 )
 
@@ -98,6 +99,14 @@ type shapley interface {
 
 // Explain reports what moves an artifact's predictions on the rows of a file.
 func Explain(ctx context.Context, a *artifact.Artifact, o ExplainOptions) (*Explanation, error) {
+	switch {
+	case o.Rows < 0:
+		return nil, fmt.Errorf("rows %d: must be 1 or more, or 0 for %d", o.Rows, explainRows)
+	case o.Points < 0 || o.Points > maxPoints:
+		return nil, fmt.Errorf("points %d: must be 1 to %d, or 0 for the default", o.Points, maxPoints)
+	case o.Threads < 0 || o.Threads > MaxThreads:
+		return nil, fmt.Errorf("threads %d: must be 1 to %d", o.Threads, MaxThreads)
+	}
 	x, y, at, err := featuresOf(ctx, a, &o)
 	if err != nil {
 		return nil, err

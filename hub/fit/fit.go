@@ -108,8 +108,51 @@ const (
 	defaultBudget = time.Minute
 )
 
+// MaxThreads bounds the threads of a run.
+const MaxThreads = 1024
+
+// check refuses numbers that no run can have: taken for their defaults, they would be ignored
+// without a word.
+func (o *Options) check() error {
+	switch {
+	case o.Trials < 0:
+		return fmt.Errorf("trials %d: must be 1 or more, or 0 for as many as the budget allows", o.Trials)
+	case o.Budget < 0:
+		return fmt.Errorf("budget %s: must be above 0, or 0 for its default", o.Budget)
+	case o.Threads < 0 || o.Threads > MaxThreads:
+		return fmt.Errorf("threads %d: must be 1 to %d", o.Threads, MaxThreads)
+	case o.MaxBytes < 0:
+		return fmt.Errorf("max-bytes %d: must be above 0, or 0 for its default", o.MaxBytes)
+	case o.MaxLatency < 0:
+		return fmt.Errorf("max-latency %s: must be above 0, or 0 for no limit", o.MaxLatency)
+	case o.Horizon < 0:
+		return fmt.Errorf("horizon %s: must be above 0, or 0 where rows stand for themselves", o.Horizon)
+	case o.Horizon == 0 && (o.Calendar.UTCOffset != "" || len(o.Calendar.Holidays) > 0):
+		return errors.New("utc-offset and holidays are for a forecast: give its horizon, or leave them out")
+	case o.Direct && o.MaxLatency > 0:
+		return errors.New("max-latency is for a search: give the number of trials, or leave it out")
+	}
+	return nil
+}
+
+// overBudget is an error for an artifact that is larger or slower than it may be, which a search
+// returns where every model is.
+func overBudget(res *selection.Result, o *Options) error {
+	best := res.Leaderboard[0]
+	if n := int64(len(res.Bytes)); o.MaxBytes > 0 && n > o.MaxBytes {
+		return fmt.Errorf("the smallest artifact found has %d bytes, of %d allowed (max-bytes): allow more, or drop columns", n, o.MaxBytes)
+	}
+	if o.MaxLatency > 0 && best.OverBudget {
+		return fmt.Errorf("none of the %d models tried predicts a row, its features included, within %s (max-latency): allow more; the best was %s", len(res.Leaderboard), o.MaxLatency, best.Learner)
+	}
+	return nil
+}
+
 // Run learns from a file and returns the report and the artifact's bytes.
 func Run(ctx context.Context, o Options) (*Report, []byte, error) {
+	if err := o.check(); err != nil {
+		return nil, nil, err
+	}
 	switch {
 	case o.Direct && o.Horizon > 0:
 		return nil, nil, errors.New("a forecast is searched for: leave out the settings")
@@ -141,6 +184,9 @@ func Run(ctx context.Context, o Options) (*Report, []byte, error) {
 		Progress:   o.Progress,
 	})
 	if err != nil {
+		return nil, nil, err
+	}
+	if err := overBudget(res, &o); err != nil {
 		return nil, nil, err
 	}
 	a := res.Artifact

@@ -453,6 +453,46 @@ func TestSplitByColumn(t *testing.T) {
 	}
 }
 
+// TestNumbersThatNoRunHas: what would be ignored or crash is refused by name, and a limit that no
+// model keeps is no success.
+func TestNumbersThatNoRunHas(t *testing.T) {
+	data := write(t, "line.csv", line(300))
+	search := func(set func(*fit.Options)) fit.Options {
+		o := fit.Options{Data: data, Target: "y", Learners: []string{"linear"}, Trials: 1, Seed: 1, Threads: 1}
+		set(&o)
+		return o
+	}
+	once := direct("linear", data, "y", exact)
+	once.MaxLatency = time.Millisecond
+	for want, o := range map[string]fit.Options{
+		"trials -1: must be 1 or more":     search(func(o *fit.Options) { o.Trials = -1 }),
+		"budget -5s: must be above 0":      search(func(o *fit.Options) { o.Budget = -5 * time.Second }),
+		"threads -3: must be 1 to 1024":    search(func(o *fit.Options) { o.Threads = -3 }),
+		"threads 100000: must be 1 to":     search(func(o *fit.Options) { o.Threads = 100_000 }),
+		"max-bytes -1: must be above 0":    search(func(o *fit.Options) { o.MaxBytes = -1 }),
+		"max-latency -1s: must be above 0": search(func(o *fit.Options) { o.MaxLatency = -time.Second }),
+		"horizon -1h0m0s: must be above 0": search(func(o *fit.Options) { o.Horizon = -time.Hour }),
+		"are for a forecast":               search(func(o *fit.Options) { o.Calendar.Holidays = []string{"2026-12-25"} }),
+		"of 10 allowed (max-bytes)":        search(func(o *fit.Options) { o.MaxBytes = 10 }),
+		"within 1ns (max-latency)":         search(func(o *fit.Options) { o.MaxLatency = time.Nanosecond }),
+		"max-latency is for a search":      once,
+	} {
+		if _, b, err := fit.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) || b != nil {
+			t.Errorf("Run = %d bytes, %v, want the error %q", len(b), err, want)
+		}
+	}
+	_, a, _ := run(t, direct("linear", data, "y", exact))
+	for want, o := range map[string]fit.ExplainOptions{
+		"rows -1: must be":     {Data: data, Rows: -1},
+		"points -2: must be":   {Data: data, Points: -2},
+		"threads -3: must be ": {Data: data, Threads: -3},
+	} {
+		if _, err := fit.Explain(t.Context(), a, o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("Explain = %v, want %q", err, want)
+		}
+	}
+}
+
 // TestKFold tests every row once, by a model that has not seen it.
 func TestKFold(t *testing.T) {
 	o := direct("linear", write(t, "line.csv", line(100)), "y", exact)
