@@ -149,6 +149,9 @@ func parseNumber(s string, comma bool) (float64, bool) {
 		}
 		return parseNumber(s, comma)
 	}
+	if s, ok := negative(s); ok {
+		return parseNumber(s, comma)
+	}
 	if s, ok := strings.CutPrefix(s, "−"); ok { // U+2212
 		v, ok := parseNumber(s, comma)
 		return -v, ok && !strings.HasPrefix(s, "-") && !strings.HasPrefix(s, "+")
@@ -168,8 +171,31 @@ func parseNumber(s string, comma bool) (float64, bool) {
 	return 0, false
 }
 
-// ungroup takes the separators out of a whole number whose digits stand in groups of three. The
-// separators are all the same: spaces, apostrophes, or the decimal sign that is not in use.
+// negative returns an amount with its minus in front where the text has it behind, as mainframes
+// write it (728.34-), or stands in brackets, as bookkeepers do; ok is false for any other text.
+func negative(s string) (amount string, ok bool) {
+	if in, ok := strings.CutPrefix(s, "("); ok {
+		if in, ok = strings.CutSuffix(in, ")"); !ok {
+			return "", false
+		}
+		in = strings.Trim(in, blanks)
+		return "-" + in, in != "" && (in[0] >= '0' && in[0] <= '9' || currency(in) > 0)
+	}
+	for _, minus := range []string{"-", "−"} {
+		if n, ok := strings.CutSuffix(s, minus); ok {
+			n = strings.TrimRight(n, blanks)
+			return "-" + n, n != "" && n[0] >= '0' && n[0] <= '9' && n[len(n)-1] >= '0' && n[len(n)-1] <= '9'
+		}
+	}
+	return "", false
+}
+
+// blanks may stand between a number and what is beside it.
+const blanks = " \u00a0\u202f"
+
+// ungroup takes the separators out of a whole number whose digits stand in groups of three, or, as
+// in India, of two before the last three. The separators are all the same: spaces, apostrophes, or
+// the decimal sign that is not in use; commas alone in India.
 func ungroup(s string, comma bool) (string, bool) {
 	sign := ""
 	if s != "" && (s[0] == '-' || s[0] == '+') {
@@ -184,8 +210,13 @@ func ungroup(s string, comma bool) (string, bool) {
 		if len(groups) == 1 {
 			continue
 		}
+		size := 3
+		if sep == "," && len(groups) > 2 && len(groups[1]) == 2 {
+			size = 2
+		}
 		for i, g := range groups {
-			if !digits(g) || i == 0 && (len(g) > 3 || g[0] == '0') || i > 0 && len(g) != 3 {
+			switch last := i == len(groups)-1; {
+			case !digits(g), i == 0 && (len(g) > size || g[0] == '0'), i > 0 && !last && len(g) != size, last && len(g) != 3:
 				return "", false
 			}
 		}

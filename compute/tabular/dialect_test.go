@@ -327,6 +327,10 @@ func TestUnits(t *testing.T) {
 	}{
 		"a currency before":   {"$7.10|$1,234.50|-$3|$-4|NA", "7.1 1234.5 -3 -4 NaN", `column "v" holds numbers with the unit $: $7.10 is read as 7.1`},
 		"with a space":        {"€ 5|€ 7.5", "5 7.5", "the unit €"},
+		"minus behind":        {"7.5|728.34-|1,234.00-", "7.5 -728.34 -1234", `column "v": 2 of 3 cells are read as negative, for the minus behind or the brackets: the first is line 3, "728.34-"`},
+		"in brackets":         {"$ 7.50|($ 1,234.50)|(3)|$ 5", "", `different units, the first $ as in $ 7.50, and none as in line 4, "(3)"`},
+		"amounts in brackets": {"$ 7.50|($ 1,234.50)|$ 5", "7.5 -1234.5 5", `1 of 3 cells is read as negative`},
+		"lakhs":               {"₹1,23,456.50|₹7|-₹1,00,000", "123456.5 7 -100000", "the unit ₹"},
 		"of a country":        {"US$5|US$7", "5 7", "the unit US$"},
 		"a code before":       {"EUR 5|EUR 7", "5 7", "the unit EUR"},
 		"a code behind":       {"1,234.50 USD|7 USD", "1234.5 7", "the unit USD"},
@@ -549,7 +553,7 @@ func TestSerialDates(t *testing.T) {
 
 // TestFiguresAsText: a column of numbers in a writing that is none here is text, which is said.
 func TestFiguresAsText(t *testing.T) {
-	for form, told := range map[string]bool{"%d:30:00": true, "(%d.5)": true, "%d.00-": true, "0x%dF": true, "'%d": true, "%d/1000": true, "A%d": false, "room %d": false} {
+	for form, told := range map[string]bool{"%d:30:00": true, "(%d.5 to 7)": true, "0x%dF": true, "'%d": true, "%d/1000": true, "A%d": false, "room %d": false} {
 		var b strings.Builder
 		b.WriteString("v,y\n")
 		for i := range 60 {

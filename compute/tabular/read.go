@@ -319,7 +319,7 @@ func (b *builder) end() error {
 const manyFigures = 20
 
 // figures is a note about a column of text whose cells begin as numbers do, such as durations,
-// negative amounts in parentheses or hexadecimal numbers; "" for any other.
+// fractions or hexadecimal numbers; "" for any other.
 func (b *builder) figures() string {
 	n := 0
 	for _, s := range b.c.Categories {
@@ -333,7 +333,7 @@ func (b *builder) figures() string {
 	if all := len(b.c.Categories); all < manyFigures || 10*n < 9*all {
 		return ""
 	}
-	return fmt.Sprintf("column %q is read as text of %d different forms, such as %q, which are no numbers here: write them as numbers (1:30 as seconds, (5) as -5) where they are some, or name the column by --text where they are names", b.c.Name, len(b.c.Categories), clip(b.c.Categories[0]))
+	return fmt.Sprintf("column %q is read as text of %d different forms, such as %q, which are no numbers here: write them as numbers (1:30 as seconds, 1/4 as 0.25) where they are some, or name the column by --text where they are names", b.c.Name, len(b.c.Categories), clip(b.c.Categories[0]))
 }
 
 // alike is a note about categories that differ in case or blanks alone, "" for none.

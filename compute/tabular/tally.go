@@ -49,6 +49,7 @@ type Tally struct {
 	unknown flaw
 	weak    flaw   // texts that mean "missing" here and might be a value elsewhere
 	truths  flaw   // numbers written as true or false
+	behind  flaw   // negative numbers whose minus stands behind them, or that stand in brackets
 	cased   flaw   // categories in another case
 	meant   string // what the first of them is
 	grouped flaw   // numbers read with a comma between thousands, of the form that a decimal comma has
@@ -173,6 +174,9 @@ func (t *Tally) Notes(want frame.Type) []string {
 	if f := &t.truths; f.n > 0 && f.n < t.Present {
 		out = append(out, fmt.Sprintf("column %q: %s true or false and read as 1 or 0, the first is %s, %q", t.Name, are(f.n, t.Present), f.place, f.text))
 	}
+	if f := &t.behind; f.n > 0 {
+		out = append(out, fmt.Sprintf("column %q: %s read as negative, for the minus behind or the brackets: the first is %s, %q", t.Name, are(f.n, t.Present), f.place, f.text))
+	}
 	if f := &t.zeros; f.n > 0 {
 		out = append(out, fmt.Sprintf("column %q: %s read without leading zeros, the first is %s, %q; where they are names such as postal codes, fit with --text %s", t.Name, are(f.n, t.Present), f.place, f.text, t.Name))
 	}
@@ -294,6 +298,11 @@ func (t *Tally) Number(c *Cell, p Place) (v float64) {
 			t.units = append(t.units, strings.Clone(unit))
 		}
 		return nan
+	}
+	if v < 0 && c.kind == text {
+		if _, ok := negative(strings.TrimSpace(c.text)); ok {
+			t.behind.add(p, c.text)
+		}
 	}
 	t.digits(strings.TrimLeft(digits, "+-"), v, p)
 	return v

@@ -18,6 +18,9 @@ var currencies = []string{
 // amount separates a number from the one unit behind it or currency before it, as in 7.1 kg, 21.5
 // °C, $7.10, -€5 and 1,234.50 USD. ok is false for any other text; the number is not read.
 func amount(s string) (number, unit string, ok bool) {
+	if n, ok := negative(s); ok {
+		s = n
+	}
 	sign, rest := "", s
 	if n := signLength(rest); n > 0 {
 		sign, rest = rest[:n], rest[n:]
