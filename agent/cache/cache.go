@@ -66,6 +66,7 @@ type Store struct {
 	db     *bbolt.DB
 	box    *outbox.Outbox
 	dir    string
+	file   os.FileInfo // the file that is open, see displaced
 	damage string
 	lock   *dirlock.Lock
 
@@ -145,11 +146,30 @@ func (s *Store) use(path string, box outbox.Options) error {
 	if err == nil {
 		s.box, err = outbox.Open(db, box)
 	}
+	if err == nil {
+		s.file, err = os.Stat(path)
+	}
 	if err != nil {
 		return errors.Join(err, db.Close())
 	}
 	s.db = db
 	return nil
+}
+
+// ErrDisplaced is returned by Commit while the file that is open does not lie in the state directory
+// any more: it was moved, deleted or replaced, and the next start would not find what is written.
+var ErrDisplaced = errors.New("is not the file that this agent has open: it was moved, deleted or replaced, and the next start would not find what is written to it: put it back, or restart the agent to begin with what lies there")
+
+func (s *Store) displaced() error {
+	path := filepath.Join(s.dir, FileName)
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && os.SameFile(info, s.file):
+		return nil
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		return nil // nobody knows
+	}
+	return fmt.Errorf("%s %w", path, ErrDisplaced)
 }
 
 // growth is by how much the file grows at a time.
@@ -282,6 +302,9 @@ func (s *Store) Commit(c *Commit) error {
 		return ErrWritable
 	case s.borrowed != nil:
 		return s.borrowed
+	}
+	if err := s.displaced(); err != nil {
+		return fmt.Errorf("commit: %w", err)
 	}
 	var added *outbox.Added
 	err := s.db.Update(func(tx *bbolt.Tx) (err error) {
@@ -505,7 +528,7 @@ func (s *Store) Close() error {
 	switch {
 	case s.borrowed != nil:
 		err = errors.Join(err, os.RemoveAll(s.copy))
-	case err == nil:
+	case err == nil && s.displaced() == nil: // the mark is of the file that lies there
 		err = os.WriteFile(s.cleanMark(), nil, 0o600)
 	}
 	return errors.Join(err, s.lock.Release())
@@ -520,6 +543,8 @@ const (
 	Full                   // the disk or the file's cap is full: prune and try again
 	// the file system became read-only: go on predicting, acknowledge nothing
 	ReadOnly
+	// the file is not where it was opened: the same, until it is back, see ErrDisplaced
+	Displaced
 )
 
 // Classify decides what a failed commit means.
@@ -529,6 +554,8 @@ func Classify(err error) Trouble {
 		return Full
 	case because(err, syscall.EROFS):
 		return ReadOnly
+	case errors.Is(err, ErrDisplaced):
+		return Displaced
 	}
 	return Unknown
 }
