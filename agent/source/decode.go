@@ -433,6 +433,9 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 		return text{value: s.form.meant(v)}, nil
 	}
 	if kind == valueBool && s.form.words == nil {
+		if s.measured() {
+			return text{}, s.noQuantity(raw)
+		}
 		v := 0.0
 		if raw[0] == 't' {
 			v = 1
@@ -442,6 +445,9 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 	t, err := s.form.read(raw)
 	if err != nil {
 		return t, err
+	}
+	if t.forgiven&ForgivenWord != 0 && s.measured() {
+		return text{}, s.noQuantity(raw)
 	}
 	switch kind {
 	case valueBool:
@@ -468,6 +474,21 @@ func (s *Series) value(kind valueKind, raw []byte) (text, *DecodeError) {
 		return text{}, &DecodeError{Kind: ErrType, Value: excerpt(raw), Allowed: fmt.Sprintf("comes in %s, with %s before: a number in another unit would be wrong by a factor; name the input's unit", t.unit, *first)}
 	}
 	return t, nil
+}
+
+// measured reports whether the series has a unit, in which a word such as off is no 0: senders write
+// false or offline where they have no value.
+func (s *Series) measured() bool {
+	switch strings.ToLower(s.Unit) {
+	case "", "1", "-", "bool", "boolean":
+		return false
+	}
+	return true
+}
+
+func (s *Series) noQuantity(raw []byte) *DecodeError {
+	w := excerpt(raw)
+	return &DecodeError{Kind: ErrType, Value: w, Allowed: fmt.Sprintf("is a word, and no number of %s, the input's unit: say which it is, as in words: {%s: 0}, or let the sender leave the value out", s.Unit, strings.Trim(w, `"`))}
 }
 
 // category finds the category that a text names: itself, else the only one that differs in case

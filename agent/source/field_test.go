@@ -527,6 +527,30 @@ func TestUnitsOfInputs(t *testing.T) {
 	}
 }
 
+// TestWordsBesideUnits: what is measured in a unit is not 0 because its sender writes false or
+// offline where it has no value; with a word of its own, or without a unit, it is.
+func TestWordsBesideUnits(t *testing.T) {
+	for _, tt := range []struct {
+		settings, payload string
+		want              float64 // NaN: refused
+	}{
+		{", unit: °C", `{"a":false}`, math.NaN()}, {", unit: °C", `{"a":"offline"}`, math.NaN()}, {", unit: °C", `{"a":"No"}`, math.NaN()}, {`, unit: "%"`, `{"a":"open"}`, math.NaN()},
+		{`, unit: "%", words: {open: 100, closed: 0}`, `{"a":"open"}`, 100}, {`, unit: "%", words: {open: 100}`, `{"a":"closed"}`, math.NaN()}, {`, unit: W, words: {"false": 0}`, `{"a":false}`, 0},
+		{"", `{"a":false}`, 0}, {"", `{"a":"offline"}`, 0}, {", unit: bool", `{"a":"ON"}`, 1}, {", unit: °C", `{"a":"21.5"}`, 21.5},
+	} {
+		p := planOf(t, "  - {series: a, topic: x, path: $.a"+tt.settings+"}\n", "")
+		out, err := NewDecoder(p, 4096).Decode("x", []byte(tt.payload))
+		switch {
+		case err != nil:
+			t.Errorf("%s for %q: %v", tt.payload, tt.settings, err)
+		case math.IsNaN(tt.want) && (len(out.Readings) > 0 || len(out.Problems) != 1 || !strings.Contains(out.Problems[0].Error(), "is a word, and no number of")):
+			t.Errorf("%s for %q is read as %v, %v, want a refusal", tt.payload, tt.settings, out.Readings, out.Problems)
+		case !math.IsNaN(tt.want) && (len(out.Readings) != 1 || out.Readings[0].Value != tt.want):
+			t.Errorf("%s for %q is read as %v, %v, want %v", tt.payload, tt.settings, out.Readings, out.Problems, tt.want)
+		}
+	}
+}
+
 // TestNumbersAsWords: numbers that an input declares as words are words however they are written.
 func TestNumbersAsWords(t *testing.T) {
 	p := planOf(t, "  - {series: a, topic: x, path: $.a, words: {1: 10, 2: 20, off: 2}}\n", "")

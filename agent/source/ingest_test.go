@@ -116,7 +116,7 @@ func TestFile(t *testing.T) {
 	var notes []string
 	n, err = ReadTable(t.Context(), "f", strings.NewReader("ts;pm25;wd\n2013-03-01 00:00;1,5;NNW\n2013-03-01 01:00;off;N\nsoon;2,5;N\n2013-03-01 03:00;-;\n"), p,
 		FileOptions{Table: tabular.Options{Note: func(s string) { notes = append(notes, s) }}}, s)
-	if err != nil || n != 2 || show(p, s.msgs[0].Readings) != "pm25=1.5@1362096000000000" || len(notes) != 10 || !strings.Contains(strings.Join(notes, "\n"), `column "pm25": 1 cell is no number and read as a device reads such a value: the first is line 3, "off", read as 0`) {
+	if err != nil || n != 2 || show(p, s.msgs[0].Readings) != "pm25=1.5@1362096000000000" || len(notes) != 10 || !strings.Contains(strings.Join(notes, "\n"), `column "pm25": 1 of 2 cells is no number and counts as missing: the first is line 3, "off"`) {
 		t.Errorf("a table with flaws = %d messages, %v, notes %q", n, err, notes)
 	}
 	s.msgs = nil
