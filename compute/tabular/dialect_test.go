@@ -124,7 +124,7 @@ func TestTypesThatAreGiven(t *testing.T) {
 		{"2026-01-01 2026-01-02 NA", frame.Category, ""},
 		{"1 2 NAN", frame.Number, ""},
 		{strings.Repeat("NA ", 30) + strings.Repeat("1 ", 19) + strings.Repeat("x ", 20) + "x", frame.Number, `21 of 40 cells are none, the first is line 51, "x"`},
-		{strings.Repeat("2026-01-01 ", 19) + strings.Repeat("yesterday ", 20) + "yesterday", frame.Time, `"c" must hold a time`},
+		{strings.Repeat("2026-01-01 ", 19) + strings.Repeat("yesterday ", 20) + "yesterday", frame.Time, `"c" must hold a time in each row: 21 of 40 cells are none, the first is line 21, "yesterday": name the form of its times by --time-format`},
 	} {
 		text := "c\n" + strings.ReplaceAll(tt.cells, " ", "\n") + "\n"
 		f, err := Read(strings.NewReader(text), Options{Types: map[string]frame.Type{"c": tt.typ}})

@@ -111,7 +111,11 @@ func (t *Tally) Wrong(want frame.Type) error {
 	if s := t.twoMeanings(); s != "" {
 		return fmt.Errorf("column %q must hold a %s in each row: %s", t.Name, want, s)
 	}
-	return fmt.Errorf("column %q must hold a %s in each row: %d of %d cells are none, the first is %s, %q", t.Name, want, t.bad.n, t.Present, t.bad.place, t.bad.text)
+	then := ""
+	if want == frame.Time {
+		then = ": name the form of its times by --time-format, or another column by --time"
+	}
+	return fmt.Errorf("column %q must hold a %s in each row: %d of %d cells are none, the first is %s, %q%s", t.Name, want, t.bad.n, t.Present, t.bad.place, t.bad.text, then)
 }
 
 // Must is an error when too many cells are unreadable for the column to be what it was named for.
