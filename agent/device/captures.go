@@ -279,10 +279,10 @@ func (d *Device) compile(files []*spec.Task) ([]*spec.Task, *source.Plan, error)
 			d.log.Warn("a series has another name than in its file", "note", note)
 		}
 	}
-	for _, note := range Shared(files) {
+	for _, note := range Odd(files) {
 		if !d.names.said[note] {
 			d.names.said[note] = true
-			d.log.Warn("predictions of several tasks go to one topic", "note", note)
+			d.log.Warn("what may not be meant", "note", note)
 		}
 	}
 	if err := d.names.store(); err != nil {

@@ -235,11 +235,15 @@ func (n *Names) Notes(files []*spec.Task) (notes []string) {
 	return notes
 }
 
-// Shared tells of topics that several tasks publish on, where the broker keeps the newest
-// prediction of all of them alone.
-func Shared(files []*spec.Task) (notes []string) {
+// Odd tells of what can be, and may not be meant: tolerances that would reach back to the row itself,
+// and topics that several tasks publish on, where the broker keeps the newest prediction of all of
+// them alone.
+func Odd(files []*spec.Task) (notes []string) {
 	of := map[string][]string{}
 	for _, t := range files {
+		if t.ReachesBack() {
+			notes = append(notes, fmt.Sprintf("task %s has a tolerance of %s and a horizon of %s: readings up to a row's own time are no truth of it, so that it counts as just below the horizon (target.tolerance)", t.Name, t.Target.Tolerance.Std(), t.Horizon()))
+		}
 		topic := t.PublishTopic("{device}")
 		if t.Captures() != nil && !strings.Contains(t.Publish.Topic, "{task}") {
 			notes = append(notes, fmt.Sprintf("the tasks that %s is made into publish on one topic, %s: put {task} into it (publish.topic) where each is to have its own", t.Name, topic))

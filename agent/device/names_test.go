@@ -191,3 +191,28 @@ inputs: [{series: temp, topic: "zz/{name}", path: $.temp}]
 		t.Errorf("tasks %v, want %v; without a task: %v", got, want, c.reasons())
 	}
 }
+
+// TestOdd: what can be and may not be meant is told of each task.
+func TestOdd(t *testing.T) {
+	read := func(text string) *spec.Task {
+		t.Helper()
+		task, err := spec.ParseTask("t.yaml", strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return task
+	}
+	const rest = "inputs: [{series: a, topic: x/y, path: $.a}]\n"
+	files := []*spec.Task{
+		read("task: wide\ntarget: {series: a, horizon: 10m, tolerance: 1h}\n" + rest),
+		read("task: one\ntarget: {series: a, horizon: 10m}\npublish: {topic: out}\n" + rest),
+		read("task: two\ntarget: {series: a, horizon: 20m}\npublish: {topic: out}\n" + rest),
+	}
+	notes := Odd(files)
+	if len(notes) != 2 || !strings.Contains(notes[0], "task wide has a tolerance of 1h0m0s and a horizon of 10m0s") || !strings.Contains(notes[1], "the tasks one, two publish on one topic, out") {
+		t.Errorf("notes %q", notes)
+	}
+	if notes = Odd(files[1:2]); len(notes) > 0 {
+		t.Errorf("notes %q of a task that is plain", notes)
+	}
+}

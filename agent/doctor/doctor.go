@@ -172,8 +172,8 @@ func tasks(dir, state string) []Result {
 	for _, note := range names.Notes(ts) {
 		out = append(out, Result{"tasks", Warn, note, "nothing, where the new name does; the hub and /metrics show it"})
 	}
-	for _, note := range device.Shared(ts) {
-		out = append(out, Result{"tasks", Warn, note, "nothing, where whoever reads them tells them apart by their task"})
+	for _, note := range device.Odd(ts) {
+		out = append(out, Result{"tasks", Warn, note, "nothing, where that is meant"})
 	}
 	return out
 }

@@ -6,6 +6,20 @@ import (
 	"skerry.dev/compute/engine"
 )
 
+// ReachesBack reports a tolerance that would reach back to the row itself: the newest reading that a row
+// was made from would be its own truth wherever no later one has come.
+func (t *Task) ReachesBack() bool {
+	return t.Kind == KindForecast && t.Target.Tolerance.Std() >= t.Horizon()
+}
+
+// tolerance is how far a truth may be from its time, microseconds.
+func (t *Task) tolerance() int64 {
+	if t.ReachesBack() {
+		return t.Target.Horizon.Micros() - 1
+	}
+	return t.Target.Tolerance.Micros()
+}
+
 // Engine returns the engine configuration of the task. Agent, replay and hub use the same one, so
 // that a row means the same everywhere.
 func (t *Task) Engine() engine.Config {
@@ -13,7 +27,7 @@ func (t *Task) Engine() engine.Config {
 		Task:         t.Name,
 		Target:       -1,
 		Horizon:      t.Target.Horizon.Micros(),
-		Tolerance:    t.Target.Tolerance.Micros(),
+		Tolerance:    t.tolerance(),
 		On:           -1,
 		Every:        t.Rows.Every.Micros(),
 		MaxAge:       t.Rows.MaxAge.Micros(),

@@ -202,7 +202,7 @@ func readTasks(cmd *cobra.Command, files []string) (tasks []*spec.Task, plan *so
 	if notes = names.Notes(read); len(notes) > 0 && doubt != nil {
 		notes = append(notes, doubt.Error())
 	}
-	return tasks, plan, append(notes, device.Shared(read)...), nil
+	return tasks, plan, append(notes, device.Odd(read)...), nil
 }
 
 func parseTasks(files []string) (tasks []*spec.Task, err error) {
