@@ -90,6 +90,19 @@ func newCSV(r io.Reader, o *Options) (*csvReader, error) {
 		}
 		head, skipped = head[n:], 1
 	}
+	if lines, n := comments(head); n > 0 {
+		if _, err := in.Discard(n); err != nil {
+			return nil, err
+		}
+		head, skipped = head[n:], skipped+lines
+		if o.Note != nil {
+			what := "line 1 begins with # and is taken for a comment"
+			if lines > 1 {
+				what = fmt.Sprintf("%d lines before the header begin with # and are taken for comments", lines)
+			}
+			o.Note(what)
+		}
+	}
 	whole := err != nil
 	if i := bytes.LastIndexByte(head, '\n'); !whole && i > 0 {
 		head = head[:i+1] // the last line may be cut off
@@ -142,6 +155,47 @@ func declared(head []byte) (comma rune, length int) {
 		return rune(s[0]), i + 1
 	}
 	return 0, 0
+}
+
+// comments returns how many lines in front of the header begin with #, and their length. The last is
+// the header itself, as numpy writes it, where it has as many separators as the line after it and
+// that begins with a figure.
+func comments(head []byte) (lines, length int) {
+	var last []byte
+	lastAt := 0
+	for length < len(head) {
+		line, _, more := bytes.Cut(head[length:], []byte("\n"))
+		if !more {
+			return 0, 0
+		}
+		if !bytes.HasPrefix(line, []byte("#")) {
+			if lines > 0 && isHeader(last, line) {
+				return lines - 1, lastAt
+			}
+			return lines, length
+		}
+		last, lastAt = line, length
+		lines, length = lines+1, length+len(line)+1
+	}
+	return 0, 0
+}
+
+// isHeader reports whether a line that begins with # names the columns of the line after it.
+func isHeader(line, after []byte) bool {
+	first := bytes.TrimLeft(after, " \t\"+-.")
+	if len(first) == 0 || first[0] < '0' || first[0] > '9' {
+		return false
+	}
+	fields := 0
+	for _, sep := range Separators {
+		if n := bytes.Count(after, []byte(string(sep))); n > 0 {
+			if n == bytes.Count(line, []byte(string(sep))) {
+				return true
+			}
+			fields = n
+		}
+	}
+	return fields == 0
 }
 
 func (t *csvReader) Next() ([]Cell, error) {
