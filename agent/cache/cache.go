@@ -113,9 +113,13 @@ func Open(opts Options) (*Store, error) {
 			opts.Log.Warn("the disk is full: the reserve is given up for the start")
 		}
 	}
-	if err = s.repair(path, opts); err == nil {
-		if err = s.use(path, opts.Outbox); err != nil {
-			err = fmt.Errorf("open cache %s: %w", path, err)
+	clean := s.closedCleanly(path)
+	if clean {
+		err = s.use(path, opts.Outbox)
+	}
+	if !clean || err != nil && Classify(err) == Unknown { // it is not what was closed
+		if err = s.repair(path, opts); err == nil {
+			err = s.use(path, opts.Outbox)
 		}
 	}
 	if Classify(err) == ReadOnly {
@@ -133,7 +137,7 @@ func Open(opts Options) (*Store, error) {
 func (s *Store) use(path string, box outbox.Options) error {
 	db, err := open(path, false, mapped(s.maxBytes))
 	if err != nil {
-		return err
+		return fmt.Errorf("open cache %s: %w", path, err)
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
 		for _, b := range [][]byte{bucketJournal, bucketSnapshots, bucketPositions, bucketSeries, bucketSeen} {
@@ -150,7 +154,7 @@ func (s *Store) use(path string, box outbox.Options) error {
 		s.file, err = os.Stat(path)
 	}
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return fmt.Errorf("open cache %s: %w", path, errors.Join(err, db.Close()))
 	}
 	s.db = db
 	return nil
@@ -197,6 +201,9 @@ func open(path string, readOnly bool, mapped int) (*bbolt.DB, error) {
 		ReadOnly:        readOnly,
 		PreLoadFreelist: readOnly,
 	}) // a check must meet what opening for writing would meet
+	if errors.Is(err, berrors.ErrTimeout) {
+		return nil, fmt.Errorf("another process has it open: end that process, or give this one a directory of its own: %w", err)
+	}
 	if err == nil {
 		db.AllocSize = growth
 	}
@@ -206,14 +213,19 @@ func open(path string, readOnly bool, mapped int) (*bbolt.DB, error) {
 // cleanMark exists while the file was closed cleanly.
 func (s *Store) cleanMark() string { return filepath.Join(s.dir, FileName+".clean") }
 
-// repair checks a file that was not closed cleanly and replaces it by what can be saved if it is
-// proven to be damaged. A check that came to no end proves nothing and changes nothing.
+// closedCleanly takes the mark away and reports whether it was there, and so is the file.
+func (s *Store) closedCleanly(path string) bool {
+	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		return false
+	}
+	return os.Remove(s.cleanMark()) == nil
+}
+
+// repair checks a file that was not closed cleanly, or cannot be opened, and replaces it by what can
+// be saved if it is proven to be damaged. A check that came to no end proves nothing and changes
+// nothing.
 func (s *Store) repair(path string, opts Options) error {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	clean := os.Remove(s.cleanMark()) == nil
-	if clean {
 		return nil
 	}
 	problem := opts.Check(path)
@@ -221,7 +233,7 @@ func (s *Store) repair(path string, opts Options) error {
 	case problem == nil:
 		return nil
 	case !errors.Is(problem, ErrDamaged):
-		return fmt.Errorf("cache %s was not closed cleanly and could not be checked, nothing was changed: %w", path, problem)
+		return fmt.Errorf("cache %s could not be checked, nothing was changed: %w", path, problem)
 	}
 	aside := s.asideName(path)
 	opts.Log.Error("cache is damaged: saving what can be read", "err", problem, "kept_as", aside)
@@ -583,7 +595,7 @@ func CheckFile(path string) (err error) {
 			}
 		}
 		if info, serr := os.Stat(path); serr == nil && info.Size() < int64(2*os.Getpagesize()) {
-			return fmt.Errorf("%w: %w", ErrDamaged, err) // no room for bbolt's two first pages
+			return fmt.Errorf("%w: it has %d bytes, and any store more: %w", ErrDamaged, info.Size(), err) // no room for bbolt's two first pages
 		}
 		return err
 	}

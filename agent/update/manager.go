@@ -2,6 +2,7 @@ package update
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"skerry.dev/sync/spec"
@@ -87,7 +89,9 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 			minFree: opts.MinFree,
 		},
 	}
-	if err := os.MkdirAll(opts.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(opts.Dir, 0o700); errors.Is(err, syscall.EROFS) || errors.Is(err, syscall.ENOSPC) {
+		m.log.Error("no directory for models: none is installed", "err", err)
+	} else if err != nil {
 		return nil, fmt.Errorf("open model slots: %w", err)
 	}
 	if err := m.load(); err != nil {

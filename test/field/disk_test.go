@@ -392,6 +392,9 @@ func TestStartOnAReadOnlyDisk(t *testing.T) {
 	wait.For(t, "all is stored", func() bool { return a.stored() == sent })
 	rows := a.rows("flow")
 	a.stop()
+	if err := os.RemoveAll(filepath.Join(d.dir, "state", "slots")); err != nil { // of models there were none
+		t.Fatal(err)
+	}
 	d.remount("ro")
 	a.start()
 	if got := a.rows("flow"); got != rows {
