@@ -398,13 +398,18 @@ func readStamp(b []byte) (s stamp, fg Forgiven, ok bool) {
 			us *= 10
 		}
 	}
-	if hour < 0 || hour > 23 || min < 0 || min > 59 || sec < 0 || sec > 59 {
+	switch {
+	case hour == 24 && min == 0 && sec == 0 && us == 0: // the end of the day
+		fg |= ForgivenTime
+	case min == 59 && sec == 60: // a leap second
+		fg |= ForgivenTime
+	case hour < 0 || hour > 23 || min < 0 || min > 59 || sec < 0 || sec > 59:
+		return s, 0, false
+	}
+	if d := time.Date(year, time.Month(month), day, 0, 0, 0, 0, time.UTC); d.Day() != day || int(d.Month()) != month {
 		return s, 0, false
 	}
 	s.wall = time.Date(year, time.Month(month), day, hour, min, sec, us*1000, time.UTC)
-	if s.wall.Day() != day || int(s.wall.Month()) != month {
-		return s, 0, false
-	}
 	for is(" ") {
 		fg |= ForgivenTime
 	}

@@ -415,7 +415,7 @@ func TestPreamble(t *testing.T) {
 		"Report of station 5\n\ntime,temp\n2026-01-01,1.5\n2026-01-02,2\n": "line 3 looks like the header, not line 1: it has 2 fields separated by commas",
 		"Report\nby me\ntime;temp\n2026-01-01;1,5\n":                       "line 3 looks like the header",
 		"Report,,\n,,\ntime,temp,hum\n2026-01-01,1.5,3\n2026-01-02,2,4\n":  "line 3 looks like the header",
-		"of a logger\nv2\na\tb\n1\t2\n":                                "line 3 looks like the header, not line 1: it has 2 fields separated by tabs",
+		"of a logger\nv2\na\tb\n1\t2\n":                                    "line 3 looks like the header, not line 1: it has 2 fields separated by tabs",
 		"sep=;\nReport\na;b\n1;2\n":                                        "line 3 looks like the header, not line 2",
 		"name\nSmith, John\nBrown, Ann\n":                                  "wrong number of fields",
 		"a,b\n1,2\nx,y\n3,4\n":                                             "",

@@ -142,7 +142,9 @@ func (p *timeParser) clock(year, month, day int) (us int64, ok bool) {
 			return 0, false
 		}
 	}
-	if p.i != len(p.s) || hour > 23 || minute > 59 || second > 59 {
+	midnight := hour == 24 && minute == 0 && second == 0 && nano == 0 // the end of the day
+	leap := minute == 59 && second == 60
+	if p.i != len(p.s) || hour > 23 && !midnight || minute > 59 || second > 59 && !leap {
 		return 0, false
 	}
 	t := time.Date(year, time.Month(month), day, hour, minute, second, nano, time.UTC)
