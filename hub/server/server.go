@@ -209,15 +209,12 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		return nil, fmt.Errorf("%w: choose another address with --listen", err)
 	}
 	if cfg.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+		conf, err := configs.ServerTLS(cfg.TLSCert, cfg.TLSKey, opts.Log)
 		if err != nil {
 			return nil, fmt.Errorf("tls_cert: %w", err)
 		}
-		h.listener = tls.NewListener(h.listener, &tls.Config{
-			MinVersion:   tls.VersionTLS12,
-			Certificates: []tls.Certificate{cert},
-			NextProtos:   []string{"http/1.1"},
-		})
+		conf.NextProtos = []string{"http/1.1"}
+		h.listener = tls.NewListener(h.listener, conf)
 	}
 	// Last: its password is shown by a start that succeeds.
 	if err := h.firstAdmin(ctx); err != nil {

@@ -15,8 +15,8 @@ import (
 	"skerry.dev/hub/server"
 )
 
-// TestTLS serves the API with a certificate, refuses plain HTTP and limits a caller that asks too
-// often.
+// TestTLSAndRateLimit serves the API with a certificate, also a renewed one, refuses plain HTTP and
+// limits a caller that asks too often.
 func TestTLSAndRateLimit(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := bustest.Certificate(t, dir)
@@ -67,4 +67,16 @@ func TestTLSAndRateLimit(t *testing.T) {
 	if resp, err := http.Get("http" + h.URL()[len("https"):] + "/health"); err == nil && resp.StatusCode == http.StatusOK {
 		t.Error("plain HTTP is answered")
 	}
+	bustest.Certificate(t, dir) // renewed in place
+	if certPEM, err = os.ReadFile(certFile); err != nil {
+		t.Fatal(err)
+	}
+	roots = x509.NewCertPool()
+	roots.AppendCertsFromPEM(certPEM)
+	c = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}, Timeout: 5 * time.Second}
+	resp, err := c.Get(h.URL() + "/health")
+	if err != nil {
+		t.Fatalf("a client that trusts the renewed certificate: %v", err)
+	}
+	resp.Body.Close()
 }

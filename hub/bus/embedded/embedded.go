@@ -19,6 +19,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"skerry.dev/configs"
 	"skerry.dev/hub/health"
 	"skerry.dev/hub/keys"
 )
@@ -29,7 +30,7 @@ type Options struct {
 	Dir string
 	// Listen is the address for devices. Default 127.0.0.1:4222; port -1 lets the system choose.
 	Listen string
-	// TLSCert and TLSKey are PEM files; both empty: plain TCP.
+	// TLSCert and TLSKey are PEM files, read again when they have changed; both empty: plain TCP.
 	TLSCert, TLSKey string
 	// MaxStore bounds what the streams together may reserve on disk, in bytes. Each stream bounds
 	// itself; this must have room for the streams of an older hub until they are removed. Default
@@ -127,10 +128,7 @@ func (s *Server) start(ring *keys.Ring) error {
 		JetStreamMaxStore:  js.MaxStore,
 	}
 	if s.opts.TLSCert != "" {
-		if so.TLSConfig, err = server.GenTLSConfig(&server.TLSConfigOpts{
-			CertFile: s.opts.TLSCert,
-			KeyFile:  s.opts.TLSKey,
-		}); err != nil {
+		if so.TLSConfig, err = configs.ServerTLS(s.opts.TLSCert, s.opts.TLSKey, s.opts.Log); err != nil {
 			return err
 		}
 		so.TLS = true

@@ -230,7 +230,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// TestTLS serves devices with a certificate and takes no connection without.
+// TestTLS serves devices with a certificate, also a renewed one, and takes no connection without.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := bustest.Certificate(t, dir)
@@ -251,6 +251,11 @@ func TestTLS(t *testing.T) {
 	} else if _, ok := errors.AsType[x509.UnknownAuthorityError](err); !ok {
 		t.Errorf("a device that does not trust the certificate: %v, want an unknown authority", err)
 	}
+	bustest.Certificate(t, dir) // renewed in place
+	if nc, err = nats.Connect(s.URL(), device, nats.RootCAs(cert)); err != nil {
+		t.Fatalf("a device that trusts the renewed certificate: %v", err)
+	}
+	nc.Close()
 }
 
 // TestRunEnds holds that the watch over JetStream ends with its context.
