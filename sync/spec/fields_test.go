@@ -242,6 +242,8 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"series", 3, "series: " + strings.Repeat("k", 128), "inputs[1].series", strings.Repeat("k", 128), name},
 		{"topic", 2, "topic: \"\"", "inputs[0].topic", "", "name the MQTT topic"},
 		{"topic", 2, "topic: a+/b", "inputs[0].topic", "a+/b", "+ stands alone between slashes"},
+		{"topic", 2, "topic: $share/agents/a/b", "inputs[0].topic", "$share/agents/a/b", "without $share"},
+		{"topic", 2, "topic: $queue/a/b", "inputs[0].topic", "$queue/a/b", "without $queue"},
 		{"topic", 2, "topic: a/b#", "inputs[0].topic", "a/b#", "# stands alone and last"},
 		{"topic", 2, "topic: " + strings.Repeat("t", 1025), "inputs[0].topic", strings.Repeat("t", 1025), "1 to 1024 characters"},
 		{"topic", 2, `topic: "a\0b"`, "inputs[0].topic", "a\x00b", "no NUL"},

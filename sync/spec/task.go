@@ -685,6 +685,10 @@ func CheckFilter(topic string) error {
 		return errors.New("a topic filter has 1 to 1024 characters and no NUL")
 	}
 	levels := strings.Split(topic, "/")
+	switch levels[0] {
+	case "$share", "$queue", "$exclusive": // the broker delivers such messages on the topic behind
+		return errors.New("a subscription that brokers share among clients, or give to one alone, leaves out readings: write the topic that the sensor publishes on, without " + levels[0])
+	}
 	for i, l := range levels {
 		if strings.Contains(l, "#") && (l != "#" || i != len(levels)-1) {
 			return errors.New("# stands alone and last")
