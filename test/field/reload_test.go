@@ -3,11 +3,13 @@
 package field
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"skerry.dev/test/wait"
 )
@@ -57,4 +59,22 @@ func TestTaskFilesBehindLinks(t *testing.T) {
 	wait.For(t, "SIGHUP reads them again", func() bool { return strings.Contains(a.log(), "task files are read again") })
 	put("tasks/t.yaml", "seventh")
 	has("the agent goes on", "seventh")
+}
+
+// TestHangupEndsNoHub: SIGHUP, which reloads other servers and comes of a terminal that is closed,
+// leaves the hub as it is.
+func TestHangupEndsNoHub(t *testing.T) {
+	h := newHub(t)
+	if err := syscall.Kill(h.proc.PID(), syscall.SIGHUP); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(time.Second)
+	resp, err := http.Get("http://" + h.web + "/ready")
+	if err != nil {
+		t.Fatalf("a second after SIGHUP: %v", err)
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("a second after SIGHUP /ready is %d, want 200", resp.StatusCode)
+	}
 }

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -127,6 +129,7 @@ func serveCommand() *cobra.Command {
 				return err
 			}
 			keepPrivate()
+			signal.Ignore(syscall.SIGHUP) // of logrotate, a service manager, a terminal that is closed
 			policy, gates, err := learn.load(c, &f.opts.Config, f.opts.Log)
 			if err != nil {
 				return err
