@@ -210,22 +210,46 @@ func open(path string, readOnly bool, mapped int) (*bbolt.DB, error) {
 	return db, err
 }
 
-// cleanMark exists while the file was closed cleanly.
+// cleanMark exists while the file was closed cleanly, and holds its size; nothing in builds before
+// 2026-12.
 func (s *Store) cleanMark() string { return filepath.Join(s.dir, FileName+".clean") }
 
-// closedCleanly takes the mark away and reports whether it was there, and so is the file.
+// closedCleanly takes the mark away and reports whether it is of the file that is there.
 func (s *Store) closedCleanly(path string) bool {
-	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+	info, err := os.Stat(path)
+	if err != nil {
 		return false
 	}
-	return os.Remove(s.cleanMark()) == nil
+	text, err := os.ReadFile(s.cleanMark())
+	if os.Remove(s.cleanMark()) != nil || err != nil {
+		return false
+	}
+	if len(text) == 0 {
+		return info.Size() > 0
+	}
+	return string(text) == strconv.FormatInt(info.Size(), 10)
 }
 
-// repair checks a file that was not closed cleanly, or cannot be opened, and replaces it by what can
-// be saved if it is proven to be damaged. A check that came to no end proves nothing and changes
-// nothing.
+// lost reports whether there was a file before: what lies beside it is still there.
+func (s *Store) lost() bool {
+	for _, p := range []string{s.cleanMark(), s.reservePath()} {
+		if _, err := os.Stat(p); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// repair checks a file that was not closed cleanly, or is not what was closed, and replaces it by
+// what can be saved if it is proven to be damaged. A check that came to no end proves nothing and
+// changes nothing. A file that is gone is damage too.
 func (s *Store) repair(path string, opts Options) error {
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+		if s.lost() {
+			s.damage = FileName + " is gone: what was not delivered and what was learned is lost with it"
+			opts.Log.Error("cache is gone: beginning with an empty one", "path", path)
+			os.Remove(s.cleanMark())
+		}
 		return nil
 	}
 	problem := opts.Check(path)
@@ -541,9 +565,18 @@ func (s *Store) Close() error {
 	case s.borrowed != nil:
 		err = errors.Join(err, os.RemoveAll(s.copy))
 	case err == nil && s.displaced() == nil: // the mark is of the file that lies there
-		err = os.WriteFile(s.cleanMark(), nil, 0o600)
+		err = s.mark()
 	}
 	return errors.Join(err, s.lock.Release())
+}
+
+// mark notes that the file was closed cleanly.
+func (s *Store) mark() error {
+	info, err := os.Stat(filepath.Join(s.dir, FileName))
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(s.cleanMark(), strconv.AppendInt(nil, info.Size(), 10), 0o600)
 }
 
 // Trouble describes what can be done after a failed commit.
@@ -595,7 +628,7 @@ func CheckFile(path string) (err error) {
 			}
 		}
 		if info, serr := os.Stat(path); serr == nil && info.Size() < int64(2*os.Getpagesize()) {
-			return fmt.Errorf("%w: it has %d bytes, and any store more: %w", ErrDamaged, info.Size(), err) // no room for bbolt's two first pages
+			return fmt.Errorf("%w: it has %d bytes, and any store more", ErrDamaged, info.Size()) // no room for bbolt's two first pages
 		}
 		return err
 	}

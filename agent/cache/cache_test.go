@@ -221,6 +221,42 @@ func TestDamage(t *testing.T) {
 	t.Logf("%d of 12 damages were noticed; the others hit pages that hold nothing", damaged)
 }
 
+// TestLostWhileStopped holds that a file which is empty, cut off or gone at the start is damage, also
+// when it was closed cleanly: a start that finds nothing must not look like a first one.
+func TestLostWhileStopped(t *testing.T) {
+	for name, lose := range map[string]func(path string) error{
+		"empty":             func(path string) error { return os.Truncate(path, 0) },
+		"cut off":           func(path string) error { return os.Truncate(path, 8192) },
+		"gone":              os.Remove,
+		"empty, older mark": func(path string) error { return errors.Join(os.Truncate(path, 0), os.Truncate(path+".clean", 0)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := mustOpen(t, dir)
+			if s.Damage() != "" {
+				t.Fatalf("damage %q at the first start", s.Damage())
+			}
+			commit(t, s, &Commit{Batch: readings(10, 0)})
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if err := lose(filepath.Join(dir, FileName)); err != nil {
+				t.Fatal(err)
+			}
+			r := mustOpen(t, dir)
+			if r.Damage() == "" {
+				t.Error("no damage is reported")
+			}
+			if err := r.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if r = mustOpen(t, dir); r.Damage() != "" {
+				t.Errorf("damage %q at the start after", r.Damage())
+			}
+		})
+	}
+}
+
 // TestNotADatabase starts over on a file that is something else.
 func TestNotADatabase(t *testing.T) {
 	dir := t.TempDir()

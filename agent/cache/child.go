@@ -24,6 +24,7 @@ func ChildError(output []byte, err error) error {
 		return nil
 	}
 	text, _, _ := bytes.Cut(bytes.TrimSpace(output), []byte("\n"))
+	text = bytes.TrimPrefix(text, []byte(ErrDamaged.Error()+": ")) // is said below
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		starved := bytes.Contains(output, []byte("out of memory")) || bytes.Contains(output, []byte("cannot allocate memory"))
