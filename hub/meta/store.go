@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"math"
 	"net/url"
 	"os"
@@ -46,6 +47,8 @@ type Options struct {
 	// may take half of it. What does not answer is given up and its connection closed: a proxy or
 	// a firewall may swallow what a connection carries and keep it open. Default a minute.
 	Patience time.Duration
+	// Log tells of a database that is waited for at the start. nil: nobody is told.
+	Log *slog.Logger
 }
 
 // Store is an open database. Safe for concurrent use.
@@ -62,7 +65,8 @@ type Store struct {
 	appended chan struct{} // closed by the next commit that appends to the feed
 }
 
-// Open connects and migrates the schema to the version of this program.
+// Open connects and migrates the schema to the version of this program. It waits for a PostgreSQL
+// that is not there yet, as long as Patience.
 func Open(ctx context.Context, opts Options) (*Store, error) {
 	s := &Store{appended: make(chan struct{}), patience: cmp.Or(opts.Patience, time.Minute)}
 	s.postgres = strings.HasPrefix(opts.URL, "postgres://") || strings.HasPrefix(opts.URL, "postgresql://")
@@ -74,6 +78,14 @@ func Open(ctx context.Context, opts Options) (*Store, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if opts.Log == nil {
+		opts.Log = slog.New(slog.DiscardHandler)
+	}
+	if s.postgres {
+		if err := s.await(ctx, opts); err != nil {
+			return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
+		}
 	}
 	if err := s.migrate(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("migrate database: %w", s.explain(err)), s.Close())

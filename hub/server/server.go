@@ -130,7 +130,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 	if h.lock, err = dirlock.Acquire(cfg.DataDir); err != nil {
 		return nil, err
 	}
-	if h.DB, err = meta.Open(ctx, meta.Options{URL: strings.TrimPrefix(cfg.DatabaseURL, "sqlite:"), Dir: cfg.DataDir}); err != nil {
+	if h.DB, err = meta.Open(ctx, meta.Options{URL: strings.TrimPrefix(cfg.DatabaseURL, "sqlite:"), Dir: cfg.DataDir, Log: opts.Log}); err != nil {
 		return nil, err
 	}
 	if h.Blobs, err = blob.Open(ctx, cfg.BlobURL, cfg.DataDir, "blobs"); err != nil {
