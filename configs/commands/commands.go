@@ -43,6 +43,15 @@ func strict(c *cobra.Command) {
 		strict(sub)
 	}
 	if c.Runnable() || !c.HasSubCommands() {
+		if args := c.Args; args != nil { // it says how many there may be, and not which
+			c.Args = func(c *cobra.Command, given []string) error {
+				err := args(c, given)
+				if err != nil {
+					err = fmt.Errorf("%w: usage: %s: see %s --help", err, c.UseLine(), c.CommandPath())
+				}
+				return err
+			}
+		}
 		return
 	}
 	c.Args = cobra.ArbitraryArgs

@@ -24,6 +24,7 @@ func TestStrict(t *testing.T) {
 		{"device list --al", "unknown flag: --al: see prog device list --help", ""},
 		{"device --al", "unknown flag: --al: see prog device --help", ""},
 		{"device list x", "unknown command", ""},
+		{"device key drop", "accepts 1 arg(s), received 0: usage: prog device key drop <name>: see prog device key drop --help", ""},
 		{"device --help", "", "prog device [command]"},
 		{"completion foo", `unknown command "foo" for "prog completion"`, ""},
 		{"completion bash", "", "bash completion"},
@@ -31,7 +32,7 @@ func TestStrict(t *testing.T) {
 		list := &cobra.Command{Use: "list", Args: cobra.NoArgs, Run: func(c *cobra.Command, _ []string) { c.Print("listed") }}
 		list.Flags().Bool("all", false, "")
 		key := &cobra.Command{Use: "key"}
-		key.AddCommand(&cobra.Command{Use: "create", Run: func(*cobra.Command, []string) {}})
+		key.AddCommand(&cobra.Command{Use: "create", Run: func(*cobra.Command, []string) {}}, &cobra.Command{Use: "drop <name>", Args: cobra.ExactArgs(1), Run: func(*cobra.Command, []string) {}})
 		device := &cobra.Command{Use: "device", Short: "Devices"}
 		device.AddCommand(list, key)
 		root := &cobra.Command{Use: "prog", SilenceErrors: true, SilenceUsage: true}
