@@ -24,7 +24,7 @@ func TestStrict(t *testing.T) {
 		{"device list --al", "unknown flag: --al: see prog device list --help", ""},
 		{"device --al", "unknown flag: --al: see prog device --help", ""},
 		{"device list x", "unknown command", ""},
-		{"device key drop", "accepts 1 arg(s), received 0: usage: prog device key drop <name>: see prog device key drop --help", ""},
+		{"device key drop", "accepts 1 arg(s), received 0: usage: prog device key drop <name> [flags]: see prog device key drop --help", ""},
 		{"device --help", "", "prog device [command]"},
 		{"completion foo", `unknown command "foo" for "prog completion"`, ""},
 		{"completion bash", "", "bash completion"},
