@@ -11,7 +11,7 @@ export GOFLAGS     := $(strip $(GOFLAGS) -trimpath)
 # The agent uses HTTP/1.1 only, with the hub and on its own pages: without HTTP/2 it is half a
 # megabyte smaller. What serves metrics, commands, files that people write, telemetry of the host,
 # pages and signed metadata alone is compiled without inlining: a third of a megabyte.
-AGENTSMALL := google.golang.org/protobuf/... github.com/prometheus/... github.com/spf13/... go.yaml.in/... github.com/theupdateframework/... github.com/sigstore/... github.com/secure-systems-lab/... github.com/shirou/... github.com/kardianos/... encoding/gob text/template/... net/http crypto/x509 github.com/fsnotify/... github.com/nats-io/nkeys github.com/gorilla/websocket
+AGENTSMALL := google.golang.org/protobuf/... github.com/prometheus/... github.com/spf13/... go.yaml.in/... github.com/theupdateframework/... github.com/sigstore/... github.com/secure-systems-lab/... github.com/shirou/... github.com/kardianos/... encoding/gob text/template/... net/http crypto/x509 crypto/tls github.com/fsnotify/... github.com/nats-io/nkeys github.com/gorilla/websocket
 AGENTTAGS := $(foreach p,$(AGENTSMALL),-gcflags=$(p)=-l) -tags nethttpomithttp2
 # -race needs a C compiler; without one the tests run plainly. Coverage is measured in a run of
 # its own, by the packages' own tests: counting atomically under the race detector takes minutes.

@@ -42,7 +42,7 @@ func run(m *testing.M) int {
 func small() (flags []string) {
 	for _, p := range []string{"google.golang.org/protobuf/...", "github.com/prometheus/...", "github.com/spf13/...", "go.yaml.in/...", "github.com/theupdateframework/...",
 		"github.com/sigstore/...", "github.com/secure-systems-lab/...", "github.com/shirou/...", "github.com/kardianos/...", "encoding/gob", "text/template/...", "net/http",
-		"crypto/x509", "github.com/fsnotify/...", "github.com/nats-io/nkeys", "github.com/gorilla/websocket"} {
+		"crypto/x509", "crypto/tls", "github.com/fsnotify/...", "github.com/nats-io/nkeys", "github.com/gorilla/websocket"} {
 		flags = append(flags, "-gcflags="+p+"=-l")
 	}
 	return flags
