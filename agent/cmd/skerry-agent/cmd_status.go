@@ -104,7 +104,7 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		outbox += fmt.Sprintf("; can stay offline %.1f days at this rate", s.Outbox.OfflineDays)
 	}
 	fmt.Fprintf(t, "waiting\t%s\n\n", outbox)
-	fmt.Fprintln(t, "TASK\tMODEL\tERROR\tLAST-VALUE ERROR\tCOVERAGE\tINTERVAL SCORE\tROWS\tLABELS\tDRIFTS\tROLLOUT")
+	fmt.Fprintln(t, "TASK\tMODEL\tERROR\tLAST-VALUE ERROR\tCOVERAGE\tROWS\tLABELS\tDRIFTS\tINTERVAL SCORE\tROLLOUT")
 	names := make([]string, 0, len(s.Tasks))
 	for name := range s.Tasks {
 		names = append(names, name)
@@ -126,7 +126,7 @@ func writeStatus(w io.Writer, d serve.Detailed) error {
 		if c := k.Classes; c != nil {
 			e, base = c.Texts()
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", name, model, e, base, figure(k.Coverage), k.IntervalText(), k.Rows, k.LabelsText(), k.Drifts, rollout)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\t%s\n", name, model, e, base, figure(k.Coverage), k.Rows, k.LabelsText(), k.Drifts, k.IntervalText(), rollout)
 	}
 	if len(d.Inputs) > 0 {
 		fmt.Fprintln(t, "\nINPUT\tTOPIC\tREADINGS\tEVERY\tLAST\tVALUE\tREFUSED\tOUT OF RANGE\tFORGIVEN")
