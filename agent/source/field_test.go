@@ -515,15 +515,22 @@ func TestUnitsOfInputs(t *testing.T) {
 			unit = fmt.Sprintf(", unit: %q", tt.declared)
 		}
 		p := planOf(t, "  - {series: a, topic: x, path: $.a"+unit+"}\n", "")
-		out, err := NewDecoder(p, 4096).Decode("x", []byte(fmt.Sprintf(`{"a":%q}`, tt.sent)))
-		switch {
-		case err != nil:
-			t.Errorf("%s for %s: %v", tt.sent, tt.declared, err)
-		case math.IsNaN(tt.want) && (len(out.Readings) > 0 || len(out.Problems) != 1 || !strings.Contains(out.Problems[0].Error(), "as the input's unit")):
-			t.Errorf("%s for %s is read as %v, %v, want a refusal", tt.sent, tt.declared, out.Readings, out.Problems)
-		case !math.IsNaN(tt.want) && (len(out.Readings) != 1 || out.Readings[0].Value != tt.want):
-			t.Errorf("%s for %s is read as %v, %v, want %v", tt.sent, tt.declared, out.Readings, out.Problems, tt.want)
-		}
+		readAs(t, p, fmt.Sprintf(`{"a":%q}`, tt.sent), tt.declared, tt.want, "as the input's unit")
+	}
+}
+
+// readAs holds that the one value of a payload is read as want, or refused, for NaN, by a text with
+// these words; settings are those of its input.
+func readAs(t *testing.T, p *Plan, payload, settings string, want float64, refusal string) {
+	t.Helper()
+	out, err := NewDecoder(p, 4096).Decode("x", []byte(payload))
+	switch {
+	case err != nil:
+		t.Errorf("%s for %q: %v", payload, settings, err)
+	case math.IsNaN(want) && (len(out.Readings) > 0 || len(out.Problems) != 1 || !strings.Contains(out.Problems[0].Error(), refusal)):
+		t.Errorf("%s for %q is read as %v, %v, want a refusal", payload, settings, out.Readings, out.Problems)
+	case !math.IsNaN(want) && (len(out.Readings) != 1 || out.Readings[0].Value != want):
+		t.Errorf("%s for %q is read as %v, %v, want %v", payload, settings, out.Readings, out.Problems, want)
 	}
 }
 
@@ -539,15 +546,7 @@ func TestWordsBesideUnits(t *testing.T) {
 		{"", `{"a":false}`, 0}, {"", `{"a":"offline"}`, 0}, {", unit: bool", `{"a":"ON"}`, 1}, {", unit: °C", `{"a":"21.5"}`, 21.5},
 	} {
 		p := planOf(t, "  - {series: a, topic: x, path: $.a"+tt.settings+"}\n", "")
-		out, err := NewDecoder(p, 4096).Decode("x", []byte(tt.payload))
-		switch {
-		case err != nil:
-			t.Errorf("%s for %q: %v", tt.payload, tt.settings, err)
-		case math.IsNaN(tt.want) && (len(out.Readings) > 0 || len(out.Problems) != 1 || !strings.Contains(out.Problems[0].Error(), "is a word, and no number of")):
-			t.Errorf("%s for %q is read as %v, %v, want a refusal", tt.payload, tt.settings, out.Readings, out.Problems)
-		case !math.IsNaN(tt.want) && (len(out.Readings) != 1 || out.Readings[0].Value != tt.want):
-			t.Errorf("%s for %q is read as %v, %v, want %v", tt.payload, tt.settings, out.Readings, out.Problems, tt.want)
-		}
+		readAs(t, p, tt.payload, tt.settings, tt.want, "is a word, and no number of")
 	}
 }
 

@@ -4,92 +4,112 @@
 
 package ensemble
 
-// killRowsAVX2x1 writes the dead leaves of n blocks for the rows of one pass. Every block has at least one entry.
+// killRowsAVX2x1 writes the dead leaves of n blocks for the rows of one pass. Every block has at
+// least one entry.
 //
 //go:noescape
 func killRowsAVX2x1(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsAVX2x1 adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsAVX2x1 adds the exit leaves of trees of so many blocks each to the sums of the rows of
+// one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsAVX2x1(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// killRowsAVX2x2 writes the dead leaves of n blocks for the rows of one pass. Every block has at least one entry.
+// killRowsAVX2x2 writes the dead leaves of n blocks for the rows of one pass. Every block has at
+// least one entry.
 //
 //go:noescape
 func killRowsAVX2x2(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsAVX2x2 adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsAVX2x2 adds the exit leaves of trees of so many blocks each to the sums of the rows of
+// one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsAVX2x2(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// killRowsAVX2x4 writes the dead leaves of n blocks for the rows of one pass. Every block has at least one entry.
+// killRowsAVX2x4 writes the dead leaves of n blocks for the rows of one pass. Every block has at
+// least one entry.
 //
 //go:noescape
 func killRowsAVX2x4(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsAVX2x4 adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsAVX2x4 adds the exit leaves of trees of so many blocks each to the sums of the rows of
+// one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsAVX2x4(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// killRowsAVX512x1 writes the dead leaves of n blocks for the rows of one pass. Every block has at least one entry.
+// killRowsAVX512x1 writes the dead leaves of n blocks for the rows of one pass. Every block has at
+// least one entry.
 //
 //go:noescape
 func killRowsAVX512x1(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsAVX512x1 adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsAVX512x1 adds the exit leaves of trees of so many blocks each to the sums of the rows of
+// one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsAVX512x1(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// killRowsAVX512x2 writes the dead leaves of n blocks for the rows of one pass. Every block has at least one entry.
+// killRowsAVX512x2 writes the dead leaves of n blocks for the rows of one pass. Every block has at
+// least one entry.
 //
 //go:noescape
 func killRowsAVX512x2(blocks *byte, n int, entries *byte, bins *byte, dead *byte)
 
-// foldRowsAVX512x2 adds the exit leaves of trees of so many blocks each to the sums of the rows of one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
+// foldRowsAVX512x2 adds the exit leaves of trees of so many blocks each to the sums of the rows of
+// one pass. leaves holds stride bytes of scores per tree, leaf has room for a byte per row.
 //
 //go:noescape
 func foldRowsAVX512x2(dead *byte, trees int, blocks int, leaves *float64, stride int, leaf *byte, sum *float64)
 
-// treeLanesAVX2x1 writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.
+// treeLanesAVX2x1 writes the number of the exit leaf of every tree of so many groups. counts holds
+// for each group its number of blocks and for each block its number of entries.
 //
 //go:noescape
 func treeLanesAVX2x1(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)
 
-// treeLanesAVX2x2 writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.
+// treeLanesAVX2x2 writes the number of the exit leaf of every tree of so many groups. counts holds
+// for each group its number of blocks and for each block its number of entries.
 //
 //go:noescape
 func treeLanesAVX2x2(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)
 
-// treeLanesAVX2x4 writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.
+// treeLanesAVX2x4 writes the number of the exit leaf of every tree of so many groups. counts holds
+// for each group its number of blocks and for each block its number of entries.
 //
 //go:noescape
 func treeLanesAVX2x4(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)
 
-// treeLanesAVX512x1 writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.
+// treeLanesAVX512x1 writes the number of the exit leaf of every tree of so many groups. counts
+// holds for each group its number of blocks and for each block its number of entries.
 //
 //go:noescape
 func treeLanesAVX512x1(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)
 
-// treeLanesAVX512x2 writes the number of the exit leaf of every tree of so many groups. counts holds for each group its number of blocks and for each block its number of entries.
+// treeLanesAVX512x2 writes the number of the exit leaf of every tree of so many groups. counts
+// holds for each group its number of blocks and for each block its number of entries.
 //
 //go:noescape
 func treeLanesAVX512x2(counts *byte, groups int, entries *byte, ranks *byte, leaf *byte)
 
-// sumLeavesAVX2 returns the sum of the exit leaves of n trees, a multiple of 8. leaves holds stride bytes of scores per tree.
+// sumLeavesAVX2 returns the sum of the exit leaves of n trees, a multiple of 8. leaves holds stride
+// bytes of scores per tree.
 //
 //go:noescape
 func sumLeavesAVX2(leaf *byte, n int, leaves *float64, stride int) float64
 
-// rank64AVX2 writes for n bins the ranks of their feature in so many rows that are stride bytes apart. The ranks of a bin, each xor flip, are neighbours; those of the next bin begin apart bytes later.
+// rank64AVX2 writes for n bins the ranks of their feature in so many rows that are stride bytes
+// apart. The ranks of a bin, each xor flip, are neighbours; those of the next bin begin apart bytes
+// later.
 //
 //go:noescape
 func rank64AVX2(bins *byte, n int, tables *byte, x *float64, rows int, stride int, out *byte, apart int, flip uint64)
 
-// rank32AVX2 writes for n bins the ranks of their feature in so many rows that are stride bytes apart. The ranks of a bin, each xor flip, are neighbours; those of the next bin begin apart bytes later.
+// rank32AVX2 writes for n bins the ranks of their feature in so many rows that are stride bytes
+// apart. The ranks of a bin, each xor flip, are neighbours; those of the next bin begin apart bytes
+// later.
 //
 //go:noescape
 func rank32AVX2(bins *byte, n int, tables *byte, x *float64, rows int, stride int, out *byte, apart int, flip uint64)

@@ -14,17 +14,20 @@ func expAVX2(x *float64, n int, table *float64)
 //go:noescape
 func logisticAVX2(dst *int64, n int, score *float64, y *float64, weight *float64, invG float64, invH float64, shift uint64, table *float64)
 
-// halve16AVX2 is halve for n > 0 rows of 16 bytes, and with places as pointers. It returns the number of rows in front.
+// halve16AVX2 is halve for n > 0 rows of 16 bytes, and with places as pointers. It returns the
+// number of rows in front.
 //
 //go:noescape
 func halve16AVX2(rows *int32, spare *int32, packed *int64, spareG *int64, n int, src *byte, front *byte, back *byte, feature int, side *uint8) int
 
-// halve32AVX2 is halve for n > 0 rows of 32 bytes, and with places as pointers. It returns the number of rows in front.
+// halve32AVX2 is halve for n > 0 rows of 32 bytes, and with places as pointers. It returns the
+// number of rows in front.
 //
 //go:noescape
 func halve32AVX2(rows *int32, spare *int32, packed *int64, spareG *int64, n int, src *byte, front *byte, back *byte, feature int, side *uint8) int
 
-// halve64AVX2 is halve for n > 0 rows of 64 bytes, and with places as pointers. It returns the number of rows in front.
+// halve64AVX2 is halve for n > 0 rows of 64 bytes, and with places as pointers. It returns the
+// number of rows in front.
 //
 //go:noescape
 func halve64AVX2(rows *int32, spare *int32, packed *int64, spareG *int64, n int, src *byte, front *byte, back *byte, feature int, side *uint8) int

@@ -10,16 +10,13 @@ import (
 	"time"
 
 	"skerry.dev/hub/meta"
-	"skerry.dev/hub/meta/metatest"
 )
 
 // TestDatabaseComesLater: a hub whose database starts after it waits, and begins when it is there;
 // a wrong password is no reason to wait.
 func TestDatabaseComesLater(t *testing.T) {
-	db := metatest.Postgres(t)
-	at := strings.Index(db.Options.URL, "@") + 1
-	end := at + strings.IndexAny(db.Options.URL[at:], "/?")
-	real := db.Options.URL[at:end]
+	_, u := onTCP(t)
+	behind := u.Host
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -28,7 +25,8 @@ func TestDatabaseComesLater(t *testing.T) {
 	if err := free.Close(); err != nil { // nobody listens there yet
 		t.Fatal(err)
 	}
-	options := meta.Options{URL: db.Options.URL[:at] + front + db.Options.URL[end:], Patience: 30 * time.Second}
+	u.Host = front
+	options := meta.Options{URL: u.String(), Patience: 30 * time.Second}
 	var log strings.Builder
 	options.Log = slog.New(slog.NewTextHandler(&log, nil))
 	opened := make(chan error, 1)
@@ -50,21 +48,7 @@ func TestDatabaseComesLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			out, err := net.Dial("tcp", real)
-			if err != nil {
-				in.Close()
-				return
-			}
-			go func() { _, _ = io.Copy(out, in); out.Close() }()
-			go func() { _, _ = io.Copy(in, out); in.Close() }()
-		}
-	}()
+	relay(l, behind, func(to, from net.Conn) { _, _ = io.Copy(to, from); to.Close() })
 	if err := <-opened; err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +63,7 @@ func TestDatabaseComesLater(t *testing.T) {
 		t.Errorf("Open without a database = %v", err)
 	}
 	began := time.Now()
-	options.URL, options.Patience = fmt.Sprintf("postgres://nobody-here:x@%s/none", real), time.Minute
+	options.URL, options.Patience = fmt.Sprintf("postgres://nobody-here:x@%s/none", behind), time.Minute
 	if _, err := meta.Open(t.Context(), options); err == nil || time.Since(began) > 20*time.Second {
 		t.Errorf("Open as a user that is not there = %v after %v, want an error at once", err, time.Since(began))
 	}

@@ -14,34 +14,9 @@ import (
 	"skerry.dev/hub/meta/metatest"
 )
 
-// swallowing is a proxy before a database that can take everything and pass on nothing, with every
-// connection open.
-func swallowing(t *testing.T, d metatest.DB) (meta.Options, *atomic.Bool) {
-	u, err := url.Parse(d.Options.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	behind := u.Host
-	silent := new(atomic.Bool)
-	pass := func(to, from net.Conn) {
-		b := make([]byte, 1<<16)
-		for {
-			n, err := from.Read(b)
-			if !silent.Load() && n > 0 {
-				_, werr := to.Write(b[:n])
-				err = errors.Join(err, werr)
-			}
-			if err != nil {
-				to.Close()
-				return
-			}
-		}
-	}
+// relay accepts connections until l is closed and passes each on to behind, by pass for either
+// direction.
+func relay(l net.Listener, behind string, pass func(to, from net.Conn)) {
 	go func() {
 		for {
 			in, err := l.Accept()
@@ -57,6 +32,47 @@ func swallowing(t *testing.T, d metatest.DB) (meta.Options, *atomic.Bool) {
 			go pass(in, out)
 		}
 	}()
+}
+
+// onTCP is a PostgreSQL that listens on TCP, and its URL; the test is skipped without.
+func onTCP(t *testing.T) (metatest.DB, *url.URL) {
+	t.Helper()
+	d := metatest.Postgres(t)
+	u, err := url.Parse(d.Options.URL)
+	if err != nil || u.Port() == "" {
+		t.Skipf("the server of %s does not listen on TCP: set SKERRY_TEST_POSTGRES to one that does", d.Options.URL)
+	}
+	return d, u
+}
+
+// swallowing is a proxy before a database that can take everything and pass on nothing, with every
+// connection open.
+func swallowing(t *testing.T, d metatest.DB) (meta.Options, *atomic.Bool) {
+	u, err := url.Parse(d.Options.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	behind := u.Host
+	silent := new(atomic.Bool)
+	relay(l, behind, func(to, from net.Conn) {
+		b := make([]byte, 1<<16)
+		for {
+			n, err := from.Read(b)
+			if !silent.Load() && n > 0 {
+				_, werr := to.Write(b[:n])
+				err = errors.Join(err, werr)
+			}
+			if err != nil {
+				to.Close()
+				return
+			}
+		}
+	})
 	u.Host = l.Addr().String()
 	q := u.Query()
 	q.Set("connect_timeout", "1")
@@ -69,10 +85,7 @@ func swallowing(t *testing.T, d metatest.DB) (meta.Options, *atomic.Bool) {
 // TestSilentDatabase: a connection that swallows everything holds nobody up for longer than the
 // store's patience, is reported meanwhile, and is left behind once the database answers.
 func TestSilentDatabase(t *testing.T) {
-	d := metatest.Postgres(t)
-	if u, err := url.Parse(d.Options.URL); err != nil || u.Port() == "" {
-		t.Skipf("the server of %s does not listen on TCP: set SKERRY_TEST_POSTGRES to one that does", d.Options.URL)
-	}
+	d, _ := onTCP(t)
 	o, silent := swallowing(t, d)
 	o.Patience = 3 * time.Second
 	s, err := meta.Open(t.Context(), o)

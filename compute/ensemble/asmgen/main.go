@@ -14,6 +14,8 @@
 package main
 
 import (
+	"strings"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -48,8 +50,20 @@ func main() {
 // function begins a kernel.
 func function(name, signature, does string) {
 	TEXT(name, NOSPLIT, signature)
-	Doc(name + " " + does)
+	Doc(wrapped(name + " " + does)...)
 	Pragma("noescape")
+}
+
+// wrapped breaks a comment into lines of 100 columns at most.
+func wrapped(text string) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len("// ")+len(line)+len(" ")+len(word) > 100 {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
 }
 
 // advance moves a pointer.

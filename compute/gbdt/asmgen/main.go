@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 
 	"github.com/mmcloughlin/avo/attr"
 	. "github.com/mmcloughlin/avo/build"
@@ -33,8 +34,20 @@ func main() {
 // function begins a kernel.
 func function(name, signature, does string) {
 	TEXT(name, NOSPLIT, signature)
-	Doc(name + " " + does)
+	Doc(wrapped(name + " " + does)...)
 	Pragma("noescape")
+}
+
+// wrapped breaks a comment into lines of 100 columns at most.
+func wrapped(text string) (lines []string) {
+	line := ""
+	for word := range strings.FieldsSeq(text) {
+		if line != "" && len("// ")+len(line)+len(" ")+len(word) > 100 {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimSpace(line + " " + word)
+	}
+	return append(lines, line)
 }
 
 // constant is a number in each lane, in memory: AVX2 has too few registers for all.
