@@ -82,7 +82,7 @@ func (ms *Models) Loaded(digest string) (engine.Loaded, error) {
 		return engine.Loaded{}, err
 	}
 	a := m.runner.Artifact()
-	return engine.Loaded{ID: digest, Model: m, Usual: a.Usual, Inputs: a.InputNames(), Classes: a.Manifest.Output.Classes}, nil
+	return engine.Loaded{ID: digest, Model: m, Usual: a.Usual, Inputs: a.InputNames(), Classes: a.Manifest.Output.Classes, TrainTo: a.Manifest.TrainTo}, nil
 }
 
 // fits refuses an artifact that may not serve the task of this name.

@@ -151,7 +151,7 @@ func TestSlots(t *testing.T) {
 	}
 	runs := func(champion, beside string) {
 		t.Helper()
-		if c, b := ms.Running("level"); c != champion || b != beside {
+		if c, b, ok := ms.Running("level"); c != champion || b != beside || !ok {
 			t.Errorf("champion %.6s, beside it %.6s, want %.6s and %.6s", c, b, champion, beside)
 		}
 	}

@@ -103,7 +103,7 @@ func (ms *Models) paired(name string, probation bool) (spec.Paired, bool) {
 		SumIncumbent: s.Paired.SumIncumbent,
 		SumCandidate: s.Paired.SumCandidate,
 		SumDiff:      s.Paired.SumDiff,
-		SumDiff2:     s.Paired.SumDiff2,
+		Blocks:       s.Paired.Blocks,
 		NonFinite:    s.Paired.NonFinite,
 	}
 	if p.Rows > 0 {
@@ -116,14 +116,22 @@ func (ms *Models) paired(name string, probation bool) (spec.Paired, bool) {
 }
 
 // Running implements update.Recoverer: the runtime has restored its models from its own snapshots.
-func (ms *Models) Running(name string) (champion, beside string) {
+func (ms *Models) Running(name string) (champion, beside string, ok bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	s, err := ms.runtime.Slots(ctx, name)
 	if err != nil {
-		return "", ""
+		return "", "", false
 	}
-	return s.Champion, s.Shadow
+	return s.Champion, s.Shadow, true
+}
+
+// Faulted implements update.Engine.
+func (ms *Models) Faulted(name string) (rows, faulted int64, ok bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	s, err := ms.runtime.Slots(ctx, name)
+	return s.Rows, s.Faulted, err == nil
 }
 
 // Reconcile brings the runtime's champions to what the updater holds active, after both have

@@ -135,6 +135,8 @@ type Slots struct {
 	Probation        bool
 	Paired           engine.Paired
 	Running          bool // a trial or a probation runs
+	// predictions since the task began, and of these those whose champion gave no finite value
+	Rows, Faulted int64
 }
 
 // Slots returns the models of a task and how the running trial stands.
@@ -147,6 +149,8 @@ func (r *Runtime) Slots(ctx context.Context, task string) (s Slots, err error) {
 		}
 		s.Champion, s.Shadow = t.engine.Champion(), t.engine.ShadowID()
 		s.Paired, s.Probation, s.Running = t.engine.Trial()
+		st := t.engine.Stats()
+		s.Rows, s.Faulted = st.Predictions, st.NonFinite
 	})
 	if cerr != nil {
 		return s, cerr

@@ -40,7 +40,7 @@ func (m *Manager) Apply(d spec.Desired) error {
 		a := d.Assignments[task]
 		switch s := m.state.Tasks[task]; {
 		case d.Suspect: // no pushes to what may be a clone; tombstones still hold
-		case !spec.ValidName(task) || !digestPattern.MatchString(a.Digest) || a.Size <= 0 || a.Size > artifact.MaxBytes || (a.Phase != spec.PhaseShadow && a.Phase != spec.PhaseActive):
+		case !spec.ValidName(task) || !digestPattern.MatchString(a.Digest) || a.Size <= 0 || a.Size > artifact.MaxBytes || (a.Phase != spec.PhaseShadow && a.Phase != spec.PhaseActive && a.Phase != spec.PhaseWithdrawn):
 			ignored = append(ignored, fmt.Sprintf("%.64q is not valid: digest %.64q, %d bytes of at most %d, phase %.16q", task, a.Digest, a.Size, artifact.MaxBytes, a.Phase))
 		case s == nil && len(m.state.Tasks)+fresh >= maxAssigned:
 			ignored = append(ignored, fmt.Sprintf("%.64q is one task too many, %d are allowed", task, maxAssigned))
@@ -63,8 +63,7 @@ func (m *Manager) Apply(d spec.Desired) error {
 		return fmt.Errorf("store generation floors: %w", err)
 	}
 	m.floors = next
-	// what is no digest is none of any artifact
-	m.state.Tombstones = slices.DeleteFunc(slices.Clone(d.Tombstones), func(t string) bool { return !digestPattern.MatchString(t) })
+	m.forbid(d)
 	for task, a := range accepted {
 		m.assign(task, a)
 	}
@@ -95,6 +94,26 @@ func (m *Manager) forget(d spec.Desired) {
 	}
 }
 
+// maxTombstones bounds what a device remembers; the newest are kept.
+const maxTombstones = 4096
+
+// forbid adds a document's tombstones to those that are known: a hub that was restored, or that has
+// enrolled the device anew, may have forgotten one. What it has lifted goes. The caller holds mu.
+func (m *Manager) forbid(d spec.Desired) {
+	skip := map[string]bool{} // lifted, or there
+	for _, t := range d.Lifted {
+		skip[t] = true
+	}
+	var known []string
+	for _, t := range slices.Concat(m.state.Tombstones, d.Tombstones) {
+		if !skip[t] && digestPattern.MatchString(t) {
+			known = append(known, t)
+			skip[t] = true
+		}
+	}
+	m.state.Tombstones = known[max(0, len(known)-maxTombstones):]
+}
+
 func (m *Manager) assign(task string, a spec.Assignment) {
 	s := m.state.Tasks[task]
 	if s == nil {
@@ -106,11 +125,16 @@ func (m *Manager) assign(task string, a spec.Assignment) {
 			s.Assignment = &a // the same artifact: another phase or other bounds
 			return
 		}
+		if old.Digest == a.Digest && old.Rollout == a.Rollout && a.Phase != spec.PhaseWithdrawn && !s.Phase.Final() {
+			s.Assignment = &a // it goes on from where it is, with what it has measured
+			return
+		}
 		if j := m.jobs[task]; j != nil {
 			j.cancel()
 			delete(m.jobs, task)
 		}
-		if s.Phase == spec.PhaseShadow || s.Phase == spec.PhaseProbation {
+		back := s.Phase == spec.PhaseProbation && (a.Return || a.Phase == spec.PhaseWithdrawn)
+		if !back && (s.Phase == spec.PhaseShadow || s.Phase == spec.PhaseProbation) {
 			dropped := old.Digest
 			if s.Phase == spec.PhaseProbation {
 				dropped = s.Previous
@@ -120,6 +144,6 @@ func (m *Manager) assign(task string, a spec.Assignment) {
 			}
 		}
 	}
-	s.Assignment, s.Stats, s.Tried = &a, spec.Paired{}, 0
+	s.Assignment, s.Stats, s.Tried, s.Cause = &a, spec.Paired{}, 0, ""
 	m.phase(task, s, spec.PhaseAssigned, "")
 }

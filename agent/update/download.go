@@ -39,7 +39,7 @@ func (m *Manager) download(ctx context.Context, task string, s *slot) {
 		m.notify()
 		return
 	case j.wrong >= maxTries:
-		m.finish(task, s, spec.PhaseFailed, s.Reason)
+		m.finish(task, s, spec.PhaseFailed, spec.CauseHub, s.Reason)
 		return
 	case j.busy || time.Now().Before(j.next):
 		return

@@ -118,8 +118,11 @@ func (m *Manager) Run(ctx context.Context) error {
 	defer m.wg.Wait()
 	ticker := time.NewTicker(m.opts.Tick)
 	defer ticker.Stop()
-	for {
+	for round := 0; ; round++ {
 		m.mu.Lock()
+		if round%alignEvery == alignEvery-1 {
+			m.alignAll(ctx)
+		}
 		if m.stored.due(time.Now()) {
 			m.storeAgain()
 		}
@@ -137,26 +140,37 @@ func (m *Manager) Run(ctx context.Context) error {
 	}
 }
 
+// alignEvery is how many rounds lie between two comparisons of what runs with what should.
+const alignEvery = 10
+
 // step does what one task needs now. The caller holds mu.
 func (m *Manager) step(ctx context.Context, task string, s *slot) {
 	if s.Active != "" && slices.Contains(m.state.Tombstones, s.Active) {
-		m.goBack(ctx, task, s, "the artifact is tombstoned")
+		m.goBack(ctx, task, s, spec.CauseOrder, "the artifact is tombstoned")
 	}
+	m.watchActive(ctx, task, s)
 	a := s.Assignment
 	if a == nil || s.Phase.Final() {
+		return
+	}
+	if a.Phase == spec.PhaseWithdrawn {
+		m.withdraw(ctx, task, s)
 		return
 	}
 	if slices.Contains(m.state.Tombstones, a.Digest) {
 		if s.Phase == spec.PhaseShadow {
 			m.drop(ctx, task, a.Digest)
 		}
-		m.finish(task, s, spec.PhaseVetoed, "the artifact is tombstoned")
+		m.finish(task, s, spec.PhaseVetoed, spec.CauseOrder, "the artifact is tombstoned")
 		return
 	}
 	switch s.Phase {
 	case spec.PhaseAssigned:
+		if a.Return && a.Digest == s.Previous && a.Digest != s.Active {
+			m.goBack(ctx, task, s, spec.CauseOrder, "the hub goes back to the model before")
+		}
 		if a.Digest == s.Active {
-			m.finish(task, s, spec.PhaseActive, "")
+			m.finish(task, s, spec.PhaseActive, "", "")
 			return
 		}
 		m.phase(task, s, spec.PhaseDownloading, "") // a start begins with it again: nothing to store
@@ -224,7 +238,9 @@ func (m *Manager) isStored() {
 	}
 }
 
-func (m *Manager) finish(task string, s *slot, p spec.Phase, reason string) {
+// finish ends an assignment; cause is "" where it ends well. The caller holds mu.
+func (m *Manager) finish(task string, s *slot, p spec.Phase, cause spec.Cause, reason string) {
+	s.Cause = cause
 	if j := m.jobs[task]; j != nil {
 		j.cancel()
 		delete(m.jobs, task)
@@ -307,6 +323,7 @@ func (m *Manager) Reported(task string) *spec.ReportedAssignment {
 		Digest:     s.Assignment.Digest,
 		Phase:      s.Phase,
 		Reason:     s.Reason,
+		Cause:      s.Cause,
 		Stats:      s.Stats,
 	}
 }

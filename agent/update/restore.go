@@ -26,42 +26,8 @@ func (m *Manager) restore(ctx context.Context, tasks []string, start bool) error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, task := range tasks {
-		s := m.state.Tasks[task]
-		champion, beside := "", ""
-		if r, ok := m.engine.(Recoverer); ok {
-			champion, beside = r.Running(task)
-		}
-		if s == nil {
-			if champion != "" { // the slots' state was lost, the engine's was not
-				m.state.Tasks[task] = &slot{Active: champion}
-			}
-			continue
-		}
-		switch {
-		case s.Active != "" && s.ActiveTried > maxTries:
-			m.goBack(ctx, task, s, fmt.Sprintf("%d starts with it in a row did not last", maxTries))
-			continue
-		case s.Active == "" && champion != "":
-			if err := m.engine.Activate(ctx, task, ""); err != nil {
-				return fmt.Errorf("start task %q on its baselines: %w", task, err)
-			}
-		case s.Active != "" && (champion != s.Active || (s.Phase == spec.PhaseProbation && beside != s.Previous)):
-			if err := m.restoreActive(ctx, task, s); err != nil {
-				m.goBack(ctx, task, s, "it does not load any more: "+err.Error())
-				continue
-			}
-		}
-		if s.Phase != spec.PhaseShadow {
-			continue
-		}
-		if s.Tried > maxTries {
-			m.drop(ctx, task, s.Assignment.Digest)
-			m.finish(task, s, spec.PhaseFailed, fmt.Sprintf("%d starts with it in shadow did not last", maxTries))
-		} else if beside != s.Assignment.Digest {
-			s.Phase = spec.PhaseVerifying // load it again
-			if start {
-				s.Tried-- // Open has counted it, and the next try does
-			}
+		if err := m.align(ctx, task, start); err != nil {
+			return err
 		}
 	}
 	if err := m.save(); err != nil {
@@ -69,6 +35,64 @@ func (m *Manager) restore(ctx context.Context, tasks []string, start bool) error
 		return nil // every model runs that should
 	}
 	m.sweep()
+	return nil
+}
+
+// alignAll compares what runs with what should, at all times: a task that began anew, whoever began
+// it, gets its model back. The caller holds mu.
+func (m *Manager) alignAll(ctx context.Context) {
+	if _, ok := m.engine.(Recoverer); !ok {
+		return
+	}
+	for task := range m.state.Tasks {
+		if err := m.align(ctx, task, false); err != nil {
+			m.log.Error("the task does not run what it should", "task", task, "err", err)
+		}
+	}
+}
+
+// align brings one task to what was active, and what was on trial to its trial. The caller holds mu.
+func (m *Manager) align(ctx context.Context, task string, start bool) error {
+	s := m.state.Tasks[task]
+	champion, beside := "", ""
+	if r, ok := m.engine.(Recoverer); ok {
+		var runs bool
+		if champion, beside, runs = r.Running(task); !runs {
+			return nil // when it runs it is looked at again
+		}
+	}
+	if s == nil {
+		if champion != "" { // the slots' state was lost, the engine's was not
+			m.state.Tasks[task] = &slot{Active: champion}
+		}
+		return nil
+	}
+	switch {
+	case s.Active != "" && s.ActiveTried > maxTries:
+		m.goBack(ctx, task, s, spec.CauseDevice, fmt.Sprintf("%d starts with it in a row did not last", maxTries))
+		return nil
+	case s.Active == "" && champion != "":
+		if err := m.engine.Activate(ctx, task, ""); err != nil {
+			return fmt.Errorf("start task %q on its baselines: %w", task, err)
+		}
+	case s.Active != "" && (champion != s.Active || (s.Phase == spec.PhaseProbation && beside != s.Previous)):
+		if err := m.restoreActive(ctx, task, s); err != nil {
+			m.goBack(ctx, task, s, spec.CauseDevice, "it does not load any more: "+err.Error())
+			return nil
+		}
+	}
+	if s.Phase != spec.PhaseShadow {
+		return nil
+	}
+	if s.Tried > maxTries {
+		m.drop(ctx, task, s.Assignment.Digest)
+		m.finish(task, s, spec.PhaseFailed, spec.CauseDevice, fmt.Sprintf("%d starts with it in shadow did not last", maxTries))
+	} else if beside != s.Assignment.Digest {
+		s.Phase = spec.PhaseVerifying // load it again
+		if start {
+			s.Tried-- // Open has counted it, and the next try does
+		}
+	}
 	return nil
 }
 

@@ -25,9 +25,12 @@ type slot struct {
 	Assignment      *spec.Assignment `json:"assignment,omitempty"`
 	Phase           spec.Phase       `json:"phase,omitempty"`
 	Reason          string           `json:"reason,omitempty"`
+	Cause           spec.Cause       `json:"cause,omitempty"`
 	// loads of the candidate that were not finished
 	Tried int         `json:"tried,omitempty"`
 	Stats spec.Paired `json:"stats"`
+
+	watch watch
 }
 
 type state struct {

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"os"
 	"slices"
-	"time"
 
+	"skerry.dev/compute/sequential"
 	"skerry.dev/sync/spec"
 )
 
@@ -16,7 +15,7 @@ import (
 func (m *Manager) shadow(ctx context.Context, task string, s *slot) {
 	digest := s.Assignment.Digest
 	if s.Tried >= maxTries {
-		m.finish(task, s, spec.PhaseFailed, fmt.Sprintf("%d attempts to load it did not finish", s.Tried))
+		m.finish(task, s, spec.PhaseFailed, spec.CauseDevice, fmt.Sprintf("%d attempts to load it did not finish", s.Tried))
 		return
 	}
 	if err := os.Rename(m.partPath(digest), m.artifactPath(digest)); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -35,14 +34,25 @@ func (m *Manager) shadow(ctx context.Context, task string, s *slot) {
 		m.store(s)
 		return
 	}
-	if err == nil {
+	back := s.Assignment.Return
+	switch {
+	case err != nil:
+	case back:
+		err = m.engine.Restore(ctx, task, model, digest)
+	default:
 		err = m.engine.Shadow(ctx, task, model, digest)
 	}
 	if err != nil {
 		if errors.Is(err, errContent) {
 			err = errors.Join(err, os.Remove(m.artifactPath(digest)))
 		}
-		m.finish(task, s, spec.PhaseFailed, err.Error())
+		m.finish(task, s, spec.PhaseFailed, spec.CauseDevice, err.Error())
+		return
+	}
+	if back {
+		s.Active, s.ActiveVersion, s.ActiveTried = digest, s.Assignment.Version, 0
+		s.Previous, s.PreviousVersion = "", ""
+		m.finish(task, s, spec.PhaseActive, "", "")
 		return
 	}
 	m.phase(task, s, spec.PhaseShadow, "")
@@ -56,10 +66,10 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	}
 	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	reason, settled := Veto(p, trial, trial.MinShadow)
+	reason, settled := Veto(p, trial)
 	if settled {
 		m.drop(ctx, task, s.Assignment.Digest)
-		m.finish(task, s, spec.PhaseVetoed, reason)
+		m.finish(task, s, spec.PhaseVetoed, spec.CauseModel, reason)
 		return
 	}
 	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
@@ -68,7 +78,7 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	if reason != "" {
 		return
 	}
-	if s.Assignment.Phase != spec.PhaseActive || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
+	if s.Assignment.Phase != spec.PhaseActive || s.Assignment.Hold || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
 		return
 	}
 	before := *s
@@ -86,7 +96,7 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 		reason := "activate: " + err.Error()
 		*s = before
 		m.drop(ctx, task, s.Assignment.Digest)
-		m.finish(task, s, spec.PhaseFailed, reason)
+		m.finish(task, s, spec.PhaseFailed, spec.CauseDevice, reason)
 	}
 }
 
@@ -97,9 +107,9 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	}
 	p = m.measured(s, p)
 	trial := s.Assignment.Trial
-	reason, settled := Veto(p, trial, trial.Probation)
+	reason, settled := Veto(p, trial)
 	if settled {
-		m.goBack(ctx, task, s, reason)
+		m.goBack(ctx, task, s, spec.CauseModel, reason)
 		return
 	}
 	if reason != "" || m.stored.failed == 0 { // why the state cannot be stored is the nearer reason
@@ -108,9 +118,9 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	if reason != "" {
 		return
 	}
-	if p.Labelled >= int64(trial.Probation) {
+	if p.Labelled >= int64(trial.Probation) && !s.Assignment.Hold {
 		m.drop(ctx, task, s.Previous)
-		m.finish(task, s, spec.PhaseActive, "")
+		m.finish(task, s, spec.PhaseActive, "", "")
 	}
 }
 
@@ -130,7 +140,7 @@ func (m *Manager) measured(s *slot, p spec.Paired) spec.Paired {
 
 // goBack replaces the active model by the one before it, or by the baselines when that is gone,
 // tombstoned or broken. It needs no network. The caller holds mu.
-func (m *Manager) goBack(ctx context.Context, task string, s *slot, reason string) {
+func (m *Manager) goBack(ctx context.Context, task string, s *slot, cause spec.Cause, reason string) {
 	bad := s.Active
 	to, version := s.Previous, s.PreviousVersion
 	var model Model
@@ -155,30 +165,32 @@ func (m *Manager) goBack(ctx context.Context, task string, s *slot, reason strin
 		reason += "; going back failed: " + err.Error()
 		m.log.Error("going back to the model before failed", "task", task, "err", err)
 	}
-	if s.Assignment != nil && s.Assignment.Digest == bad {
-		m.finish(task, s, spec.PhaseReverted, reason)
+	switch {
+	case s.Assignment == nil || s.Assignment.Digest != bad:
+	case s.Assignment.Phase == spec.PhaseWithdrawn:
+		m.finish(task, s, spec.PhaseWithdrawn, "", "")
 		return
+	default:
+		m.finish(task, s, spec.PhaseReverted, cause, reason)
+		return
+	}
+	if s.Phase == spec.PhaseShadow { // its trial was against what is gone: it begins anew
+		s.Stats = spec.Paired{}
+		m.phase(task, s, spec.PhaseVerifying, "")
 	}
 	m.log.Warn("model given up", "task", task, "digest", bad, "reason", reason)
 	m.events = append(m.events, Event{Task: task, Phase: spec.PhaseReverted, Digest: bad, Reason: reason})
 	m.store(s)
 }
 
-// The bounds of a trial's losses: with enough labelled rows the candidate fails when the
-// one-sided 95 % lower bound of how much worse it is lies above what is allowed; before that only
-// when three standard errors show it, because looking at every row finds chance differences.
-const (
-	zFinal  = 1.64
-	zEarly  = 3.0
-	minLook = 20
-)
+// minLook is how many rows a latency is judged on.
+const minLook = 20
 
-// Veto returns why a candidate must not go on, "" when it may. enough is the number of labelled
-// rows the trial requires. The rules: no value that is not finite, no panic, p99 of a prediction
-// within the budget, and a paired loss that is not worse than the incumbent's by more than
-// MaxRegression. settled reports whether the device gives the candidate up; with a reason that is
-// not, further rows must show it, see [spec.Trial.Worse].
-func Veto(p spec.Paired, t spec.Trial, enough int) (reason string, settled bool) {
+// Veto returns why a candidate must not go on, "" when it may. The rules: no value that is not
+// finite, no panic, p99 of a prediction within the budget, and a loss that is not worse than the
+// incumbent's by more than MaxRegression, see [spec.Trial.Judge]. settled reports whether the device
+// gives the candidate up; with a reason that is not, further rows must show it.
+func Veto(p spec.Paired, t spec.Trial) (reason string, settled bool) {
 	switch {
 	case p.NonFinite > 0:
 		return fmt.Sprintf("%d of %d predictions were not finite", p.NonFinite, p.Rows), true
@@ -187,23 +199,53 @@ func Veto(p spec.Paired, t spec.Trial, enough int) (reason string, settled bool)
 	case t.MaxLatencyUS > 0 && p.Rows >= minLook && p.LatencyP99US > t.MaxLatencyUS:
 		return fmt.Sprintf("p99 of a prediction is %.0f µs, allowed are %.0f µs", p.LatencyP99US, t.MaxLatencyUS), true
 	}
-	n := float64(p.Labelled)
-	if n < 2 || (p.Labelled < int64(enough) && n < minLook) {
-		return "", false
-	}
-	z := zFinal
-	if p.Labelled < int64(enough) {
-		z = zEarly
-	}
-	mean, incumbent := p.SumDiff/n, p.SumIncumbent/n
-	se := math.Sqrt(max(p.SumDiff2/n-mean*mean, 0) / (n - 1))
-	worse, settled := t.Worse(p, z*se)
-	switch {
-	case settled:
-		return fmt.Sprintf("loss is %.4g against the incumbent's %.4g on %d labelled rows (worse by at least %.4g, allowed %.4g)",
-			p.SumCandidate/n, incumbent, p.Labelled, mean-z*se, t.MaxRegression*incumbent), true
-	case worse:
-		return fmt.Sprintf("worse so far: it waits for rows that span %v, or for better ones", time.Duration(t.Cycle)*time.Microsecond), false
+	if j := t.Judge(p, t.DeviceAlpha(), 1); j.Worse {
+		return j.Reason, j.Outcome == sequential.Fail
 	}
 	return "", false
+}
+
+// withdraw ends what a device does with the artifact of its assignment. The caller holds mu.
+func (m *Manager) withdraw(ctx context.Context, task string, s *slot) {
+	if s.Active == s.Assignment.Digest {
+		m.goBack(ctx, task, s, spec.CauseOrder, "withdrawn by the hub")
+		return
+	}
+	m.finish(task, s, spec.PhaseWithdrawn, "", "")
+}
+
+// watch is what the active model's predictions were like when they were last looked at.
+type watch struct {
+	digest        string
+	rows, faulted int64
+}
+
+// The bounds of an active model after its trial: of watchRows predictions no more than maxFaulted
+// may be without a finite value.
+const (
+	watchRows  = 100
+	maxFaulted = 20
+)
+
+// watchActive gives up an active model whose predictions fail. Its trial asks for more; this goes on
+// as long as it runs. The caller holds mu.
+func (m *Manager) watchActive(ctx context.Context, task string, s *slot) {
+	if s.Active == "" || s.Phase == spec.PhaseProbation {
+		s.watch = watch{}
+		return
+	}
+	rows, faulted, ok := m.engine.Faulted(task)
+	if !ok {
+		return
+	}
+	if w := &s.watch; w.digest != s.Active || rows < w.rows || faulted < w.faulted {
+		*w = watch{s.Active, rows, faulted}
+	}
+	n, bad := rows-s.watch.rows, faulted-s.watch.faulted
+	switch {
+	case bad > maxFaulted:
+		m.goBack(ctx, task, s, spec.CauseModel, fmt.Sprintf("%d of the last %d predictions had no finite value", bad, n))
+	case n >= watchRows:
+		s.watch.rows, s.watch.faulted = rows, faulted
+	}
 }

@@ -43,6 +43,9 @@ type Engine interface {
 	// Probation returns the same of the new champion (candidate) against the one before it
 	// (incumbent), since the activation.
 	Probation(task string) (spec.Paired, bool)
+	// Faulted returns how many predictions the task has made and how many of its champion's had no
+	// finite value, since some time in the past; ok is false while the task does not run.
+	Faulted(task string) (rows, faulted int64, ok bool)
 }
 
 // Recoverer is implemented by engines that bring their models back by themselves after a start;
@@ -50,7 +53,8 @@ type Engine interface {
 type Recoverer interface {
 	// Running returns the digest of the champion ("" for the baselines), and of the model beside
 	// it: the shadow, or on probation the champion before ("" for none).
-	Running(task string) (champion, beside string)
+	// ok is false while the task does not run.
+	Running(task string) (champion, beside string, ok bool)
 }
 
 // Event reports a step of an assignment.

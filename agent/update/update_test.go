@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -35,8 +36,11 @@ type fakeEngine struct {
 	probation spec.Paired
 	failShadow,
 	failActivate error
-	log    []string
-	looked chan struct{} // takes a value from every look at the trial that somebody waits for
+	log           []string
+	gone          map[string]bool // tasks that do not run
+	rows, faulted int64           // of champions
+	rounds        int             // of the manager with a champion
+	looked        chan struct{}   // takes a value from every look at the trial that somebody waits for
 }
 
 func (e *fakeEngine) do(op, task, digest string) {
@@ -45,10 +49,17 @@ func (e *fakeEngine) do(op, task, digest string) {
 
 func short(d string) string { return d[:min(len(d), 6)] }
 
-func (e *fakeEngine) Running(task string) (string, string) {
+func (e *fakeEngine) Running(task string) (string, string, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.champion[task], e.candidate[task]
+	return e.champion[task], e.candidate[task], !e.gone[task]
+}
+
+func (e *fakeEngine) Faulted(task string) (rows, faulted int64, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.rounds++
+	return e.rows, e.faulted, !e.gone[task]
 }
 
 func (e *fakeEngine) Shadow(_ context.Context, task string, m Model, digest string) error {
@@ -283,13 +294,41 @@ func (b *bench) looksTwice() {
 	}
 }
 
-func good(n int64) spec.Paired {
-	return spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: 0.9 * float64(n), SumDiff: -0.1 * float64(n), SumDiff2: 0.02 * float64(n), LatencyP99US: 100}
+// paired has n labelled rows, a minute apart, of an incumbent with a mean loss of 1.
+func paired(n int64, candidate float64) spec.Paired {
+	p := spec.Paired{Rows: n, Labelled: n, From: 60e6, To: n * 60e6, LatencyP99US: 100}
+	for i := range n {
+		noise := 0.05 * math.Sin(float64(7*i*i))
+		p.Blocks.Add((i+1)*60e6, 1, candidate+noise)
+		p.SumIncumbent++
+		p.SumCandidate += candidate + noise
+		p.SumDiff += candidate + noise - 1
+	}
+	return p
 }
 
-func bad(n int64) spec.Paired {
-	return spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: 1.5 * float64(n), SumDiff: 0.5 * float64(n), SumDiff2: 0.3 * float64(n), LatencyP99US: 100}
+// looks waits for one round of the manager, which takes every look.
+func (b *bench) looks() {
+	b.t.Helper()
+	b.engine.mu.Lock()
+	n := b.engine.rounds
+	b.engine.mu.Unlock()
+	for range 10_000 {
+		b.engine.mu.Lock()
+		now := b.engine.rounds
+		b.engine.mu.Unlock()
+		if now > n {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	b.t.Fatal("the manager does not look at what runs")
 }
+
+func good(n int64) spec.Paired { return paired(n, 0.9) }
+
+// bad is grossly worse: that needs no cycle to be seen.
+func bad(n int64) spec.Paired { return paired(n, 2.5) }
 
 // activate brings content to active.
 func (b *bench) activate(generation uint64, content string) spec.Assignment {
@@ -343,8 +382,8 @@ func TestVetoInShadow(t *testing.T) {
 		p      spec.Paired
 		reason string
 	}{
-		"worse":      {bad(100), "loss is 1.5"},
-		"early":      {bad(30), "loss is 1.5"},
+		"worse":      {bad(100), "loss is 2."},
+		"early":      {bad(30), "loss is 2."},
 		"not finite": {spec.Paired{Rows: 1, NonFinite: 1}, "not finite"},
 		"panic":      {spec.Paired{Rows: 1, Panics: 1}, "panicked"},
 		"slow":       {spec.Paired{Rows: 50, LatencyP99US: 5000}, "5000 µs"},
@@ -373,7 +412,7 @@ func TestWorseForAWhile(t *testing.T) {
 	const day = int64(24 * 3600e6)
 	from := 19_000 * day
 	worse := func(n, from, to int64) spec.Paired {
-		p := bad(n)
+		p := paired(n, 1.5)
 		p.From, p.To = from, to
 		return p
 	}
@@ -417,7 +456,7 @@ func TestProbationRevertsOffline(t *testing.T) {
 	b.engine.set(good(100), good(5))
 	b.reach(spec.PhaseProbation, "")
 	b.engine.set(good(100), bad(25))
-	b.reach(spec.PhaseReverted, "loss is 1.5")
+	b.reach(spec.PhaseReverted, "loss is 2.")
 	if b.engine.now("t") != one.Digest {
 		t.Error("the model before is not back")
 	}

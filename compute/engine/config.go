@@ -153,6 +153,9 @@ type Loaded struct {
 	Classes []string
 	// the series of a row and, after them, Model's predictions; nil: the inputs are not watched
 	Usual *inputs.Reference
+	// TrainTo is the event time of the newest row that Model was fitted to, microseconds: rows up to
+	// there are no evidence
+	TrainTo int64
 }
 
 // Row is a joined row as it fired.

@@ -14,6 +14,7 @@ import (
 	"skerry.dev/compute/online"
 	"skerry.dev/compute/online/committee"
 	"skerry.dev/compute/online/learner"
+	"skerry.dev/compute/sequential"
 )
 
 // Engine is one task.
@@ -141,29 +142,26 @@ type Expert struct {
 // Paired compares two models on the same labelled rows. Losses are absolute errors in units of the
 // scale, or the log losses of classes in nats, and clipped to [0, 4].
 type Paired struct {
-	Rows, Labelled, Warm                          int64
-	SumIncumbent, SumCandidate, SumDiff, SumDiff2 float64
-	NonFinite                                     int64
-	SumDisagreement                               float64
+	Rows, Labelled, Warm                int64
+	SumIncumbent, SumCandidate, SumDiff float64
+	NonFinite                           int64
+	SumDisagreement                     float64
 	// event times of the first and the newest labelled row, 0 before; a Load begins them anew
 	From, To int64
+	Blocks   sequential.Blocks // the same losses by event time
 }
 
-// upTo notes the event time of a labelled row.
-func (p *Paired) upTo(row int64) {
+// add counts the losses of a labelled row.
+func (p *Paired) add(row int64, incumbent, candidate float64) {
 	if p.From == 0 {
 		p.From = row
 	}
 	p.To = max(p.To, row)
-}
-
-func (p *Paired) add(incumbent, candidate float64) {
+	p.Blocks.Add(row, incumbent, candidate)
 	p.Labelled++
 	p.SumIncumbent += incumbent
 	p.SumCandidate += candidate
-	d := candidate - incumbent
-	p.SumDiff += d
-	p.SumDiff2 += float64(d * d)
+	p.SumDiff += candidate - incumbent
 }
 
 // New returns an engine that has seen nothing.
@@ -677,12 +675,11 @@ func (e *Engine) pair(p *pending, champion, shadow, last float64, loss func(floa
 	}
 	if math.IsNaN(candidate) {
 		if p.shadowBad || e.previous { // no answer where one was due is the worst answer
-			e.trial.add(loss(incumbent), maxLoss)
+			e.trial.add(p.row, loss(incumbent), maxLoss)
 		}
 		return
 	}
-	e.trial.upTo(p.row)
-	e.trial.add(loss(incumbent), loss(candidate))
+	e.trial.add(p.row, loss(incumbent), loss(candidate))
 }
 
 func (e *Engine) errorDrift(v float64, at int64, loss func(float64) float64) {

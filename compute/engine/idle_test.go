@@ -196,8 +196,15 @@ func TestLoadsTheVersionBefore(t *testing.T) {
 	slots.String("")
 	slots.Bool(false)
 	slots.Int(e.epoch)
-	at := head + len(slots.B) + 8*(len(e.trial.ints())+len(e.trial.floats()))
-	old := slices.Concat(w.B, now[head:at], now[at+len(clock.B):at+len(clock.B)+8], now[at+len(clock.B)+16:])
+	at := head + len(slots.B) + 8*len(e.trial.ints())
+	// of a trial it has five sums and no blocks
+	var trial state.Writer
+	for range len(e.trial.floats()) + 2 {
+		trial.Int(0)
+	}
+	e.trial.Blocks.Save(&trial)
+	rest := now[at+len(trial.B)+len(clock.B):]
+	old := slices.Concat(w.B, now[head:at], make([]byte, 5*8), rest[:8], rest[16:])
 	f, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -35,6 +35,9 @@ func (e *Engine) Shadow(m Loaded) error {
 			e.trial.NonFinite++
 			return
 		}
+		if e.hist.Time(back) <= candidate.TrainTo {
+			return // it has seen the answer
+		}
 		inc, _, _, _ := e.raw(&e.champion, back)
 		if math.IsNaN(inc) {
 			inc = e.last(back)
@@ -42,8 +45,7 @@ func (e *Engine) Shadow(m Loaded) error {
 		if !math.IsNaN(c) && !math.IsNaN(inc) {
 			loss := e.lossOf(truth)
 			e.trial.Warm++
-			e.trial.upTo(e.hist.Time(back))
-			e.trial.add(loss(inc), loss(c))
+			e.trial.add(e.hist.Time(back), loss(inc), loss(c))
 		}
 	})
 	return nil
@@ -197,8 +199,13 @@ func (e *Engine) Recalibrate() {
 // Trial returns what the running trial or probation has measured; ok is false when none runs. On
 // probation the champion counts as the candidate.
 func (e *Engine) Trial() (p Paired, probation, ok bool) {
-	return e.trial, e.previous, e.shadow.use || e.previous
+	p = e.trial
+	p.Blocks = p.Blocks.Clone()
+	return p, e.previous, e.shadow.use || e.previous
 }
+
+// Stats returns how many messages, rows and predictions of each kind there have been.
+func (e *Engine) Stats() Stats { return e.stats }
 
 // Champion and ShadowID return the digests in the slots, "" when empty.
 func (e *Engine) Champion() string {
@@ -224,7 +231,10 @@ func short(id string) string {
 }
 
 const (
-	snapshotVersion = 9
+	snapshotVersion = 10
+	// withoutBlocks is the version before a trial's losses were kept by event time; it is still read,
+	// and its trial begins anew.
+	withoutBlocks = 9
 	// fixedOdds is the version before mixture.Duel weighed the two sides; it is still read.
 	fixedOdds = 8
 	// oneSide is the version before the experts that need no model were also weighed alone; it is still
@@ -254,6 +264,10 @@ func (e *Engine) Save(b []byte) []byte {
 	for _, v := range e.trial.floats() {
 		w.Float(*v)
 	}
+	for _, v := range []int64{e.trial.From, e.trial.To} {
+		w.Int(v)
+	}
+	e.trial.Blocks.Save(&w)
 	w.Int(e.arrived)
 	w.Bool(e.settled)
 	e.join.save(&w)
@@ -361,9 +375,7 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	for _, v := range e.trial.ints() {
 		*v = r.Int()
 	}
-	for _, v := range e.trial.floats() {
-		*v = r.Float()
-	}
+	e.loadTrial(r, version)
 	if e.arrived = NoArrival; version > withoutClock {
 		e.arrived, e.settled = r.Int(), r.Bool()
 	}
@@ -437,6 +449,22 @@ func (e *Engine) Load(b []byte, resolve func(id string) (Loaded, error)) error {
 	return gone
 }
 
+// loadTrial reads the sums of a trial.
+func (e *Engine) loadTrial(r *state.Reader, version int64) {
+	if version <= withoutBlocks {
+		for range 5 {
+			r.Float()
+		}
+		e.trial = Paired{}
+		return
+	}
+	for _, v := range e.trial.floats() {
+		*v = r.Float()
+	}
+	e.trial.From, e.trial.To = r.Int(), r.Int()
+	e.trial.Blocks.Load(r)
+}
+
 // ending is how many numbers stand at the end of a snapshot.
 func (e *Engine) ending(version int64) int {
 	if version > oneInterval {
@@ -462,7 +490,7 @@ func (e *Engine) finish(r *state.Reader, version int64) error {
 func (p *Paired) ints() []*int64 { return []*int64{&p.Rows, &p.Labelled, &p.Warm, &p.NonFinite} }
 
 func (p *Paired) floats() []*float64 {
-	return []*float64{&p.SumIncumbent, &p.SumCandidate, &p.SumDiff, &p.SumDiff2, &p.SumDisagreement}
+	return []*float64{&p.SumIncumbent, &p.SumCandidate, &p.SumDiff, &p.SumDisagreement}
 }
 
 func (u *Unmatched) ints() []*int64 { return []*int64{&u.Labels, &u.InARow, &u.Time, &u.Nearest} }

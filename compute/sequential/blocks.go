@@ -3,6 +3,9 @@ package sequential
 import (
 	"errors"
 	"math"
+	"slices"
+
+	"skerry.dev/compute/state"
 )
 
 // MaxBlocks is how many blocks of event time losses are kept in.
@@ -15,10 +18,15 @@ type Block struct {
 	Diff      float64 `json:"d"` // candidate less incumbent
 }
 
-func (b *Block) add(o Block, weight float64) {
-	b.Rows += weight * o.Rows
-	b.Incumbent += weight * o.Incumbent
-	b.Diff += weight * o.Diff
+func (b *Block) add(o Block) {
+	b.Rows += o.Rows
+	b.Incumbent += o.Incumbent
+	b.Diff += o.Diff
+}
+
+// Scale makes the block count for a share of its rows.
+func (b *Block) Scale(share float64) {
+	b.Rows, b.Incumbent, b.Diff = share*b.Rows, share*b.Incumbent, share*b.Diff
 }
 
 // Blocks are paired losses by their rows' event time: at most MaxBlocks stretches of one length, one
@@ -43,7 +51,7 @@ func (b *Blocks) Add(t int64, incumbent, candidate float64) {
 	if b.Length == 0 {
 		b.Length = firstLength
 	}
-	b.reach(t).add(Block{1, incumbent, candidate - incumbent}, 1)
+	b.reach(t).add(Block{1, incumbent, candidate - incumbent})
 }
 
 // reach returns the block of a time, which is made.
@@ -72,13 +80,12 @@ func (b *Blocks) join() {
 	sums := b.Sums
 	b.Sums = make([]Block, floorDiv(b.First+int64(len(sums))-1, 2)-first+1, MaxBlocks)
 	for i, s := range sums {
-		b.Sums[floorDiv(b.First+int64(i), 2)-first].add(s, 1)
+		b.Sums[floorDiv(b.First+int64(i), 2)-first].add(s)
 	}
 	b.First, b.Length = first, 2*b.Length
 }
 
-// Merge adds the blocks of another, weighed: weight is asked for the number of its rows in a block
-// of the length that both come to.
+// Merge adds the blocks of another; both come to one length.
 func (b *Blocks) Merge(o Blocks) {
 	if len(o.Sums) == 0 {
 		return
@@ -93,7 +100,7 @@ func (b *Blocks) Merge(o Blocks) {
 	b.Length = max(b.Length, o.Length)
 	for i, s := range o.Sums {
 		if s.Rows > 0 {
-			b.reach((o.First+int64(i))*o.Length).add(s, 1)
+			b.reach((o.First + int64(i)) * o.Length).add(s)
 		}
 	}
 }
@@ -103,6 +110,28 @@ func (b Blocks) Of(length int64) Blocks {
 	for b.Length < length && len(b.Sums) > 0 {
 		b.join()
 	}
+	return b
+}
+
+// Rows is how many rows they have.
+func (b Blocks) Rows() (n float64) {
+	for _, s := range b.Sums {
+		n += s.Rows
+	}
+	return n
+}
+
+// Within returns the blocks whose middle lies between two times, microseconds.
+func (b Blocks) Within(from, to float64) Blocks {
+	middle := func(i int) float64 { return (float64(b.First) + float64(i) + 0.5) * float64(b.Length) }
+	lo, hi := 0, len(b.Sums)
+	for lo < hi && middle(lo) < from {
+		lo++
+	}
+	for hi > lo && middle(hi-1) > to {
+		hi--
+	}
+	b.First, b.Sums = b.First+int64(lo), slices.Clone(b.Sums[lo:hi])
 	return b
 }
 
@@ -121,6 +150,42 @@ func (b *Blocks) Check() error {
 		}
 	}
 	return nil
+}
+
+// Clone returns a copy that shares nothing.
+func (b Blocks) Clone() Blocks {
+	b.Sums = slices.Clone(b.Sums)
+	return b
+}
+
+// Save appends them to a snapshot.
+func (b *Blocks) Save(w *state.Writer) {
+	w.Int(b.Length)
+	w.Int(b.First)
+	w.Int(int64(len(b.Sums)))
+	for _, s := range b.Sums {
+		w.Float(s.Rows)
+		w.Float(s.Incumbent)
+		w.Float(s.Diff)
+	}
+}
+
+// Load restores them.
+func (b *Blocks) Load(r *state.Reader) {
+	read := Blocks{Length: r.Int(), First: r.Int()}
+	n := r.Int()
+	if n < 0 || n > MaxBlocks {
+		r.Fail()
+		return
+	}
+	for range n {
+		read.Sums = append(read.Sums, Block{r.Float(), r.Float(), r.Float()})
+	}
+	if read.Check() != nil {
+		r.Fail()
+		return
+	}
+	*b = read
 }
 
 // maxLoss bounds the loss of a row, scaled and clipped.

@@ -85,6 +85,7 @@ var errorMap = []struct {
 	{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"},
 	{fleet.ErrExists, http.StatusConflict, "device_exists"},
 	{registry.ErrTombstoned, http.StatusGone, "tombstoned"},
+	{registry.ErrNotTombstoned, http.StatusConflict, "not_tombstoned"},
 	{registry.ErrRemoved, http.StatusGone, "removed"},
 	{registry.ErrModule, http.StatusUnprocessableEntity, "invalid"},
 	{rollout.ErrBusy, http.StatusConflict, "rollout_busy"},

@@ -60,6 +60,13 @@ type tombstoneIn struct {
 	}
 }
 
+type promoteIn struct {
+	Digest string `path:"digest" pattern:"^[0-9a-f]{64}$"`
+	Body   struct {
+		Cohort string `json:"cohort,omitempty" maxLength:"200" doc:"champion of this cohort alone"`
+	}
+}
+
 // Lineage is a model and what it came from.
 type Lineage struct {
 	Model   Model     `json:"model"`
@@ -86,12 +93,23 @@ func (s *Server) modelRoutes() {
 	upload := op("POST", "/v1/models", "upload-model", "models", "Import an artifact")
 	upload.MaxBodyBytes, upload.DefaultStatus = registry.MaxBytes, http.StatusCreated
 	register(s, Engineer, upload, s.upload)
-	register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere, for good"),
+	register(s, Operator, op("POST", "/v1/models/{digest}/tombstone", "tombstone-model", "models", "Forbid a model everywhere"),
 		func(ctx context.Context, in *tombstoneIn) (*none, error) {
 			if err := s.Registry.Tombstone(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
 				return nil, err
 			}
 			return nil, s.Fleet.Tombstone(ctx, in.Digest)
+		})
+	register(s, Admin, op("POST", "/v1/models/{digest}/lift", "lift-tombstone", "models", "Allow a forbidden model again"),
+		func(ctx context.Context, in *tombstoneIn) (*none, error) {
+			if err := s.Registry.Lift(ctx, actor(ctx), in.Digest, in.Body.Reason); err != nil {
+				return nil, err
+			}
+			return nil, s.Fleet.Lift(ctx, in.Digest)
+		})
+	register(s, Operator, op("POST", "/v1/models/{digest}/promote", "promote-model", "models", "Make a model the champion without a rollout: inference at the hub uses it, devices keep what they run"),
+		func(ctx context.Context, in *promoteIn) (*none, error) {
+			return nil, s.Registry.Promote(ctx, actor(ctx), in.Digest, in.Body.Cohort)
 		})
 	s.route(Device, "GET", identity.PathArtifact+"{digest}", "An artifact, also by range", s.artifact)
 	s.route(Anyone, "GET", identity.PathTUF+"{file}", "A file of the trust metadata", s.tuf)

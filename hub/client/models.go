@@ -82,7 +82,19 @@ func (c *Client) Download(ctx context.Context, m api.Model) ([]byte, error) {
 	return b, nil
 }
 
-// Tombstone forbids a model everywhere, for good.
+// Lift allows a forbidden model again.
+func (c *Client) Lift(ctx context.Context, digest, reason string) error {
+	in := map[string]string{"reason": reason}
+	return c.Call(ctx, http.MethodPost, "/v1/models/"+url.PathEscape(digest)+"/lift", in, nil)
+}
+
+// Promote makes a model the champion of a cohort, "" for all, without a rollout.
+func (c *Client) Promote(ctx context.Context, digest, cohort string) error {
+	in := map[string]string{"cohort": cohort}
+	return c.Call(ctx, http.MethodPost, "/v1/models/"+url.PathEscape(digest)+"/promote", in, nil)
+}
+
+// Tombstone forbids a model everywhere.
 func (c *Client) Tombstone(ctx context.Context, digest, reason string) error {
 	in := map[string]string{"reason": reason}
 	return c.Call(ctx, http.MethodPost, "/v1/models/"+url.PathEscape(digest)+"/tombstone", in, nil)

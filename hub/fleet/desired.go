@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -77,6 +79,9 @@ func update(ctx context.Context, q *meta.Queries, device string, fn func(*meta.Q
 		return d, err
 	}
 	d.Generation = max(stored, seen) + 1
+	if err := forbid(ctx, q, &d); err != nil {
+		return d, err
+	}
 	if err := fn(q, &d); err != nil {
 		if errors.Is(err, ErrUnchanged) {
 			d.Generation = stored
@@ -93,6 +98,40 @@ func update(ctx context.Context, q *meta.Queries, device string, fn func(*meta.Q
 		Document:   string(b),
 		At:         meta.Now(),
 	})
+}
+
+// forbid brings what a document forbids in line with the models of the device's tasks: every
+// document names all that must not run, whatever it was written for.
+func forbid(ctx context.Context, q *meta.Queries, d *spec.Desired) error {
+	tasks, err := q.DeviceTaskNames(ctx, d.Device)
+	if err != nil {
+		return err
+	}
+	for task := range d.Assignments {
+		if !slices.Contains(tasks, task) {
+			tasks = append(tasks, task)
+		}
+	}
+	slices.Sort(tasks)
+	d.Lifted = nil
+	for _, task := range tasks {
+		dead, err := q.Tombstones(ctx, task)
+		if err != nil {
+			return err
+		}
+		for _, digest := range dead {
+			if !slices.Contains(d.Tombstones, digest) {
+				d.Tombstones = append(d.Tombstones, digest)
+			}
+		}
+		lifted, err := q.Lifted(ctx, task)
+		if err != nil {
+			return err
+		}
+		d.Lifted = append(d.Lifted, lifted...)
+	}
+	d.Tombstones = slices.DeleteFunc(d.Tombstones, func(digest string) bool { return slices.Contains(d.Lifted, digest) })
+	return nil
 }
 
 // publish brings the bucket that the device reads in line with the database. When that fails Run
@@ -175,6 +214,23 @@ func reportedGeneration(ctx context.Context, q *meta.Queries, device string) (ui
 	return r.Generation, nil
 }
 
+// Lift tells the devices that were told that an artifact must not run that it may again.
+func (f *Fleet) Lift(ctx context.Context, digest string) error {
+	docs, err := f.db.Read().AllDesired(ctx)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, d := range docs {
+		if !strings.Contains(d.Document, digest) {
+			continue
+		}
+		_, err := f.UpdateDesired(ctx, d.Device, func(*meta.Queries, *spec.Desired) error { return nil })
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
 // Tombstone forbids every device to run an artifact.
 func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	devices, err := f.db.Read().Devices(ctx, "", "", 0)
@@ -183,15 +239,15 @@ func (f *Fleet) Tombstone(ctx context.Context, digest string) error {
 	}
 	var errs []error
 	for _, d := range devices {
-		_, err := f.UpdateDesired(ctx, d.Name, func(_ *meta.Queries, doc *spec.Desired) error {
-			for _, t := range doc.Tombstones {
-				if t == digest {
-					return ErrUnchanged
+		known, err := f.Desired(ctx, d.Name)
+		if err == nil && !slices.Contains(known.Tombstones, digest) {
+			_, err = f.UpdateDesired(ctx, d.Name, func(_ *meta.Queries, doc *spec.Desired) error {
+				if !slices.Contains(doc.Tombstones, digest) {
+					doc.Tombstones = append(doc.Tombstones, digest)
 				}
-			}
-			doc.Tombstones = append(doc.Tombstones, digest)
-			return nil
-		})
+				return nil
+			})
+		}
 		errs = append(errs, err)
 	}
 	return errors.Join(errs...)

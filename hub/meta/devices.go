@@ -16,15 +16,16 @@ type Device struct {
 	CreatedAt   int64  `json:"created_at"`
 	SeenAt      int64  `json:"seen_at"`
 	Connected   bool   `json:"connected"`
+	LinkedAt    int64  `json:"linked_at"` // when its link last came up
 	Suspect     string `json:"suspect"`
 	RevokedAt   int64  `json:"revoked_at"`
 }
 
-const deviceCols = "name, site, cohort, public_key, fingerprint, class, version, join_counter, created_at, seen_at, connected, suspect, revoked_at"
+const deviceCols = "name, site, cohort, public_key, fingerprint, class, version, join_counter, created_at, seen_at, connected, linked_at, suspect, revoked_at"
 
 func (d *Device) dest() []any {
 	return []any{&d.Name, &d.Site, &d.Cohort, &d.PublicKey, &d.Fingerprint, &d.Class, &d.Version, &d.JoinCounter,
-		&d.CreatedAt, &d.SeenAt, &d.Connected, &d.Suspect, &d.RevokedAt}
+		&d.CreatedAt, &d.SeenAt, &d.Connected, &d.LinkedAt, &d.Suspect, &d.RevokedAt}
 }
 
 // InsertDevice stores a new device.
@@ -69,7 +70,7 @@ func (q *Queries) UpdateDevice(ctx context.Context, d Device) error {
 // leaves one to another hub alone: the device has moved there.
 func (q *Queries) SetConnected(ctx context.Context, device, hub string, connected bool, at int64) error {
 	return must(q.exec(ctx, `UPDATE device SET connected = CASE WHEN $3 OR hub = $2 THEN $3 ELSE connected END,
-		hub = CASE WHEN $3 THEN $2 ELSE hub END, seen_at = $4 WHERE name = $1`, device, hub, connected, at))
+		hub = CASE WHEN $3 THEN $2 ELSE hub END, linked_at = CASE WHEN $3 THEN $4 ELSE linked_at END, seen_at = $4 WHERE name = $1`, device, hub, connected, at))
 }
 
 // DisconnectAll marks the devices of a hub as without a link; a hub that starts has none.
@@ -201,6 +202,17 @@ func (q *Queries) Reported(ctx context.Context, device string) (Document, error)
 // AllReported returns the reported state of every device.
 func (q *Queries) AllReported(ctx context.Context) ([]Document, error) {
 	return many[Document](ctx, q, "SELECT device, generation, document, seen_at FROM reported ORDER BY device")
+}
+
+// ReportedVersions returns when every device last reported and which generation, without the
+// documents.
+func (q *Queries) ReportedVersions(ctx context.Context) ([]Document, error) {
+	return many[Document](ctx, q, "SELECT device, generation, '', seen_at FROM reported ORDER BY device")
+}
+
+// DesiredVersions returns the generation of every desired document, without the documents.
+func (q *Queries) DesiredVersions(ctx context.Context) ([]Document, error) {
+	return many[Document](ctx, q, "SELECT device, generation, '', updated_at FROM desired ORDER BY device")
 }
 
 // HostValue is the newest sample of one host metric of a device.

@@ -457,13 +457,14 @@ type Model struct {
 	TombstonedAt int64  `json:"tombstoned_at"`
 	Tombstone    string `json:"tombstone"`  // why
 	RemovedAt    int64  `json:"removed_at"` // its artifact; 0: it is there
+	LiftedAt     int64  `json:"lifted_at"`  // when an earlier tombstone was lifted
 }
 
-const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone, removed_at"
+const modelCols = "digest, task, version, kind, state, size, target, metrics, lineage, created_by, created_at, tombstoned_at, tombstone, removed_at, lifted_at"
 
 func (m *Model) dest() []any {
 	return []any{&m.Digest, &m.Task, &m.Version, &m.Kind, &m.State, &m.Size, &m.Target, &m.Metrics, &m.Lineage, &m.CreatedBy,
-		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone, &m.RemovedAt}
+		&m.CreatedAt, &m.TombstonedAt, &m.Tombstone, &m.RemovedAt, &m.LiftedAt}
 }
 
 // InsertModel stores a model under the next version number of its task and returns the stored row.
@@ -525,9 +526,28 @@ func (q *Queries) TombstoneModel(ctx context.Context, digest, reason string, at 
 	return must(q.exec(ctx, "UPDATE model SET tombstoned_at = $2, tombstone = $3, state = 'tombstoned' WHERE digest = $1 AND tombstoned_at = 0", digest, at, reason))
 }
 
-// Tombstones lists the digests that must not run, of one task or ("") of all.
+// LiftTombstone allows a model again. It fails with ErrNotFound when it is unknown or not marked.
+func (q *Queries) LiftTombstone(ctx context.Context, digest, state string, at int64) error {
+	return must(q.exec(ctx, "UPDATE model SET tombstoned_at = 0, tombstone = '', lifted_at = $3, state = $2 WHERE digest = $1 AND tombstoned_at > 0", digest, state, at))
+}
+
+// maxTombstones bounds the digests of one task that devices are told; they are the newest.
+const maxTombstones = 1000
+
+// Lifted lists the digests of a task whose tombstones were lifted.
+func (q *Queries) Lifted(ctx context.Context, task string) ([]string, error) {
+	return q.digests(ctx, "SELECT digest FROM model WHERE lifted_at > 0 AND tombstoned_at = 0 AND task = $1 ORDER BY lifted_at DESC", task)
+}
+
+// Tombstones lists the digests that must not run, of one task or ("") of all, oldest first.
 func (q *Queries) Tombstones(ctx context.Context, task string) ([]string, error) {
-	rows, err := many[textRow](ctx, q, "SELECT digest FROM model WHERE tombstoned_at > 0 AND ($1 = '' OR task = $1) ORDER BY tombstoned_at", task)
+	out, err := q.digests(ctx, "SELECT digest FROM model WHERE tombstoned_at > 0 AND ($1 = '' OR task = $1) ORDER BY tombstoned_at DESC, digest", task)
+	slices.Reverse(out)
+	return out, err
+}
+
+func (q *Queries) digests(ctx context.Context, query, task string) ([]string, error) {
+	rows, err := many[textRow](ctx, q, fmt.Sprintf("%s LIMIT %d", query, maxTombstones), task)
 	out := make([]string, len(rows))
 	for i, r := range rows {
 		out[i] = r.s

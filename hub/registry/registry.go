@@ -31,6 +31,9 @@ const (
 	StateRetired   = "retired"
 )
 
+// ErrNotTombstoned is returned where the tombstone of a model that has none is to be lifted.
+var ErrNotTombstoned = errors.New("the model is not tombstoned")
+
 // ErrTombstoned is returned where a model is needed that must not run again.
 var ErrTombstoned = errors.New("the model is tombstoned")
 
@@ -249,6 +252,32 @@ func retire(ctx context.Context, q *meta.Queries, digest string) error {
 		return err
 	}
 	return q.UpdateModel(ctx, digest, StateRetired, m.Metrics)
+}
+
+// Lift allows a tombstoned model again and signs it. Telling the devices is the caller's part
+// (fleet.Lift).
+func (r *Registry) Lift(ctx context.Context, actor, digest, reason string) error {
+	var m meta.Model
+	err := r.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		if m, err = q.Model(ctx, digest); err != nil {
+			return err
+		}
+		if m.TombstonedAt == 0 {
+			return ErrNotTombstoned
+		}
+		if err := q.LiftTombstone(ctx, digest, StateRetired, meta.Now()); err != nil {
+			return err
+		}
+		return q.Audit(ctx, actor, "model.lift", Name(m), reason)
+	})
+	if err == nil && m.RemovedAt == 0 {
+		m.TombstonedAt = 0
+		err = r.signModel(m)
+	}
+	if err != nil {
+		return fmt.Errorf("lift the tombstone of model %s: %w", digest, err)
+	}
+	return nil
 }
 
 // Tombstone marks a model as never to run again and stops signing it. Telling the devices is the

@@ -17,8 +17,8 @@ import (
 )
 
 var (
-	// ErrBusy is returned when a task has a rollout already.
-	ErrBusy = errors.New("the task has a rollout under way: complete, abort or roll it back first")
+	// ErrBusy is returned when another rollout of the task has some of the devices.
+	ErrBusy = errors.New("another rollout of the task is under way on the same devices: complete, abort or roll it back first")
 	// ErrRefused marks what the caller got wrong: a specification that cannot be, or a command that
 	// the rollout's state does not allow. The error that matches it describes what; other errors
 	// than these two, meta.ErrNotFound and registry.ErrTombstoned are the hub's own.
@@ -48,6 +48,13 @@ func (c *Controller) complete(ctx context.Context, s *Spec) error {
 	}
 	if m.RemovedAt != 0 {
 		return refusal{fmt.Errorf("model %s: %w: upload it again", registry.Name(m), registry.ErrRemoved)}
+	}
+	for _, name := range s.Devices {
+		if _, err := c.db.Read().Device(ctx, name); errors.Is(err, meta.ErrNotFound) {
+			return refusal{fmt.Errorf("devices: %q is not enrolled", name)}
+		} else if err != nil {
+			return err
+		}
 	}
 	if s.Cycle == 0 {
 		if s.Cycle, err = c.cycle(ctx, s.Task); err != nil {
@@ -84,18 +91,28 @@ func (c *Controller) cycle(ctx context.Context, task string) (int64, error) {
 	return s, nil
 }
 
-// free returns ErrBusy when the task has a rollout under way.
-func (c *Controller) free(ctx context.Context, q *meta.Queries, task string) error {
-	old, err := c.list(ctx, q, task, "", 50)
-	if err != nil {
-		return err
-	}
-	for _, o := range old {
-		if !o.State.Final() {
-			return fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
+// free returns ErrBusy when the task has a rollout under way that may have some of the same devices.
+func (c *Controller) free(ctx context.Context, q *meta.Queries, s *Spec) error {
+	for _, state := range []State{Draft, Awaiting, Running, Paused, RollingBack} {
+		old, err := c.list(ctx, q, s.Task, string(state), 0)
+		if err != nil {
+			return err
+		}
+		for _, o := range old {
+			if o.Spec.meets(s) {
+				return fmt.Errorf("%w (rollout %s of %s is %s)", ErrBusy, o.ID, o.Model, o.State)
+			}
 		}
 	}
 	return nil
+}
+
+// meets reports whether two rollouts of a task may be for the same device.
+func (s *Spec) meets(o *Spec) bool {
+	if len(s.Devices) > 0 && len(o.Devices) > 0 {
+		return slices.ContainsFunc(s.Devices, func(d string) bool { return slices.Contains(o.Devices, d) })
+	}
+	return s.Cohort == "" || o.Cohort == "" || s.Cohort == o.Cohort
 }
 
 // Create starts a rollout, or leaves it awaiting an approval.
@@ -126,7 +143,7 @@ func (c *Controller) Create(ctx context.Context, actor string, s Spec) (*Rollout
 	}
 	r.note(state, "created", actor)
 	err = c.db.Tx(ctx, func(q *meta.Queries) error {
-		if err := c.free(ctx, q, s.Task); err != nil {
+		if err := c.free(ctx, q, &s); err != nil {
 			return err
 		}
 		if err := errors.Join(c.save(ctx, q, r), report(ctx, q, r)); err != nil {
@@ -149,10 +166,10 @@ const (
 	Approve  Command = "approve"
 	Pause    Command = "pause"
 	Resume   Command = "resume"
-	Abort    Command = "abort"    // stop; devices that run the candidate keep it
+	Abort    Command = "abort"    // stop and withdraw it everywhere; the version may be tried again
 	Rollback Command = "rollback" // stop, tombstone the version and take it back everywhere
-	Skip     Command = "skip"     // enter the next stage although this one is not through
-	Retry    Command = "retry"    // order the failed devices again
+	Skip     Command = "skip"     // enter the next stage although this one is not through; a device must run it
+	Retry    Command = "retry"    // order the failed devices again, and the stage's time begins anew
 )
 
 // Do carries out a command. When the rollout changes in the middle it begins again from what is
@@ -206,21 +223,26 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 		r.Status.Reason = reason
 		r.note(RollingBack, reason, actor)
 	case Skip:
-		if err = refuse(Running, Paused); err == nil {
-			d := Decision{State: Running, Status: r.Status}
-			d.advance(&r.Spec, meta.Now())
-			r.Status = d.Status
-			r.note(d.State, reason, actor)
-			if d.State == Completed {
-				err = c.finish(ctx, r)
-				also = func(q *meta.Queries) error {
-					return registry.Promote(ctx, q, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
-				}
-			}
+		if err = refuse(Running, Paused); err != nil {
+			break
+		}
+		if err = c.runs(ctx, r); err != nil {
+			break
+		}
+		d, stage := Decision{State: Running, Status: r.Status}, r.Status.StageName
+		d.advance(&r.Spec, meta.Now())
+		r.Status = d.Status
+		if r.Status.Proof == nil {
+			r.Status.Proof = &Proof{At: meta.Now(), Stage: stage, By: actor}
+		}
+		r.note(d.State, reason, actor)
+		if d.State == Completed {
+			also = func(q *meta.Queries) error { return promote(ctx, q, r) }
 		}
 	case Retry:
 		if err = refuse(Running, Paused); err == nil {
 			also, err = c.retry(ctx, r)
+			r.Status.Since, r.Status.HalfAt, r.Status.Reason = meta.Now(), 0, ""
 			r.note(Running, reason, actor)
 		}
 	default:
@@ -238,30 +260,38 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 	return r, err
 }
 
-// finish orders the candidate on every target, for a last stage that was skipped.
-func (c *Controller) finish(ctx context.Context, r *Rollout) error {
-	parts, err := c.parts(ctx, r)
+// runs refuses a skip that no device vouches for: one must have the candidate in the phase that the
+// stage brings it to.
+func (c *Controller) runs(ctx context.Context, r *Rollout) error {
+	w, err := c.look(ctx)
 	if err != nil {
 		return err
 	}
-	for _, p := range parts {
-		if p.Wanted != spec.PhaseActive && !failedPhase(p.Phase) {
-			if err := c.order(ctx, nil, r, Order{p.Device, spec.PhaseActive}, parts); err != nil {
-				return fmt.Errorf("device %q: %w", p.Device, err)
-			}
-		}
+	parts, err := c.parts(ctx, w, r)
+	if err != nil {
+		return err
 	}
-	return nil
-}
-
-func failedPhase(p spec.Phase) bool {
-	return p == spec.PhaseFailed || p == spec.PhaseVetoed || p == spec.PhaseReverted
+	need := []spec.Phase{spec.PhaseShadow, spec.PhaseProbation, spec.PhaseActive}
+	switch st := r.Status.Stage; {
+	case st == len(r.Spec.Stages):
+		need = need[2:]
+	case st > 0:
+		need = need[1:]
+	}
+	if slices.ContainsFunc(parts, func(p Part) bool { return slices.Contains(need, p.Phase) }) {
+		return nil
+	}
+	return refusal{fmt.Errorf("rollout %s: no device has the model in %v yet: stage %s can only be skipped when one has", r.ID, need, r.Status.StageName)}
 }
 
 // retry returns what removes the reports of failed devices, so that they get a new generation.
 func (c *Controller) retry(ctx context.Context, r *Rollout) (func(*meta.Queries) error, error) {
 	// not the stored phases: a device may have failed while the rollout was paused
-	parts, err := c.parts(ctx, r)
+	w, err := c.look(ctx)
+	if err != nil {
+		return nil, err
+	}
+	parts, err := c.parts(ctx, w, r)
 	if err != nil {
 		return nil, err
 	}
@@ -269,13 +299,14 @@ func (c *Controller) retry(ctx context.Context, r *Rollout) (func(*meta.Queries)
 	if err != nil {
 		return nil, err
 	}
+	at := index(parts)
 	return func(q *meta.Queries) error {
 		for _, row := range rows {
-			i := slices.IndexFunc(parts, func(p Part) bool { return p.Device == row.Device })
-			if i < 0 || !failedPhase(parts[i].Phase) {
+			i, ok := at[row.Device]
+			if !ok || !parts[i].Phase.Failed() {
 				continue
 			}
-			stats, err := json.Marshal(memo{Previous: parts[i].Previous})
+			stats, err := json.Marshal(memo{Previous: parts[i].Previous, Ran: parts[i].ran})
 			if err != nil {
 				return err
 			}

@@ -22,6 +22,10 @@ type Controller struct {
 	fleet    *fleet.Fleet
 	registry *registry.Registry
 	log      *slog.Logger
+
+	sight     sight
+	started   int64     // since when this hub decides, microseconds
+	converged time.Time // when devices were last compared with what they should run
 }
 
 // New returns a controller that does nothing before Run.
@@ -36,28 +40,35 @@ func New(db *meta.Store, f *fleet.Fleet, r *registry.Registry, log *slog.Logger)
 // every two seconds, because deadlines pass without an event. Every step looks at the database
 // alone, so nothing depends on which events it has seen. It is done under a duty.
 func (c *Controller) Run(ctx context.Context, l *duty.Lease) error {
+	c.started = meta.Now()
 	cursor, err := feed.Head(ctx, c.db.Read())
 	if err != nil {
 		return fmt.Errorf("start rollouts: %w", err)
 	}
 	for ctx.Err() == nil {
+		began := time.Now()
 		if err := c.stepAll(ctx, l); err != nil && ctx.Err() == nil {
 			c.log.Error("rollouts not advanced", "err", err)
 		}
+		took := min(time.Since(began), 10*time.Second)
 		waiting, cancel := context.WithTimeout(ctx, 2*time.Second)
 		if cursor, err = feed.Wait(waiting, c.db, cursor, feed.KindState, feed.KindRollout); err != nil {
 			<-waiting.Done()
 		}
 		cancel()
-		select { // reports come in bursts
+		select { // reports come in bursts; of a large fleet a look takes time, and no more than a fifth of it
 		case <-ctx.Done():
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(max(100*time.Millisecond, 4*took)):
 		}
 	}
 	return nil
 }
 
 func (c *Controller) stepAll(ctx context.Context, l *duty.Lease) error {
+	w, err := c.look(ctx)
+	if err != nil {
+		return err
+	}
 	var errs []error
 	for _, state := range []State{Running, RollingBack} {
 		rs, err := c.db.Read().Rollouts(ctx, "", string(state), 0)
@@ -65,13 +76,19 @@ func (c *Controller) stepAll(ctx context.Context, l *duty.Lease) error {
 			return err
 		}
 		for _, r := range rs {
-			if err := c.step(ctx, l, r.ID); err != nil && !errors.Is(err, ErrChanged) {
+			if err := c.step(ctx, l, w, r.ID); err != nil && !errors.Is(err, ErrChanged) {
 				errs = append(errs, fmt.Errorf("rollout %s: %w", r.ID, err))
 			}
 		}
 	}
-	if err := c.adopt(ctx, l); err != nil && !errors.Is(err, ErrChanged) {
-		errs = append(errs, fmt.Errorf("champions for new devices: %w", err))
+	if time.Since(c.converged) >= time.Second {
+		if w, err = c.look(ctx); err != nil { // what was ordered just now
+			return err
+		}
+		if err := c.converge(ctx, l, w); err != nil && !errors.Is(err, ErrChanged) {
+			errs = append(errs, fmt.Errorf("what devices should run: %w", err))
+		}
+		c.converged = time.Now()
 	}
 	return errors.Join(errs...)
 }
@@ -188,6 +205,13 @@ func short(s string) string {
 	return strings.ToValidUTF8(s[:maxBytes], "")
 }
 
+func decodeSpec(row meta.Rollout) (s Spec, err error) {
+	if err := json.Unmarshal([]byte(row.Spec), &s); err != nil {
+		return s, fmt.Errorf("rollout %q: %w", row.ID, err)
+	}
+	return s, nil
+}
+
 func (r *Rollout) note(state State, reason, actor string) {
 	r.State = state
 	r.Status.History = append(r.Status.History, Step{
@@ -226,6 +250,10 @@ func (c *Controller) Get(ctx context.Context, id string) (*Rollout, []Part, erro
 	if err != nil {
 		return nil, nil, err
 	}
-	parts, err := c.parts(ctx, r)
+	w, err := c.look(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	parts, err := c.parts(ctx, w, r)
 	return r, parts, err
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,8 +79,10 @@ type fake struct {
 	w        *world
 	name     string
 	champion string
+	digest   string
 	phase    spec.Phase
 	gen      uint64
+	cause    spec.Cause
 	behave   func(spec.Assignment, spec.Phase) (spec.Phase, spec.Paired, string)
 }
 
@@ -104,15 +108,19 @@ func (f *fake) look(ctx context.Context, d spec.Desired) {
 	}
 	if ok {
 		if a.Generation > f.gen {
-			f.gen = a.Generation
-			f.phase = spec.PhaseAssigned
+			if f.gen = a.Generation; a.Digest != f.digest || f.phase.Final() {
+				f.phase = spec.PhaseAssigned // as agents do, another order of the same goes on
+			}
+			f.digest = a.Digest
 		}
 		phase, stats, reason := f.behave(a, f.phase)
 		f.phase = phase
 		if phase == spec.PhaseActive || phase == spec.PhaseProbation {
 			f.champion = a.Digest
+		} else if f.champion == a.Digest {
+			f.champion = ""
 		}
-		task.Assignment = &spec.ReportedAssignment{Generation: a.Generation, Rollout: a.Rollout, Digest: a.Digest, Phase: phase, Stats: stats, Reason: reason}
+		task.Assignment = &spec.ReportedAssignment{Generation: a.Generation, Rollout: a.Rollout, Digest: a.Digest, Phase: phase, Stats: stats, Reason: reason, Cause: f.cause}
 	}
 	task.Champion = f.champion
 	doc, err := json.Marshal(spec.Reported{Device: f.name, Generation: d.Generation, Time: meta.Now(), Tasks: map[string]spec.ReportedTask{"t": task}})
@@ -128,12 +136,34 @@ func (f *fake) look(ctx context.Context, d spec.Desired) {
 	}
 }
 
+// measured has n labelled rows over eight days whose losses differ by diff from an incumbent's of 1,
+// with a little noise.
+func measured(n int64, diff float64) spec.Paired {
+	p := spec.Paired{Rows: n, Labelled: n, From: 1, To: 8 * 24 * 3600e6}
+	for i := range n {
+		d := diff + 0.05*math.Sin(float64(13*i*i))
+		p.Blocks.Add(1+i*(p.To/n), 1, 1+d)
+		p.SumIncumbent++
+		p.SumCandidate += 1 + d
+		p.SumDiff += d
+	}
+	return p
+}
+
 // obedient walks through the phases with losses that differ from the incumbent's by diff.
 func obedient(diff float64) func(spec.Assignment, spec.Phase) (spec.Phase, spec.Paired, string) {
+	return walks(measured(240, diff))
+}
+
+func walks(stats spec.Paired) func(spec.Assignment, spec.Phase) (spec.Phase, spec.Paired, string) {
 	return func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
-		n := int64(200)
-		stats := spec.Paired{Rows: n, Labelled: n, From: 1, To: 8 * 24 * 3600e6, SumIncumbent: 200, SumCandidate: 200 * (1 + diff), SumDiff: 200 * diff, SumDiff2: 200 * (diff*diff + 0.001)}
 		switch {
+		case a.Phase == spec.PhaseWithdrawn:
+			return spec.PhaseWithdrawn, spec.Paired{}, ""
+		case a.Return || p == spec.PhaseActive:
+			return spec.PhaseActive, stats, ""
+		case a.Hold && p != "":
+			return p, stats, ""
 		case a.Phase == spec.PhaseShadow:
 			return spec.PhaseShadow, stats, ""
 		case p == spec.PhaseAssigned || p == spec.PhaseShadow:
@@ -285,32 +315,35 @@ func TestRolloutRollsBackPoison(t *testing.T) {
 		t.Errorf("Model = %+v, %v, want a tombstone with the reason", m, err)
 	}
 	for _, n := range []string{"a", "b", "c"} {
-		d, err := w.Fleet.Desired(t.Context(), n)
-		if err != nil || !slices.Contains(d.Tombstones, bad.Digest) || d.Assignments["t"].Digest != good.Digest || d.Assignments["t"].Phase != spec.PhaseActive {
-			t.Errorf("Desired(%s) = %+v, %v, want the tombstone and the model before", n, d, err)
-		}
+		wait.For(t, n+" is told the tombstone and the model before", func() bool {
+			d, err := w.Fleet.Desired(t.Context(), n)
+			a := d.Assignments["t"]
+			return err == nil && slices.Contains(d.Tombstones, bad.Digest) && a.Digest == good.Digest && a.Phase == spec.PhaseActive && a.Return
+		})
+		w.running(n, good.Digest)
 	}
 	if _, err := w.Rollouts.Create(t.Context(), "x", rollout.Spec{Digest: bad.Digest}); !errors.Is(err, registry.ErrTombstoned) {
 		t.Errorf("Create of a tombstoned model = %v", err)
 	}
 }
 
-// TestCommands walks one rollout through what people may tell it.
+// TestCommands walks one rollout through what people may tell it, and looks at what devices are told.
 func TestCommands(t *testing.T) {
 	w := newWorld(t)
 	m := w.model("m")
-	w.add("a", true)
-	w.add("b", true)
-	stuck := &fake{name: "a", behave: func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
-		return spec.PhaseDownloading, spec.Paired{}, ""
-	}}
-	flaky := &fake{name: "b", behave: func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
-		if a.Generation > 1 {
-			return obedient(-0.2)(a, p)
-		}
-		return spec.PhaseDownloading, spec.Paired{}, ""
-	}}
-	w.start(stuck, flaky)
+	var free atomic.Bool
+	var fs []*fake
+	for _, name := range []string{"a", "b"} {
+		w.add(name, true)
+		few := walks(measured(10, -0.2)) // no verdict without a command
+		fs = append(fs, &fake{name: name, behave: func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
+			if !free.Load() {
+				return spec.PhaseDownloading, spec.Paired{}, ""
+			}
+			return few(a, p)
+		}})
+	}
+	w.start(fs...)
 	do := func(r *rollout.Rollout, cmd rollout.Command, want rollout.State) *rollout.Rollout {
 		t.Helper()
 		r, err := w.Rollouts.Do(t.Context(), "user/ada", r.ID, cmd, "")
@@ -318,6 +351,15 @@ func TestCommands(t *testing.T) {
 			t.Fatalf("Do(%s) = %+v, %v, want %s", cmd, r, err, want)
 		}
 		return r
+	}
+	told := func(what string, ok func(spec.Assignment) bool) {
+		t.Helper()
+		for _, name := range []string{"a", "b"} {
+			wait.For(t, name+" is told "+what, func() bool {
+				d, err := w.Fleet.Desired(t.Context(), name)
+				return err == nil && ok(d.Assignments["t"])
+			})
+		}
 	}
 	r := w.create(rollout.Spec{Digest: m.Digest, Approval: true})
 	if r.State != rollout.Awaiting {
@@ -328,31 +370,194 @@ func TestCommands(t *testing.T) {
 	}
 	r = do(r, rollout.Approve, rollout.Running)
 	w.await(r.ID, "everybody told", func(r *rollout.Rollout) bool { return r.Status.Counts.Waiting == 2 })
+	if _, err := w.Rollouts.Do(t.Context(), "user/ada", r.ID, rollout.Skip, ""); !errors.Is(err, rollout.ErrRefused) || !strings.Contains(err.Error(), "can only be skipped when one has") {
+		t.Errorf("Skip while no device has it = %v, want a refusal", err)
+	}
 	r = do(r, rollout.Pause, rollout.Paused)
+	told("to hold", func(a spec.Assignment) bool { return a.Hold })
 	r = do(r, rollout.Resume, rollout.Running)
+	told("to go on", func(a spec.Assignment) bool { return a.Digest == m.Digest && !a.Hold })
+	free.Store(true)
+	w.await(r.ID, "both in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 2 })
 	r = do(r, rollout.Skip, rollout.Running)
 	if r.Status.StageName != "canary" {
 		t.Errorf("after skip: stage %s, want canary", r.Status.StageName)
 	}
-	r = do(r, rollout.Skip, rollout.Running)
-	r = do(r, rollout.Skip, rollout.Completed) // the last stage
+	// who skips shadow answers for what it would have shown: nothing contradicts, so it goes on
+	r, _ = w.await(r.ID, "completed", is(rollout.Completed))
+	if p := r.Status.Proof; p == nil || p.By != "user/ada" || p.Stage != "shadow" {
+		t.Errorf("Proof = %+v, want who skipped shadow", p)
+	}
 	if c, err := w.DB.Read().Champion(t.Context(), "t", ""); err != nil || c.Digest != m.Digest {
 		t.Errorf("Champion after skipping to the end = %+v, %v", c, err)
 	}
-	_, parts, err := w.Rollouts.Get(t.Context(), r.ID)
-	for _, p := range parts {
-		if err != nil || p.Wanted != spec.PhaseActive {
-			t.Errorf("%s: wanted %q, want active", p.Device, p.Wanted)
-		}
-	}
 	r = do(r, rollout.Rollback, rollout.RollingBack)
 	w.await(r.ID, "taken back", is(rollout.RolledBack))
+	told("to leave it", func(a spec.Assignment) bool { return a.Digest == m.Digest && a.Phase == spec.PhaseWithdrawn })
 	if _, err := w.Rollouts.Do(t.Context(), "x", r.ID, "dance", ""); err == nil || !strings.Contains(err.Error(), "unknown command") {
 		t.Errorf("unknown command = %v", err)
 	}
 	if _, err := w.Rollouts.Do(t.Context(), "x", "r-none", rollout.Pause, ""); !errors.Is(err, meta.ErrNotFound) {
 		t.Errorf("unknown rollout = %v", err)
 	}
+}
+
+// running waits until a device reports a champion.
+func (w *world) running(device, digest string) {
+	w.t.Helper()
+	wait.For(w.t, fmt.Sprintf("%s runs %.8s", device, digest), func() bool {
+		r, _, err := w.Fleet.Reported(w.t.Context(), device)
+		return err == nil && r.Tasks["t"].Champion == digest
+	})
+}
+
+// TestAbortWithdraws: what an aborted rollout had begun is taken back on every device, also on one
+// that was away, and nothing is forbidden; the model may be rolled out again.
+func TestAbortWithdraws(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.model("one"), w.model("two")
+	few := walks(measured(10, -0.2))
+	behave := func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
+		if a.Digest == one.Digest {
+			return obedient(-0.2)(a, p)
+		}
+		return few(a, p)
+	}
+	var fs []*fake
+	for _, name := range []string{"a", "b", "c"} {
+		w.add(name, true)
+		fs = append(fs, &fake{name: name, behave: behave})
+	}
+	w.start(fs[:2]...)
+	first := w.create(rollout.Spec{Digest: two.Digest})
+	w.await(first.ID, "two in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 2 })
+	if _, err := w.Rollouts.Do(t.Context(), "user/ada", first.ID, rollout.Abort, "not today"); err != nil {
+		t.Fatal(err)
+	}
+	w.start(fs[2])
+	for _, name := range []string{"a", "b", "c"} {
+		wait.For(t, name+" has withdrawn it", func() bool {
+			r, _, err := w.Fleet.Reported(t.Context(), name)
+			return err == nil && r.Tasks["t"].Assignment != nil && r.Tasks["t"].Assignment.Phase == spec.PhaseWithdrawn && r.Tasks["t"].Champion == ""
+		})
+	}
+	w.await(w.create(rollout.Spec{Digest: one.Digest}).ID, "completed", is(rollout.Completed))
+	again := w.create(rollout.Spec{Digest: two.Digest})
+	w.await(again.ID, "all in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 3 })
+	if _, err := w.Rollouts.Do(t.Context(), "user/ada", again.ID, rollout.Skip, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, parts := w.await(again.ID, "a canary", func(r *rollout.Rollout) bool { return r.Status.Counts.Active == 1 })
+	if _, err := w.Rollouts.Do(t.Context(), "user/ada", again.ID, rollout.Abort, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range parts {
+		wait.For(t, p.Device+" is told to return to the model before, and nothing forbidden", func() bool {
+			d, err := w.Fleet.Desired(t.Context(), p.Device)
+			a := d.Assignments["t"]
+			return err == nil && a.Digest == one.Digest && a.Return && len(d.Tombstones) == 0
+		})
+		w.running(p.Device, one.Digest)
+	}
+}
+
+// TestNamedDevicesAlone: a rollout to named devices gives them its model and nobody else; another of
+// the same task to others goes on beside it, one to all is refused while they do.
+func TestNamedDevicesAlone(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.model("one"), w.model("two")
+	for _, name := range []string{"a", "b", "c"} {
+		w.add(name, true)
+		w.start(&fake{name: name, behave: obedient(-0.2)})
+	}
+	hold := func(digest string, devices ...string) rollout.Spec {
+		return rollout.Spec{Digest: digest, Devices: devices, MinShadow: 10_000}
+	}
+	ra, rb := w.create(hold(one.Digest, "a")), w.create(hold(two.Digest, "b"))
+	if _, err := w.Rollouts.Create(t.Context(), "x", rollout.Spec{Digest: two.Digest}); !errors.Is(err, rollout.ErrBusy) {
+		t.Errorf("one to all devices = %v, want ErrBusy", err)
+	}
+	if _, err := w.Rollouts.Create(t.Context(), "x", hold(two.Digest, "nobody")); !errors.Is(err, rollout.ErrRefused) || !strings.Contains(err.Error(), "is not enrolled") {
+		t.Errorf("one to an unknown device = %v, want a refusal", err)
+	}
+	w.await(ra.ID, "in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 1 })
+	w.await(rb.ID, "in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 1 })
+	for _, r := range []*rollout.Rollout{ra, rb} {
+		if _, err := w.Rollouts.Do(t.Context(), "x", r.ID, rollout.Abort, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ra = w.create(rollout.Spec{Digest: one.Digest, Devices: []string{"a"}})
+	w.await(ra.ID, "completed", is(rollout.Completed))
+	if c, err := w.DB.Read().Champion(t.Context(), "t", ""); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("Champion of a rollout to one device = %+v, %v, want none", c, err)
+	}
+	w.running("a", one.Digest)
+	w.await(w.create(rollout.Spec{Digest: two.Digest, Devices: []string{"b", "c"}}).ID, "completed", is(rollout.Completed))
+	w.running("b", two.Digest)
+	w.running("a", one.Digest)
+}
+
+// TestAfterCompletion: devices are brought to what the others run at all times: one that was deleted
+// and enrolled again, one that lost it; what is forbidden is so on every device; a model that fails
+// later on as many devices as would have stopped it is taken back for the one before; what an admin
+// allows again may run again.
+func TestAfterCompletion(t *testing.T) {
+	w := newWorld(t)
+	one, two := w.model("one"), w.model("two")
+	var broken atomic.Bool
+	var fs []*fake
+	behave := func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
+		if broken.Load() && a.Digest == two.Digest && a.Phase != spec.PhaseWithdrawn {
+			return spec.PhaseReverted, spec.Paired{}, "25 of the last 40 predictions had no finite value"
+		}
+		return obedient(-0.2)(a, p)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		w.add(name, true)
+		fs = append(fs, &fake{name: name, behave: behave, cause: spec.CauseModel})
+	}
+	w.start(fs...)
+	w.await(w.create(rollout.Spec{Digest: one.Digest}).ID, "completed", is(rollout.Completed))
+	r := w.create(rollout.Spec{Digest: two.Digest})
+	w.await(r.ID, "completed", is(rollout.Completed))
+	w.tx(func(q *meta.Queries) error {
+		return errors.Join(q.DeleteDevice(t.Context(), "c"))
+	})
+	w.add("c", true)
+	wait.For(t, "the device that was enrolled again is told", func() bool {
+		d, err := w.Fleet.Desired(t.Context(), "c")
+		return err == nil && d.Assignments["t"].Digest == two.Digest
+	})
+	broken.Store(true)
+	r, _ = w.await(r.ID, "taken back", is(rollout.RolledBack))
+	if !strings.Contains(r.Status.Reason, "after completion the model fails on ") {
+		t.Errorf("Reason = %q", r.Status.Reason)
+	}
+	for _, f := range fs {
+		w.running(f.name, one.Digest)
+		d, err := w.Fleet.Desired(t.Context(), f.name)
+		if err != nil || !slices.Contains(d.Tombstones, two.Digest) {
+			t.Errorf("%s is told %+v, %v, want the tombstone", f.name, d, err)
+		}
+	}
+	if c, err := w.DB.Read().Champion(t.Context(), "t", ""); err != nil || c.Digest != one.Digest {
+		t.Errorf("Champion = %+v, %v, want the one before", c, err)
+	}
+	broken.Store(false)
+	if err := errors.Join(w.Registry.Lift(t.Context(), "user/ada", two.Digest, "the sensor was at fault"), w.Fleet.Lift(t.Context(), two.Digest)); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range fs {
+		d, err := w.Fleet.Desired(t.Context(), f.name)
+		if err != nil || slices.Contains(d.Tombstones, two.Digest) || !slices.Contains(d.Lifted, two.Digest) {
+			t.Errorf("%s is told %+v, %v, want it lifted", f.name, d, err)
+		}
+	}
+	if err := w.Registry.Lift(t.Context(), "user/ada", two.Digest, "again"); !errors.Is(err, registry.ErrNotTombstoned) {
+		t.Errorf("lifting it again = %v, want ErrNotTombstoned", err)
+	}
+	w.await(w.create(rollout.Spec{Digest: two.Digest}).ID, "completed anew", is(rollout.Completed))
 }
 
 // TestRetry holds that a device that failed while the rollout was paused gets another try, and is
@@ -365,7 +570,7 @@ func TestRetry(t *testing.T) {
 	}
 	behave := func(a spec.Assignment, p spec.Phase) (spec.Phase, spec.Paired, string) {
 		if a.Generation == 1 {
-			if r, _, err := w.Rollouts.Get(context.Background(), a.Rollout); err == nil && r.State == rollout.Paused {
+			if a.Hold {
 				return spec.PhaseFailed, spec.Paired{}, "disk full"
 			}
 			return spec.PhaseDownloading, spec.Paired{}, ""

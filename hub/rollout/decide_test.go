@@ -2,6 +2,8 @@ package rollout
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -13,12 +15,19 @@ const now = int64(1_800_000_000_000_000)
 
 func ago(d time.Duration) int64 { return now - d.Microseconds() }
 
-// paired has n labelled rows, an hour apart, whose candidate loss is the incumbent's of 1 plus
-// diff, with a little noise so that the variance is not zero.
-func paired(n int64, diff float64) spec.Paired {
-	p := spec.Paired{Rows: n, Labelled: n, SumIncumbent: float64(n), SumCandidate: float64(n) * (1 + diff), LatencyP99US: 50, From: ago(time.Duration(n) * time.Hour), To: now}
-	p.SumDiff = float64(n) * diff
-	p.SumDiff2 = float64(n) * (diff*diff + 0.0001)
+// paired has n labelled rows, an hour apart, of an incumbent with a mean loss of 1 and a candidate
+// whose loss differs by diff and by a little noise without a trend.
+func paired(n int64, diff float64) spec.Paired { return noisy(n, diff, 0.05) }
+
+func noisy(n int64, diff, noise float64) spec.Paired {
+	p := spec.Paired{Rows: n, Labelled: n, LatencyP99US: 50, From: ago(time.Duration(n) * time.Hour), To: now}
+	for i := range n {
+		d := diff + noise*math.Sin(float64(13*i*i))
+		p.Blocks.Add(p.From+i*3600e6, 1, 1+d)
+		p.SumIncumbent++
+		p.SumCandidate += 1 + d
+		p.SumDiff += d
+	}
 	return p
 }
 
@@ -48,16 +57,22 @@ func with(vs []View, i int, f func(*View)) []View {
 func TestDecide(t *testing.T) {
 	shadow, probation, active := spec.PhaseShadow, spec.PhaseProbation, spec.PhaseActive
 	good, bad, few := paired(300, -0.2), paired(300, 0.5), paired(10, -0.2)
-	murky := spec.Paired{Rows: 100, Labelled: 100, SumIncumbent: 100, SumCandidate: 100, SumDiff2: 100}
-	holiday := bad
-	holiday.From = ago(4 * 24 * time.Hour)
-	gross := paired(300, 1.5)
-	gross.From = holiday.From
-	long := ago(8 * 24 * time.Hour)
+	murky := noisy(200, 0, 3)
+	holiday := paired(90, 0.5)
+	gross := paired(90, 1.5)
+	long := ago(16 * 24 * time.Hour)
+	failed := func(cause spec.Cause, tries int, since time.Duration) func(*View) {
+		return func(v *View) {
+			v.Phase, v.Cause, v.Reason, v.Tries, v.FailedAt = spec.PhaseFailed, cause, "no space left", tries, ago(since)
+		}
+	}
+	both := func(vs []View, f func(*View)) []View { return with(with(vs, 0, f), 1, f) }
+	passed := func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.2, Passed: true} }
 	for _, tt := range []struct {
 		name    string
 		stage   int
 		since   int64 // 0: an hour ago
+		started int64 // of the hub
 		devices []View
 		spec    func(*Spec)
 		state   State
@@ -66,53 +81,73 @@ func TestDecide(t *testing.T) {
 		reason  string
 		orders  int
 		counts  func(Counts) bool
+		apart   string // device that is named
 	}{
 		{name: "nobody runs the task", state: Running, reason: "no device"},
+		{name: "nobody runs the task until the deadline", since: long, state: Paused, reason: "inconclusive: no device"},
 		{name: "new devices are told to run it in shadow", devices: fleetOf(5, "", "", spec.Paired{}), state: Running, step: "rolling", orders: 5},
 		{name: "shadow soaks", devices: fleetOf(5, shadow, shadow, few), state: Running, step: "soaking", counts: func(c Counts) bool { return c.Shadow == 5 && c.Waiting == 0 }},
 		{name: "what a device waits for is said", devices: with(fleetOf(5, shadow, shadow, few), 0, func(v *View) { v.Phase, v.Reason = spec.PhaseDownloading, "waiting: needs 17.5 MB" }), state: Running, step: "rolling",
 			reason: "waiting: needs 17.5 MB"},
 		{name: "shadow passes", devices: fleetOf(5, shadow, shadow, good), state: Running, to: 1, step: "rolling"},
 		{name: "shadow fails by loss", devices: fleetOf(5, shadow, shadow, bad), state: RollingBack, reason: "worse"},
-		{name: "a few days that are worse settle nothing", devices: fleetOf(1, shadow, shadow, holiday), state: Running, reason: "worse so far: waits for rows that span 168h0m0s"},
-		{name: "a few days that are worse at the deadline", since: long, devices: fleetOf(1, shadow, shadow, holiday), state: Paused, reason: "deadline"},
-		{name: "a canary's few days that are worse do not promote", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Stats = active, probation, holiday }), state: Running, to: 1, reason: "worse so far"},
+		{name: "a few days that are worse settle nothing", devices: fleetOf(1, shadow, shadow, holiday), state: Running, reason: "worse so far: it waits for rows that span 168h0m0s"},
+		{name: "a few days that are worse at the deadline", since: long, devices: fleetOf(1, shadow, shadow, holiday), state: Paused, reason: "inconclusive: worse so far"},
+		{name: "a canary's few days that are worse do not promote", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Shadow, v.Stats = active, probation, good, holiday }), state: Running, to: 1, reason: "on probation, worse so far"},
 		{name: "a few days suffice where they are grossly worse", devices: fleetOf(1, shadow, shadow, gross), state: RollingBack, reason: "worse"},
 		{name: "a week that is worse against what training measured", devices: fleetOf(1, shadow, shadow, paired(300, 0.3)), spec: func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.5} }, state: Running, reason: "worse so far"},
 		{name: "a week that is far worse than training measured", devices: fleetOf(1, shadow, shadow, paired(300, 0.8)), spec: func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.5} }, state: RollingBack, reason: "worse"},
-		{name: "shadow fails by NaN", devices: with(fleetOf(5, shadow, shadow, good), 3, func(v *View) { v.Stats.NonFinite = 1 }), state: RollingBack, reason: "not finite"},
-		{name: "shadow fails by a panic", devices: with(fleetOf(5, shadow, shadow, good), 3, func(v *View) { v.Stats.Panics = 2 }), state: RollingBack, reason: "panicked 2 times"},
-		{name: "shadow fails by latency", devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Stats.LatencyP99US = 1500 }), state: RollingBack, reason: "latency 1500 µs, allowed 1000"},
+		{name: "a few rows pass that agree with what the hub has shown", devices: fleetOf(5, shadow, shadow, paired(50, -0.2)), spec: passed, state: Running, to: 1},
+		{name: "without it they do not", devices: fleetOf(1, shadow, shadow, paired(50, -0.2)), state: Running, step: "judging", reason: "not worse so far: it waits for rows that span"},
+		{name: "a model that is not finite anywhere", devices: both(fleetOf(5, shadow, shadow, good), func(v *View) { v.Stats.NonFinite = 1 }), state: RollingBack, reason: "fails on 2 of 5 devices; first: dev-"},
+		{name: "one device where it is not finite", devices: with(fleetOf(20, shadow, shadow, good), 3, func(v *View) { v.Stats.NonFinite = 1 }), state: Running, to: 1, apart: "dev-3"},
+		{name: "a model that panics on the only device", devices: with(fleetOf(1, shadow, shadow, good), 0, func(v *View) { v.Stats.Panics = 2 }), state: RollingBack, reason: "panicked 2 times"},
+		{name: "one slow device", devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Stats.LatencyP99US = 1500 }), state: Running, to: 1, apart: "dev-0"},
+		{name: "a slow model", devices: fleetOf(3, shadow, shadow, func() spec.Paired { p := paired(300, -0.2); p.LatencyP99US = 1500; return p }()), state: RollingBack, reason: "latency 1500 µs, allowed 1000"},
 		{name: "one slow answer of few says nothing", devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Stats = paired(10, 0); v.Stats.LatencyP99US = 1500 }), state: Running, step: "soaking"},
-		{name: "one of few devices fails in shadow", devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Phase, v.Reason = spec.PhaseFailed, "disk full" }), state: RollingBack, reason: "disk full"},
-		{name: "one of many devices fails in shadow", devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Phase, v.Stats = spec.PhaseFailed, spec.Paired{} }), state: Running, to: 1, step: "rolling",
-			counts: func(c Counts) bool { return c.Failed == 1 && c.Shadow == 19 }},
-		{name: "a silent device of many does not hold the others up", devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Phase, v.SeenAt = "", ago(time.Hour) }), state: Running, to: 1, step: "rolling"},
-		{name: "too many silent devices", devices: with(with(fleetOf(10, shadow, "", spec.Paired{}), 0, func(v *View) { v.SeenAt = ago(time.Hour) }), 1, func(v *View) { v.SeenAt = ago(time.Hour) }),
-			state: RollingBack, reason: "connected and silent"},
+		{name: "a device that failed waits in the penalty box", devices: with(fleetOf(5, shadow, shadow, good), 0, failed(spec.CauseDevice, 0, 10*time.Second)), state: Running, to: 1,
+			counts: func(c Counts) bool { return c.Penalty == 1 && c.Failed == 0 }},
+		{name: "and is told again", devices: with(fleetOf(5, shadow, shadow, good), 0, failed(spec.CauseHub, 1, 61*time.Second)), state: Running, to: 1, orders: 1},
+		{name: "the wait doubles", devices: with(fleetOf(5, shadow, shadow, good), 0, failed(spec.CauseHub, 2, 61*time.Second)), state: Running, to: 1},
+		{name: "until it counts as failed, which one of five may", devices: with(fleetOf(5, shadow, shadow, good), 0, failed(spec.CauseDevice, 3, time.Second)), state: Running, to: 1, apart: "dev-0",
+			counts: func(c Counts) bool { return c.Failed == 1 && c.Shadow == 4 }},
+		{name: "two of five may not: the rollout pauses, and nothing is forbidden", devices: both(fleetOf(5, shadow, shadow, good), failed(spec.CauseDevice, 3, time.Second)), state: Paused, reason: "2 of 5 devices failed; first: dev-"},
+		{name: "a silent device of many does not hold the others up", devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Phase, v.SeenAt = "", ago(time.Hour) }), state: Running, to: 1, step: "rolling", apart: "dev-0"},
+		{name: "too many silent devices", devices: both(fleetOf(10, shadow, "", spec.Paired{}), func(v *View) { v.SeenAt = ago(time.Hour) }), state: Paused, reason: "connected and silent"},
+		{name: "silence counts from the link", devices: both(fleetOf(10, shadow, "", spec.Paired{}), func(v *View) { v.SeenAt, v.LinkedAt = ago(time.Hour), ago(time.Minute) }), state: Running},
+		{name: "silence counts from the hub's start", started: ago(time.Minute), devices: both(fleetOf(10, shadow, "", spec.Paired{}), func(v *View) { v.SeenAt = ago(time.Hour) }), state: Running},
 		{name: "a device without a link is unknown, not silent", devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Connected, v.Phase, v.Stats, v.SeenAt = false, "", spec.Paired{}, long }),
 			state: Running, to: 1, step: "rolling", counts: func(c Counts) bool { return c.Unknown == 1 && c.Failed == 0 }},
-		{name: "too many without a link wait", devices: with(with(fleetOf(3, shadow, shadow, good), 0, func(v *View) { v.Connected, v.Phase = false, "" }), 1, func(v *View) { v.Connected, v.Phase = false, "" }),
-			state: Running, step: "soaking", reason: "2 of 3 devices have no link"},
-		{name: "too many without a link at the deadline", since: long, devices: with(with(fleetOf(3, shadow, shadow, good), 0, func(v *View) { v.Connected, v.Phase = false, "" }), 1, func(v *View) { v.Connected, v.Phase = false, "" }),
+		{name: "too many without a link wait", devices: both(fleetOf(3, shadow, shadow, good), func(v *View) { v.Connected = false }),
+			state: Running, step: "soaking", reason: "2 of 3 devices have no link", counts: func(c Counts) bool { return c.Unknown == 2 }},
+		{name: "too many without a link at the deadline", since: long, devices: both(fleetOf(3, shadow, shadow, good), func(v *View) { v.Connected = false }),
 			state: Paused, reason: "inconclusive: 2 of 3"},
-		{name: "deadline without labels", since: long, devices: fleetOf(5, shadow, shadow, few), state: Paused, reason: "deadline"},
-		{name: "neither better nor worse goes on", devices: fleetOf(5, shadow, shadow, murky), state: Running, step: "judging"},
-		{name: "neither better nor worse at the deadline", since: long, devices: fleetOf(5, shadow, shadow, murky), state: Paused, reason: "neither better nor worse"},
+		{name: "links come back after a start", stage: 2, started: ago(time.Minute), devices: with(fleetOf(3, active, active, good), 0, func(v *View) { v.Connected, v.Phase = false, probation }), state: Running, to: 2, reason: "no link since the hub started"},
+		{name: "nobody is back after a start", stage: 2, devices: with(both(fleetOf(3, active, probation, good), func(v *View) { v.Connected = false }), 2, func(v *View) { v.Connected = false }), state: Running, to: 2},
+		{name: "deadline without labels", since: long, devices: fleetOf(5, shadow, shadow, few), state: Paused, reason: "inconclusive: dev-"},
+		{name: "one device without labels holds the others up", devices: with(fleetOf(3, shadow, shadow, good), 0, func(v *View) { v.Stats = spec.Paired{} }), state: Running, step: "soaking", reason: "dev-0 has 0 labelled rows in shadow"},
+		{name: "neither better nor worse goes on", devices: fleetOf(1, shadow, shadow, murky), state: Running, step: "judging", reason: "neither better nor worse; it would take some"},
+		{name: "neither better nor worse at the deadline", since: long, devices: fleetOf(1, shadow, shadow, murky), state: Paused, reason: "inconclusive: the losses of 200 rows show neither better nor worse"},
 		{name: "canaries are told to activate", stage: 1, devices: fleetOf(5, shadow, shadow, good), state: Running, to: 1, step: "soaking", orders: 1},
-		{name: "a canary on probation soaks", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Stats = active, probation, few }), state: Running, to: 1, step: "soaking"},
+		{name: "a canary on probation soaks", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Shadow, v.Stats = active, probation, good, few }), state: Running, to: 1, step: "soaking"},
 		{name: "the canary passes", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 2, step: "rolling"},
-		{name: "the canary vetoes", stage: 1, devices: with(fleetOf(20, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Reason = active, spec.PhaseVetoed, "slower" }), state: RollingBack, reason: "dev-2 vetoed: slower"},
-		{name: "the canary reverts", stage: 1, devices: with(fleetOf(20, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, spec.PhaseReverted }), state: RollingBack, reason: "reverted"},
-		{name: "the canary is worse on probation", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Stats = active, probation, bad }), state: RollingBack, reason: "worse"},
+		{name: "another takes the place of a canary that vetoes", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) {
+			v.Wanted, v.Phase, v.Cause, v.Reason = active, spec.PhaseVetoed, spec.CauseModel, "slower"
+		}), state: Running, to: 1, orders: 1, apart: "dev-2"},
+		{name: "a second one that reverts is one too many", stage: 1, devices: both(fleetOf(20, shadow, shadow, good), func(v *View) {
+			v.Wanted, v.Phase, v.Cause, v.Reason = active, spec.PhaseReverted, spec.CauseModel, "slower"
+		}), state: RollingBack, reason: "dev-"},
+		{name: "the canary is worse on probation", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Shadow, v.Stats = active, probation, good, bad }), state: RollingBack, reason: "on probation, loss is 1."},
 		{name: "a canary that lost its link at the deadline", stage: 1, since: long, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Connected = active, false }), state: Paused, to: 1, reason: "deadline"},
 		{name: "the last stage tells everybody", stage: 2, devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 2, step: "soaking", orders: 4},
-		{name: "the last stage waits for who is connected", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Phase = probation }), state: Running, to: 2, step: "soaking"},
+		{name: "the last stage waits for who is connected", stage: 2, since: ago(time.Second), devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Phase = probation }), state: Running, to: 2, step: "soaking"},
 		{name: "the last stage completes", stage: 2, devices: fleetOf(5, active, active, good), state: Completed, to: 2},
 		{name: "the last stage completes without who is offline", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Connected, v.Phase = false, "" }), state: Completed, to: 2},
 		{name: "a late returner joins with the stage's phase", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Wanted, v.Phase, v.Assigned, v.Stats = "", "", 0, spec.Paired{} }), state: Running, to: 2, step: "rolling", orders: 1},
-		{name: "one of many fails at the end", stage: 2, devices: with(fleetOf(20, active, active, good), 0, func(v *View) { v.Phase = spec.PhaseVetoed }), state: Completed, to: 2, counts: func(c Counts) bool { return c.Failed == 1 }},
-		{name: "too many fail at the end", stage: 2, devices: with(with(fleetOf(10, active, active, good), 0, func(v *View) { v.Phase = spec.PhaseVetoed }), 1, func(v *View) { v.Phase = spec.PhaseReverted }), state: RollingBack, to: 2, reason: "2 of 10 devices failed"},
+		{name: "one of many fails at the end", stage: 2, devices: with(fleetOf(20, active, active, good), 0, func(v *View) { v.Phase, v.Cause = spec.PhaseVetoed, spec.CauseModel }), state: Completed, to: 2, counts: func(c Counts) bool { return c.Failed == 1 }},
+		{name: "too many fail at the end", stage: 2, devices: both(fleetOf(10, active, active, good), func(v *View) { v.Phase = spec.PhaseVetoed }), state: RollingBack, to: 2, reason: "fails on 2 of 10 devices"},
+		{name: "a fleet that is split", devices: both(fleetOf(9, shadow, shadow, good), func(v *View) { v.Stats = paired(300, 0.6) }), state: Paused, reason: "the fleet is split: 2 devices differ"},
+		{name: "one that differs does not count", devices: with(fleetOf(9, shadow, shadow, good), 4, func(v *View) { v.Stats = paired(300, 0.6) }), state: Running, to: 1, apart: "dev-4"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := testSpec(t)
@@ -123,7 +158,7 @@ func TestDecide(t *testing.T) {
 			if st.Since == 0 {
 				st.Since = ago(time.Hour)
 			}
-			d := Decide("seed", &s, st, tt.devices, now)
+			d := Decide("seed", &s, st, tt.devices, Clock{Now: now, Started: tt.started})
 			want := tt.to
 			if tt.state != Running || tt.stage > 0 && want == 0 {
 				want = max(want, tt.stage)
@@ -136,6 +171,9 @@ func TestDecide(t *testing.T) {
 			}
 			if len(d.Orders) != tt.orders {
 				t.Errorf("Orders = %+v, want %d", d.Orders, tt.orders)
+			}
+			if named := slices.ContainsFunc(d.Status.Apart, func(a Apart) bool { return a.Device == tt.apart }); tt.apart != "" && !named {
+				t.Errorf("apart are %+v, want %s", d.Status.Apart, tt.apart)
 			}
 			if tt.counts != nil && !tt.counts(d.Status.Counts) {
 				t.Errorf("Counts = %+v", d.Status.Counts)
@@ -150,9 +188,11 @@ func TestDecide(t *testing.T) {
 func TestFailedInShadowIsNoCanary(t *testing.T) {
 	s := testSpec(t)
 	for broken := range 20 {
-		devices := with(fleetOf(20, spec.PhaseShadow, spec.PhaseShadow, paired(300, -0.2)), broken, func(v *View) { v.Phase, v.Reason = spec.PhaseFailed, "no space left" })
+		devices := with(fleetOf(20, spec.PhaseShadow, spec.PhaseShadow, paired(300, -0.2)), broken, func(v *View) {
+			v.Phase, v.Cause, v.Reason, v.FailedAt = spec.PhaseFailed, spec.CauseDevice, "no space left", now
+		})
 		st := Status{Stage: 1, StageName: "canary", Since: ago(time.Minute)}
-		d := Decide("seed", &s, st, devices, now)
+		d := Decide("seed", &s, st, devices, Clock{Now: now})
 		if d.State != Running || d.Status.Counts.Started != 4 {
 			t.Fatalf("device %d failed in shadow: %s, %q, %d canaries, want the canary stage to go on with 4", broken, d.State, d.Status.Reason, d.Status.Counts.Started)
 		}
@@ -161,15 +201,15 @@ func TestFailedInShadowIsNoCanary(t *testing.T) {
 				t.Errorf("%s failed in shadow and was made a canary", o.Device)
 			}
 		}
-		for _, o := range d.Orders { // a canary that fails is still one too many
+		for _, o := range d.Orders {
 			for i := range devices {
 				if devices[i].Device == o.Device {
-					devices[i].Wanted, devices[i].Phase = spec.PhaseActive, spec.PhaseReverted
+					devices[i].Wanted, devices[i].Phase, devices[i].Cause = spec.PhaseActive, spec.PhaseReverted, spec.CauseModel
 				}
 			}
 		}
-		if d := Decide("seed", &s, st, devices, now); d.State != RollingBack {
-			t.Errorf("with every canary reverted the rollout is %s, want rolling_back", d.State)
+		if d := Decide("seed", &s, st, devices, Clock{Now: now}); d.State != RollingBack {
+			t.Errorf("with every canary reverted by what the model did the rollout is %s, want rolling_back", d.State)
 		}
 	}
 }
@@ -178,7 +218,7 @@ func TestDecideIsStable(t *testing.T) {
 	s := testSpec(t)
 	devices := fleetOf(10, spec.PhaseShadow, spec.PhaseShadow, paired(300, -0.2))
 	st := Status{Stage: 1, StageName: "canary", Since: ago(time.Minute)}
-	first := Decide("seed", &s, st, devices, now)
+	first := Decide("seed", &s, st, devices, Clock{Now: now})
 	if len(first.Orders) != 2 {
 		t.Fatalf("Orders = %+v, want the two canaries", first.Orders)
 	}
@@ -191,7 +231,7 @@ func TestDecideIsStable(t *testing.T) {
 			devices[i].Wanted, devices[i].Connected = spec.PhaseActive, false
 		}
 	}
-	if again := Decide("seed", &s, st, devices, now); len(again.Orders) != 0 {
+	if again := Decide("seed", &s, st, devices, Clock{Now: now}); len(again.Orders) != 0 {
 		t.Errorf("Orders = %+v, want none: the canaries have been told", again.Orders)
 	}
 }
@@ -205,6 +245,8 @@ func TestSpecDefaults(t *testing.T) {
 		"shrinking":      {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "a", Percent: 50}, {Name: "b", Percent: 20}}}, "must grow"},
 		"not everybody":  {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "a", Percent: 50}}}, "must be 100 percent"},
 		"reserved name":  {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "shadow", Percent: 100}}}, "shadow is stage 0"},
+		"negative":       {Spec{Task: "t", Digest: strings.Repeat("a", 64), Silent: -1}, "silent_s -1: must be above 0"},
+		"negative count": {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "a", Percent: 100, Count: -2}}}, "stages[0].count -2"},
 		"wrong fraction": {Spec{Task: "t", Digest: strings.Repeat("a", 64), Alpha: 2}, "alpha 2"},
 	} {
 		if err := tt.s.Defaults(); err == nil || !strings.Contains(err.Error(), tt.want) {

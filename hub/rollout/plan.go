@@ -3,7 +3,6 @@ package rollout
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"skerry.dev/hub/meta"
 )
@@ -39,17 +38,21 @@ func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 		return nil, err
 	}
 	p := &Plan{Task: s.Task, Digest: s.Digest, Spec: s, Devices: []Planned{}}
-	if err := c.free(ctx, c.db.Read(), s.Task); err != nil {
+	if err := c.free(ctx, c.db.Read(), &s); err != nil {
 		if !errors.Is(err, ErrBusy) {
 			return nil, err
 		}
 		p.Blocked = err.Error()
 	}
-	parts, err := c.parts(ctx, &Rollout{Task: s.Task, Spec: s})
+	w, err := c.look(ctx)
 	if err != nil {
 		return nil, err
 	}
-	views := make([]View, len(parts))
+	parts, err := c.parts(ctx, w, &Rollout{Task: s.Task, Spec: s})
+	if err != nil {
+		return nil, err
+	}
+	views, at := make([]View, len(parts)), index(parts)
 	for i, d := range parts {
 		views[i] = View{Device: d.Device, Connected: d.Connected}
 	}
@@ -58,7 +61,7 @@ func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 		d := Planned{
 			Device:    v.Device,
 			Connected: v.Connected,
-			Running:   parts[slices.IndexFunc(parts, func(x Part) bool { return x.Device == v.Device })].Previous,
+			Running:   parts[at[v.Device]].Previous,
 		}
 		for k := range s.Stages {
 			if i < startedAt(&s, k+1, views) {
@@ -69,9 +72,7 @@ func (c *Controller) Plan(ctx context.Context, s Spec) (*Plan, error) {
 		if !v.Connected {
 			p.Offline++
 		}
-		if _, d.SeenAt, err = c.fleet.Reported(ctx, v.Device); err != nil && !errors.Is(err, meta.ErrNotFound) {
-			return nil, err
-		}
+		d.SeenAt = w.reported[v.Device].at
 		from := now - planDays*24*3600*1_000_000
 		events, err := c.db.Read().LinkEvents(ctx, v.Device, from)
 		if err != nil {

@@ -89,6 +89,7 @@ func TestTwoOperators(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s: Create = %v", name, err)
 			}
+			d.has("a", r.ID)
 			errs := make([]error, len(tt.orders))
 			var wg sync.WaitGroup
 			for i, cmd := range tt.orders {
@@ -130,6 +131,16 @@ func TestTwoOperators(t *testing.T) {
 			d.end(r)
 		}
 	})
+}
+
+// has stores that a device runs the model of a rollout.
+func (d *desk) has(device, id string) {
+	d.t.Helper()
+	if err := d.db.Tx(d.t.Context(), func(q *meta.Queries) error {
+		return q.PutRolloutDevice(d.t.Context(), meta.RolloutDevice{Rollout: id, Device: device, Stage: 1, Generation: 1, Phase: string(spec.PhaseActive), Stats: "{}"})
+	}); err != nil {
+		d.t.Fatal(err)
+	}
 }
 
 // end makes room for the task's next rollout.
@@ -225,6 +236,7 @@ func TestEveryOrderInEveryState(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			d.has("a", r.ID)
 			for _, cmd := range tt.way {
 				if r, err = d.Do(t.Context(), "user/ada", r.ID, cmd, ""); err != nil {
 					t.Fatal(err)
@@ -257,33 +269,38 @@ func TestEveryOrderInEveryState(t *testing.T) {
 	}
 }
 
-// TestSkipToTheEnd holds that a skipped last stage orders the candidate everywhere, devices without
-// a link included, and makes it champion.
-func TestSkipToTheEnd(t *testing.T) {
+// TestSkipNeedsADevice holds that a stage is only skipped when a device has the model as far as the
+// stage brings it, so that no rollout completes that nobody runs.
+func TestSkipNeedsADevice(t *testing.T) {
 	d := newDesk(t, metatest.SQLite(t))
-	for _, name := range []string{"a", "b"} {
-		d.device(name)
-	}
+	d.device("a")
 	m := d.model("m")
-	r, err := d.Create(t.Context(), "user/ada", rollout.Spec{Digest: m.Digest, Devices: []string{"a"}, Stages: []rollout.Stage{{Name: "all", Percent: 100}}})
+	r, err := d.Create(t.Context(), "user/ada", rollout.Spec{Digest: m.Digest, Stages: []rollout.Stage{{Name: "all", Percent: 100}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		if r, err = d.Do(t.Context(), "user/ada", r.ID, rollout.Skip, ""); err != nil {
+	skip := func() (*rollout.Rollout, error) { return d.Do(t.Context(), "user/ada", r.ID, rollout.Skip, "") }
+	if _, err := skip(); !errors.Is(err, rollout.ErrRefused) || !strings.Contains(err.Error(), "no device has the model in [shadow probation active] yet") {
+		t.Errorf("a skip while nobody has it = %v, want a refusal", err)
+	}
+	put := func(phase spec.Phase) {
+		t.Helper()
+		if err := d.db.Tx(t.Context(), func(q *meta.Queries) error {
+			return q.PutRolloutDevice(t.Context(), meta.RolloutDevice{Rollout: r.ID, Device: "a", Stage: 1, Generation: 1, Phase: string(phase), Stats: "{}"})
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if r.State != rollout.Completed {
-		t.Fatalf("state = %s, want completed", r.State)
+	put(spec.PhaseShadow)
+	if r, err = skip(); err != nil || r.Status.StageName != "all" {
+		t.Fatalf("a skip of shadow = %+v, %v", r, err)
 	}
-	for name, want := range map[string]spec.Phase{"a": spec.PhaseActive, "b": ""} {
-		got, err := d.fleet.Desired(t.Context(), name)
-		if a := got.Assignments["t"]; err != nil || a.Phase != want || want != "" && (a.Digest != m.Digest || a.Rollout != r.ID || a.Generation != got.Generation) {
-			t.Errorf("Desired(%s) = %+v, %v, want phase %q", name, a, err, want)
-		}
+	put(spec.PhaseProbation)
+	if _, err := skip(); !errors.Is(err, rollout.ErrRefused) {
+		t.Errorf("a skip of the last stage while nobody has passed probation = %v, want a refusal", err)
 	}
-	if c, err := d.db.Read().Champion(t.Context(), "t", ""); err != nil || c.Digest != m.Digest {
-		t.Errorf("Champion = %+v, %v", c, err)
+	put(spec.PhaseActive)
+	if r, err = skip(); err != nil || r.State != rollout.Completed {
+		t.Errorf("a skip of the last stage = %+v, %v", r, err)
 	}
 }

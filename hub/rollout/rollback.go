@@ -3,17 +3,14 @@ package rollout
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"skerry.dev/hub/duty"
-	"skerry.dev/hub/fleet"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
-	"skerry.dev/sync/spec"
 )
 
-// takeBack tombstones the version and gives every device that was assigned it its previous model
-// under a newer generation.
+// takeBack tombstones the version, and the task's champion is again the one before it. What devices
+// are told instead is for converge.
 func (c *Controller) takeBack(ctx context.Context, l *duty.Lease, r *Rollout, parts []Part) error {
 	reason := r.Status.Reason
 	if m, err := c.db.Read().Model(ctx, r.Spec.Digest); err == nil && m.TombstonedAt == 0 {
@@ -23,15 +20,6 @@ func (c *Controller) takeBack(ctx context.Context, l *duty.Lease, r *Rollout, pa
 	}
 	if err := c.fleet.Tombstone(ctx, r.Spec.Digest); err != nil {
 		return err
-	}
-	for i := range parts {
-		p := &parts[i]
-		if p.AssignedAt == 0 {
-			continue
-		}
-		if err := c.restorePrevious(ctx, l, r, p); err != nil {
-			return fmt.Errorf("device %q: %w", p.Device, err)
-		}
 	}
 	if err := c.record(ctx, l, r, parts); err != nil {
 		return err
@@ -46,44 +34,8 @@ func (c *Controller) takeBack(ctx context.Context, l *duty.Lease, r *Rollout, pa
 	return err
 }
 
-func (c *Controller) restorePrevious(ctx context.Context, l *duty.Lease, r *Rollout, p *Part) error {
-	var prev meta.Model
-	var err error
-	if p.Previous != "" && p.Previous != r.Spec.Digest {
-		if prev, err = c.db.Read().Model(ctx, p.Previous); err != nil && !errors.Is(err, meta.ErrNotFound) {
-			return err
-		}
-	}
-	_, err = c.fleet.UpdateDesired(ctx, p.Device, func(q *meta.Queries, d *spec.Desired) error {
-		if err := unchanged(ctx, q, l, r); err != nil {
-			return err
-		}
-		if d.Assignments[r.Task].Digest != r.Spec.Digest {
-			return fleet.ErrUnchanged
-		}
-		delete(d.Assignments, r.Task)
-		if prev.Digest != "" && prev.TombstonedAt == 0 && prev.RemovedAt == 0 {
-			d.Assignments[r.Task] = spec.Assignment{
-				Generation: d.Generation,
-				Digest:     prev.Digest,
-				Version:    registry.Name(prev),
-				Target:     prev.Target,
-				Size:       prev.Size,
-				Phase:      spec.PhaseActive,
-				Rollout:    r.ID,
-				Trial:      r.Spec.trial(),
-			}
-		}
-		return nil
-	})
-	if errors.Is(err, fleet.ErrUnchanged) {
-		return nil
-	}
-	return err
-}
-
-// restoreChampion makes the previous model the task's champion again when a completed rollout is
-// taken back.
+// restoreChampion makes the model of the rollout before, or the one that devices ran before, the
+// task's champion again when a completed rollout is taken back.
 func restoreChampion(ctx context.Context, q *meta.Queries, r *Rollout, parts []Part) error {
 	now, err := q.Champion(ctx, r.Task, r.Spec.Cohort)
 	if errors.Is(err, meta.ErrNotFound) || err == nil && now.Digest != r.Spec.Digest {
@@ -92,13 +44,33 @@ func restoreChampion(ctx context.Context, q *meta.Queries, r *Rollout, parts []P
 	if err != nil {
 		return err
 	}
+	var before []string
+	rows, err := q.Rollouts(ctx, r.Task, string(Completed), 0)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		o, err := decodeSpec(row)
+		if err != nil {
+			return err
+		}
+		if row.ID != r.ID && o.Cohort == r.Spec.Cohort && len(o.Devices) == 0 {
+			before = append(before, row.Digest)
+		}
+	}
 	for _, p := range parts {
-		if p.Previous == "" || p.Previous == r.Spec.Digest {
+		before = append(before, p.Previous)
+	}
+	for _, digest := range before {
+		if digest == "" || digest == r.Spec.Digest {
 			continue
 		}
-		if m, err := q.Model(ctx, p.Previous); err == nil && m.TombstonedAt == 0 && m.RemovedAt == 0 {
+		if m, err := q.Model(ctx, digest); err == nil && usable(&m) {
 			return registry.Promote(ctx, q, "rollout "+r.ID, m.Digest, r.Spec.Cohort)
 		}
 	}
 	return nil
 }
+
+// usable reports whether devices may be assigned a model.
+func usable(m *meta.Model) bool { return m.TombstonedAt == 0 && m.RemovedAt == 0 }

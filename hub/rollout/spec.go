@@ -40,10 +40,11 @@ type Spec struct {
 	Alpha         float64 `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
 	Cycle         int64   `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
 	MaxLatencyUS  float64 `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
-	MaxFailed     float64 `json:"max_failed,omitempty" doc:"fraction of the started devices that may veto, revert or fail before the rollout is rolled back; the first in a canary is one too many; default 0.1"`
+	MaxFailed     float64 `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
 	MaxUnknown    float64 `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
-	Silent        int64   `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; default 120"`
-	Deadline      int64   `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default 7 days"`
+	Retries       int     `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, before it counts as failed; default 3"`
+	Silent        int64   `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`
+	Deadline      int64   `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default a day and twice cycle_s"`
 	Approval      bool    `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
 
 	Evidence *spec.Evidence `json:"evidence,omitempty" doc:"what training measured of the candidate against what is in force"`
@@ -91,8 +92,9 @@ func (s *Spec) Defaults() error {
 		s.Silent = 120
 	}
 	if s.Deadline == 0 {
-		s.Deadline = 7 * 24 * 3600
+		s.Deadline = 2*s.Cycle + 24*3600
 	}
+	def(&s.Retries, 3)
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if s.Task == "" || len(s.Digest) != 64 {
@@ -106,15 +108,20 @@ func (s *Spec) Defaults() error {
 			bad("%s %v: must be above 0 and below 1", name, v)
 		}
 	}
-	if s.Cycle < 0 {
-		bad("cycle_s %d: must not be negative", s.Cycle)
+	for name, v := range map[string]float64{"cycle_s": float64(s.Cycle), "silent_s": float64(s.Silent), "deadline_s": float64(s.Deadline), "retries": float64(s.Retries), "max_latency_us": s.MaxLatencyUS} {
+		if !(v > 0 && v < 1e12) {
+			bad("%s %v: must be above 0", name, v)
+		}
 	}
 	last := 0.0
 	for i, st := range s.Stages {
 		if st.Name == "" || st.Name == ShadowStage {
 			bad("stages[%d].name %q: every stage needs a name of its own; shadow is stage 0 and always there", i, st.Name)
 		}
-		if st.Percent < last || st.Percent > 100 {
+		if st.Count < 0 {
+			bad("stages[%d].count %d: must not be negative", i, st.Count)
+		}
+		if !(st.Percent >= last && st.Percent <= 100) {
 			bad("stages[%d].percent %v: must grow from stage to stage up to 100", i, st.Percent)
 		}
 		last = st.Percent
@@ -133,6 +140,7 @@ func (s *Spec) trial() spec.Trial {
 		MaxRegression: s.MaxRegression,
 		MaxLatencyUS:  s.MaxLatencyUS,
 		Cycle:         seconds(s.Cycle),
+		Alpha:         s.Alpha,
 		Evidence:      s.Evidence,
 	}
 }
@@ -156,9 +164,25 @@ type Status struct {
 	Verdict   string      `json:"verdict,omitempty"`
 	Counts    Counts      `json:"counts"`
 	Pooled    spec.Paired `json:"pooled"`
-	Bound     [2]float64  `json:"bound"` // of the mean loss difference, candidate minus incumbent
+	Bound     [2]float64  `json:"bound"`             // of the mean loss difference, candidate minus incumbent
+	Proof     *Proof      `json:"proof,omitempty"`   // what has shown that it is not worse
+	Needs     float64     `json:"needs"`             // about how many rows would show that it is not worse; 1e9 unknown
+	Apart     []Apart     `json:"apart,omitempty"`   // devices that do not count with the others, and why
+	Left      string      `json:"left,omitempty"`    // for whom the stage before did not wait
+	HalfAt    int64       `json:"half_at,omitempty"` // when half of the stage's devices were through, microseconds
 	History   []Step      `json:"history,omitempty"`
 	PausedAs  string      `json:"paused_as,omitempty"`
+}
+
+// Proof is the look at which the losses of a rollout have shown that the candidate is not worse, or
+// whoever went on without that. At no look afterwards is it asked for again: a confidence sequence
+// holds for all of them together, and what comes later may only contradict.
+type Proof struct {
+	At    int64      `json:"at"`
+	Stage string     `json:"stage"`
+	Rows  float64    `json:"rows"`
+	Bound [2]float64 `json:"bound"`
+	By    string     `json:"by,omitempty" doc:"who skipped the stage that asks for it"`
 }
 
 // Step is one line of a rollout's history.
@@ -179,7 +203,8 @@ type Counts struct {
 	Trial   int `json:"probation"`
 	Active  int `json:"active"`
 	Failed  int `json:"failed"`  // vetoed, reverted, failed or silent
-	Unknown int `json:"unknown"` // without a link
+	Penalty int `json:"penalty"` // failed, to be ordered again
+	Unknown int `json:"unknown"` // without a link, and not known to run it
 }
 
 func seconds(s int64) int64 { return s * int64(time.Second/time.Microsecond) }

@@ -464,7 +464,7 @@ func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobRes
 	default:
 		sp := t.rollSpec
 		sp.Task, sp.Digest = s.Task, m.Digest
-		sp.Evidence = &spec.Evidence{Rows: int64(v.N), Incumbent: v.Champion, Diff: v.Challenger - v.Champion}
+		sp.Evidence = &spec.Evidence{Rows: int64(v.N), Incumbent: v.Champion, Diff: v.Challenger - v.Champion, Passed: v.Outcome == sequential.Pass}
 		r, err := t.rollouts.Create(ctx, "training "+j.ID, sp)
 		if errors.Is(err, rollout.ErrBusy) {
 			outcome = "kept in the registry: " + err.Error()

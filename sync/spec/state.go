@@ -9,12 +9,15 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"skerry.dev/compute/sequential"
 )
 
 // Phase is where a device is with one assigned artifact.
 type Phase string
 
-// The phases of an assignment on a device. Desired state uses only Shadow and Active.
+// The phases of an assignment on a device. Desired state uses only Shadow, Active and
+// Withdrawn.
 const (
 	PhaseAssigned    Phase = "assigned"
 	PhaseDownloading Phase = "downloading"
@@ -25,12 +28,32 @@ const (
 	PhaseReverted    Phase = "reverted" // was active, the device went back on its own or on command
 	PhaseVetoed      Phase = "vetoed"   // the device refused to activate it after its trial
 	PhaseFailed      Phase = "failed"   // could not be downloaded, verified or loaded
+	// PhaseWithdrawn of desired state ends a trial of the artifact and takes it out of use; the device
+	// reports it when that is done.
+	PhaseWithdrawn Phase = "withdrawn"
+)
+
+// Cause says whose fault it is that a device does not run what it is assigned.
+type Cause string
+
+// The causes. Only the model's own failure is evidence about the model.
+const (
+	CauseModel   Cause = "model"   // what it computes: its losses, values that are not finite, panics, its time
+	CauseDevice  Cause = "device"  // starts that did not last, files that went bad, a task it does not fit
+	CauseHub     Cause = "hub"     // the hub sends other bytes than it has signed
+	CauseNetwork Cause = "network" // a device with a link does not report
+	CauseOrder   Cause = "order"   // it is forbidden
 )
 
 // Final reports whether the device will do nothing more about the assignment without a new
 // generation.
 func (p Phase) Final() bool {
-	return p == PhaseActive || p == PhaseReverted || p == PhaseVetoed || p == PhaseFailed
+	return p == PhaseActive || p == PhaseWithdrawn || p.Failed()
+}
+
+// Failed reports whether the device does not run the artifact and will not by itself.
+func (p Phase) Failed() bool {
+	return p == PhaseReverted || p == PhaseVetoed || p == PhaseFailed
 }
 
 // Desired is the state that the hub assigns to a device. A document with a smaller Generation
@@ -40,8 +63,11 @@ type Desired struct {
 	Generation uint64 `json:"generation"`
 	// Assignments by task name. A task without one keeps what it has.
 	Assignments map[string]Assignment `json:"assignments,omitempty"`
-	// Tombstones are digests of artifacts that must not run; an active one is reverted.
+	// Tombstones are digests of artifacts that must not run; an active one is reverted. A device
+	// remembers them beyond the document.
 	Tombstones []string `json:"tombstones,omitempty"`
+	// Lifted are digests that were among Tombstones and may run again.
+	Lifted []string `json:"lifted,omitempty"`
 	// Suspect stops every push to a device that may be a clone (see wire.HelloReply).
 	Suspect bool `json:"suspect,omitempty"`
 }
@@ -53,9 +79,15 @@ type Assignment struct {
 	Digest     string `json:"digest"`  // SHA-256 of the artifact, 64 hexadecimal digits
 	Version    string `json:"version"` // for people, for example "pm25-next-hour@3"
 	// path of the TUF target that signs it, "models/<task>/<digest>.skerry"
-	Target  string `json:"target"`
-	Size    int64  `json:"size"`  // bytes
-	Phase   Phase  `json:"phase"` // PhaseShadow or PhaseActive
+	Target string `json:"target"`
+	Size   int64  `json:"size"`  // bytes
+	Phase  Phase  `json:"phase"` // PhaseShadow, PhaseActive or PhaseWithdrawn
+	// Hold keeps the device where it is: a trial goes on, measures and may end badly, but the device
+	// neither activates the artifact nor settles it.
+	Hold bool `json:"hold,omitempty"`
+	// Return says that the device has run the artifact well before and goes back to it: at once, without
+	// a trial.
+	Return  bool   `json:"return,omitempty"`
 	Rollout string `json:"rollout"`
 	Trial   Trial  `json:"trial"`
 }
@@ -70,6 +102,8 @@ type Trial struct {
 	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
 	// event time that losses must span before they settle that a candidate is worse, microseconds
 	Cycle int64 `json:"cycle_us,omitempty"`
+	// probability of a wrong verdict over the whole rollout, of which a device has a part
+	Alpha float64 `json:"alpha,omitempty"`
 	// what the hub knows of the candidate, nil when nobody has compared it
 	Evidence *Evidence `json:"evidence,omitempty"`
 }
@@ -315,7 +349,8 @@ type ReportedAssignment struct {
 	Rollout    string `json:"rollout"`
 	Digest     string `json:"digest"`
 	Phase      Phase  `json:"phase"`
-	Reason     string `json:"reason,omitempty"` // why vetoed, reverted or failed
+	Reason     string `json:"reason,omitempty"` // why vetoed, reverted or failed, or what it waits for
+	Cause      Cause  `json:"cause,omitempty"`  // whose fault that is; agents up to 0.9 name none
 	Stats      Paired `json:"stats"`
 }
 
@@ -328,10 +363,11 @@ type Paired struct {
 	To           int64   `json:"to"`            // and of the newest
 	SumIncumbent float64 `json:"sum_incumbent"` // sum of the incumbent's losses
 	SumCandidate float64 `json:"sum_candidate"`
-	SumDiff      float64 `json:"sum_diff"`  // sum of candidate - incumbent
-	SumDiff2     float64 `json:"sum_diff2"` // sum of its squares
+	SumDiff      float64 `json:"sum_diff"` // sum of candidate - incumbent
 	NonFinite    int64   `json:"non_finite"`
 	Panics       int64   `json:"panics"`
 	LatencyP99US float64 `json:"latency_p99_us"`
 	Disagreement float64 `json:"disagreement"` // mean |candidate - incumbent| in units of the scale
+	// the same losses by event time: what a verdict rests on
+	Blocks sequential.Blocks `json:"blocks,omitzero"`
 }

@@ -297,10 +297,17 @@ func (f *fleet) answer(device, id string, until rollout.State) bool {
 		n = 31 // of the 48 that probation takes
 	}
 	diff := f.loss - 0.8
-	stats := spec.Paired{Rows: int64(n), Labelled: int64(n), Warm: int64(n * 0.8), From: 1, To: 8 * 24 * 3600e6, SumIncumbent: 0.8 * n, SumCandidate: f.loss * n, SumDiff: diff * n, SumDiff2: (diff*diff + 0.04) * n, LatencyP99US: 58, Disagreement: 0.14}
 	// better in truth: its line in seed is only above the others' to tell it apart
 	if f.loss > 0.9 && f.loss < 1 {
-		stats.SumCandidate, stats.SumDiff, stats.SumDiff2 = 0.74*n, -0.06*n, 0.02*n
+		diff = -0.06
+	}
+	stats := spec.Paired{Rows: int64(n), Labelled: int64(n), Warm: int64(n * 0.8), From: 1, To: 8 * 24 * 3600e6, LatencyP99US: 58, Disagreement: 0.14}
+	for i := range stats.Labelled {
+		d := diff + 0.2*math.Sin(float64(13*i*i))
+		stats.Blocks.Add(1+i*(stats.To/stats.Labelled), 0.8, 0.8+d)
+		stats.SumIncumbent += 0.8
+		stats.SumCandidate += 0.8 + d
+		stats.SumDiff += d
 	}
 	phase := a.Phase
 	if phase == spec.PhaseActive && until == rollout.Running {

@@ -154,7 +154,7 @@ func TestWorkingHub(t *testing.T) {
 		dark.Name, dark.Dark = dark.Name+"-dark", true
 		all = append(all, dark)
 	}
-	pause := visit{Name: "rollout-pause", Hash: "#/rollout/" + open.ID, Expect: []string{"Pause: pm25-next-hour@3?", "Nobody new is told"}, Window: true, Steps: [][]string{{"click", "Pause…"}}}
+	pause := visit{Name: "rollout-pause", Hash: "#/rollout/" + open.ID, Expect: []string{"Pause: pm25-next-hour@3?", "nobody activates the model"}, Window: true, Steps: [][]string{{"click", "Pause…"}}}
 	paused := visit{Name: "rollout-paused", Expect: []string{"paused", "field work until noon", "Resume…"}, Steps: [][]string{{"fill", "Reason", "field work until noon"}, {"click", "Pause"}}}
 	b.look(f.URL(), "admin", append(all, pause, paused)...)
 	got, _, err := f.learn.Rollouts.Get(t.Context(), open.ID)

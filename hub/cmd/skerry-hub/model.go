@@ -41,7 +41,7 @@ func (r *remote) modelCommand() *cobra.Command {
 	list.Flags().StringVar(&task, "task", "", "models of one task")
 	tomb := &cobra.Command{
 		Use:               "tombstone <digest | task@version>",
-		Short:             "Forbid a model everywhere, for good",
+		Short:             "Forbid a model everywhere",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: r.modelNames(),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -55,7 +55,41 @@ func (r *remote) modelCommand() *cobra.Command {
 	}
 	tomb.Flags().StringVar(&reason, "reason", "", "why")
 	_ = tomb.MarkFlagRequired("reason") // the flag exists
-	return group("model", "Models of the registry", list, tomb,
+	lift := &cobra.Command{
+		Use:               "lift <digest | task@version>",
+		Short:             "Allow a forbidden model again; it can be rolled out anew",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.modelNames(),
+		RunE: func(c *cobra.Command, args []string) error {
+			hub := r.client()
+			m, err := hub.FindModel(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return hub.Lift(c.Context(), m.Digest, reason)
+		},
+	}
+	lift.Flags().StringVar(&reason, "reason", "", "why")
+	_ = lift.MarkFlagRequired("reason") // the flag exists
+	var cohort string
+	promote := &cobra.Command{
+		Use:   "promote <digest | task@version>",
+		Short: "Make a model the champion without a rollout",
+		Long:  "Inference at the hub uses it from now on, and training is judged against it. Devices keep what they run: a rollout brings it to them.",
+		Args:  cobra.ExactArgs(1),
+
+		ValidArgsFunction: r.modelNames(),
+		RunE: func(c *cobra.Command, args []string) error {
+			hub := r.client()
+			m, err := hub.FindModel(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return hub.Promote(c.Context(), m.Digest, cohort)
+		},
+	}
+	promote.Flags().StringVar(&cohort, "cohort", "", "of this cohort alone")
+	return group("model", "Models of the registry", list, tomb, lift, promote,
 		&cobra.Command{
 			Use:               "show <digest | task@version>",
 			Short:             "A model and what it came from",

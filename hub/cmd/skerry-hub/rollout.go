@@ -77,12 +77,12 @@ func (r *remote) rolloutCommand() *cobra.Command {
 	}
 	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), ls, r.rolloutShowCommand(),
 		do(rollout.Approve, "Let a rollout that waits for an approval begin"),
-		do(rollout.Pause, "Stop where it is; devices keep what they run"),
+		do(rollout.Pause, "Stop where it is; trials go on and measure, no device activates the model"),
 		do(rollout.Resume, "Go on with a paused rollout"),
-		do(rollout.Abort, "End it; devices that run the model keep it"),
+		do(rollout.Abort, "End it and take the model back everywhere; it can be rolled out again"),
 		do(rollout.Rollback, "End it, forbid the model and take it back everywhere"),
-		do(rollout.Skip, "Enter the next stage although this one is not through"),
-		do(rollout.Retry, "Order the failed devices again"))
+		do(rollout.Skip, "Enter the next stage although this one is not through; a device must have the model as far"),
+		do(rollout.Retry, "Order the failed devices again; the stage's time begins anew"))
 }
 
 // createFlags are the knobs of rollout.Spec.
@@ -145,10 +145,11 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 	fl.Float64Var(&f.s.MaxRegression, "max-regression", 0, "share by which the candidate's loss may exceed the incumbent's (default 0.05)")
 	fl.Float64Var(&f.s.Alpha, "alpha", 0, "probability of a wrong verdict on losses (default 0.05)")
 	fl.DurationVar(&f.latency, "max-latency", 0, "p99 of one prediction on a device (default 1ms)")
-	fl.Float64Var(&f.s.MaxFailed, "max-failed", 0, "share of the devices that may fail (default 0.1; in a canary none)")
+	fl.Float64Var(&f.s.MaxFailed, "max-failed", 0, "share of the devices that may fail, one where there are three or more (default 0.1)")
 	fl.Float64Var(&f.s.MaxUnknown, "max-unknown", 0, "share of the targets that may be without a link when a stage passes (default 0.5)")
+	fl.IntVar(&f.s.Retries, "retries", 0, "how often a device that failed for no fault of the model is ordered again before it counts as failed (default 3)")
 	fl.DurationVar(&f.silent, "silent", 0, "a connected device that does not report for so long has failed (default 2m)")
-	fl.DurationVar(&f.expiry, "deadline", 0, "a stage that takes longer pauses as inconclusive (default 168h)")
+	fl.DurationVar(&f.expiry, "deadline", 0, "a stage that takes longer pauses as inconclusive (default a day and twice the task's cycle: 360h)")
 	fl.BoolVar(&f.s.Approval, "approval", false, "wait for an approval before anything happens")
 	return c
 }
@@ -179,7 +180,7 @@ func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
 	for name, take := range map[string]func(){
 		"cohort": func() { s.Cohort = f.s.Cohort }, "devices": func() { s.Devices = f.s.Devices }, "min-shadow": func() { s.MinShadow = f.s.MinShadow },
 		"probation": func() { s.Probation = f.s.Probation }, "max-regression": func() { s.MaxRegression = f.s.MaxRegression }, "alpha": func() { s.Alpha = f.s.Alpha },
-		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown },
+		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown }, "retries": func() { s.Retries = f.s.Retries },
 		"silent": func() { s.Silent = int64(f.silent / time.Second) }, "deadline": func() { s.Deadline = int64(f.expiry / time.Second) }, "approval": func() { s.Approval = f.s.Approval },
 	} {
 		if set(name) {

@@ -92,7 +92,6 @@ export interface Paired {
   sum_incumbent: number;
   sum_candidate: number;
   sum_diff: number;
-  sum_diff2: number;
   non_finite: number;
   panics: number;
   latency_p99_us: number;
@@ -299,6 +298,7 @@ export interface Counts {
   probation: number;
   active: number;
   failed: number;
+  penalty: number;
   unknown: number;
 }
 export interface RolloutSpec {
@@ -313,6 +313,8 @@ export interface RolloutSpec {
   alpha?: number;
   max_latency_us?: number;
   max_failed?: number;
+  retries?: number;
+  evidence?: { rows: number; incumbent: number; diff: number; passed?: boolean };
   deadline_s?: number;
   approval?: boolean;
 }
@@ -333,6 +335,8 @@ export interface Rollout {
     counts: Counts;
     pooled: Paired;
     bound: [number, number];
+    needs: number;
+    apart?: { device: string; reason: string }[];
     history?: { at: number; state: RolloutState; stage: string; reason?: string; actor?: string }[];
   };
   created_by: string;
@@ -344,8 +348,11 @@ export interface Part {
   connected: boolean;
   wanted: string;
   phase: string;
+  cause?: "model" | "device" | "hub" | "network" | "order";
   reason?: string;
   stats: Paired;
+  tries?: number;
+  again_at?: number;
   assigned_at: number;
 }
 export type RolloutDetail = Rollout & { devices: Part[] | null };

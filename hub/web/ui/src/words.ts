@@ -47,11 +47,11 @@ export function rolloutActions(state: RolloutState, failed: number): RolloutActi
   const all: (RolloutAction & { in: RolloutState[] })[] = [
     { command: "approve", name: "Approve", in: ["awaiting_approval", "draft"], says: "Devices start to run the model in shadow." },
     { command: "resume", name: "Resume", in: ["paused"], says: "The present stage starts again with a fresh deadline." },
-    { command: "pause", name: "Pause", in: ["running"], says: "Nobody new is told to run the model. Devices that run it keep it." },
-    { command: "skip", name: "Skip stage", in: ["running", "paused"], says: "The next stage begins although this one has not passed its gates." },
-    { command: "retry", name: "Retry failed", in: failed > 0 ? ["running", "paused"] : [], says: "Devices that vetoed, reverted or failed are told again." },
-    { command: "abort", name: "Abort", in: ["running", "paused", "awaiting_approval", "draft"], danger: true, says: "The rollout ends. Devices that run the model keep it." },
-    { command: "rollback", name: "Roll back", in: ["running", "paused", "completed", "aborted"], danger: true, says: "The version is forbidden everywhere, for good, and every device gets its previous model back." },
+    { command: "pause", name: "Pause", in: ["running"], says: "Every device stays where it is: trials go on and measure, nobody activates the model." },
+    { command: "skip", name: "Skip stage", in: ["running", "paused"], says: "The next stage begins although this one has not passed its gates. A device must have the model as far as this stage brings it." },
+    { command: "retry", name: "Retry failed", in: failed > 0 ? ["running", "paused"] : [], says: "Devices that vetoed, reverted or failed are told again, and the stage's time begins anew." },
+    { command: "abort", name: "Abort", in: ["running", "paused", "awaiting_approval", "draft"], danger: true, says: "The rollout ends, and every device goes back to its previous model. This one is not forbidden: it can be rolled out again." },
+    { command: "rollback", name: "Roll back", in: ["running", "paused", "completed", "aborted"], danger: true, says: "The version is forbidden everywhere until an admin allows it again, and every device gets its previous model back." },
   ];
   return all.filter((a) => a.in.includes(state));
 }

@@ -68,7 +68,7 @@ export function ModelView({ digest }: { digest: string }) {
   const rollouts = usePoll<List<Rollout>>(m ? `/v1/rollouts${query({ task: m.task, limit: 100 })}` : null, 4000).data?.items ?? [];
   const all = usePoll<List<Model>>(m ? `/v1/models${query({ task: m.task, limit: 200 })}` : null, 10_000).data?.items ?? [];
   const me = useSession();
-  const [asked, setAsked] = useState<"rollout" | "tombstone">();
+  const [asked, setAsked] = useState<"rollout" | "tombstone" | "lift">();
   if (!m) {
     return (
       <>
@@ -89,6 +89,7 @@ export function ModelView({ digest }: { digest: string }) {
       <Head title={m.name} up={[link("models"), "Models"]} badge={<Badge tone={modelTone[m.state] ?? "mute"}>{m.state}</Badge>}>
         {operator && <button type="button" className="primary" onClick={() => setAsked("rollout")}>Roll out…</button>}
         {operator && <button type="button" className="danger" onClick={() => setAsked("tombstone")}>Forbid…</button>}
+        {m.tombstoned_at > 0 && may(me?.role, "admin") && <button type="button" onClick={() => setAsked("lift")}>Allow again…</button>}
       </Head>
       <Trouble error={error} stale />
       {m.tombstoned_at > 0 && <p className="trouble">Forbidden everywhere since <Time us={m.tombstoned_at} />: {m.tombstone}. A device that was offline refuses it too.</p>}
@@ -147,13 +148,26 @@ export function ModelView({ digest }: { digest: string }) {
       {asked === "tombstone" && (
         <Ask
           title={`Forbid ${m.name}?`}
-          says="It must not run anywhere any more, for good. Devices that run it go back to their previous model."
+          says="It must not run anywhere until an admin allows it again. Devices that run it go back to their previous model."
           action="Forbid it"
           danger
           reason="required"
           onClose={() => setAsked(undefined)}
           onDo={async (reason) => {
             await call("POST", `/v1/models/${m.digest}/tombstone`, { reason });
+            reload();
+          }}
+        />
+      )}
+      {asked === "lift" && (
+        <Ask
+          title={`Allow ${m.name} again?`}
+          says="Devices may run it again when it is rolled out anew."
+          action="Allow it"
+          reason="required"
+          onClose={() => setAsked(undefined)}
+          onDo={async (reason) => {
+            await call("POST", `/v1/models/${m.digest}/lift`, { reason });
             reload();
           }}
         />

@@ -15,6 +15,7 @@ const groups: [keyof Counts, string, Tone | "prob", string][] = [
   ["probation", "probation", "prob", "run it with the previous model beside it"],
   ["shadow", "shadow", "info", "run it beside the present model, unpublished"],
   ["waiting", "waiting", "mute", "have a link and are not there yet"],
+  ["penalty", "to be told again", "warn", "failed for no fault of the model"],
   ["failed", "failed", "bad", "vetoed, reverted, failed or silent"],
   ["unknown", "no link", "warn", "cannot report; they join the present stage when they return"],
 ];
@@ -127,6 +128,8 @@ export function RolloutView({ id }: { id: string }) {
               ["Allowed", `${num(allowed)} (${percent(r.spec.max_regression, 0)} of the loss in use)`],
               ["Candidate, in use", p.labelled ? `${num(p.sum_candidate / p.labelled)}, ${num(p.sum_incumbent / p.labelled)}` : "–"],
               ["Labelled rows", `${count(p.labelled)}, of them ${count(p.warm)} from caches`],
+              ["A verdict takes", s.verdict === "inconclusive" ? (s.needs < 1e9 ? `some ${count(Math.round(s.needs))} rows` : "nobody can say yet") : "–"],
+              ["Shown before", r.spec.evidence ? `${num(r.spec.evidence.diff)} on ${count(r.spec.evidence.rows)} rows of the hub${r.spec.evidence.passed ? ": it passed there" : ""}` : "nothing"],
               ["Latency, p99", `${num(p.latency_p99_us, "µs")} of ${num(r.spec.max_latency_us, "µs")}`],
               ["Not finite, panics", `${count(p.non_finite)}, ${count(p.panics)}`],
             ]}
@@ -140,13 +143,25 @@ export function RolloutView({ id }: { id: string }) {
               ["Started", <><Time us={r.created_at} /> by {r.created_by}</>],
               ["Targets", r.spec.devices?.length ? r.spec.devices.join(", ") : r.spec.cohort ? `cohort ${r.spec.cohort}` : "every device of the task"],
               ["Trial", `${count(r.spec.min_shadow)} labelled rows in shadow, ${count(r.spec.probation)} on probation`],
-              ["Failures allowed", `${percent(r.spec.max_failed, 0)} of the started devices; none in a canary`],
+              ["Failures allowed", `${percent(r.spec.max_failed, 0)} of the devices, one where there are three or more; ${count(r.spec.retries)} tries each`],
               ["Stage deadline", duration(r.spec.deadline_s)],
               ["Id", <code>{r.id}</code>],
             ]}
           />
         </Card>
       </div>
+      {!!s.apart?.length && (
+        <Card title="Set apart: these devices do not decide for the others" flush>
+          <Table label="Devices that are set apart" head={["Device", "Why"]}>
+            {s.apart.map((a, i) => (
+              <tr key={i}>
+                <th scope="row"><DeviceLink name={a.device} /></th>
+                <td className="fill">{a.reason}</td>
+              </tr>
+            ))}
+          </Table>
+        </Card>
+      )}
       <Card title="Devices" flush>{r.devices?.length ? <Parts items={r.devices} /> : <Empty title="No device runs the task yet" />}</Card>
       <Card title="History" flush>
         <ol className="history">
@@ -202,8 +217,11 @@ function Steps({ r }: { r: Rollout }) {
   );
 }
 
+/** faults names whose fault it is that a device does not run the model. */
+const faults: Record<NonNullable<Part["cause"]>, string> = { model: "the model", device: "the device", hub: "the hub", network: "the network", order: "as ordered" };
+
 /** why explains a device's phase in words. */
-const why = (d: Part) => d.reason || (!d.phase && d.wanted ? `told to go to ${d.wanted}, has not answered` : phaseOf(d.phase).text);
+const why = (d: Part) => (d.reason && (d.cause ? `${faults[d.cause]}: ${d.reason}` : d.reason)) || (!d.phase && d.wanted ? `told to go to ${d.wanted}, has not answered` : phaseOf(d.phase).text);
 
 function Parts({ items }: { items: Part[] }) {
   return (

@@ -1,0 +1,9 @@
+-- +goose Up
+-- When a device's link came up, and when a model that was forbidden was allowed again, both in
+-- microseconds since 1970; 0: never.
+ALTER TABLE device ADD COLUMN linked_at BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE model ADD COLUMN lifted_at BIGINT NOT NULL DEFAULT 0;
+
+-- +goose Down
+ALTER TABLE model DROP COLUMN lifted_at;
+ALTER TABLE device DROP COLUMN linked_at;
