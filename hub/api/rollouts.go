@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
 )
 
@@ -33,6 +34,13 @@ type rolloutCommandIn struct {
 	}
 }
 
+type freezeIn struct {
+	Body struct {
+		Task   string `json:"task,omitempty" maxLength:"200" doc:"empty: all tasks"`
+		Reason string `json:"reason,omitempty" maxLength:"500"`
+	}
+}
+
 // AddRollouts adds the rollouts of a controller. Call it once, before serving.
 func (s *Server) AddRollouts(c *rollout.Controller) {
 	register(s, Viewer, op("GET", "/v1/rollouts", "rollouts", "rollouts", "List rollouts, newest first"),
@@ -46,11 +54,26 @@ func (s *Server) AddRollouts(c *rollout.Controller) {
 		})
 	register(s, Operator, op("POST", "/v1/rollouts", "rollout-create", "rollouts", "Roll a registered model out"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Rollout], error) {
+			if in.Body.Evidence != nil {
+				return nil, rollout.Refused("evidence is what training has measured, nobody else: leave it out, or skip the shadow stage and answer for it")
+			}
 			return reply(c.Create(ctx, actor(ctx), in.Body))
 		})
 	register(s, Viewer, op("POST", "/v1/rollouts/plan", "rollout-plan", "rollouts", "Who would be in which stage, without creating anything"),
 		func(ctx context.Context, in *rolloutSpecIn) (*body[*rollout.Plan], error) {
 			return reply(c.Plan(ctx, in.Body))
+		})
+	register(s, Viewer, op("GET", "/v1/freezes", "freezes", "rollouts", "List what is frozen"),
+		func(ctx context.Context, _ *struct{}) (*list[meta.Freeze], error) {
+			return items(c.Freezes(ctx))
+		})
+	register(s, Operator, op("POST", "/v1/freezes", "freeze", "rollouts", "Hold every device of a task, or of all tasks, where it is"),
+		func(ctx context.Context, in *freezeIn) (*body[meta.Freeze], error) {
+			return reply(c.Freeze(ctx, actor(ctx), in.Body.Task, strings.TrimSpace(in.Body.Reason)))
+		})
+	register(s, Operator, op("POST", "/v1/freezes/end", "thaw", "rollouts", "Let the rollouts of a task, or of all tasks, go on"),
+		func(ctx context.Context, in *freezeIn) (*none, error) {
+			return nil, c.Thaw(ctx, actor(ctx), in.Body.Task, strings.TrimSpace(in.Body.Reason))
 		})
 	register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
 		"Approve, pause, resume, abort, roll back, skip a stage, retry the failed"),

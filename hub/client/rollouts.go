@@ -6,6 +6,7 @@ import (
 	"net/url"
 
 	"skerry.dev/hub/api"
+	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
 )
 
@@ -37,4 +38,20 @@ func (c *Client) CommandRollout(ctx context.Context, id string, cmd rollout.Comm
 	path := "/v1/rollouts/" + url.PathEscape(id) + "/" + url.PathEscape(string(cmd))
 	err = c.Call(ctx, http.MethodPost, path, map[string]string{"reason": reason}, &out)
 	return out, err
+}
+
+// Freezes lists what is frozen.
+func (c *Client) Freezes(ctx context.Context) ([]meta.Freeze, error) {
+	return list[meta.Freeze](ctx, c, "/v1/freezes")
+}
+
+// Freeze holds every device of a task, "" of all tasks, where it is.
+func (c *Client) Freeze(ctx context.Context, task, reason string) (out meta.Freeze, err error) {
+	err = c.Call(ctx, http.MethodPost, "/v1/freezes", map[string]string{"task": task, "reason": reason}, &out)
+	return out, err
+}
+
+// Thaw ends a freeze.
+func (c *Client) Thaw(ctx context.Context, task, reason string) error {
+	return c.Call(ctx, http.MethodPost, "/v1/freezes/end", map[string]string{"task": task, "reason": reason}, nil)
 }

@@ -625,6 +625,32 @@ func (q *Queries) Rollouts(ctx context.Context, task, state string, limit int) (
 		task, state, orAll(limit))
 }
 
+// Freeze says that no rollout of a task, "" of any, goes on.
+type Freeze struct {
+	Task   string `json:"task"`
+	At     int64  `json:"at"`
+	Actor  string `json:"actor"`
+	Reason string `json:"reason"`
+}
+
+func (f *Freeze) dest() []any { return []any{&f.Task, &f.At, &f.Actor, &f.Reason} }
+
+// PutFreeze stores a freeze, or replaces the one of the same task.
+func (q *Queries) PutFreeze(ctx context.Context, f Freeze) error {
+	_, err := insert(ctx, q, "rollout_freeze", "task, at, actor, reason", "ON CONFLICT (task) DO UPDATE SET at = excluded.at, actor = excluded.actor, reason = excluded.reason", &f)
+	return err
+}
+
+// DeleteFreeze ends the freeze of a task, "" of all; ErrNotFound when there is none.
+func (q *Queries) DeleteFreeze(ctx context.Context, task string) error {
+	return must(q.exec(ctx, "DELETE FROM rollout_freeze WHERE task = $1", task))
+}
+
+// Freezes lists what is frozen.
+func (q *Queries) Freezes(ctx context.Context) ([]Freeze, error) {
+	return many[Freeze](ctx, q, "SELECT task, at, actor, reason FROM rollout_freeze ORDER BY task")
+}
+
 // RolloutDevice is a device's part in a rollout. Stats is JSON (spec.Paired).
 type RolloutDevice struct {
 	Rollout    string `json:"rollout"`

@@ -25,6 +25,9 @@ var (
 	ErrRefused = errors.New("rollout refused")
 )
 
+// Refused makes a refusal of what a caller asks for.
+func Refused(text string) error { return refusal{errors.New(text)} }
+
 // refusal makes an error match ErrRefused without changing its text.
 type refusal struct{ error }
 

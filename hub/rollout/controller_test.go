@@ -641,3 +641,53 @@ func TestCycle(t *testing.T) {
 	}
 	t.Error("the device is not ordered anything within ten seconds")
 }
+
+// TestFreeze: whatever runs is held where it is, what is created meanwhile too, and what is frozen
+// says so; afterwards all goes on.
+func TestFreeze(t *testing.T) {
+	w := newWorld(t)
+	m := w.model("m")
+	for _, name := range []string{"a", "b"} {
+		w.add(name, true)
+		w.start(&fake{name: name, behave: walks(measured(10, -0.2))})
+	}
+	r := w.create(rollout.Spec{Digest: m.Digest})
+	w.await(r.ID, "both in shadow", func(r *rollout.Rollout) bool { return r.Status.Counts.Shadow == 2 })
+	if _, err := w.Rollouts.Freeze(t.Context(), "user/ada", "", ""); !errors.Is(err, rollout.ErrRefused) {
+		t.Errorf("a freeze without a reason = %v, want a refusal", err)
+	}
+	if _, err := w.Rollouts.Freeze(t.Context(), "user/ada", "nothing", "why"); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("a freeze of an unknown task = %v, want ErrNotFound", err)
+	}
+	if _, err := w.Rollouts.Freeze(t.Context(), "user/ada", "", "inventory"); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for _, name := range []string{"a", "b"} {
+		wait.For(t, name+" is told to hold", func() bool {
+			d, err := w.Fleet.Desired(t.Context(), name)
+			return err == nil && d.Assignments["t"].Hold
+		})
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("devices are told after %s", took)
+	}
+	if _, err := w.Rollouts.Do(t.Context(), "user/ada", r.ID, rollout.Skip, ""); err != nil {
+		t.Fatal(err)
+	}
+	r, _ = w.await(r.ID, "it says that it is frozen", func(r *rollout.Rollout) bool { return r.Status.Reason == "frozen by user/ada: inventory" })
+	time.Sleep(time.Second)
+	if r, _, err := w.Rollouts.Get(t.Context(), r.ID); err != nil || r.Status.Counts.Active+r.Status.Counts.Trial > 0 || r.State != rollout.Running {
+		t.Errorf("a frozen rollout goes on: %+v, %v", r.Status, err)
+	}
+	if fs, err := w.Rollouts.Freezes(t.Context()); err != nil || len(fs) != 1 || fs[0].Reason != "inventory" {
+		t.Errorf("Freezes = %+v, %v", fs, err)
+	}
+	if err := w.Rollouts.Thaw(t.Context(), "user/ada", "", "done"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Rollouts.Thaw(t.Context(), "user/ada", "", ""); !errors.Is(err, meta.ErrNotFound) {
+		t.Errorf("a second thaw = %v, want ErrNotFound", err)
+	}
+	w.await(r.ID, "completed", is(rollout.Completed))
+}

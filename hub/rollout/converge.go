@@ -176,6 +176,15 @@ func (c *Controller) convergeDevice(ctx context.Context, l *duty.Lease, w *world
 	}
 	forget := slices.ContainsFunc(t.dead, func(digest string) bool { return !slices.Contains(desired.Tombstones, digest) }) ||
 		slices.ContainsFunc(t.lifted, func(digest string) bool { return slices.Contains(desired.Tombstones, digest) })
+	if w.frozen.of(t.task) != "" {
+		if assigned && !have.Hold && have.Phase != spec.PhaseWithdrawn && r != nil && r.State == Running {
+			return c.holdDevice(ctx, l, name, t.task)
+		}
+		if forget {
+			return c.redirect(ctx, l, nil, name, t.task, func(*meta.Queries, *spec.Desired) error { return nil })
+		}
+		return nil
+	}
 	switch {
 	case r == nil && assigned && have.Phase != spec.PhaseWithdrawn && c.ended(ctx, have):
 		before, err := c.before(ctx, t, have, name)

@@ -46,12 +46,17 @@ type world struct {
 	devices  map[string]*meta.Device
 	reported map[string]seen
 	desired  map[string]told
+	frozen   freezes
 }
 
 // look reads what has changed since the look before.
 func (c *Controller) look(ctx context.Context) (*world, error) {
 	q := c.db.Read()
 	w := &world{devices: map[string]*meta.Device{}, reported: map[string]seen{}, desired: map[string]told{}}
+	var err error
+	if w.frozen, err = c.freezes(ctx); err != nil {
+		return nil, err
+	}
 	devices, err := q.Devices(ctx, "", "", 0)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package rollout
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -59,6 +60,9 @@ func (c *Controller) step(ctx context.Context, l *duty.Lease, w *world, id strin
 	}
 	if r.State != Running {
 		return nil
+	}
+	if why := w.frozen.of(r.Task); why != "" {
+		return errors.Join(c.record(ctx, l, r, parts), c.hold(ctx, l, r, why))
 	}
 	before := r.Status
 	d := Decide(r.Spec.Digest, &r.Spec, r.Status, views(parts), Clock{Now: meta.Now(), Started: c.started})

@@ -14,9 +14,6 @@ import (
 	"skerry.dev/test/rig"
 )
 
-// shown is evidence of a hub that a model is better.
-var shown = &spec.Evidence{Rows: 5000, Incumbent: 1, Diff: -0.2, Passed: true}
-
 // variant is a good model of its own.
 func variant(t *testing.T, k int) []byte {
 	t.Helper()
@@ -64,14 +61,14 @@ func (p *plant) agree(limit time.Duration) {
 
 // TestKillsDuringRollouts kills hub and agents at random while one good model after another is rolled
 // out. In peace every device comes to what the hub says within five minutes, and nothing is
-// forbidden. SKERRY_KILLS sets how many.
+// forbidden. LOOP_KILLS sets how many.
 func TestKillsDuringRollouts(t *testing.T) {
 	t.Parallel()
 	kills, limit := count(12, 4), 6*time.Minute
-	if text := os.Getenv("SKERRY_KILLS"); text != "" {
+	if text := os.Getenv("LOOP_KILLS"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 {
-			t.Fatalf("SKERRY_KILLS=%s: want a number above 0", text)
+			t.Fatalf("LOOP_KILLS=%s: want a number above 0", text)
 		}
 		kills, limit = n, time.Hour
 	}
@@ -85,7 +82,7 @@ func TestKillsDuringRollouts(t *testing.T) {
 			return
 		}
 		rollouts++
-		id = p.rollOut(rollout.Spec{Digest: p.upload(variant(t, rollouts)), MinShadow: 20, Probation: 20, MaxLatencyUS: 20_000, Silent: 20, Evidence: shown})
+		id = p.rollOut(rollout.Spec{Digest: p.upload(variant(t, rollouts)), MinShadow: 20, Probation: 20, MaxLatencyUS: 20_000, Silent: 20})
 	}
 	killed := map[string]int{}
 	for range kills {
@@ -153,7 +150,7 @@ func TestOrdersReachDevices(t *testing.T) {
 	p := newPlant(t, 4*time.Minute)
 	end := p.steady(20)
 	digest := p.upload(variant(t, 1))
-	s := rollout.Spec{Digest: digest, MinShadow: 40, Probation: 1_000_000, MaxLatencyUS: 20_000, Evidence: shown}
+	s := rollout.Spec{Digest: digest, MinShadow: 40, Probation: 1_000_000, MaxLatencyUS: 20_000}
 	id := p.rollOut(s)
 	p.until(40*time.Second, "a canary is on probation", func() (bool, string) {
 		r := p.rollout(id)

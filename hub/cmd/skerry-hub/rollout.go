@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
+	"skerry.dev/hub/meta"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/sync/spec"
 )
@@ -82,7 +84,56 @@ func (r *remote) rolloutCommand() *cobra.Command {
 		do(rollout.Abort, "End it and take the model back everywhere; it can be rolled out again"),
 		do(rollout.Rollback, "End it, forbid the model and take it back everywhere"),
 		do(rollout.Skip, "Enter the next stage although this one is not through; a device must have the model as far"),
+		r.freezeCommand(), r.thawCommand(),
 		do(rollout.Retry, "Order the failed devices again; the stage's time begins anew"))
+}
+
+func (r *remote) freezeCommand() *cobra.Command {
+	var task, reason string
+	c := &cobra.Command{
+		Use:   "freeze",
+		Short: "Hold every device where it is, of one task or of all; without --reason list what is frozen",
+		Long: "No stage passes and no device is told to run another model until `rollout thaw`, whatever is created or resumed meanwhile. " +
+			"Trials go on and measure; what is forbidden stays forbidden, and a device still gives up a model that fails.",
+		Example: "  skerry-hub rollout freeze --reason 'inventory until Monday'\n  skerry-hub rollout freeze --task pm25-next-hour --reason 'the stations are being cleaned'",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if reason == "" && task == "" {
+				all, err := r.client().Freezes(c.Context())
+				if err != nil {
+					return err
+				}
+				return list(r, c, all,
+					column[meta.Freeze]{"TASK", func(f meta.Freeze) string { return text(cmp.Or(f.Task, "all tasks")) }},
+					column[meta.Freeze]{"SINCE", func(f meta.Freeze) string { return stamp(f.At) }},
+					column[meta.Freeze]{"BY", func(f meta.Freeze) string { return text(f.Actor) }},
+					column[meta.Freeze]{"REASON", func(f meta.Freeze) string { return text(f.Reason) }})
+			}
+			f, err := r.client().Freeze(c.Context(), task, reason)
+			if err != nil {
+				return err
+			}
+			return r.print(c, f, fmt.Sprintf("Frozen: %s. Let it go on with: skerry-hub rollout thaw", cmp.Or(f.Task, "all tasks")))
+		},
+	}
+	c.Flags().StringVar(&task, "task", "", "this task alone (default all)")
+	c.Flags().StringVar(&reason, "reason", "", "why")
+	return c
+}
+
+func (r *remote) thawCommand() *cobra.Command {
+	var task, reason string
+	c := &cobra.Command{
+		Use:   "thaw",
+		Short: "End a freeze: rollouts go on, and the stages that it held begin their time anew",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return r.client().Thaw(c.Context(), task, reason)
+		},
+	}
+	c.Flags().StringVar(&task, "task", "", "the freeze of this task alone (default that of all)")
+	c.Flags().StringVar(&reason, "reason", "", "why, for the record")
+	return c
 }
 
 // createFlags are the knobs of rollout.Spec.
