@@ -7,7 +7,8 @@
 //
 // Training rows are built by the same engine that runs on the devices, from the readings in the
 // order the devices accepted them: what a model is trained on is what it will be shown. The
-// challenger is judged on rows newer than the training data of both.
+// challenger is trained on all rows, and judged at rolling origins on rows newer than what was
+// learned there, see selection.Retrain.
 //
 // The package is pure: it imports no store and no bus, reads through the functions of its [Input]
 // and writes nothing.
@@ -15,6 +16,7 @@ package learn
 
 import (
 	"context"
+	"iter"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/sequential"
@@ -29,7 +31,10 @@ type Input struct {
 	Source  Source
 	// Module returns the code of a module that features name.
 	Module func(ctx context.Context, name string) ([]byte, error)
-	// Champion is the artifact in force, nil when there is none, and Digest its name.
+	// Published yields what a device published, in any order; nil where nobody knows.
+	Published func(ctx context.Context, device string) iter.Seq2[Published, error]
+	// Champion is the artifact in force, nil when there is none, and Digest its name. It must fit the
+	// task, see [Fits].
 	Champion *artifact.Artifact
 	Digest   string
 	// Lineage are the ids that the artifact is made from.
@@ -42,6 +47,13 @@ type Input struct {
 	Found func(*selection.Result)
 }
 
+// Published is what a device published for a row: the value or, of a classification, the probability
+// that it gave the truth.
+type Published struct {
+	Row   int64 // event time, microseconds
+	Value float64
+}
+
 // Output is the challenger and the verdict about it.
 type Output struct {
 	Rows       int // that the problem has, labelled or not
@@ -49,8 +61,25 @@ type Output struct {
 	Verdict    selection.Verdict
 }
 
+// Fits returns selection.ErrOtherProblem, and in what, where an artifact does not fit a task: its file
+// has other inputs, classes or another horizon now.
+func Fits(t *spec.Task, a *artifact.Artifact) error {
+	p := shape(t)
+	return p.Fits(a)
+}
+
+// Compare judges a challenger that was learned before against the champion. Of the input it uses
+// neither Search nor its reports.
+func Compare(ctx context.Context, in Input, challenger *artifact.Artifact) (selection.Verdict, error) {
+	p, err := problem(ctx, &in)
+	if err != nil {
+		return selection.Verdict{}, err
+	}
+	return selection.Judge(ctx, p, in.Champion, challenger)
+}
+
 // Run learns a challenger and judges it against the champion. The same input and a number of trials
-// in Search give the same artifact; see selection.Run.
+// in Search give the same artifact and verdict; see selection.Retrain.
 func Run(ctx context.Context, in Input) (Output, error) {
 	var out Output
 	p, err := problem(ctx, &in)
@@ -63,13 +92,12 @@ func Run(ctx context.Context, in Input) (Output, error) {
 		out.Rows += len(p.Devices[i].Times)
 	}
 	in.Begun(out.Rows)
-	if out.Challenger, err = selection.Run(ctx, p, in.Search); err != nil {
+	if out.Challenger, out.Verdict, err = selection.Retrain(ctx, p, in.Search, in.Champion); err != nil {
 		return out, err
 	}
 	in.Found(out.Challenger)
-	out.Verdict, err = selection.Judge(ctx, p, in.Champion, out.Challenger.Artifact)
-	if err != nil || out.Verdict.Outcome == sequential.Pass || in.Champion != nil || p.Kind != artifact.KindForecast {
-		return out, err
+	if out.Verdict.Outcome == sequential.Pass || in.Champion != nil || p.Kind != artifact.KindForecast {
+		return out, nil
 	}
 	return out, second(ctx, &in, p, &out)
 }
@@ -79,11 +107,7 @@ func Run(ctx context.Context, in Input) (Output, error) {
 // model worse than the last value on rows newer than those it was chosen by.
 func second(ctx context.Context, in *Input, p selection.Problem, out *Output) error {
 	p.Changes = true
-	c, err := selection.Run(ctx, p, in.Search)
-	if err != nil {
-		return err
-	}
-	v, err := selection.Judge(ctx, p, nil, c.Artifact)
+	c, v, err := selection.Retrain(ctx, p, in.Search, nil)
 	if err != nil || v.Outcome != sequential.Pass {
 		return err
 	}

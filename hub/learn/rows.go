@@ -85,13 +85,10 @@ func Rows(ctx context.Context, source Source, t *spec.Task, device string) (sele
 	return out, nil
 }
 
-// problem builds the learning problem of a task over the devices that have readings.
-func problem(ctx context.Context, in *Input) (selection.Problem, error) {
-	t := in.Task
-	var err error
-	var modules []string
+// shape is the learning problem of a task without rows.
+func shape(t *spec.Task) selection.Problem {
 	cfg := t.Engine()
-	p := selection.Problem{
+	return selection.Problem{
 		Task:          t.Name,
 		Kind:          string(t.Kind),
 		Inputs:        cfg.Inputs(),
@@ -103,6 +100,14 @@ func problem(ctx context.Context, in *Input) (selection.Problem, error) {
 		BudgetLatency: t.Budget.Latency.Std(),
 		BudgetBytes:   int64(t.Budget.Size),
 	}
+}
+
+// problem builds the learning problem of a task over the devices that have readings.
+func problem(ctx context.Context, in *Input) (selection.Problem, error) {
+	t := in.Task
+	var err error
+	var modules []string
+	p := shape(t)
 	if p.OffsetUS, p.Holidays, err = t.Calendar.Read(); err != nil {
 		return p, fmt.Errorf("calendar of task %q: %w", t.Name, err)
 	}
@@ -121,9 +126,33 @@ func problem(ctx context.Context, in *Input) (selection.Problem, error) {
 		if err != nil {
 			return p, err
 		}
-		if len(s.Times) > 0 && slices.IsSorted(s.Times) {
-			p.Devices = append(p.Devices, s)
+		if len(s.Times) == 0 || !slices.IsSorted(s.Times) {
+			continue
 		}
+		if err := published(ctx, in, &s); err != nil {
+			return p, err
+		}
+		p.Devices = append(p.Devices, s)
 	}
 	return p, nil
+}
+
+// published sets what a device published for its rows.
+func published(ctx context.Context, in *Input, s *selection.Series) error {
+	if in.Published == nil {
+		return nil
+	}
+	s.Published = make([]float64, len(s.Times))
+	for i := range s.Published {
+		s.Published[i] = math.NaN()
+	}
+	for v, err := range in.Published(ctx, s.Device) {
+		if err != nil {
+			return fmt.Errorf("read what device %q published: %w", s.Device, err)
+		}
+		if i, ok := slices.BinarySearch(s.Times, v.Row); ok {
+			s.Published[i] = v.Value
+		}
+	}
+	return nil
 }

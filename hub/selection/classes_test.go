@@ -3,6 +3,7 @@ package selection
 import (
 	"errors"
 	"math"
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -35,7 +36,7 @@ func always(a *artifact.Artifact, probabilities ...float64) *artifact.Artifact {
 // the one with the better probabilities passes. The classes of one row in thirty are what it is
 // about.
 func TestJudgeRareClass(t *testing.T) {
-	p := stream(2000, func(i int) float64 {
+	p := stream(3000, func(i int) float64 {
 		if i*37%30 == 0 {
 			return 1
 		}
@@ -86,9 +87,16 @@ func TestHoldoutHasEveryClass(t *testing.T) {
 	if used < 20 || search < len(rows)/2 {
 		t.Errorf("the hold-out of %d of %d rows has %d of the class, want at least 20", len(rows)-holdout, len(rows), used)
 	}
-	a := run(t, p, quick(1, "linear")).Artifact
-	if v, err := Judge(t.Context(), p, nil, a); err != nil || v.Outcome != sequential.Pass {
-		t.Errorf("Judge = %+v, %v, want it passed", v, err)
+	if v, err := Judge(t.Context(), p, nil, run(t, p, quick(1, "linear")).Artifact); err != nil || v.Outcome != sequential.Inconclusive || !strings.HasPrefix(v.Reason, "better on average over") {
+		t.Errorf("Judge = %+v, %v, want it inconclusive: one change of the class is one event", v, err)
+	}
+	week := stream(7*24*60, office)
+	rng := rand.New(rand.NewPCG(3, 4))
+	for _, row := range week.Devices[0].Values {
+		row[0] += 0.5 * rng.NormFloat64()
+	}
+	if v, err := Judge(t.Context(), week, nil, run(t, week, quick(1, "linear")).Artifact); err != nil || v.Outcome != sequential.Pass {
+		t.Errorf("Judge of a week = %+v, %v, want it passed", v, err)
 	}
 	once := stream(minutes, func(i int) float64 {
 		if i < 14*60 {
@@ -96,7 +104,7 @@ func TestHoldoutHasEveryClass(t *testing.T) {
 		}
 		return 0
 	})
-	a = run(t, once, quick(1, "linear")).Artifact
+	a := run(t, once, quick(1, "linear")).Artifact
 	v, err := Judge(t.Context(), once, nil, a)
 	if err != nil || v.Outcome != sequential.Inconclusive || !strings.Contains(v.Reason, `no row to judge by is of class "used"`) {
 		t.Errorf("Judge = %+v, %v, want it inconclusive because a class is missing", v, err)

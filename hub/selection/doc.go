@@ -18,6 +18,11 @@
 // byte for byte, on the same architecture and for every number of threads. A time budget makes
 // the number of trials, and so the artifact, depend on the machine.
 //
-// [Judge] compares two artifacts on rows that neither was trained on, with a bound that holds
-// however often it is computed.
+// [Retrain] goes on from the search to a model for devices: it trains on every row, the newest
+// included, and judges at rolling origins, where nothing is predicted by what has seen it. Where the
+// world has changed it learns from the rows since, or gives old rows less weight, if that has been
+// better at the newest origins.
+//
+// [Judge] compares two artifacts on rows that neither was trained on. Both keep losses in blocks of
+// event time and judge by how these vary, with a bound that holds however often it is computed.
 package selection

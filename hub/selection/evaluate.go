@@ -3,15 +3,11 @@ package selection
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
-	"strconv"
-	"strings"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/feature"
 	"skerry.dev/compute/metric"
-	"skerry.dev/compute/sequential"
 )
 
 // tally collects losses. Truths and predictions are absolute values, or class indices with their
@@ -142,7 +138,7 @@ func Evaluate(ctx context.Context, p Problem, a *artifact.Artifact) (Holdout, er
 var ErrOtherProblem = errors.New("artifact has other inputs or classes than the problem")
 
 // drive predicts every labelled row that is newer than all training rows of the artifacts, by
-// their horizon, with each of them.
+// their horizon, with each of them; without artifacts it visits every labelled row.
 func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func(device int, s *Series, i int, r []*artifact.Runner, out [][3]float64)) error {
 	var runners []*artifact.Runner
 	rows, after := 1, int64(math.MinInt64)
@@ -151,13 +147,8 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 		if err != nil {
 			return err
 		}
-		if len(a.Manifest.Inputs) != len(p.Inputs) || a.Manifest.Kind != p.Kind || p.Kind == artifact.KindClassification && len(r.Classes()) != len(p.Classes) {
-			return ErrOtherProblem
-		}
-		for i := range p.Inputs {
-			if a.Manifest.Inputs[i].Name != p.Inputs[i].Name {
-				return ErrOtherProblem
-			}
+		if err := p.Fits(a); err != nil {
+			return err
 		}
 		runners = append(runners, r)
 		rows, after = max(rows, a.Pipeline.Rows), max(after, a.Manifest.TrainTo+p.HorizonUS)
@@ -186,141 +177,6 @@ func (p *Problem) drive(ctx context.Context, as []*artifact.Artifact, visit func
 	return nil
 }
 
-// Verdict is which of two artifacts is better on rows that neither was trained on. Losses of numbers
-// are those of the rollout gates: min(|y−ŷ|/scale, 4), where scale is the mean |y − baseline| of the
-// device so far. Those of a classification are log losses, see [metric.ClassLoss]: errors of the
-// more probable class would be blind to rare ones.
-type Verdict struct {
-	Outcome    sequential.Verdict `json:"outcome"`
-	Against    string             `json:"against"`    // "the champion", or which baseline
-	Champion   float64            `json:"champion"`   // mean loss
-	Challenger float64            `json:"challenger"` // mean loss
-	// instants compared; devices at the same instant are averaged first, since they err together
-	N    int `json:"n"`
-	Rows int `json:"rows"`
-	// the mean difference, challenger less champion, lies between
-	Lo float64 `json:"lo"`
-	// Lo and Hi with confidence 95 %, however often it is looked at
-	Hi     float64 `json:"hi"`
-	Reason string  `json:"reason"`
-	// mean interval scores in units of the scale, of the intervals that a device would publish; 0 for
-	// a classification
-	IntervalChampion   float64 `json:"interval_champion,omitempty"`
-	IntervalChallenger float64 `json:"interval_challenger,omitempty"`
-}
-
-const (
-	judgeAlpha    = 0.05
-	judgeInstants = 100
-	// a challenger that is better on average passes when it is surely not worse than this share
-	// of the champion's loss
-	judgeMargin = 0.02
-	lossCap     = 4
-	// rows of a class that chance does not leave out of those judged by: fewer than 1 in 20 times when
-	// so many are to be expected
-	expectedRows = 3
-	// by how much a challenger's interval score may exceed the champion's, as a share of it
-	intervalMargin = 0.1
-)
-
-// Judge compares challenger with champion on the labelled rows that are newer than the training
-// rows of both. A nil champion is the baseline: the last value of a forecast, the mean so far of a
-// regression, the shares of the classes so far. Pass: the challenger is better on average and
-// surely not worse by more than 2 %, and its intervals are not worse by more than 10 %; fail: it is
-// surely worse; anything else is inconclusive, and so is a judgement on fewer than 100 instants, or
-// on rows that lack a class of which some were to be expected.
-func Judge(ctx context.Context, p Problem, champion, challenger *artifact.Artifact) (Verdict, error) {
-	p.defaults()
-	if err := p.check(); err != nil {
-		return Verdict{}, err
-	}
-	as := []*artifact.Artifact{challenger}
-	if champion != nil {
-		as = append(as, champion)
-	}
-	type pair struct{ a, b, n float64 } // summed losses of champion and challenger at an instant
-	at := map[int64]*pair{}
-	var order []int64
-	follow := newFollowers(&p)
-	iv := newIntervals(&p)
-	judged := make([]float64, len(p.Classes))
-	rows := 0
-	err := p.drive(ctx, as, func(d int, s *Series, i int, r []*artifact.Runner, out [][3]float64) {
-		truth, base := s.Target[i], p.base(s, i)
-		follow[d].upTo(&p, s, i)
-		var a, b float64
-		if p.Kind == artifact.KindClassification {
-			class := int(truth)
-			judged[class]++
-			a, b = metric.ClassLoss(follow[d].share(class)), metric.ClassLoss(r[0].Classes()[class])
-			if champion != nil {
-				a = metric.ClassLoss(r[1].Classes()[class])
-			}
-		} else {
-			old := [3]float64{follow[d].predict(&p, base), math.NaN(), math.NaN()}
-			if champion != nil {
-				old = add(out[1], base)
-			}
-			scale := follow[d].scale(math.Abs(truth - base))
-			a, b = gateLoss(truth, old[0], scale), gateLoss(truth, base+out[0][0], scale)
-			iv.add(d, truth, scale, old, add(out[0], base))
-		}
-		q := at[s.Times[i]]
-		if q == nil {
-			q = &pair{}
-			at[s.Times[i]] = q
-			order = append(order, s.Times[i])
-		}
-		rows++
-		q.n++
-		q.a += a
-		q.b += b
-	})
-	if err != nil {
-		return Verdict{}, err
-	}
-	v := Verdict{N: len(order), Rows: rows, Outcome: sequential.Inconclusive, Against: "the champion"}
-	if champion == nil {
-		v.Against = p.baselineName()
-	}
-	v.IntervalChampion, v.IntervalChallenger = iv.means()
-	var sum, sum2 float64
-	for _, t := range order {
-		q := at[t]
-		v.Champion += q.a / q.n
-		v.Challenger += q.b / q.n
-		d := (q.b - q.a) / q.n
-		sum += d
-		sum2 += d * d
-	}
-	n := float64(len(order))
-	if v.N < judgeInstants {
-		v.Reason = "too few labelled rows after the training rows of both"
-		v.Champion, v.Challenger = v.Champion/max(n, 1), v.Challenger/max(n, 1)
-		return v, nil
-	}
-	v.Champion, v.Challenger = v.Champion/n, v.Challenger/n
-	alpha := judgeAlpha
-	if p.Changes { // the second look at the same rows, see package learn
-		alpha /= 2
-	}
-	v.Lo, v.Hi = sequential.Bound(n, sum, sum2, alpha, max(n, judgeInstants))
-	missing := p.missingClasses(judged)
-	switch {
-	case len(missing) > 0:
-		v.Reason = fmt.Sprintf("no row to judge by is of class %s, although others are: more time is needed", strings.Join(missing, " or "))
-	case v.Lo > 0:
-		v.Outcome, v.Reason = sequential.Fail, "surely worse than "+v.Against
-	case v.IntervalChallenger > (1+intervalMargin)*v.IntervalChampion:
-		v.Reason = fmt.Sprintf("its intervals are worse: score %.3g against %.3g of %s", v.IntervalChallenger, v.IntervalChampion, v.Against)
-	case sum < 0 && v.Hi <= judgeMargin*v.Champion:
-		v.Outcome, v.Reason = sequential.Pass, "better, and surely not worse beyond the margin"
-	default:
-		v.Reason = "the difference is within what chance explains"
-	}
-	return v, nil
-}
-
 // add moves a prediction and the ends of its interval.
 func add(p [3]float64, by float64) [3]float64 { return [3]float64{p[0] + by, p[1] + by, p[2] + by} }
 
@@ -337,30 +193,6 @@ func (p *Problem) baselineName() string {
 		return "the mean so far"
 	}
 	return "the shares of the classes so far"
-}
-
-// missingClasses are those with no judged row although, by their share of all labelled rows, some
-// were to be expected. judged counts rows by class.
-func (p *Problem) missingClasses(judged []float64) (missing []string) {
-	all, total, n := make([]float64, len(judged)), 0.0, 0.0
-	for d := range p.Devices {
-		s := &p.Devices[d]
-		for i := range s.Times {
-			if p.Kind == artifact.KindClassification && p.labelled(s, i) {
-				all[int(s.Target[i])]++
-				total++
-			}
-		}
-	}
-	for _, c := range judged {
-		n += c
-	}
-	for k := range all {
-		if judged[k] == 0 && all[k]*n >= expectedRows*total && total > 0 {
-			missing = append(missing, strconv.Quote(p.Classes[k]))
-		}
-	}
-	return missing
 }
 
 // follower is the baseline of one device: the last value of a forecast, the mean so far of a

@@ -27,7 +27,7 @@ const (
 // on the holdout.
 func (s *search) finish(ctx context.Context) (*Result, error) {
 	best := &s.board[0]
-	a := &artifact.Artifact{Manifest: s.manifest(best), Models: map[artifact.Role]artifact.Predictor{}}
+	a := &artifact.Artifact{Manifest: s.manifest(s.t, best.config, s.t.search), Models: map[artifact.Role]artifact.Predictor{}}
 	s.progress("refit", len(s.board))
 	// A model that loses to the baseline is not shipped: the constant is.
 	scaled := false
@@ -52,13 +52,14 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 		a.Models[artifact.Point] = s.t.baseline(s.t.search)
 		a.Manifest.Learner, a.Manifest.Params = "constant", nil
 	}
+	var jobs [2]job
+	var err error
 	if s.p.Kind != artifact.KindClassification {
 		s.progress("interval", len(s.board))
-		if err := s.interval(ctx, a, scaled); err != nil {
+		if jobs, err = s.intervalJobs(ctx, scaled); err != nil {
 			return nil, err
 		}
 	}
-	s.progress("holdout", len(s.board))
 	if err := s.t.learnFrom(s.t.search); err != nil {
 		return nil, err
 	}
@@ -66,34 +67,31 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.p.Kind != artifact.KindClassification {
+		if a.Models[artifact.Lower], a.Models[artifact.Upper], err = s.fitInterval(ctx, s.t, v, jobs, rowRange(0, s.t.search, 1)); err != nil {
+			return nil, err
+		}
+	}
+	s.progress("holdout", len(s.board))
 	a.Pipeline = v.pipe
-	return s.pack(a, v)
+	hold, scores, err := s.t.score(a, v)
+	if err != nil {
+		return nil, err
+	}
+	return s.pack(a, s.t, v, packed{hold: hold, scores: scores, trial: best, past: s.pastRun()})
 }
 
-// interval trains the quantile models on the view of the point's model: all models of an artifact
-// share its pipeline. Their rounds are found on the last fold.
-func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool) error {
+// intervalJobs are the trainings of the quantile models on the last fold, with the rounds that are
+// best there. All models of an artifact share the view of the point's.
+func (s *search) intervalJobs(ctx context.Context, scaled bool) (jobs [2]job, err error) {
 	folds := s.t.windows()
 	last := folds[len(folds)-1]
-	roles := [2]artifact.Role{artifact.Lower, artifact.Upper}
-	jobs := [2]job{}
-	// fit trains both models on the view of those who learn from rows[:train].
-	fit := func(train int, done func(k int, m artifact.Predictor, rounds int)) error {
-		if err := s.t.learnFrom(train); err != nil {
-			return err
-		}
-		v, err := s.t.view(scaled)
-		if err != nil {
-			return err
-		}
-		for k := range jobs {
-			m, rounds, err := fitGBDT(ctx, s.t, v, jobs[k])
-			if err != nil {
-				return fmt.Errorf("fit %s model: %w", roles[k], err)
-			}
-			done(k, m, rounds)
-		}
-		return nil
+	if err := s.t.learnFrom(last.train); err != nil {
+		return jobs, err
+	}
+	v, err := s.t.view(scaled)
+	if err != nil {
+		return jobs, err
 	}
 	for k, alpha := range [2]float64{(1 - s.p.Level) / 2, (1 + s.p.Level) / 2} {
 		// Rounds come from every second row: the curve is flat near its best.
@@ -102,32 +100,43 @@ func (s *search) interval(ctx context.Context, a *artifact.Artifact, scaled bool
 			alpha:  alpha,
 			train:  rowRange(0, last.train, 2),
 			valid:  rowRange(last.from, last.to, 2),
-			bytes:  s.share(roles[k]),
+			bytes:  s.share(intervalRoles[k]),
 			seed:   s.p.Seed,
 		}
+		if _, jobs[k].rounds, err = fitGBDT(ctx, s.t, v, jobs[k]); err != nil {
+			return jobs, fmt.Errorf("fit %s model: %w", intervalRoles[k], err)
+		}
 	}
-	err := fit(last.train, func(k int, _ artifact.Predictor, rounds int) {
-		jobs[k].rounds = grownRounds(rounds, len(jobs[k].train), s.t.search)
-		jobs[k].train, jobs[k].valid = rowRange(0, s.t.search, 1), nil
-	})
-	if err != nil {
-		return err
-	}
-	return fit(s.t.search, func(k int, m artifact.Predictor, _ int) { a.Models[roles[k]] = m })
+	return jobs, nil
 }
 
-func (s *search) manifest(best *trial) artifact.Manifest {
-	t := s.t
+var intervalRoles = [2]artifact.Role{artifact.Lower, artifact.Upper}
+
+// fitInterval trains the quantile models on rows of a table.
+func (s *search) fitInterval(ctx context.Context, t *table, v *view, jobs [2]job, rows []int32) (lower, upper artifact.Predictor, err error) {
+	var out [2]artifact.Predictor
+	for k, j := range jobs {
+		j.rounds = grownRounds(j.rounds, len(j.train), len(rows))
+		j.train, j.valid = rows, nil
+		if out[k], _, err = fitGBDT(ctx, t, v, j); err != nil {
+			return nil, nil, fmt.Errorf("fit %s model: %w", intervalRoles[k], err)
+		}
+	}
+	return out[0], out[1], nil
+}
+
+// manifest describes a model that learns from so many of a table's search rows.
+func (s *search) manifest(t *table, c config, rows int) artifact.Manifest {
 	m := artifact.Manifest{
 		Task:            s.p.Task,
 		Kind:            s.p.Kind,
 		HorizonUS:       s.p.HorizonUS,
 		Inputs:          s.p.Inputs,
-		Learner:         best.Learner,
+		Learner:         c.learner,
 		Output:          artifact.Output{Series: s.p.TargetName, Input: -1, Unit: s.p.TargetUnit, Classes: s.p.Classes},
 		Params:          map[string]string{},
 		Seed:            s.p.Seed,
-		Rows:            int64(t.search),
+		Rows:            int64(rows),
 		TrainFrom:       t.rows[0].time,
 		TrainTo:         t.rows[t.search-1].time,
 		Budget:          artifact.Budget{LatencyUS: s.p.BudgetLatency.Microseconds(), Bytes: s.p.BudgetBytes},
@@ -140,22 +149,36 @@ func (s *search) manifest(best *trial) artifact.Manifest {
 	} else {
 		m.HorizonUS = 0
 	}
-	for k, v := range best.Params {
+	for k, v := range c.params {
 		m.Params[k] = strconv.FormatFloat(v, 'g', -1, 64)
 	}
 	return m
 }
 
-// pack scores the artifact, completes it and encodes it.
-func (s *search) pack(a *artifact.Artifact, v *view) (*Result, error) {
-	t := s.t
-	hold, scores, err := t.score(a, v)
-	if err != nil {
-		return nil, err
+// packed is what an artifact and a result hold besides models.
+type packed struct {
+	hold   Holdout
+	scores []float64 // conformity scores on the same rows
+	trial  *trial
+	past   PastRun
+}
+
+// pastRun describes the search for later ones.
+func (s *search) pastRun() PastRun {
+	return PastRun{
+		Meta:     metaFeatures(s.t),
+		Learner:  s.board[0].Learner,
+		Params:   s.board[0].Params,
+		Relative: s.board[0].Relative,
 	}
+}
+
+// pack completes an artifact whose models learned from the search rows of a table, and encodes it.
+func (s *search) pack(a *artifact.Artifact, t *table, v *view, p packed) (*Result, error) {
+	hold, scores := p.hold, p.scores
 	a.Manifest.Metrics = hold.metrics(s.p.Kind)
-	a.Manifest.Metrics["validation"] = s.board[0].Score
-	a.Manifest.Metrics["validation_relative"] = s.board[0].Relative
+	a.Manifest.Metrics["validation"] = p.trial.Score
+	a.Manifest.Metrics["validation_relative"] = p.trial.Relative
 	for k, v := range a.Manifest.Metrics {
 		if math.IsNaN(v) || math.IsInf(v, 0) {
 			delete(a.Manifest.Metrics, k)
@@ -163,6 +186,7 @@ func (s *search) pack(a *artifact.Artifact, v *view) (*Result, error) {
 	}
 	a.Calibration = artifact.Calibration{Level: s.p.Level, Scores: Thin(scores, calibrationScores)}
 	a.Reference = s.p.reference(t.rows[t.search-1].time)
+	var err error
 	if a.Usual, err = t.usual(a.Models[artifact.Point], v); err != nil {
 		return nil, err
 	}
@@ -184,12 +208,7 @@ func (s *search) pack(a *artifact.Artifact, v *view) (*Result, error) {
 	for i := range s.board {
 		r.Leaderboard = append(r.Leaderboard, s.board[i].Entry)
 	}
-	r.Run = PastRun{
-		Meta:     metaFeatures(t),
-		Learner:  s.board[0].Learner,
-		Params:   s.board[0].Params,
-		Relative: s.board[0].Relative,
-	}
+	r.Run = p.past
 	return r, nil
 }
 

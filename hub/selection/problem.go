@@ -20,6 +20,17 @@ type Series struct {
 	// when unlabelled
 	Target   []float64
 	Baseline []float64 // y(t) for a forecast; nil or NaN otherwise
+	// what the device published: the value or, of a classification, the probability that it gave the
+	// truth; nil or NaN where nothing is known
+	Published []float64
+}
+
+// published is what the device published for a row, NaN where nothing is known.
+func (s *Series) published(i int) float64 {
+	if s.Published == nil {
+		return math.NaN()
+	}
+	return s.Published[i]
 }
 
 // Problem is what to learn.
@@ -50,7 +61,8 @@ type Problem struct {
 	// Few means that the rows are all there will be, as those of a file are: a model is learned from
 	// ten of them on. Without it, and unless rows are Independent, 200 are waited for.
 	Few bool
-	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18.
+	// Holdout is the share of labelled rows, the newest, that the search never sees. Default 0.18, for
+	// Retrain 0.3.
 	Holdout float64
 
 	BudgetLatency time.Duration // of one prediction on the device; 0 is no limit
@@ -75,7 +87,7 @@ type Options struct {
 
 // Progress describes how far a run has come.
 type Progress struct {
-	Stage  string // features, search, refit, interval or holdout
+	Stage  string // features, search, origins, refit, interval or holdout
 	Done   int    // trials finished
 	Trials int    // trials planned
 	// best validation score so far, relative to the baseline; NaN when there is none
@@ -194,8 +206,8 @@ func (p *Problem) check() error {
 
 func (p *Problem) checkSeries(s *Series) error {
 	n := len(s.Times)
-	if len(s.Values) != n || len(s.Target) != n || (s.Baseline != nil && len(s.Baseline) != n) {
-		return fmt.Errorf("%d times, %d rows, %d targets, %d baselines", n, len(s.Values), len(s.Target), len(s.Baseline))
+	if len(s.Values) != n || len(s.Target) != n || (s.Baseline != nil && len(s.Baseline) != n) || (s.Published != nil && len(s.Published) != n) {
+		return fmt.Errorf("%d times, %d rows, %d targets, %d baselines, %d published", n, len(s.Values), len(s.Target), len(s.Baseline), len(s.Published))
 	}
 	if p.Kind == artifact.KindForecast && s.Baseline == nil && n > 0 {
 		return errors.New("a forecast needs baselines")

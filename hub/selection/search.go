@@ -28,6 +28,8 @@ type search struct {
 	p        Problem
 	o        Options
 	t        *table
+	columns  *design // every feature worth trying
+	dist     int64   // between rows, microseconds
 	started  time.Time
 	deadline time.Time // zero for none
 	board    []trial
@@ -120,8 +122,9 @@ func (s *search) prepare(ctx context.Context) error {
 	if at < least/2 || holdout >= len(rows) {
 		return fmt.Errorf("%w: %d before the holdout of %d%s", ErrTooFewRows, at, len(rows)-holdout, s.p.gap())
 	}
-	dist := s.p.rowDistance()
-	d, err := prune(ctx, &s.p, candidates(&s.p, dist), rows[:at], dist, s.o.Threads)
+	s.dist = s.p.rowDistance()
+	s.columns = candidates(&s.p, s.dist)
+	d, err := prune(ctx, &s.p, s.columns, rows[:at], s.dist, s.o.Threads)
 	if err != nil {
 		return err
 	}

@@ -141,10 +141,45 @@ func (p *Problem) split(rows []place, share float64) (search, holdout int) {
 			held[int(rows[first].y)]++
 		}
 	}
-	cut, horizon := rows[first].time, p.HorizonUS
-	holdout, _ = slices.BinarySearchFunc(rows, cut, func(r place, t int64) int { return cmp.Compare(r.time, t) })
-	search, _ = slices.BinarySearchFunc(rows, cut-horizon, func(r place, t int64) int { return cmp.Compare(r.time, t) })
-	return search, holdout
+	cut := rows[first].time
+	return before(rows, cut-p.HorizonUS), before(rows, cut)
+}
+
+// before returns how many rows are older than a time.
+func before(rows []place, at int64) int {
+	n, _ := slices.BinarySearchFunc(rows, at, func(r place, t int64) int { return cmp.Compare(r.time, t) })
+	return n
+}
+
+// known returns how many rows have a label before the row i.
+func (t *table) known(i int) int { return before(t.rows[:i], t.rows[i].time-t.p.HorizonUS) }
+
+// upTo is the table of what may be learned from rows[:search]: bins and scales are theirs. It shares
+// the rows with t, whose encodings it may change: of several the one that learns is used.
+func (t *table) upTo(search, holdout int) *table {
+	o := *t
+	o.search, o.holdout, o.train = search, holdout, 0
+	o.raw, o.dense, o.scales = &view{pipe: t.raw.pipe, x: t.raw.x}, nil, nil
+	return &o
+}
+
+// origins returns the rolling origins of the hold-out: its first row, and where half of the rest is
+// left as long as there are rows enough up to the next.
+func (t *table) origins() (out []window) {
+	n := len(t.rows)
+	for from := t.holdout; ; {
+		next := n
+		if len(out) < maxOrigins-1 {
+			next = before(t.rows, t.rows[n-(n-from)/2].time)
+		}
+		if next-from < minSegment || n-next < minSegment {
+			next = n
+		}
+		out = append(out, window{train: t.known(from), from: from, to: next})
+		if from = next; from == n {
+			return out
+		}
+	}
 }
 
 func newTable(p *Problem, d *design, rows []place, search, holdout, threads int) (*table, error) {
@@ -202,9 +237,7 @@ func (t *table) windows() []window {
 	}
 	for _, share := range shares {
 		from := int(share[0] * float64(t.search))
-		to := int(share[1] * float64(t.search))
-		train, _ := slices.BinarySearchFunc(t.rows[:from], t.rows[from].time-t.p.HorizonUS, func(r place, at int64) int { return cmp.Compare(r.time, at) })
-		out = append(out, window{train: train, from: from, to: to})
+		out = append(out, window{train: t.known(from), from: from, to: int(share[1] * float64(t.search))})
 	}
 	return out
 }
