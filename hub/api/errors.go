@@ -17,6 +17,7 @@ import (
 	"skerry.dev/hub/registry"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/tasks"
+	"skerry.dev/hub/training"
 	"skerry.dev/sync/trust"
 )
 
@@ -92,6 +93,7 @@ var errorMap = []struct {
 	{rollout.ErrChanged, http.StatusConflict, "rollout_changed"},
 	{tasks.ErrRefused, http.StatusUnprocessableEntity, "invalid"},
 	{jobs.ErrEnded, http.StatusConflict, "job_ended"},
+	{training.ErrRuns, http.StatusConflict, "training_runs"},
 	{rollout.ErrRefused, http.StatusUnprocessableEntity, "rollout_refused"},
 	{errLogin, http.StatusUnauthorized, "login_failed"},
 }

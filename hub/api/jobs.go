@@ -41,7 +41,7 @@ func (s *Server) AddTraining(t *training.Trainer) {
 			}
 			return reply(t.Job(ctx, in.ID))
 		})
-	register(s, Engineer, op("POST", "/v1/tasks/{task}/train", "train", "training", "Train a task now"),
+	register(s, Engineer, op("POST", "/v1/tasks/{task}/train", "train", "training", "Train a task now; while a training of the task is queued or runs, that one is the answer, with existing set"),
 		func(ctx context.Context, in *trainIn) (*body[training.Job], error) {
 			reason := in.Body.Reason
 			if reason == "" {

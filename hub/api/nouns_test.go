@@ -329,6 +329,14 @@ func TestJobs(t *testing.T) {
 	if first.Task != "flow" || first.State != "queued" || first.CreatedBy != "user/engineer" || first.Spec.Trigger != "sensor replaced" || !first.Spec.Force {
 		t.Errorf("train = %+v", first)
 	}
+	var same struct {
+		ID       string
+		Existing bool
+	}
+	decode(t, f.send("POST", "/v1/tasks/flow/train", engineer, `{}`, 200), &same)
+	if same.ID != first.ID || !same.Existing {
+		t.Errorf("train while it is queued = %+v, want job %s again", same, first.ID)
+	}
 	f.explained("POST", "/v1/tasks/none/train", engineer, `{}`, 404, `task "none"`)
 	f.explained("POST", "/v1/tasks/flow/train", engineer, `{"reasons":"x"}`, 422, "reasons")
 	f.explained("POST", "/v1/tasks/flow/train", engineer, `{"force":"yes"}`, 422, "body.force", "boolean")

@@ -34,6 +34,9 @@ const (
 // ErrNotTombstoned is returned where the tombstone of a model that has none is to be lifted.
 var ErrNotTombstoned = errors.New("the model is not tombstoned")
 
+// ErrDamaged is returned where the bytes of an artifact are no longer those that were registered.
+var ErrDamaged = errors.New("is damaged in the store")
+
 // ErrTombstoned is returned where a model is needed that must not run again.
 var ErrTombstoned = errors.New("the model is tombstoned")
 
@@ -187,7 +190,7 @@ func (r *Registry) Load(ctx context.Context, digest string) ([]byte, error) {
 		return nil, err
 	}
 	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != digest {
-		return nil, fmt.Errorf("artifact %q is damaged in the store: its %d bytes have the digest %x; register it again or restore %s from a backup", digest, len(b), sum, blob.Key(digest))
+		return nil, fmt.Errorf("artifact %q %w: its %d bytes have the digest %x; register it again or restore %s from a backup", digest, ErrDamaged, len(b), sum, blob.Key(digest))
 	}
 	return b, nil
 }

@@ -79,8 +79,20 @@ func (p *Policy) again(s *progress) (rows, withDrift int64) {
 	return max(p.MinLabels, int64(math.Ceil(retryGrowth*then))), max(p.MinLabels, int64(math.Ceil(driftGrowth*then)))
 }
 
-// due decides whether a task must be trained and why. champion reports whether a model is in force.
-func (p *Policy) due(s *progress, champion bool) (reason string, ok bool) {
+// Tries after a failure, as of a full disk or a store that is away, wait longer each time.
+const (
+	retryFirst = time.Minute
+	retryLast  = 6 * time.Hour
+)
+
+// backoff is how long a task waits after so many failures in a row, microseconds.
+func backoff(failures int) int64 {
+	return min(retryFirst<<min(failures-1, 16), retryLast).Microseconds()
+}
+
+// due decides whether a task must be trained and why. champion reports whether a model is in force;
+// gone is the digest of one that was and can be no longer.
+func (p *Policy) due(s *progress, champion bool, gone string) (reason string, ok bool) {
 	if p.Disabled {
 		return "", false
 	}
@@ -89,6 +101,9 @@ func (p *Policy) due(s *progress, champion bool) (reason string, ok bool) {
 	}
 	if !champion {
 		rows, withDrift := p.again(s)
+		if gone != "" && gone != s.Gone && s.rows() >= min(rows, s.LabelsThen+p.MinNewLabels) {
+			return "labels: enough for another model after the one in force was lost", true
+		}
 		if s.rows() < rows && s.rows() >= withDrift && s.Drifts+s.BaselineDrifts >= p.DriftEvents {
 			return "drift: reported by devices without a model", true
 		}

@@ -48,7 +48,7 @@ func TestDue(t *testing.T) {
 		{"schedule not yet", Policy{Schedule: 91 * 24 * time.Hour}, trained(func(*progress) {}), ""},
 	} {
 		tt.policy.defaults()
-		reason, ok := tt.policy.due(tt.state, true)
+		reason, ok := tt.policy.due(tt.state, true, "")
 		if ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
 			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
 		}
@@ -64,7 +64,7 @@ func TestDueWithoutModel(t *testing.T) {
 	s := &progress{Labels: 2000, Targets: 2000, Newest: day}
 	var at []int64
 	for s.Labels < 40_000 {
-		if _, ok := p.due(s, false); ok {
+		if _, ok := p.due(s, false, ""); ok {
 			at = append(at, s.rows())
 			s.began(&JobResult{Labels: s.rows(), Newest: s.Newest})
 		}
@@ -86,10 +86,10 @@ func TestDueWithoutModel(t *testing.T) {
 		{"labels", 12_500, 0, 0, "labels: enough for another try"},
 	} {
 		s := &progress{Labels: tt.labels, Targets: tt.labels, Trained: true, LabelsThen: 10_000, Drifts: tt.model, BaselineDrifts: tt.without}
-		if reason, ok := p.due(s, false); ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
+		if reason, ok := p.due(s, false, ""); ok != (tt.want != "") || ok && !strings.HasPrefix(reason, tt.want) {
 			t.Errorf("%s: due = %q, %v, want %q", tt.name, reason, ok, tt.want)
 		}
-		if reason, ok := p.due(s, true); ok {
+		if reason, ok := p.due(s, true, ""); ok {
 			t.Errorf("%s: due with a model in force = %q, want that only its own drift asks for another", tt.name, reason)
 		}
 	}

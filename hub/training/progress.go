@@ -32,6 +32,14 @@ type progress struct {
 	NewestThen int64   `json:"newest_then"`
 	HeldOut    float64 `json:"held_out"` // champion's held-out loss over persistence, 0 unknown
 
+	// Gone is the champion that could not be in force any longer when the last training began.
+	Gone string `json:"gone,omitempty"`
+	// trainings that failed since the last one that did not, and when the next may begin, microseconds
+	Failures int   `json:"failures,omitempty"`
+	RetryAt  int64 `json:"retry_at,omitempty"`
+	// a challenger that passed while the task was busy
+	Kept *Kept `json:"kept,omitempty"`
+
 	Hash   string `json:"hash"`   // of the task file that Series was read from
 	Series string `json:"series"` // the target series, "" before the task file is known
 }
@@ -55,6 +63,10 @@ func (s *progress) began(r *JobResult) {
 	s.Trained = true
 	s.LabelsThen, s.NewestThen = min(r.Labels, s.rows()), r.Newest
 	s.Drifts, s.BaselineDrifts, s.Loss = 0, 0, lossTrail{}
+	s.Failures, s.RetryAt, s.Gone = 0, 0, r.Gone
+	if r.Kept != nil || r.Rollout != "" {
+		s.Kept = r.Kept
+	}
 	if r.Holdout != nil && r.Holdout.MAEBaseline > 0 {
 		s.HeldOut = r.Holdout.MAE / r.Holdout.MAEBaseline
 	}
@@ -157,6 +169,8 @@ func apply(ctx context.Context, q *meta.Queries, events []feed.Event) error {
 			err = b.drift(e)
 		case feed.KindState:
 			err = b.state(ctx, q, e)
+		case feed.KindJob:
+			err = b.job(e)
 		}
 		if err != nil {
 			return fmt.Errorf("event %d: %w", e.Seq, err)
@@ -205,6 +219,21 @@ func (b *book) drift(e feed.Event) error {
 	default:
 		p.Drifts++
 	}
+	return nil
+}
+
+// job counts the trainings that failed, also those that ended with their worker.
+func (b *book) job(e feed.Event) error {
+	var j feed.Job
+	if err := json.Unmarshal(e.Detail, &j); err != nil {
+		return err
+	}
+	if j.Kind != JobKind || j.State != Failed || !b.knows(e.Task) {
+		return nil
+	}
+	p := b.task(e.Task)
+	p.Failures++
+	p.RetryAt = e.Time + backoff(p.Failures)
 	return nil
 }
 
@@ -257,7 +286,7 @@ func rebuild(ctx context.Context, q *meta.Queries) error {
 	}
 	for i := len(jobs) - 1; i >= 0; i-- { // the list is newest first
 		j := jobs[i]
-		if j.Kind != JobKind || j.State != Done && j.State != Failed {
+		if j.Kind != JobKind || j.State != Done {
 			continue
 		}
 		var r JobResult

@@ -196,7 +196,7 @@ func TestCancel(t *testing.T) {
 			return errors.Join(b.store(ctx, q), q.PutTask(ctx, meta.Task{Name: "next", Spec: taskFile, Hash: "h"}, "d"))
 		})
 		due := func() bool {
-			_, ok := tr.policy.due(stored(t, db)["next"], false)
+			_, ok := tr.policy.due(stored(t, db)["next"], false, "")
 			return ok
 		}
 		if !due() {

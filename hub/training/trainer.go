@@ -15,7 +15,6 @@ import (
 	"sync"
 	"time"
 
-	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/sequential"
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/feed"
@@ -49,6 +48,8 @@ type JobSpec struct {
 	Lineage string `json:"lineage"`
 	// roll out even an inconclusive challenger, after an explicit command
 	Force bool `json:"force,omitempty"`
+	// Compare is the digest of a challenger to be judged again; nothing is trained.
+	Compare string `json:"compare,omitempty"`
 }
 
 // JobResult is what came out, and how far it is while it runs.
@@ -71,6 +72,13 @@ type JobResult struct {
 	// label count and newest event time when it began
 	Labels int64 `json:"labels,omitempty"`
 	Newest int64 `json:"newest,omitempty"`
+	// the champion that cannot be in force any longer, and why: it counts as none
+	Gone    string `json:"gone,omitempty"`
+	GoneWhy string `json:"gone_why,omitempty"`
+	// a challenger that passed and waits until the task is free
+	Kept *Kept `json:"kept,omitempty"`
+	// a challenger was judged again, nothing was trained
+	Compared bool `json:"compared,omitempty"`
 }
 
 // Trainer owns triggers and the worker. Use New, then Run.
@@ -84,8 +92,9 @@ type Trainer struct {
 	rollSpec rollout.Spec // template of automatic rollouts
 	log      *slog.Logger
 
-	mu   sync.Mutex            // guards live
+	mu   sync.Mutex            // guards what follows
 	live map[string]*JobResult // running jobs
+	fits map[[2]string]error   // whether an artifact fits a task file, by the digests of both
 }
 
 // New returns a trainer. template gives the gates of automatic rollouts; its Task and Digest are
@@ -105,6 +114,7 @@ func New(db *meta.Store, l *lake.Lake, r *registry.Registry, c *rollout.Controll
 		rollSpec: template,
 		log:      log,
 		live:     map[string]*JobResult{},
+		fits:     map[[2]string]error{},
 	}
 }
 
@@ -128,7 +138,7 @@ func (t *Trainer) Run(ctx context.Context, l *duty.Lease) error {
 	for ctx.Err() == nil {
 		cursor, err := counts.Catch(ctx)
 		if err == nil {
-			err = t.trigger(ctx)
+			err = errors.Join(t.trigger(ctx), t.offer(ctx))
 		}
 		if err != nil {
 			failed++
@@ -183,14 +193,20 @@ func (t *Trainer) trigger(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	champions, err := t.db.Read().Champions(ctx)
-	if err != nil {
-		return err
-	}
 	for name, p := range b.tasks {
-		has := slices.ContainsFunc(champions, func(c meta.Champion) bool { return c.Task == name && c.Cohort == "" })
-		reason, ok := t.policy.due(p, has)
-		if !ok {
+		row, err := t.db.Read().Task(ctx, name)
+		if errors.Is(err, meta.ErrNotFound) {
+			continue // no device has reported the task file yet
+		}
+		if err != nil {
+			return err
+		}
+		c, err := t.inForce(ctx, row)
+		if err != nil {
+			return err
+		}
+		reason, ok := t.policy.due(p, c.artifact, c.gone)
+		if !ok || p.Failures > 0 && meta.Now() < p.RetryAt {
 			continue
 		}
 		busy, err := t.busy(ctx, name)
@@ -200,8 +216,8 @@ func (t *Trainer) trigger(ctx context.Context) error {
 		if busy {
 			continue
 		}
-		if _, err := t.db.Read().Task(ctx, name); err != nil {
-			continue // no device has reported the task file yet
+		if p.Failures > 0 {
+			reason += fmt.Sprintf("; try %d after failures", p.Failures+1)
 		}
 		if _, err := t.Queue(ctx, "trigger", JobSpec{Task: name, Trigger: reason}); err != nil {
 			return err
@@ -224,8 +240,13 @@ func (t *Trainer) busy(ctx context.Context, task string) (bool, error) {
 	return slices.ContainsFunc(rs, func(r *rollout.Rollout) bool { return !r.State.Final() && r.State != rollout.Paused }), nil
 }
 
-// Queue adds a job. The lineage id runs through everything that follows: data set, artifact,
-// rollout.
+// ErrRuns is returned where a running job cannot be what is asked for.
+var ErrRuns = errors.New("the task is being trained")
+
+// Queue adds a job, or returns the one of the task that is queued or runs, marked as Existing: one
+// training sees all that several would. The lineage id runs through everything that follows: data
+// set, artifact, rollout. With Force a queued job becomes one with it; of one that runs without it
+// is ErrRuns returned.
 func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, error) {
 	if _, err := t.db.Read().Task(ctx, s.Task); err != nil {
 		return Job{}, fmt.Errorf("task %q: %w", s.Task, err)
@@ -250,7 +271,11 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 		CreatedBy: actor,
 		CreatedAt: meta.Now(),
 	}
-	err = t.db.Tx(ctx, func(q *meta.Queries) error {
+	var same *meta.Job
+	err = t.db.Tx(ctx, func(q *meta.Queries) (err error) {
+		if same, err = join(ctx, q, actor, s); err != nil || same != nil {
+			return err
+		}
 		if err := jobs.Add(ctx, q, &j); err != nil {
 			return err
 		}
@@ -259,8 +284,53 @@ func (t *Trainer) Queue(ctx context.Context, actor string, s JobSpec) (Job, erro
 	if err != nil {
 		return Job{}, err
 	}
+	if same != nil {
+		out := t.decode(*same)
+		out.Existing = true
+		return out, nil
+	}
 	t.log.Info("training queued", "job", j.ID, "task", s.Task, "trigger", s.Trigger)
 	return t.decode(j), nil
+}
+
+// join returns the job that does what another of its task would do, nil when there is none.
+func join(ctx context.Context, q *meta.Queries, actor string, s JobSpec) (*meta.Job, error) {
+	for _, state := range []string{Queued, Started} {
+		list, err := q.JobsOf(ctx, JobKind, state)
+		if err != nil {
+			return nil, err
+		}
+		for i := range list {
+			j := &list[i]
+			if j.Task != s.Task {
+				continue
+			}
+			var old JobSpec
+			if err := json.Unmarshal([]byte(j.Spec), &old); err != nil {
+				return nil, fmt.Errorf("job %q: %w", j.ID, err)
+			}
+			forced := s.Force && !old.Force
+			if old.Compare != s.Compare && s.Compare == "" { // judging alone is not training
+				continue
+			}
+			if forced && state == Started {
+				return nil, fmt.Errorf("%w by job %s, without force: cancel it, or wait until it has ended", ErrRuns, j.ID)
+			}
+			if forced {
+				old.Force = true
+				body, err := json.Marshal(old)
+				if err != nil {
+					return nil, err
+				}
+				j.Spec = string(body)
+				if err := q.PutJob(ctx, *j); err != nil {
+					return nil, err
+				}
+			}
+			return j, q.Audit(ctx, actor, "train.join", j.ID, s.Trigger)
+		}
+	}
+	return nil, nil
 }
 
 // Cancel ends a job. It counts as a training that has looked at everything so far: what triggered
@@ -306,10 +376,12 @@ func (t *Trainer) work(ctx context.Context, c *jobs.Claim) {
 		}
 		return string(b)
 	}
+	var failure error
 	err := t.worker.Run(ctx, c, jobs.Work{
 		Do: func(ctx context.Context) (string, error) {
 			began := time.Now()
 			err := t.do(ctx, j, res)
+			failure = err
 			if err != nil && ctx.Err() == nil {
 				t.log.Error("training failed", "job", j.ID, "task", j.Task, "err", err)
 			}
@@ -318,11 +390,19 @@ func (t *Trainer) work(ctx context.Context, c *jobs.Claim) {
 		},
 		Progress: encoded,
 		Store: func(ctx context.Context, q *meta.Queries) error {
+			// What failed is tried again by itself, but for rows that have to come first.
+			if failure != nil && !errors.Is(failure, selection.ErrTooFewRows) {
+				return nil
+			}
 			b, err := open(ctx, q)
 			if err != nil {
 				return err
 			}
-			b.task(j.Task).began(res)
+			if res.Compared {
+				b.task(j.Task).Kept = res.Kept
+			} else {
+				b.task(j.Task).began(res)
+			}
 			return b.store(ctx, q)
 		},
 	})
@@ -366,39 +446,49 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	if err != nil {
 		return err
 	}
-	champion, digest, err := t.champion(ctx, s.Task)
+	c, err := t.inForce(ctx, row)
 	if err != nil {
 		return err
+	}
+	t.note(res, func(r *JobResult) { r.Gone, r.GoneWhy = c.gone, c.why })
+	in := learn.Input{
+		Task:      task,
+		Devices:   devices,
+		Source:    Readings(t.db, t.lake),
+		Published: Published(t.lake, task),
+		Module:    t.registry.Module,
+		Digest:    c.digest,
+		Lineage:   []string{s.Lineage, j.ID},
+	}
+	if c.artifact {
+		if in.Champion, err = t.load(ctx, c.digest); err != nil {
+			return err
+		}
+	}
+	if s.Compare != "" {
+		return t.compare(ctx, j, s, res, in)
 	}
 	prior, err := t.prior(ctx)
 	if err != nil {
 		return err
 	}
-	learned, err := learn.Run(ctx, learn.Input{
-		Task:     task,
-		Devices:  devices,
-		Source:   Readings(t.db, t.lake),
-		Module:   t.registry.Module,
-		Champion: champion,
-		Digest:   digest,
-		Lineage:  []string{s.Lineage, j.ID},
-		Search: selection.Options{
-			Trials:     t.policy.Trials,
-			TimeBudget: t.policy.TimeBudget,
-			Threads:    t.policy.Threads,
-			Learners:   t.policy.Learners,
-			Prior:      prior,
-			Progress: func(p selection.Progress) {
-				t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
-			},
+	in.Search = selection.Options{
+		Trials:     t.policy.Trials,
+		TimeBudget: t.policy.TimeBudget,
+		Threads:    t.policy.Threads,
+		Learners:   t.policy.Learners,
+		Prior:      prior,
+		Progress: func(p selection.Progress) {
+			t.note(res, func(r *JobResult) { r.Stage, r.Done, r.Trials, r.Learner = p.Stage, p.Done, p.Trials, p.Learner })
 		},
-		Begun: func(rows int) { t.note(res, func(r *JobResult) { r.Rows = rows }) },
-		Found: func(out *selection.Result) {
-			t.note(res, func(r *JobResult) {
-				r.Holdout, r.Leaderboard, r.Past, r.Learner, r.Stage = &out.Holdout, out.Leaderboard, &out.Run, out.Artifact.Manifest.Learner, "judge"
-			})
-		},
-	})
+	}
+	in.Begun = func(rows int) { t.note(res, func(r *JobResult) { r.Rows = rows }) }
+	in.Found = func(out *selection.Result) {
+		t.note(res, func(r *JobResult) {
+			r.Holdout, r.Leaderboard, r.Past, r.Learner = &out.Holdout, out.Leaderboard, &out.Run, out.Artifact.Manifest.Learner
+		})
+	}
+	learned, err := learn.Run(ctx, in)
 	if err != nil {
 		return err
 	}
@@ -408,7 +498,7 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 		Kind:      out.Artifact.Manifest.Learner,
 		Metrics:   out.Holdout,
 		CreatedBy: j.CreatedBy,
-		Lineage: map[string]any{"id": s.Lineage, "job": j.ID, "trigger": s.Trigger, "champion": digest, "rows": rows, "devices": devices,
+		Lineage: map[string]any{"id": s.Lineage, "job": j.ID, "trigger": s.Trigger, "champion": c.digest, "rows": rows, "devices": devices,
 			"train_from": out.Artifact.Manifest.TrainFrom, "train_to": out.Artifact.Manifest.TrainTo, "verdict": verdict, "leaderboard": out.Leaderboard},
 	})
 	if err != nil {
@@ -417,7 +507,28 @@ func (t *Trainer) train(ctx context.Context, j meta.Job, s JobSpec, res *JobResu
 	t.note(res, func(r *JobResult) {
 		r.Digest, r.Model, r.Learner, r.Verdict = m.Digest, registry.Name(m), m.Kind, &verdict
 	})
-	return t.decide(ctx, j, s, res, m, verdict, champion != nil)
+	return t.decide(ctx, j, s, res, m, verdict, c.digest)
+}
+
+// Published is the lake as a source of what devices published for their rows, as far as it can be
+// scored.
+func Published(l *lake.Lake, task *spec.Task) func(ctx context.Context, device string) iter.Seq2[learn.Published, error] {
+	return func(ctx context.Context, device string) iter.Seq2[learn.Published, error] {
+		return func(yield func(learn.Published, error) bool) {
+			for l, err := range l.Labels(ctx, device, task.Name, math.MinInt64, math.MaxInt64) {
+				v := l.Predicted
+				switch {
+				case l.Classes > 0:
+					v = l.Chance
+				case task.Kind == spec.KindClassification && l.Truth < 0.5: // of two: v is that of the second
+					v = 1 - v
+				}
+				if !yield(learn.Published{Row: l.Row, Value: v}, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Readings is the lake as a source of training rows. When a reading arrived follows from the start
@@ -449,53 +560,61 @@ func Readings(db *meta.Store, l *lake.Lake) learn.Source {
 	}
 }
 
-// decide rolls out a challenger that passed. champion reports whether it was judged against one.
-func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobResult, m meta.Model, v selection.Verdict, champion bool) error {
+// decide rolls out a challenger that passed. champion is the digest of the one it was judged
+// against, "" for none.
+func (t *Trainer) decide(ctx context.Context, j meta.Job, s JobSpec, res *JobResult, m meta.Model, v selection.Verdict, champion string) error {
 	outcome := ""
 	switch {
 	case v.Outcome != sequential.Pass && !s.Force:
 		outcome = fmt.Sprintf("kept in the registry: %s against %s (%s)", v.Outcome, v.Against, v.Reason)
-		if !champion && !t.policy.Disabled {
+		if champion == "" && !t.policy.Disabled && s.Compare == "" {
 			rows, withDrift := t.policy.again(&progress{LabelsThen: res.Labels})
 			outcome += fmt.Sprintf("; the task has no model yet and is trained again at %d labelled rows, with drift at %d", rows, withDrift)
 		}
 	case t.policy.NoRollout:
 		outcome = "kept in the registry: automatic rollouts are off"
 	default:
-		sp := t.rollSpec
-		sp.Task, sp.Digest = s.Task, m.Digest
-		sp.Evidence = &spec.Evidence{Rows: int64(v.N), Incumbent: v.Champion, Diff: v.Challenger - v.Champion, Passed: v.Outcome == sequential.Pass}
-		r, err := t.rollouts.Create(ctx, "training "+j.ID, sp)
+		k := &Kept{Digest: m.Digest, Job: j.ID, Champion: champion, Labels: res.Labels, Evidence: evidence(v)}
+		id, err := t.propose(ctx, s.Task, k)
 		if errors.Is(err, rollout.ErrBusy) {
-			outcome = "kept in the registry: " + err.Error()
+			outcome = "waits until the task is free: " + err.Error()
+			t.note(res, func(res *JobResult) { res.Kept = k })
 			break
 		}
 		if err != nil {
 			return err
 		}
 		outcome = "rollout created"
-		t.note(res, func(res *JobResult) { res.Rollout = r.ID })
+		t.note(res, func(res *JobResult) { res.Rollout = id })
+	}
+	if res.GoneWhy != "" {
+		outcome += "; judged without a champion: " + res.GoneWhy
 	}
 	t.note(res, func(r *JobResult) { r.Outcome = outcome })
 	t.log.Info("training done", "job", j.ID, "model", registry.Name(m), "outcome", outcome)
 	return nil
 }
 
-// champion loads the artifact in force, nil when there is none.
-func (t *Trainer) champion(ctx context.Context, task string) (*artifact.Artifact, string, error) {
-	c, err := t.db.Read().Champion(ctx, task, "")
-	if errors.Is(err, meta.ErrNotFound) {
-		return nil, "", nil
+// evidence is what a verdict tells devices and rollouts.
+func evidence(v selection.Verdict) spec.Evidence {
+	return spec.Evidence{
+		Rows:      int64(v.N),
+		Incumbent: v.Champion,
+		Diff:      v.Challenger - v.Champion,
+		Passed:    v.Outcome == sequential.Pass,
 	}
+}
+
+// propose creates the rollout of a challenger and returns its id.
+func (t *Trainer) propose(ctx context.Context, task string, k *Kept) (string, error) {
+	sp := t.rollSpec
+	sp.Task, sp.Digest = task, k.Digest
+	sp.Evidence = &k.Evidence
+	r, err := t.rollouts.Create(ctx, "training "+k.Job, sp)
 	if err != nil {
-		return nil, "", err
+		return "", err
 	}
-	b, err := t.registry.Load(ctx, c.Digest)
-	if err != nil {
-		return nil, "", err
-	}
-	a, err := artifact.DecodeBytes(b)
-	return a, c.Digest, err
+	return r.ID, nil
 }
 
 // prior collects what earlier runs of every task learned.
@@ -529,6 +648,8 @@ type Job struct {
 	CreatedAt  int64     `json:"created_at"`
 	StartedAt  int64     `json:"started_at"`
 	FinishedAt int64     `json:"finished_at"`
+	// in the answer to a request for a training: the job was there already, nothing was queued
+	Existing bool `json:"existing,omitempty"`
 }
 
 // Jobs lists jobs, newest first; empty task or state do not restrict.

@@ -384,13 +384,13 @@ func TestJob(t *testing.T) {
 		t.Errorf("rollout = %+v, %v, want the judged artifact by the template's gates", ro, err)
 	}
 
-	// A second one while the rollout is under way stays in the registry; then the hub dies in the
-	// middle of a third.
+	// A second one while the rollout is under way waits for its end; then the hub dies in the middle of
+	// a third.
 	q, err = l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "next", Trigger: "command", Force: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if j := done(h, l.Trainer, q.ID); j.State != training.Done || !strings.Contains(j.Result.Outcome, "kept in the registry") {
+	if j := done(h, l.Trainer, q.ID); j.State != training.Done || !strings.HasPrefix(j.Result.Outcome, "waits until the task is free: ") || j.Result.Kept == nil {
 		t.Errorf("second job = %+v", j)
 	}
 	stop()
@@ -418,4 +418,53 @@ func done(h *hub, tr *training.Trainer, id string) (j training.Job) {
 		return j.State == training.Done || j.State == training.Failed
 	})
 	return j
+}
+
+// TestChampionGone: a champion whose task file has other inputs now, or that is tombstoned, is none: the
+// task is trained, judged against the baselines, and the job says why.
+func TestChampionGone(t *testing.T) {
+	h := open(t, t.TempDir())
+	l := h.Learn(training.Policy{Disabled: true, Trials: 1, Learners: []string{"linear"}, Threads: 1, NoRollout: true}, rollout.Spec{})
+	h.run()
+	d := newDevice(t, taskText)
+	d.feed(700)
+	h.sync("dev-1", d)
+	train := func() training.JobResult {
+		t.Helper()
+		q, err := l.Trainer.Queue(t.Context(), "user/ada", training.JobSpec{Task: "next", Trigger: "command"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := done(h, l.Trainer, q.ID)
+		if j.State != training.Done || j.Result.Verdict == nil {
+			t.Fatalf("job = %+v", j)
+		}
+		return j.Result
+	}
+	first := train()
+	if err := h.Registry.Promote(t.Context(), "user/ada", first.Digest, ""); err != nil {
+		t.Fatal(err)
+	}
+	if r := train(); r.Gone != "" || r.Verdict.Against != "the champion" {
+		t.Errorf("with a champion in force: %+v, gone %q", r.Verdict, r.Gone)
+	}
+	other := strings.Replace(taskText, "  - {series: temp, topic: b, path: $.t}\n", "", 1)
+	if err := h.DB.Tx(t.Context(), func(q *meta.Queries) error {
+		return q.PutTask(t.Context(), meta.Task{Name: "next", Kind: "forecast", Spec: other, Hash: parse(t, other).Hash}, "dev-1")
+	}); err != nil {
+		t.Fatal(err)
+	}
+	r := train()
+	if r.Gone != first.Digest || !strings.Contains(r.GoneWhy, "its inputs are pm25, temp, those of the task pm25") || r.Verdict.Against == "the champion" || !strings.Contains(r.Outcome, "judged without a champion: model next@1") {
+		t.Errorf("after the inputs have changed: %+v", r)
+	}
+	if err := h.Registry.Promote(t.Context(), "user/ada", r.Digest, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Registry.Tombstone(t.Context(), "user/ada", r.Digest, "it smelled"); err != nil {
+		t.Fatal(err)
+	}
+	if again := train(); again.Gone != r.Digest || !strings.Contains(again.GoneWhy, "is tombstoned: it smelled") || again.Verdict.Against == "the champion" {
+		t.Errorf("after the champion was tombstoned: %+v", again)
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"skerry.dev/hub/feed"
 	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
@@ -32,7 +33,15 @@ func TestTrigger(t *testing.T) {
 			return q.PutRollout(t.Context(), meta.Rollout{ID: "r", Task: "next", State: string(s), Spec: "{}", Status: "{}"})
 		}
 	}
-	inForce := func(q *meta.Queries) error {
+	promoted := func(m meta.Model) func(q *meta.Queries) error {
+		m.Digest, m.Task, m.Metrics, m.Lineage = "d", "next", "{}", "{}"
+		return func(q *meta.Queries) error {
+			_, err := q.InsertModel(t.Context(), m)
+			return errors.Join(err, q.SetChampion(t.Context(), meta.Champion{Task: "next", Digest: "d"}))
+		}
+	}
+	inForce, tombstoned := promoted(meta.Model{}), promoted(meta.Model{TombstonedAt: 1, Tombstone: "bad"})
+	unknown := func(q *meta.Queries) error {
 		return q.SetChampion(t.Context(), meta.Champion{Task: "next", Digest: "d"})
 	}
 	for _, tt := range []struct {
@@ -48,6 +57,11 @@ func TestTrigger(t *testing.T) {
 		{"a loss that rose", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels} }), inForce, "drift: the champion's loss"},
 		{"a loss that rose on few labels", Policy{}, with(trained, func(p *progress) { p.Loss = lossTrail{Model: 0.6, Base: 1, N: trailLabels - 1} }), inForce, ""},
 		{"a loss that rose over one that is unknown", Policy{}, with(trained, func(p *progress) { p.HeldOut, p.Loss = 0, lossTrail{Model: 9, Base: 1, N: trailLabels} }), inForce, ""},
+		{"a champion that is tombstoned", Policy{}, trained, tombstoned, "labels: enough for another model after the one in force was lost"},
+		{"a champion that is in no registry", Policy{}, trained, unknown, "labels: enough for another model after the one in force was lost"},
+		{"a lost champion, tried since", Policy{MinNewLabels: 1}, with(trained, func(p *progress) { p.Gone, p.LabelsThen = "d", 8000 }), tombstoned, ""},
+		{"a failure a minute ago", Policy{}, with(first, func(p *progress) { p.Failures, p.RetryAt = 2, meta.Now()+60e6 }), nil, ""},
+		{"a failure, and its time has come", Policy{}, with(first, func(p *progress) { p.Failures, p.RetryAt = 2, meta.Now()-1 }), nil, "labels: enough for a first model; try 3 after failures"},
 		{"another try at a first model", Policy{}, trained, nil, "labels: enough for another try"},
 		{"twice as many labels", Policy{Cooldown: 92 * 24 * time.Hour}, with(trained, func(p *progress) { p.LabelsThen = 4500 }), inForce, "labels: twice as many"},
 		{"the schedule", Policy{Schedule: 91 * 24 * time.Hour}, trained, inForce, "schedule"},
@@ -67,6 +81,7 @@ func TestTrigger(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			db, ctx := metatest.SQLite(t).Open(t), t.Context()
 			tr := New(db, nil, nil, rollout.New(db, nil, nil, nil), nil, tt.policy, rollout.Spec{}, nil)
+			tr.fits[[2]string{"d", "h"}] = nil
 			store(t, db, func(q *meta.Queries) error {
 				b, err := open(ctx, q)
 				if err != nil {
@@ -234,8 +249,22 @@ func TestFencedWorker(t *testing.T) {
 		if j, err := first.Job(ctx, q.ID); err != nil || j.State != Failed || j.Error == "" {
 			t.Errorf("after the worker of the job it is %+v, %v, want it failed", j, err)
 		}
-		if p := stored(t, db)["next"]; !p.Trained || p.LabelsThen != 5000 || p.NewestThen != 9 {
-			t.Errorf("progress = %+v, want that a training has looked at everything", p)
+		seen := int64(0)
+		for n := 1; n < 3; n++ { // what fails is counted, and waits longer each time
+			store(t, db, func(q *meta.Queries) error {
+				events, err := feed.Read(ctx, q, seen, 100)
+				if err != nil || len(events) == 0 {
+					return errors.Join(err, errors.New("no event"))
+				}
+				seen = events[len(events)-1].Seq
+				return apply(ctx, q, events)
+			})
+			if p := stored(t, db)["next"]; p.Trained || p.Failures != n || p.RetryAt < meta.Now()+backoff(n)-10e6 || p.RetryAt > meta.Now()+backoff(n) {
+				t.Errorf("progress after %d failures = %+v at %d", n, p, meta.Now())
+			}
+			store(t, db, func(q *meta.Queries) error {
+				return feed.Add(ctx, q, feed.KindJob, "next", "", feed.Job{ID: "j", Kind: JobKind, State: Failed})
+			})
 		}
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 	"skerry.dev/hub/bus/bustest"
 	"skerry.dev/hub/client"
+	"skerry.dev/hub/training"
 	"skerry.dev/sync/identity"
 	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
@@ -296,6 +297,9 @@ func TestTrainWaits(t *testing.T) {
 	}
 	if out := must(t, "train", "flow"); !strings.Contains(out, "Follow it with: skerry-hub job show j-") {
 		t.Errorf("train = %q, want how to follow it", out)
+	}
+	if got, want := queued(training.Job{ID: "j-1", Task: "flow", State: "running", Existing: true}), "Task flow has the training j-1 already, which is running: nothing new was queued."; got != want {
+		t.Errorf("a training that runs = %q, want %q", got, want)
 	}
 }
 

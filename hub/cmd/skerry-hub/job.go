@@ -34,7 +34,10 @@ func (r *remote) trainCommand() *cobra.Command {
 				return fmt.Errorf("train task %q: %w", args[0], err)
 			}
 			if !wait {
-				return r.print(c, j, fmt.Sprintf("Queued %s. Follow it with: skerry-hub job show %s", j.ID, j.ID))
+				return r.print(c, j, fmt.Sprintf("%s Follow it with: skerry-hub job show %s", queued(j), j.ID))
+			}
+			if j.Existing {
+				fmt.Fprintln(c.ErrOrStderr(), queued(j))
 			}
 			return r.await(c, j.ID)
 		},
@@ -43,6 +46,14 @@ func (r *remote) trainCommand() *cobra.Command {
 	c.Flags().BoolVar(&force, "force", false, "roll the model out even when the judgement is inconclusive")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the record (default \"command\")")
 	return c
+}
+
+// queued says what became of a request for a training.
+func queued(j training.Job) string {
+	if j.Existing {
+		return fmt.Sprintf("Task %s has the training %s already, which is %s: nothing new was queued.", j.Task, j.ID, j.State)
+	}
+	return fmt.Sprintf("Queued %s.", j.ID)
 }
 
 // await follows a job to its end.
@@ -176,6 +187,12 @@ func writeJob(w io.Writer, j training.Job) error {
 	}
 	if v := res.Verdict; v != nil {
 		fmt.Fprintf(t, "verdict\t%s against %s: %s\n", v.Outcome, cmp.Or(v.Against, "the champion"), v.Reason)
+		for _, f := range v.Floors {
+			fmt.Fprintf(t, "floor\tmean loss %.4g, of %s %.4g, on the newest %d rows\n", f.Challenger, f.Name, f.Loss, f.Rows)
+		}
+	}
+	if res.GoneWhy != "" {
+		fmt.Fprintf(t, "champion\tnone: %s\n", res.GoneWhy)
 	}
 	if res.Outcome != "" {
 		fmt.Fprintf(t, "outcome\t%s\n", res.Outcome)

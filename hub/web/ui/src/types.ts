@@ -258,6 +258,8 @@ export interface Verdict {
   hi: number;
   reason: string;
   against?: string;
+  needed?: number;
+  floors?: { name: string; loss: number; challenger: number; rows: number }[];
   interval_champion?: number;
   interval_challenger?: number;
 }
@@ -360,8 +362,8 @@ export type RolloutDetail = Rollout & { devices: Part[] | null };
 export interface Job {
   id: string;
   task: string;
-  state: "queued" | "running" | "done" | "failed";
-  spec: { task: string; trigger: string; lineage: string; force?: boolean };
+  state: "queued" | "running" | "done" | "failed" | "cancelled";
+  spec: { task: string; trigger: string; lineage: string; force?: boolean; compare?: string };
   result: {
     stage?: string;
     done?: number;
@@ -376,6 +378,7 @@ export interface Job {
     rollout?: string;
     outcome?: string;
     seconds?: number;
+    gone_why?: string;
   };
   error?: string;
   created_by: string;

@@ -32,7 +32,7 @@ export const rolloutTone: Record<RolloutState, Tone> = {
 export const finalStates: RolloutState[] = ["completed", "rolled_back", "aborted"];
 
 export const modelTone: Record<string, Tone> = { champion: "ok", candidate: "info", retired: "mute", tombstoned: "bad" };
-export const jobTone: Record<string, Tone> = { queued: "mute", running: "info", done: "ok", failed: "bad" };
+export const jobTone: Record<string, Tone> = { queued: "mute", running: "info", done: "ok", failed: "bad", cancelled: "mute" };
 export const verdictTone: Record<string, Tone> = { pass: "ok", fail: "bad", inconclusive: "warn" };
 
 export interface RolloutAction {
@@ -127,13 +127,14 @@ export const skill = (error: number | undefined, baseline: number | undefined) =
 
 export const meanDiff = (p: Paired) => (p.labelled > 0 ? p.sum_diff / p.labelled : NaN);
 
-const stages = ["rows", "features", "search", "refit", "interval", "holdout", "judge"];
+const stages = ["rows", "features", "search", "origins", "refit", "interval", "holdout", "judge"];
 
 /** stageWords says what a running training does. */
 export const stageWords: Record<string, string> = {
   rows: "collecting rows",
   features: "building features",
   search: "trying models",
+  origins: "judging by newer and newer rows",
   refit: "fitting the best again",
   interval: "fitting the interval",
   holdout: "testing on held-out rows",

@@ -1,8 +1,9 @@
+import { useState } from "react";
 import { cap, count, duration, num, version } from "../format";
-import { now } from "../api";
-import { Age, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
+import { call, may, now } from "../api";
+import { Age, Ask, Badge, Bar, Card, Empty, Facts, Loading, ModelLink, Skill, Stat, Stats, Table, TaskLink, Time, Trouble } from "../parts/bits";
 import { Head } from "../parts/page";
-import { link, usePoll } from "../poll";
+import { link, usePoll, useSession } from "../poll";
 import type { Fleet, Job, List } from "../types";
 import { jobTone, progress, skill, stageWords, verdictTone } from "../words";
 import { Leaderboard, VerdictBox } from "./models";
@@ -57,7 +58,9 @@ export function JobsView() {
 }
 
 export function JobView({ id }: { id: string }) {
-  const { data: j, error } = usePoll<Job>(`/v1/jobs/${encodeURIComponent(id)}`);
+  const { data: j, error, reload } = usePoll<Job>(`/v1/jobs/${encodeURIComponent(id)}`);
+  const me = useSession();
+  const [asked, setAsked] = useState(false);
   const fleet = usePoll<Fleet>("/v1/fleet", 10_000).data;
   if (!j) {
     return (
@@ -73,7 +76,9 @@ export function JobView({ id }: { id: string }) {
   const h = r.holdout;
   return (
     <>
-      <Head title={j.id} up={[link("jobs"), "Training"]} badge={<Badge tone={jobTone[j.state] ?? "mute"}>{j.state}</Badge>} />
+      <Head title={j.id} up={[link("jobs"), "Training"]} badge={<Badge tone={jobTone[j.state] ?? "mute"}>{j.state}</Badge>}>
+        {may(me?.role, "engineer") && (j.state === "queued" || j.state === "running") && <button type="button" onClick={() => setAsked(true)}>Cancel…</button>}
+      </Head>
       <Trouble error={error} stale />
       {j.error && <p className="trouble" role="alert">{cap(j.error)}</p>}
       {j.state === "running" && <Card><Progress j={j} /></Card>}
@@ -87,10 +92,24 @@ export function JobView({ id }: { id: string }) {
       <div className="cols">
         <Card title="Outcome">
           <p>{r.outcome ? `${cap(r.outcome)}.` : j.state === "failed" ? "It failed." : "Not decided yet."} {r.rollout && <a href={link("rollout", r.rollout)}>Rollout {r.rollout}</a>}</p>
-          <Facts items={[["Because of", j.spec.trigger], ["Queued", <><Time us={j.created_at} /> by {j.created_by}</>], ["Started", <Time us={j.started_at} />], ["Finished", <Time us={j.finished_at} />], ["Lineage", <code>{j.spec.lineage}</code>]]} />
+          <Facts items={[["Because of", j.spec.trigger], ["Queued", <><Time us={j.created_at} /> by {j.created_by}</>], ["Started", <Time us={j.started_at} />], ["Finished", <Time us={j.finished_at} />], ["Lineage", <code>{j.spec.lineage}</code>], ...(r.gone_why ? [["Champion", `none: ${r.gone_why}`] as [string, string]] : [])]} />
         </Card>
         <Card title={`Judged against ${r.verdict?.against ?? "the champion"}`}>{r.verdict ? <VerdictBox v={r.verdict} /> : <p className="mute">The comparison comes last.</p>}</Card>
       </div>
+      {asked && (
+        <Ask
+          title={`Cancel ${j.id}?`}
+          says="The training ends and its result is dropped. What started it does not start it again."
+          action="Cancel the training"
+          danger
+          onClose={() => setAsked(false)}
+          onDo={async () => {
+            await call("POST", `/v1/jobs/${encodeURIComponent(j.id)}/cancel`);
+            setAsked(false);
+            reload();
+          }}
+        />
+      )}
       <Card title="Leaderboard" flush>{r.leaderboard?.length ? <Leaderboard items={r.leaderboard} unit={unit} /> : <Empty title="No candidate was measured yet" />}</Card>
     </>
   );

@@ -184,12 +184,14 @@ export function VerdictBox({ v }: { v: Verdict }) {
         items={[
           ["Challenger's mean loss", num(v.challenger)],
           [`${cap(v.against ?? "the champion")}: mean loss`, num(v.champion)],
-          ["Difference", `between ${num(v.lo)} and ${num(v.hi)}`],
+          ...(v.lo || v.hi ? [["Difference", `between ${num(v.lo)} and ${num(v.hi)}`] as [string, string]] : []),
           ["Compared on", `${count(v.n)} instants, ${count(v.rows)} rows`],
+          ...(v.floors ?? []).map((f): [string, string] => [`${cap(f.name)}, newest ${count(f.rows)} rows`, `${num(f.loss)} against ${num(f.challenger)} of the challenger`]),
+          ...(v.needed ? [["It would take", `${count(v.needed)} more rows`] as [string, string]] : []),
           ...(v.interval_challenger ? [["Interval score", `${num(v.interval_challenger)} against ${num(v.interval_champion ?? 0)}`] as [string, string]] : []),
         ]}
       />
-      <p className="mute below">Losses of numbers are scaled by the target's usual change and clipped at 4; those of classes are log losses. The difference holds with 95 % confidence.</p>
+      <p className="mute below">Losses of numbers are scaled by the target's usual change and clipped at 4; those of classes are log losses. The difference holds with 95 % confidence, by how blocks of time vary.</p>
     </>
   );
 }
