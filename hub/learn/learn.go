@@ -1,10 +1,6 @@
 // Package learn goes from a task and what its devices have measured to a challenger and the verdict
 // about it. It decides nothing: what to do with the challenger is the caller's part.
 //
-// Where no model is in force and the first challenger of a forecast does not pass, a second one
-// that sees changes alone is tried on the same rows, at half the error that a wrong verdict may
-// have.
-//
 // Training rows are built by the same engine that runs on the devices, from the readings in the
 // order the devices accepted them: what a model is trained on is what it will be shown. The
 // challenger is trained on all rows, and judged at rolling origins on rows newer than what was
@@ -19,7 +15,6 @@ import (
 	"iter"
 
 	"skerry.dev/compute/artifact"
-	"skerry.dev/compute/sequential"
 	"skerry.dev/hub/selection"
 	"skerry.dev/sync/spec"
 )
@@ -96,22 +91,5 @@ func Run(ctx context.Context, in Input) (Output, error) {
 		return out, err
 	}
 	in.Found(out.Challenger)
-	if out.Verdict.Outcome == sequential.Pass || in.Champion != nil || p.Kind != artifact.KindForecast {
-		return out, nil
-	}
-	return out, second(ctx, &in, p, &out)
-}
-
-// second tries for a first model of a forecast once more with one that sees changes alone, and takes
-// it when it passes: levels that drift, with the seasons or with wear, are what most often makes a
-// model worse than the last value on rows newer than those it was chosen by.
-func second(ctx context.Context, in *Input, p selection.Problem, out *Output) error {
-	p.Changes = true
-	c, v, err := selection.Retrain(ctx, p, in.Search, nil)
-	if err != nil || v.Outcome != sequential.Pass {
-		return err
-	}
-	in.Found(c)
-	out.Challenger, out.Verdict = c, v
-	return nil
+	return out, nil
 }

@@ -3,7 +3,6 @@ package selection
 import (
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"skerry.dev/compute/artifact"
@@ -81,11 +80,6 @@ func candidates(p *Problem, dist int64) *design {
 			g.spectrum(order[0])
 		}
 	}
-	if p.Changes {
-		g.cols = slices.DeleteFunc(g.cols, func(c feature.Column) bool {
-			return levels[c.Op] && !slices.ContainsFunc(p.Features, func(f feature.Column) bool { return f.Name == c.Name })
-		})
-	}
 	pipe := &feature.Pipeline{
 		Inputs:    p.Inputs,
 		Columns:   g.cols,
@@ -104,6 +98,19 @@ var levels = map[feature.Op]bool{
 	feature.OpValue: true, feature.OpLag: true, feature.OpLast: true, feature.OpMean: true, feature.OpMin: true, feature.OpMax: true,
 	feature.OpMedian: true, feature.OpQuantile: true, feature.OpEWMean: true, feature.OpEnergy: true, feature.OpRatio: true,
 	feature.OpDifference: true, feature.OpProduct: true, feature.OpYearSin: true, feature.OpYearCos: true, feature.OpMonth: true,
+}
+
+// withoutLevels is the design whose columns, but for the user-defined ones, do not look at levels: a
+// model sees how its inputs move, and the time of day and week, so that it holds where levels drift
+// away from those it has learned from.
+func (d *design) withoutLevels(p *Problem) *design {
+	var keep []int
+	for j, c := range d.pipe.Columns {
+		if j < len(p.Features) || !levels[c.Op] {
+			keep = append(keep, j)
+		}
+	}
+	return d.pick(keep)
 }
 
 // shapeRows is how many rows there must be for the families that twice as many columns come from:

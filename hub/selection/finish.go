@@ -50,7 +50,7 @@ func (s *search) finish(ctx context.Context) (*Result, error) {
 		scaled = l.scaled
 	} else {
 		a.Models[artifact.Point] = s.t.baseline(s.t.search)
-		a.Manifest.Learner, a.Manifest.Params = "constant", nil
+		a.Manifest.Learner, a.Manifest.Params = constant, nil
 	}
 	var jobs [2]job
 	var err error

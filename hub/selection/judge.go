@@ -284,9 +284,6 @@ func (c *contest) looks(r *rival, margin float64) (out []look) {
 		spans = append(spans, k)
 	}
 	alpha := judgeAlpha
-	if c.p.Changes { // the second look at the same rows, see package learn
-		alpha /= 2
-	}
 	for i, k := range spans {
 		if i+1 < len(spans) { // half of what is left for every shorter span, where a new regime is plain
 			alpha /= 2

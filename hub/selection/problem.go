@@ -51,10 +51,6 @@ type Problem struct {
 	Modules  []feature.Module // that Features call
 	Level    float64          // nominal coverage of the interval; default 0.9
 
-	// Changes keeps columns from looking at levels: a model sees how its inputs move, and the time of
-	// day and week, so that it holds where levels drift away from those it has learned from.
-	Changes bool
-
 	// Independent means that rows have nothing to do with each other: no feature looks at other
 	// rows or at the time.
 	Independent bool

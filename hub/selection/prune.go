@@ -11,9 +11,9 @@ import (
 	"skerry.dev/compute/gbdt"
 )
 
-// prune keeps the columns that a quick ensemble on a thin sample of the search rows gains most
-// from, the user-defined ones and those that kept ones are made of.
-func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64, threads int) (*design, error) {
+// prune keeps the columns, so many at most, that a quick ensemble on a thin sample of the search rows
+// gains most from, the user-defined ones and those that kept ones are made of.
+func prune(ctx context.Context, p *Problem, d *design, rows []place, most int, dist int64, threads int) (*design, error) {
 	step := max(1, len(rows)/pruneRows)
 	var sample []place
 	for i := 0; i < len(rows); i += step {
@@ -65,7 +65,7 @@ func prune(ctx context.Context, p *Problem, d *design, rows []place, dist int64,
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(model.Importance[b], model.Importance[a]) })
 	own := len(p.Features) // come first and stay
-	keep := slices.DeleteFunc(order[:min(maxFeatures, len(order))], func(j int) bool { return j < own || j > own && model.Importance[j] == 0 })
+	keep := slices.DeleteFunc(order[:min(most, maxFeatures, len(order))], func(j int) bool { return j < own || j > own && model.Importance[j] == 0 })
 	for j := range own {
 		keep = append(keep, j)
 	}

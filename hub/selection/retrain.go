@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/sequential"
 )
 
 // Retrain learns a model for devices from every row there is, the newest included, and judges it
@@ -66,6 +68,9 @@ func (s *search) retrain(ctx context.Context, champion *artifact.Artifact) (*Res
 	}
 	hold, scores := c.tally()
 	r, err := ro.refit(ctx, hold, scores)
+	if err == nil && r.Artifact.Manifest.Learner == constant && v.Outcome == sequential.Pass {
+		v.Outcome, v.Reason = sequential.Inconclusive, fmt.Sprintf("better than %s, but what is best on the newest rows is %s", v.Against, s.p.baselineName())
+	}
 	return r, v, err
 }
 
@@ -88,11 +93,12 @@ const (
 	// originShare is the share of the rows that are judged: more than of a hold-out that is learned
 	// from by nobody
 	originShare = 0.3
-	maxOrigins  = 6
+	maxOrigins  = 7
 	// rows between two origins: of fewer the mean loss says little
-	minSegment = 80
-	// rows that follow a change: of fewer no model is made
-	minSince = 100
+	minSegment = 48
+	// rows that follow a change: of fewer no model is made; and how many of them a column takes
+	minSince      = 100
+	rowsPerColumn = 8
 	// labelled rows that the models of an origin learn from at most; the model that is returned
 	// learns from all
 	originRows = 50_000
@@ -100,24 +106,60 @@ const (
 	originTime = 0.8
 )
 
+// constant is the learner of an artifact whose model is the baseline.
+const constant = "constant"
+
 // candidate is a way to train: what the search has found, and on which rows.
 type candidate struct {
 	trial *trial
 	span  rowSpan
+	// by columns that do not look at levels, which is what most often makes a forecast worse than the
+	// last value: they drift with the seasons, with wear, or with another sensor
+	moves bool
+	// predicts half of the change: the mean with the last value is better than both where they are
+	// about as good as each other
+	half bool
+}
+
+// window says what a candidate learns from.
+func (c candidate) window() string {
+	out := spanNames[c.span]
+	if c.moves {
+		out += ", without levels"
+	}
+	if c.half {
+		out += ", half of the change"
+	}
+	return out
 }
 
 // candidates are the winner of the search on each span, and the best of another learner: on the few
 // rows of a new regime it may be the better one.
 func (s *search) candidates() []candidate {
 	best := &s.board[0]
-	out := []candidate{{best, everything}}
+	out := []candidate{{trial: best}}
 	if s.p.Independent {
 		return out
 	}
-	out = append(out, candidate{best, recent}, candidate{best, sinceChange})
+	out = append(out, candidate{trial: best, span: recent})
+	add := func(t *trial) {
+		out = append(out, candidate{trial: t, span: sinceChange})
+		if s.p.Kind == artifact.KindForecast {
+			out = append(out, candidate{trial: t, moves: true})
+		}
+	}
+	add(best)
 	for i := range s.board {
 		if o := &s.board[i]; o.config.learner != best.config.learner && !o.OverBudget && o.Relative < math.Inf(1) {
-			return append(out, candidate{o, everything}, candidate{o, sinceChange})
+			out = append(out, candidate{trial: o})
+			add(o)
+			break
+		}
+	}
+	if s.p.Kind == artifact.KindForecast {
+		for _, c := range out {
+			c.half = true
+			out = append(out, c)
 		}
 	}
 	return out
@@ -127,6 +169,7 @@ func (s *search) candidates() []candidate {
 type roll struct {
 	*search
 	past       PastRun
+	moves      *table // without levels; nil before it is needed
 	candidates []candidate
 	interval   [2]job // with rounds from the last fold
 	// by how much a model of the older half is worse than the baseline, of the rows from flown on
@@ -136,6 +179,7 @@ type roll struct {
 	// the search: it is chosen by and not judged.
 	losses    [][][]float64
 	baselines []float64
+	begins    []int // first row of each origin
 	origins   []window
 	held      []prediction // for the rows of the hold-out
 	place     [][]int32    // of a device's row in held, from 1 on; 0 for none
@@ -162,6 +206,7 @@ type trained struct {
 type origin struct {
 	window
 	all, since *table
+	moves      *table
 	change     int // 0 where too few rows follow it
 	models     map[candidate]*trained
 }
@@ -180,19 +225,20 @@ func (r *roll) run(ctx context.Context) error {
 	if err := r.fly(ctx); err != nil {
 		return err
 	}
-	if _, _, err := r.score(ctx, folds[len(folds)-1]); err != nil {
+	if _, err := r.score(ctx, r.at(folds[len(folds)-1])); err != nil {
 		return err
 	}
 	for k, w := range r.origins {
 		r.progress("origins", k)
-		chosen := r.prefer()
-		constant := r.relative(chosen) >= 1
-		o, models, err := r.score(ctx, w)
+		o := r.at(w)
+		chosen := r.prefer(o.change)
+		lost := r.relative(chosen, o.change) >= 1
+		models, err := r.score(ctx, o)
 		if err != nil {
 			return err
 		}
 		m := models[chosen]
-		if constant {
+		if lost {
 			m = m.constant(o)
 		}
 		if err := r.keep(ctx, o, m); err != nil {
@@ -233,7 +279,7 @@ func (r *roll) fly(ctx context.Context) error {
 		return nil
 	}
 	o := &origin{window: window{train: end, from: half, to: len(r.t.rows)}, all: r.t.upTo(end, half)}
-	m, err := r.train(ctx, o, candidate{r.candidates[0].trial, everything})
+	m, err := r.train(ctx, o, candidate{trial: r.candidates[0].trial})
 	if err != nil {
 		return err
 	}
@@ -244,7 +290,11 @@ func (r *roll) fly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	scale := max(mean(base), 1e-300)
+	learned, err := o.all.losses(o.all.baseline(end), o.all.raw, 0, end)
+	if err != nil {
+		return err
+	}
+	scale := max(mean(learned), 1e-300) // of the past: no origin may see what comes after it
 	for i := range base {
 		r.pilot[i] = min(r.pilot[i]/scale, lossCap) - min(base[i]/scale, lossCap)
 	}
@@ -286,32 +336,31 @@ func (r *roll) at(w window) *origin {
 
 // score trains the candidates at an origin and notes their losses on the rows up to the next. One
 // that cannot be trained there counts as the first.
-func (r *roll) score(ctx context.Context, w window) (*origin, []*trained, error) {
-	o := r.at(w)
-	base, err := o.all.losses(o.all.baseline(w.train), o.all.raw, w.from, w.to)
+func (r *roll) score(ctx context.Context, o *origin) ([]*trained, error) {
+	base, err := o.all.losses(o.all.baseline(o.train), o.all.raw, o.from, o.to)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	r.baselines = append(r.baselines, max(mean(base), 1e-300))
+	r.baselines, r.begins = append(r.baselines, max(mean(base), 1e-300)), append(r.begins, o.from)
 	models := make([]*trained, len(r.candidates))
 	for c, of := range r.candidates {
 		m := models[0]
 		if c == 0 || !r.tight() {
 			got, err := r.train(ctx, o, of)
 			if err != nil && (c == 0 || ctx.Err() != nil) {
-				return nil, nil, err
+				return nil, err
 			}
 			if err == nil {
 				m = got
 			}
 		}
-		losses, err := m.on.losses(m.model, m.view, w.from-m.off, w.to-m.off)
+		losses, err := m.on.losses(m.model, m.view, o.from-m.off, o.to-m.off)
 		if err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 		models[c], r.losses[c] = m, append(r.losses[c], losses)
 	}
-	return o, models, nil
+	return models, nil
 }
 
 // tight reports whether the time is short.
@@ -327,6 +376,16 @@ func (r *roll) train(ctx context.Context, o *origin, of candidate) (*trained, er
 	if m := o.models[of]; m != nil {
 		return m, nil
 	}
+	if of.half && o.from < len(r.t.rows) { // what is returned is trained on half of the changes
+		of.half = false
+		m, err := r.train(ctx, o, of)
+		if err != nil {
+			return nil, err
+		}
+		out := *m
+		out.model = halved{m.model}
+		return &out, nil
+	}
 	l := learnerOf(of.trial.config.learner)
 	m := &trained{on: o.all, config: of.trial.config, scaled: l.scaled}
 	if of.span == sinceChange {
@@ -337,6 +396,18 @@ func (r *roll) train(ctx context.Context, o *origin, of candidate) (*trained, er
 			}
 		}
 		m.on, m.off = o.since, o.change
+	}
+	if of.moves {
+		if o.moves == nil {
+			if r.moves == nil {
+				var err error
+				if r.moves, err = r.withoutLevels(ctx); err != nil {
+					return nil, err
+				}
+			}
+			o.moves = r.moves.upTo(o.train, o.from)
+		}
+		m.on = o.moves
 	}
 	train := o.train - m.off
 	if l.scaled && !m.on.chosen {
@@ -367,13 +438,31 @@ func (r *roll) train(ctx context.Context, o *origin, of candidate) (*trained, er
 		}
 		m.config = j.config
 	}
-	if m.model, _, err = l.fit(ctx, m.on, m.view, j); err != nil {
-		return nil, fmt.Errorf("train %s on %s: %w", m.config.key(), spanNames[of.span], err)
+	on := *m.on
+	if of.half { // absolute errors scale with what they are errors of
+		on.y = slices.Clone(on.y)
+		for i := range on.y {
+			on.y[i] /= 2
+		}
+	}
+	if m.model, _, err = l.fit(ctx, &on, m.view, j); err != nil {
+		return nil, fmt.Errorf("train %s on %s: %w", m.config.key(), of.window(), err)
 	}
 	if o.models != nil {
 		o.models[of] = m
 	}
 	return m, nil
+}
+
+// halved predicts half of what a model does.
+type halved struct{ artifact.Predictor }
+
+func (h halved) PredictInto(dst, x []float64) error {
+	err := h.Predictor.PredictInto(dst, x)
+	for k := range dst {
+		dst[k] /= 2
+	}
+	return err
 }
 
 // thinned are rows of which the older count less: all of the newest eighth and fewer before it.
@@ -387,7 +476,7 @@ func thinned(n, step int) (out []int32) {
 // since is the table of the rows after the change: its columns are chosen by them alone.
 func (r *roll) since(ctx context.Context, o *origin) (*table, error) {
 	rows := r.t.rows[o.change:o.to]
-	d, err := prune(ctx, &r.p, r.columns, rows[:o.train-o.change], r.dist, r.o.Threads)
+	d, err := prune(ctx, &r.p, r.columns, rows[:o.train-o.change], (o.train-o.change)/rowsPerColumn, r.dist, r.o.Threads)
 	if err != nil {
 		return nil, err
 	}
@@ -399,8 +488,25 @@ func (r *roll) since(ctx context.Context, o *origin) (*table, error) {
 	return t, nil
 }
 
+// shrinkage are multiples of the penalty of a linear model that are tried on few rows.
+var shrinkage = []float64{1, 10, 100, 1000}
+
+// withoutLevels is the table of all rows by columns that do not look at levels.
+func (r *roll) withoutLevels(ctx context.Context) (*table, error) {
+	d, err := prune(ctx, &r.p, r.columns.withoutLevels(&r.p), r.t.rows[:r.t.search], maxFeatures, r.dist, r.o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	t, err := newTable(&r.p, d, r.t.rows, r.t.search, r.t.holdout, r.o.Threads)
+	if err != nil {
+		return nil, err
+	}
+	t.chosen = true
+	return t, nil
+}
+
 // adapt makes the settings that were found on many rows those of few: leaves that leave a split, and
-// rounds that are best on the newest fifth.
+// the rounds or the penalty that are best on the newest fifth.
 func (r *roll) adapt(ctx context.Context, m *trained, j job, rounds bool) (job, error) {
 	n := len(m.rows)
 	j.params = maps.Clone(j.params)
@@ -409,16 +515,36 @@ func (r *roll) adapt(ctx context.Context, m *trained, j job, rounds bool) (job, 
 	}
 	from := n * 4 / 5
 	end := m.on.known(from)
-	if !rounds || end < n/2 {
+	if end < n/2 {
 		return j, nil
 	}
-	first := j
+	l, first := learnerOf(j.learner), j
 	first.train, first.valid = rowRange(0, end, 1), rowRange(from, n, 1)
-	_, found, err := learnerOf(j.learner).fit(ctx, m.on, m.view, first)
-	if err != nil {
-		return j, err
+	if rounds {
+		_, found, err := l.fit(ctx, m.on, m.view, first)
+		if err != nil {
+			return j, err
+		}
+		j.rounds = grownRounds(found, end, n)
 	}
-	j.rounds = grownRounds(found, end, n)
+	l2, least := j.params["l2"], math.Inf(1)
+	for _, factor := range shrinkage {
+		if l.name != linearLearner.name {
+			break
+		}
+		first.params = map[string]float64{"l2": factor * l2}
+		fitted, _, err := l.fit(ctx, m.on, m.view, first)
+		if err != nil {
+			return j, err
+		}
+		loss, err := m.on.loss(fitted, m.view, from, n)
+		if err != nil {
+			return j, err
+		}
+		if loss < least {
+			j.params["l2"], least = factor*l2, loss
+		}
+	}
 	return j, nil
 }
 
@@ -426,11 +552,11 @@ func (r *roll) adapt(ctx context.Context, m *trained, j job, rounds bool) (job, 
 // baseline's. The newer half of the rows counts as much as all before it, as each origin has about
 // half of the rows of the one before. Another than the first must be better by a standard error:
 // where nothing has changed, more rows are better.
-func (r *roll) prefer() int {
+func (r *roll) prefer(change int) int {
 	best, lowest := 0, 0.0
 	for c := 1; c < len(r.candidates); c++ {
 		sum, squares, weights := 0.0, 0.0, 0.0
-		for k := range r.baselines {
+		for k := r.speaks(c, change); k < len(r.baselines); k++ {
 			weight := math.Pow(2, float64(k))
 			diff, err := paired(r.losses[c][k], r.losses[0][k])
 			sum += weight * diff / r.baselines[k]
@@ -453,10 +579,23 @@ func (m *trained) constant(o *origin) *trained {
 	return &c
 }
 
+// speaks returns the first origin that speaks for a candidate: of one that learns from the rows since
+// a change the first that had enough of them, if there is one.
+func (r *roll) speaks(c, change int) int {
+	if r.candidates[c].span == sinceChange && change > 0 {
+		for k, from := range r.begins {
+			if from >= change+minSince {
+				return k
+			}
+		}
+	}
+	return 0
+}
+
 // relative is a candidate's loss over the baseline's at the origins so far, weighed as by prefer.
-func (r *roll) relative(c int) float64 {
+func (r *roll) relative(c, change int) float64 {
 	sum, weights := 0.0, 0.0
-	for k := range r.baselines {
+	for k := r.speaks(c, change); k < len(r.baselines); k++ {
 		weight := math.Pow(2, float64(k))
 		sum += weight * mean(r.losses[c][k]) / r.baselines[k]
 		weights += weight
@@ -525,7 +664,7 @@ func (r *roll) refit(ctx context.Context, hold Holdout, scores []float64) (*Resu
 	r.progress("refit", len(r.board))
 	n := len(r.t.rows)
 	o := r.at(window{train: n, from: n, to: n})
-	chosen := r.prefer()
+	chosen := r.prefer(o.change)
 	m, err := r.train(ctx, o, r.candidates[chosen])
 	if err != nil {
 		return nil, fmt.Errorf("refit: %w", err)
@@ -535,10 +674,10 @@ func (r *roll) refit(ctx context.Context, hold Holdout, scores []float64) (*Resu
 		Models:   map[artifact.Role]artifact.Predictor{artifact.Point: m.model},
 		Pipeline: m.view.pipe,
 	}
-	a.Manifest.Params["window"] = spanNames[r.candidates[chosen].span]
-	if r.relative(chosen) >= 1 { // a model that loses to the baseline is not shipped: the constant is
+	a.Manifest.Params["window"] = r.candidates[chosen].window()
+	if r.relative(chosen, o.change) >= 1 { // a model that loses to the baseline is not shipped: the constant is
 		a.Models[artifact.Point] = m.constant(o).model
-		a.Manifest.Learner, a.Manifest.Params = "constant", nil
+		a.Manifest.Learner, a.Manifest.Params = constant, nil
 	}
 	if r.p.Kind != artifact.KindClassification {
 		r.progress("interval", len(r.board))

@@ -109,7 +109,7 @@ func TestRetrainSeesNoFuture(t *testing.T) {
 	p := turned(1400, 1100)
 	a := rolled(p)
 	last := a.origins[len(a.origins)-1]
-	if len(a.origins) < 3 || len(a.candidates) != 5 {
+	if len(a.origins) < 3 || len(a.candidates) != 14 {
 		t.Fatalf("%d origins, %d candidates", len(a.origins), len(a.candidates))
 	}
 	for i := last.from; i < 1400; i++ {

@@ -124,7 +124,7 @@ func (s *search) prepare(ctx context.Context) error {
 	}
 	s.dist = s.p.rowDistance()
 	s.columns = candidates(&s.p, s.dist)
-	d, err := prune(ctx, &s.p, s.columns, rows[:at], s.dist, s.o.Threads)
+	d, err := prune(ctx, &s.p, s.columns, rows[:at], maxFeatures, s.dist, s.o.Threads)
 	if err != nil {
 		return err
 	}
