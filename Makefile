@@ -18,7 +18,7 @@ AGENTTAGS := $(foreach p,$(AGENTSMALL),-gcflags=$(p)=-l) -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build full web run test field narrow lint layers cross bench month dialects domains clean
+.PHONY: help build full web run test field narrow lint layers cross bench month dialects domains retraining clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -80,6 +80,9 @@ dialects: build full ## fit, evaluate and predict on the public tables in eleven
 
 domains: build ## seven public data sets through the whole loop, judged by what is published (SKERRY_DATA; DOMAINS_FLAGS); a quarter of an hour
 	$(GO) run ./test/domains --data "$(SKERRY_DATA)" --bin $(BIN) $(DOMAINS_FLAGS)
+
+retraining: ## retrain after changes of regime, and first models of the public data sets (SKERRY_DATA); a quarter of an hour
+	SKERRY_FULL=1 $(GO) test -count=1 -timeout 60m -v -run 'TestRegimes|TestFirstModels' ./test/regimes ./test/domains
 
 clean: ## remove what was built
 	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html
