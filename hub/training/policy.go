@@ -90,6 +90,14 @@ func backoff(failures int) int64 {
 	return min(retryFirst<<min(failures-1, 16), retryLast).Microseconds()
 }
 
+// may reports whether a task is due with some model in force or with none: most are not, and nobody
+// has to look up their models.
+func (p *Policy) may(s *progress) bool {
+	_, with := p.due(s, true, "")
+	_, without := p.due(s, false, "any")
+	return with || without
+}
+
 // due decides whether a task must be trained and why. champion reports whether a model is in force;
 // gone is the digest of one that was and can be no longer.
 func (p *Policy) due(s *progress, champion bool, gone string) (reason string, ok bool) {

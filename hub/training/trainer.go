@@ -194,6 +194,9 @@ func (t *Trainer) trigger(ctx context.Context) error {
 		return err
 	}
 	for name, p := range b.tasks {
+		if p.Failures > 0 && meta.Now() < p.RetryAt || !t.policy.may(p) {
+			continue
+		}
 		row, err := t.db.Read().Task(ctx, name)
 		if errors.Is(err, meta.ErrNotFound) {
 			continue // no device has reported the task file yet
@@ -206,7 +209,7 @@ func (t *Trainer) trigger(ctx context.Context) error {
 			return err
 		}
 		reason, ok := t.policy.due(p, c.artifact, c.gone)
-		if !ok || p.Failures > 0 && meta.Now() < p.RetryAt {
+		if !ok {
 			continue
 		}
 		busy, err := t.busy(ctx, name)
