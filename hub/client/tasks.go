@@ -36,8 +36,8 @@ func (c *Client) RemoveTask(ctx context.Context, name string) error {
 	return c.Call(ctx, http.MethodDelete, "/v1/tasks/"+url.PathEscape(name), nil, nil)
 }
 
-// Train queues a training of a task, or returns the one that is queued or runs, as Existing. With force the model is rolled out even when the judgement is
-// inconclusive.
+// Train queues a training of a task, or returns the one that is queued or runs, as Existing. With
+// force the model is rolled out even when the judgement is inconclusive.
 func (c *Client) Train(ctx context.Context, task, reason string, force bool) (out training.Job, err error) {
 	in := map[string]any{"reason": reason, "force": force}
 	err = c.Call(ctx, http.MethodPost, "/v1/tasks/"+url.PathEscape(task)+"/train", in, &out)
