@@ -65,6 +65,8 @@ type Engine struct {
 	watch   *inputs.Watcher
 	watched []float64 // scratch: a row and the champion's prediction
 
+	probe func(*Prediction) // see Probe
+
 	stats Stats
 	lost  Unmatched
 	mae   metric.Trail
@@ -393,9 +395,10 @@ func (e *Engine) row(t int64) {
 	e.out.Rows = append(e.out.Rows, Row{Time: t, Values: e.hist.Row(0)})
 	if e.scorer != nil {
 		e.rate(t)
-		return
+	} else {
+		e.predict(t)
 	}
-	e.predict(t)
+	e.probed()
 }
 
 // origin is what forecasts are changes against, NaN when the row has no target.
