@@ -2,6 +2,8 @@ package task
 
 import (
 	"time"
+
+	"skerry.dev/sync/spec"
 )
 
 // setBack is how far a clock goes back for readings of before to be taken for ones of the future:
@@ -18,6 +20,9 @@ func (r *Runtime) watch(now int64) {
 	r.open.Journal = appendRewind(r.open.Journal, now)
 	by := time.Duration(before-now) * time.Microsecond
 	for _, t := range r.tasks {
+		if t.spec.DatesByArrival() {
+			r.mark(t, spec.Mark{Op: spec.MarkRewind, At: now, Ahead: t.ahead()})
+		}
 		if !t.rewind(now) {
 			continue
 		}
@@ -32,5 +37,8 @@ func (r *Runtime) watch(now int64) {
 // rewind tells a task that the clock was set back.
 func (t *running) rewind(now int64) bool {
 	t.changed = true
-	return t.spec.DatesByArrival() && t.engine.Rewind(now, max(t.spec.Time.MaxFuture.Micros(), setBack.Microseconds()))
+	return t.spec.DatesByArrival() && t.engine.Rewind(now, t.ahead())
 }
+
+// ahead is how far beyond the clock times are not those of a clock that was ahead, microseconds.
+func (t *running) ahead() int64 { return max(t.spec.Time.MaxFuture.Micros(), setBack.Microseconds()) }

@@ -53,6 +53,7 @@ func (r *Runtime) control(ctx context.Context, task string, o op, digest string)
 		}
 		t.changed = true
 		c.Journal = appendControl(c.Journal, o, task, digest)
+		r.mark(t, spec.Mark{Op: markOps[o], Digest: digest})
 		r.event("model", task, watermark(t.engine), map[string]any{"op": opNames[o], "digest": digest, "champion": t.engine.Champion()})
 		return nil
 	})
@@ -65,6 +66,15 @@ var opNames = map[op]string{
 	opSettle:   "settle",
 	opInstall:  "install",
 	opReset:    "reset",
+}
+
+var markOps = map[op]spec.MarkOp{
+	opShadow:   spec.MarkShadow,
+	opActivate: spec.MarkActivate,
+	opRevert:   spec.MarkRevert,
+	opSettle:   spec.MarkSettle,
+	opInstall:  spec.MarkInstall,
+	opReset:    spec.MarkReset,
 }
 
 func watermark(e *engine.Engine) int64 { return max(e.Status().Watermark, 0) }
@@ -169,6 +179,7 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		for _, t := range r.tasks {
 			old[t.spec.Name] = t
 		}
+		before := maps.Clone(old)
 		var resets []reset
 		for _, t := range tasks {
 			run := old[t.Name]
@@ -199,6 +210,11 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 			r.tellReset(x)
 		}
 		r.tasks = next
+		for _, t := range next {
+			if before[t.spec.Name] != t {
+				r.markTask(t)
+			}
+		}
 		r.withdraw(old)
 		r.plans = nil
 		r.route(plan)
@@ -253,6 +269,11 @@ func (r *Runtime) acquaint(t *running) {
 		return
 	}
 	slices.SortStableFunc(r.scratch, func(a, b engine.Reading) int { return cmp.Compare(a.Time, b.Time) })
+	known := make([]spec.KnownReading, len(r.scratch))
+	for i, x := range r.scratch {
+		known[i] = spec.KnownReading{Series: t.spec.Inputs[x.Series].Series, Time: x.Time, Value: x.Value}
+	}
+	r.mark(t, spec.Mark{Op: spec.MarkKnown, At: now, Known: known})
 	r.emit(t, t.engine.Ingest(now, r.scratch), now)
 }
 

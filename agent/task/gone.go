@@ -41,6 +41,7 @@ func (r *Runtime) end(t *running) {
 		r.open.Forget = append(r.open.Forget, t.spec.Name)
 		return
 	}
+	r.mark(t, spec.Mark{Op: spec.MarkGone})
 	r.leave(cache.Snapshot{Name: t.spec.Name, Of: t.learned, Data: t.engine.Save(nil)})
 	r.log.Info("a task is in no file any more: what it has learned is kept for a while", "task", t.spec.Name, "rows", st.Rows, "for", keepGone)
 	r.event("task_gone", t.spec.Name, time.Now().UnixMicro(), map[string]any{

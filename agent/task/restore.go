@@ -120,6 +120,7 @@ func (r *Runtime) with(t *spec.Task, sn cache.Snapshot) (run *running, why []str
 	switch err = run.engine.Load(sn.Data, r.opts.Models); {
 	case errors.As(err, &gone):
 		r.alarm("model_gone", t.Name, map[string]any{"problem": err.Error(), "digest": gone.ID})
+		run.lost = err.Error()
 	case err != nil:
 		r.alarm("state_lost", t.Name, map[string]any{"problem": err.Error()})
 		run, err = newRunning(t, r.opts.Device)
@@ -127,8 +128,9 @@ func (r *Runtime) with(t *spec.Task, sn cache.Snapshot) (run *running, why []str
 	}
 	if l.Interval != t.Interval {
 		run.engine.Recalibrate()
+		run.again = true
 	}
-	run.fresh = false
+	run.fresh, run.anew = false, false
 	return run, nil, nil
 }
 
@@ -166,6 +168,7 @@ func (r *Runtime) replay(t *running, it *item, names map[uint32]string) {
 		if it.task == t.spec.Name {
 			if err := r.apply(t, it.op, it.digest); err != nil {
 				r.alarm("replay_control", t.spec.Name, map[string]any{"problem": err.Error(), "digest": it.digest})
+				t.lost = err.Error()
 			}
 		}
 	}

@@ -91,7 +91,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	if in.ClockOK {
 		r.watch(in.Arrival)
 	}
-	mono := began.Sub(r.start).Nanoseconds()
+	mono := r.arrived(in.Arrival, began)
 	r.inputs = r.inputs[:0]
 	first := wire.FlagFirst
 	r.tellApart(rt, in)
@@ -135,6 +135,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 				Flags:  x.flags | first,
 			})
 			first = 0
+			r.place.after++
 			r.open.records++
 		}
 		r.opts.Metrics.flagged(x.flags)

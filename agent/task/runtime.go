@@ -15,6 +15,7 @@ import (
 	"skerry.dev/compute/engine"
 	"skerry.dev/configs"
 	"skerry.dev/sync/spec"
+	"skerry.dev/sync/wire"
 )
 
 // Options of a runtime. Device, Store, Tasks and Plan are required.
@@ -129,6 +130,7 @@ type Runtime struct {
 	turned    time.Time // when states were last stored for their age
 	open      *sealed
 	position  uint64
+	place     place // of what comes next among what goes to the hub
 	latency   Latency
 	scratch   []engine.Reading
 	inputs    []input
@@ -150,6 +152,9 @@ type running struct {
 	published int64 // event time of the last prediction published
 	last      engine.Prediction
 	versions  map[string]string
+	anew      bool      // it began with nothing learned
+	again     bool      // its intervals began anew, for another coverage
+	lost      string    // why its state is not what follows from the journal, "" when it is
 	fresh     bool      // has no snapshot on disk yet
 	changed   bool      // is not as its snapshot any more
 	rows      int       // since its snapshot
@@ -180,8 +185,12 @@ func Open(opts Options) (*Runtime, error) {
 	}
 	r.ids = ids
 	r.open = r.newCommit()
+	r.place.earlier = opts.Store.Outbox().Stats().Stored[wire.ClassReading]
 	if err := r.restore(); err != nil {
 		return nil, fmt.Errorf("open runtime: %w", err)
+	}
+	for _, t := range r.tasks {
+		r.markTask(t)
 	}
 	r.route(opts.Plan)
 	if d := opts.Store.Damage(); d != "" {
@@ -211,6 +220,7 @@ func newRunning(t *spec.Task, device string) (*running, error) {
 		share:     t.PredictionShare(),
 		published: math.MinInt64,
 		versions:  map[string]string{},
+		anew:      true,
 		fresh:     true,
 		saved:     time.Now(),
 	}, nil

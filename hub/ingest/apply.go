@@ -10,6 +10,7 @@ import (
 
 	"skerry.dev/hub/alarm"
 	"skerry.dev/hub/meta"
+	"skerry.dev/sync/spec"
 	"skerry.dev/sync/wire"
 )
 
@@ -295,10 +296,13 @@ func (c *chunk) repeat(ctx context.Context, q *meta.Queries, over meta.Interval,
 }
 
 // index stores what other parts of the hub query directly, labels apart: events, gaps, the newest
-// host telemetry.
+// host telemetry. Marks are read from the lake alone.
 func (c *chunk) index(ctx context.Context, q *meta.Queries, now int64) error {
 	h := c.header
 	for i, e := range c.records.Events {
+		if e.Kind == spec.MarkKind {
+			continue
+		}
 		detail := e.Detail
 		if !json.Valid([]byte(detail)) {
 			b, _ := json.Marshal(map[string]string{"text": detail}) // a string always encodes

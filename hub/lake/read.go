@@ -40,6 +40,11 @@ func (l *Lake) Predictions(ctx context.Context, device, task string, from, to in
 	return scan(ctx, l, device, wire.ClassPrediction, from, to, Key{}, predictionRows, func(r *Prediction) bool { return task == "" || r.Task == task })
 }
 
+// Events yields a device's events, alarms apart, in the order in which the device stored them.
+func (l *Lake) Events(ctx context.Context, device string) iter.Seq2[Event, error] {
+	return scan(ctx, l, device, wire.ClassEvent, minTime, maxTime, Key{}, eventRows, func(*Event) bool { return true })
+}
+
 // Devices lists the devices that have readings.
 func (l *Lake) Devices(ctx context.Context) ([]string, error) {
 	return l.db.Read().DataDevices(ctx, int64(wire.ClassReading))

@@ -18,8 +18,8 @@ func (k Key) less(o Key) bool {
 	return k.Seq < o.Seq
 }
 
-// Reading is a row of the class reading. Time is event time in microseconds, Mono nanoseconds
-// since the run started.
+// Reading is a row of the class reading. Time is event time in microseconds, Mono the arrival of its
+// message in nanoseconds: see wire.Reading.
 type Reading struct {
 	Device     string  `parquet:"device,dict" json:"device"`
 	Run        string  `parquet:"run,dict" json:"run"`

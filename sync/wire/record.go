@@ -120,7 +120,8 @@ const (
 )
 
 // Reading is one value of one series at one event time (microseconds since the Unix epoch, UTC).
-// Mono is nanoseconds of monotonic time since the run started, at acceptance.
+// Mono is when its message arrived, nanoseconds since the base that the run's newest clock mark
+// before it names (spec.Mark); without one, since the run started, at acceptance.
 type Reading struct {
 	Series string
 	Time   int64
