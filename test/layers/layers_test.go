@@ -110,7 +110,7 @@ var (
 		{"bus", "feed", "duty", "learn", "fit", "alarm"},
 		{"tasks", "clock"},
 		{"bus/embedded", "jobs", "registry", "lake", "ingest", "retain"},
-		{"ingest/natslanes", "fleet", "infer"},
+		{"ingest/natslanes", "fleet", "infer", "replay"},
 		{"rollout"},
 		{"training"},
 		{"api"},
