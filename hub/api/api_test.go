@@ -26,6 +26,7 @@ import (
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/meta/metatest"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/replay"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/training"
 	"skerry.dev/sync/identity"
@@ -88,6 +89,7 @@ func newFixtureOn(t *testing.T, d metatest.DB) *fixture {
 		Fleet:    f.fleet,
 		Registry: f.reg,
 		Lake:     f.lake,
+		Replay:   replay.New(db, f.lake, f.reg.Load),
 		Trust:    sign,
 	}, api.Options{
 		Auth:    configs.HubAuth{JWTSecret: secret},

@@ -15,6 +15,7 @@ import (
 	"skerry.dev/hub/jobs"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/replay"
 	"skerry.dev/hub/rollout"
 	"skerry.dev/hub/tasks"
 	"skerry.dev/hub/training"
@@ -81,6 +82,8 @@ var errorMap = []struct {
 	{meta.ErrNotFound, http.StatusNotFound, "not_found"},
 	{blob.ErrNotFound, http.StatusNotFound, "not_found"},
 	{trust.ErrNotFound, http.StatusNotFound, "not_found"},
+	{replay.ErrNoTask, http.StatusNotFound, "not_found"},
+	{replay.ErrNoRow, http.StatusNotFound, "not_found"},
 	{fleet.ErrToken, http.StatusForbidden, "token_refused"},
 	{fleet.ErrRenew, http.StatusForbidden, "renewal_refused"},
 	{fleet.ErrRate, http.StatusTooManyRequests, "too_many_requests"},

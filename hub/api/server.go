@@ -25,6 +25,7 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/replay"
 	"skerry.dev/sync/trust/signing"
 )
 
@@ -54,6 +55,7 @@ type Parts struct {
 	Fleet    *fleet.Fleet
 	Registry *registry.Registry
 	Lake     *lake.Lake
+	Replay   *replay.Replayer
 	Trust    *signing.Repository
 	// Checks report what is wrong with the parts of the hub, by name, nil for what works. They
 	// answer at once: the hub tries its parts out by itself (package health).
@@ -124,6 +126,7 @@ func New(p Parts, opts Options) (*Server, error) {
 	s.eventRoutes()
 	s.taskRoutes()
 	s.lakeRoutes()
+	s.predictionRoutes()
 	s.modelRoutes()
 	s.moduleRoutes()
 	return s, nil

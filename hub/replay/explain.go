@@ -87,6 +87,10 @@ func (x *Explanation) take(m *machine, p *engine.Prediction) error {
 			x.Error = meta.Float(st.MAE)
 		}
 	}
+	if math.IsNaN(p.Value) {
+		x.NoShares = "nothing can be predicted of this row"
+		return nil
+	}
 	if p.Champion == "" {
 		x.NoShares = "no model of the hub had a part in it"
 		return nil

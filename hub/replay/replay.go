@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"skerry.dev/compute/artifact"
 	"skerry.dev/compute/engine"
@@ -19,6 +20,29 @@ type Replayer struct {
 	lake *lake.Lake
 	load func(ctx context.Context, digest string) ([]byte, error)
 	turn chan struct{} // holds a token while a replay runs
+
+	mu  sync.Mutex // guards now
+	now Running
+}
+
+// Running is the replay that runs, the zero value when none does.
+type Running struct {
+	Device string `json:"device,omitempty"`
+	Task   string `json:"task,omitempty"`
+	Progress
+}
+
+// Running returns the replay that runs, and how far it has come.
+func (r *Replayer) Running() Running {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.now
+}
+
+func (r *Replayer) running(now Running) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.now = now
 }
 
 // New returns a replayer over a lake; load finds the bytes of an artifact by its digest.
@@ -34,7 +58,7 @@ type Progress struct {
 }
 
 // progressEvery is after how many readings progress is reported.
-const progressEvery = 50_000
+const progressEvery = 5000
 
 // take waits for the turn of a replay.
 func (r *Replayer) take(ctx context.Context) error {
@@ -46,7 +70,10 @@ func (r *Replayer) take(ctx context.Context) error {
 	}
 }
 
-func (r *Replayer) leave() { <-r.turn }
+func (r *Replayer) leave() {
+	r.running(Running{})
+	<-r.turn
+}
 
 // ErrNoTask is wrapped by errors about a task of which a device has sent nothing.
 var ErrNoTask = errors.New("the device has sent nothing of the task")

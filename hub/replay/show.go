@@ -171,7 +171,14 @@ func (r *Replayer) find(ctx context.Context, device, task string, s *search, pro
 	if err != nil {
 		return err
 	}
-	s.task, s.fallback, s.progress = task, fallback, progress
+	r.running(Running{Device: device, Task: task})
+	s.task, s.fallback = task, fallback
+	s.progress = func(p Progress) {
+		r.running(Running{device, task, p})
+		if progress != nil {
+			progress(p)
+		}
+	}
 	s.models = &models{ctx: ctx, load: r.load, loaded: map[string]*model{}}
 	s.probe = s.row
 	s.after = func(*engine.Output) error {

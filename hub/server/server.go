@@ -40,6 +40,7 @@ import (
 	"skerry.dev/hub/lake"
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/registry"
+	"skerry.dev/hub/replay"
 	"skerry.dev/hub/retain"
 	"skerry.dev/sync/dirlock"
 	"skerry.dev/sync/trust/signing"
@@ -83,6 +84,7 @@ type Hub struct {
 	Ingest   *ingest.Ingester
 	Lanes    *natslanes.Lanes
 	Lake     *lake.Lake
+	Replay   *replay.Replayer
 	Disk     *health.Disk
 	Monitor  *health.Monitor
 	API      *api.Server
@@ -184,6 +186,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Registerer: h.Metrics,
 		Log:        opts.Log,
 	})
+	h.Replay = replay.New(h.DB, h.Lake, h.Registry.Load)
 	h.monitor()
 	if h.API, err = api.New(api.Parts{
 		DB:       h.DB,
@@ -192,6 +195,7 @@ func Open(ctx context.Context, opts Options) (_ *Hub, err error) {
 		Fleet:    h.Fleet,
 		Registry: h.Registry,
 		Lake:     h.Lake,
+		Replay:   h.Replay,
 		Trust:    h.Trust,
 	},
 		api.Options{

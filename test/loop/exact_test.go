@@ -163,6 +163,12 @@ func TestCrashIsExact(t *testing.T) {
 	for _, dev := range w.agents {
 		w.drained(20*time.Second, dev, p.next-1, len(s.took))
 		w.exactlyOnce(dev, s.took)
+		c, err := w.api.CheckPredictions(w.ctx, dev.Device, task, 0, 0, 1000, 1)
+		w.must(err)
+		if c.Drawn < p.next/20 || c.Equal != c.Drawn || len(c.Missing) > 0 {
+			t.Errorf("%s: the hub recomputes %d predictions: %d equal, %d unknown, %d differ, missing %v; want a tenth of %d rows, all equal", dev.Device, c.Drawn, c.Equal, c.Unknown, c.Differs, c.Missing, p.next)
+		}
+		t.Logf("%s: %d of %d published predictions recomputed, bit for bit", dev.Device, c.Equal, c.Drawn)
 	}
 	t.Logf("%d kills, %d rows: %d equal byte for byte, %d differ, %d not published because the kill came between", kills, p.next, len(b)-differ, differ, missing)
 }

@@ -51,7 +51,7 @@ func root() *cobra.Command {
 	c.PersistentPreRunE = func(*cobra.Command, []string) error { return r.trust() }
 	c.PersistentFlags().BoolVar(&r.json, "json", false, "print JSON instead of a table")
 	c.AddCommand(serveCommand(), initCommand(), openapiCommand(), r.loginCommand(), r.userCommand(), r.tokenCommand(), r.deviceCommand(),
-		r.modelCommand(), r.moduleCommand(), r.dataCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
+		r.modelCommand(), r.moduleCommand(), r.dataCommand(), r.predictionCommand(), r.taskCommand(), r.trainCommand(), r.jobCommand(), r.rolloutCommand(), r.importCommand(), r.exportCommand(),
 		fitCommand(), evaluateCommand(), explainCommand(), &cobra.Command{
 			Use:   "version",
 			Short: "Print the version",
