@@ -12,6 +12,7 @@ import (
 	"skerry.dev/agent/task"
 	"skerry.dev/agent/update"
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/artifact/shares"
 	"skerry.dev/compute/feature"
 )
 
@@ -22,6 +23,8 @@ type model struct {
 	runner *artifact.Runner
 	faults int    // of its modules, seen so far; only the runtime's goroutine looks
 	loader loader // counts what its modules fail at
+	// what explains its predictions, made when it is first asked for; nil without one
+	explainer func() *shares.Explainer
 
 	mu     sync.Mutex // guards what follows
 	times  task.Histogram
@@ -117,5 +120,26 @@ func (l loader) Load(r io.ReaderAt, size int64) (update.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model{runner: runner, loader: l}, nil
+	m := &model{runner: runner, loader: l}
+	m.explainer = sync.OnceValue(func() *shares.Explainer {
+		x, err := shares.New(a)
+		if err != nil { // of a kind that has none
+			l.log.Info("predictions are published without shares of features", "model", m.digest, "why", err)
+		}
+		return x
+	})
+	return m, nil
+}
+
+// Shares implements task.Sharer. Only the runtime's goroutine calls it.
+func (m *model) Shares(class string, n int) []shares.Share {
+	x := m.explainer()
+	if x == nil {
+		return nil
+	}
+	s, err := x.Of(m.runner.Features(), class)
+	if err != nil {
+		return nil // the runner's features have the pipeline's width
+	}
+	return s.Features[:min(n, len(s.Features))]
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
 )
 
@@ -80,5 +81,45 @@ func TestLoadRefuses(t *testing.T) {
 		if m, err := l.Load(bytes.NewReader(bad), int64(len(bad))); !errors.Is(err, artifact.ErrCorrupt) {
 			t.Errorf("%s: Load = %v, %v, want it corrupt", name, m, err)
 		}
+	}
+}
+
+// TestShares: a model of trees explains what it predicted last, another kind has no shares.
+func TestShares(t *testing.T) {
+	_, b := encoded(t, "level", 1)
+	m, err := newLoader(slog.New(slog.DiscardHandler), prometheus.NewRegistry()).Load(bytes.NewReader(b), int64(len(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := m.(*model).Shares("", 3); s != nil {
+		t.Errorf("a linear model has shares %v", s)
+	}
+	a, err := artifact.DecodeBytes(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.Models[artifact.Point], err = ensemble.Build(ensemble.Spec{Inputs: 1, Base: []float64{1}, Covers: true}, []ensemble.Tree{{
+		{Threshold: 4, Left: 1, Right: 2, Cover: 4},
+		{Value: -3, Cover: 1},
+		{Value: 5, Cover: 3},
+	}}); err != nil {
+		t.Fatal(err)
+	}
+	a.Vectors = artifact.Vectors{}
+	if b, err = artifact.Encode(a); err != nil {
+		t.Fatal(err)
+	}
+	if m, err = newLoader(slog.New(slog.DiscardHandler), prometheus.NewRegistry()).Load(bytes.NewReader(b), int64(len(b))); err != nil {
+		t.Fatal(err)
+	}
+	h := feature.NewHistory(1, 4)
+	h.Push(time.Hour.Microseconds(), []float64{1})
+	h.Push(2*time.Hour.Microseconds(), []float64{8}) // the model's feature is the difference, 7
+	if p, _, _, err := m.(*model).Predict(h, 0); err != nil || p != 6 {
+		t.Fatalf("Predict = %v, %v, want 6", p, err)
+	}
+	// three of four training rows went right: the mean is 1 + 3, and the row is 2 above it
+	if s := m.(*model).Shares("", 3); len(s) != 1 || s[0].Share != 2 || s[0].Value != 7 {
+		t.Errorf("Shares = %+v, want 2 of the value 7", s)
 	}
 }

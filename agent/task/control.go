@@ -213,6 +213,7 @@ func (r *Runtime) Replace(ctx context.Context, tasks []*spec.Task, plan *source.
 		for _, t := range next {
 			if before[t.spec.Name] != t {
 				r.markTask(t)
+				r.explain(t)
 			}
 		}
 		r.withdraw(old)

@@ -26,6 +26,7 @@ func (r *Runtime) emit(t *running, o *engine.Output, arrival int64) {
 			}
 		}
 	}
+	clear(t.shares)
 	r.opts.Metrics.Predictions.Add(float64(len(o.Predictions)))
 	r.opts.Metrics.Labels.Add(float64(len(o.Labels)))
 	for i := range o.Labels {
@@ -134,6 +135,9 @@ type published struct {
 	// and those that the truth is one of with the nominal coverage: the most probable at least, and
 	// all while nothing is known of the errors
 	Set []string `json:"set,omitempty"`
+	// the largest contributions of the model's features to its score, where the task asks for them
+	// and the model is one of trees; of several classes to that of the most probable
+	Shares shareList `json:"shares,omitempty"`
 }
 
 // probabilities writes classes in the order of the task.
@@ -161,8 +165,14 @@ func (ps probabilities) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+// publishes reports whether a prediction is far enough from the one that was published last.
+func (t *running) publishes(p *engine.Prediction) bool {
+	gap := t.spec.Publish.MinInterval.Micros()
+	return gap <= 0 || t.published == math.MinInt64 || p.Row-t.published >= gap
+}
+
 func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
-	if gap := t.spec.Publish.MinInterval.Micros(); gap > 0 && t.published != math.MinInt64 && p.Row-t.published < gap {
+	if !t.publishes(p) {
 		return
 	}
 	t.published = p.Row
@@ -195,6 +205,7 @@ func (r *Runtime) publish(t *running, p *engine.Prediction, arrival int64) {
 			}
 		}
 	}
+	doc.Shares = t.shares[p.Row]
 	if t.spec.Kind == spec.KindAnomaly {
 		doc.Model, doc.Baselines, doc.Alarm = "device", false, &p.Alarm
 	}

@@ -152,13 +152,14 @@ type running struct {
 	published int64 // event time of the last prediction published
 	last      engine.Prediction
 	versions  map[string]string
-	anew      bool      // it began with nothing learned
-	again     bool      // its intervals began anew, for another coverage
-	lost      string    // why its state is not what follows from the journal, "" when it is
-	fresh     bool      // has no snapshot on disk yet
-	changed   bool      // is not as its snapshot any more
-	rows      int       // since its snapshot
-	saved     time.Time // when that was made
+	anew      bool                // it began with nothing learned
+	again     bool                // its intervals began anew, for another coverage
+	shares    map[int64]shareList // by row, of predictions that are to be published
+	lost      string              // why its state is not what follows from the journal, "" when it is
+	fresh     bool                // has no snapshot on disk yet
+	changed   bool                // is not as its snapshot any more
+	rows      int                 // since its snapshot
+	saved     time.Time           // when that was made
 }
 
 // Open restores the tasks from the store. It does no work that a later Run would not; a damaged
@@ -191,6 +192,7 @@ func Open(opts Options) (*Runtime, error) {
 	}
 	for _, t := range r.tasks {
 		r.markTask(t)
+		r.explain(t)
 	}
 	r.route(opts.Plan)
 	if d := opts.Store.Damage(); d != "" {

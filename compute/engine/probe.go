@@ -19,6 +19,14 @@ type Voice struct {
 	Chances []float64 // of a classification: the probability of each class; nil without one
 }
 
+// Model returns the champion, nil without one.
+func (e *Engine) Model() Model {
+	if !e.champion.use {
+		return nil
+	}
+	return e.champion.Model
+}
+
 // Settled reports whether a silence since the newest message has fired the rows that waited for the
 // watermark; [Engine.End] does what it did.
 func (e *Engine) Settled() bool { return e.settled }

@@ -1,14 +1,12 @@
 package replay
 
 import (
-	"cmp"
+	"errors"
 	"math"
-	"slices"
 
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/artifact/shares"
 	"skerry.dev/compute/engine"
-	"skerry.dev/compute/ensemble"
-	"skerry.dev/compute/explain"
 	"skerry.dev/hub/meta"
 )
 
@@ -103,42 +101,26 @@ func (x *Explanation) take(m *machine, p *engine.Prediction) error {
 	if len(cfg.Classes) > 0 && !math.IsNaN(p.Value) {
 		class = cfg.Classes[p.Class()]
 	}
-	x.Shares, x.NoShares, err = shares(of.Artifact, of.runner.Features(), class)
+	x.Shares, x.NoShares, err = sharesOf(of.Artifact, of.runner.Features(), class)
 	return err
 }
 
-// shares explains an artifact's point model on the row of its features; why says why it cannot.
-func shares(a *artifact.Artifact, features []float64, class string) (s *Shares, why string, err error) {
-	e, ok := a.Models[artifact.Point].(*ensemble.Ensemble)
-	if !ok {
-		return nil, "the model is no ensemble of trees, it is of kind " + artifact.ModelKind(a.Models[artifact.Point]), nil
+// sharesOf explains an artifact's point model on the row of its features; why says why it cannot.
+func sharesOf(a *artifact.Artifact, features []float64, class string) (s *Shares, why string, err error) {
+	x, err := shares.New(a)
+	if errors.Is(err, shares.ErrNone) {
+		return nil, err.Error(), nil
 	}
-	trees, err := explain.NewTrees(e)
 	if err != nil {
-		return nil, "its trees do not hold how many training rows came to each node", nil
-	}
-	s = &Shares{Method: "tree-shap"}
-	output, classes := 0, a.Manifest.Output.Classes
-	switch k := slices.Index(classes, class); {
-	case len(classes) == 0:
-	case e.Outputs() == 1:
-		s.Class = classes[len(classes)-1]
-	default:
-		output = max(k, 0)
-		s.Class = classes[output]
-	}
-	width := trees.Inputs()
-	phi := make([]float64, width*trees.Outputs())
-	if err := trees.Into(phi, features); err != nil {
 		return nil, "", err
 	}
-	s.Expected = trees.Expected()[output]
-	s.Score = s.Expected
-	names := a.Pipeline.Names()
-	for j, v := range phi[output*width : (output+1)*width] {
-		s.Score += v
-		s.Features = append(s.Features, Share{names[j], meta.Float(features[j]), v})
+	of, err := x.Of(features, class)
+	if err != nil {
+		return nil, "", err
 	}
-	slices.SortStableFunc(s.Features, func(a, b Share) int { return cmp.Compare(math.Abs(b.Share), math.Abs(a.Share)) })
+	s = &Shares{Method: "tree-shap", Class: of.Class, Expected: of.Expected, Score: of.Score}
+	for _, f := range of.Features {
+		s.Features = append(s.Features, Share{f.Feature, meta.Float(f.Value), f.Share})
+	}
 	return s, "", nil
 }

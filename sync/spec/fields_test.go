@@ -73,6 +73,7 @@ publish:
   topic: out/{device}/{task}
   retain: false
   min_interval: 5s
+  explain: 3
 adapt:
   enabled: true
   learners: [linear, knn]
@@ -135,6 +136,7 @@ func TestWholeTask(t *testing.T) {
 		{"topic", task.PublishTopic("d1"), "out/d1/whole"},
 		{"retain", task.Retains(), false},
 		{"min_interval", task.Publish.MinInterval.Std(), 5 * time.Second},
+		{"explain", task.Publish.Explain, 3},
 		{"adapts", task.Adapts(), true},
 		{"learners", task.Adapt.Learners, []string{"linear", "knn"}},
 		{"max_bytes", task.Adapt.MaxBytes, Bytes(1e6)},
@@ -288,6 +290,9 @@ func TestEveryMistakeIsNamed(t *testing.T) {
 		{"topic", 4, "topic: out/+/x", "publish.topic", "out/+/x", "must be a topic without the wildcards + and #"},
 		{"retain", 1, "retain: perhaps", "publish.retain", "perhaps", "must be true or false"},
 		{"min_interval", 1, "min_interval: x", "publish.min_interval", "", "is not a duration"},
+		{"explain", 1, "explain: 17", "publish.explain", "17", "must be 0 to 16 shares"},
+		{"explain", 1, "explain: -1", "publish.explain", "-1", "must be 0 to 16"},
+		{"explain", 1, "explain: true", "publish.explain", "true", "must be a whole number"},
 		{"enabled", 1, "enabled: 7", "adapt.enabled", "7", "must be true or false"},
 		{"learners", 1, "learners: [linear, oracle]", "adapt.learners[1]", "oracle", "must be one of adaptive-forest"},
 		{"learners", 1, "learners: [knn, knn]", "adapt.learners[1]", "knn", "is listed twice"},

@@ -27,6 +27,7 @@ const (
 	MaxCategories = 256               // categories of an input
 	MaxClasses    = engine.MaxClasses // of a classification task
 	MaxFeatures   = 32                // user-defined features
+	MaxExplain    = 16                // shares of features that are published with a prediction
 	MaxHorizon    = 366 * 24 * time.Hour
 
 	minLearner, maxLearner = 64 << 10, 256 << 20 // bytes of a local learner
@@ -185,6 +186,9 @@ type Publish struct {
 	Topic       string   `yaml:"topic,omitempty"`
 	Retain      *bool    `yaml:"retain,omitempty"`
 	MinInterval Duration `yaml:"min_interval,omitempty"`
+	// how many shares of the model's features to publish with each prediction, the largest, 0 to
+	// MaxExplain; default 0
+	Explain int `yaml:"explain,omitempty"`
 }
 
 // Adapt controls what the device learns by itself.
@@ -640,6 +644,9 @@ func (t *Task) check(d *Decoder, root *yaml.Node) {
 	}
 	if _, err := parsePercent(t.Sync.Predictions); err != nil {
 		bad("sync.predictions", t.Sync.Predictions, err.Error())
+	}
+	if n := t.Publish.Explain; n < 0 || n > MaxExplain {
+		bad("publish.explain", strconv.Itoa(n), fmt.Sprintf("must be 0 to %d shares", MaxExplain))
 	}
 	if topic := t.PublishTopic(""); strings.ContainsAny(topic, "+#\x00") || t.Publish.Topic == "" {
 		bad("publish.topic", t.Publish.Topic, "must be a topic without the wildcards + and #")

@@ -293,3 +293,64 @@ func show(t *testing.T, h *hub, a, b string) {
 		t.Errorf("Show after its context = %v", err)
 	}
 }
+
+// TestShares: what a device publishes of the features' shares, for every row of a message, is what
+// the hub computes of it.
+func TestShares(t *testing.T) {
+	models := artifacts{}
+	tree := models.add(t, 4, 0)
+	var out sent
+	var told map[string][]said
+	live(t, func(t *testing.T) {
+		explained := strings.Replace(forecast, "sync:", "publish: {explain: 2}\nsync:", 1)
+		dev := &box{t: t, dir: t.TempDir(), models: models, tasks: []*spec.Task{parse(t, explained)}}
+		dev.open()
+		y, x := series(6, 60)
+		began := time.Now()
+		for i := 0; i < len(y); i += 2 { // two rows a message
+			if i == 20 {
+				dev.must(dev.Install(t.Context(), "level", tree))
+			}
+			var vs []value
+			for k := i; k < i+2; k++ {
+				at := began.Add(time.Duration(k) * step).UnixMicro()
+				vs = append(vs, value{"x", at, x[k]}, value{"y", at, y[k]})
+			}
+			dev.send(0, vs...)
+			time.Sleep(2 * step)
+		}
+		dev.Flush()
+		out, told = dev.take(), dev.said
+		dev.close()
+	})
+	h := receive(t, out, models, nil)
+	checked := 0
+	for _, r := range h.all(t, "level").Rows {
+		p, err := h.Show(t.Context(), device, "level", r.Row, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pub := told["level "+time.UnixMicro(r.Row).UTC().Format(time.RFC3339Nano)]
+		if len(pub) != 1 || pub[0].Value != float64(p.Computed.Value) {
+			t.Fatalf("published of row %d: %v, recomputed %v", r.Row, pub, p.Computed)
+		}
+		if p.Explained.Shares == nil {
+			if len(pub[0].Shares) > 0 {
+				t.Errorf("row %d has shares without a model of trees", r.Row)
+			}
+			continue
+		}
+		checked++
+		if len(pub[0].Shares) != 2 {
+			t.Fatalf("row %d is published with %v, want two shares", r.Row, pub[0].Shares)
+		}
+		for k, s := range pub[0].Shares {
+			if want := p.Explained.Shares.Features[k]; s.Feature != want.Feature || s.Share != want.Share {
+				t.Errorf("row %d: share %d is published as %+v, recomputed %+v", r.Row, k, s, want)
+			}
+		}
+	}
+	if checked != 40 {
+		t.Errorf("%d rows with shares, want 40", checked)
+	}
+}

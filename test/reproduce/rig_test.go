@@ -2,6 +2,8 @@ package reproduce
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -17,6 +19,7 @@ import (
 	"skerry.dev/agent/source"
 	"skerry.dev/agent/task"
 	"skerry.dev/compute/artifact"
+	"skerry.dev/compute/artifact/shares"
 	"skerry.dev/compute/engine"
 	"skerry.dev/compute/ensemble"
 	"skerry.dev/compute/feature"
@@ -68,7 +71,29 @@ func (as artifacts) engine(digest string) (engine.Loaded, error) {
 	if err != nil {
 		return engine.Loaded{}, err
 	}
-	return engine.Loaded{ID: digest, Model: artifact.Model{Runner: run}, Usual: a.Usual, Inputs: a.InputNames(), Classes: a.Manifest.Output.Classes}, nil
+	x, err := shares.New(a)
+	if err != nil && !errors.Is(err, shares.ErrNone) {
+		return engine.Loaded{}, err
+	}
+	return engine.Loaded{ID: digest, Model: sharing{artifact.Model{Runner: run}, x}, Usual: a.Usual, Inputs: a.InputNames(), Classes: a.Manifest.Output.Classes}, nil
+}
+
+// sharing is an artifact as the agent has it.
+type sharing struct {
+	artifact.Model
+	x *shares.Explainer
+}
+
+// Shares implements task.Sharer.
+func (m sharing) Shares(class string, n int) []shares.Share {
+	if m.x == nil {
+		return nil
+	}
+	s, err := m.x.Of(m.Features(), class)
+	if err != nil {
+		panic(err)
+	}
+	return s.Features[:n]
 }
 
 // add adds an artifact for the tasks of this package, of trees that are drawn by seed or, with a
@@ -151,7 +176,8 @@ type box struct {
 	cancel context.CancelFunc
 	ended  chan error
 	mu     sync.Mutex
-	acked  int // messages
+	acked  int               // messages
+	said   map[string][]said // what was published of rows, by their times
 }
 
 func (b *box) open() {
@@ -165,7 +191,7 @@ func (b *box) open() {
 		b.t.Fatal(err)
 	}
 	b.Runtime, err = task.Open(task.Options{
-		Device: device, Store: b.store, Tasks: b.tasks, Plan: b.plan, Models: b.models.engine, SnapshotRows: 37,
+		Device: device, Store: b.store, Tasks: b.tasks, Plan: b.plan, Models: b.models.engine, SnapshotRows: 37, Publish: b.publish,
 		AgentCache: configs.AgentCache{CommitInterval: spec.Duration(4 * step)},
 	})
 	if err != nil {
@@ -174,6 +200,31 @@ func (b *box) open() {
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel, b.ended = cancel, make(chan error, 1)
 	go func() { b.ended <- b.Run(ctx) }()
+}
+
+// said is what the tests read of a payload.
+type said struct {
+	Value  float64
+	Shares []struct {
+		Feature string
+		Share   float64
+	}
+}
+
+func (b *box) publish(_ string, payload []byte, _ bool) {
+	var p struct {
+		TS, Task string
+		said
+	}
+	if err := json.Unmarshal(payload, &p); err != nil {
+		b.t.Error(err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.said == nil {
+		b.said = map[string][]said{}
+	}
+	b.said[p.Task+" "+p.TS] = append(b.said[p.Task+" "+p.TS], p.said)
 }
 
 func (b *box) close() {
