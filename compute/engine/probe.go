@@ -27,6 +27,10 @@ func (e *Engine) Model() Model {
 	return e.champion.Model
 }
 
+// Unit is what absolute errors are divided by to become losses: the target's usual change, or its
+// mean absolute deviation where labels come by message.
+func (e *Engine) Unit() float64 { return e.unit() }
+
 // Settled reports whether a silence since the newest message has fired the rows that waited for the
 // watermark; [Engine.End] does what it did.
 func (e *Engine) Settled() bool { return e.settled }

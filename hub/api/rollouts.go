@@ -75,6 +75,7 @@ func (s *Server) AddRollouts(c *rollout.Controller) {
 		func(ctx context.Context, in *freezeIn) (*none, error) {
 			return nil, c.Thaw(ctx, actor(ctx), in.Body.Task, strings.TrimSpace(in.Body.Reason))
 		})
+	s.rehearsal(c)
 	register(s, Operator, op("POST", "/v1/rollouts/{id}/{command}", "rollout-command", "rollouts",
 		"Approve, pause, resume, abort, roll back, skip a stage, retry the failed"),
 		func(ctx context.Context, in *rolloutCommandIn) (*body[*rollout.Rollout], error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"time"
 
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/meta"
@@ -23,6 +24,17 @@ func (c *Client) Rollout(ctx context.Context, id string) (api.RolloutDetail, err
 // PlanRollout returns who would be in which stage, without creating anything.
 func (c *Client) PlanRollout(ctx context.Context, s rollout.Spec) (out rollout.Plan, err error) {
 	err = c.Call(ctx, http.MethodPost, "/v1/rollouts/plan", s, &out)
+	return out, err
+}
+
+// RehearseRollout replays a candidate over the targets' own recorded rows of a period. It takes as
+// long as the replays, see Replay.
+func (c *Client) RehearseRollout(ctx context.Context, s rollout.Spec, period time.Duration) (*api.Rehearsed, error) {
+	out := new(api.Rehearsed)
+	err := c.Call(ctx, http.MethodPost, "/v1/rollouts/rehearse", struct {
+		rollout.Spec
+		Rehearse int64 `json:"rehearse_s"`
+	}{s, int64(period / time.Second)}, out)
 	return out, err
 }
 

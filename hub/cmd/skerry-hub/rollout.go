@@ -144,6 +144,7 @@ type createFlags struct {
 	latency        time.Duration
 	silent, expiry time.Duration
 	dry            bool
+	rehearse       string
 }
 
 func (r *remote) rolloutCreateCommand() *cobra.Command {
@@ -152,8 +153,9 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 		Use:   "create <digest | task@version>",
 		Short: "Roll a registered model out",
 		Long: "Every target device runs the model in shadow first; then the stages say who may activate it. A stage passes when no gate objects; a model that is worse is taken back and forbidden.\n\n" +
-			"--file reads the same knobs from YAML (the keys are those of the REST API: stages, min_shadow, max_regression, …); flags win. --dry-run shows who would be in which stage and how well these devices are connected.",
-		Example: "  skerry-hub rollout create pm25-next-hour@3 --dry-run\n  skerry-hub rollout create pm25-next-hour@3 --stage canary=5:2 --stage half=50 --stage all=100 --approval\n" +
+			"--file reads the same knobs from YAML (the keys are those of the REST API: stages, min_shadow, max_regression, …); flags win. --dry-run shows who would be in which stage and how well these devices are connected. --rehearse 30d replays the model, with everything that devices learn and labels as late as they came, over the " +
+			"last 30 days of each target's own rows, and shows what would change, who would veto and how long the rollout takes.",
+		Example: "  skerry-hub rollout create pm25-next-hour@3 --dry-run\n  skerry-hub rollout create pm25-next-hour@3 --rehearse 30d\n  skerry-hub rollout create pm25-next-hour@3 --stage canary=5:2 --stage half=50 --stage all=100 --approval\n" +
 			"  skerry-hub rollout create pm25-next-hour@3 --file rollout.yaml --cohort lab",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: r.modelNames(),
@@ -178,6 +180,22 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 				}
 				return writePlan(c.OutOrStdout(), m.Name, p)
 			}
+			if f.rehearse != "" {
+				period, err := spec.ParseDuration(f.rehearse)
+				if err != nil || period < time.Minute {
+					return fmt.Errorf("--rehearse %q: must be a period of at least a minute, for example 30d or 12h", f.rehearse)
+				}
+				stop := r.watchReplay(c)
+				out, err := hub.RehearseRollout(c.Context(), s, period)
+				stop()
+				if err != nil {
+					return err
+				}
+				if r.json {
+					return r.print(c, out, "")
+				}
+				return writeRehearsal(c.OutOrStdout(), m.Name, out)
+			}
 			out, err := hub.CreateRollout(c.Context(), s)
 			if err != nil {
 				return err
@@ -188,6 +206,7 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 	fl := c.Flags()
 	fl.StringVarP(&f.file, "file", "f", "", "YAML file with the knobs")
 	fl.BoolVar(&f.dry, "dry-run", false, "show who would be in which stage, create nothing")
+	fl.StringVar(&f.rehearse, "rehearse", "", "replay the model over each target's own recorded rows of a period, for example 30d, show what it would change, create nothing")
 	fl.StringArrayVar(&f.stages, "stage", nil, "a stage as name=percent or name=percent:count, in order; the last one is 100 (default canary=20:1, all=100)")
 	fl.StringVar(&f.s.Cohort, "cohort", "", "only devices of this cohort")
 	fl.StringSliceVar(&f.s.Devices, "devices", nil, "only these devices")
