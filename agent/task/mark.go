@@ -17,13 +17,24 @@ import (
 type place struct {
 	earlier uint64 // readings that runs before this one have stored
 	after   uint64 // readings of this run so far
+	before  uint64 // and before the message that is being taken
 	base    int64  // of the monotonic times of readings, microseconds; 0 before the first message
 }
 
 // mark stores a mark of a task, nil for all.
-func (r *Runtime) mark(t *running, m spec.Mark) {
+func (r *Runtime) mark(t *running, m spec.Mark) { r.markAt(r.place.after, t, m) }
+
+// markIdle stores that a silence was noticed before the message that is being taken which its arrival
+// does not show: the message had waited, or the clock was set.
+func (r *Runtime) markIdle(t *running, arrival int64) {
+	if t.engine.Settled() && !t.engine.Silent(arrival) {
+		r.markAt(r.place.before, t, spec.Mark{Op: spec.MarkIdle})
+	}
+}
+
+func (r *Runtime) markAt(after uint64, t *running, m spec.Mark) {
 	name := ""
-	m.After = r.place.after
+	m.After = after
 	if t != nil {
 		name, m.Settled = t.spec.Name, t.engine.Settled()
 	}

@@ -93,6 +93,7 @@ func (r *Runtime) message(ctx context.Context, in *inbound) {
 	}
 	mono := r.arrived(in.Arrival, began)
 	r.inputs = r.inputs[:0]
+	r.place.before = r.place.after
 	first := wire.FlagFirst
 	r.tellApart(rt, in)
 	for _, rd := range inOrder(rt, in.readings) {
@@ -249,6 +250,7 @@ func (r *Runtime) feed(t *running, to []int, arrival int64) (late bool) {
 	}
 	began := time.Now()
 	t.changed = true
+	r.markIdle(t, arrival)
 	o := t.engine.Ingest(arrival, r.scratch)
 	spent := time.Since(began)
 	if len(o.Predictions) > 0 {

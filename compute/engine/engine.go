@@ -277,7 +277,7 @@ func (e *Engine) End() *Output {
 
 // settle notices whether readings had stopped before now.
 func (e *Engine) settle(now int64) {
-	if e.arrived != NoArrival && now > e.arrived && now-e.arrived > e.cfg.silence() {
+	if e.Silent(now) {
 		e.stopped()
 	}
 }

@@ -35,6 +35,12 @@ func (e *Engine) Unit() float64 { return e.unit() }
 // watermark; [Engine.End] does what it did.
 func (e *Engine) Settled() bool { return e.settled }
 
+// Silent reports whether readings had stopped before now, microseconds of arrival time: a message
+// that arrives then is preceded by what [Idle] does.
+func (e *Engine) Silent(now int64) bool {
+	return e.arrived != NoArrival && now > e.arrived && now-e.arrived > e.cfg.silence()
+}
+
 // Probe sets what is called after each row, before anything is learned from later labels: with it
 // the rows of one call can be looked at one by one. f may read the engine and the prediction, must
 // change neither and must not keep the prediction. It is not part of a snapshot; nil ends it.

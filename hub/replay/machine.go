@@ -72,6 +72,8 @@ func (m *machine) mark(run, task string, x spec.Mark) error {
 	switch x.Op {
 	case spec.MarkTask:
 		return m.taskMark(run, x.State)
+	case spec.MarkIdle: // that it was settled is all
+		return nil
 	case spec.MarkGone:
 		m.gone = true
 		return nil

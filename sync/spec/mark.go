@@ -19,12 +19,14 @@ type MarkOp string
 // What engines took beside readings. Shadow to Reset are the changes of a task's models, see
 // package compute/engine.
 const (
-	MarkClock    MarkOp = "clock"  // Base holds for the readings behind it, of all tasks
-	MarkTask     MarkOp = "task"   // the task begins, or goes on after a start or a change of its file
-	MarkGone     MarkOp = "gone"   // the task ends; what it has learned is kept for a while
-	MarkLost     MarkOp = "lost"   // its state is not what follows from what came before
-	MarkKnown    MarkOp = "known"  // readings from before the task began were offered to it
-	MarkRewind   MarkOp = "rewind" // the clock was set back
+	MarkClock  MarkOp = "clock"  // Base holds for the readings behind it, of all tasks
+	MarkTask   MarkOp = "task"   // the task begins, or goes on after a start or a change of its file
+	MarkGone   MarkOp = "gone"   // the task ends; what it has learned is kept for a while
+	MarkLost   MarkOp = "lost"   // its state is not what follows from what came before
+	MarkKnown  MarkOp = "known"  // readings from before the task began were offered to it
+	MarkRewind MarkOp = "rewind" // the clock was set back
+	// MarkIdle: a silence made rows fire, or might have, that the arrivals around it do not show
+	MarkIdle     MarkOp = "idle"
 	MarkShadow   MarkOp = "shadow"
 	MarkActivate MarkOp = "activate"
 	MarkRevert   MarkOp = "revert"
@@ -80,7 +82,7 @@ type MarkState struct {
 
 // markOps are all there are.
 var markOps = map[MarkOp]bool{
-	MarkClock: true, MarkTask: true, MarkGone: true, MarkLost: true, MarkKnown: true, MarkRewind: true,
+	MarkClock: true, MarkTask: true, MarkGone: true, MarkLost: true, MarkKnown: true, MarkRewind: true, MarkIdle: true,
 	MarkShadow: true, MarkActivate: true, MarkRevert: true, MarkSettle: true, MarkInstall: true, MarkReset: true,
 }
 
