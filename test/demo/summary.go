@@ -41,6 +41,11 @@ type deviceSummary struct {
 	// predictions repeated after the crash
 	PublishedAgain     int `json:"published_again"`
 	PublishedOtherwise int `json:"published_otherwise"`
+	// predictions drawn at random that the hub has computed again, those that came to the bits that
+	// were published, and those whose state it does not know
+	Recomputed        int `json:"recomputed"`
+	RecomputedEqual   int `json:"recomputed_equal"`
+	RecomputedUnknown int `json:"recomputed_unknown"`
 }
 
 type modelSummary struct {
@@ -65,6 +70,9 @@ type latencySummary struct {
 	TotalP50   float64 `json:"mqtt_to_prediction_p50"`
 	TotalP99   float64 `json:"mqtt_to_prediction_p99"`
 }
+
+// recompute is how many predictions of each device the hub computes again.
+const recompute = 50
 
 func (d *demo) summarise(ctx context.Context) (*summary, error) {
 	s := &summary{Source: d.source}
@@ -178,6 +186,11 @@ func (d *demo) device(ctx context.Context, k int, a *rig.Agent, s *summary) (dev
 	out.Predictions, out.MAEModel, out.MAEPersistence = v.Predictions, v.MAEModel, v.MAEPersistence
 	out.Coverage90, out.IntervalScore, out.IntervalScorePersistence = v.Coverage90, v.IntervalScore, v.IntervalScoreNaive
 	out.PublishedAgain, out.PublishedOtherwise = d.scores[k].again, d.scores[k].differ
+	c, err := d.api.CheckPredictions(ctx, a.Device, d.task, 0, 0, recompute, 1)
+	if err != nil {
+		return out, err
+	}
+	out.Recomputed, out.RecomputedEqual, out.RecomputedUnknown = c.Drawn, c.Equal, c.Unknown
 	s.LatencyUS.PredictP50 = max(s.LatencyUS.PredictP50, st.LatencyUS["predict_p50"])
 	s.LatencyUS.PredictP99 = max(s.LatencyUS.PredictP99, st.LatencyUS["predict_p99"])
 	s.LatencyUS.TotalP50 = max(s.LatencyUS.TotalP50, st.LatencyUS["mqtt_to_prediction_p50"])
@@ -188,10 +201,10 @@ func (d *demo) device(ctx context.Context, k int, a *rig.Agent, s *summary) (dev
 func (s *summary) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%s, %d trainings, %.0f s\n\n", s.Source, s.Trainings, s.Wall)
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(tw, "device\treadings\taccepted\tapplied\tin lake once\tgaps\tdup\tpredictions\tMAE last value\tMAE\tratio\tcoverage\tinterval score\tof last value\tdrifts\tmodel\t")
+	fmt.Fprintln(tw, "device\treadings\taccepted\tapplied\tin lake once\tgaps\tdup\tpredictions\tMAE last value\tMAE\tratio\tcoverage\tinterval score\tof last value\tdrifts\trecomputed\tmodel\t")
 	for _, d := range s.Devices {
-		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.3f\t%.3f\t%.4f\t%.3f\t%.1f\t%.1f\t%d\t%s\t\n", d.Name, d.Published, d.Accepted, d.Applied, d.InLakeOnce, d.Gaps, d.Duplicates, d.Predictions,
-			d.MAEPersistence, d.MAEModel, d.MAEModel/d.MAEPersistence, d.Coverage90, d.IntervalScore, d.IntervalScorePersistence, d.DriftEvents, d.ActiveModel)
+		fmt.Fprintf(tw, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%.3f\t%.3f\t%.4f\t%.3f\t%.1f\t%.1f\t%d\t%d/%d\t%s\t\n", d.Name, d.Published, d.Accepted, d.Applied, d.InLakeOnce, d.Gaps, d.Duplicates, d.Predictions,
+			d.MAEPersistence, d.MAEModel, d.MAEModel/d.MAEPersistence, d.Coverage90, d.IntervalScore, d.IntervalScorePersistence, d.DriftEvents, d.RecomputedEqual, d.Recomputed, d.ActiveModel)
 	}
 	tw.Flush()
 	fmt.Fprintln(w)
@@ -224,6 +237,9 @@ func (s *summary) problems() (out []string) {
 		}
 		if d.PublishedOtherwise != 0 {
 			bad("%s: %d predictions were published again with another value", d.Name, d.PublishedOtherwise)
+		}
+		if differ := d.Recomputed - d.RecomputedEqual - d.RecomputedUnknown; differ != 0 || d.Recomputed == 0 || 20*d.RecomputedEqual < 19*d.Recomputed {
+			bad("%s: of %d published predictions the hub recomputes %d bit for bit, %d are unknown and %d differ; want at least 95 %%, none different", d.Name, d.Recomputed, d.RecomputedEqual, d.RecomputedUnknown, differ)
 		}
 	}
 	if len(s.Models) == 0 {
