@@ -208,6 +208,39 @@ export interface EventItem {
   received_at: number;
 }
 
+/** Prediction is one that the hub has recomputed, GET /v1/predictions/{device}/{task}. */
+export interface Prediction {
+  row: number;
+  for: number;
+  status: "equal" | "unknown" | "computed" | "differs";
+  reason?: string;
+  computed: PredictionValues;
+  published?: PredictionValues;
+  missing?: PredictionMissing[];
+  explained: {
+    inputs: { series: string; unit?: string; value: number | null; category?: string }[];
+    experts?: { name: string; weight: number; value: number | null }[];
+    labels: number;
+    shares?: { class?: string; expected: number; score: number; features: { feature: string; value: number | null; share: number }[] };
+    no_shares?: string;
+  };
+}
+
+export interface PredictionValues {
+  value: number | null;
+  lower: number | null;
+  upper: number | null;
+  model?: string;
+}
+
+export interface PredictionMissing {
+  what: string;
+  run?: string;
+  from?: number;
+  to?: number;
+  why: string;
+}
+
 export interface LabelPoint {
   task: string;
   device: string;

@@ -18,7 +18,7 @@ export interface Mark {
 }
 
 /** Chart draws lines over event time (seconds, UTC). Data may change often; the plot is made anew only when its shape or the colour scheme changes. */
-export function Chart({ times, rows, lines, band, marks = [], unit, height = 280, label, zero }: {
+export function Chart({ times, rows, lines, band, marks = [], unit, height = 280, label, zero, onPick }: {
   times: number[];
   rows: (number | null)[][];
   lines: Line[];
@@ -28,18 +28,24 @@ export function Chart({ times, rows, lines, band, marks = [], unit, height = 280
   height?: number;
   label: string;
   zero?: boolean;
+  onPick?: (index: number) => void; // of times, under a click
 }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
-  const latest = useRef({ marks, data: [times, ...rows] as uPlot.AlignedData });
-  latest.current = { marks, data: [times, ...rows] as uPlot.AlignedData };
+  const latest = useRef({ marks, data: [times, ...rows] as uPlot.AlignedData, onPick });
+  latest.current = { marks, data: [times, ...rows] as uPlot.AlignedData, onPick };
   const shape = useMemo(() => JSON.stringify([lines, band, unit, height, zero]), [lines, band, unit, height, zero]);
 
   useEffect(() => {
     const el = box.current!;
     const build = () => {
       plot.current?.destroy();
-      plot.current = new uPlot(options(el.clientWidth || 600, height, lines, band, unit, zero ?? false, () => latest.current.marks), latest.current.data, el);
+      const u = new uPlot(options(el.clientWidth || 600, height, lines, band, unit, zero ?? false, () => latest.current.marks), latest.current.data, el);
+      u.over.addEventListener("click", () => {
+        const { idx } = u.cursor;
+        if (idx !== null && idx !== undefined && u.select.width === 0) latest.current.onPick?.(idx); // a drag zooms
+      });
+      plot.current = u;
     };
     build();
     const watch = new ResizeObserver(() => {

@@ -8,6 +8,7 @@ import { link, useLabels, usePoll, useSession } from "../poll";
 import { align, byClass, errorCurves, quality, spacing } from "../stats";
 import type { EventItem, Fleet, FleetTask, Job, LabelPoint, List } from "../types";
 import { baselineName, errorName, errorText, skill } from "../words";
+import { Explained } from "./prediction";
 
 export function TasksView() {
   const { data, error } = usePoll<Fleet>("/v1/fleet");
@@ -229,6 +230,7 @@ function Classes({ task, points }: { task: FleetTask; points: LabelPoint[] }) {
 function Truth({ task, devices }: { task: FleetTask; devices: string[] }) {
   const [picked, setPicked] = useState("");
   const [span, setSpan] = useState("7");
+  const [row, setRow] = useState<number>();
   const device = picked || devices[0] || "";
   const labels = useLabels(task.name, device, 3000);
   const all = labels.data ?? none;
@@ -278,6 +280,7 @@ function Truth({ task, devices }: { task: FleetTask; devices: string[] }) {
             band={truthBand}
             unit={task.unit}
             height={260}
+            onPick={(i) => setRow(shown.find((p) => p.at / 1e6 === times[i])?.row_time)}
             label={`Truth and prediction of ${device} over the last ${span} days: mean absolute error ${num(q.mae, task.unit)}, coverage ${percent(q.coverage)}.`}
           />
           <Legend items={[{ label: "truth", color: "--text" }, { label: "prediction", color: "--c1" }, { label: `interval, ${percent(task.interval || 0.9, 0)}`, color: "--band", kind: "band" }]} />
@@ -285,6 +288,8 @@ function Truth({ task, devices }: { task: FleetTask; devices: string[] }) {
             {count(q.labels)} predictions: error {num(q.mae, task.unit)}, {baselineName(task.kind)} {num(q.baseline, task.unit)}, {percent(q.coverage)} of truths inside the interval.
             {truncated && " Older rows of this span are not loaded."}
           </p>
+          <p className="below"><button type="button" onClick={() => setRow(shown.at(-1)?.row_time)}>Explain the newest…</button> <span className="mute">or click a point of the chart.</span></p>
+          {row !== undefined && <Explained device={device} task={task.name} row={row} unit={task.unit} onClose={() => setRow(undefined)} />}
         </>
       )}
     </Card>
