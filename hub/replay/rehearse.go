@@ -82,7 +82,6 @@ type rehearsal struct {
 	since int64          // newest row when it began: those behind it are compared
 	unit  float64
 	was   map[int64]*engine.Label // of the present call, by row
-	err   error
 }
 
 // mark implements player: the candidate's engine takes what is no change of models.
@@ -108,7 +107,7 @@ func (r *rehearsal) mark(run, task string, x spec.Mark) error {
 	case spec.MarkRewind:
 		r.other.Rewind(x.At, x.Ahead)
 	}
-	return r.err
+	return nil
 }
 
 // message implements player.
@@ -126,7 +125,7 @@ func (r *rehearsal) message(arrival int64, readings []lake.Reading) error {
 	}
 	if r.other != nil {
 		r.compare(r.other.Ingest(arrival, r.scratch))
-		return r.err
+		return nil
 	}
 	if h := r.engine.History(); h.Len() > 0 && h.Time(0) >= r.from {
 		return r.fork(h.Time(0))

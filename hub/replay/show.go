@@ -322,13 +322,13 @@ func (r *Replayer) Check(ctx context.Context, device, task string, from, to int6
 	}
 	out := &Checked{Device: device, Task: task, Rows: []CheckedRow{}}
 	rng := rand.New(rand.NewPCG(seed, 0x736b))
-	var drawn []published1
+	var drawn []drawnRow
 	for p, err := range r.lake.Predictions(ctx, device, task, from, to) {
 		if err != nil {
 			return nil, err
 		}
 		out.Sent++
-		v := published1{p.Row, Values{Value: meta.Float(p.Value), Lower: meta.Float(p.Lower), Upper: meta.Float(p.Upper), Model: p.Model}}
+		v := drawnRow{p.Row, Values{Value: meta.Float(p.Value), Lower: meta.Float(p.Lower), Upper: meta.Float(p.Upper), Model: p.Model}}
 		if len(p.Chances) > 0 {
 			v.Chances, v.Set = p.Chances, p.Set
 		}
@@ -349,7 +349,7 @@ func (r *Replayer) Check(ctx context.Context, device, task string, from, to int6
 	if err := r.find(ctx, device, task, s, progress); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(drawn, func(a, b published1) int { return int(min(max(a.row-b.row, -1), 1)) })
+	slices.SortFunc(drawn, func(a, b drawnRow) int { return int(min(max(a.row-b.row, -1), 1)) })
 	for _, d := range drawn {
 		c := CheckedRow{Row: d.row, Model: d.Model, Status: Unknown, Reason: "the replay comes to no row at that time"}
 		if f := s.rows[d.row]; f.computed != nil {
@@ -370,8 +370,8 @@ func (r *Replayer) Check(ctx context.Context, device, task string, from, to int6
 	return out, nil
 }
 
-// published1 is a prediction that was drawn.
-type published1 struct {
+// drawnRow is a prediction that was drawn.
+type drawnRow struct {
 	row int64
 	Values
 }
