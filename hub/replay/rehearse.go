@@ -54,7 +54,7 @@ type Change struct {
 	Candidate meta.Float `json:"candidate" doc:"mean loss"`
 	Diff      meta.Float `json:"diff" doc:"candidate less incumbent"`
 	Half      meta.Float `json:"half" doc:"the mean of all rows to come is within diff ± half with probability 1 - alpha; null: too few blocks of event time to say"`
-	NextHalf  meta.Float `json:"next_half" doc:"the mean of the next min_shadow rows is within diff ± next_half in 95 of 100 cases; null: too few blocks to say"`
+	NextHalf  meta.Float `json:"next_half" doc:"the mean of the next min_shadow rows of each device is within diff ± next_half in 95 of 100 cases; null: too few blocks to say"`
 }
 
 // IntervalChange compares intervals, of numbers only: scores of Gneiting and Raftery (2007) in units
@@ -265,7 +265,7 @@ func (c *IntervalChange) finish() {
 }
 
 // change sums blocks up.
-func change(b *sequential.Blocks, t Trial) Change {
+func change(b *sequential.Blocks, t Trial, devices int) Change {
 	e := b.Estimate(0, t.Alpha, float64(max(t.MinShadow, 50)))
 	c := Change{Rows: e.Rows, Half: meta.Float(math.NaN()), NextHalf: meta.Float(math.NaN())}
 	if e.Rows == 0 {
@@ -276,7 +276,7 @@ func change(b *sequential.Blocks, t Trial) Change {
 	if !math.IsInf(e.Half, 1) {
 		c.Half = meta.Float(e.Half)
 	}
-	c.NextHalf = meta.Float(nextHalf(b, &e, float64(t.MinShadow)))
+	c.NextHalf = meta.Float(nextHalf(b, &e, float64(t.MinShadow*devices)))
 	return c
 }
 
@@ -306,9 +306,9 @@ func nextHalf(b *sequential.Blocks, e *sequential.Estimate, m float64) float64 {
 	return t * math.Sqrt(variance*(1/e.Rows+1/m))
 }
 
-// finish fills what follows from the sums.
-func (x *Rehearsal) finish(t Trial) {
-	x.Model, x.Published = change(&x.model, t), change(&x.published, t)
+// finish fills what follows from the sums of so many devices.
+func (x *Rehearsal) finish(t Trial, devices int) {
+	x.Model, x.Published = change(&x.model, t, devices), change(&x.published, t, devices)
 	x.Interval.finish()
 	if span := float64(x.To - x.From); span > 0 && x.Model.Rows > 1 {
 		x.Daily = (x.Model.Rows - 1) / span * 86400e6
@@ -331,7 +331,7 @@ func Join(cohort string, devices []*Rehearsal, t Trial) *Rehearsal {
 		x.To = max(x.To, d.To)
 		shadow, probation, daily = max(shadow, d.ShadowS), max(probation, d.ProbateS), daily+d.Daily
 	}
-	x.finish(t)
+	x.finish(t, max(len(devices), 1))
 	x.ShadowS, x.ProbateS, x.Daily = shadow, probation, daily
 	return x
 }
@@ -357,7 +357,7 @@ func (r *Replayer) Rehearse(ctx context.Context, device, task, digest string, pe
 	}
 	x := &Rehearsal{Device: device}
 	if newest == math.MinInt64 {
-		x.finish(t)
+		x.finish(t, 1)
 		x.Note = "the device has sent no label of the task: nothing can be compared"
 		return x, nil
 	}
@@ -387,7 +387,7 @@ func (r *Replayer) Rehearse(ctx context.Context, device, task, digest string, pe
 	if err := r.history(ctx, device, h); err != nil {
 		return nil, err
 	}
-	x.finish(t)
+	x.finish(t, 1)
 	if x.Model.Rows == 0 && x.Note == "" {
 		x.Note = "no labelled row in the period: nothing can be compared"
 	}
