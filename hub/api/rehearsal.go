@@ -10,6 +10,7 @@ import (
 	"skerry.dev/hub/meta"
 	"skerry.dev/hub/replay"
 	"skerry.dev/hub/rollout"
+	"skerry.dev/sync/spec"
 )
 
 // maxRehearsed bounds the devices of a rehearsal, which replays one after the other.
@@ -54,12 +55,7 @@ func (s *Server) rehearse(ctx context.Context, c *rollout.Controller, want rollo
 	if n := len(plan.Devices); n > maxRehearsed {
 		return nil, bad("the rollout has %d targets, a rehearsal takes at most %d: name some by devices, or a cohort", n, maxRehearsed)
 	}
-	t := replay.Trial{
-		MinShadow:     plan.Spec.MinShadow,
-		Probation:     plan.Spec.Probation,
-		MaxRegression: plan.Spec.MaxRegression,
-		Alpha:         plan.Spec.Alpha,
-	}
+	t := plan.Spec.Trial()
 	out := &Rehearsed{Task: plan.Task, Digest: plan.Digest, Spec: plan.Spec, Devices: []*replay.Rehearsal{}, Cohorts: []*replay.Rehearsal{}}
 	byCohort := map[string][]*replay.Rehearsal{}
 	var cohorts []string
@@ -93,7 +89,7 @@ func (s *Server) rehearse(ctx context.Context, c *rollout.Controller, want rollo
 }
 
 // expected is the verdict that the recorded rows lead to.
-func expected(c replay.Change, t replay.Trial) string {
+func expected(c replay.Change, t spec.Trial) string {
 	limit := meta.Float(t.MaxRegression) * c.Incumbent
 	switch {
 	case math.IsNaN(float64(c.Half)):

@@ -15,14 +15,6 @@ import (
 	"skerry.dev/sync/spec"
 )
 
-// Trial is how devices and hub judge a candidate that is rehearsed.
-type Trial struct {
-	MinShadow     int     // labelled rows in shadow until a device may veto, at least 2
-	Probation     int     // labelled rows on probation
-	MaxRegression float64 // by which fraction its loss may exceed the incumbent's
-	Alpha         float64 // probability of a wrong verdict
-}
-
 // Rehearsal is what a candidate would have done on one device, or on several together.
 type Rehearsal struct {
 	Device string `json:"device,omitempty"`
@@ -74,7 +66,7 @@ type IntervalChange struct {
 type rehearsal struct {
 	machine
 	out    *Rehearsal
-	trial  Trial
+	trial  spec.Trial
 	digest string
 	from   int64
 
@@ -223,13 +215,13 @@ func (r *rehearsal) loss(l *engine.Label, v, chance float64) float64 {
 // veto looks as a device does, at every labelled row, whether the candidate is surely worse than it
 // may be.
 func (r *rehearsal) veto(row int64) {
-	if r.out.Veto != "" {
+	x := r.out
+	if x.Veto != "" {
 		return
 	}
-	e := r.out.model.Estimate(r.trial.MaxRegression, r.trial.Alpha, float64(max(r.trial.MinShadow, 50)))
-	if over := e.Mean - r.trial.MaxRegression*e.Incumbent - e.Half; e.Rows >= float64(r.trial.MinShadow) && over > 0 {
-		r.out.VetoAt = row
-		r.out.Veto = fmt.Sprintf("after %.0f labelled rows its mean loss is %.3g above the incumbent's %.3g, and surely more than the allowed %.0f %% of it", e.Rows, e.Mean, e.Incumbent, 100*r.trial.MaxRegression)
+	p := spec.Paired{From: x.From, To: x.To, Blocks: x.model}
+	if j := r.trial.Judge(p, r.trial.DeviceAlpha(), 1); j.Outcome == sequential.Fail {
+		x.VetoAt, x.Veto = row, j.Reason
 	}
 }
 
@@ -265,7 +257,7 @@ func (c *IntervalChange) finish() {
 }
 
 // change sums blocks up.
-func change(b *sequential.Blocks, t Trial, devices int) Change {
+func change(b *sequential.Blocks, t spec.Trial, devices int) Change {
 	e := b.Estimate(0, t.Alpha, float64(max(t.MinShadow, 50)))
 	c := Change{Rows: e.Rows, Half: meta.Float(math.NaN()), NextHalf: meta.Float(math.NaN())}
 	if e.Rows == 0 {
@@ -307,7 +299,7 @@ func nextHalf(b *sequential.Blocks, e *sequential.Estimate, m float64) float64 {
 }
 
 // finish fills what follows from the sums of so many devices.
-func (x *Rehearsal) finish(t Trial, devices int) {
+func (x *Rehearsal) finish(t spec.Trial, devices int) {
 	x.Model, x.Published = change(&x.model, t, devices), change(&x.published, t, devices)
 	x.Interval.finish()
 	if span := float64(x.To - x.From); span > 0 && x.Model.Rows > 1 {
@@ -318,7 +310,7 @@ func (x *Rehearsal) finish(t Trial, devices int) {
 
 // Join is what devices show together: their blocks of event time add up. The times are those of the
 // slowest.
-func Join(cohort string, devices []*Rehearsal, t Trial) *Rehearsal {
+func Join(cohort string, devices []*Rehearsal, t spec.Trial) *Rehearsal {
 	x := &Rehearsal{Cohort: cohort}
 	shadow, probation, daily := 0.0, 0.0, 0.0
 	for _, d := range devices {
@@ -340,7 +332,7 @@ func Join(cohort string, devices []*Rehearsal, t Trial) *Rehearsal {
 // installed at the period's beginning: local learners, mixture and intervals adapt in both, and
 // labels come as late as they came. Rows that the artifact was trained on are left out, so that the
 // period begins behind them at the earliest.
-func (r *Replayer) Rehearse(ctx context.Context, device, task, digest string, period time.Duration, t Trial, progress func(Progress)) (*Rehearsal, error) {
+func (r *Replayer) Rehearse(ctx context.Context, device, task, digest string, period time.Duration, t spec.Trial, progress func(Progress)) (*Rehearsal, error) {
 	if period <= 0 || t.MinShadow < 2 || !(t.Alpha > 0 && t.Alpha < 1) || !(t.MaxRegression >= 0) {
 		return nil, fmt.Errorf("rehearse: period %v must be positive, min_shadow %d at least 2, alpha %v between 0 and 1, max_regression %v not negative", period, t.MinShadow, t.Alpha, t.MaxRegression)
 	}

@@ -439,7 +439,7 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int, at Clock
 	}
 	pooled, apart, split := pool(all, s.MaxRegression, s.Alpha)
 	st.Pooled, st.Apart = pooled, append(st.Apart, apart...)
-	trial := s.trial()
+	trial := s.Trial()
 	j := judgement{trial.Judge(pooled, pooledShare*s.Alpha, max(counted(all), 1)), split}
 	half := j.Half
 	st.Bound = [2]float64{finite(j.Mean - half), finite(j.Mean + half)}

@@ -132,8 +132,8 @@ func (s *Spec) Defaults() error {
 	return errors.Join(errs...)
 }
 
-// trial is the check that devices make themselves.
-func (s *Spec) trial() spec.Trial {
+// Trial is the check that devices make themselves.
+func (s *Spec) Trial() spec.Trial {
 	return spec.Trial{
 		MinShadow:     s.MinShadow,
 		Probation:     s.Probation,

@@ -269,7 +269,7 @@ func (r *Rollout) assignment(m *meta.Model, generation uint64, phase spec.Phase)
 		Phase:      phase,
 		Hold:       r.State == Paused,
 		Rollout:    r.ID,
-		Trial:      r.Spec.trial(),
+		Trial:      r.Spec.Trial(),
 	}
 }
 

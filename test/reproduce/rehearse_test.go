@@ -46,14 +46,14 @@ func station(t *testing.T, models artifacts, champion string, seed uint64, rows 
 	return early, late
 }
 
-var trial = replay.Trial{MinShadow: 150, Probation: 50, MaxRegression: 0.05, Alpha: 0.05}
+var trial = spec.Trial{MinShadow: 150, Probation: 50, MaxRegression: 0.05, Alpha: 0.05}
 
 // TestRehearsalAgreesWithShadow: what a rehearsal expects of candidates is what devices then measure
 // in shadow: the sign of the difference on every device, the size within its uncertainty on 90 %.
 func TestRehearsalAgreesWithShadow(t *testing.T) {
 	models := artifacts{}
 	champion := models.add(t, 1, 0)
-	candidates := map[string]string{"better": models.add(t, 0, 0.05), "worse": models.add(t, 0, -1.5)}
+	candidates := map[string]string{"better": models.add(t, 0, 0.05), "worse": models.add(t, 0, -4)}
 	within, all, vetoes := 0, 0, map[string]int{}
 	for name, candidate := range candidates {
 		for seed := range uint64(5) {
@@ -101,7 +101,7 @@ func TestRehearsalAgreesWithShadow(t *testing.T) {
 	if 10*within < 9*all {
 		t.Errorf("%d of %d within the stated uncertainty, want 90 %%", within, all)
 	}
-	// devices look at few rows, and the surer ones see a model that is much worse
+	// of few rows devices see only what is grossly worse
 	if vetoes["better"] > 0 || vetoes["worse"] < 3 {
 		t.Errorf("vetoes %v of 5 devices each, want none of the better and most of the worse", vetoes)
 	}
