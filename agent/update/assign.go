@@ -125,7 +125,7 @@ func (m *Manager) assign(task string, a spec.Assignment) {
 			s.Assignment = &a // the same artifact: another phase or other bounds
 			return
 		}
-		if old.Digest == a.Digest && old.Rollout == a.Rollout && a.Phase != spec.PhaseWithdrawn && !s.Phase.Final() {
+		if old.Digest == a.Digest && old.Size == a.Size && old.Target == a.Target && old.Rollout == a.Rollout && a.Phase != spec.PhaseWithdrawn && !s.Phase.Final() {
 			s.Assignment = &a // it goes on from where it is, with what it has measured
 			return
 		}

@@ -3,6 +3,7 @@ package update
 import (
 	"slices"
 	"testing"
+	"time"
 
 	"skerry.dev/sync/spec"
 )
@@ -227,4 +228,20 @@ func TestActiveModelThatFails(t *testing.T) {
 	if r := b.m.Reported("t"); r.Cause != spec.CauseModel {
 		t.Errorf("cause %q, want the model", r.Cause)
 	}
+}
+
+// TestWindow: a device activates a model only within the window of its own time, and says so.
+func TestWindow(t *testing.T) {
+	b := newBench(t)
+	now := time.Now().UTC()
+	open := func(from, to time.Duration) *spec.Window {
+		return &spec.Window{From: now.Add(from).Format("15:04"), To: now.Add(to).Format("15:04")}
+	}
+	a := b.assign(1, "model", spec.PhaseShadow)
+	b.engine.set(good(150), good(100))
+	b.reach(spec.PhaseShadow, "")
+	a = b.order(a, 2, func(a *spec.Assignment) { a.Phase, a.Window = spec.PhaseActive, open(2*time.Hour, 3*time.Hour) })
+	b.reach(spec.PhaseShadow, "waiting: it may be activated from "+now.Add(2*time.Hour).Format("15:04"))
+	b.order(a, 3, func(a *spec.Assignment) { a.Window = open(-time.Hour, time.Hour) })
+	b.reach(spec.PhaseActive, "")
 }

@@ -58,6 +58,9 @@ func Open(v Verifier, l Loader, e Engine, opts Options) (*Manager, error) {
 			DisableCompression:    true,
 		}}
 	}
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
 	if opts.MinRate == 0 {
 		opts.MinRate = 100
 	}

@@ -81,6 +81,10 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	if s.Assignment.Phase != spec.PhaseActive || s.Assignment.Hold || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
 		return
 	}
+	if w := s.Assignment.Window; !w.Open(m.opts.Now()) {
+		s.Reason = fmt.Sprintf("waiting: it may be activated from %s, here it is %s", w, m.opts.Now().Format("Mon 15:04 MST"))
+		return
+	}
 	before := *s
 	s.Previous, s.PreviousVersion = s.Active, s.ActiveVersion
 	s.Active, s.ActiveVersion, s.ActiveTried = s.Assignment.Digest, s.Assignment.Version, 0

@@ -87,7 +87,8 @@ type Options struct {
 	Free func() (uint64, error)
 	// MinFree is left to the readings, default 16 MiB: what the device's database grows by at once.
 	MinFree int64
-	Events  func(Event) // called without locks, in order per task
+	Now     func() time.Time // with the zone of the device; default time.Now
+	Events  func(Event)      // called without locks, in order per task
 	Log     *slog.Logger
 }
 

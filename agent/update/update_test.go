@@ -232,7 +232,7 @@ func (b *bench) start() {
 func (b *bench) startWith(e *fakeEngine) {
 	b.t.Helper()
 	m, err := Open(b.signed, fakeLoader{}, b.engine, Options{Dir: filepath.Join(b.dir, "slots"), FloorFile: filepath.Join(b.dir, "floors.json"),
-		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000, Free: b.free, Log: b.log,
+		URL: func(d string) string { return b.srv.URL + "/" + d }, Authorize: func(r *http.Request) { r.Header.Set("Authorization", "Bearer jwt") }, Tick: 2 * time.Millisecond, Retry: time.Millisecond, Window: 100 * time.Millisecond, MinRate: 1000, Free: b.free, Log: b.log, Now: func() time.Time { return time.Now().UTC() },
 		Events: func(e Event) { b.mu.Lock(); b.events = append(b.events, e); b.mu.Unlock() }})
 	if err != nil {
 		b.t.Fatal(err)

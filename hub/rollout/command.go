@@ -112,8 +112,11 @@ func (c *Controller) free(ctx context.Context, q *meta.Queries, s *Spec) error {
 
 // meets reports whether two rollouts of a task may be for the same device.
 func (s *Spec) meets(o *Spec) bool {
-	if len(s.Devices) > 0 && len(o.Devices) > 0 {
-		return slices.ContainsFunc(s.Devices, func(d string) bool { return slices.Contains(o.Devices, d) })
+	for _, lists := range [][2][]string{{s.Devices, o.Devices}, {s.Sites, o.Sites}, {s.Classes, o.Classes}} {
+		a, b := lists[0], lists[1]
+		if len(a) > 0 && len(b) > 0 && !slices.ContainsFunc(a, func(name string) bool { return slices.Contains(b, name) }) {
+			return false
+		}
 	}
 	return s.Cohort == "" || o.Cohort == "" || s.Cohort == o.Cohort
 }
@@ -216,7 +219,7 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 	case Resume:
 		err = refuse(Paused)
 		r.Status.Since, r.Status.Reason = meta.Now(), ""
-		r.note(Running, reason, actor)
+		r.note(Running, reason+r.extend(), actor)
 	case Abort:
 		err = refuse(Running, Paused, Awaiting, Draft)
 		r.Status.Reason = reason
@@ -246,7 +249,7 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 		if err = refuse(Running, Paused); err == nil {
 			also, err = c.retry(ctx, r)
 			r.Status.Since, r.Status.HalfAt, r.Status.Reason = meta.Now(), 0, ""
-			r.note(Running, reason, actor)
+			r.note(Running, reason+r.extend(), actor)
 		}
 	default:
 		err = refusal{fmt.Errorf("unknown command %q: one of approve, pause, resume, abort, rollback, skip, retry", cmd)}
@@ -261,6 +264,15 @@ func (c *Controller) do(ctx context.Context, actor, id string, cmd Command, reas
 		return q.Audit(ctx, actor, "rollout."+string(cmd), id, reason)
 	})
 	return r, err
+}
+
+// extend lets a rollout that has expired go on without that bound, and says so.
+func (r *Rollout) extend() string {
+	if r.Spec.Expires == 0 || meta.Now() <= r.CreatedAt+seconds(r.Spec.Expires) {
+		return ""
+	}
+	r.Spec.Expires = 0
+	return " (it has expired, and goes on without that bound)"
 }
 
 // runs refuses a skip that no device vouches for: one must have the candidate in the phase that the

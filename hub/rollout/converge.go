@@ -146,7 +146,7 @@ func (c *Controller) due(ctx context.Context, t *course, d *meta.Device) (*Rollo
 				continue
 			}
 			// a newcomer is not given what a champion by hand has replaced
-			if champion, known := t.champion[r.Spec.Cohort]; !ok && known && len(r.Spec.Devices) == 0 && champion != r.Spec.Digest {
+			if champion, known := t.champion[r.Spec.Cohort]; !ok && known && !r.Spec.named() && champion != r.Spec.Digest {
 				continue
 			}
 			return r, row, ok, nil
@@ -354,7 +354,7 @@ func (c *Controller) alarm(ctx context.Context, l *duty.Lease, t *course, failin
 			continue
 		}
 		i := slices.IndexFunc(t.rollouts, func(r *Rollout) bool {
-			return r.State == Completed && len(r.Spec.Devices) == 0 && r.Spec.Cohort == cohort && usable(t.models[r.ID])
+			return r.State == Completed && !r.Spec.named() && r.Spec.Cohort == cohort && usable(t.models[r.ID])
 		})
 		if i < 0 {
 			continue

@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"skerry.dev/compute/sequential"
 	"skerry.dev/sync/spec"
@@ -120,7 +121,7 @@ func Decide(seed string, s *Spec, st Status, devices []View, at Clock) Decision 
 func (d *Decision) weigh(s *Spec, ordered []View, started int, at Clock) {
 	st, c := d.Status, &d.Status.Counts
 	expired := at.Now-st.Since > seconds(s.Deadline)
-	j := judge(s, &d.Status, st.Stage, ordered, started, at)
+	j := judge(s, &d.Status, st.Stage, ordered, started)
 	switch {
 	case j.Outcome == sequential.Pass && st.Proof == nil:
 		d.Status.Proof = &Proof{At: at.Now, Stage: st.StageName, Rows: j.Rows, Bound: d.Status.Bound}
@@ -158,10 +159,24 @@ func (d *Decision) weigh(s *Spec, ordered []View, started int, at Clock) {
 		waiting("judging", j.Reason)
 	case st.Stage == len(s.Stages) && c.Active == 0:
 		waiting("rolling", "no device runs it yet")
+	case !d.soaked(s, at):
+		waiting("soaking", fmt.Sprintf("soaks until %s", time.UnixMicro(d.Status.ReadyAt+seconds(s.Stages[st.Stage-1].Soak)).UTC().Format("2006-01-02 15:04:05 UTC")))
 	default:
 		d.advance(s, at.Now)
 		d.Status.Left = left
 	}
+}
+
+// soaked reports whether a stage whose devices are through has gone on for as long as it is to.
+func (d *Decision) soaked(s *Spec, at Clock) bool {
+	st := &d.Status
+	if st.Stage == 0 || s.Stages[st.Stage-1].Soak == 0 {
+		return true
+	}
+	if st.ReadyAt == 0 {
+		st.ReadyAt = at.Now
+	}
+	return at.Now-st.ReadyAt >= seconds(s.Stages[st.Stage-1].Soak)
 }
 
 // advance enters the next stage or completes the rollout.
@@ -172,7 +187,7 @@ func (d *Decision) advance(s *Spec, now int64) {
 	}
 	d.Status.Stage++
 	d.Status.StageName = s.Stages[d.Status.Stage-1].Name
-	d.Status.Step, d.Status.Since, d.Status.HalfAt, d.Status.Left = "rolling", now, 0, ""
+	d.Status.Step, d.Status.Since, d.Status.HalfAt, d.Status.ReadyAt, d.Status.Left = "rolling", now, 0, 0, ""
 }
 
 // order sorts devices by a hash, those with a link first and those that have failed last: a
@@ -345,6 +360,15 @@ func penalty(tries int) int64 { return min(firstPenalty<<min(tries, 8), maxPenal
 // orders brings every device to what the stage requires of it; it repeats nothing that was ordered
 // before, but to a device that has failed for no fault of the model, after a wait that doubles.
 func orders(s *Spec, stage int, devices []View, started int, at Clock) (out []Order) {
+	left := len(devices) // that may be told to activate it now
+	if stage > 0 && s.Stages[stage-1].Rate > 0 {
+		left = s.Stages[stage-1].Rate
+		for i := range devices {
+			if v := &devices[i]; v.Wanted == spec.PhaseActive && at.Now-v.Assigned < seconds(60) {
+				left--
+			}
+		}
+	}
 	for i := range devices {
 		v := &devices[i]
 		want := spec.PhaseShadow
@@ -359,6 +383,15 @@ func orders(s *Spec, stage int, devices []View, started int, at Clock) (out []Or
 			}
 		case bad:
 		case v.Wanted != want && v.Wanted != spec.PhaseActive:
+			if want == spec.PhaseActive && left <= 0 {
+				if v.Wanted != "" {
+					continue
+				}
+				want = spec.PhaseShadow // it gets ready meanwhile
+			}
+			if want == spec.PhaseActive {
+				left--
+			}
 			out = append(out, Order{v.Device, want, false})
 		}
 	}
@@ -380,6 +413,11 @@ func (d *Decision) ready(s *Spec, devices []View, started int, at Clock) (left s
 	st := &d.Status
 	var there, slow int
 	var first *View
+	var late []string
+	least := 1
+	if st.Stage > 0 {
+		least = max(s.Stages[st.Stage-1].MinDevices, 1)
+	}
 	for i := range devices {
 		v := &devices[i]
 		if st.Stage > 0 && i >= started {
@@ -391,6 +429,8 @@ func (d *Decision) ready(s *Spec, devices []View, started int, at Clock) (left s
 		switch done := v.there(s, st.Stage) && (st.Stage < len(s.Stages) || v.Phase == spec.PhaseActive); {
 		case done && (v.Connected || v.Phase == spec.PhaseActive):
 			there++
+		case s.DeviceDeadline > 0 && v.Assigned > 0 && at.Now-v.Assigned > seconds(s.DeviceDeadline):
+			late = append(late, v.Device)
 		case v.Connected, v.Assigned > 0 && v.Assigned < at.Started && at.Now-at.Started < seconds(s.Silent): // links come back after a start
 			slow++
 			if first == nil {
@@ -406,7 +446,16 @@ func (d *Decision) ready(s *Spec, devices []View, started int, at Clock) (left s
 		st.HalfAt = 0
 	}
 	if slow == 0 {
-		return "", there > 0
+		if len(late) > 0 {
+			left = fmt.Sprintf("the deadline of %d devices has passed, first %s", len(late), late[0])
+		}
+		if there == 0 {
+			return left, false
+		}
+		if there < least {
+			return fmt.Sprintf("%d devices are through, at least %d must be", there, least), false
+		}
+		return left, true
 	}
 	left = fmt.Sprintf("%s has %d labelled rows in %s", first.Device, first.Stats.Labelled, cmp.Or(string(first.Phase), "no phase"))
 	if !first.Connected {
@@ -415,7 +464,7 @@ func (d *Decision) ready(s *Spec, devices []View, started int, at Clock) (left s
 	if slow > 1 {
 		left += fmt.Sprintf(", and %d more are not there yet", slow-1)
 	}
-	return left, st.HalfAt > 0 && at.Now-st.Since > 2*(st.HalfAt-st.Since)+seconds(s.Silent)
+	return left, there >= least && st.HalfAt > 0 && at.Now-st.Since > 2*(st.HalfAt-st.Since)+seconds(s.Silent)
 }
 
 // judgement is a judgement of pooled losses.
@@ -426,7 +475,7 @@ type judgement struct {
 
 // judge judges the losses of all devices together, in shadow and on probation, and apart from them
 // those of the stage's devices on probation, which may only contradict.
-func judge(s *Spec, st *Status, stage int, devices []View, started int, at Clock) judgement {
+func judge(s *Spec, st *Status, stage int, devices []View, started int) judgement {
 	var all, own []source
 	for i := range devices {
 		v := &devices[i]

@@ -146,6 +146,11 @@ func TestDecide(t *testing.T) {
 		{name: "a late returner joins with the stage's phase", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Wanted, v.Phase, v.Assigned, v.Stats = "", "", 0, spec.Paired{} }), state: Running, to: 2, step: "rolling", orders: 1},
 		{name: "one of many fails at the end", stage: 2, devices: with(fleetOf(20, active, active, good), 0, func(v *View) { v.Phase, v.Cause = spec.PhaseVetoed, spec.CauseModel }), state: Completed, to: 2, counts: func(c Counts) bool { return c.Failed == 1 }},
 		{name: "too many fail at the end", stage: 2, devices: both(fleetOf(10, active, active, good), func(v *View) { v.Phase = spec.PhaseVetoed }), state: RollingBack, to: 2, reason: "fails on 2 of 10 devices"},
+		{name: "a stage tells so many in a minute", stage: 2, spec: func(s *Spec) { s.Stages[1].Rate = 5 }, devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Wanted, v.Phase, v.Assigned = active, probation, ago(30*time.Second) }), state: Running, to: 2, orders: 4},
+		{name: "those who came meanwhile get ready", stage: 2, spec: func(s *Spec) { s.Stages[1].Rate = 1 }, devices: fleetOf(3, "", "", spec.Paired{}), state: Running, to: 2, orders: 3},
+		{name: "a stage soaks", stage: 1, spec: func(s *Spec) { s.Stages[0].Soak = 3600 }, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 1, step: "soaking", reason: "soaks until 2027-01-15 09:00:00 UTC"},
+		{name: "a stage needs so many devices", stage: 1, spec: func(s *Spec) { s.Stages[0].MinDevices = 2 }, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 1, reason: "1 devices are through, at least 2 must be"},
+		{name: "a stage goes on without a device whose deadline has passed", spec: func(s *Spec) { s.DeviceDeadline = 60 }, devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Stats = few }), state: Running, to: 1},
 		{name: "a fleet that is split", devices: both(fleetOf(9, shadow, shadow, good), func(v *View) { v.Stats = paired(300, 0.6) }), state: Paused, reason: "the fleet is split: 2 devices differ"},
 		{name: "one that differs does not count", devices: with(fleetOf(9, shadow, shadow, good), 4, func(v *View) { v.Stats = paired(300, 0.6) }), state: Running, to: 1, apart: "dev-4"},
 	} {
@@ -247,6 +252,8 @@ func TestSpecDefaults(t *testing.T) {
 		"reserved name":  {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "shadow", Percent: 100}}}, "shadow is stage 0"},
 		"negative":       {Spec{Task: "t", Digest: strings.Repeat("a", 64), Silent: -1}, "silent_s -1: must be above 0"},
 		"negative count": {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "a", Percent: 100, Count: -2}}}, "stages[0].count -2"},
+		"wrong window":   {Spec{Task: "t", Digest: strings.Repeat("a", 64), Window: &spec.Window{From: "25:00", To: "01:00"}}, `window.from "25:00"`},
+		"negative rate":  {Spec{Task: "t", Digest: strings.Repeat("a", 64), Stages: []Stage{{Name: "a", Percent: 100, Rate: -2}}}, "stages[0].rate_per_minute -2"},
 		"wrong fraction": {Spec{Task: "t", Digest: strings.Repeat("a", 64), Alpha: 2}, "alpha 2"},
 	} {
 		if err := tt.s.Defaults(); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -54,7 +54,7 @@ func restoreChampion(ctx context.Context, q *meta.Queries, r *Rollout, parts []P
 		if err != nil {
 			return err
 		}
-		if row.ID != r.ID && o.Cohort == r.Spec.Cohort && len(o.Devices) == 0 {
+		if row.ID != r.ID && o.Cohort == r.Spec.Cohort && !o.named() {
 			before = append(before, row.Digest)
 		}
 	}

@@ -32,29 +32,37 @@ type Spec struct {
 	Digest  string   `json:"digest"`
 	Cohort  string   `json:"cohort,omitempty" doc:"only devices of this cohort"`
 	Devices []string `json:"devices,omitempty" doc:"only these devices"`
+	Sites   []string `json:"sites,omitempty" doc:"only devices of these sites"`
+	Classes []string `json:"classes,omitempty" doc:"only devices of these classes, for example linux/arm64"`
 	Stages  []Stage  `json:"stages,omitempty" doc:"who may activate it, after the shadow stage that everybody runs; default canary (20 %, at least one) and all"`
 
-	MinShadow     int     `json:"min_shadow,omitempty" doc:"labelled rows a device needs in shadow, warm-up included; default 48"`
-	Probation     int     `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
-	MaxRegression float64 `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
-	Alpha         float64 `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
-	Cycle         int64   `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
-	MaxLatencyUS  float64 `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
-	MaxFailed     float64 `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
-	MaxUnknown    float64 `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
-	Retries       int     `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, before it counts as failed; default 3"`
-	Silent        int64   `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`
-	Deadline      int64   `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default a day and twice cycle_s"`
-	Approval      bool    `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
+	MinShadow      int          `json:"min_shadow,omitempty" doc:"labelled rows a device needs in shadow, warm-up included; default 48"`
+	Probation      int          `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
+	MaxRegression  float64      `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
+	Alpha          float64      `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
+	Cycle          int64        `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
+	MaxLatencyUS   float64      `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
+	MaxFailed      float64      `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
+	MaxUnknown     float64      `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
+	Retries        int          `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, before it counts as failed; default 3"`
+	Silent         int64        `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`
+	Deadline       int64        `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default a day and twice cycle_s"`
+	DeviceDeadline int64        `json:"device_deadline_s,omitempty" doc:"seconds that a stage waits for a device from when it was told; afterwards the stage goes on without it; default: as long as the stage"`
+	Expires        int64        `json:"expires_s,omitempty" doc:"seconds that the rollout may take from its creation, pauses included; afterwards it pauses as inconclusive; default no bound"`
+	Window         *spec.Window `json:"window,omitempty" doc:"when devices may activate it, by their local time; default always"`
+	Approval       bool         `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
 
 	Evidence *spec.Evidence `json:"evidence,omitempty" doc:"what training measured of the candidate against what is in force"`
 }
 
 // Stage is a share of the targets that may activate the candidate.
 type Stage struct {
-	Name    string  `json:"name"`
-	Percent float64 `json:"percent,omitempty" doc:"of the targets, 0 to 100"`
-	Count   int     `json:"count,omitempty" doc:"at least so many devices"`
+	Name       string  `json:"name"`
+	Percent    float64 `json:"percent,omitempty" doc:"of the targets, 0 to 100"`
+	Count      int     `json:"count,omitempty" doc:"at least so many devices"`
+	Rate       int     `json:"rate_per_minute,omitempty" doc:"at most so many devices are told to activate it in a minute; default no bound"`
+	Soak       int64   `json:"soak_s,omitempty" doc:"seconds that the stage goes on after its devices are through"`
+	MinDevices int     `json:"min_devices,omitempty" doc:"so many devices must be through; default 1"`
 }
 
 // defaultCycle is a week, in seconds: what a plant, an office or the weather goes through.
@@ -113,13 +121,23 @@ func (s *Spec) Defaults() error {
 			bad("%s %v: must be above 0", name, v)
 		}
 	}
+	for name, v := range map[string]int64{"device_deadline_s": s.DeviceDeadline, "expires_s": s.Expires} {
+		if v < 0 {
+			bad("%s %d: must not be negative", name, v)
+		}
+	}
+	if err := s.Window.Check(); err != nil {
+		errs = append(errs, err)
+	}
 	last := 0.0
 	for i, st := range s.Stages {
 		if st.Name == "" || st.Name == ShadowStage {
 			bad("stages[%d].name %q: every stage needs a name of its own; shadow is stage 0 and always there", i, st.Name)
 		}
-		if st.Count < 0 {
-			bad("stages[%d].count %d: must not be negative", i, st.Count)
+		for name, v := range map[string]int64{"count": int64(st.Count), "rate_per_minute": int64(st.Rate), "soak_s": st.Soak, "min_devices": int64(st.MinDevices)} {
+			if v < 0 {
+				bad("stages[%d].%s %d: must not be negative", i, name, v)
+			}
 		}
 		if !(st.Percent >= last && st.Percent <= 100) {
 			bad("stages[%d].percent %v: must grow from stage to stage up to 100", i, st.Percent)
@@ -145,6 +163,9 @@ func (s *Spec) Trial() spec.Trial {
 	}
 }
 
+// named reports whether it is for some devices alone, whose model it becomes, and nobody's champion.
+func (s *Spec) named() bool { return len(s.Devices)+len(s.Sites)+len(s.Classes) > 0 }
+
 // StageNames lists shadow and the stages.
 func (s *Spec) StageNames() []string {
 	names := []string{ShadowStage}
@@ -164,12 +185,13 @@ type Status struct {
 	Verdict   string      `json:"verdict,omitempty"`
 	Counts    Counts      `json:"counts"`
 	Pooled    spec.Paired `json:"pooled"`
-	Bound     [2]float64  `json:"bound"`             // of the mean loss difference, candidate minus incumbent
-	Proof     *Proof      `json:"proof,omitempty"`   // what has shown that it is not worse
-	Needs     float64     `json:"needs"`             // about how many rows would show that it is not worse; 1e9 unknown
-	Apart     []Apart     `json:"apart,omitempty"`   // devices that do not count with the others, and why
-	Left      string      `json:"left,omitempty"`    // for whom the stage before did not wait
-	HalfAt    int64       `json:"half_at,omitempty"` // when half of the stage's devices were through, microseconds
+	Bound     [2]float64  `json:"bound"`              // of the mean loss difference, candidate minus incumbent
+	Proof     *Proof      `json:"proof,omitempty"`    // what has shown that it is not worse
+	Needs     float64     `json:"needs"`              // about how many rows would show that it is not worse; 1e9 unknown
+	Apart     []Apart     `json:"apart,omitempty"`    // devices that do not count with the others, and why
+	Left      string      `json:"left,omitempty"`     // for whom the stage before did not wait
+	ReadyAt   int64       `json:"ready_at,omitempty"` // since when the stage soaks, microseconds
+	HalfAt    int64       `json:"half_at,omitempty"`  // when half of the stage's devices were through, microseconds
 	History   []Step      `json:"history,omitempty"`
 	PausedAs  string      `json:"paused_as,omitempty"`
 }

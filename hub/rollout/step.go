@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/meta"
@@ -64,6 +65,9 @@ func (c *Controller) step(ctx context.Context, l *duty.Lease, w *world, id strin
 	if why := w.frozen.of(r.Task); why != "" {
 		return errors.Join(c.record(ctx, l, r, parts), c.hold(ctx, l, r, why))
 	}
+	if at := r.CreatedAt + seconds(r.Spec.Expires); r.Spec.Expires > 0 && meta.Now() > at {
+		return c.expire(ctx, l, r)
+	}
 	before := r.Status
 	d := Decide(r.Spec.Digest, &r.Spec, r.Status, views(parts), Clock{Now: meta.Now(), Started: c.started})
 	if err := c.record(ctx, l, r, parts); err != nil {
@@ -106,6 +110,13 @@ func (c *Controller) step(ctx context.Context, l *duty.Lease, w *world, id strin
 	return err
 }
 
+// expire pauses a rollout that has taken longer than it may.
+func (c *Controller) expire(ctx context.Context, l *duty.Lease, r *Rollout) error {
+	r.Status.Reason = fmt.Sprintf("inconclusive: the rollout has taken longer than expires_s allows, %v", time.Duration(r.Spec.Expires)*time.Second)
+	r.note(Paused, r.Status.Reason, "hub")
+	return c.store(ctx, l, r, func(q *meta.Queries) error { return report(ctx, q, r) })
+}
+
 // maxOrders is how many devices are told something in one round: the next round looks anew.
 const maxOrders = 500
 
@@ -121,7 +132,7 @@ func index(parts []Part) map[string]int {
 // promote makes the model of a completed rollout the champion of those it was for. Devices that are
 // named keep it as theirs alone.
 func promote(ctx context.Context, q *meta.Queries, r *Rollout) error {
-	if len(r.Spec.Devices) > 0 {
+	if r.Spec.named() {
 		return nil
 	}
 	return registry.Promote(ctx, q, "rollout "+r.ID, r.Spec.Digest, r.Spec.Cohort)
@@ -157,7 +168,9 @@ func sameStatus(a, b Status) bool {
 
 // targets reports whether a rollout is for a device that runs its task.
 func (r *Rollout) targets(d *meta.Device) bool {
-	return (len(r.Spec.Devices) == 0 || slices.Contains(r.Spec.Devices, d.Name)) && (r.Spec.Cohort == "" || d.Cohort == r.Spec.Cohort)
+	among := func(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }
+	s := &r.Spec
+	return among(s.Devices, d.Name) && among(s.Sites, d.Site) && among(s.Classes, d.Class) && (s.Cohort == "" || d.Cohort == s.Cohort)
 }
 
 // parts joins the targets of a rollout with what they were ordered and what they report. A device
@@ -269,6 +282,7 @@ func (r *Rollout) assignment(m *meta.Model, generation uint64, phase spec.Phase)
 		Phase:      phase,
 		Hold:       r.State == Paused,
 		Rollout:    r.ID,
+		Window:     r.Spec.Window,
 		Trial:      r.Spec.Trial(),
 	}
 }

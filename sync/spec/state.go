@@ -87,9 +87,11 @@ type Assignment struct {
 	Hold bool `json:"hold,omitempty"`
 	// Return says that the device has run the artifact well before and goes back to it: at once, without
 	// a trial.
-	Return  bool   `json:"return,omitempty"`
-	Rollout string `json:"rollout"`
-	Trial   Trial  `json:"trial"`
+	Return bool `json:"return,omitempty"`
+	// Window is when the device may activate it
+	Window  *Window `json:"window,omitempty"`
+	Rollout string  `json:"rollout"`
+	Trial   Trial   `json:"trial"`
 }
 
 // Trial bounds what a device demands of a candidate before and after it activates it.

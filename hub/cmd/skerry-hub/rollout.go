@@ -142,6 +142,8 @@ type createFlags struct {
 	stages         []string
 	s              rollout.Spec
 	latency        time.Duration
+	each, expires  time.Duration
+	window         string
 	silent, expiry time.Duration
 	dry            bool
 	rehearse       string
@@ -210,6 +212,11 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 	fl.StringArrayVar(&f.stages, "stage", nil, "a stage as name=percent or name=percent:count, in order; the last one is 100 (default canary=20:1, all=100)")
 	fl.StringVar(&f.s.Cohort, "cohort", "", "only devices of this cohort")
 	fl.StringSliceVar(&f.s.Devices, "devices", nil, "only these devices")
+	fl.StringSliceVar(&f.s.Sites, "sites", nil, "only devices of these sites")
+	fl.StringSliceVar(&f.s.Classes, "classes", nil, "only devices of these classes, for example linux/arm64")
+	fl.StringVar(&f.window, "window", "", "when devices may activate it, by their local time, as 22:00-05:00 or 22:00-05:00/fri,sat")
+	fl.DurationVar(&f.each, "device-deadline", 0, "a stage goes on without a device that takes longer (default as long as the stage)")
+	fl.DurationVar(&f.expires, "expires", 0, "the rollout pauses when it has taken longer in all (default no bound)")
 	fl.IntVar(&f.s.MinShadow, "min-shadow", 0, "labelled rows a device needs in shadow (default 48)")
 	fl.IntVar(&f.s.Probation, "probation", 0, "labelled rows a device runs on probation (default 48)")
 	fl.Float64Var(&f.s.MaxRegression, "max-regression", 0, "share by which the candidate's loss may exceed the incumbent's (default 0.05)")
@@ -248,7 +255,9 @@ func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
 	}
 	set := c.Flags().Changed
 	for name, take := range map[string]func(){
-		"cohort": func() { s.Cohort = f.s.Cohort }, "devices": func() { s.Devices = f.s.Devices }, "min-shadow": func() { s.MinShadow = f.s.MinShadow },
+		"cohort": func() { s.Cohort = f.s.Cohort }, "devices": func() { s.Devices = f.s.Devices }, "sites": func() { s.Sites = f.s.Sites }, "classes": func() { s.Classes = f.s.Classes },
+		"device-deadline": func() { s.DeviceDeadline = int64(f.each / time.Second) }, "expires": func() { s.Expires = int64(f.expires / time.Second) },
+		"window": func() { s.Window = parseWindow(f.window) }, "min-shadow": func() { s.MinShadow = f.s.MinShadow },
 		"probation": func() { s.Probation = f.s.Probation }, "max-regression": func() { s.MaxRegression = f.s.MaxRegression }, "alpha": func() { s.Alpha = f.s.Alpha },
 		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown }, "retries": func() { s.Retries = f.s.Retries },
 		"silent": func() { s.Silent = int64(f.silent / time.Second) }, "deadline": func() { s.Deadline = int64(f.expiry / time.Second) }, "approval": func() { s.Approval = f.s.Approval },
@@ -258,6 +267,17 @@ func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
 		}
 	}
 	return s, nil
+}
+
+// parseWindow reads FROM-TO or FROM-TO/DAYS; the hub says what is wrong with it.
+func parseWindow(text string) *spec.Window {
+	hours, days, _ := strings.Cut(text, "/")
+	from, to, _ := strings.Cut(hours, "-")
+	w := &spec.Window{From: from, To: to}
+	if days != "" {
+		w.Days = strings.Split(days, ",")
+	}
+	return w
 }
 
 // parseRollout reads YAML by the JSON keys of the specification; an unknown key is an error.
