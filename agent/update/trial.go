@@ -34,6 +34,11 @@ func (m *Manager) shadow(ctx context.Context, task string, s *slot) {
 		m.store(s)
 		return
 	}
+	// the bytes are those that were signed: what does not load is the model's own failure
+	cause := spec.CauseModel
+	if err == nil || errors.Is(err, errContent) {
+		cause = spec.CauseDevice
+	}
 	back := s.Assignment.Return
 	switch {
 	case err != nil:
@@ -46,7 +51,7 @@ func (m *Manager) shadow(ctx context.Context, task string, s *slot) {
 		if errors.Is(err, errContent) {
 			err = errors.Join(err, os.Remove(m.artifactPath(digest)))
 		}
-		m.finish(task, s, spec.PhaseFailed, spec.CauseDevice, err.Error())
+		m.finish(task, s, spec.PhaseFailed, cause, err.Error())
 		return
 	}
 	if back {

@@ -600,6 +600,14 @@ func TestDownloadRefuses(t *testing.T) {
 	}
 }
 
+// blames expects the cause that is reported.
+func (b *bench) blames(want spec.Cause) {
+	b.t.Helper()
+	if r := b.m.Reported("t"); r.Cause != want {
+		b.t.Errorf("cause %q, want %q: %s", r.Cause, want, r.Reason)
+	}
+}
+
 func TestVerify(t *testing.T) {
 	t.Run("not what is signed", func(t *testing.T) {
 		b := newBench(t)
@@ -607,6 +615,7 @@ func TestVerify(t *testing.T) {
 		a.Generation, a.Size = 2, 4
 		b.apply(spec.Desired{Generation: 2, Assignments: map[string]spec.Assignment{"t": a}})
 		b.reach(spec.PhaseFailed, "signed are 5 bytes")
+		b.blames(spec.CauseHub)
 	})
 	t.Run("expired metadata install nothing", func(t *testing.T) {
 		b := newBench(t)
@@ -624,6 +633,7 @@ func TestVerify(t *testing.T) {
 		b := newBench(t)
 		b.assign(1, "broken", spec.PhaseActive)
 		b.reach(spec.PhaseFailed, "self-test")
+		b.blames(spec.CauseModel)
 	})
 	t.Run("panic", func(t *testing.T) {
 		b := newBench(t)
@@ -635,6 +645,7 @@ func TestVerify(t *testing.T) {
 		b.engine.failShadow = errors.New("schema differs")
 		b.assign(1, "model", spec.PhaseActive)
 		b.reach(spec.PhaseFailed, "schema differs")
+		b.blames(spec.CauseDevice)
 	})
 	t.Run("activation", func(t *testing.T) {
 		b := newBench(t)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -216,4 +217,80 @@ func (p *plant) runsAgain(a *rig.Agent) {
 		return got.Champion == p.incumbent && got.Assignment != nil && (got.Assignment.Phase == spec.PhaseActive && got.Assignment.Digest == p.incumbent || got.Assignment.Phase == spec.PhaseWithdrawn),
 			fmt.Sprintf("it runs %.12s, %+v", got.Champion, got.Assignment)
 	})
+}
+
+// TestManyRollouts rolls out models that must not win, of every kind that an artifact can be bad in,
+// and good ones between them. LOOP_ROLLOUTS sets how many of both; a few by default. Every bad one is
+// taken back before it is on more than one device, every good one completes without a hand.
+func TestManyRollouts(t *testing.T) {
+	t.Parallel()
+	n, limit := count(3, 1), 4*time.Minute
+	if text := os.Getenv("LOOP_ROLLOUTS"); text != "" {
+		var err error
+		if n, err = strconv.Atoi(text); err != nil || n < 1 {
+			t.Fatalf("LOOP_ROLLOUTS=%s: want a number above 0", text)
+		}
+		limit = time.Duration(n) * time.Minute
+	}
+	p := newPlant(t, limit)
+	end := p.steady(20)
+	kinds := []struct {
+		name   string
+		model  func(k float64) []byte
+		budget float64 // µs
+	}{
+		{"twice the error", func(k float64) []byte { return pack(t, "linear", weighted(t, 15+9+k, -0.3, 0)) }, 20_000},
+		{"constant", func(k float64) []byte { return pack(t, "linear", weighted(t, 80+k, -1, 0)) }, 20_000},
+		{"not finite", func(k float64) []byte { return pack(t, "linear", weighted(t, 15+k, 1e308, -1e308)) }, 20_000},
+		{"ten times too slow", func(k float64) []byte { return slowModel(t, 4_000+int(1000*k)) }, 50},
+		{"inverted", func(k float64) []byte { return pack(t, "linear", weighted(t, -85-k, 1.7, 0)) }, 20_000},
+	}
+	halted, completed := map[string]int{}, 0
+	var seconds []float64
+	for i := range n {
+		kind, k := kinds[i%len(kinds)], 0.001*float64(i+1)
+		began := time.Now()
+		digest := p.upload(kind.model(k))
+		id := p.rollOut(rollout.Spec{Digest: digest, MinShadow: 20, Probation: 20, MaxLatencyUS: kind.budget})
+		most := 0
+		p.until(time.Minute, kind.name+" is taken back", func() (bool, string) {
+			r := p.rollout(id)
+			running := 0
+			for _, a := range p.agents {
+				if st, err := a.State(p.ctx); err == nil && st.Tasks[task].Champion == digest {
+					running++
+				}
+			}
+			most = max(most, running)
+			return r.State == rollout.RolledBack, fmt.Sprintf("%s %s %s: %s", r.State, r.Status.StageName, r.Status.Step, r.Status.Reason)
+		})
+		seconds = append(seconds, time.Since(began).Seconds())
+		if most > 1 {
+			t.Errorf("%s ran on %d devices", kind.name, most)
+		}
+		p.agree(30 * time.Second)
+		for _, a := range p.agents {
+			p.runsIncumbent(a)
+		}
+		halted[kind.name]++
+
+		good := p.upload(variant(t, 1000+i))
+		id = p.rollOut(rollout.Spec{Digest: good, MinShadow: 20, Probation: 20, MaxLatencyUS: 20_000})
+		p.until(time.Minute, "a good model completes", func() (bool, string) {
+			r := p.rollout(id)
+			return r.State == rollout.Completed, fmt.Sprintf("%s %s %s: %s", r.State, r.Status.StageName, r.Status.Step, r.Status.Reason)
+		})
+		p.incumbent = good
+		p.agree(30 * time.Second)
+		completed++
+	}
+	end()
+	t.Logf("%d bad rollouts halted %v, the slowest after %.0f s; %d good ones complete", n, halted, slices.Max(seconds), completed)
+}
+
+func (p *plant) runsIncumbent(a *rig.Agent) {
+	p.t.Helper()
+	if st, err := a.State(p.ctx); err != nil || st.Tasks[task].Champion != p.incumbent {
+		p.t.Errorf("%s runs %.12s, %v, want the incumbent %.12s", a.Device, st.Tasks[task].Champion, err, p.incumbent)
+	}
 }

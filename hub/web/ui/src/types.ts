@@ -341,6 +341,9 @@ export interface RolloutSpec {
   digest: string;
   cohort?: string;
   devices?: string[];
+  sites?: string[];
+  classes?: string[];
+  window?: { from: string; to: string; days?: string[] };
   stages?: { name: string; percent?: number; count?: number }[];
   min_shadow?: number;
   probation?: number;
@@ -352,6 +355,12 @@ export interface RolloutSpec {
   evidence?: { rows: number; incumbent: number; diff: number; passed?: boolean };
   deadline_s?: number;
   approval?: boolean;
+}
+export interface Freeze {
+  task: string;
+  at: number;
+  actor: string;
+  reason: string;
 }
 export type RolloutState = "draft" | "awaiting_approval" | "running" | "paused" | "completed" | "rolling_back" | "rolled_back" | "aborted";
 export interface Rollout {

@@ -5,7 +5,7 @@ import { Age, Ask, Badge, Card, DeviceLink, Empty, Facts, Loading, ModelLink, Ph
 import { Interval } from "../parts/chart";
 import { Head } from "../parts/page";
 import { link, usePoll, useSession } from "../poll";
-import type { Counts, List, Part, Rollout, RolloutDetail } from "../types";
+import type { Counts, Freeze, List, Part, Rollout, RolloutDetail, RolloutSpec } from "../types";
 import { finalStates, meanDiff, phaseOf, rolloutActions, rolloutTone, type RolloutAction, type Tone } from "../words";
 
 const StateBadge = ({ r }: { r: Rollout }) => <Badge tone={rolloutTone[r.state] ?? "mute"}>{words(r.state)}</Badge>;
@@ -47,11 +47,39 @@ function CountBar({ c, small }: { c: Counts; small?: boolean }) {
 
 export function RolloutsView() {
   const { data, error } = usePoll<List<Rollout>>("/v1/rollouts?limit=100");
+  const { data: frozen, reload } = usePoll<List<Freeze>>("/v1/freezes");
+  const me = useSession();
+  const [asked, setAsked] = useState<"freeze" | Freeze>();
   const items = data?.items ?? [];
+  const freezes = frozen?.items ?? [];
+  const operator = may(me?.role, "operator");
   return (
     <>
-      <Head title="Rollouts" />
+      <Head title="Rollouts">
+        {operator && !freezes.some((f) => !f.task) && <button type="button" className="danger" onClick={() => setAsked("freeze")}>Freeze all…</button>}
+      </Head>
       <Trouble error={error} stale={!!data} />
+      {freezes.map((f) => (
+        <p key={f.task} className="notice warn" role="status">
+          {f.task ? <>Task <TaskLink name={f.task} /> is</> : "All tasks are"} frozen since <Time us={f.at} /> by {f.actor}: {f.reason}. No device is told to run another model.{" "}
+          {operator && <button type="button" onClick={() => setAsked(f)}>Let it go on…</button>}
+        </p>
+      ))}
+      {asked && (
+        <Ask
+          title={asked === "freeze" ? "Freeze all rollouts?" : "Let rollouts go on?"}
+          says={asked === "freeze" ? "Every device stays where it is, of all tasks, until somebody lets it go on. Trials go on and measure; what is forbidden stays forbidden." : "Rollouts go on, and the stages that were held begin their time anew."}
+          action={asked === "freeze" ? "Freeze" : "Go on"}
+          danger={asked === "freeze"}
+          reason={asked === "freeze" ? "required" : "optional"}
+          onClose={() => setAsked(undefined)}
+          onDo={async (reason) => {
+            if (asked === "freeze") await call("POST", "/v1/freezes", { reason });
+            else await call("POST", "/v1/freezes/end", { task: asked.task, reason });
+            reload();
+          }}
+        />
+      )}
       <Card flush className="tall">
         {!data ? (
           !error && <Loading />
@@ -141,10 +169,11 @@ export function RolloutView({ id }: { id: string }) {
               ["Task", <TaskLink name={r.task} />],
               ["Model", <ModelLink digest={r.spec.digest} name={r.model} />],
               ["Started", <><Time us={r.created_at} /> by {r.created_by}</>],
-              ["Targets", r.spec.devices?.length ? r.spec.devices.join(", ") : r.spec.cohort ? `cohort ${r.spec.cohort}` : "every device of the task"],
+              ["Targets", targets(r.spec)],
               ["Trial", `${count(r.spec.min_shadow)} labelled rows in shadow, ${count(r.spec.probation)} on probation`],
               ["Failures allowed", `${percent(r.spec.max_failed, 0)} of the devices, one where there are three or more; ${count(r.spec.retries)} tries each`],
               ["Stage deadline", duration(r.spec.deadline_s)],
+              ...(r.spec.window ? [["Window", `${r.spec.window.from} to ${r.spec.window.to} of each device's time${r.spec.window.days?.length ? ` on ${r.spec.window.days.join(", ")}` : ""}`] as [string, string]] : []),
               ["Id", <code>{r.id}</code>],
             ]}
           />
@@ -191,6 +220,17 @@ export function RolloutView({ id }: { id: string }) {
       )}
     </>
   );
+}
+
+/** targets says in words whom a rollout is for. */
+function targets(s: RolloutSpec) {
+  const some = [
+    s.devices?.length ? s.devices.join(", ") : "",
+    s.sites?.length ? `sites ${s.sites.join(", ")}` : "",
+    s.classes?.length ? `classes ${s.classes.join(", ")}` : "",
+    s.cohort ? `cohort ${s.cohort}` : "",
+  ].filter(Boolean);
+  return some.length ? some.join("; ") : "every device of the task";
 }
 
 /** Steps shows the stages in order with the present one marked. */
