@@ -352,10 +352,19 @@ func tolerated(s *Spec, tried int) int {
 const (
 	firstPenalty int64 = 30 * 1_000_000 // microseconds
 	maxPenalty   int64 = 4 * 60 * 1_000_000
+	// after so many tries waits double again
+	quickTries           = 8
+	lastingPenalty int64 = 6 * 3600 * 1_000_000
 )
 
-// penalty is how long a device that has failed waits before it is ordered again.
-func penalty(tries int) int64 { return min(firstPenalty<<min(tries, 8), maxPenalty) }
+// penalty is how long a device that has failed waits before it is ordered again: soon after trouble
+// that passes, such as kills and full disks, and rarely where it does not.
+func penalty(tries int) int64 {
+	if tries < quickTries {
+		return min(firstPenalty<<tries, maxPenalty)
+	}
+	return min(maxPenalty<<min(tries-quickTries+1, 10), lastingPenalty)
+}
 
 // orders brings every device to what the stage requires of it; it repeats nothing that was ordered
 // before, but to a device that has failed for no fault of the model, after a wait that doubles.

@@ -261,3 +261,18 @@ func TestSpecDefaults(t *testing.T) {
 		}
 	}
 }
+
+// TestPenalty: a device that goes on failing is told again soon for half an hour, and then ever more
+// rarely: each time it downloads the artifact.
+func TestPenalty(t *testing.T) {
+	var sum time.Duration
+	for tries := range 60 {
+		w := time.Duration(penalty(tries)) * time.Microsecond
+		if tries < 8 && w > 4*time.Minute || w < 30*time.Second || w > 6*time.Hour {
+			t.Errorf("after %d tries it waits %s", tries, w)
+		}
+		if sum += w; tries == 15 && sum < 12*time.Hour {
+			t.Errorf("sixteen tries within %s", sum)
+		}
+	}
+}
