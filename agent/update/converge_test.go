@@ -245,3 +245,23 @@ func TestWindow(t *testing.T) {
 	b.order(a, 3, func(a *spec.Assignment) { a.Window = open(-time.Hour, time.Hour) })
 	b.reach(spec.PhaseActive, "")
 }
+
+// TestWithoutLabels: where nobody says what was true rows count, and a candidate that differs too
+// much is given up.
+func TestWithoutLabels(t *testing.T) {
+	b := newBench(t)
+	a := b.assign(1, "model", spec.PhaseShadow)
+	a = b.order(a, 2, func(a *spec.Assignment) {
+		a.Phase, a.Trial.WithoutLabels, a.Trial.MaxDisagreement = spec.PhaseActive, true, 0.5
+	})
+	b.engine.set(spec.Paired{Rows: 300, Disagreement: 0.3}, spec.Paired{Rows: 60, Disagreement: 0.3})
+	b.reach(spec.PhaseActive, "")
+	b.runs(a.Digest, "it differs a little")
+	c := b.assign(3, "another", spec.PhaseShadow)
+	b.order(c, 4, func(a *spec.Assignment) {
+		a.Phase, a.Trial.WithoutLabels, a.Trial.MaxDisagreement = spec.PhaseActive, true, 0.5
+	})
+	b.engine.set(spec.Paired{Rows: 300, Disagreement: 0.8}, spec.Paired{})
+	b.reach(spec.PhaseVetoed, "differ from the incumbent's by 0.8")
+	b.runs(a.Digest, "the other differs too much")
+}

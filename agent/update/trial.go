@@ -83,7 +83,7 @@ func (m *Manager) judgeShadow(ctx context.Context, task string, s *slot) {
 	if reason != "" {
 		return
 	}
-	if s.Assignment.Phase != spec.PhaseActive || s.Assignment.Hold || p.Labelled < int64(trial.MinShadow) || m.stored.failed > 0 {
+	if s.Assignment.Phase != spec.PhaseActive || s.Assignment.Hold || !trial.Enough(p, trial.MinShadow) || m.stored.failed > 0 {
 		return
 	}
 	if w := s.Assignment.Window; !w.Open(m.opts.Now()) {
@@ -127,7 +127,7 @@ func (m *Manager) judgeProbation(ctx context.Context, task string, s *slot) {
 	if reason != "" {
 		return
 	}
-	if p.Labelled >= int64(trial.Probation) && !s.Assignment.Hold {
+	if trial.Enough(p, trial.Probation) && !s.Assignment.Hold {
 		m.drop(ctx, task, s.Previous)
 		m.finish(task, s, spec.PhaseActive, "", "")
 	}
@@ -207,6 +207,9 @@ func Veto(p spec.Paired, t spec.Trial) (reason string, settled bool) {
 		return fmt.Sprintf("%d of %d predictions panicked", p.Panics, p.Rows), true
 	case t.MaxLatencyUS > 0 && p.Rows >= minLook && p.LatencyP99US > t.MaxLatencyUS:
 		return fmt.Sprintf("p99 of a prediction is %.0f µs, allowed are %.0f µs", p.LatencyP99US, t.MaxLatencyUS), true
+	}
+	if reason = t.Disagrees(p); reason != "" {
+		return reason, true
 	}
 	if j := t.Judge(p, t.DeviceAlpha(), 1); j.Worse {
 		return j.Reason, j.Outcome == sequential.Fail

@@ -410,9 +410,9 @@ func orders(s *Spec, stage int, devices []View, started int, at Clock) (out []Or
 // there reports whether a device has done what its stage asks of it.
 func (v *View) there(s *Spec, stage int) bool {
 	if stage == 0 {
-		return v.Phase == spec.PhaseShadow && v.Stats.Labelled >= int64(s.MinShadow) || v.Phase == spec.PhaseProbation || v.Phase == spec.PhaseActive
+		return v.Phase == spec.PhaseShadow && s.enough(v.Stats, s.MinShadow) || v.Phase == spec.PhaseProbation || v.Phase == spec.PhaseActive
 	}
-	return v.Phase == spec.PhaseActive || stage > 0 && v.Phase == spec.PhaseProbation && v.Stats.Labelled >= int64(s.Probation)
+	return v.Phase == spec.PhaseActive || stage > 0 && v.Phase == spec.PhaseProbation && s.enough(v.Stats, s.Probation)
 }
 
 // ready reports whether the devices of the stage that have a link have done what it asks of them. A
@@ -467,6 +467,9 @@ func (d *Decision) ready(s *Spec, devices []View, started int, at Clock) (left s
 		return left, true
 	}
 	left = fmt.Sprintf("%s has %d labelled rows in %s", first.Device, first.Stats.Labelled, cmp.Or(string(first.Phase), "no phase"))
+	if first.Stats.Rows >= unlabelledRows && first.Stats.Labelled == 0 && !s.WithoutLabels {
+		left += fmt.Sprintf(" of %d: a task whose truth nobody sends is rolled out with without_labels", first.Stats.Rows)
+	}
 	if !first.Connected {
 		left = first.Device + " has no link since the hub started"
 	}
@@ -498,6 +501,16 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int) judgemen
 	pooled, apart, split := pool(all, s.MaxRegression, s.Alpha)
 	st.Pooled, st.Apart = pooled, append(st.Apart, apart...)
 	trial := s.Trial()
+	if s.WithoutLabels {
+		j := judgement{Judgement: spec.Judgement{Outcome: sequential.Inconclusive}}
+		switch why := trial.Disagrees(spec.Paired{Rows: pooled.Rows, Disagreement: typical(all)}); {
+		case why != "":
+			j.Outcome, j.Worse, j.Reason = sequential.Fail, true, why
+		case pooled.Rows >= int64(s.MinShadow):
+			j.Outcome = sequential.Pass
+		}
+		return j
+	}
 	j := judgement{trial.Judge(pooled, pooledShare*s.Alpha, max(counted(all), 1)), split}
 	half := j.Half
 	st.Bound = [2]float64{finite(j.Mean - half), finite(j.Mean + half)}
@@ -510,6 +523,23 @@ func judge(s *Spec, st *Status, stage int, devices []View, started int) judgemen
 		}
 	}
 	return j
+}
+
+// unlabelledRows are so many that some would have a label by now where there are any.
+const unlabelledRows = 2000
+
+func (s *Spec) enough(p spec.Paired, need int) bool { return s.Trial().Enough(p, need) }
+
+// typical is by how much the predictions of the median device differ: one that is far off decides
+// nothing for the others.
+func typical(all []source) float64 {
+	var v []float64
+	for _, s := range all {
+		if s.Rows > 0 {
+			v = append(v, s.Disagreement)
+		}
+	}
+	return median(v)
 }
 
 // counted is how many devices have losses.

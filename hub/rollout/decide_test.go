@@ -151,6 +151,10 @@ func TestDecide(t *testing.T) {
 		{name: "a stage soaks", stage: 1, spec: func(s *Spec) { s.Stages[0].Soak = 3600 }, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 1, step: "soaking", reason: "soaks until 2027-01-15 09:00:00 UTC"},
 		{name: "a stage needs so many devices", stage: 1, spec: func(s *Spec) { s.Stages[0].MinDevices = 2 }, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 1, reason: "1 devices are through, at least 2 must be"},
 		{name: "a stage goes on without a device whose deadline has passed", spec: func(s *Spec) { s.DeviceDeadline = 60 }, devices: with(fleetOf(5, shadow, shadow, good), 0, func(v *View) { v.Stats = few }), state: Running, to: 1},
+		{name: "a task without labels", spec: func(s *Spec) { s.WithoutLabels = true }, devices: fleetOf(5, shadow, shadow, spec.Paired{Rows: 500, Disagreement: 0.2}), state: Running, to: 1},
+		{name: "one that differs too much", spec: func(s *Spec) { s.WithoutLabels = true }, devices: fleetOf(5, shadow, shadow, spec.Paired{Rows: 500, Disagreement: 0.7}), state: RollingBack, reason: "differ from the incumbent's by 0.7"},
+		{name: "one device that differs too much", spec: func(s *Spec) { s.WithoutLabels = true }, devices: with(fleetOf(5, shadow, shadow, spec.Paired{Rows: 500, Disagreement: 0.2}), 1, func(v *View) { v.Stats.Disagreement = 5 }), state: Running, to: 1},
+		{name: "labels that never come", devices: fleetOf(3, shadow, shadow, spec.Paired{Rows: 3000}), state: Running, step: "soaking", reason: "rolled out with without_labels"},
 		{name: "a fleet that is split", devices: both(fleetOf(9, shadow, shadow, good), func(v *View) { v.Stats = paired(300, 0.6) }), state: Paused, reason: "the fleet is split: 2 devices differ"},
 		{name: "one that differs does not count", devices: with(fleetOf(9, shadow, shadow, good), 4, func(v *View) { v.Stats = paired(300, 0.6) }), state: Running, to: 1, apart: "dev-4"},
 	} {

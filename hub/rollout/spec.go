@@ -36,21 +36,23 @@ type Spec struct {
 	Classes []string `json:"classes,omitempty" doc:"only devices of these classes, for example linux/arm64"`
 	Stages  []Stage  `json:"stages,omitempty" doc:"who may activate it, after the shadow stage that everybody runs; default canary (20 %, at least one) and all"`
 
-	MinShadow      int          `json:"min_shadow,omitempty" doc:"labelled rows a device needs in shadow, warm-up included; default 48"`
-	Probation      int          `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
-	MaxRegression  float64      `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
-	Alpha          float64      `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
-	Cycle          int64        `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
-	MaxLatencyUS   float64      `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
-	MaxFailed      float64      `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
-	MaxUnknown     float64      `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
-	Retries        int          `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, ever more rarely after eight, before it counts as failed; default 3"`
-	Silent         int64        `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`
-	Deadline       int64        `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default a day and twice cycle_s"`
-	DeviceDeadline int64        `json:"device_deadline_s,omitempty" doc:"seconds that a stage waits for a device from when it was told; afterwards the stage goes on without it; default: as long as the stage"`
-	Expires        int64        `json:"expires_s,omitempty" doc:"seconds that the rollout may take from its creation, pauses included; afterwards it pauses as inconclusive; default no bound"`
-	Window         *spec.Window `json:"window,omitempty" doc:"when devices may activate it, by their local time; default always"`
-	Approval       bool         `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
+	MinShadow       int          `json:"min_shadow,omitempty" doc:"labelled rows a device needs in shadow, warm-up included; default 48"`
+	Probation       int          `json:"probation,omitempty" doc:"labelled rows a device runs on probation; default 48"`
+	MaxRegression   float64      `json:"max_regression,omitempty" doc:"by which fraction the candidate's mean loss may exceed the incumbent's; default 0.05"`
+	Alpha           float64      `json:"alpha,omitempty" doc:"probability of a wrong verdict on losses over the whole rollout; default 0.05"`
+	Cycle           int64        `json:"cycle_s,omitempty" doc:"event time in seconds that losses must span before they settle that the candidate is worse, unless it is grossly so or there are 2000 of them; default 7 days, or three horizons of the task where that is more"`
+	MaxLatencyUS    float64      `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
+	WithoutLabels   bool         `json:"without_labels,omitempty" doc:"nobody sends what was true: rows are counted instead of labelled ones, and instead of losses the candidate's predictions are judged by how far they are from the incumbent's"`
+	MaxDisagreement float64      `json:"max_disagreement,omitempty" doc:"by how much they may differ in the mean without labels, in units of the target's usual change; default 0.5"`
+	MaxFailed       float64      `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
+	MaxUnknown      float64      `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
+	Retries         int          `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, ever more rarely after eight, before it counts as failed; default 3"`
+	Silent          int64        `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`
+	Deadline        int64        `json:"deadline_s,omitempty" doc:"seconds a stage may take before it is inconclusive; default a day and twice cycle_s"`
+	DeviceDeadline  int64        `json:"device_deadline_s,omitempty" doc:"seconds that a stage waits for a device from when it was told; afterwards the stage goes on without it; default: as long as the stage"`
+	Expires         int64        `json:"expires_s,omitempty" doc:"seconds that the rollout may take from its creation, pauses included; afterwards it pauses as inconclusive; default no bound"`
+	Window          *spec.Window `json:"window,omitempty" doc:"when devices may activate it, by their local time; default always"`
+	Approval        bool         `json:"approval,omitempty" doc:"wait for an approval before the shadow stage"`
 
 	Evidence *spec.Evidence `json:"evidence,omitempty" doc:"what training measured of the candidate against what is in force"`
 }
@@ -103,6 +105,7 @@ func (s *Spec) Defaults() error {
 		s.Deadline = 2*s.Cycle + 24*3600
 	}
 	def(&s.Retries, 3)
+	deff(&s.MaxDisagreement, 0.5)
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if s.Task == "" || len(s.Digest) != 64 {
@@ -116,7 +119,7 @@ func (s *Spec) Defaults() error {
 			bad("%s %v: must be above 0 and below 1", name, v)
 		}
 	}
-	for name, v := range map[string]float64{"cycle_s": float64(s.Cycle), "silent_s": float64(s.Silent), "deadline_s": float64(s.Deadline), "retries": float64(s.Retries), "max_latency_us": s.MaxLatencyUS} {
+	for name, v := range map[string]float64{"cycle_s": float64(s.Cycle), "silent_s": float64(s.Silent), "deadline_s": float64(s.Deadline), "retries": float64(s.Retries), "max_latency_us": s.MaxLatencyUS, "max_disagreement": s.MaxDisagreement} {
 		if !(v > 0 && v < 1e12) {
 			bad("%s %v: must be above 0", name, v)
 		}
@@ -153,13 +156,15 @@ func (s *Spec) Defaults() error {
 // Trial is the check that devices make themselves.
 func (s *Spec) Trial() spec.Trial {
 	return spec.Trial{
-		MinShadow:     s.MinShadow,
-		Probation:     s.Probation,
-		MaxRegression: s.MaxRegression,
-		MaxLatencyUS:  s.MaxLatencyUS,
-		Cycle:         seconds(s.Cycle),
-		Alpha:         s.Alpha,
-		Evidence:      s.Evidence,
+		MinShadow:       s.MinShadow,
+		Probation:       s.Probation,
+		MaxRegression:   s.MaxRegression,
+		MaxLatencyUS:    s.MaxLatencyUS,
+		Cycle:           seconds(s.Cycle),
+		Alpha:           s.Alpha,
+		WithoutLabels:   s.WithoutLabels,
+		MaxDisagreement: s.MaxDisagreement,
+		Evidence:        s.Evidence,
 	}
 }
 

@@ -104,6 +104,10 @@ type Trial struct {
 	MaxLatencyUS  float64 `json:"max_latency_us"` // p99 of one prediction
 	// event time that losses must span before they settle that a candidate is worse, microseconds
 	Cycle int64 `json:"cycle_us,omitempty"`
+	// WithoutLabels counts rows instead of labelled ones: nobody says what was true. The candidate may
+	// then differ from the incumbent by MaxDisagreement in the mean, in units of the target's scale.
+	WithoutLabels   bool    `json:"without_labels,omitempty"`
+	MaxDisagreement float64 `json:"max_disagreement,omitempty"`
 	// probability of a wrong verdict over the whole rollout, of which a device has a part
 	Alpha float64 `json:"alpha,omitempty"`
 	// what the hub knows of the candidate, nil when nobody has compared it

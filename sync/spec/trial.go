@@ -116,6 +116,23 @@ func (j Judgement) Needs(margin float64) float64 {
 	return j.Rows * max(1, j.Half*j.Half/(over*over))
 }
 
+// Enough reports whether a trial has the rows that are asked of it.
+func (t Trial) Enough(p Paired, need int) bool {
+	if t.WithoutLabels {
+		return p.Rows >= int64(need)
+	}
+	return p.Labelled >= int64(need)
+}
+
+// Disagrees reports why a candidate of a task without labels must not go on, "" when it may: its
+// predictions of minRows rows are farther from the incumbent's than is allowed.
+func (t Trial) Disagrees(p Paired) string {
+	if !t.WithoutLabels || p.Rows < minRows || p.Disagreement <= t.MaxDisagreement {
+		return ""
+	}
+	return fmt.Sprintf("its predictions differ from the incumbent's by %.3g of the usual change in the mean of %d rows, allowed is %.3g", p.Disagreement, p.Rows, t.MaxDisagreement)
+}
+
 // outweighed reports whether what the hub measured, as as many rows as the trial's at most, leaves
 // open whether the candidate is worse.
 func (t Trial) outweighed(j Judgement) bool {

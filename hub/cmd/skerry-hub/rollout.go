@@ -221,6 +221,8 @@ func (r *remote) rolloutCreateCommand() *cobra.Command {
 	fl.IntVar(&f.s.Probation, "probation", 0, "labelled rows a device runs on probation (default 48)")
 	fl.Float64Var(&f.s.MaxRegression, "max-regression", 0, "share by which the candidate's loss may exceed the incumbent's (default 0.05)")
 	fl.Float64Var(&f.s.Alpha, "alpha", 0, "probability of a wrong verdict on losses (default 0.05)")
+	fl.BoolVar(&f.s.WithoutLabels, "without-labels", false, "nobody sends what was true: count rows, and judge by how far predictions are from those of the model in use")
+	fl.Float64Var(&f.s.MaxDisagreement, "max-disagreement", 0, "without labels: by how much they may differ in the mean, in units of the usual change (default 0.5)")
 	fl.DurationVar(&f.latency, "max-latency", 0, "p99 of one prediction on a device (default 1ms)")
 	fl.Float64Var(&f.s.MaxFailed, "max-failed", 0, "share of the devices that may fail, one where there are three or more (default 0.1)")
 	fl.Float64Var(&f.s.MaxUnknown, "max-unknown", 0, "share of the targets that may be without a link when a stage passes (default 0.5)")
@@ -259,8 +261,9 @@ func (f *createFlags) build(c *cobra.Command) (rollout.Spec, error) {
 		"device-deadline": func() { s.DeviceDeadline = int64(f.each / time.Second) }, "expires": func() { s.Expires = int64(f.expires / time.Second) },
 		"window": func() { s.Window = parseWindow(f.window) }, "min-shadow": func() { s.MinShadow = f.s.MinShadow },
 		"probation": func() { s.Probation = f.s.Probation }, "max-regression": func() { s.MaxRegression = f.s.MaxRegression }, "alpha": func() { s.Alpha = f.s.Alpha },
-		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown }, "retries": func() { s.Retries = f.s.Retries },
-		"silent": func() { s.Silent = int64(f.silent / time.Second) }, "deadline": func() { s.Deadline = int64(f.expiry / time.Second) }, "approval": func() { s.Approval = f.s.Approval },
+		"max-latency": func() { s.MaxLatencyUS = float64(f.latency) / 1e3 }, "max-failed": func() { s.MaxFailed = f.s.MaxFailed }, "max-unknown": func() { s.MaxUnknown = f.s.MaxUnknown }, "without-labels": func() { s.WithoutLabels = f.s.WithoutLabels }, "max-disagreement": func() { s.MaxDisagreement = f.s.MaxDisagreement },
+		"retries": func() { s.Retries = f.s.Retries },
+		"silent":  func() { s.Silent = int64(f.silent / time.Second) }, "deadline": func() { s.Deadline = int64(f.expiry / time.Second) }, "approval": func() { s.Approval = f.s.Approval },
 	} {
 		if set(name) {
 			take()
