@@ -18,7 +18,7 @@ AGENTTAGS := $(foreach p,$(AGENTSMALL),-gcflags=$(p)=-l) -tags nethttpomithttp2
 RACE     := $(shell command -v gcc >/dev/null 2>&1 || command -v clang >/dev/null 2>&1 && echo -race)
 NPM      := $(shell command -v npm 2>/dev/null)
 
-.PHONY: help build full web run test field narrow lint layers cross bench month dialects domains retraining clean
+.PHONY: help build full web run test field narrow lint layers cross bench month dialects domains retraining rollouts kills fleet clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  \1\t/' | expand -t 12
@@ -83,6 +83,15 @@ domains: build ## seven public data sets through the whole loop, judged by what 
 
 retraining: ## retrain after changes of regime, and first models of the public data sets (SKERRY_DATA); a quarter of an hour
 	SKERRY_FULL=1 $(GO) test -count=1 -timeout 60m -v -run 'TestRegimes|TestFirstModels' ./test/regimes ./test/domains
+
+rollouts: ## simulate whole rollouts, 10,000 of each kind, with real series (SKERRY_DATA); hours
+	$(GO) run ./test/bench/rollouts -runs 10000 -data $(SKERRY_DATA)
+
+kills: ## 200 kills during rollouts, and 120 bad and good models rolled out, by real programs; an hour
+	LOOP_KILLS=200 LOOP_ROLLOUTS=120 $(GO) test -count=1 -timeout 4h -v -run 'TestKillsDuringRollouts|TestManyRollouts' ./test/loop
+
+fleet: ## roll out to 10,000 simulated devices at one hub
+	$(GO) run ./test/bench/fleet -devices 10000
 
 clean: ## remove what was built
 	rm -rf $(BIN) run coverage.out run-summary.json hub/web/dist/assets hub/web/dist/index.html
