@@ -274,7 +274,7 @@ func TestManyRollouts(t *testing.T) {
 		}
 		halted[kind.name]++
 
-		good := p.upload(variant(t, 1000+i))
+		good := p.upload(variant(t, 1+i))
 		id = p.rollOut(rollout.Spec{Digest: good, MinShadow: 20, Probation: 20, MaxLatencyUS: 20_000})
 		p.until(time.Minute, "a good model completes", func() (bool, string) {
 			r := p.rollout(id)
