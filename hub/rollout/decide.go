@@ -334,10 +334,14 @@ func limits(s *Spec, devices []View, started int, at Clock) (l limit) {
 	return l
 }
 
-// quorum is how many devices must say that a model is at fault: more than MaxFailed of them, and two
-// where there are two.
+// quorum is how many devices must say that a model is at fault: more than MaxFailed of them, two
+// where there are two, and three in a fleet of ten, where one may be sick and one a liar.
 func quorum(s *Spec, tried, targets int) int {
-	return max(min(2, targets), int(s.MaxFailed*float64(tried))+1)
+	least := min(2, targets)
+	if targets >= 10 {
+		least = 3
+	}
+	return max(least, int(s.MaxFailed*float64(tried))+1)
 }
 
 // tolerated is how many devices may have failed while the others go on.

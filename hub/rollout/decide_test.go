@@ -67,6 +67,7 @@ func TestDecide(t *testing.T) {
 		}
 	}
 	both := func(vs []View, f func(*View)) []View { return with(with(vs, 0, f), 1, f) }
+	three := func(vs []View, f func(*View)) []View { return with(both(vs, f), 2, f) }
 	passed := func(s *Spec) { s.Evidence = &spec.Evidence{Rows: 6000, Incumbent: 1, Diff: -0.2, Passed: true} }
 	for _, tt := range []struct {
 		name    string
@@ -134,7 +135,10 @@ func TestDecide(t *testing.T) {
 		{name: "another takes the place of a canary that vetoes", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) {
 			v.Wanted, v.Phase, v.Cause, v.Reason = active, spec.PhaseVetoed, spec.CauseModel, "slower"
 		}), state: Running, to: 1, orders: 1, apart: "dev-2"},
-		{name: "a second one that reverts is one too many", stage: 1, devices: both(fleetOf(20, shadow, shadow, good), func(v *View) {
+		{name: "a sick canary and one that lies are two of twenty", stage: 1, devices: both(fleetOf(20, shadow, shadow, good), func(v *View) {
+			v.Wanted, v.Phase, v.Cause, v.Reason = active, spec.PhaseReverted, spec.CauseModel, "slower"
+		}), state: Running, to: 1, orders: 4, apart: "dev-1"},
+		{name: "a third one that reverts is one too many", stage: 1, devices: three(fleetOf(20, shadow, shadow, good), func(v *View) {
 			v.Wanted, v.Phase, v.Cause, v.Reason = active, spec.PhaseReverted, spec.CauseModel, "slower"
 		}), state: RollingBack, reason: "dev-"},
 		{name: "the canary is worse on probation", stage: 1, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase, v.Shadow, v.Stats = active, probation, good, bad }), state: RollingBack, reason: "on probation, loss is 1."},
@@ -145,7 +149,7 @@ func TestDecide(t *testing.T) {
 		{name: "the last stage completes without who is offline", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Connected, v.Phase = false, "" }), state: Completed, to: 2},
 		{name: "a late returner joins with the stage's phase", stage: 2, devices: with(fleetOf(5, active, active, good), 0, func(v *View) { v.Wanted, v.Phase, v.Assigned, v.Stats = "", "", 0, spec.Paired{} }), state: Running, to: 2, step: "rolling", orders: 1},
 		{name: "one of many fails at the end", stage: 2, devices: with(fleetOf(20, active, active, good), 0, func(v *View) { v.Phase, v.Cause = spec.PhaseVetoed, spec.CauseModel }), state: Completed, to: 2, counts: func(c Counts) bool { return c.Failed == 1 }},
-		{name: "too many fail at the end", stage: 2, devices: both(fleetOf(10, active, active, good), func(v *View) { v.Phase = spec.PhaseVetoed }), state: RollingBack, to: 2, reason: "fails on 2 of 10 devices"},
+		{name: "too many fail at the end", stage: 2, devices: three(fleetOf(10, active, active, good), func(v *View) { v.Phase = spec.PhaseVetoed }), state: RollingBack, to: 2, reason: "fails on 3 of 10 devices"},
 		{name: "a stage tells so many in a minute", stage: 2, spec: func(s *Spec) { s.Stages[1].Rate = 5 }, devices: with(fleetOf(20, shadow, shadow, good), 0, func(v *View) { v.Wanted, v.Phase, v.Assigned = active, probation, ago(30*time.Second) }), state: Running, to: 2, orders: 4},
 		{name: "those who came meanwhile get ready", stage: 2, spec: func(s *Spec) { s.Stages[1].Rate = 1 }, devices: fleetOf(3, "", "", spec.Paired{}), state: Running, to: 2, orders: 3},
 		{name: "a stage soaks", stage: 1, spec: func(s *Spec) { s.Stages[0].Soak = 3600 }, devices: with(fleetOf(5, shadow, shadow, good), 2, func(v *View) { v.Wanted, v.Phase = active, active }), state: Running, to: 1, step: "soaking", reason: "soaks until 2027-01-15 09:00:00 UTC"},

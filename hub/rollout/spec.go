@@ -44,7 +44,7 @@ type Spec struct {
 	MaxLatencyUS    float64      `json:"max_latency_us,omitempty" doc:"p99 of one prediction on a device; default 1000"`
 	WithoutLabels   bool         `json:"without_labels,omitempty" doc:"nobody sends what was true: rows are counted instead of labelled ones, and instead of losses the candidate's predictions are judged by how far they are from the incumbent's"`
 	MaxDisagreement float64      `json:"max_disagreement,omitempty" doc:"by how much they may differ in the mean without labels, in units of the target's usual change; default 0.5"`
-	MaxFailed       float64      `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
+	MaxFailed       float64      `json:"max_failed,omitempty" doc:"fraction of the devices that may fail. Where more, and two at least or three of ten, fail by what the model does, it is rolled back and forbidden; where more fail for other causes (one of three or more may), the rollout pauses; default 0.1"`
 	MaxUnknown      float64      `json:"max_unknown,omitempty" doc:"fraction of the targets that may be without a link when a stage passes; default 0.5"`
 	Retries         int          `json:"retries,omitempty" doc:"how often a device that failed for no fault of the model is ordered again, after 30 s and twice as long each time up to 4 min, ever more rarely after eight, before it counts as failed; default 3"`
 	Silent          int64        `json:"silent_s,omitempty" doc:"seconds after which a connected device that does not report counts as failed; from when its link came up and the hub started; default 120"`

@@ -237,6 +237,7 @@ func TestModelsAndRollouts(t *testing.T) {
 	}
 	must(t, "rollout", "abort", r.ID, "--reason", "holiday")
 	refused(t, "is aborted: holiday", "rollout", "show", r.ID, "--watch")
+	refused(t, "is aborted: holiday", "rollout", "watch", r.ID)
 	if out := must(t, "rollout", "list"); !strings.Contains(out, "aborted") || !strings.Contains(out, "0/0") {
 		t.Errorf("list = %q", out)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"skerry.dev/compute/sequential"
 	"skerry.dev/hub/api"
 	"skerry.dev/hub/client"
 	"skerry.dev/hub/meta"
@@ -77,7 +78,7 @@ func (r *remote) rolloutCommand() *cobra.Command {
 		c.Flags().StringVar(&reason, "reason", "", "why, for the record")
 		return c
 	}
-	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), ls, r.rolloutShowCommand(),
+	return group("rollout", "Bring models to devices, in stages", r.rolloutCreateCommand(), ls, r.rolloutShowCommand(), r.rolloutWatchCommand(),
 		do(rollout.Approve, "Let a rollout that waits for an approval begin"),
 		do(rollout.Pause, "Stop where it is; trials go on and measure, no device activates the model"),
 		do(rollout.Resume, "Go on with a paused rollout"),
@@ -390,6 +391,16 @@ func (r *remote) rolloutShowCommand() *cobra.Command {
 	return c
 }
 
+// rolloutWatchCommand is show --watch under the name that people try.
+func (r *remote) rolloutWatchCommand() *cobra.Command {
+	c := r.rolloutShowCommand()
+	c.Use, c.Short = "watch <id>", "Follow a rollout to its end"
+	c.Long = "Print a line for every change of a rollout until it is completed, rolled back, aborted or paused; it fails when the model did not reach the devices."
+	_ = c.Flags().Set("watch", "true") // the flag exists
+	_ = c.Flags().MarkHidden("watch")
+	return c
+}
+
 func (r *remote) follow(c *cobra.Command, v api.RolloutDetail) (api.RolloutDetail, error) {
 	p := newProgress(c.ErrOrStderr())
 	defer p.clear()
@@ -415,6 +426,14 @@ func (r *remote) follow(c *cobra.Command, v api.RolloutDetail) (api.RolloutDetai
 	}
 }
 
+// blamed is why a device is where it is, with whose fault that is.
+func blamed(d rollout.Part) string {
+	if d.Cause == "" {
+		return d.Reason
+	}
+	return string(d.Cause) + ": " + d.Reason
+}
+
 func writeRollout(w io.Writer, v api.RolloutDetail) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	st, p := v.Status, v.Status.Pooled
@@ -423,12 +442,30 @@ func writeRollout(w io.Writer, v api.RolloutDetail) error {
 		fmt.Fprintf(t, "reason\t%s\n", st.Reason)
 	}
 	n := st.Counts
-	fmt.Fprintf(t, "devices\t%d: %d shadow, %d probation, %d active, %d waiting, %d failed, %d without a link\n", n.Targets, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Unknown)
+	fmt.Fprintf(t, "devices\t%d: %d shadow, %d probation, %d active, %d waiting, %d failed, %d to be told again, %d without a link\n", n.Targets, n.Shadow, n.Trial, n.Active, n.Waiting, n.Failed, n.Penalty, n.Unknown)
 	if p.Labelled > 0 {
 		k := float64(p.Labelled)
 		fmt.Fprintf(t, "losses\tcandidate %.4f, incumbent %.4f on %d labelled rows; the difference lies in [%.4f, %.4f]\n", p.SumCandidate/k, p.SumIncumbent/k, p.Labelled, st.Bound[0], st.Bound[1])
 	}
 	fmt.Fprintf(t, "created\t%s by %s\n", stamp(v.CreatedAt), v.CreatedBy)
+	if e := v.Spec.Evidence; e != nil {
+		passed := ""
+		if e.Passed {
+			passed = ": it passed there"
+		}
+		fmt.Fprintf(t, "before\tthe hub measured a difference of %.4f on %d rows%s\n", e.Diff, e.Rows, passed)
+	}
+	switch q := st.Proof; {
+	case q != nil && q.By != "":
+		fmt.Fprintf(t, "proof\tnone: %s skipped the stage %s at %s\n", text(q.By), text(q.Stage), stamp(q.At))
+	case q != nil:
+		fmt.Fprintf(t, "proof\tnot worse, by %.0f rows in the stage %s at %s\n", q.Rows, text(q.Stage), stamp(q.At))
+	case st.Verdict == string(sequential.Inconclusive) && st.Needs > 0 && st.Needs < 1e9:
+		fmt.Fprintf(t, "proof\tnone yet: it would take some %.0f rows\n", st.Needs)
+	}
+	for _, a := range st.Apart {
+		fmt.Fprintf(t, "set apart\t%s: %s\n", text(a.Device), text(a.Reason))
+	}
 	if len(v.Devices) > 0 {
 		fmt.Fprintln(t, "\nDEVICE\tLINK\tWANTED\tPHASE\tLABELLED\tCANDIDATE\tINCUMBENT\tP99\tREASON")
 	}
@@ -440,7 +477,7 @@ func writeRollout(w io.Writer, v api.RolloutDetail) error {
 		if k := float64(d.Stats.Labelled); k > 0 {
 			cand, inc = fmt.Sprintf("%.4f", d.Stats.SumCandidate/k), fmt.Sprintf("%.4f", d.Stats.SumIncumbent/k)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f µs\t%s\n", d.Device, link, text(d.Wanted), text(d.Phase), d.Stats.Labelled, cand, inc, d.Stats.LatencyP99US, text(d.Reason))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%s\t%s\t%.0f µs\t%s\n", d.Device, link, text(d.Wanted), text(d.Phase), d.Stats.Labelled, cand, inc, d.Stats.LatencyP99US, text(blamed(d)))
 	}
 	return t.Flush()
 }
