@@ -77,8 +77,10 @@ func TestJudge(t *testing.T) {
 		error, alone float64
 		half         float64 // of the interval
 		model        bool
+		why          string // that there is no model
 		want         []string
 	}{
+		{name: "no model, and the hub says why", error: 1, alone: 2, half: 0.95, why: "not better on average"},
 		{name: "good", error: 1, alone: 2, half: 0.95, model: true},
 		{name: "no model", error: 1, alone: 2, half: 0.95, want: []string{"1 of 1 tasks have no model", "only 0 rows"}},
 		{name: "no better than alone", error: 2, alone: 2, half: 1.9, model: true, want: []string{"not below the agent alone"}},
@@ -98,7 +100,7 @@ func TestJudge(t *testing.T) {
 					at(i).Format(time.RFC3339), at(i).Format(time.RFC3339), size*largest, !tt.model || i < first, bounds))
 			}
 		}
-		r := judge(&of, d, heard)
+		r := judge(&of, d, heard, func(string) string { return tt.why })
 		for _, w := range tt.want {
 			if !slices.ContainsFunc(r.missed, func(m string) bool { return strings.Contains(m, w) }) {
 				t.Errorf("%s: missed %q, want %q among it", tt.name, r.missed, w)

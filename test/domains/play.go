@@ -41,7 +41,7 @@ func play(ctx context.Context, s settings, of *set) (*result, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w\n%s", err, w.logs())
 	}
-	r := judge(of, d, w.heard)
+	r := judge(of, d, w.heard, w.why)
 	r.trainings, r.seconds = len(w.jobs), time.Since(began).Seconds()
 	return r, nil
 }

@@ -46,11 +46,13 @@ type result struct {
 	clean, faulty, fine int // of an anomaly task: usual rows, faulty ones, and those between faults
 	alarms              [3]int
 
+	lacks  []string // why tasks have no model
 	missed []string
 }
 
-// judge scores what both agents published.
-func judge(of *set, d *data, heard [2]*listener) *result {
+// judge scores what both agents published. why says what the newest training of a task without a
+// model lacks, "" when it says nothing.
+func judge(of *set, d *data, heard [2]*listener, why func(task string) string) *result {
 	r := &result{set: of, rows: d.rows, baselines: map[string]float64{}}
 	for _, l := range heard {
 		l.mu.Lock()
@@ -77,7 +79,11 @@ func judge(of *set, d *data, heard [2]*listener) *result {
 	}
 	r.tasks = len(d.truth)
 	for _, task := range slices.Sorted(maps.Keys(d.truth)) {
+		active := r.active
 		r.task(sum, task, d, byTask[task], other[task])
+		if text := why(task); r.active == active && text != "" {
+			r.lacks = append(r.lacks, task+": "+text)
+		}
 	}
 	r.finish(sum)
 	return r
@@ -181,8 +187,11 @@ func (s *sums) class(y float64, p, q said) {
 // finish turns sums into means and notes the bounds that do not hold.
 func (r *result) finish(s *sums) {
 	r.scored = int(s.n)
-	if r.active < r.tasks {
-		r.miss("%d of %d tasks have no model of the hub", r.tasks-r.active, r.tasks)
+	if len(r.lacks) == r.tasks && r.active == 0 {
+		return // the hub says what is missing, and the devices go on alone
+	}
+	if r.active+len(r.lacks) < r.tasks {
+		r.miss("%d of %d tasks have no model of the hub, and no training says what is missing", r.tasks-r.active-len(r.lacks), r.tasks)
 	}
 	if s.n < fewest {
 		r.miss("only %d rows to judge by", r.scored)
@@ -289,6 +298,9 @@ func (r *result) print(w io.Writer) {
 	case class:
 		fmt.Fprintf(t, "  sets\tcover %.3f, hold %.2f, empty %.3f; accuracy %.4f, AUC %.4f\n", r.covered, r.held, r.empty, r.accuracy, r.auc)
 	}
+	for _, text := range r.lacks {
+		fmt.Fprintf(t, "  no model\t%s\n", text)
+	}
 	for _, m := range r.missed {
 		fmt.Fprintf(t, "  MISSED\t%s\n", m)
 	}
@@ -314,6 +326,10 @@ func markdown(all []*result) string {
 		if r.set.kind == unusual {
 			fmt.Fprintf(&b, "| %s | – | alarms: %.2f %% of clean rows, %.1f %% with a fault, %.1f %% between | – | – | – | – | %s |\n",
 				r.set.title, 100*over(r.alarms[0], r.clean), 100*over(r.alarms[1], r.faulty), 100*over(r.alarms[2], r.fine), missed)
+			continue
+		}
+		if r.scored == 0 && len(r.lacks) > 0 {
+			fmt.Fprintf(&b, "| %s | none in %d rows: %s | – | – | – | – | – | %s |\n", r.set.title, r.rows/max(r.tasks, 1), strings.Join(r.lacks, "; "), missed)
 			continue
 		}
 		intervals, coverage, word := fmt.Sprintf("%.4g (%.4g)", r.own.Score, r.constant.Score), r.own.Coverage, "MAE"

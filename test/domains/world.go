@@ -298,3 +298,15 @@ func (l *listener) mark(at int64) {
 	defer l.mu.Unlock()
 	l.newest = max(l.newest, at)
 }
+
+// why says what the newest training of a task came to, "" when there was none.
+func (w *world) why(task string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, j := range w.jobs { // newest first
+		if v := j.Result.Verdict; j.Task == task && v != nil {
+			return string(v.Outcome) + ", " + v.Reason
+		}
+	}
+	return ""
+}
