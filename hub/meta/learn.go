@@ -676,6 +676,11 @@ func (q *Queries) PutRolloutDevice(ctx context.Context, r RolloutDevice) error {
 	return err
 }
 
+// RolloutDevice returns a device's part in a rollout, or ErrNotFound.
+func (q *Queries) RolloutDevice(ctx context.Context, rollout, device string) (RolloutDevice, error) {
+	return one[RolloutDevice](ctx, q, "SELECT "+rolloutDeviceCols+" FROM rollout_device WHERE rollout = $1 AND device = $2", rollout, device)
+}
+
 // RolloutDevices lists the devices of a rollout.
 func (q *Queries) RolloutDevices(ctx context.Context, rollout string) ([]RolloutDevice, error) {
 	return many[RolloutDevice](ctx, q, "SELECT "+rolloutDeviceCols+" FROM rollout_device WHERE rollout = $1 ORDER BY stage, device", rollout)

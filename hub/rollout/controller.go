@@ -24,7 +24,9 @@ type Controller struct {
 	log      *slog.Logger
 
 	sight     sight
-	started   int64     // since when this hub decides, microseconds
+	started   int64  // since when this hub decides, microseconds
+	looked    string // what devices' tasks followed from when all of them were looked at, and when
+	lookedAt  time.Time
 	converged time.Time // when devices were last compared with what they should run
 }
 

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"maps"
 	"slices"
+	"time"
 
 	"skerry.dev/hub/duty"
 	"skerry.dev/hub/fleet"
@@ -23,6 +26,7 @@ type course struct {
 	dead     []string // digests that must not run
 	lifted   []string
 	champion map[string]string // by cohort
+	few      bool              // devices are looked at: their rows are read one by one
 }
 
 // converge compares, for every device at all times, what it is told with what it should be: by the
@@ -34,21 +38,78 @@ func (c *Controller) converge(ctx context.Context, l *duty.Lease, w *world) erro
 	if err != nil {
 		return err
 	}
+	some, all := c.sight.take(), false
+	if now := signature(tasks, w); now != c.looked || time.Since(c.lookedAt) > lookAnew {
+		c.looked, c.lookedAt, all = now, time.Now(), true
+	}
+	again := map[string]bool{}
+	defer func() { c.sight.again(again) }()
 	var errs []error
 	for _, t := range tasks {
 		names, err := c.db.Read().TaskDevices(ctx, t.task)
 		if err != nil {
 			return err
 		}
-		failing := map[string]*failures{}
+		t.few = !all && len(some) < 100
 		for _, name := range names {
-			if err := c.convergeDevice(ctx, l, w, t, name, failing); err != nil && !errors.Is(err, ErrChanged) {
+			if !all && !some[name] {
+				continue
+			}
+			wait, err := c.convergeDevice(ctx, l, w, t, name)
+			if wait || err != nil {
+				again[name] = true
+			}
+			if err != nil && !errors.Is(err, ErrChanged) {
 				errs = append(errs, fmt.Errorf("task %q on device %q: %w", t.task, name, err))
 			}
 		}
-		errs = append(errs, c.alarm(ctx, l, t, failing))
+		errs = append(errs, c.alarm(ctx, l, t, failing(t, names, w)))
 	}
 	return errors.Join(errs...)
+}
+
+// lookAnew is how often every device is looked at, whether something has changed or not.
+const lookAnew = 5 * time.Minute
+
+// signature tells one state of what all devices' tasks follow from, but the devices themselves, from
+// another.
+func signature(tasks []*course, w *world) string {
+	h := fnv.New128a()
+	for _, t := range tasks {
+		fmt.Fprintf(h, "%q %q %q %q %q\n", t.task, t.dead, t.lifted, w.frozen.of(t.task), fmt.Sprint(t.champion))
+		for _, r := range t.rollouts {
+			fmt.Fprintf(h, "%s %s %d %d\n", r.ID, r.State, r.Status.Stage, t.models[r.ID].RemovedAt)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.devices)) {
+		d := w.devices[name]
+		fmt.Fprintf(h, "%q %q %q %q %v %v\n", d.Name, d.Site, d.Cohort, d.Class, d.RevokedAt != 0, d.Suspect != "")
+	}
+	return string(h.Sum(nil))
+}
+
+// failing counts, by rollout, the devices that report it and those whose model fails by what it does.
+func failing(t *course, names []string, w *world) map[string]*failures {
+	out := map[string]*failures{}
+	for _, name := range names {
+		a := w.reported[name].tasks[t.task].assignment
+		if a == nil {
+			continue
+		}
+		f := out[a.Rollout]
+		if f == nil {
+			f = &failures{}
+			out[a.Rollout] = f
+		}
+		f.devices++
+		if a.Phase.Failed() && a.Cause == spec.CauseModel {
+			f.failed++
+			if f.first == "" {
+				f.first = fmt.Sprintf("%s %s: %s", name, a.Phase, a.Reason)
+			}
+		}
+	}
+	return out
 }
 
 // courses reads what every task's devices are to run.
@@ -114,6 +175,13 @@ func (c *Controller) courses(ctx context.Context) ([]*course, error) {
 // place returns what a rollout has ordered of a device.
 func (c *Controller) place(ctx context.Context, t *course, r *Rollout, device string) (row meta.RolloutDevice, ok bool, err error) {
 	rows := t.rows[r.ID]
+	if rows == nil && t.few {
+		row, err = c.db.Read().RolloutDevice(ctx, r.ID, device)
+		if errors.Is(err, meta.ErrNotFound) {
+			return row, false, nil
+		}
+		return row, err == nil, err
+	}
 	if rows == nil {
 		list, err := c.db.Read().RolloutDevices(ctx, r.ID)
 		if err != nil {
@@ -163,35 +231,37 @@ type failures struct {
 	first           string
 }
 
-func (c *Controller) convergeDevice(ctx context.Context, l *duty.Lease, w *world, t *course, name string, failing map[string]*failures) error {
+// convergeDevice looks at one device. wait says that it must be looked at again although nothing
+// changes: it has failed, and its time comes.
+func (c *Controller) convergeDevice(ctx context.Context, l *duty.Lease, w *world, t *course, name string) (wait bool, err error) {
 	dev := w.devices[name]
 	if dev == nil || dev.RevokedAt != 0 || dev.Suspect != "" {
-		return nil
+		return false, nil
 	}
 	desired := w.desired[name].document
 	have, assigned := desired.Assignments[t.task]
 	r, row, ordered, err := c.due(ctx, t, dev)
 	if err != nil {
-		return err
+		return false, err
 	}
 	forget := slices.ContainsFunc(t.dead, func(digest string) bool { return !slices.Contains(desired.Tombstones, digest) }) ||
 		slices.ContainsFunc(t.lifted, func(digest string) bool { return slices.Contains(desired.Tombstones, digest) })
 	if w.frozen.of(t.task) != "" {
 		if assigned && !have.Hold && have.Phase != spec.PhaseWithdrawn && r != nil && r.State == Running {
-			return c.holdDevice(ctx, l, name, t.task)
+			return false, c.holdDevice(ctx, l, name, t.task)
 		}
 		if forget {
-			return c.redirect(ctx, l, nil, name, t.task, func(*meta.Queries, *spec.Desired) error { return nil })
+			return false, c.redirect(ctx, l, nil, name, t.task, func(*meta.Queries, *spec.Desired) error { return nil })
 		}
-		return nil
+		return false, nil
 	}
 	switch {
 	case r == nil && assigned && have.Phase != spec.PhaseWithdrawn && c.ended(ctx, have):
 		before, err := c.before(ctx, t, have, name)
 		if err != nil {
-			return err
+			return false, err
 		}
-		return c.redirect(ctx, l, nil, name, t.task, func(_ *meta.Queries, d *spec.Desired) error {
+		return false, c.redirect(ctx, l, nil, name, t.task, func(_ *meta.Queries, d *spec.Desired) error {
 			a := have
 			a.Generation, a.Phase, a.Hold, a.Return = d.Generation, spec.PhaseWithdrawn, false, false
 			if before != nil {
@@ -203,15 +273,15 @@ func (c *Controller) convergeDevice(ctx context.Context, l *duty.Lease, w *world
 		})
 	case r == nil || r.State == RollingBack:
 		if forget {
-			return c.redirect(ctx, l, nil, name, t.task, func(*meta.Queries, *spec.Desired) error { return nil })
+			return false, c.redirect(ctx, l, nil, name, t.task, func(*meta.Queries, *spec.Desired) error { return nil })
 		}
-		return nil
+		return false, nil
 	case r.State != Completed:
 		want := r.assignment(t.models[r.ID], 0, wanted(row.Stage))
 		if !forget && have.Rollout == r.ID && have.Digest == want.Digest && have.Phase == want.Phase && have.Hold == want.Hold {
-			return nil
+			return false, nil
 		}
-		return c.redirect(ctx, l, r, name, t.task, func(q *meta.Queries, d *spec.Desired) error {
+		return false, c.redirect(ctx, l, r, name, t.task, func(q *meta.Queries, d *spec.Desired) error {
 			want.Generation = d.Generation
 			if h, ok := d.Assignments[t.task]; ok && h.Rollout == r.ID && h.Digest == want.Digest {
 				want.Generation = h.Generation // the same order, held or not
@@ -221,16 +291,15 @@ func (c *Controller) convergeDevice(ctx context.Context, l *duty.Lease, w *world
 			return q.PutRolloutDevice(ctx, row)
 		})
 	}
-	return c.settle(ctx, l, w, t, r, dev, have, row, ordered, forget, failing)
+	return c.settle(ctx, l, w, t, r, dev, have, row, ordered, forget)
 }
 
 // settle brings a device to the model of a completed rollout.
-func (c *Controller) settle(ctx context.Context, l *duty.Lease, w *world, t *course, r *Rollout, dev *meta.Device, have spec.Assignment, row meta.RolloutDevice, ordered, forget bool, failing map[string]*failures) error {
+func (c *Controller) settle(ctx context.Context, l *duty.Lease, w *world, t *course, r *Rollout, dev *meta.Device, have spec.Assignment, row meta.RolloutDevice, ordered, forget bool) (wait bool, err error) {
 	var m memo
-	var err error
 	if ordered {
 		if m, err = c.memoOf(&row); err != nil {
-			return err
+			return false, err
 		}
 	}
 	task := w.reported[dev.Name].tasks[t.task]
@@ -245,27 +314,16 @@ func (c *Controller) settle(ctx context.Context, l *duty.Lease, w *world, t *cou
 	case !failed:
 		p.failedAt = 0
 	}
-	f := failing[r.ID]
-	if f == nil {
-		f = &failures{}
-		failing[r.ID] = f
-	}
-	f.devices++
-	if p.Phase.Failed() && p.Cause == spec.CauseModel {
-		f.failed++
-		if f.first == "" {
-			f.first = fmt.Sprintf("%s %s: %s", p.Device, p.Phase, p.Reason)
-		}
-	}
+	wait = p.Phase.Failed() && (p.Cause == spec.CauseDevice || p.Cause == spec.CauseHub)
 	same := have.Rollout == r.ID && have.Digest == r.Spec.Digest && have.Phase == spec.PhaseActive && !have.Hold
 	again := same && p.Phase.Failed() && (p.Cause == spec.CauseDevice || p.Cause == spec.CauseHub) && now-p.failedAt >= penalty(p.Tries)
 	if same && !again && !forget {
 		if ordered && (string(p.Phase) != row.Phase || p.Reason != row.Reason || p.failedAt != m.FailedAt) {
-			return c.redirect(ctx, l, r, "", "", func(q *meta.Queries, _ *spec.Desired) error {
+			return wait, c.redirect(ctx, l, r, "", "", func(q *meta.Queries, _ *spec.Desired) error {
 				return put(ctx, q, r, &p, row.Stage, row.Generation, row.UpdatedAt)
 			})
 		}
-		return nil
+		return wait, nil
 	}
 	if again {
 		p.Tries++
@@ -286,7 +344,7 @@ func (c *Controller) settle(ctx context.Context, l *duty.Lease, w *world, t *cou
 	if err == nil && !same {
 		c.log.Info("a device is assigned what the newest completed rollout gave to the others", "device", dev.Name, "task", t.task, "model", r.Model, "rollout", r.ID)
 	}
-	return err
+	return wait, err
 }
 
 // redirect changes a device's desired state under the duty; device "" changes only what fn stores.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"sync"
 
 	"skerry.dev/hub/meta"
@@ -17,6 +18,8 @@ type sight struct {
 	reported map[string]seen
 	desired  map[string]told
 	places   map[string]place // by rollout and device
+	// devices of which something has changed since converge has looked at them
+	changed map[string]bool
 }
 
 // seen is what a device has last reported of its tasks.
@@ -49,6 +52,17 @@ type world struct {
 	frozen   freezes
 }
 
+// same reports whether two reports say the same of rollouts, whatever they have measured.
+func (s *seen) same(o *seen) bool {
+	return maps.EqualFunc(s.tasks, o.tasks, func(a, b taskSeen) bool {
+		x, y := a.assignment, b.assignment
+		if a.champion != b.champion || (x == nil) != (y == nil) {
+			return false
+		}
+		return x == nil || x.Generation == y.Generation && x.Rollout == y.Rollout && x.Digest == y.Digest && x.Phase == y.Phase && x.Cause == y.Cause && x.Reason == y.Reason
+	})
+}
+
 // look reads what has changed since the look before.
 func (c *Controller) look(ctx context.Context) (*world, error) {
 	q := c.db.Read()
@@ -75,14 +89,23 @@ func (c *Controller) look(ctx context.Context) (*world, error) {
 	s := &c.sight
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.changed == nil {
+		s.changed = map[string]bool{}
+	}
 	for _, v := range reports {
 		old, ok := s.reported[v.Device]
 		if !ok || old.at != v.At || old.generation != v.Generation {
-			if old, err = c.readReported(ctx, v); errors.Is(err, meta.ErrNotFound) {
+			now, err := c.readReported(ctx, v)
+			if errors.Is(err, meta.ErrNotFound) {
 				continue
-			} else if err != nil {
+			}
+			if err != nil {
 				return nil, err
 			}
+			if !ok || !old.same(&now) {
+				s.changed[v.Device] = true
+			}
+			old = now
 		}
 		w.reported[v.Device] = old
 	}
@@ -94,11 +117,35 @@ func (c *Controller) look(ctx context.Context) (*world, error) {
 				return nil, err
 			}
 			old = told{int64(d.Generation), d}
+			s.changed[v.Device] = true
 		}
 		w.desired[v.Device] = old
 	}
+	for name := range s.desired {
+		if _, ok := w.desired[name]; !ok {
+			s.changed[name] = true
+		}
+	}
 	s.reported, s.desired = w.reported, w.desired // what is gone is forgotten
 	return w, nil
+}
+
+// take returns the devices of which something has changed, and forgets that.
+func (s *sight) take() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.changed
+	s.changed = map[string]bool{}
+	return out
+}
+
+// again keeps devices for the next look.
+func (s *sight) again(names map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range names {
+		s.changed[name] = true
+	}
 }
 
 // readReported decodes what rollouts need of a report. One that cannot be read says nothing.
