@@ -142,8 +142,8 @@ func (h *hourly) newest(t *testing.T, from, to int) selection.Problem {
 // and scores both on the month that follows. SKERRY_FULL=1 runs it on all worlds instead of one that
 // is generated.
 func TestRegimes(t *testing.T) {
-	if testing.Short() {
-		t.Skip("trains for half a minute: run without -short")
+	if testing.Short() || underRace {
+		t.Skip("trains for half a minute, many under the race detector: run without -short and -race")
 	}
 	real := [][2]string{{"aotizhongxin", "changping"}, {"dingling", "gucheng"}, {"gucheng", "dingling"}, {"changping", "aotizhongxin"}}
 	days := []int{14, 30, 60, 90}
