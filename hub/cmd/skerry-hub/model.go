@@ -18,6 +18,24 @@ import (
 	"skerry.dev/hub/client"
 )
 
+// onModel is a command that does something with one model.
+func (r *remote) onModel(name, short string, do func(ctx context.Context, hub *client.Client, digest string) error) *cobra.Command {
+	return &cobra.Command{
+		Use:               name + " <digest | task@version>",
+		Short:             short,
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: r.modelNames(),
+		RunE: func(c *cobra.Command, args []string) error {
+			hub := r.client()
+			m, err := hub.FindModel(c.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return do(c.Context(), hub, m.Digest)
+		},
+	}
+}
+
 func (r *remote) modelCommand() *cobra.Command {
 	var task, reason string
 	list := &cobra.Command{
@@ -39,55 +57,25 @@ func (r *remote) modelCommand() *cobra.Command {
 		},
 	}
 	list.Flags().StringVar(&task, "task", "", "models of one task")
-	tomb := &cobra.Command{
-		Use:               "tombstone <digest | task@version>",
-		Short:             "Forbid a model everywhere",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: r.modelNames(),
-		RunE: func(c *cobra.Command, args []string) error {
-			hub := r.client()
-			m, err := hub.FindModel(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return hub.Tombstone(c.Context(), m.Digest, reason)
-		},
+	withReason := func(c *cobra.Command) *cobra.Command {
+		c.Flags().StringVar(&reason, "reason", "", "why")
+		_ = c.MarkFlagRequired("reason") // the flag exists
+		return c
 	}
-	tomb.Flags().StringVar(&reason, "reason", "", "why")
-	_ = tomb.MarkFlagRequired("reason") // the flag exists
-	lift := &cobra.Command{
-		Use:               "lift <digest | task@version>",
-		Short:             "Allow a forbidden model again; it can be rolled out anew",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: r.modelNames(),
-		RunE: func(c *cobra.Command, args []string) error {
-			hub := r.client()
-			m, err := hub.FindModel(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return hub.Lift(c.Context(), m.Digest, reason)
-		},
-	}
-	lift.Flags().StringVar(&reason, "reason", "", "why")
-	_ = lift.MarkFlagRequired("reason") // the flag exists
+	tomb := withReason(r.onModel("tombstone", "Forbid a model everywhere",
+		func(ctx context.Context, hub *client.Client, digest string) error {
+			return hub.Tombstone(ctx, digest, reason)
+		}))
+	lift := withReason(r.onModel("lift", "Allow a forbidden model again; it can be rolled out anew",
+		func(ctx context.Context, hub *client.Client, digest string) error {
+			return hub.Lift(ctx, digest, reason)
+		}))
 	var cohort string
-	promote := &cobra.Command{
-		Use:   "promote <digest | task@version>",
-		Short: "Make a model the champion without a rollout",
-		Long:  "Inference at the hub uses it from now on, and training is judged against it. Devices keep what they run: a rollout brings it to them.",
-		Args:  cobra.ExactArgs(1),
-
-		ValidArgsFunction: r.modelNames(),
-		RunE: func(c *cobra.Command, args []string) error {
-			hub := r.client()
-			m, err := hub.FindModel(c.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return hub.Promote(c.Context(), m.Digest, cohort)
-		},
-	}
+	promote := r.onModel("promote", "Make a model the champion without a rollout",
+		func(ctx context.Context, hub *client.Client, digest string) error {
+			return hub.Promote(ctx, digest, cohort)
+		})
+	promote.Long = "Inference at the hub uses it from now on, and training is judged against it. Devices keep what they run: a rollout brings it to them."
 	promote.Flags().StringVar(&cohort, "cohort", "", "of this cohort alone")
 	return group("model", "Models of the registry", list, tomb, lift, promote,
 		&cobra.Command{
